@@ -318,11 +318,12 @@ static void greet(struct program *p)
     config_unref(c);
 }
 
-/* Waits until all lanes have the first configuration and accept pushes. False: a stop was requested. */
-static bool wait_for_lanes(struct services *s)
+/* Waits until all lanes have the first configuration and accept pushes, and the target files were read or are known to
+ * hang. False: a stop was requested. */
+static bool wait_until_ready(struct services *s)
 {
     int starting = SERVICES_STARTING;
-    while (!writer_ready(s->writer) && atomic_load(&s->state) == SERVICES_STARTING)
+    while (!(writer_ready(s->writer) && scraper_ready(s->scraper)) && atomic_load(&s->state) == SERVICES_STARTING)
         loop_turn(s->control, -1);
     return atomic_compare_exchange_strong(&s->state, &starting, SERVICES_READY);
 }
@@ -339,7 +340,7 @@ static bool main_serve(struct program *p, struct config *c, struct err *err)
         }
         return err->kind == ERR_CANCELED;
     }
-    if (wait_for_lanes(s)) {
+    if (wait_until_ready(s)) {
         services_watch_config(s);
         greet(p);
     } else {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The targets of a job: reads target files, builds the targets, compares them with the previous ones, and records the
- * changes for each lane. */
+/* The targets of a job: builds them, compares them with the previous ones, and records the changes for each lane. */
 #include "scraper/pool.h"
 
 #include "base/telemetry/log.h"
@@ -8,39 +7,18 @@
 #include "scraper/scrape_stats.h"
 
 
-struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job)
+struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job,
+                      const struct file_reader_env *env)
 {
     struct pool *p = mem_zalloc(sizeof *p);
-    pool_change(p, conf, g, job);
+    pool_change(p, conf, g, job, env);
     return p;
 }
 
-static void free_files(struct pool *p)
+void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job,
+                 const struct file_reader_env *env)
 {
-    for (size_t i = 0; p->conf && i < p->conf->file_sd_configs.n; i++)
-        file_discovery_free(&p->files[i]);
-    mem_free(p->files);
-}
-
-static bool same_files(const struct scrape_job *a, const struct scrape_job *b)
-{
-    const struct file_sd *x = a->file_sd_configs.items, *y = b->file_sd_configs.items;
-    bool same = a->file_sd_configs.n == b->file_sd_configs.n;
-    for (size_t i = 0; same && i < a->file_sd_configs.n; i++) {
-        same = x[i].files.n == y[i].files.n;
-        for (size_t k = 0; same && k < x[i].files.n; k++)
-            same = str_eq(x[i].files.items[k], y[i].files.items[k]);
-    }
-    return same;
-}
-
-void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job)
-{
-    /* otherwise a file that is invalid now keeps its previous targets */
-    if (p->conf == NULL || !same_files(p->conf, conf)) {
-        free_files(p);
-        p->files = mem_zalloc((conf->file_sd_configs.n + 1) * sizeof *p->files);
-    }
+    pool_set_files(p, conf, env);
     p->conf = conf;
     running_job_unref(p->job);
     p->job = job;
@@ -59,87 +37,17 @@ static void clear_dropped(struct pool *p)
     p->n_dropped = p->dropped_total = p->invalid_total = 0;
 }
 
-static void free_shown(struct pool_files *shown)
-{
-    for (size_t i = 0; i < shown->n; i++)
-        mem_free(shown->items[i].path);
-    mem_free(shown->items);
-    mem_free(shown->missing);
-}
-
 void pool_free(struct pool *p)
 {
-    free_files(p);
+    pool_free_files(p);
     for (size_t i = 0; i < p->n; i++)
         target_unref(p->targets[i]);
     mem_free(p->targets);
     clear_dropped(p);
     mem_free(p->dropped);
-    free_shown(&p->file_status);
     running_job_unref(p->job);
     job_set_unref(p->job_set);
     mem_free(p);
-}
-
-/* ---- files ---- */
-
-static char *missing_patterns(const struct pool *p)
-{
-    const struct file_sd *confs = p->conf->file_sd_configs.items;
-    struct buf text = {0};
-    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
-        for (size_t k = 0; k < confs[i].files.n; k++)
-            if (!file_discovery_matches(&p->files[i], confs[i].files.items[k])) {
-                char *path = conf_absolute_path(confs[i].files.items[k]);
-                buf_printf(&text, "%s%s", text.n ? ", " : "", path);
-                mem_free(path);
-            }
-    char *copy = text.n > 0 ? str_dup(buf_str(&text)) : NULL;
-    buf_free(&text);
-    return copy;
-}
-
-/* Two file_sd_configs of a job may list the same file. */
-static bool in_earlier_config(const struct pool *p, size_t config, const char *path)
-{
-    for (size_t i = 0; i < config; i++)
-        for (size_t k = 0; k < p->files[i].n; k++)
-            if (strcmp(p->files[i].files[k].path, path) == 0)
-                return true;
-    return false;
-}
-
-/* Other threads may read file_status during the update. */
-static void show_files(struct pool *p, struct mutex *mutex)
-{
-    struct pool_files now = {.missing = missing_patterns(p)}, before;
-    size_t n = 0;
-    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
-        n += p->files[i].n;
-    now.items = n > 0 ? mem_zalloc(n * sizeof *now.items) : NULL;
-    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
-        for (size_t k = 0; k < p->files[i].n; k++) {
-            const struct sd_file *f = &p->files[i].files[k];
-            if (in_earlier_config(p, i, f->path))
-                continue;
-            now.items[now.n++] = (struct pool_file){mem_strdup(f->path), (double)f->stamp.changed_ns / 1e9};
-            now.failing += f->failing;
-        }
-    mutex_lock(mutex);
-    before = p->file_status;
-    p->file_status = now;
-    mutex_unlock(mutex);
-    free_shown(&before);
-}
-
-bool pool_refresh(struct pool *p, struct mutex *mutex)
-{
-    bool changed = false;
-    const struct file_sd *confs = p->conf->file_sd_configs.items;
-    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
-        changed = file_discovery_refresh(&p->files[i], &confs[i]) || changed;
-    show_files(p, mutex);
-    return changed;
 }
 
 /* ---- targets ---- */
@@ -242,19 +150,17 @@ static void make_group(struct pool *p, struct pool_sync *s, struct found_targets
     }
 }
 
-static void find_all(struct pool *p, struct pool_sync *s, struct found_targets *f)
+static void find_all(struct pool *p, struct pool_sync *s, struct found_targets *f, const struct sd_listing *files)
 {
     struct target_source from = {.mechanism = "static"};
     for (size_t i = 0; i < p->conf->static_configs.n; i++)
         make_group(p, s, f, (const struct static_group *)p->conf->static_configs.items + i, &from);
     from.mechanism = "file";
-    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++) {
-        for (size_t k = 0; k < p->files[i].n; k++) {
-            const struct sd_file *file = &p->files[i].files[k];
-            from.file = str_of(file->path);
-            for (size_t g = 0; g < file->n; g++)
-                make_group(p, s, f, &file->groups[g], &from);
-        }
+    for (size_t i = 0; i < files->n; i++) {
+        const struct sd_groups *groups = files->items[i]->groups;
+        from.file = str_of(files->items[i]->path);
+        for (size_t g = 0; groups && g < groups->n; g++)
+            make_group(p, s, f, &groups->items[g], &from);
     }
 }
 
@@ -287,15 +193,12 @@ static void warn_of_found(const struct pool *p, const struct found_targets *f, v
 void pool_check(const struct scrape_job *conf, struct target_builder *builder, void (*warn)(void *arg, const char *text),
                 void *arg)
 {
-    struct pool p = {.conf = conf, .files = mem_zalloc((conf->file_sd_configs.n + 1) * sizeof *p.files)};
+    struct pool p = {.conf = conf};
     struct pool_sync s = {.builder = builder};
     struct found_targets f = {0};
-    for (size_t i = 0; i < conf->file_sd_configs.n; i++) {
-        p.files[i].failed = warn;
-        p.files[i].arg = arg;
-        file_discovery_refresh(&p.files[i], (const struct file_sd *)conf->file_sd_configs.items + i);
-    }
-    find_all(&p, &s, &f);
+    struct checked_files files;
+    pool_check_files(&files, conf, warn, arg);
+    find_all(&p, &s, &f, &files.listing);
     warn_of_found(&p, &f, warn, arg);
     for (size_t i = 0; i < f.n; i++)
         target_unref(f.items[i]);
@@ -303,7 +206,7 @@ void pool_check(const struct scrape_job *conf, struct target_builder *builder, v
     map_free(&f.ids);
     clear_dropped(&p);
     mem_free(p.dropped);
-    free_files(&p);
+    checked_files_free(&files);
 }
 
 /* ---- changes for the lanes ---- */
@@ -425,10 +328,11 @@ static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct fou
 void pool_sync(struct pool *p, struct pool_sync *s)
 {
     struct found_targets f = {0};
+    struct sd_listing files = pool_list_files(p);
     size_t before = p->n;
     mutex_lock(s->mutex);
     clear_dropped(p);
-    find_all(p, s, &f);
+    find_all(p, s, &f, &files);
     log_found(p, &f);
     int64_t limit = p->conf->target_limit, exceeded_limit = limit > 0 && f.n > (size_t)limit ? limit : 0;
     map_free(&f.ids);
@@ -437,6 +341,7 @@ void pool_sync(struct pool *p, struct pool_sync *s)
     p->targets = f.items;
     p->n = f.n;
     mutex_unlock(s->mutex);
+    mem_free(files.items);
     log_emptied(p, before);
     stats_add(&scrape_stats, P_TARGET_LIMIT, exceeded_limit > 0);
 }

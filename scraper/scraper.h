@@ -6,11 +6,11 @@
  * lane. scraper_targets and scraper_metadata are for workers: they ask the lanes for the state of their targets and
  * wait for it (snapshot.h).
  *
- * Files: job.c (configuration), discovery/ (target groups: sd_conf.c, file_sd.c, file_watch.c), target.c (labels, URL, identity),
- * pool.c (the targets of a job), schedule.c (times), lane.c (one lane), scrape.c and report.c (one scrape),
- * failure_log.c, page.c (from text to samples), template.c (texts and labels shared by targets), scrape_cache.c (a
- * target's last scrape), stale.c, metadata.c, scraper.c (apply and stop), snapshot.c (copies of the lanes' state),
- * status.c (state for the API).
+ * Files: job.c (configuration), discovery/ (target groups and files that list them), pool_files.c (a job's files),
+ * target.c (labels, URL, identity), pool.c (the targets of a job), schedule.c (times), lane.c (one lane), scrape.c and
+ * report.c (one scrape), failure_log.c, page.c (from text to samples), template.c (texts and labels shared by targets),
+ * scrape_cache.c (a target's last scrape), stale.c, metadata.c, scraper.c (apply and stop), snapshot.c (copies of the
+ * lanes' state), status.c (state for the API).
  *
  * Concurrency: a target has at most one scrape in progress. Scrapes of different targets do not wait for each other
  * until a third of the process's file descriptors is used by scrapes; then they queue, and targets whose last scrape
@@ -163,7 +163,11 @@ struct metadata_visit {
 bool scraper_metadata(struct scraper *s, const struct scraper_read *read, const struct metadata_visit *v,
                       struct err *err) MUST_USE;
 
-bool scraper_ready(struct scraper *s); /* every job has completed its first discovery */
+/* Every job has completed its first discovery, but for target files whose file system does not respond. */
+bool scraper_ready(struct scraper *s);
+/* Posts the task to the main loop when the target files have been read once since the last apply, or their file systems
+ * have not responded for 5 s (at once if they are known to hang), or the scraper stops. */
+void scraper_await_files(struct scraper *s, struct loop_task *task);
 size_t scraper_target_count(struct scraper *s); /* of all jobs; any thread */
 
 #endif

@@ -246,6 +246,13 @@ static void collect_files(const struct scraper *s, struct stats_out *o)
         if (s->pools[i]->conf->file_sd_configs.n > 0)
             stats_value(o, name, &(struct stats_label){"config", s->pools[i]->conf->job_name}, 1,
                         (double)s->pools[i]->file_status.failing);
+    name = "sluice_sd_hung_patterns";
+    stats_family(o, name, STATS_GAUGE,
+                 "Patterns of file_sd_configs whose file system does not respond; their previous targets are kept");
+    for (size_t i = 0; i < s->n_pools; i++)
+        if (s->pools[i]->conf->file_sd_configs.n > 0)
+            stats_value(o, name, &(struct stats_label){"config", s->pools[i]->conf->job_name}, 1,
+                        (double)s->pools[i]->file_status.hung);
     name = "prometheus_sd_file_mtime_seconds";
     stats_family(o, name, STATS_GAUGE, "Unix time of the last modification of a file of file_sd_configs");
     for (size_t i = 0; i < s->n_pools; i++)

@@ -143,7 +143,8 @@ bool conf_errors_first(const struct conf_errors *e, struct err *err);
 bool conf_accepts_inert(const struct str_list *names, const char *section, const char *name);
 
 /* Warns "FILE:LINE: NAME: ..." when the file cannot be read, or when no file matches the pattern; both are shown as
- * absolute paths. With `node` NULL the position is omitted. */
+ * absolute paths. With `node` NULL the position is omitted. They wait at most 0.5 s: a file system that does not respond
+ * is warned of, and no further file is checked until it does. */
 void conf_check_readable(struct conf_context *c, const struct yaml *node, const char *name, struct str path);
 void conf_check_pattern(struct conf_context *c, const struct yaml *node, const char *name, struct str pattern);
 /* Prepends the working directory to a relative path; mem_free. */

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Checks the files that a configuration names. A missing file is a warning, not an error, since it may be created
- * later: password files are re-read each second, and target files are watched. */
+ * later: password files are re-read each second, and target files are watched.
+ *
+ * A load must not hang because a file system does: checks are made by a thread for files, and after one that did not
+ * end in time no others are made until it has ended.
+ */
 #include "base/conf/conf.h"
+
+#include "base/os/file_work.h"
+#include "base/os/thread.h"
+#include "base/text/duration.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -37,11 +45,104 @@ char *conf_absolute_path(struct str path)
     return z;
 }
 
+/* ---- the check ---- */
+
+enum { PATH_CHECK_MS = 500, PATH_HANGS = -1, PATH_NOT_CHECKED = -2 };
+static atomic_uint hung_path_checks;
+
+struct path_check {
+    struct file_work work;
+    char *path;
+    bool pattern;
+    struct mutex lock;   /* guards the fields below */
+    struct cond changed;
+    int result;          /* 0, errno; PATH_HANGS: it has not ended */
+    bool abandoned;      /* counted in hung_path_checks */
+};
+
+static struct path_check *path_check_of(struct file_work *w) { return CONTAINER(w, struct path_check, work); }
+
+static int match_pattern(const char *pattern)
+{
+    glob_t found = {0};
+    int result = glob(pattern, GLOB_NOSORT, NULL, &found) == 0 ? 0 : ENOENT;
+    globfree(&found);
+    return result;
+}
+
+static void run_path_check(struct file_work *w)
+{
+    struct path_check *c = path_check_of(w);
+    int result = c->pattern ? match_pattern(c->path) : access(c->path, R_OK) == 0 ? 0 : errno;
+    mutex_lock(&c->lock);
+    c->result = result;
+    cond_signal(&c->changed);
+    mutex_unlock(&c->lock);
+}
+
+static void path_check_hangs(struct file_work *w UNUSED) {} /* the load reports it */
+
+static void path_check_free(struct path_check *c)
+{
+    mutex_free(&c->lock);
+    cond_free(&c->changed);
+    mem_free(c->path);
+    mem_free(c);
+}
+
+static void release_path_check(struct file_work *w)
+{
+    struct path_check *c = path_check_of(w);
+    if (c->abandoned)
+        atomic_fetch_sub(&hung_path_checks, 1);
+    path_check_free(c);
+}
+
+static int await_path_check(struct path_check *c, int64_t until)
+{
+    mutex_lock(&c->lock);
+    for (int64_t now; c->result == PATH_HANGS && (now = clock_mono_ms()) < until;)
+        cond_wait_ms(&c->changed, &c->lock, until - now);
+    int result = c->result;
+    c->abandoned = result == PATH_HANGS;
+    atomic_fetch_add(&hung_path_checks, c->abandoned);
+    mutex_unlock(&c->lock);
+    return result;
+}
+
+static int check_path(struct str path, bool pattern)
+{
+    if (atomic_load(&hung_path_checks) > 0)
+        return PATH_NOT_CHECKED;
+    struct path_check *c = mem_zalloc(sizeof *c);
+    c->work = (struct file_work){.run = run_path_check, .hangs = path_check_hangs, .release = release_path_check,
+                                 .hang_ms = PATH_CHECK_MS};
+    c->path = str_dup(path);
+    c->pattern = pattern;
+    c->result = PATH_HANGS;
+    mutex_init(&c->lock, RANK_LEAF);
+    cond_init(&c->changed);
+    bool started = file_work_in(&c->work, 0);
+    int result = await_path_check(c, clock_mono_ms() + (started ? PATH_CHECK_MS : 0));
+    if (file_work_drop(&c->work)) /* otherwise it is running */
+        release_path_check(&c->work);
+    return result;
+}
+
+static void warn_hanging(struct conf_context *c, const struct yaml *node, const char *name, struct str path)
+{
+    char *z = conf_absolute_path(path);
+    warn_path(c, node, name, "the file system of %s does not respond; this file and others are not checked", z);
+    mem_free(z);
+}
+
 void conf_check_readable(struct conf_context *c, const struct yaml *node, const char *name, struct str path)
 {
-    if (c->warn == NULL || path.n == 0 || access(path.p, R_OK) == 0)
+    int why = c->warn && path.n > 0 ? check_path(path, false) : 0;
+    if (why == PATH_HANGS)
+        warn_hanging(c, node, name, path);
+    if (why <= 0)
         return;
-    int why = errno;
     char *z = conf_absolute_path(path);
     warn_path(c, node, name, "cannot read %s: %s; requests that need it fail until it exists", z, strerror(why));
     mem_free(z);
@@ -49,13 +150,12 @@ void conf_check_readable(struct conf_context *c, const struct yaml *node, const 
 
 void conf_check_pattern(struct conf_context *c, const struct yaml *node, const char *name, struct str pattern)
 {
-    glob_t found = {0};
-    if (c->warn == NULL || pattern.n == 0)
+    int why = c->warn && pattern.n > 0 ? check_path(pattern, true) : 0;
+    if (why == PATH_HANGS)
+        warn_hanging(c, node, name, pattern);
+    if (why <= 0)
         return;
-    if (glob(pattern.p, GLOB_NOSORT, NULL, &found) != 0) {
-        char *z = conf_absolute_path(pattern);
-        warn_path(c, node, name, "no file matches %s", z);
-        mem_free(z);
-    }
-    globfree(&found);
+    char *z = conf_absolute_path(pattern);
+    warn_path(c, node, name, "no file matches %s", z);
+    mem_free(z);
 }

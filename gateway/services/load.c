@@ -89,11 +89,18 @@ static void on_in_force(struct loop_task *task)
     loop_post(ask->loop, &ask->task);
 }
 
+static void on_lanes_switched(struct loop_task *task)
+{
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
+    ask->task.run = on_in_force;
+    scraper_await_files(ask->services->scraper, task);
+}
+
 static void reload_answer(struct list *requests, const struct err *err)
 {
     for (struct list *node; (node = list_pop_front(requests)) != NULL;) {
         struct reload_request *ask = CONTAINER(node, struct reload_request, node);
-        ask->task.run = on_in_force;
+        ask->task.run = on_lanes_switched;
         ask->ok = err == NULL;
         if (err)
             ask->err = *err;

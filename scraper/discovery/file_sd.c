@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /* File-based service discovery.
  *
- * 1. Each pattern is expanded with glob().
+ * 1. The pattern is expanded with glob().
  * 2. A file is parsed when its inode, size or modification time has changed.
  * 3. New groups replace the previous ones only if the complete file is valid.
- * 4. Files that no pattern matches any more are forgotten. An unreadable directory forgets none.
+ * 4. Files that the pattern does not match any more are forgotten. An unreadable directory forgets none.
+ *
+ * What is wrong is logged when it begins or changes, and counted each time.
  */
 #include "scraper/discovery/file_sd.h"
 
 #include "base/json/json_tree.h"
 #include "base/telemetry/log.h"
-#include "base/map.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <glob.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -126,25 +127,57 @@ static bool read_all(int fd, const char *path, struct buf *out, struct err *err)
     }
 }
 
+/* ---- groups and lists of files ---- */
+
+static void sd_groups_unref(struct sd_groups *g)
+{
+    if (g == NULL || !refs_drop(&g->_refs))
+        return;
+    arena_free(&g->arena);
+    mem_free(g);
+}
+
+static void sd_file_free(struct sd_file *f)
+{
+    sd_groups_unref(f->groups);
+    mem_free(f->path);
+}
+
+void sd_files_copy(struct sd_files *to, const struct sd_files *from)
+{
+    to->n = from->n;
+    to->items = from->n > 0 ? mem_dup(from->items, from->n * sizeof *from->items) : NULL;
+    for (size_t i = 0; i < to->n; i++) {
+        to->items[i].path = mem_strdup(from->items[i].path);
+        if (to->items[i].groups)
+            refs_take(&to->items[i].groups->_refs);
+    }
+}
+
+void sd_files_free(struct sd_files *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        sd_file_free(&f->items[i]);
+    mem_free(f->items);
+    *f = (struct sd_files){0};
+}
+
+/* ---- one file ---- */
+
 /* The new groups replace the previous ones only if the complete file is valid. */
 static bool file_sd_load(struct sd_file *f, int fd, struct err *err)
 {
     struct buf text = {0};
-    struct arena arena;
-    struct static_group *groups;
-    size_t n;
-    arena_init(&arena, 0);
-    bool ok = read_all(fd, f->path, &text, err) && sd_file_parse(&arena, f->path, buf_str(&text), &groups, &n, err);
+    struct sd_groups *g = mem_zalloc(sizeof *g);
+    refs_init(&g->_refs);
+    arena_init(&g->arena, 0);
+    bool ok = read_all(fd, f->path, &text, err)
+              && sd_file_parse(&g->arena, f->path, buf_str(&text), &g->items, &g->n, err);
     buf_free(&text);
-    if (!ok) {
-        arena_free(&arena);
-        return false;
-    }
-    arena_free(&f->arena);
-    f->arena = arena;
-    f->groups = groups;
-    f->n = n;
-    return true;
+    sd_groups_unref(ok ? f->groups : g);
+    if (ok)
+        f->groups = g;
+    return ok;
 }
 
 static struct sd_stamp stamp_of(const struct stat *st)
@@ -159,40 +192,50 @@ static bool stamp_same(struct sd_stamp a, struct sd_stamp b)
 }
 
 /* err: begins with the path. */
-static void report_file(const struct file_discovery *d, const char *path, const struct err *err)
+static void report_file(const struct file_discovery *d, const char *path, const struct err *err, bool known)
 {
     if (d->failed) {
         d->failed(d->arg, err->text);
         return;
     }
     stats_add(&file_sd_stats, SD_READ_ERRORS, 1);
-    log_warn("file_sd", "cannot load targets file; keeping its previous targets", "file", path, "err", err->text);
+    if (!known)
+        log_warn("file_sd", "cannot load targets file; keeping its previous targets", "job", d->job.p, "file", path,
+                 "err", err->text);
 }
 
-static void report_directory(const struct file_discovery *d, const char *pattern)
+static void report_directory(struct file_discovery *d)
 {
     struct err err;
     if (d->failed) {
-        err_set(&err, ERR_BAD_DATA, "%s: cannot read the directory", pattern);
+        err_set(&err, ERR_BAD_DATA, "%s: cannot read the directory", d->pattern.p);
         d->failed(d->arg, err.text);
         return;
     }
     stats_add(&file_sd_stats, SD_READ_ERRORS, 1);
-    log_warn("file_sd", "cannot read directory of target files; keeping previous targets", "files", pattern);
+    if (!d->unreadable)
+        log_warn("file_sd", "cannot read directory of target files; keeping previous targets", "job", d->job.p, "files",
+                 d->pattern.p);
+    d->unreadable = true;
 }
 
+/* True: it has new groups. */
 static bool refresh_file(const struct file_discovery *d, struct sd_file *f)
 {
     struct stat st;
     struct err err;
-    bool loaded = false;
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a FIFO must not block the main thread */
+    bool loaded = false, known = false;
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a FIFO must not hold the thread */
     if (fd < 0 || fstat(fd, &st) != 0) {
+        known = f->failing && f->error == errno;
+        f->error = errno;
+        f->stamp.inode = 0; /* it is read when it can be opened again */
         err_set(&err, ERR_BAD_DATA, "%s: %s", f->path, strerror(errno));
     } else if (stamp_same(f->stamp, stamp_of(&st))) {
         close(fd);
         return false; /* unchanged, valid or not */
     } else {
+        f->error = 0;
         f->stamp = stamp_of(&st);
         loaded = file_sd_load(f, fd, &err);
     }
@@ -200,47 +243,11 @@ static bool refresh_file(const struct file_discovery *d, struct sd_file *f)
         close(fd);
     f->failing = !loaded;
     if (!loaded)
-        report_file(d, f->path, &err);
+        report_file(d, f->path, &err, known);
     return loaded;
 }
 
-static void index_file(struct map *by_path, const struct file_discovery *d, size_t i)
-{
-    bool added;
-    map_add(by_path, str_of(d->files[i].path), &added)->value.u = i;
-}
-
-static struct sd_file *find_file(struct file_discovery *d, struct map *by_path, const char *path)
-{
-    struct map_entry *e = map_find(by_path, str_of(path));
-    if (e)
-        return &d->files[e->value.u];
-    if (d->n == d->cap)
-        mem_grow(&d->files, &d->cap, d->n + 1, sizeof *d->files);
-    d->files[d->n] = (struct sd_file){.path = mem_strdup(path)};
-    index_file(by_path, d, d->n);
-    return &d->files[d->n++];
-}
-
-static void file_free(struct sd_file *f)
-{
-    arena_free(&f->arena);
-    mem_free(f->path);
-}
-
-static bool file_sd_drop_missing(struct file_discovery *d)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < d->n; i++) {
-        if (d->files[i].found)
-            d->files[kept++] = d->files[i];
-        else
-            file_free(&d->files[i]);
-    }
-    bool any = kept < d->n;
-    d->n = kept;
-    return any;
-}
+/* ---- the files of a pattern ---- */
 
 /* A missing directory has no files; one that cannot be read now may still have them. */
 static int file_sd_log_unreadable(const char *path UNUSED, int error)
@@ -248,56 +255,53 @@ static int file_sd_log_unreadable(const char *path UNUSED, int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
 }
 
-static bool refresh_pattern(struct file_discovery *d, struct map *by_path, const char *pattern)
+/* Both lists are sorted, so that the files of the previous one are found in one pass; those left over are removed. */
+static struct sd_file take_file(struct sd_files *before, size_t *at, const char *path, bool *changed)
 {
-    glob_t g = {0};
-    bool changed = false;
-    int how = glob(pattern, 0, file_sd_log_unreadable, &g);
-    for (size_t i = 0; how == 0 && i < g.gl_pathc; i++) {
-        struct sd_file *f = find_file(d, by_path, g.gl_pathv[i]);
-        f->found = true;
-        changed = refresh_file(d, f) || changed;
+    int order = 1;
+    while (*at < before->n && (order = strcmp(before->items[*at].path, path)) < 0) {
+        sd_file_free(&before->items[(*at)++]);
+        *changed = true;
     }
-    globfree(&g);
-    if (how != 0 && how != GLOB_NOMATCH) {
-        report_directory(d, pattern);
-        for (size_t i = 0; i < d->n; i++)
-            d->files[i].found = true;
+    return *at < before->n && order == 0 ? before->items[(*at)++] : (struct sd_file){.path = mem_strdup(path)};
+}
+
+static int path_order(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* Returns true when files have other groups. On an abort the remaining files stay as they are. */
+static bool refresh_files(struct file_discovery *d, glob_t *g)
+{
+    struct sd_files before = d->files;
+    size_t at = 0;
+    bool changed = false, goes_on = true;
+    d->files = (struct sd_files){mem_zalloc((g->gl_pathc + 1) * sizeof *d->files.items), 0};
+    if (g->gl_pathc > 0)
+        qsort(g->gl_pathv, g->gl_pathc, sizeof *g->gl_pathv, path_order);
+    for (size_t i = 0; i < g->gl_pathc; i++) {
+        struct sd_file f = take_file(&before, &at, g->gl_pathv[i], &changed);
+        goes_on = goes_on && (d->reads == NULL || d->reads(d->arg, f.path));
+        changed = (goes_on && refresh_file(d, &f)) || changed;
+        d->files.items[d->files.n++] = f;
     }
+    for (; at < before.n; at++, changed = true)
+        sd_file_free(&before.items[at]);
+    mem_free(before.items);
     return changed;
 }
 
-bool file_discovery_refresh(struct file_discovery *d, const struct file_sd *conf)
+bool file_discovery_refresh(struct file_discovery *d)
 {
-    struct map by_path = {0}; /* path -> index in d->files */
+    glob_t g = {0};
     bool changed = false;
-    for (size_t i = 0; i < d->n; i++) {
-        d->files[i].found = false;
-        index_file(&by_path, d, i);
+    if (d->reads && !d->reads(d->arg, d->pattern.p))
+        return false;
+    int how = glob(d->pattern.p, GLOB_NOSORT, file_sd_log_unreadable, &g);
+    if (how == 0 || how == GLOB_NOMATCH) {
+        changed = refresh_files(d, &g);
+        d->unreadable = false;
+    } else {
+        report_directory(d);
     }
-    for (size_t i = 0; i < conf->files.n; i++) {
-        char *pattern = str_dup(conf->files.items[i]);
-        changed = refresh_pattern(d, &by_path, pattern) || changed;
-        mem_free(pattern);
-    }
-    map_free(&by_path);
-    return file_sd_drop_missing(d) || changed;
-}
-
-bool file_discovery_matches(const struct file_discovery *d, struct str pattern)
-{
-    char *z = str_dup(pattern);
-    bool found = false;
-    for (size_t i = 0; i < d->n && !found; i++)
-        found = strcmp(z, d->files[i].path) == 0 || fnmatch(z, d->files[i].path, FNM_PATHNAME | FNM_PERIOD) == 0;
-    mem_free(z);
-    return found;
-}
-
-void file_discovery_free(struct file_discovery *d)
-{
-    for (size_t i = 0; i < d->n; i++)
-        file_free(&d->files[i]);
-    mem_free(d->files);
-    *d = (struct file_discovery){0};
+    globfree(&g);
+    return changed;
 }

@@ -6,8 +6,7 @@
 #include "base/telemetry/log.h"
 
 #include <errno.h>
-#include <sys/inotify.h>
-#include <unistd.h>
+#include <string.h>
 
 enum { SETTLE_MS = 100 }; /* several files are often written together */
 
@@ -21,9 +20,7 @@ static void file_watch_timer(struct loop_timer *timer)
 static void file_watch_event(struct loop_fd *watch, uint32_t events UNUSED)
 {
     struct file_watch *w = CONTAINER(watch, struct file_watch, events);
-    char drained[4096];
-    while (read(watch->fd, drained, sizeof drained) > 0) {
-    }
+    dir_watch_drain(w->dirs);
     /* never postponed: the directory may be written to all the time */
     if (w->timer.due > loop_mono(w->loop) + SETTLE_MS)
         loop_timer_in(w->loop, &w->timer, SETTLE_MS);
@@ -34,45 +31,39 @@ void file_watch_init(struct file_watch *w, struct loop *loop, void (*poll)(struc
     *w = (struct file_watch){.loop = loop, .poll = poll, .events.run = file_watch_event, .timer.run = file_watch_timer};
 }
 
+static void file_watch_end_events(struct file_watch *w)
+{
+    if (w->dirs == NULL)
+        return;
+    loop_unwatch(w->loop, &w->events);
+    dir_watch_unref(w->dirs);
+    w->dirs = NULL;
+}
+
 void file_watch_stop(struct file_watch *w)
 {
     loop_timer_stop(w->loop, &w->timer);
-    if (!w->watching)
-        return;
-    loop_unwatch(w->loop, &w->events);
-    close(w->events.fd);
-    w->watching = false;
+    file_watch_end_events(w);
 }
 
-static void watch_directory(struct file_watch *w, struct str path)
+static void file_watch_begin_events(struct file_watch *w)
 {
-    size_t n = path.n;
-    while (n > 0 && path.p[n - 1] != '/')
-        n--;
-    char *dir = n ? str_dup(str_first(path, n)) : mem_strdup(".");
-    if (inotify_add_watch(w->events.fd, dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE) < 0)
-        log_warn("file_sd", "cannot watch directory with inotify; polling it every refresh_interval", "directory", dir,
-                 "err", strerror(errno));
-    mem_free(dir);
+    w->dirs = dir_watch_new();
+    w->events.fd = w->dirs ? w->dirs->fd : -1;
+    if (w->dirs && loop_watch(w->loop, &w->events, EPOLLIN))
+        return;
+    log_warn("file_sd", "cannot watch directories with inotify; polling them every refresh_interval", "err",
+             strerror(errno));
+    dir_watch_unref(w->dirs);
+    w->dirs = NULL;
 }
 
-void file_watch_set(struct file_watch *w, const struct file_sd *const *items, size_t n)
+void file_watch_set(struct file_watch *w, int64_t interval)
 {
     file_watch_stop(w);
-    w->interval = 0;
-    if (n == 0)
+    w->interval = interval;
+    if (interval == 0)
         return;
-    w->events.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    w->watching = w->events.fd >= 0;
-    if (w->watching && !loop_watch(w->loop, &w->events, EPOLLIN)) {
-        close(w->events.fd);
-        w->watching = false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (w->interval == 0 || items[i]->refresh_interval < w->interval)
-            w->interval = items[i]->refresh_interval;
-        for (size_t k = 0; w->watching && k < items[i]->files.n; k++)
-            watch_directory(w, items[i]->files.items[k]);
-    }
-    loop_timer_in(w->loop, &w->timer, w->interval);
+    file_watch_begin_events(w);
+    loop_timer_in(w->loop, &w->timer, interval);
 }

@@ -5,19 +5,18 @@
 #define SCRAPER_DISCOVERY_FILE_WATCH_H
 
 #include "base/os/loop.h"
-#include "scraper/discovery/sd_conf.h"
+#include "scraper/discovery/dir_watch.h"
 
 struct file_watch {
     struct loop *loop;
     void (*poll)(struct file_watch *w); /* the struct is embedded in the owner's */
     struct loop_fd events;
     struct loop_timer timer;
-    int64_t interval;          /* 0 = no files */
-    bool watching;
+    int64_t interval;            /* 0 = no files */
+    struct dir_watch *dirs;      /* to which the readers of files add their directories; NULL: they are polled */
 };
 void file_watch_init(struct file_watch *w, struct loop *loop, void (*poll)(struct file_watch *w));
-/* Watches the directories of the files of these items, and no others. */
-void file_watch_set(struct file_watch *w, const struct file_sd *const *items, size_t n);
+void file_watch_set(struct file_watch *w, int64_t interval); /* begins again without directories; 0: no files */
 void file_watch_stop(struct file_watch *w);
 
 #endif

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A disk that fails or hangs, by LD_PRELOAD, for files below $BAD_DISK_DIR. What is wrong is read from the file
- * $BAD_DISK each time, words in any order:
+/* A disk that fails or hangs, by LD_PRELOAD, for files below $BAD_DISK_DIR, and a mount that hangs, for files below
+ * $BAD_MOUNT_DIR. What is wrong is read from the file $BAD_DISK each time, words in any order:
  *
  *   hang          writes, syncs and reads do not return until the word is gone
  *   lock          the same of opening the file "lock"
+ *   mount         nothing that is done with a path below $BAD_MOUNT_DIR returns until the word is gone
  *   write=ERRNO   pwrite, pwritev and ftruncate fail, and so does opening for writing
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -34,6 +38,17 @@ static void faults(char text[128])
     text[n > 0 ? n : 0] = 0;
     if (fd >= 0)
         close(fd);
+}
+
+static void wait_for_mount(const char *path)
+{
+    const char *dir = getenv("BAD_MOUNT_DIR");
+    char text[128];
+    int saved = errno;
+    if (dir && strncmp(path, dir, strlen(dir)) == 0)
+        for (faults(text); strstr(text, "mount"); faults(text))
+            usleep(20000);
+    errno = saved;
 }
 
 static bool on_bad_disk(int fd)
@@ -74,6 +89,7 @@ int open(const char *path, int flags, ...)
     va_start(args, flags);
     mode_t mode = va_arg(args, mode_t);
     va_end(args);
+    wait_for_mount(path);
     const char *dir = getenv("BAD_DISK_DIR");
     char text[128] = "";
     size_t n = strlen(path), tail = strlen("/lock");
@@ -88,4 +104,16 @@ int open(const char *path, int flags, ...)
         return -1;
     }
     return real(path, flags, mode);
+}
+
+FILE *fopen(const char *path, const char *mode) { REAL(fopen); wait_for_mount(path); return real(path, mode); }
+int stat(const char *path, struct stat *st) { REAL(stat); wait_for_mount(path); return real(path, st); }
+int access(const char *path, int mode) { REAL(access); wait_for_mount(path); return real(path, mode); }
+int inotify_add_watch(int fd, const char *path, uint32_t mask) { REAL(inotify_add_watch); wait_for_mount(path); return real(fd, path, mask); }
+
+int glob(const char *pattern, int flags, int (*failed)(const char *, int), glob_t *found)
+{
+    REAL(glob);
+    wait_for_mount(pattern);
+    return real(pattern, flags, failed, found);
 }

@@ -28,7 +28,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 OUT = os.environ.get("OUT", "build/release")
 RELEASE = os.path.basename(OUT) == "release"  # no sanitizer
 PEERS = f"{ROOT}/build/peers/bin"
-__all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "alone", "folder", "write_file", "free_port", "wait_until",
+__all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "alone", "folder", "write_file", "put_file", "free_port", "wait_until",
            "request", "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
            "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
            "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer",
@@ -108,6 +108,13 @@ def write_file(name, text):
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
     return path
+
+
+def put_file(path, text):
+    """Replaces a file at once, as programs should that write target files."""
+    with open(f"{path}.new", "w", encoding="utf-8") as f:
+        f.write(text)
+    os.rename(f"{path}.new", path)
 
 
 def release_build():

@@ -20,12 +20,6 @@ def wait_lines(sluice, message, n):
     return lines(sluice, message)
 
 
-def put_file(path, text):
-    with open(f"{path}.new", "w", encoding="utf-8") as f:
-        f.write(text)
-    os.rename(f"{path}.new", path)
-
-
 def test_a_job_that_loses_its_targets_is_told_once():
     exporter, targets = ScriptedExporter(), write_file("targets.yml", "[]\n")
     put_file(targets, f"[{{targets: ['{exporter.address}']}}]\n")

@@ -44,8 +44,6 @@ static void files_are_json_or_yaml(void **state UNUSED)
 
 struct folder {
     char path[40], pattern[60];
-    struct str files[1];
-    struct file_sd conf;
     struct file_discovery found;
 };
 
@@ -55,8 +53,8 @@ static void folder_open(struct folder *d)
     snprintf(d->path, sizeof d->path, "build/file-sd-test-XXXXXX");
     assert_non_null(mkdtemp(d->path));
     snprintf(d->pattern, sizeof d->pattern, "%s/*.json", d->path);
-    d->files[0] = str_of(d->pattern);
-    d->conf.files = (struct str_list){d->files, 1};
+    d->found.job = STR("job");
+    d->found.pattern = str_of(d->pattern);
 }
 
 static void in_folder(const struct folder *d, const char *name, char out[100])
@@ -81,32 +79,32 @@ static void delete(const struct folder *d, const char *name)
 
 static void folder_close(struct folder *d)
 {
-    file_discovery_free(&d->found);
+    sd_files_free(&d->found.files);
     assert_int_equal(rmdir(d->path), 0);
 }
 
 static struct str only_target(const struct folder *d, size_t file)
 {
-    return d->found.files[file].groups[0].targets.items[0];
+    return d->found.files.items[file].groups->items[0].targets.items[0];
 }
 
 static void files_come_change_and_go(void **state UNUSED)
 {
     struct folder d;
     folder_open(&d);
-    assert_false(file_discovery_refresh(&d.found, &d.conf));
+    assert_false(file_discovery_refresh(&d.found));
     put(&d, "b.json", "b:1");
     put(&d, "a.json", "a:1");
-    assert_true(file_discovery_refresh(&d.found, &d.conf));
-    assert_int_equal(d.found.n, 2);
+    assert_true(file_discovery_refresh(&d.found));
+    assert_int_equal(d.found.files.n, 2);
     assert_true(str_is(only_target(&d, 0), "a:1")); /* a pattern's files come by name */
-    assert_false(file_discovery_refresh(&d.found, &d.conf));
+    assert_false(file_discovery_refresh(&d.found));
     put(&d, "b.json", "b:22");
-    assert_true(file_discovery_refresh(&d.found, &d.conf));
+    assert_true(file_discovery_refresh(&d.found));
     assert_true(str_is(only_target(&d, 1), "b:22"));
     delete(&d, "a.json");
-    assert_true(file_discovery_refresh(&d.found, &d.conf));
-    assert_int_equal(d.found.n, 1);
+    assert_true(file_discovery_refresh(&d.found));
+    assert_int_equal(d.found.files.n, 1);
     assert_true(str_is(only_target(&d, 0), "b:22"));
     delete(&d, "b.json");
     folder_close(&d);
@@ -127,16 +125,16 @@ static void links_may_be_exchanged(void **state UNUSED)
     put(&d, "one/t.json", "a:1");
     put(&d, "two/t.json", "b:1");
     assert_int_equal(symlink("one", data) | symlink("data/t.json", link), 0);
-    assert_true(file_discovery_refresh(&d.found, &d.conf));
+    assert_true(file_discovery_refresh(&d.found));
     assert_true(str_is(only_target(&d, 0), "a:1"));
     assert_int_equal(symlink("two", next) | rename(next, data), 0);
-    assert_true(file_discovery_refresh(&d.found, &d.conf));
+    assert_true(file_discovery_refresh(&d.found));
     assert_true(str_is(only_target(&d, 0), "b:1"));
     delete(&d, "two/t.json"); /* a link to nothing is listed still: the targets stay until it is gone */
-    (void)file_discovery_refresh(&d.found, &d.conf);
+    (void)file_discovery_refresh(&d.found);
     delete(&d, "t.json");
-    assert_true(file_discovery_refresh(&d.found, &d.conf));
-    assert_int_equal(d.found.n, 0);
+    assert_true(file_discovery_refresh(&d.found));
+    assert_int_equal(d.found.files.n, 0);
     delete(&d, "one/t.json");
     delete(&d, "data");
     assert_int_equal(rmdir(one) | rmdir(two), 0);
@@ -150,14 +148,14 @@ static void a_folder_that_cannot_be_read_keeps_its_files(void **state UNUSED)
     struct rlimit before, none;
     folder_open(&d);
     put(&d, "a.json", "a:1");
-    assert_true(file_discovery_refresh(&d.found, &d.conf));
+    assert_true(file_discovery_refresh(&d.found));
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = (struct rlimit){3, before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    bool changed = file_discovery_refresh(&d.found, &d.conf);
+    bool changed = file_discovery_refresh(&d.found);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_false(changed);
-    assert_int_equal(d.found.n, 1);
+    assert_int_equal(d.found.files.n, 1);
     delete(&d, "a.json");
     folder_close(&d);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The whole scraper on one loop. */
+#include "base/telemetry/stats.h"
 #include "scraper/scraper.h"
 
 #include "scraper_fixture.h"
@@ -350,6 +351,24 @@ static void wait_for_targets(struct scraper_fixture *f, size_t n)
     assert_int_equal(active_targets(f), n);
 }
 
+static void wait_for_failing_files(struct scraper_fixture *f, double n)
+{
+    double failing = -1;
+    for (int i = 0; i < 3000 && failing != n; i++) {
+        struct buf out = {0};
+        loop_turn(f->loop, 1);
+        advance_clock(f, 1);
+        stats_render(&out, false);
+        const char *at = strstr(buf_z(&out), "\nsluice_sd_failing_files{");
+        failing = at ? strtod(strchr(at, ' '), NULL) : -1;
+        buf_free(&out);
+    }
+    assert_true(failing == n);
+}
+
+static int n_read;
+static void note_read(struct loop_task *task UNUSED) { n_read++; }
+
 static void files_are_watched(void **state UNUSED)
 {
     struct scraper_fixture f;
@@ -361,13 +380,12 @@ static void files_are_watched(void **state UNUSED)
     replace_file(one, "[{\"targets\": [\"a:1\", \"a:2\"]}]");
     fixture_open(&f);
     must_apply(&f, yaml);
-    assert_int_equal(active_targets(&f), 2);
+    wait_for_targets(&f, 2);
+    assert_true(scraper_ready(f.scraper));
     replace_file(two, "- targets: [b:1]\n");
     wait_for_targets(&f, 3);
     replace_file(one, "[{\"targets\": [\"a:1\"");
-    turns(&f, 5);
-    advance_clock(&f, 200);
-    turns(&f, 5);
+    wait_for_failing_files(&f, 1);
     assert_int_equal(active_targets(&f), 3); /* a broken file keeps its targets */
     replace_file(one, "[{\"targets\": [\"a:1\"]}]");
     wait_for_targets(&f, 2);
@@ -377,6 +395,35 @@ static void files_are_watched(void **state UNUSED)
     wait_for_targets(&f, 0);
     fixture_close(&f);
     assert_int_equal(rmdir(dir), 0);
+}
+
+/* The files of the previous pattern stay in force until those of the new one were read. */
+static void a_new_pattern_takes_over(void **state UNUSED)
+{
+    struct scraper_fixture f;
+    char dir[] = "build/scraper-test-XXXXXX", one[100], two[100], yaml[300];
+    assert_non_null(mkdtemp(dir));
+    snprintf(one, sizeof one, "%s/one.json", dir);
+    snprintf(two, sizeof two, "%s/two.json", dir);
+    replace_file(one, "[{\"targets\": [\"a:1\", \"a:2\"]}]");
+    replace_file(two, "[{\"targets\": [\"a:1\"]}]");
+    fixture_open(&f);
+    snprintf(yaml, sizeof yaml, JOB "file_sd_configs: [{files: ['%s']}]\n", one);
+    must_apply(&f, yaml);
+    wait_for_targets(&f, 2);
+    snprintf(yaml, sizeof yaml, JOB "file_sd_configs: [{files: ['%s']}]\n", two);
+    struct loop_task read = {.run = note_read};
+    n_read = 0;
+    struct err err;
+    assert_true(apply_without_turns(&f, yaml, &err));
+    assert_int_equal(active_targets(&f), 2);
+    scraper_await_files(f.scraper, &read);
+    for (int i = 0; i < 3000 && n_read == 0; i++)
+        loop_turn(f.loop, 1);
+    assert_int_equal(n_read, 1);
+    assert_int_equal(active_targets(&f), 1);
+    fixture_close(&f);
+    assert_int_equal(unlink(one) | unlink(two) | rmdir(dir), 0);
 }
 
 int main(void)
@@ -395,6 +442,7 @@ int main(void)
         cmocka_unit_test(a_removed_target_ends_with_markers),
         cmocka_unit_test(dropped_targets_are_remembered),
         cmocka_unit_test(files_are_watched),
+        cmocka_unit_test(a_new_pattern_takes_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files on a mount that hangs, at the start and later: only the jobs and destinations that need them wait."""
+import json
+import time
+
+from bad_disk import BadDisk
+from lib import *
+
+HANG = 5  # seconds after which sluice goes on without the files
+
+
+def targets(path, *exporters):
+    put_file(path, json.dumps([{"targets": [f"127.0.0.1:{e.port}" for e in exporters]}]))
+
+
+def config(mount, *jobs, more=""):
+    """Jobs whose target files are on the mount, or not, by name: {name: files}."""
+    return ("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n"
+            + "".join(f"- {{job_name: {name}, file_sd_configs: [{{files: {files}, refresh_interval: 1s}}]}}\n"
+                      for name, files in jobs) + more)
+
+
+def hung(sluice, job):
+    return sluice.metric("sluice_sd_hung_patterns", f'config="{job}"')
+
+
+def quick(do, within, what):
+    began = time.monotonic()
+    result = do()
+    assert time.monotonic() - began < within, f"{what}: {time.monotonic() - began:.1f} s"
+    return result
+
+
+def stop(sluice, within):
+    sluice.p.terminate()
+    code = quick(lambda: sluice.wait_exit(30), within, "a stop")
+    assert code == 0, (code, sluice.log()[-2000:])
+
+
+def scrapes(exporter, n=3):
+    before = exporter.n
+    wait_until(lambda: exporter.n >= before + n, 5, "scrapes")
+
+
+@seconds(60)
+def test_target_files_hang_at_the_start():
+    disk = BadDisk()
+    good, both, late = ScriptedExporter(), ScriptedExporter(), ScriptedExporter()
+    targets(f"{folder()}/good.json", good)
+    targets(f"{folder()}/both.json", both)
+    targets(f"{disk.mount}/late.json", late)
+    sluice = Sluice(config(disk.mount, ("good", f"['{folder()}/good.json']"),
+                           ("both", f"['{disk.mount}/*.json', '{folder()}/both.json']")),
+                    env=disk.env, start=False)
+    disk.set("mount")
+    sluice.start()
+    quick(sluice.wait_ready, HANG + 4, "ready")
+    scrapes(good)
+    scrapes(both)
+    assert late.n == 0 and hung(sluice, "both") == 1 and hung(sluice, "good") == 0
+    line = [l for l in sluice.log().splitlines() if "target files do not respond" in l]
+    assert len(line) == 1 and "job=both" in line[0] and f"file={disk.mount}/" in line[0], line
+    assert quick(lambda: sluice.post("/-/reload"), 2, "a reload").status == 200
+    time.sleep(1.5)  # it would be read again
+    assert sluice.log().count("target files do not respond") == 1, sluice.log()
+    quick(lambda: sluice.get("/targets"), 1, "/targets")
+
+    disk.set("")
+    wait_until(lambda: hung(sluice, "both") == 0, 5, "the mount responds")
+    scrapes(late)
+    assert sluice.log().count("target files respond again") == 1
+    disk.set("mount")
+    stop(sluice, 4)
+    disk.set("")
+
+
+@seconds(60)
+def test_target_files_begin_to_hang():
+    disk = BadDisk()
+    old, new, good = ScriptedExporter(), ScriptedExporter(), ScriptedExporter()
+    targets(f"{disk.mount}/t.json", old)
+    targets(f"{folder()}/good.json", good)
+    text = config(disk.mount, ("remote", f"['{disk.mount}/t.json']"), ("good", f"['{folder()}/good.json']"))
+    sluice = Sluice(text, env=disk.env)
+    scrapes(old)
+    disk.set("mount")
+    targets(f"{disk.mount}/t.json", new)
+    wait_until(lambda: hung(sluice, "remote") == 1, HANG + 5, "the hang is noticed")
+    scrapes(old)  # targets stay
+    targets(f"{folder()}/good.json", good, new)
+    scrapes(new)  # those of another job change
+    stop(sluice, 4)
+    disk.set("")
