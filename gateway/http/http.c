@@ -455,14 +455,17 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket,
 
 /* ---- life ---- */
 
+/* Later versions than 0.9.75, whose heads http_head.c checks, refuse bare LF, folded lines and blanks in the URI
+ * themselves if they are told to. */
 static struct MHD_Daemon *start_daemon(struct http_server *s)
 {
     const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
+    const enum MHD_OPTION strict = texts_are_exact() ? MHD_OPTION_END : MHD_OPTION_STRICT_FOR_CLIENT;
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s,
                             MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
                             MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
                             s, MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIBRARY_CONNECTIONS,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, strict, 1, MHD_OPTION_END);
 }
 
 struct http_server *http_server_new(unsigned id, struct loop *loop, const struct listener_conf *conf)

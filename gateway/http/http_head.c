@@ -3,8 +3,8 @@
  * may be one that a proxy in front of us has not seen (request smuggling, RFC 9112, 11.2).
  *
  * The library (0.9.75) is lenient: it ends lines at a bare LF, reads names and values up to the first NUL, joins folded
- * lines, and uses the first of duplicate headers. (Later versions can refuse all of that,
- * MHD_OPTION_CLIENT_DISCIPLINE_LVL.) Its values are not copies: they point into the head as received, in which line
+ * lines, and uses the first of duplicate headers. (Later versions refuse all of that,
+ * MHD_OPTION_STRICT_FOR_CLIENT.) Its values are not copies: they point into the head as received, in which line
  * ends have been overwritten by NULs. If each name begins two bytes after the end of the previous value, and the head
  * ends four bytes after the last value, every line ended with CR LF and contained no NUL.
  */

@@ -104,6 +104,7 @@ def test_health_while_all_connections_are_at_work():
     slow = Hanging()
     sluice = Sluice(GROUP.format(slow.address), "--web.max-connections=8", "--lanes=2", "--query.max-concurrency=4")
     busy = [connect(sluice, get("/api/v1/query?query=x")) for _ in range(8)]
+    time.sleep(0.2)  # until their requests are read: a connection that waits for its client is replaced
     wait_until(lambda: sluice.metric("prometheus_engine_queries") == 8)
     for path, status in (("/-/healthy", 200), ("/-/ready", 200), ("/metrics", 200), ("/api/v1/query?query=1", 503),
                          ("/targets", 503)):

@@ -123,7 +123,7 @@ static void test_chunks_end_the_connection(void **state UNUSED)
     fixture_send(fd, "POST /p/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\n0\n\nGET /p/echo HTTP/1.1\r\n"
                  "Host: x\r\n\r\n");
     assert_true(fixture_receive(fd, false, &r));
-    assert_int_equal(r.status, 200);
+    assert_true(r.status == 200 || r.status == 400); /* versions of the library after 0.9.75 refuse bare LF */
     buf_free(&r.bytes);
     assert_false(fixture_receive(fd, false, &r));
     assert_int_equal(r.bytes.n, 0);
