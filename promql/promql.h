@@ -35,6 +35,9 @@ void promql_json(struct buf *out, const struct expr *e);     /* the tree as /api
 bool promql_equal(const struct expr *a, const struct expr *b); /* same tree, ignoring positions */
 enum promql_type { PROMQL_SCALAR, PROMQL_VECTOR, PROMQL_MATRIX, PROMQL_STRING };
 enum promql_type promql_type(const struct expr *e);
+/* Calls `visit` for everything that the language has a name for; aggregations count as operators. */
+enum promql_word { PROMQL_FUNCTION, PROMQL_OPERATOR, PROMQL_KEYWORD };
+void promql_words(void (*visit)(void *arg, enum promql_word kind, const char *name), void *arg);
 /* The matchers of every selector in the expression, for exemplars. */
 size_t promql_selectors(struct arena *a, const struct expr *e, const struct matcher *const **sets,
                         const size_t **sizes);

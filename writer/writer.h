@@ -123,6 +123,16 @@ struct source *writer_recent(struct writer *w);
 void writer_recent_unref(struct source *recent);
 /* The store is complete over [*from, now]; it cannot answer for a window that begins earlier. */
 int64_t writer_recent_from(struct source *recent);
+/* Calls `visit` for each series, under a lock: it must be short, and may allocate in the query's arena. False: the query
+ * must end. */
+struct recent_size {
+    struct labels labels;             /* valid during the call */
+    uint32_t chunks;
+    int64_t oldest, newest;           /* Unix ms, of its samples */
+};
+bool writer_recent_sizes(struct source *recent, struct query_ctx *q,
+                         void (*visit)(void *arg, const struct recent_size *size), void *arg,
+                         struct err *err) MUST_USE;
 
 struct destination_status {           /* a copy in the caller's arena */
     struct str name, url;             /* as shown in metrics and logs; url redacted, SECRET_URL unless show_urls */

@@ -12,6 +12,10 @@ void api_runtimeinfo(struct http_request *r);
 void api_status_config(struct http_request *r);
 void api_status_flags(struct http_request *r);
 void api_version(struct http_request *r);
+void api_walreplay(struct http_request *r);
+void api_notifications(struct http_request *r);
+void api_features(struct http_request *r);
+void api_no_admin(struct http_request *r);
 
 /* lifecycle.c */
 void api_reload(struct http_request *r); /* finishes by itself */

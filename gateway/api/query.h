@@ -3,7 +3,8 @@
  * in docs/http-api.md. All run on workers: they query the upstream, wait and compute.
  *
  * Files: call.c (envelope and memory of the response), query.c (query, query_range), series.c (series, labels, label
- * values), metadata.c, format.c, exemplars.c, federate.c, read.c, rules.c (also alerts), targets.c. Code that other callers use as well is in gateway/query/.
+ * values), metadata.c, format.c, exemplars.c, federate.c, read.c, rules.c (also alerts), targets.c,
+ * tsdb.c, upstreams.c. Code that other callers use as well is in gateway/query/.
  */
 #ifndef GATEWAY_API_QUERY_H
 #define GATEWAY_API_QUERY_H
@@ -26,6 +27,8 @@ void api_read(struct http_request *r); /* remote_read */
 void api_rules(struct http_request *r);
 void api_alerts(struct http_request *r);
 void api_alertmanagers(struct http_request *r);
+void api_status_tsdb(struct http_request *r);
+void api_status_upstreams(struct http_request *r);
 void api_targets(struct http_request *r);
 void api_scrape_pools(struct http_request *r);
 void api_targets_metadata(struct http_request *r);

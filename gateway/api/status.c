@@ -56,6 +56,16 @@ static void put_time(struct json_writer *w, const char *key, int64_t ms)
     buf_free(&text);
 }
 
+/* Of the recent store. */
+static void put_retention(struct json_writer *w, const struct recent_conf *recent)
+{
+    struct buf text = {0};
+    if (recent && recent->retention > 0)
+        buf_add_duration(&text, recent->retention);
+    json_field_str(w, "storageRetention", text.n ? buf_str(&text) : STR(""));
+    buf_free(&text);
+}
+
 void api_runtimeinfo(struct http_request *r)
 {
     struct json_writer w;
@@ -73,10 +83,10 @@ void api_runtimeinfo(struct http_request *r)
     json_field_i64(&w, "corruptionCount", 0);
     json_field_i64(&w, "goroutineCount", 0);
     json_field_i64(&w, "GOMAXPROCS", r->services->n_lanes);
-    json_field_i64(&w, "GOMEMLIMIT", 0);
+    json_field_u64(&w, "GOMEMLIMIT", r->services->queries.max); /* here: of all queries together */
     json_field_z(&w, "GOGC", "");
     json_field_z(&w, "GODEBUG", "");
-    json_field_z(&w, "storageRetention", "");
+    put_retention(&w, r->config->recent);
     json_end_object(&w);
     api_end(&w);
     free(folder);
@@ -104,4 +114,43 @@ void api_status_flags(struct http_request *r)
     }
     json_end_object(&w);
     api_end(&w);
+}
+
+/* There is no write-ahead log to be replayed: the queues on disk are read while the program runs. */
+void api_walreplay(struct http_request *r)
+{
+    struct json_writer w;
+    api_begin(r, &w);
+    json_begin_object(&w);
+    json_field_i64(&w, "min", 0);
+    json_field_i64(&w, "max", 0);
+    json_field_i64(&w, "current", 0);
+    json_end_object(&w);
+    api_end(&w);
+}
+
+/* What Prometheus notifies of, and can happen here: a configuration that was not loaded. */
+void api_notifications(struct http_request *r)
+{
+    struct json_writer w;
+    api_begin(r, &w);
+    json_begin_array(&w);
+    if (!atomic_load(&r->services->reload_ok)) {
+        json_begin_object(&w);
+        json_field_z(&w, "text", "Configuration reload has failed.");
+        put_time(&w, "date", atomic_load(&r->services->reload_failed_at));
+        json_field_bool(&w, "active", true);
+        json_end_object(&w);
+    }
+    json_end_array(&w);
+    api_end(&w);
+}
+
+/* As in Prometheus without --web.enable-admin-api, 500 included. */
+void api_no_admin(struct http_request *r)
+{
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "admin APIs disabled");
+    http_error(r, &err);
+    r->status = 500;
 }

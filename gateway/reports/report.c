@@ -148,6 +148,7 @@ static void report_query_collect(const struct report_query *in, struct report_se
     struct err why;
     stats_add(&upstream_stats, GROUPS_FAILED, 1);
     group_request_error(&in->request, &why);
+    out->q->notes->partial = true;
     if (group_failure(in->request.group, out->q) != GROUP_IGNORED)
         notes_warn(out->q->notes, "%s", why.text);
 }

@@ -145,7 +145,7 @@ static bool load_apply(struct config_load *l)
     struct config *c = l->config;
     l->config = NULL;
     bool ok = c != NULL && services_apply(s, c, &l->err);
-    atomic_store(&s->reload_ok, ok);
+    services_note_load(s, ok);
     if (ok)
         reload_log(s, before, c); /* the running configuration has a reference */
     else
@@ -184,7 +184,7 @@ static void load_on_late(struct loop_timer *t)
 {
     struct config_load *l = CONTAINER(t, struct config_load, late);
     l->hangs = true;
-    atomic_store(&l->services->reload_ok, false);
+    services_note_load(l->services, false);
     log_error("config", "cannot read the configuration: the file, or one that it names, does not respond; keeping the "
               "running configuration, and loading it again when the file system responds", "file",
               l->services->flags.config_file.n > 0 ? l->services->flags.config_file.p : "");
@@ -207,7 +207,7 @@ static void load_begin(struct config_load *l, bool if_changed)
         err_set(&l->err, ERR_UNAVAILABLE, "cannot start a thread that loads the configuration: %s; raise the limit of "
                 "threads (ulimit -u, pids cgroup)", strerror(errno));
         log_error("config", "reload failed; keeping the running configuration", "err", l->err.text);
-        atomic_store(&l->services->reload_ok, false);
+        services_note_load(l->services, false);
         reload_answer(&l->requests, &l->err);
         return;
     }

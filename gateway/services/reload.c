@@ -50,6 +50,13 @@ struct upstream *services_upstream(struct services *s)
     return u;
 }
 
+void services_note_load(struct services *s, bool ok)
+{
+    if (!ok)
+        atomic_store(&s->reload_failed_at, clock_wall_ms());
+    atomic_store(&s->reload_ok, ok);
+}
+
 struct query_service services_query_service(const struct services *s, const struct config *c, struct upstream *u)
 {
     const struct str_list *features = &s->flags.enable_features;
@@ -144,7 +151,7 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
             upstream_unref(u);
         config_unref(c);
     }
-    atomic_store(&s->reload_ok, ok);
+    services_note_load(s, ok);
     return ok;
 }
 

@@ -52,6 +52,7 @@ struct services {
     _Atomic int state;             /* enum services_state */
     _Atomic bool reload_ok;        /* result of the last load of the configuration */
     _Atomic int64_t reloaded_at;   /* Unix ms of the last successful one */
+    _Atomic int64_t reload_failed_at; /* of the last one that failed */
     void (*request_quit)(struct services *s); /* any thread: stops the program in order */
     struct config_load *_load;     /* control thread: reloads (load.c) */
     struct mutex _mutex;           /* guards the two below */
@@ -66,6 +67,7 @@ struct config *services_config(struct services *s);
 struct upstream *services_upstream(struct services *s);
 /* What queries read from under configuration `c` and upstream `u`, which outlive it. */
 struct query_service services_query_service(const struct services *s, const struct config *c, struct upstream *u);
+void services_note_load(struct services *s, bool ok); /* any thread: the result of a load of the configuration */
 static inline bool services_ready(const struct services *s) { return atomic_load(&s->state) == SERVICES_READY; }
 
 /* ---- reload.c ---- */

@@ -2,6 +2,8 @@
 /* The keywords of PromQL. */
 #include "promql/parse/lexer_internal.h"
 
+#include "promql/promql.h"
+
 #include <stdlib.h>
 
 struct word { const char *text; enum token_kind kind; };
@@ -27,4 +29,26 @@ enum token_kind lexer_word(struct str text)
 {
     const struct word *w = bsearch(&text, lexer_keywords, LEN(lexer_keywords), sizeof lexer_keywords[0], compare_word);
     return w ? w->kind : TOKEN_IDENTIFIER;
+}
+
+void promql_words(void (*visit)(void *arg, enum promql_word kind, const char *name), void *arg)
+{
+    static const char *const functions[] = {
+#define FUNCTION(id, name, ...) name,
+#include "promql/ast/functions.def"
+#undef FUNCTION
+    };
+    static const char *const symbols[] = {"+", "-", "*", "/", "%", "^", "==", "!=", "<", ">", "<=", ">=", "</", ">/",
+                                          "=~", "!~", "@"};
+    for (size_t i = 0; i < LEN(functions); i++)
+        visit(arg, PROMQL_FUNCTION, functions[i]);
+    for (size_t i = 0; i < LEN(symbols); i++)
+        visit(arg, PROMQL_OPERATOR, symbols[i]);
+    for (size_t i = 0; i < LEN(lexer_keywords); i++) {
+        enum token_kind kind = lexer_keywords[i].kind;
+        if (token_is_operator(kind) || token_is_aggregate(kind))
+            visit(arg, PROMQL_OPERATOR, lexer_keywords[i].text);
+        else if (token_is_keyword(kind))
+            visit(arg, PROMQL_KEYWORD, lexer_keywords[i].text);
+    }
 }
