@@ -8,6 +8,7 @@
 #include "gateway/dispatch.h"
 
 #include "base/telemetry/log.h"
+#include "gateway/access_log.h"
 #include "base/text/duration.h"
 #include "base/text/num.h"
 #include "gateway/query/session.h"
@@ -136,6 +137,7 @@ static void dispatch_query(struct http_request *r, http_handler *run)
     worker_self()->via = NULL;
     worker_self()->n_passed = 0;
     active_remove(&services->active, &active);
+    r->query_id = arena_z(&r->arena, str_of(id));
     http_header_add(r, QUERY_ID_HEADER, str_of(id));
     dispatch_log_slow(r, &active);
     r->query = NULL;
@@ -186,4 +188,5 @@ static bool dispatch_withdraw(struct http_request *r)
     return true;
 }
 
-const struct http_hooks dispatch_hooks = {dispatch_begin, dispatch_end, dispatch_submit, dispatch_withdraw};
+const struct http_hooks dispatch_hooks = {.begin = dispatch_begin, .end = dispatch_end, .submit = dispatch_submit,
+                                        .withdraw = dispatch_withdraw, .sent = access_log_write};

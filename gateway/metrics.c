@@ -2,6 +2,7 @@
 #include "gateway/metrics.h"
 
 #include "base/http/resolver.h"
+#include "base/os/line_file.h"
 #include "base/os/process.h"
 #include "base/os/watched_file.h"
 #include "gateway/api/query.h"
@@ -85,6 +86,16 @@ static void collect_flags(struct stats_out *o, struct services *s)
     }
 }
 
+static void collect_logs(struct stats_out *o, struct services *s)
+{
+    stats_single(o, "prometheus_engine_query_log_enabled", STATS_GAUGE, "1 if queries are logged, otherwise 0",
+                 line_file_used(s->query_log));
+    stats_single(o, "prometheus_engine_query_log_failures_total", STATS_COUNTER,
+                 "Lines of the query log that were dropped", (double)line_file_dropped(s->query_log));
+    stats_single(o, "sluice_access_log_dropped_total", STATS_COUNTER, "Lines of the access log that were dropped",
+                 (double)line_file_dropped(s->access_log));
+}
+
 static void collect_upstream(struct stats_out *o, struct services *s)
 {
     struct upstream *u = services_upstream(s);
@@ -105,6 +116,7 @@ static void gateway_metrics_collect(struct stats_out *o, void *arg)
     collect_ingest_servers(o);
     collect_limits(o, s);
     collect_flags(o, s);
+    collect_logs(o, s);
     collect_upstream(o, s);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/text/duration.h"
 #include "gateway/api/call.h"
+#include "gateway/api/query_log.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
 #include "gateway/query/trace.h"
@@ -43,7 +44,11 @@ static bool api_query_run(struct api_call *c, const struct query_params *params,
 {
     active_set_times(&c->r->services->active, c->session->active, params->start,
                      params->range ? params->end : params->start, params->step);
-    if (query_run(&c->session->service, c->q, params, result, &c->err))
+    int64_t queued_ns = (clock_mono_ms() - c->r->started_mono) * 1000000;
+    bool ok = query_run(&c->session->service, c->q, params, result, &c->err);
+    if (ok || c->err.kind != ERR_BAD_DATA) /* then it was not evaluated */
+        query_log_write(c, params, ok ? &result->value.stats : NULL, queued_ns);
+    if (ok)
         return true;
     return c->err.kind == ERR_BAD_DATA ? err_wrap(&c->err, "invalid parameter \"query\"") : false;
 }

@@ -16,6 +16,7 @@
 
 struct global_conf {
     int64_t scrape_interval, scrape_timeout, evaluation_interval;
+    struct str query_log_file;       /* empty: none */
     struct str_map external_labels;
     int64_t sample_limit, label_limit, body_size_limit;
     int64_t target_limit, label_name_length_limit, label_value_length_limit;

@@ -2,12 +2,32 @@
 /* Tables of the top level of the file and of `global`, and the Markdown of all sections. */
 #include "gateway/config/config_file.h"
 
+#include "base/conf/yaml.h"
+
 #include <stdio.h>
 
 #define GLOBAL(field) offsetof(struct global_conf, field)
 #define FILE_AT(field) offsetof(struct config_file, field)
 #define ACCEPTED(key, why) {.type = CONF_ACCEPTED, .name = key, .help = why}
 #define GUARD(key, why) {.type = CONF_GUARD, .name = key, .help = why}
+
+/* As CONF_FILE, but it need not exist. */
+static bool read_output_file(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
+{
+    static const struct conf_row file = {.type = CONF_FILE, .name = "query_log_file"};
+    struct err why;
+    if (node->kind != YAML_SCALAR)
+        return conf_err(node, err, "global.query_log_file: expected a file name");
+    return conf_scalar(c, &file, node->text, field, &why) ||
+           conf_err(node, err, "global.query_log_file: %s", why.text);
+}
+
+static void print_output_file(struct buf *out, const void *field, unsigned indent UNUSED)
+{
+    buf_add_char(out, ' ');
+    yaml_write_scalar(out, *(const struct str *)field);
+    buf_add_char(out, '\n');
+}
 
 static const struct conf_row global_rows[] = {
     {CONF_DURATION, "scrape_interval", GLOBAL(scrape_interval), .preset = "1m", .min = 1, .max = 366ll * 86400000,
@@ -28,7 +48,9 @@ static const struct conf_row global_rows[] = {
      .help = "Relabeling of targets, applied before that of each job"},
     {CONF_SECTIONS, "metric_relabel_configs", GLOBAL(metric_relabel_configs), .section = &relabel_section,
      .help = "Relabeling of scraped series, applied before that of each job"},
-    ACCEPTED("query_log_file", "Queries are not logged"),
+    {CONF_CUSTOM, "query_log_file", GLOBAL(query_log_file), .custom = read_output_file, .print = print_output_file,
+     .form = "file",
+     .help = "File to log queries to, one JSON object a line, as Prometheus does; reopened at a reload"},
     ACCEPTED("scrape_failure_log_file", "Failures are shown on /targets"),
     ACCEPTED("rule_query_offset", "Rules are not evaluated"),
     {CONF_INT, "target_limit", GLOBAL(target_limit), .preset = "0", .min = 0, .max = INT64_MAX,

@@ -312,7 +312,7 @@ static bool flags_parse_row(struct flags_parser *p, const struct flag_row *f)
         flags_set_list(p, f, g);
         return true;
     }
-    if (g->n == 0 || f->row.type == CONF_ENUM)
+    if (g->n == 0 || f->row.offset == offsetof(struct flags, dialect)) /* which was parsed first */
         return true;
     return conf_scalar(&c, &f->row, g->items[g->n - 1], (char *)p->out + f->row.offset, p->err)
            || err_wrap(p->err, "--%s", f->row.name);

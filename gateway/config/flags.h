@@ -28,6 +28,8 @@ struct flags {
     struct str path_prefix, external_url, cors_origin;
     struct str link_prefix;            /* of paths in pages: path of external_url; not set: path_prefix */
     struct str log_level, log_format;
+    struct str access_log;             /* none, stdout, stderr, or a file */
+    int access_log_format;             /* enum access_log_format */
     struct auth_keys auth_keys;
     bool enable_lifecycle;             /* /-/reload and /-/quit over HTTP */
     bool enable_reload;                /* /-/reload over HTTP: also if the dialect enables it by default */

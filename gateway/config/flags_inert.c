@@ -256,7 +256,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("web.max-notifications-subscribers"),
     /* promxy */
     GUARDS("proxy-headers", "request headers would not be forwarded to servers"),
-    LOSES("access-log-destination", "HTTP requests are not logged"),
     LOSES("metrics-path", "metrics of sluice are always served on /metrics"),
     TUNES("http.shutdown-delay"),
     TUNES("http.shutdown-timeout"),

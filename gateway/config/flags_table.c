@@ -7,6 +7,8 @@
 
 static const char *const dialect_names[] = {"sluice", "prometheus", "vmagent", "promxy", NULL};
 
+static const char *const access_formats[] = {"combined", "logfmt", "json", NULL}; /* enum access_log_format */
+
 /* Rows without a preset get their default from the dialect (dialect.c), or zero. */
 const struct flag_row flag_rows[] = {
     {.row = {CONF_STRING, "config.file", AT(config_file),
@@ -62,6 +64,12 @@ const struct flag_row flag_rows[] = {
              .help = "Minimum log level: debug, info, warn, error"}, .also = {"loggerLevel", "log-level"}},
     {.row = {CONF_STRING, "log.format", AT(log_format), .preset = "logfmt",
              .help = "Log format: `logfmt` or `json`"}, .also = {"loggerFormat", "log-format"}},
+
+    {.row = {CONF_STRING, "web.access-log", AT(access_log), .preset = "none",
+             .help = "Where to log HTTP requests: `none`, `stdout`, `stderr` or a file, which is reopened at a reload"},
+     .also = {"access-log-destination"}},
+    {.row = {CONF_ENUM, "web.access-log-format", AT(access_log_format), .preset = "combined", .names = access_formats,
+             .help = "Format of the access log: Apache's `combined`, `logfmt` or `json`"}},
 
     {.row = {CONF_DURATION, "query.timeout", AT(query_timeout), .preset = "2m", .min = 1, .max = YEAR,
              .help = "Query timeout"}},

@@ -226,6 +226,8 @@ static enum MHD_Result send_response(struct http_connection *c)
     response_add_headers(c, response);
     http_count_request(r);
     log_request(c);
+    if (c->conf->hooks.sent)
+        c->conf->hooks.sent(r);
     enum MHD_Result result = MHD_queue_response(c->mhd, (unsigned)r->status, response);
     MHD_destroy_response(response);
     return result;
@@ -281,6 +283,7 @@ static enum MHD_Result http_start_request(struct http_connection *c, const char 
 {
     struct http_head head;
     read_head(c, method, version, &head);
+    c->r.http_1_0 = !head.http_1_1;
     c->state = HTTP_BODY;
     if (c->server->stopping)
         http_refuse(c, 503, "Service Unavailable\n");
@@ -379,6 +382,7 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
     c->body.budget = &c->conf->limits->bodies;
     c->mhd = mhd;
     c->uri = mem_strdup(uri);
+    c->r.uri = str_of(c->uri);
     c->uri_end = uri + strlen(uri) + 1;
     char *query = strchr((char *)(uintptr_t)uri, '?');
     if (query)
@@ -411,6 +415,8 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
         return run_request(c);
     if (c->state == HTTP_DONE && !atomic_load(&c->r.canceled))
         return send_response(c);
+    if (c->state == HTTP_DONE && c->conf->hooks.sent)
+        c->conf->hooks.sent(&c->r);
     return MHD_NO;
 }
 

@@ -30,6 +30,8 @@ struct config;
 struct query_session;
 struct http_request { /* used by one thread at a time, the loop or a worker */
     enum http_method method;
+    struct str uri;            /* as sent */
+    bool http_1_0;
     struct str path;           /* without the route prefix, still percent-encoded */
     struct str tail;           /* the part that matches * in the route's path, percent-decoded */
     struct form form;
@@ -53,6 +55,7 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     bool compressed;           /* `out` is gzip */
     bool identity;             /* set by the handler: `out` is sent as it is */
     void *user;                /* for handlers that finish later */
+    const char *query_id;      /* of a query, in the arena */
     struct http_connection *_connection;
 };
 /* A header of the request; {NULL, 0} if absent. Call from the loop or from a handler on a worker. */
@@ -122,6 +125,8 @@ struct http_hooks { /* each may be NULL */
     /* Routes with on_worker: runs `run` on another thread, then `done` on r->loop. False: too many requests wait
      * (503). */
     bool (*submit)(struct http_request *r, http_handler *run, http_handler *done);
+    /* On the loop, when the response is sent, or the client of a request has left before. */
+    void (*sent)(struct http_request *r);
     /* Takes the request back; false if `run` has started or submit was never called. */
     bool (*withdraw)(struct http_request *r);
 };

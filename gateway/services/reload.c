@@ -11,6 +11,7 @@
 
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "base/os/line_file.h"
 #include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
 #include "gateway/coverage/coverage.h"
@@ -24,6 +25,8 @@ void services_init(struct services *s)
 {
     s->started = clock_wall_ms();
     active_queries_init(&s->active);
+    s->access_log = line_file_new();
+    s->query_log = line_file_new();
     via_make_id(s->id);
     s->_load = config_load_new(s);
     s->servers = server_registry_new();
@@ -143,6 +146,8 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
     bool ok = u != NULL && reload_apply_config(s, c, u, err);
     if (ok) {
         note_success(s, c);
+        line_file_use(s->access_log, str_is(s->flags.access_log, "none") ? STR("") : s->flags.access_log);
+        line_file_use(s->query_log, c->global.query_log_file);
         server_probe_all(s->prober, u);
         breaker_checks_use(s->breaker_checks, u);
         coverage_reader_use(s->coverage_reader, s->workers, &s->queries, u);
@@ -185,5 +190,7 @@ void services_free(struct services *s)
     server_registry_free(s->servers); /* behind the last upstream */
     coverage_registry_free(s->coverage);
     active_queries_free(&s->active);
+    line_file_free(s->access_log);
+    line_file_free(s->query_log);
     mutex_free(&s->_mutex);
 }

@@ -39,6 +39,7 @@ struct services {
     struct http_limits http;       /* limits of clients */
     struct budget queries;         /* memory of running queries: arenas, decoders, rendered results */
     struct budget reports;         /* memory of pages and reports about all targets */
+    struct line_file *access_log, *query_log; /* NULL: none (base/os/line_file.h) */
     struct active_queries active;  /* the running queries themselves */
     struct writer *writer;
     struct scraper *scraper;
