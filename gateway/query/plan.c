@@ -82,18 +82,28 @@ static struct plan_need *plan_one_need(struct planner *p, const struct expr *sel
     return need;
 }
 
-static struct plan_value plan_selector(struct planner *p, const struct expr *e, int64_t range)
+/* Can the group have samples for the selector? */
+static bool plan_admits(const struct planner *p, size_t group, const struct plan_need *need, const struct grid *g)
 {
-    struct plan_value v = {.kind = PLAN_UNION, .n_needs = 1};
+    const struct plan_env *env = p->env;
+    const struct expr *s = need->selector;
+    return env->admits == NULL || env->admits(env->arg, group, s->u.selector.matchers, s->u.selector.n_matchers,
+                                              need->from + (need->fixed ? 0 : g->start),
+                                              need->to + (need->fixed ? 0 : grid_end(g)));
+}
+
+static struct plan_value plan_selector(struct planner *p, const struct expr *e, int64_t range, const struct grid *grid)
+{
+    struct plan_value v = {.kind = PLAN_UNION, .n_needs = 1, .needs = plan_one_need(p, e, range)};
     uint8_t *routed = ARENA_ARRAY(p->arena, uint8_t, p->env->n_groups + 1);
     const struct matcher *matchers;
     size_t n;
     for (size_t g = 0; g < p->env->n_groups; g++) {
-        routed[g] = view_route(p->views[g], p->arena, e->u.selector.matchers, e->u.selector.n_matchers, &matchers, &n);
+        routed[g] = view_route(p->views[g], p->arena, e->u.selector.matchers, e->u.selector.n_matchers, &matchers, &n) &&
+                    plan_admits(p, g, v.needs, grid);
         v.n_routed += routed[g];
     }
     v.routed = routed;
-    v.needs = plan_one_need(p, e, range);
     if (v.n_routed == 0) {
         plan_decide(p, e, PLAN_LOCAL, "no server group can have such series");
         return evaluated_here;
@@ -494,8 +504,8 @@ static struct plan_value plan_visit(struct planner *p, struct expr **slot, const
     case EXPR_BINARY: return plan_chain(p, e, g);
     case EXPR_AGGREGATE: return plan_aggregate(p, e, g);
     case EXPR_CALL: return plan_call(p, e, g);
-    case EXPR_SELECTOR: return plan_selector(p, e, 0);
-    case EXPR_MATRIX: return plan_selector(p, e->u.matrix.selector, e->u.matrix.range);
+    case EXPR_SELECTOR: return plan_selector(p, e, 0, g);
+    case EXPR_MATRIX: return plan_selector(p, e->u.matrix.selector, e->u.matrix.range, g);
     case EXPR_SUBQUERY: return plan_subquery(p, e, g);
     case EXPR_STEP_INVARIANT: return plan_visit(p, &e->u.invariant.inner, &first);
     case EXPR_FETCHED:

@@ -41,11 +41,15 @@ struct plan_group {
     size_t n_servers;        /* to choose from; 1 where any of them may respond */
     const char *refusal;     /* why nothing may be pushed to it; NULL: it may */
     bool subqueries;         /* its servers evaluate subqueries as we do */
+    bool aligned;            /* its servers evaluate ranges at multiples of the step only */
     bool disjoint;           /* declared to share no series with other groups */
 };
 
 struct plan_env {
     const struct plan_group *groups; size_t n_groups;
+    /* Whether the group is read for a selector with these matchers (as the user gave them) and samples within
+     * [from, to]. NULL: it always is. */
+    bool (*admits)(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to);
     /* The gaps of each server of a group in what a selector with these matchers (as the servers get them) needs within
      * [from, to]: fills out[n_servers]. *why says why there are any. */
     void (*gaps)(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,

@@ -65,12 +65,19 @@ static bool plan_step_complete(const struct step_choice *c, size_t server, int64
     return true;
 }
 
+/* A server that aligns ranges would evaluate other steps. */
+static bool plan_misaligned(const struct step_choice *c, size_t group)
+{
+    const struct grid *g = c->steps;
+    return c->p->env->groups[group].aligned && g->n > 1 && g->start % g->step != 0;
+}
+
 static void plan_choose_servers(const struct step_choice *c, int64_t t, int *servers)
 {
     const struct plan_env *env = c->p->env;
     for (size_t g = 0; g < env->n_groups; g++) {
         servers[g] = NO_SERVER;
-        for (size_t s = 0; c->v->routed[g] && servers[g] == NO_SERVER && s < env->groups[g].n_servers; s++)
+        for (size_t s = 0; c->v->routed[g] && !plan_misaligned(c, g) && servers[g] == NO_SERVER && s < env->groups[g].n_servers; s++)
             if (plan_step_complete(c, c->first_server[g] + s, t))
                 servers[g] = (int)s;
         if (c->v->routed[g] && servers[g] == NO_SERVER) {
@@ -120,6 +127,9 @@ static void plan_choose(struct planner *p, const struct plan_value *v, const str
     c->first_server[p->env->n_groups] = n_servers;
     c->gaps = ARENA_ARRAY(p->arena, struct plan_gaps, n_servers * v->n_needs);
     plan_ask_gaps(c);
+    for (size_t g = 0; g < p->env->n_groups; g++)
+        if (v->routed[g] && plan_misaligned(c, g))
+            c->why = "its servers evaluate ranges at multiples of the step (align_query_range_with_step)";
     plan_make_runs(c);
 }
 

@@ -31,7 +31,7 @@ struct fetch {
 void batch_begin(struct request_batch *r, struct query_ctx *q, size_t max_response)
 {
     *r = (struct request_batch){.q = q, .worker = q->user, .max_response = max_response,
-                                .limits = arena_suspend_limit(q->arena)};
+                                .now = clock_wall_ms(), .limits = arena_suspend_limit(q->arena)};
     list_init(&r->in_flight);
     list_init(&r->requests);
     list_init(&r->checks);

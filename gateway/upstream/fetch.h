@@ -19,6 +19,7 @@ struct request_batch {
     struct worker *worker;
     size_t max_response;          /* bytes of one response */
     struct arena_limits limits;   /* of the query's arena */
+    int64_t now;                  /* Unix ms, for time ranges of groups */
     struct list in_flight;      /* struct fetch */
     struct list requests;       /* struct group_request, from its start to its stop */
     struct list checks;         /* struct server_check, of servers that are late; batch_wait does not wait for them */

@@ -9,6 +9,24 @@ bool group_route(const struct group *g, struct arena *a, const struct matcher *m
     return view_route(&g->view, a, m, n, out, n_out);
 }
 
+bool group_admits(const struct group *g, int64_t now, const struct matcher *m UNUSED, size_t n UNUSED,
+                  struct group_window *w)
+{
+    return group_times_clip(&g->times, now, w);
+}
+
+bool groups_share_series(const struct group *a, const struct group *b)
+{
+    if (!group_times_limited(&a->times) && !group_times_limited(&b->times))
+        return false;
+    for (size_t i = 0; i < a->view.n; i++) {
+        const struct view_label *x = &a->view.items[i], *y = view_find(&b->view, x->name);
+        if (x->from == VIEW_CONSTANT && y && y->from == VIEW_CONSTANT && !str_eq(x->of, y->of))
+            return false;
+    }
+    return true;
+}
+
 enum group_failure group_failure(const struct group *g, const struct query_ctx *q)
 {
     switch (q->partial) {
@@ -61,6 +79,7 @@ static struct group *group_with(struct group_list *list, size_t first, const str
     mem_grow(&list->items, &list->cap, list->n + 1, sizeof *list->items);
     list->items[list->n] = (struct group){
         .name = conf->name, .labels = labels,
+        .times = conf->times, .aligned_ranges = conf->align_query_range_with_step,
         .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
         .push_down = (enum push_down)conf->push_down,
         .one_writer = conf->written_by.n > 0 && conf->written_by.items[0].n > 0,

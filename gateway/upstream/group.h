@@ -12,6 +12,7 @@
 #include "gateway/coverage/coverage.h"
 #include "gateway/merge/copies.h"
 #include "gateway/merge/merge.h"
+#include "gateway/upstream/group_times.h"
 #include "gateway/upstream/server.h"
 #include "gateway/view/view.h"
 
@@ -27,6 +28,8 @@ struct group {
     enum overlap overlap;
     enum read_mode read_mode;
     enum push_down push_down;
+    struct group_times times;
+    bool aligned_ranges;             /* its servers evaluate ranges at multiples of the step only */
     enum group_failure failure;      /* as configured; group_failure() for a query */
     size_t position;                 /* in server_groups */
     bool recent;                     /* the recent store has the samples written to it */
@@ -40,6 +43,11 @@ struct group {
  * view_routes_exactly is false, the caller filters the results by the original matchers. */
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out);
+/* The part of the window of samples that is read for these matchers. False: nothing. now: the same for all groups. */
+bool group_admits(const struct group *g, int64_t now, const struct matcher *m, size_t n, struct group_window *w);
+/* Whether they may have the same series, each for a time of its own: one has a time range, and no label tells them
+ * apart. */
+bool groups_share_series(const struct group *a, const struct group *b);
 enum group_failure group_failure(const struct group *g, const struct query_ctx *q);
 
 /* Appends the groups of one configured group, with their servers, to *groups (mem_grow). All texts are in `a` or

@@ -130,6 +130,14 @@ static const struct conf_row rows[] = {
              "only are replicas and merged"},
     {CONF_STRINGS, "inject_matchers", ROW(inject_matchers),
      .help = "Matchers on the servers' labels, as `cluster=\"a\"`, added to every selector that is sent to them"},
+    {CONF_SECTION, "relative_time_range", ROW(times.relative), .section = &relative_time_range_section,
+     .help = "The time that the group has samples of, relative to now; other times are not requested. Series that it "
+             "shares with other groups are united"},
+    {CONF_SECTION, "absolute_time_range", ROW(times.absolute), .section = &absolute_time_range_section,
+     .help = "The same with fixed times"},
+    {CONF_BOOL, "align_query_range_with_step", ROW(align_query_range_with_step),
+     .help = "The servers move the start of a range query to a multiple of its step (Mimir, Cortex): query ranges only "
+             "where the start is one, otherwise raw samples"},
     {CONF_CUSTOM, "anti_affinity", ROW(anti_affinity), .preset = "auto", .custom = read_anti_affinity,
      .print = print_anti_affinity, .form = "duration or `auto`",
      .help = "Distance below which samples of two independent replicas count as the same scrape: a duration, or `auto` "
@@ -183,11 +191,8 @@ static const struct conf_row rows[] = {
     {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept alive as needed"},
-    GUARD("relative_time_range", "The group would be queried for all times"),
-    GUARD("absolute_time_range", "The group would be queried for all times"),
     GUARD("label_filter", "The group would be queried for series that the filter hides"),
     {.type = CONF_ACCEPTED, .name = "native_histogram", .help = "Native histograms are fetched by `remote_read`"},
-    {.type = CONF_ACCEPTED, .name = "align_query_range_with_step", .help = "Steps are not aligned"},
     CONF_SD_ROW("file", "Its servers would not be queried"),
     CONF_SD_ROWS("Its servers would not be queried"),
     {0}};

@@ -27,7 +27,8 @@ static bool merges(const struct group *g) { return g->n_servers > 1 && g->read_m
 static bool compares(const struct group_query *l, bool alone)
 {
     const struct group *g = l->group;
-    return (merges(g) && !alone) || g->view.unites || g->overlap == OVERLAP_MERGE || recent_adds(l) || l->sel->wants_origin;
+    return (merges(g) && !alone) || g->view.unites || g->overlap == OVERLAP_MERGE || l->shares || l->cut ||
+           recent_adds(l) || l->sel->wants_origin;
 }
 
 /* The first replica that is known to have everything that the selector reads: its samples are those of the group, and
@@ -46,19 +47,39 @@ static struct attempt *group_complete_replica(const struct group_query *l, const
     return NULL;
 }
 
-/* Samples before a short window show intervals and gaps at its beginning. */
+/* Samples before a short window show intervals and gaps at its beginning, unless the time range begins there. */
 static void group_query_set_sight(struct group_query *l)
 {
     int64_t from = l->sel->t_max > INT64_MIN + SIGHT_MS ? l->sel->t_max - SIGHT_MS : INT64_MIN;
     l->sight = *l->sel;
-    if ((merges(l->group) || l->group->view.unites) && from < l->sel->t_min)
+    if (!l->cut && (merges(l->group) || l->group->view.unites) && from < l->sel->t_min)
         l->sight.t_min = from;
+}
+
+/* Reads only what the group has by its time range. Values at steps would depend on more. */
+static bool group_query_cut(struct group_query *l, const struct request_batch *batch)
+{
+    const struct select *whole = l->sel;
+    struct group_window w = {whole->t_min, whole->t_max};
+    if (!group_admits(l->group, batch->now, whole->matchers, whole->n_matchers, &w))
+        return false;
+    l->cut = w.from != whole->t_min || w.to != whole->t_max;
+    if (!l->cut)
+        return true;
+    struct select *part = ARENA_NEW(batch->q->arena, struct select);
+    *part = *whole;
+    part->t_min = w.from;
+    part->t_max = w.to;
+    l->sel = part;
+    return true;
 }
 
 bool group_query_start(struct group_query *l, struct request_batch *batch)
 {
     const struct matcher *matchers;
     size_t n;
+    if (!group_query_cut(l, batch))
+        return false;
     if (!group_route(l->group, batch->q->arena, l->sel->matchers, l->sel->n_matchers, &matchers, &n))
         return false;
     group_query_set_sight(l);

@@ -16,7 +16,9 @@ struct recent_link { struct source *source; int64_t from; }; /* source NULL: dis
 struct group_query {
     struct group_request request;
     const struct group *group;
-    const struct select *sel;
+    const struct select *sel;         /* after group_query_start: within the time range of the group */
+    bool shares;                      /* its samples are united with those of other groups */
+    bool cut;                         /* sel is a part of what was selected */
     struct select sight;              /* the selector over the fetched window, which may begin earlier */
     struct recent_link recent;
     struct server_query *queries;     /* one per server, in the group's order */

@@ -200,7 +200,7 @@ static const struct attempt_ops label_attempt_ops = {label_attempt_start, label_
 /* --- which groups ------------------------------------------------------------------------------------------------- */
 
 /* Without selectors, inject_matchers are one. */
-static bool route(struct label_query *in, struct arena *a)
+static bool route(struct label_query *in, struct arena *a, int64_t now)
 {
     static const struct series_query everything = {.t_min = INT64_MIN, .t_max = INT64_MAX};
     const struct series_query *sq = in->what->sq ? in->what->sq : &everything;
@@ -213,7 +213,12 @@ static bool route(struct label_query *in, struct arena *a)
     }
     if (sq->n_sets == 0 && view->n_injected > 0)
         n += group_route(in->group, a, NULL, 0, &sets[0], &sizes[0]);
+    struct group_window w = {sq->t_min, sq->t_max};
+    if (!group_admits(in->group, now, NULL, 0, &w) && in->what->kind != LIST_METADATA)
+        return false;
     in->routed = *sq;
+    in->routed.t_min = w.from;
+    in->routed.t_max = w.to;
     in->routed.sets = sets;
     in->routed.set_sizes = sizes;
     in->routed.n_sets = n;
@@ -223,7 +228,7 @@ static bool route(struct label_query *in, struct arena *a)
 /* All servers are queried, whatever the read mode: a server's list may lack what only another one has seen. */
 static bool label_query_start(struct label_query *in, struct request_batch *batch)
 {
-    if (!route(in, batch->q->arena))
+    if (!route(in, batch->q->arena, batch->now))
         return false;
     in->shows = in->what->kind == LIST_VALUES ? view_find(&in->group->view, in->what->name) : NULL;
     if (in->shows && in->shows->from == VIEW_NOTHING)

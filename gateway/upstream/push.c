@@ -109,6 +109,20 @@ static void push_replica_gaps(struct push_planning *p, const struct group *g, co
     }
 }
 
+/* What servers have outside of the group's time range must not be seen. */
+static void push_outside_gaps(struct push_planning *p, size_t group, struct plan_gaps *out, const char **why)
+{
+    struct group_window w = group_times_truncated(&p->u->groups.items[group].times, p->now);
+    for (size_t s = 0; s < p->groups[group].n_servers; s++) {
+        if (w.from > INT64_MIN)
+            push_add_gap(p, &out[s], INT64_MIN, w.from - 1);
+        if (w.to < INT64_MAX)
+            push_add_gap(p, &out[s], w.to + 1, INT64_MAX);
+    }
+    if (w.from > INT64_MIN || w.to < INT64_MAX)
+        *why = *why ? *why : "its steps read samples outside of the time range of the group";
+}
+
 /* A server lacks samples that only the recent store has. */
 static void push_gaps(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
                       struct plan_gaps *out, const char **why)
@@ -124,6 +138,14 @@ static void push_gaps(void *arg, size_t group, const struct matcher *m, size_t n
         push_add_gap(p, &out[s], p->recent_from, INT64_MAX);
     if (recent)
         *why = "the recent store may have samples that its servers lack";
+    push_outside_gaps(p, group, out, why);
+}
+
+static bool push_admits(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to)
+{
+    const struct push_planning *p = arg;
+    struct group_window w = {from, to};
+    return group_admits(&p->u->groups.items[group], p->now, m, n, &w);
 }
 
 static void push_describe_groups(struct push_planning *p)
@@ -134,7 +156,7 @@ static void push_describe_groups(struct push_planning *p)
         const struct group *g = &list->items[i];
         p->groups[i] = (struct plan_group){.name = g->name, .labels = g->labels, .view = &g->view,
                                            .n_servers = push_chooses(g) ? g->n_servers : 1,
-                                           .disjoint = g->push_down == PUSH_TRUSTED};
+                                           .aligned = g->aligned_ranges, .disjoint = g->push_down == PUSH_TRUSTED};
         p->groups[i].refusal = push_group_refusal(g, &p->groups[i].subqueries);
     }
 }
@@ -145,7 +167,7 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
     struct plan *plan = ARENA_NEW(q->arena, struct plan);
     struct push_planning planning = {.u = u, .arena = q->arena, .recent_from = recent_from, .now = clock_wall_ms()};
     push_describe_groups(&planning);
-    struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .arg = &planning};
+    struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .admits = push_admits, .arg = &planning};
     plan_make(q->arena, question, &env, plan);
     *out = (struct source_plan){.tree = plan->tree, .impl = plan};
     if (q->trace)

@@ -74,7 +74,7 @@ static void server_query_window(struct server_query *query)
 
 static void server_query_steps(struct server_query *query, struct response *to)
 {
-    const struct select *sel = query->sel;
+    const struct select *sel = &query->_grid;
     bool one = sel->step <= 0 || sel->end <= sel->start;
     for (int64_t start = sel->start, last; start <= sel->end; start = last + sel->step) {
         struct buf form = {0};
@@ -117,11 +117,19 @@ static void server_query_read(struct server_query *query)
     send_form(query, NULL, &body, remote_read_decoder_new(&query->response, max), &query->response);
 }
 
+/* A server that aligns ranges would return values at other steps. */
+static bool server_query_misaligned(const struct server_query *query)
+{
+    const struct select *sel = query->sel;
+    return server_query_group(query)->aligned_ranges && sel->step > 0 && sel->end > sel->start &&
+           sel->start % sel->step != 0;
+}
+
 /* Values at steps are sufficient, and less to transfer than raw samples, if nothing is compared and sample times are
  * not needed. */
 static bool needs_steps(const struct server_query *query)
 {
-    return query->sel->kind == SELECT_INSTANT && !query->compare && !query->sel->wants_origin;
+    return !server_query_misaligned(query) && query->sel->kind == SELECT_INSTANT && !query->compare && !query->sel->wants_origin;
 }
 
 static void server_query_reset_response(struct server_query *query, struct response *a)
@@ -139,6 +147,9 @@ static void read_begin(struct server_query *query)
     server_query_reset_response(query, &query->_steps);
     query->response.external = query->_method == READ_REMOTE ? query->_external : (struct labels){0};
     query->_steps_only = query->_method == READ_QUERY && needs_steps(query);
+    query->_grid = *query->sel;
+    if (server_query_misaligned(query)) /* ends of series are seen as well at steps beside those of the query */
+        query->_grid.start -= (query->sel->start % query->sel->step + query->sel->step) % query->sel->step;
     query->_refusal = BLOCKS_WANTED;
     if (query->_method == READ_BLOCKS || query->_method == READ_EXPORT)
         server_query_export(query);
@@ -301,7 +312,7 @@ static bool read_complete(struct server_query *query, struct err *err)
     if (query->_steps_only)
         return staleness_end(a, query->sel, err);
     bool marks = query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT;
-    return !marks || staleness_mark(a, &query->_steps, query->sel, err);
+    return !marks || staleness_mark(a, &query->_steps, &query->_grid, err);
 }
 
 static enum server_query_step read_end(struct server_query *query)

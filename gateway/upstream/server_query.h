@@ -55,6 +55,7 @@ struct server_query {
     bool _whole;               /* of READ_BLOCKS: the server returns everything it has stored; */
     enum blocks_refusal _refusal; /* the response is refused */
     bool _steps_only;          /* the response has values at steps */
+    struct select _grid;       /* whose steps are requested: the selector's, or multiples of the step beside them */
     struct response _steps;
     struct labels _external;   /* of the server, once READ_REMOTE is chosen */
     enum server_kind _kind;

@@ -62,6 +62,19 @@ static size_t first_equal(const struct select *sels, size_t i)
     return k;
 }
 
+/* Whether another group that may have the same series is read for the selector. */
+static bool select_shares(const struct select_call *s, const struct select *sel, const struct group *group)
+{
+    for (size_t g = 0; g < s->u->groups.n; g++) {
+        const struct group *other = &s->u->groups.items[g];
+        struct group_window w = {sel->t_min, sel->t_max};
+        if (other != group && groups_share_series(group, other) &&
+            group_admits(other, s->batch.now, sel->matchers, sel->n_matchers, &w))
+            return true;
+    }
+    return false;
+}
+
 static void select_start(struct select_call *s)
 {
     size_t n_groups = s->u->groups.n;
@@ -69,7 +82,8 @@ static void select_start(struct select_call *s)
         for (size_t g = 0; g < n_groups && first_equal(s->sels, i) == i; g++) {
             struct group_query *query = &s->queries[i * n_groups + g];
             const struct group *group = &s->u->groups.items[g];
-            *query = (struct group_query){.group = group, .sel = &s->sels[i]};
+            *query = (struct group_query){.group = group, .sel = &s->sels[i],
+                                           .shares = select_shares(s, &s->sels[i], group)};
             if (group->recent)
                 query->recent = s->recent;
             s->started[i * n_groups + g] = group_query_start(query, &s->batch);

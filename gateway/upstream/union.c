@@ -49,7 +49,7 @@ bool union_add(struct group_union *u, const struct group *g, const struct respon
             continue;
         }
         const struct group *owner = u->owners[e->value.u];
-        if (g->overlap != OVERLAP_MERGE || owner->overlap != OVERLAP_MERGE)
+        if ((g->overlap != OVERLAP_MERGE || owner->overlap != OVERLAP_MERGE) && !groups_share_series(owner, g))
             return twice(owner, g, s->labels, err);
         if (!query_charge(&u->work, s->n_samples + u->series[e->value.u].n_samples, err))
             return false;

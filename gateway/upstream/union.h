@@ -15,8 +15,8 @@ struct group_union {
 };
 /* q: its deadline ends union_add; may be NULL */
 void union_begin(struct group_union *u, const struct query_ctx *q, struct arena *a);
-/* A series that another group has as well is merged if both groups have `overlap: merge`, otherwise an error that names
- * both. */
+/* A series that another group has as well is merged if both groups have `overlap: merge` or may share series, each for a
+ * time of its own; otherwise it is an error that names both. */
 bool union_add(struct group_union *u, const struct group *g, const struct response *response, struct err *err) MUST_USE;
 void union_end(struct group_union *u);
 

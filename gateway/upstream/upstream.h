@@ -11,6 +11,7 @@
 #include "base/http/http_conf.h"
 #include "base/telemetry/stats.h"
 #include "gateway/servers/server_kind.h"
+#include "gateway/upstream/group_times.h"
 #include "model/source.h"
 
 enum overlap { OVERLAP_NONE, OVERLAP_MERGE };
@@ -26,6 +27,8 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct anti_affinity_conf { bool automatic; int64_t ms; } anti_affinity; /* auto, or a duration */
     struct conf_items metrics_relabel_configs; /* struct view_rule */
     struct str_list inject_matchers;
+    struct group_times times;
+    bool align_query_range_with_step;
     bool anti_affinity_dynamic, prefer_max;
     bool remote_read; struct str remote_read_path;
     struct multimap query_params;

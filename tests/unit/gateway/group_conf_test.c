@@ -58,7 +58,7 @@ static void promxy_fields(void **state UNUSED)
                          "http_headers: {X-Scope: me}, "
                          "timeout: 5s, ignore_error: true, overlap: merge, read_mode: hedge, kind: prometheus, written_by: main}"));
     const struct group *g = &l.groups.items[0];
-    assert_true(g->rule.ms == 1500 && !g->rule.automatic && g->rule.prefer_max && g->ignore_error &&
+    assert_true(g->rule.ms == 1500 && !g->rule.automatic && g->rule.prefer_max && g->failure == GROUP_IGNORED &&
                 g->overlap == OVERLAP_MERGE);
     assert_true(str_is(labels_get(g->labels, STR("sg")), "one") && str_is(labels_get(g->labels, STR("t")), "x"));
     assert_true(str_is(g->servers[0]->url, "https://a:1/prom") &&
@@ -83,6 +83,37 @@ static void prefix_of_the_api_is_not_doubled(void **state UNUSED)
     }
 }
 
+static void assert_clipped(const struct group *g, int64_t now, int64_t from, int64_t to, const char *want)
+{
+    struct group_window w = {from, to};
+    char got[64] = "none";
+    if (group_admits(g, now, NULL, 0, &w))
+        snprintf(got, sizeof got, "%lld %lld", (long long)w.from, (long long)w.to);
+    assert_string_equal(got, want);
+}
+
+static void time_ranges(void **state UNUSED)
+{
+    struct loaded l;
+    assert_true(load(&l, "{static_configs: [{targets: ['a:1']}], relative_time_range: {start: -1h30m, end: -1m, truncate: true}}"));
+    const struct group *g = &l.groups.items[0];
+    assert_clipped(g, 10000000, 4599999, 10000000, "4600000 9940000");
+    assert_clipped(g, 10000000, 5000000, 6000000, "5000000 6000000");
+    assert_clipped(g, 10000000, 9940001, 10000000, "none");
+    assert_clipped(g, 10000000, 0, 4599999, "none");
+    assert_clipped(g, 10000000, INT64_MIN, INT64_MAX, "4600000 9940000");
+    drop(&l);
+    assert_true(load(&l, "{static_configs: [{targets: ['a:1']}], relative_time_range: {start: -3h}}"));
+    assert_clipped(&l.groups.items[0], 20000000, 0, 9200000, "0 9200000");
+    assert_clipped(&l.groups.items[0], 20000000, 0, 9199999, "none");
+    drop(&l);
+    assert_true(load(&l, "{static_configs: [{targets: ['a:1']}], absolute_time_range: {start: '1970-01-01T00:01:00Z', "
+                         "end: 1970-01-01T00:02:00Z, truncate: true}, relative_time_range: {start: -10s}}"));
+    assert_clipped(&l.groups.items[0], 100000, 0, 1000000, "60000 120000"); /* the relative one does not truncate */
+    assert_clipped(&l.groups.items[0], 200000, 0, 1000000, "none");
+    drop(&l);
+}
+
 static void fails(const char *text, const char *words)
 {
     struct loaded l;
@@ -97,6 +128,9 @@ static void what_is_wrong(void **state UNUSED)
     fails("{static_configs: [{targets: ['a:1']}], anti_afinity: 3s}", "did you mean \"anti_affinity\"");
     fails("{static_configs: [{targets: ['a:1']}], anti_affinity: quick}", "f.yml:1: server_group.anti_affinity");
     fails("{static_configs: [{targets: ['a:1']}], label_filter: {dynamic_labels: [a]}}", "server_group.label_filter is not supported yet");
+    fails("{static_configs: [{targets: ['a:1']}], relative_time_range: {start: -1h, end: -2h}}", "the end is before the start");
+    fails("{static_configs: [{targets: ['a:1']}], relative_time_range: {start: yesterday}}", "expected a duration from now");
+    fails("{static_configs: [{targets: ['a:1']}], absolute_time_range: {end: yesterday}}", "expected a time such as");
     fails("{static_configs: [{targets: ['a:1']}], inject_matchers: [a]}", "inject_matchers: \"a\" is not a matcher");
     fails("{static_configs: [{targets: ['a:1']}], metrics_relabel_configs: [{action: keep, source_label: a}]}", "action");
     fails("{static_configs: [{targets: ['a:1']}], metrics_relabel_configs: [{action: labeldrop, source_label: a, "
@@ -188,7 +222,7 @@ static void written_by_several(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults), cmocka_unit_test(promxy_fields), cmocka_unit_test(prefix_of_the_api_is_not_doubled),
+        cmocka_unit_test(time_ranges), cmocka_unit_test(defaults), cmocka_unit_test(promxy_fields), cmocka_unit_test(prefix_of_the_api_is_not_doubled),
         cmocka_unit_test(what_is_wrong),
         cmocka_unit_test(targets_with_other_labels_are_shards), cmocka_unit_test(routing),
         cmocka_unit_test(written_by_several)};

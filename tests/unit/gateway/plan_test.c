@@ -25,6 +25,7 @@ static struct planning {
     struct grid grid;
     struct plan plan;
     const struct fixture_gaps *gaps; size_t n_gaps;
+    struct plan_span times[2];     /* of each group, that it has samples of; both 0: all */
     const char *why;
     struct buf text;
 } f;
@@ -80,6 +81,13 @@ static void gaps_of(void *arg, size_t group, const struct matcher *m, size_t n, 
     *why = f.why;
 }
 
+static bool admits(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to)
+{
+    const struct plan_span *t = &f.times[group];
+    (void)arg, (void)m, (void)n;
+    return t->to == 0 || (t->from <= to && t->to >= from);
+}
+
 /* The tree as promql_eval prepares it: this test has no @ start() and no durations to compute. */
 static void plan_query(const char *query)
 {
@@ -87,7 +95,7 @@ static void plan_query(const char *query)
     struct expr *e = promql_parse(&f.arena, str_of(query), &(struct promql_syntax){0}, &err);
     if (e == NULL)
         fail_msg("%s: %s", query, err.text);
-    struct plan_env env = {.groups = f.groups, .n_groups = f.n_groups, .gaps = gaps_of};
+    struct plan_env env = {.groups = f.groups, .n_groups = f.n_groups, .admits = admits, .gaps = gaps_of};
     struct plan_question question = {.tree = e, .text = str_of(query), .start = f.grid.start, .step = f.grid.step,
                                      .n_steps = f.grid.n, .lookback = 5 * MINUTE, .subquery_step = 30000};
     plan_make(&f.arena, &question, &env, &f.plan);
@@ -344,6 +352,41 @@ static void steps_go_where_they_are_complete(void **state UNUSED)
     assert_planned("increase(x[2m])", "A0[0,1] increase(x[2m]); A1[1,1] increase(x[2m]); A0[4,7] increase(x[2m]); raw x");
 }
 
+/* The steps are from 1 h to 1 h 10 m. A group that has none of the samples is not asked, and none of its labels matter. */
+static void a_group_without_samples_at_that_time_is_not_asked(void **state UNUSED)
+{
+    static const struct { const char *query; int64_t until; const char *wanted; } times[] = {
+        {"sum(x)", HOUR - 6 * MINUTE, "A sum(x)"},
+        {"sum(x)", HOUR - 4 * MINUTE, "raw x"},
+        {"sum(x offset 30m)", HOUR - 6 * MINUTE, "raw x offset 30m"},
+        {"sum(rate(x[5m]))", HOUR - 5 * MINUTE, "A sum(rate(x[5m]))"},
+        {"sum(rate(x[20m]))", HOUR - 5 * MINUTE, "raw x"},
+        {"max_over_time(sum(x)[5m:1m])", HOUR - 10 * MINUTE, "A max_over_time(sum(x)[5m:1m])"},
+        {"max_over_time(sum(x)[5m:1m])", HOUR - 8 * MINUTE, "raw x"},
+        {"x @ 100", HOUR - 10 * MINUTE, "B x @ 100.000"},
+    };
+    for (size_t i = 0; i < LEN(times); i++) {
+        planning_begin(TWO_ALIKE);
+        f.times[0] = (struct plan_span){strstr(times[i].query, "@") ? HOUR / 2 : 1, INT64_MAX};
+        f.times[1] = (struct plan_span){0, times[i].until};
+        assert_planned(times[i].query, times[i].wanted);
+    }
+}
+
+static void a_server_that_aligns_ranges_gets_aligned_ones(void **state UNUSED)
+{
+    for (int shift = 0; shift < 2; shift++) {
+        planning_begin(ONE);
+        f.groups[0].aligned = true;
+        f.grid.start += shift;
+        assert_planned("sum(x)", shift ? "raw x" : "A sum(x)");
+        planning_begin(ONE);
+        f.groups[0].aligned = true;
+        f.grid = (struct grid){HOUR + shift, MINUTE, 1};
+        assert_planned("sum(x)", "A sum(x)");
+    }
+}
+
 /* Of two groups both must have a server. */
 static void every_group_must_have_the_step(void **state UNUSED)
 {
@@ -409,7 +452,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queries_are_cut_where_they_distribute), cmocka_unit_test(newer_steps_are_evaluated_here),
-        cmocka_unit_test(steps_go_where_they_are_complete),      cmocka_unit_test(every_group_must_have_the_step),
+        cmocka_unit_test(steps_go_where_they_are_complete),
+        cmocka_unit_test(a_group_without_samples_at_that_time_is_not_asked),
+        cmocka_unit_test(a_server_that_aligns_ranges_gets_aligned_ones),
+        cmocka_unit_test(every_group_must_have_the_step),
         cmocka_unit_test(too_many_gaps_are_not_worth_it),        cmocka_unit_test(refusals_have_reasons),
         cmocka_unit_test(long_chains_are_not_many_requests),
     };
