@@ -2,6 +2,7 @@
 /* Collects the secrets of an HTTP client and replaces them in texts, in every encoding that a server may echo. */
 #include "base/text/secrets.h"
 
+#include "base/text/base64.h"
 #include "base/text/url.h"
 
 /* ---- the list ---- */
@@ -14,29 +15,16 @@ void secrets_add(struct secrets *s, struct str text)
     s->items[s->n++] = arena_str(&s->_texts, text);
 }
 
-static struct str base64_of(struct arena *a, struct str in)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t n = 0;
-    char *out = arena_bytes(a, (in.n + 2) / 3 * 4);
-    for (size_t i = 0; i < in.n; i += 3) {
-        size_t left = in.n - i;
-        uint32_t three = (uint32_t)(unsigned char)in.p[i] << 16;
-        three |= left > 1 ? (uint32_t)(unsigned char)in.p[i + 1] << 8 : 0;
-        three |= left > 2 ? (unsigned char)in.p[i + 2] : 0;
-        for (size_t k = 0; k < 4; k++)
-            out[n++] = k > left ? '=' : digits[three >> (18 - 6 * k) & 63];
-    }
-    return str_n(out, n);
-}
-
 void secrets_add_login(struct secrets *s, struct str user, struct str password)
 {
     if (password.n == 0)
         return;
     secrets_add(s, password);
     struct str login = arena_printf(&s->_texts, "%.*s:%.*s", STR_ARG(user), STR_ARG(password));
-    secrets_add(s, base64_of(&s->_texts, login));
+    struct buf encoded = {0};
+    base64_add(&encoded, login);
+    secrets_add(s, buf_str(&encoded));
+    buf_free(&encoded);
 }
 
 /* An invalid escape is kept literally. */
