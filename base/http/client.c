@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The HTTP client: queues calls, assigns them to shards, and starts and ends their transfers.
+/* The HTTP client: queues calls, and starts and ends their transfers, which client_plain.c or a shard of libcurl makes.
  *
- * Call chain: the loop calls a shard (client_multi.c), the shard calls curl_multi_socket_action, and curl calls back:
+ * Call chain with libcurl: the loop calls a shard (client_multi.c), the shard calls curl_multi_socket_action, and curl calls back:
  * socket and timer changes in client_multi.c, headers and pieces of bodies in client_call.c. Inside such a callback
  * no handle may be added or removed (`in_curl`), so requests made by the user's callback are carried out by `settle`
  * when curl has returned; finished transfers are reported there too.
@@ -14,14 +14,16 @@
 
 #include "base/http/client_call.h"
 #include "base/http/client_names.h"
+#include "base/http/client_plain.h"
 #include "base/http/resolver.h"
+#include "base/compress.h"
 #include "base/telemetry/stats.h"
 
 #include <curl/curl.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { PER_SHARD = 250, SPARE_CONNECTIONS = 16, IDLE_HANDLES = 4, IDLE_SECONDS = 120 };
+enum { PER_SHARD = 250, SPARE_CONNECTIONS = 16, IDLE_HANDLES = 4, IDLE_SECONDS = 120, REDIRECTING = 64 };
 
 struct client {
     struct loop *loop;
@@ -41,6 +43,9 @@ struct client {
     bool in_curl, curl_ready;
     bool has_canceled; /* calls in `running` that were canceled while in_curl */
     struct loop_timer client_notify_failed;
+    bool by_libcurl;
+    struct client_plain plain;
+    uint64_t redirecting[REDIRECTING]; /* hashes of URLs whose redirects libcurl follows; index: modulo REDIRECTING */
     struct client_multi shards[];
 };
 
@@ -106,18 +111,24 @@ static void count_sockets(struct client *c, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, c);
 }
 
-static bool client_start_call(struct client_call *call)
+static bool start_by_libcurl(struct client_call *call)
 {
     struct err *err = &call->reply.err;
+    call->before_ms = loop_mono(call->client->loop) - call->reply.start_mono;
     if (!open_shard(call->shard) || (call->easy = client_acquire_handle(call->client)) == NULL)
         return err_set(err, ERR_INTERNAL, "libcurl cannot allocate a handle");
     if (!client_call_prepare(call, call->client->user_agent))
         return false;
     curl_easy_setopt(call->easy, CURLOPT_MAXAGE_CONN, (long)call->client->idle_seconds);
     count_sockets(call->client, call->easy);
-    call->reply.start_mono = loop_mono(call->client->loop);
     CURLMcode rc = curl_multi_add_handle(call->shard->multi, call->easy);
     return rc == CURLM_OK || err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(rc));
+}
+
+static bool client_start_call(struct client_call *call)
+{
+    call->reply.start_mono = loop_mono(call->client->loop);
+    return call->is_plain ? plain_start(&call->client->plain, call) : start_by_libcurl(call);
 }
 
 static void client_move_call(struct client_call *call, struct list *list, enum call_state state)
@@ -157,6 +168,30 @@ static void client_start_waiting(struct client *c)
     }
 }
 
+/* ---- redirects ---- */
+
+/* A request that is redirected begins again with libcurl; the next one of the same URL begins with it. */
+static uint64_t *client_redirecting(struct client *c, const char *url, uint64_t *hash)
+{
+    *hash = hash_keyed(url, strlen(url));
+    return &c->redirecting[*hash % REDIRECTING];
+}
+
+static bool client_is_redirected(struct client *c, const char *url)
+{
+    uint64_t hash;
+    return *client_redirecting(c, url, &hash) == hash;
+}
+
+static void client_note_redirect(struct client *c, const char *url, bool redirected)
+{
+    uint64_t hash, *slot = client_redirecting(c, url, &hash);
+    if (redirected)
+        *slot = hash;
+    else if (*slot == hash)
+        *slot = 0;
+}
+
 /* ---- ending ---- */
 
 /* Removes the call from its list and its handle from its multi. */
@@ -165,7 +200,9 @@ static void detach(struct client_call *call)
     struct client *c = call->client;
     if (call->state == CALL_WAITING)
         c->n_waiting--;
-    if (call->state == CALL_RUNNING || call->state == CALL_CANCELED)
+    if (call->is_plain)
+        plain_stop(call);
+    else if (call->state == CALL_RUNNING || call->state == CALL_CANCELED)
         curl_multi_remove_handle(call->shard->multi, call->easy);
     if (call->state == CALL_RESOLVING)
         client_names_free(call);
@@ -254,8 +291,23 @@ static void client_notify_done(struct client_multi *s)
             continue;
         }
         client_call_ended(call, code);
+        client_note_redirect(s->client, call->url, call->redirected);
         client_finish_call(call);
     }
+}
+
+/* ---- plain calls ---- */
+
+static void client_settle_plain(struct client_call *call, enum plain_outcome outcome)
+{
+    struct client *c = call->client;
+    if (outcome == PLAIN_REDIRECTED) {
+        client_call_leave_plain(call);
+        if (start_by_libcurl(call))
+            return;
+    }
+    client_finish_call(call);
+    client_start_waiting(c);
 }
 
 static void client_release_done(struct client_multi *s)
@@ -281,6 +333,11 @@ struct client *client_new(struct loop *loop, const struct client_settings *conf)
     c->idle_seconds = conf->idle_seconds ? conf->idle_seconds : IDLE_SECONDS;
     c->stats = conf->stats;
     c->connections_row = conf->connections_row;
+    c->by_libcurl = conf->by_libcurl;
+    plain_init(&c->plain, loop, c->idle_seconds * INT64_C(1000), connections + SPARE_CONNECTIONS);
+    c->plain.settled = client_settle_plain;
+    c->plain.connections.stats = conf->stats;
+    c->plain.connections.stats_row = conf->connections_row;
     c->client_notify_failed.run = client_notify_failed;
     resolver_retain();
     list_init(&c->waiting);
@@ -319,6 +376,7 @@ void client_free(struct client *c)
         loop_timer_stop(c->loop, &c->shards[i].idle);
     }
     loop_timer_stop(c->loop, &c->client_notify_failed);
+    plain_free(&c->plain);
     resolver_release();
     if (c->curl_ready)
         curl_global_cleanup();
@@ -328,7 +386,8 @@ void client_free(struct client *c)
 
 struct client_call *client_send(struct client *c, const struct client_request *req)
 {
-    struct client_call *call = client_call_new(req);
+    bool plain = !c->by_libcurl && !client_is_redirected(c, req->url);
+    struct client_call *call = client_call_new(req, plain ? c->user_agent : NULL);
     call->client = c;
     call->shard = &c->shards[req->slot % c->n_shards];
     list_push_back(req->doubtful ? &c->doubtful : &c->waiting, &call->node);
@@ -342,7 +401,11 @@ void client_cancel(struct client_call *call)
     struct client *c = call->client;
     if (call->state == CALL_DONE || call->state == CALL_CANCELED)
         return;
-    if (c->in_curl && call->state == CALL_RUNNING) {
+    if (call->delivering) { /* client_plain.c ends it */
+        call->state = CALL_CANCELED;
+        return;
+    }
+    if (c->in_curl && !call->is_plain && call->state == CALL_RUNNING) {
         call->state = CALL_CANCELED;
         c->has_canceled = true;
         return;

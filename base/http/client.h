@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An HTTP client in a loop: libcurl's multi interface, connected to base/os/loop.c by socket and timer callbacks.
- * Only client.c and client_*.c include libcurl. A client belongs to its loop's thread.
+/* An HTTP client in a loop. A client belongs to its loop's thread.
  *
- * Many targets. curl's connection cache is walked linearly, so a client keeps several multis of at most about 300
+ * Two ways. A request over http:// without a proxy is made over a connection of our own (client_plain.h). libcurl's
+ * multi interface, connected to base/os/loop.c by socket and timer callbacks, makes all others: TLS, proxies, logins in
+ * URLs, and redirects that are followed, for which the request begins again. Only client.c and client_*.c include
+ * libcurl.
+ *
+ * Many targets by libcurl. curl's connection cache is walked linearly, so a client keeps several multis of at most about 300
  * connections each and sends a request through the multi of its `slot` (hash of the target); all sockets are in the
  * loop's epoll. (Measured with 10,000 targets: 500-1,100 us per scrape with one multi, 49 us with several.) Easy
  * handles are pooled: max_inflight limits concurrent requests, further ones are queued in order.
@@ -56,6 +60,7 @@ struct client_settings {
     unsigned connections;       /* approximate number of servers; determines the number of multis. 0 = 100 */
     const char *user_agent;     /* NULL = "sluice/VERSION" */
     unsigned idle_seconds;      /* closes a connection idle for this long, with a delay of some seconds. 0 = 120 */
+    bool by_libcurl;            /* all requests; the tests run both ways */
     /* gauge of open connections: row connections_row of this group; NULL = not counted */
     const struct stats_group *stats;
     unsigned connections_row;

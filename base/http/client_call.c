@@ -11,21 +11,45 @@
 #include <curl/curl.h>
 #include <string.h>
 
-enum { BUFFER = 16 << 10, CONNECT_MS = 5000 };
+enum { BUFFER = 16 << 10, CALL_CONNECT_MS = 5000 };
 
 /* ---- the request ---- */
 
-struct client_call *client_call_new(const struct client_request *req)
+/* curl would ask for "100 Continue" before sending a body over 1 MB. */
+static void omit_expect(struct client_call *call) { client_header_add(&call->headers, "Expect:"); }
+
+struct client_call *client_call_new(const struct client_request *req, const char *user_agent)
 {
     struct client_call *call = mem_zalloc(sizeof *call);
     call->req = *req;
-    call->url = mem_strdup(req->url);
+    call->req.url = call->url = mem_strdup(req->url);
     call->profile = client_profile_ref(req->profile);
-    /* otherwise curl asks for "100 Continue" before sending a body over 1 MB */
-    client_header_add(&call->headers, "Expect:");
+    call->is_plain = user_agent && client_head_build(&call->plain.head, &call->req, user_agent);
+    if (call->is_plain)
+        return call;
+    omit_expect(call);
     for (size_t i = 0; i < req->n_headers; i++)
         client_header_add(&call->headers, req->headers[i]);
     return call;
+}
+
+/* The lines that the caller gave are in the head only. */
+void client_call_leave_plain(struct client_call *call)
+{
+    const struct client_head *head = &call->plain.head;
+    struct str lines = str_n(head->text.p + head->own_from, head->own_to - head->own_from), line;
+    struct buf text = {0};
+    omit_expect(call);
+    while (lines.n > 0 && str_cut(&lines, '\n', &line)) {
+        buf_clear(&text);
+        buf_add_str(&text, str_trim(line));
+        if (str_ends(buf_str(&text), STR(":"))) /* empty, and to be sent */
+            text.p[text.n - 1] = ';';
+        client_header_add(&call->headers, buf_z(&text));
+    }
+    buf_free(&text);
+    client_body_forget_head(call);
+    call->is_plain = call->head_complete = false;
 }
 
 void client_call_free(struct client_call *call)
@@ -36,6 +60,7 @@ void client_call_free(struct client_call *call)
     client_profile_release(&call->hold);
     client_profile_unref(call->profile);
     client_body_free(call);
+    buf_free(&call->plain.head.text);
     mem_free(call->url);
     mem_free(call);
 }
@@ -126,7 +151,7 @@ void client_call_ended(struct client_call *call, int code)
 {
     struct client_reply *r = &call->reply;
     curl_off_t bytes = 0;
-    long connects = 0;
+    long connects = 0, redirects = 0;
     if (call->req.status_only && call->head_complete && call->state != CALL_CANCELED)
         code = CURLE_OK;
     else if (code == CURLE_OK ? !client_body_end(call) : call->corrupted_body)
@@ -134,6 +159,8 @@ void client_call_ended(struct client_call *call, int code)
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
     client_call_count_sent(call);
+    curl_easy_getinfo(call->easy, CURLINFO_REDIRECT_COUNT, &redirects);
+    call->redirected = redirects > 0;
     r->first_byte_ms = info_ms(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
     if (r->first_byte_ms)
         r->first_byte_ms += call->before_ms;
@@ -187,14 +214,15 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     _Static_assert(sizeof call->message >= CURL_ERROR_SIZE, "libcurl writes up to CURL_ERROR_SIZE bytes");
     const struct client_request *req = &call->req;
     CURL *easy = call->easy;
-    int64_t connect_ms = req->connect_timeout_ms ? req->connect_timeout_ms : CONNECT_MS;
+    int64_t connect_ms = req->connect_timeout_ms ? req->connect_timeout_ms : CALL_CONNECT_MS;
+    int64_t timeout_ms = req->timeout_ms - call->before_ms;
     set_transport(easy);
     client_names_guard(call);
     curl_easy_setopt(easy, CURLOPT_URL, call->url);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, req->accept_gzip ? "gzip" : NULL);
     curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)req->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, req->timeout_ms == 0 ? 0L : timeout_ms > 0 ? (long)timeout_ms : 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->message);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);

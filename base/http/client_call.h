@@ -6,8 +6,12 @@
 
 #include "base/buf.h"
 #include "base/http/client.h"
+#include "base/http/client_connections.h"
+#include "base/http/client_head.h"
 #include "base/http/client_multi.h"
 #include "base/http/client_profile.h"
+#include "base/http/resolver.h"
+#include "base/http/response_reader.h"
 
 enum call_state {
     CALL_WAITING,  /* in `waiting` or `doubtful`: no handle yet */
@@ -17,10 +21,32 @@ enum call_state {
     CALL_CANCELED, /* in `running` until curl has returned */
     CALL_DONE      /* in no list */
 };
+/* The exchange of a request that is made without libcurl (client_plain.c). */
+enum { PLAIN_ADDRESSES = 8 };
+struct plain_exchange {
+    struct client_head head;
+    struct client_plain *owner;           /* NULL: not started, or settled */
+    struct client_server *server;
+    struct client_connection *connection; /* NULL while the name is resolved */
+    struct loop_timer deadline;
+    struct resolver_request name;
+    union socket_address addresses[PLAIN_ADDRESSES];
+    unsigned n_addresses, next_address;
+    size_t sent;                          /* of head and body */
+    bool starting, resolving, connected;
+    bool refused;                         /* the server takes no more of the request, but may have responded */
+    bool answered;                        /* a byte of the response has arrived */
+    bool repeated;                        /* on a new connection */
+    struct response_reader reader;
+};
+
 struct curl_slist;
 struct client_call {
     struct list node;
     enum call_state state;
+    bool is_plain;     /* `plain` makes it, libcurl nothing */
+    bool delivering;   /* within the data callback of a plain call */
+    struct plain_exchange plain;
     struct client *client;
     struct client_multi *shard;
     struct client_request req; /* url, headers and profile are our own */
@@ -36,16 +62,19 @@ struct client_call {
     struct buf decompressed;   /* decompressed, not yet delivered */
     bool complete_body, corrupted_body;   /* the compressed body */
     bool head_complete;    /* of the final response */
+    bool redirected;       /* by libcurl, which followed */
     /* the transfer ended, or will end, because libcurl needs the address of a name (client_names.h) */
     bool name_missing;
     struct client_names *names; /* NULL until needed */
-    int64_t before_ms;     /* from start_mono to the start of the current attempt */
+    int64_t before_ms;     /* from start_mono to the start of the current attempt by libcurl */
     struct client_reply reply;
     char content_type[256], content_encoding[64], retry_after[64], location[512];
     char message[256]; /* curl's error message */
 };
 
-struct client_call *client_call_new(const struct client_request *req);
+/* The call is plain if it can be, unless user_agent is NULL. */
+struct client_call *client_call_new(const struct client_request *req, const char *user_agent);
+void client_call_leave_plain(struct client_call *call); /* libcurl will make it */
 /* Sets all options of call->easy. False: reply.err has the reason. */
 bool client_call_prepare(struct client_call *call, const char *user_agent) MUST_USE;
 void client_call_count_sent(struct client_call *call); /* called after each attempt */

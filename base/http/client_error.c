@@ -31,7 +31,7 @@ static const char *client_error_text(CURL *easy, int code)
     case CURLE_GOT_NOTHING: return "the server closed the connection without a response";
     case CURLE_PARTIAL_FILE: return "connection closed before the response was complete";
     case CURLE_TOO_MANY_REDIRECTS: return "more than 10 redirects";
-    case CURLE_BAD_CONTENT_ENCODING: return "cannot decompress response: unknown encoding, corrupted or truncated";
+    case CURLE_BAD_CONTENT_ENCODING: return CLIENT_BAD_ENCODING;
     default: return NULL;
     }
 }
@@ -55,13 +55,17 @@ static void describe(CURL *easy, int code, const char *message, int64_t total_ms
         text[0] = (char)(text[0] | 0x20); /* "Could not resolve host: ..." */
 }
 
+void client_describe(const struct client_failure *f, enum err_kind kind, const char *text, struct err *err)
+{
+    struct buf url = {0};
+    url_redact(&url, str_of(f->url));
+    err_set(err, kind, "%s %s: %s", f->method, buf_z(&url), text);
+    buf_free(&url);
+}
+
 void client_explain(void *easy, int code, const char *message, const struct client_failure *f, struct err *err)
 {
     char text[CURL_ERROR_SIZE + 64];
-    struct buf url = {0};
     describe(easy, code, message, f->total_ms, text, sizeof text);
-    url_redact(&url, str_of(f->url));
-    err_set(err, code == CURLE_OPERATION_TIMEDOUT ? ERR_GATEWAY_TIME : ERR_BAD_GATEWAY, "%s %s: %s", f->method,
-            buf_z(&url), text);
-    buf_free(&url);
+    client_describe(f, code == CURLE_OPERATION_TIMEDOUT ? ERR_GATEWAY_TIME : ERR_BAD_GATEWAY, text, err);
 }

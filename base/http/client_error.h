@@ -9,6 +9,10 @@
 
 struct client_failure { const char *method, *url; int64_t total_ms; };
 /* easy and code are libcurl's (CURL *, CURLcode); message: curl's own text, or empty. */
+#define CLIENT_BAD_ENCODING "cannot decompress response: unknown encoding, corrupted or truncated"
+
+/* Sets err to "METHOD URL: text". */
+void client_describe(const struct client_failure *f, enum err_kind kind, const char *text, struct err *err);
 void client_explain(void *easy, int code, const char *message, const struct client_failure *f, struct err *err);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/os/watched_file.h"
 #include "base/refs.h"
+#include "base/text/base64.h"
 #include "base/text/secrets.h"
 #include "base/text/url.h"
 
@@ -264,20 +265,27 @@ void client_header_add(struct curl_slist **list, const char *line)
 }
 
 /* "Name:" without a value makes curl omit the header; with a semicolon it sends it empty. */
-static bool add_header_file(const struct header_file *h, struct curl_slist **headers, struct err *err)
+static bool format_header_file(const struct header_file *h, struct buf *line, struct err *err)
 {
-    struct buf line = {0};
     struct value_now value;
     if (!profile_value_take(&h->value, &value, err))
         return false;
     if (value.text.n > 0)
-        buf_printf(&line, "%s: %.*s", h->name, STR_ARG(value.text));
+        buf_printf(line, "%s: %.*s", h->name, STR_ARG(value.text));
     else
-        buf_printf(&line, "%s;", h->name);
-    client_header_add(headers, buf_z(&line));
-    buf_free(&line);
+        buf_printf(line, "%s;", h->name);
     value_now_release(&value);
     return true;
+}
+
+static bool add_header_file(const struct header_file *h, struct curl_slist **headers, struct err *err)
+{
+    struct buf line = {0};
+    bool ok = format_header_file(h, &line, err);
+    if (ok)
+        client_header_add(headers, buf_z(&line));
+    buf_free(&line);
+    return ok;
 }
 
 /* Values of profiles end in a NUL, as curl wants it. */
@@ -295,20 +303,27 @@ static bool apply_basic_auth(const struct client_profile *p, CURL *easy, struct 
     return ok;
 }
 
+/* Appends nothing without credentials. */
+static bool format_credentials(const struct client_profile *p, struct buf *line, struct err *err)
+{
+    struct value_now credentials;
+    if (!profile_value_take(&p->credentials, &credentials, err))
+        return false;
+    if (credentials.text.p)
+        buf_printf(line, "Authorization: %s %.*s", p->auth_type, STR_ARG(credentials.text));
+    value_now_release(&credentials);
+    return true;
+}
+
 /* As a header: curl keeps an Authorization header from another host after a redirect. */
 static bool apply_credentials(const struct client_profile *p, struct curl_slist **headers, struct err *err)
 {
     struct buf line = {0};
-    struct value_now credentials;
-    if (!profile_value_take(&p->credentials, &credentials, err))
-        return false;
-    if (credentials.text.p) {
-        buf_printf(&line, "Authorization: %s %.*s", p->auth_type, STR_ARG(credentials.text));
+    bool ok = format_credentials(p, &line, err);
+    if (ok && line.n > 0)
         client_header_add(headers, buf_z(&line));
-        buf_free(&line);
-    }
-    value_now_release(&credentials);
-    return true;
+    buf_free(&line);
+    return ok;
 }
 
 static bool apply_auth(const struct client_profile *p, CURL *easy, struct curl_slist **headers, struct err *err)
@@ -320,6 +335,54 @@ static bool apply_auth(const struct client_profile *p, CURL *easy, struct curl_s
             return false;
     return true;
 }
+
+/* ---- as lines of a head ---- */
+
+static bool format_basic_auth(const struct client_profile *p, struct buf *line, struct err *err)
+{
+    struct value_now name, password = {.held = NULL};
+    struct buf login = {0};
+    bool ok = profile_value_take(&p->username, &name, err) && profile_value_take(&p->password, &password, err);
+    if (ok && (name.text.p || password.text.p)) {
+        buf_printf(&login, "%.*s:%.*s", STR_ARG(name.text), STR_ARG(password.text));
+        buf_add_z(line, "Authorization: Basic ");
+        base64_add(line, buf_str(&login));
+        buf_add_char(line, '\n');
+    }
+    buf_free(&login);
+    value_now_release(&name);
+    value_now_release(&password);
+    return ok;
+}
+
+static void profile_end_line(struct buf *out, size_t start)
+{
+    if (out->n > start)
+        buf_add_char(out, '\n');
+}
+
+bool client_profile_lines(const struct client_profile *p, struct buf *out, struct err *err)
+{
+    if (p == NULL)
+        return true;
+    for (size_t i = 0; i < p->n_headers; i++)
+        buf_printf(out, "%s\n", p->headers[i]);
+    if (!format_basic_auth(p, out, err))
+        return false;
+    size_t start = out->n;
+    if (!format_credentials(p, out, err))
+        return false;
+    profile_end_line(out, start);
+    for (size_t i = 0; i < p->n_header_files; i++) {
+        start = out->n;
+        if (!format_header_file(&p->header_files[i], out, err))
+            return false;
+        profile_end_line(out, start);
+    }
+    return true;
+}
+
+bool client_profile_follows_redirects(const struct client_profile *p) { return p == NULL || !p->no_follow_redirects; }
 
 /* ---- hiding them ---- */
 

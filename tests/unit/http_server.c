@@ -84,11 +84,11 @@ static void server_handle(struct http_server *s, struct server_connection *c, co
         c->busy = true;
         c->close_after = r.action != SERVER_KEEP;
         c->send_at = r.delay_ms ? clock_mono_ms() + r.delay_ms : 0;
-        if (r.action != SERVER_DROP) {
+        if (r.action != SERVER_DROP && !r.raw)
             buf_printf(&c->out, "HTTP/1.1 %d X\r\n%sContent-Length: %zu\r\n\r\n", r.status, r.headers,
                        r.body.n + r.cut);
+        if (r.action != SERVER_DROP)
             buf_add_str(&c->out, buf_str(&r.body));
-        }
     }
     buf_free(&r.body);
 }

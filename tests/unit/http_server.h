@@ -28,6 +28,7 @@ struct server_response {
     int status;         /* 200 */
     char headers[256];  /* complete lines, each with its \r\n */
     struct buf body;    /* empty; the server's */
+    bool raw;           /* `body` is the complete response, with its head; cut must be 0 */
     size_t cut;         /* Content-Length promises so many bytes more than are sent; use with SERVER_CLOSE */
     int delay_ms;       /* before the response or the drop */
     enum server_action action;

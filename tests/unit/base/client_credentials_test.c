@@ -138,5 +138,5 @@ int main(void)
         CLIENT_TEST(a_token_from_a_pipe_is_refused),
         cmocka_unit_test(bad_profiles_are_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_BOTH_WAYS(client_by_libcurl, tests);
 }

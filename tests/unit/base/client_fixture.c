@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 struct http_server client_server, client_other;
+bool client_by_libcurl;
 
 static void gzip_response(struct server_response *r, struct str path, struct str body)
 {
@@ -119,7 +120,8 @@ int client_set_up(void **state UNUSED)
     http_server_start(&client_server, respond_by_path, &client_server);
     http_server_start(&client_other, respond_by_path, &client_other);
     client_loop = loop_new();
-    client_tested = client_new(client_loop, &(struct client_settings){.max_inflight = 2, .connections = 600});
+    client_tested = client_new(client_loop, &(struct client_settings){.max_inflight = 2, .connections = 600,
+                                                                      .by_libcurl = client_by_libcurl});
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #define TESTS_UNIT_BASE_CLIENT_FIXTURE_H
 
 #include "base/http/client.h"
+#include "tests/unit/base/both_ways.h"
 #include "tests/unit/http_server.h"
 
 #include <stdarg.h>
@@ -40,5 +41,6 @@ void close_full_server(struct full_server *s);
 int client_set_up(void **state);
 int client_tear_down(void **state);
 #define CLIENT_TEST(test) cmocka_unit_test_setup_teardown(test, client_set_up, client_tear_down)
+extern bool client_by_libcurl;
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/http/resolver.h"
 #include "base/os/thread.h"
 #include "base/text/duration.h"
+#include "tests/unit/base/both_ways.h"
 #include "tests/unit/base/name_server.h"
 #include "tests/unit/http_server.h"
 
@@ -42,6 +43,7 @@ static void redirect_to_host(void *arg UNUSED, const struct server_request *requ
 
 static struct loop *loop;
 static struct client *client;
+static bool by_libcurl;
 static int n_done;
 
 struct result { struct client_reply reply; };
@@ -58,7 +60,7 @@ static int set_up(void **state UNUSED)
     name_server_start();
     http_server_start(&web, redirect_to_host, NULL);
     loop = loop_new();
-    client = client_new(loop, &(struct client_settings){.max_inflight = 1000});
+    client = client_new(loop, &(struct client_settings){.max_inflight = 1000, .by_libcurl = by_libcurl});
     n_done = 0;
     return 0;
 }
@@ -179,7 +181,7 @@ static void calls_that_wait_for_a_name_may_be_canceled(void **state UNUSED)
     assert_in_range(clock_mono_ms() - before, 0, 500);
     loop_turn(loop, 0);
     assert_int_equal(n_done, 0);
-    client = client_new(loop, &(struct client_settings){.max_inflight = 2});
+    client = client_new(loop, &(struct client_settings){.max_inflight = 2, .by_libcurl = by_libcurl});
 }
 
 static void a_redirect_may_lead_to_a_name(void **state UNUSED)
@@ -261,5 +263,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(proxies_may_have_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_tls_server_name_is_not_resolved, set_up, tear_down),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_BOTH_WAYS(by_libcurl, tests);
 }

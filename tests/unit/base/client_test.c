@@ -5,6 +5,7 @@
 #include "base/compress.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static void a_get_and_a_kept_connection(void **state UNUSED)
 {
@@ -248,5 +249,5 @@ int main(void)
         CLIENT_TEST(sent_bytes_are_those_that_the_server_got),
         CLIENT_TEST(failures_of_dialing_and_of_gzip),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_BOTH_WAYS(client_by_libcurl, tests);
 }

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Internal to base/http: the head of a request that needs no libcurl. That is: http:// to a server whose name is
+ * ASCII, without a proxy, without a login in the URL, and without header fields that change how messages are framed.
+ */
+#ifndef BASE_HTTP_CLIENT_HEAD_H
+#define BASE_HTTP_CLIENT_HEAD_H
+
+#include "base/http/client.h"
+
+struct client_head {
+    struct buf text;       /* ends in the empty line */
+    struct str host;       /* in the request's URL, without brackets */
+    uint16_t port;
+    size_t own_from, own_to; /* in text: the lines of client_request.headers */
+};
+/* False: the request needs libcurl, which also reports what is invalid or missing about it. */
+bool client_head_build(struct client_head *h, const struct client_request *req, const char *user_agent) MUST_USE;
+
+#endif
