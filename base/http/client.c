@@ -16,7 +16,7 @@
 #include "base/http/client_names.h"
 #include "base/http/client_plain.h"
 #include "base/http/resolver.h"
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/telemetry/stats.h"
 
 #include <curl/curl.h>

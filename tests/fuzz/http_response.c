@@ -2,7 +2,7 @@
 /* Any bytes as an HTTP response: read in pieces it gives the same body and the same end as read whole, and no more of
  * the head is kept than the limit. The first byte is the size of the pieces.
  */
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/http/response_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
