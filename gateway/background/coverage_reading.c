@@ -9,6 +9,7 @@
 #include "base/text/duration.h"
 #include "base/text/url.h"
 #include "base/http/via.h"
+#include "gateway/upstream/replicas.h"
 #include "gateway/upstream/server_query.h"
 
 enum { MAX_RESPONSE = 256 << 20, LABEL_BYTES = 2 /* of JSON or XML for a byte of a label, about */ };
@@ -190,11 +191,26 @@ static void reading_judge(struct reading *r, bool ok)
     }
 }
 
+/* Scrapes of `up` show best whether replicas hold copies. */
+static void reading_compare(const struct reading *r)
+{
+    struct arena *a = r->job->arena;
+    size_t n_servers = r->job->group->n_servers, *n = ARENA_ARRAY(a, size_t, n_servers);
+    const struct series **series = ARENA_ARRAY(a, const struct series *, n_servers);
+    for (size_t i = 0; i < n_servers; i++) {
+        series[i] = r->results[i].series;
+        n[i] = r->results[i].state == COVERAGE_READ ? r->results[i].n : 0;
+    }
+    replicas_learn(r->job->group, a, series, n);
+}
+
 static void reading_give(struct reading *r)
 {
     const struct coverage_reading_job *job = r->job;
     struct coverage *c = job->group->coverage;
     int64_t now = clock_wall_ms();
+    if (job->work.kind == COVERAGE_SAMPLES)
+        reading_compare(r);
     if (job->work.kind == COVERAGE_SAMPLES)
         coverage_take_samples(c, job->arena, &job->work, r->results, now);
     else if (job->work.kind == COVERAGE_HOURS)

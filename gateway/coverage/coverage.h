@@ -12,7 +12,7 @@
  * longer than 1.5 intervals (gaps.h). So these are gaps: missed scrapes, a replica that is down, that lags, or that
  * lacks half of the targets; `up` that is 0 on one side only; relabeling that drops series on one side only. These
  * are not: a target that is down everywhere, and the start or end of a target, which two scrapers see at different
- * times.
+ * times. Of replicas with copies of one stream, whose scrapes have equal times, each missing scrape is a gap.
  *
  * Which series belong to targets. Gaps of `up` say nothing about recording rules, pushes and federated series. A
  * selector is decided only when it names one metric (`__name__` with =) of which the servers have shown that each

@@ -4,6 +4,7 @@
 #include "base/median.h"
 #include "gateway/coverage/spans.h"
 
+enum { COPIES_EQUAL = 2 }; /* scrapes with equal times */
 enum { INTERVAL_SAMPLES = 16, UNKNOWN_INTERVAL_MS = 60000 };
 
 static int64_t one_and_a_half(int64_t interval) { return interval + interval / 2; }
@@ -196,6 +197,43 @@ static void gaps_at_bad_scrapes(struct gaps_search *g, const struct target_scrap
     }
 }
 
+/* Do the two have the same scrapes, but for those that one has lost? */
+static bool gaps_are_copies(const struct target_scrapes *own, const struct target_scrapes *sibling, int64_t half)
+{
+    size_t equal = 0, apart = 0, i = 0, k = 0;
+    while (i < own->n_up && k < sibling->n_up) {
+        int64_t d = own->up[i].t - sibling->up[k].t;
+        equal += d == 0;
+        apart += d != 0 && d > -half && d < half;
+        i += d < half;
+        k += d > -half;
+    }
+    return equal >= COPIES_EQUAL && equal > apart;
+}
+
+/* Adds a gap around each scrape and stale marker of a copy that the replica lacks. */
+static void gaps_beside_copy(struct gaps_search *g, const struct target_scrapes *own, const struct target_scrapes *copy,
+                             int64_t half)
+{
+    size_t next = 0;
+    for (size_t i = 0; i < copy->n_up; i++) {
+        int64_t t = copy->up[i].t, known = own->before.scraped.run.to;
+        while (next < own->n_up && own->up[next].t <= t - half)
+            next++;
+        if (next < own->n_up && own->up[next].t < t + half)
+            continue;
+        bool last = next == own->n_up;
+        if (last && g->until - t <= g->edge) /* it may still arrive */
+            continue;
+        int64_t before = next > 0 ? own->up[next - 1].t : known != COVERAGE_NEVER && known < t ? known : t - 1;
+        struct coverage_span *same = g->out->n_gaps > 0 ? &g->out->gaps[g->out->n_gaps - 1] : NULL;
+        if (same && same->from == before + 1 && same->to < t) /* the absence goes on */
+            same->to = t;
+        else if (same == NULL || same->from != before + 1)
+            gaps_add(g, before + 1, last ? t : own->up[next].t - 1);
+    }
+}
+
 static struct run_list siblings_begin(struct arena *a, const struct target_runs *all, size_t n)
 {
     size_t most = 0;
@@ -244,6 +282,10 @@ static void gaps_of_replica(struct gaps_search *g, const struct target_scrapes *
     gaps_between_runs(g, &all[r].scraped, &replicas[r].before.scraped, &scraped);
     gaps_between_runs(g, &all[r].good, &replicas[r].before.good, &alive);
     gaps_at_bad_scrapes(g, &replicas[r], &all[r].good, &standing);
+    int64_t half = gaps_interval_of(replicas, n, r) / 2;
+    for (size_t k = 0; k < n; k++)
+        if (k != r && !replicas[k].ignored && gaps_are_copies(&replicas[r], &replicas[k], half))
+            gaps_beside_copy(g, &replicas[r], &replicas[k], half);
 }
 
 void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, int64_t until,

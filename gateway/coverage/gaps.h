@@ -15,6 +15,9 @@
  *    that time, whose next scrape neither fails nor is overdue: then the target was not the cause.
  * 5. A gap that ends with the siblings' run is extended by the 1.5 intervals for which their last sample is valid.
  *
+ * 6. Replicas whose scrapes have equal times hold copies of one stream. There every scrape, and every stale marker, that
+ *    a sibling has is a gap of a replica that has none within half an interval.
+ *
  * So a target that is down for all replicas has no gap, except for the first failed scrape of the replica that sees it
  * first, and a replica without good scrapes has a gap wherever the target is alive on a sibling.
  *

@@ -91,13 +91,34 @@ static int64_t least_distance(const struct times *s)
     return least;
 }
 
-/* Maximum distance of two samples of one moment: half of the scrape interval. The distance to a sample's own
- * neighbours would not do: beside gaps of both replicas it is two intervals, and samples of one stream that are an
- * interval apart would count as two scrapes of one moment. 0: the interval is unknown. */
-static int64_t reach_of(const struct times *x, const struct times *y)
+/* The scrape interval of two series; 0: unknown. */
+static int64_t interval_of(const struct times *x, const struct times *y)
 {
     int64_t a = least_distance(x), b = least_distance(y), least = a < b ? a : b;
-    return least == INT64_MAX ? 0 : least / 2;
+    return least == INT64_MAX ? 0 : least;
+}
+
+/* Does the sample follow or precede another one by an interval, about? */
+static bool beside_another(const struct times *s, size_t i, int64_t interval)
+{
+    int64_t most = interval + interval / 2, t = time_of(s, i);
+    return (i > 0 && t - time_of(s, i - 1) <= most) || (i + 1 < s->n && time_of(s, i + 1) - t <= most);
+}
+
+/* Two scrapes of one moment are less than half an interval apart. Where gaps alternate the interval that is seen may be
+ * two of the real ones, and samples of one stream that are one apart would count as scrapes of one moment: half of it
+ * shows nothing, nor does a sample that stands alone. */
+static bool of_one_moment(const struct times *x, size_t i, const struct times *y, size_t k, int64_t interval)
+{
+    int64_t apart = time_of(x, i) - time_of(y, k), far = apart < 0 ? -apart : apart;
+    return far * 20 <= interval * 9 && beside_another(x, i, interval) && beside_another(y, k, interval);
+}
+
+/* Where each replica lacks what the other one has, their samples are intervals apart, to the millisecond when both come
+ * from one scraper. Irregular series show nothing of that kind. */
+static bool whole_intervals(int64_t far, int64_t interval)
+{
+    return interval >= COPIES_INTERVAL_MS && far % interval == 0;
 }
 
 /* Compares neighbouring samples, the newest first: equal, or near. */
@@ -105,17 +126,19 @@ static void compare_times(struct evidence *e, const struct times *x, const struc
                           const struct sample *vy)
 {
     unsigned left = COPIES_PER_SERIES;
-    int64_t reach = -1;
+    int64_t interval = -1;
     for (size_t i = x->n, k = y->n; i > 0 && k > 0 && left > 0; left--) {
         int64_t apart = time_of(x, i - 1) - time_of(y, k - 1), far = apart < 0 ? -apart : apart;
-        if (far > 0 && reach < 0)
-            reach = reach_of(x, y);
-        bool near = far == 0 || far <= reach;
+        if (far > 0 && interval < 0)
+            interval = interval_of(x, y);
+        bool near = far == 0 || of_one_moment(x, i - 1, y, k - 1, interval);
         bool marker = vx && (is_stale(vx[i - 1].v) || is_stale(vy[k - 1].v));
         if (apart == 0 && !marker && (vx == NULL || same_value(vx[i - 1].v, vy[k - 1].v)))
             e->equal++;
         else if (near && !marker)
             e->apart++;
+        else if (!near && !marker && whole_intervals(far, interval))
+            e->equal++;
         i -= apart >= 0 || near;
         k -= apart <= 0 || near;
     }
@@ -140,6 +163,21 @@ static struct copies_slot *copies_slot_of(struct copies_memory *m, size_t pair, 
     return &m->pairs[pair][job % COPIES_JOBS];
 }
 
+static bool copies_by_counts(uint64_t equal, uint64_t all) { return equal * 100 >= all * COPIES_PERCENT; }
+
+/* Are all jobs of the pair that are decided copies, at least one? */
+static bool copies_of_all_jobs(const struct copies_slot *slots)
+{
+    bool any = false;
+    for (size_t i = 0; i < COPIES_JOBS; i++) {
+        uint64_t all = (uint64_t)slots[i].equal + slots[i].apart;
+        if (all >= COPIES_MIN && !copies_by_counts(slots[i].equal, all))
+            return false;
+        any = any || all >= COPIES_MIN;
+    }
+    return any;
+}
+
 bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, struct evidence seen, bool presumed)
 {
     uint64_t hash = hash_bytes(job.p, job.n), equal = seen.equal, all = (uint64_t)seen.equal + seen.apart;
@@ -153,6 +191,8 @@ bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, 
         uint64_t kept = all < COPIES_MEMORY ? all : COPIES_MEMORY, kept_equal = equal * kept / all;
         *slot = (struct copies_slot){hash, (uint16_t)kept_equal, (uint16_t)(kept - kept_equal)};
     }
+    if (all < COPIES_MIN && all > 0 && all == equal && !presumed)
+        presumed = copies_of_all_jobs(m->pairs[pair_index(i, k)]);
     mutex_unlock(&m->mutex);
-    return all < COPIES_MIN ? presumed : equal * 100 >= all * COPIES_PERCENT;
+    return all < COPIES_MIN ? presumed : copies_by_counts(equal, all);
 }

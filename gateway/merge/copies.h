@@ -2,9 +2,10 @@
 /* Decides whether two replicas have copies of one stream or scraped independently, per pair of replicas and value of
  * the label `job`. The default is independently.
  *
- * Copies have equal timestamps and values; independent scrapes are milliseconds to half an interval apart. The samples
- * of all series that both replicas have are compared, and the counts of earlier fetches are remembered for fetches with
- * too few samples. Copies require a clear majority, since independent scrapers with equal offsets have mostly equal
+ * Copies have equal timestamps and values, and where gaps alternate, timestamps that are whole intervals apart;
+ * independent scrapes are milliseconds to half an interval apart. The samples of all series that both replicas have are
+ * compared, also those of `up` that are read for their coverage, and the counts of earlier fetches are remembered for
+ * fetches with too few samples. Copies require a clear majority, since independent scrapers with equal offsets have mostly equal
  * timestamps, too. A new fetch outweighs the memory, so that a changed setup is noticed. The memory survives reloads.
  */
 #ifndef GATEWAY_MERGE_COPIES_H
@@ -20,7 +21,8 @@ enum {
     COPIES_MIN = 10,         /* minimum number of comparisons for a decision other than the default */
     COPIES_MEMORY = 128,     /* comparisons that are remembered per pair and job */
     COPIES_JOBS = 256,       /* jobs that are remembered per pair; one hash slot each */
-    COPIES_PER_SERIES = 32   /* comparisons per series and fetch, the newest */
+    COPIES_PER_SERIES = 32,  /* comparisons per series and fetch, the newest */
+    COPIES_INTERVAL_MS = 1000 /* the shortest of which multiples are evidence */
 };
 
 struct copies_slot { uint64_t job; uint16_t equal, apart; };
@@ -36,8 +38,9 @@ void copies_memory_free(struct copies_memory *m);
 void copies_memory_adopt(struct copies_memory *m, struct copies_memory *old);
 
 void copies_compare(struct evidence *e, const struct series *x, const struct series *y);
-/* Decides for replicas i and k and a job by the comparisons of a fetch and the memory, which it updates. presumed: the
- * result without comparisons. */
+/* Decides for replicas i and k and a job by the comparisons of a fetch and the memory, which it updates. With too few
+ * comparisons, all of which are equal, the job is copies if all other jobs of the pair are. presumed: the
+ * result otherwise. */
 bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, struct evidence seen, bool presumed);
 
 #endif

@@ -132,6 +132,40 @@ static bool merge_rows(struct rows *t, struct response *out, struct err *err)
     return true;
 }
 
+/* --- without a merge ---------------------------------------------------------------------------------------------- */
+
+static void replicas_learn_pair(const struct group *g, struct arena *a, const struct series *const *series,
+                                const size_t *n, size_t x, size_t y)
+{
+    struct map by_labels = {0}, by_job = {0};
+    bool added;
+    for (size_t i = 0; i < n[x]; i++)
+        map_set(&by_labels, str_n(series[x][i].labels.p, series[x][i].labels.n), (void *)(uintptr_t)&series[x][i]);
+    for (size_t i = 0; i < n[y]; i++) {
+        struct labels labels = series[y][i].labels;
+        const struct series *other = map_get(&by_labels, str_n(labels.p, labels.n));
+        struct str job = labels_get(labels, STR("job"));
+        if (other == NULL)
+            continue;
+        struct map_entry *e = map_add(&by_job, job.p ? job : STR(""), &added);
+        if (added)
+            e->value.p = ARENA_NEW(a, struct evidence);
+        copies_compare(e->value.p, other, &series[y][i]);
+    }
+    for (struct map_entry *e = map_next(&by_job, NULL); e; e = map_next(&by_job, e))
+        copies_decide(g->copies, x, y, e->key, *(struct evidence *)e->value.p, g->one_writer);
+    map_free(&by_labels);
+    map_free(&by_job);
+}
+
+void replicas_learn(const struct group *g, struct arena *a, const struct series *const *series, const size_t *n)
+{
+    for (size_t y = 0; y < g->n_servers; y++)
+        for (size_t x = 0; x < y; x++)
+            if (n[x] > 0 && n[y] > 0)
+                replicas_learn_pair(g, a, series, n, x, y);
+}
+
 /* --- for explain -------------------------------------------------------------------------------------------------- */
 
 static void merge_tell_fill(struct trace_source *s, int64_t t)

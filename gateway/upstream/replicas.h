@@ -21,6 +21,8 @@ struct replicas {
     size_t n;
 };
 bool replicas_merge(struct replicas *r, struct response *out, struct err *err) MUST_USE;
+/* Compares series of the group's servers, without merging them, for later merges: the n[i] of server i. */
+void replicas_learn(const struct group *g, struct arena *a, const struct series *const *series, const size_t *n);
 /* The samples of a response that lie in the selector's window. */
 void replicas_trim(struct response *a, int64_t from);
 

@@ -24,9 +24,13 @@ static void compare(const char *a, const char *b, unsigned equal, unsigned apart
 static void comparisons(void **state UNUSED)
 {
     compare("m 1@0 2@15000 3@30000", "m 1@0 2@15000 3@30000", 3, 0);
-    compare("m 1@0 2@15000 3@30000 4@45000", "m 1@0 4@45000", 2, 0);           /* lacks two */
+    compare("m 1@0 2@15000 3@30000 4@45000", "m 1@0 4@45000", 4, 0);           /* lacks two */
     compare("m 1@0 2@15000 3@30000", "m 1@5 2@15003 3@30001", 0, 3);
-    compare("m 1@0 2@15000 4@45000 7@90000", "m 1@0 3@30000 5@60000", 1, 0);  /* both have gaps */
+    compare("m 1@0 2@15000 4@45000 7@90000", "m 1@0 3@30000 5@60000", 6, 0);  /* gaps alternate: whole intervals */
+    compare("m 1@0 2@15000 4@45000 7@90000", "m 1@0 3@30001 5@60001", 2, 0);
+    compare("m 1@0 3@30000 5@60000", "m 2@15000 4@45000", 0, 0);               /* each second one is lost */
+    compare("m 1@0 4@45000", "m 2@15000", 0, 0);
+    compare("m 1@0 2@999 5@3996", "m 3@1998", 0, 0);                           /* a short interval shows nothing */
     compare("m 1@5000 2@20000 3@35000", "m 1@0 2@15000 3@30000", 0, 3);
     compare("m 1@0 2@15000", "m 7@0 9@15000", 0, 2);                           /* two scrapes */
     compare("m 0.1@0 NaN@15000", "m 0.10000000000001@0 NaN@15000", 2, 0);      /* rounded by a storage */
@@ -51,6 +55,24 @@ static void verdicts(void **state UNUSED)
     assert_true(copies_decide(&m, 0, 1, job, (struct evidence){1000, 10}, false));
     assert_false(copies_decide(&m, 0, 1, job, (struct evidence){0, 40}, false));  /* a new setup */
     assert_true(copies_decide(&m, 0, 1, job, (struct evidence){4000, 0}, false));
+    copies_memory_free(&m);
+}
+
+/* A job of few samples is what the others of the pair are. */
+static void jobs_beside(void **state UNUSED)
+{
+    struct copies_memory m;
+    struct str sparse = STR("sparse");
+    copies_memory_init(&m, (const uint64_t[]){1, 2, 3}, 3);
+    assert_false(copies_decide(&m, 0, 1, sparse, (struct evidence){1, 0}, false));
+    assert_true(copies_decide(&m, 0, 1, STR("node"), (struct evidence){20, 0}, false));
+    assert_true(copies_decide(&m, 0, 1, sparse, (struct evidence){1, 0}, false));
+    assert_false(copies_decide(&m, 0, 1, STR("new"), (struct evidence){0, 0}, false));
+    assert_true(copies_decide(&m, 0, 1, STR("new"), (struct evidence){2, 0}, false));
+    assert_false(copies_decide(&m, 0, 2, sparse, (struct evidence){1, 0}, false)); /* of another pair nothing is known */
+    assert_false(copies_decide(&m, 0, 1, STR("new"), (struct evidence){3, 1}, false));
+    assert_false(copies_decide(&m, 0, 1, STR("scraped"), (struct evidence){0, 20}, false));
+    assert_false(copies_decide(&m, 0, 1, sparse, (struct evidence){1, 0}, false)); /* the others differ */
     copies_memory_free(&m);
 }
 
@@ -95,7 +117,7 @@ static void memory_survives_a_reload(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(comparisons), cmocka_unit_test(verdicts),
-                                       cmocka_unit_test(memory_is_bounded),
+                                       cmocka_unit_test(jobs_beside), cmocka_unit_test(memory_is_bounded),
                                        cmocka_unit_test(memory_survives_a_reload)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

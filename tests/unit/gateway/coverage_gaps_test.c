@@ -41,6 +41,26 @@ static void missed_scrapes(void **state UNUSED)
     world_end(&w);
 }
 
+/* Scrapes of one stream: each one that a replica has not got is lost, also where the other one lost the next. */
+static void scrapes_missed_by_copies(void **state UNUSED)
+{
+    struct world w;
+    world_begin(&w, 2, false);
+    for (size_t r = 0; r < 2; r++)
+        world_add(&w, r, "node", "a:1", 15 * S, 0);
+    scraper_cut(&w.replicas[0].jobs[0], T0 - 601 * S, T0 - 590 * S, CUT_MISSED);
+    scraper_cut(&w.replicas[1].jobs[0], T0 - 586 * S, T0 - 577 * S, CUT_MISSED);
+    world_ask(&w, T0 - HOUR);
+    assert_string_equal(world_gaps(&w, 0, T0 - HOUR, w.now), "-614..-585");
+    assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-599..-570");
+    scraper_cut(&w.replicas[0].jobs[0], T0 + 74 * S, T0 + 76 * S, CUT_MISSED);
+    scraper_cut(&w.replicas[1].jobs[0], T0 + 89 * S, T0 + 91 * S, CUT_MISSED);
+    world_run_queried(&w, 150 * S); /* the same while it happens */
+    assert_string_equal(world_gaps(&w, 0, T0, w.now), "60..89");
+    assert_string_equal(world_gaps(&w, 1, T0, w.now), "75..104");
+    world_end(&w);
+}
+
 static void down_on_one_side(void **state UNUSED)
 {
     struct world w;
@@ -210,7 +230,7 @@ static void short_lived_target(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(healthy_pair), cmocka_unit_test(one_server_is_complete), cmocka_unit_test(missed_scrapes),
+        cmocka_unit_test(healthy_pair), cmocka_unit_test(one_server_is_complete), cmocka_unit_test(missed_scrapes), cmocka_unit_test(scrapes_missed_by_copies),
         cmocka_unit_test(down_on_one_side), cmocka_unit_test(fewer_series_on_one_side),
         cmocka_unit_test(without_kept_counts), cmocka_unit_test(other_intervals), cmocka_unit_test(interval_changes),
         cmocka_unit_test(beginnings_and_ends), cmocka_unit_test(late_discovery), cmocka_unit_test(failures_beside),
