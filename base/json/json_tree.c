@@ -74,6 +74,8 @@ struct str json_tree_str(const struct json_tree *t)
     return str_n(json_string_value(node(t)), json_string_length(node(t)));
 }
 
+bool json_tree_true(const struct json_tree *t) { return json_is_true(node(t)); }
+
 bool json_tree_number(const struct json_tree *t, double *v)
 {
     if (!json_is_number(node(t)))

@@ -42,6 +42,7 @@ size_t json_tree_count(const struct json_tree *t); /* items or members; 0 for an
 
 /* NUL-terminated; {NULL, 0} when it is not a string */
 struct str json_tree_str(const struct json_tree *t);
+bool json_tree_true(const struct json_tree *t);                        /* false for anything but true */
 bool json_tree_number(const struct json_tree *t, double *v) MUST_USE;  /* false when it is not a number */
 
 /* struct json_tree_member m = {0}; while (json_tree_next(object, &m)) ...   members in the document's order */

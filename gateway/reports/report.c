@@ -31,15 +31,18 @@ static bool report_feed(struct decoder *d, struct str piece, struct err *err)
     return false;
 }
 
-static void report_take_notes(struct report_decoder *r, const struct json_value *root)
+static bool report_take_notes(struct report_decoder *r, const struct json_value *root, struct err *err)
 {
     struct response_secrets secrets = server_secrets(r->of->attempt.server);
-    struct notes *notes = r->of->attempt.request->batch->q->notes;
-    const struct json_value *v;
+    const struct query_ctx *q = r->of->attempt.request->batch->q;
+    struct notes *notes = q->notes;
+    const struct json_value *v = json_value_get(root, "isPartial");
+    bool partial = v && v->kind == JSON_TRUE;
     for (v = json_value_items(json_value_get(root, "warnings")); v; v = v->next)
         response_warn(notes, secrets, json_value_text(v));
     for (v = json_value_items(json_value_get(root, "infos")); v; v = v->next)
         response_info(notes, secrets, json_value_text(v));
+    return !partial || response_partial(q, notes, secrets, err);
 }
 
 static bool report_finish(struct decoder *d, struct err *err)
@@ -54,8 +57,7 @@ static bool report_finish(struct decoder *d, struct err *err)
         return err_set(err, ERR_BAD_GATEWAY, "the server returned an error: %.*s",
                        STR_ARG(json_value_text(json_value_get(root, "error"))));
     r->of->data = json_value_get(root, "data");
-    report_take_notes(r, root);
-    return true;
+    return report_take_notes(r, root, err);
 }
 
 static void report_free(struct decoder *d)

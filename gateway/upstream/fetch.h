@@ -50,7 +50,7 @@ struct response batch_response(const struct request_batch *r, const struct label
                                struct arena *arena);
 static inline struct response_secrets server_secrets(const struct server *s)
 {
-    return (struct response_secrets){.profile = s->profile, .url = s->sent_url};
+    return (struct response_secrets){.profile = s->profile, .url = s->sent_url, .group = s->group, .shown = s->shown};
 }
 
 struct fetch_plan {

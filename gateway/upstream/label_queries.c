@@ -183,7 +183,8 @@ static void label_attempt_start(struct attempt *a)
     at->left = 1;
     at->err = (struct err){0};
     at->response = (struct label_list){.arena = &a->arena, .view = &in->group->view, .notes = batch->q->notes,
-                                       .secrets = server_secrets(a->server), .probe = in->own};
+                                       .secrets = server_secrets(a->server), .q = batch->q,
+                                       .probe = in->own};
     fetch_send(batch, &(struct fetch_plan){
         .server = a->server, .path = arena_z(batch->q->arena, buf_str(&path)), .form = buf_str(&form),
         .decoder = decoder_for(in->asked, &at->response), .arena = &a->arena,

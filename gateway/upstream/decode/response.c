@@ -4,27 +4,44 @@
 #include "base/map.h"
 #include "gateway/merge/merge.h"
 
-static struct str note_without_secrets(struct response_secrets secrets, struct str text, struct buf *out)
+static bool note_is_common(struct str text)
 {
-    if (secrets.profile)
-        client_hide_secrets(secrets.profile, secrets.url, text, out);
-    return secrets.profile ? buf_str(out) : text;
+    return str_starts(text, STR("PromQL ")) || str_find_str(text, STR("truncated due to limit")) < text.n;
+}
+
+static void note_text(struct buf *out, struct response_secrets from, struct str text)
+{
+    if (from.shown.n > 0 && !note_is_common(text))
+        buf_printf(out, "server group \"%.*s\": %.*s: ", STR_ARG(from.group), STR_ARG(from.shown));
+    if (from.profile)
+        client_hide_secrets(from.profile, from.url, text, out);
+    else
+        buf_add_str(out, text);
 }
 
 void response_warn(struct notes *n, struct response_secrets secrets, struct str text)
 {
     struct buf shown = {0};
-    text = note_without_secrets(secrets, text, &shown);
-    notes_warn(n, "%.*s", STR_ARG(text));
+    note_text(&shown, secrets, text);
+    notes_warn(n, "%.*s", STR_ARG(buf_str(&shown)));
     buf_free(&shown);
 }
 
 void response_info(struct notes *n, struct response_secrets secrets, struct str text)
 {
     struct buf shown = {0};
-    text = note_without_secrets(secrets, text, &shown);
-    notes_info(n, "%.*s", STR_ARG(text));
+    note_text(&shown, secrets, text);
+    notes_info(n, "%.*s", STR_ARG(buf_str(&shown)));
     buf_free(&shown);
+}
+
+bool response_partial(const struct query_ctx *q, struct notes *n, struct response_secrets from, struct err *err)
+{
+    if (q && q->partial == PARTIAL_DENIED)
+        return err_set(err, ERR_UNAVAILABLE, "the response of the server is partial (isPartial), which the request denies");
+    n->partial = true;
+    response_warn(n, from, STR("the response is partial (isPartial)"));
+    return true;
 }
 
 /* The limit of a probe is ours, so that a response cut by it is nothing to warn of. */

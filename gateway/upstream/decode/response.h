@@ -29,8 +29,12 @@ static inline struct query_work reading_work(const struct query_ctx *q)
     return (struct query_work){.q = q, .where = "reading from servers"};
 }
 
-/* What a server may repeat in its notes and nobody may see: the arguments of client_hide_secrets. Zeroed: nothing. */
-struct response_secrets { struct client_profile *profile; struct str url; };
+/* The server of a response. Zeroed: none. */
+struct response_secrets {
+    struct client_profile *profile; struct str url; /* what it may repeat in its notes and nobody may see: the arguments
+                                                     * of client_hide_secrets */
+    struct str group, shown;                        /* names of the server in notes */
+};
 
 struct response { /* series of one server; several requests may fill one response */
     struct query_work work;      /* work of decoding and merging is charged to it */
@@ -49,9 +53,14 @@ struct response { /* series of one server; several requests may fill one respons
     uint64_t n_samples;
     bool lossy;                  /* the response had native histograms in a form that is incomplete */
 };
-/* Appends a warning or info of a server; secrets that it repeats are masked. */
+/* Appends a warning or info of a server, which is named, and secrets that it repeats are masked. Annotations of PromQL,
+ * and warnings of a limit of the request, are the same from all servers: they name none, and appear once. */
 void response_warn(struct notes *n, struct response_secrets secrets, struct str text);
 void response_info(struct notes *n, struct response_secrets secrets, struct str text);
+/* The server says that its response is partial ("isPartial": true, as VictoriaMetrics clusters do): so is the result,
+ * with a warning. False: the request denies it. */
+bool response_partial(const struct query_ctx *q, struct notes *n, struct response_secrets from,
+                      struct err *err) MUST_USE;
 /* Whether a series being decoded may have more than n samples, which are not in the arena yet. */
 bool response_check_budget(const struct response *a, size_t n, struct err *err) MUST_USE;
 /* VictoriaMetrics returns a sample that was written twice twice. Of samples (sorted by time) with equal times the largest
@@ -78,6 +87,7 @@ struct label_list {
     const struct label_view *view; /* how label sets of series are shown; NULL: as they are */
     struct notes *notes;
     struct response_secrets secrets;
+    const struct query_ctx *q;   /* whether it allows a partial result; NULL: it does */
     bool probe;                  /* the request has our own limit: warnings that it was reached are dropped */
     struct str *strings; size_t n_strings, cap_strings;
     struct labels *labels; size_t n_labels, cap_labels;

@@ -22,6 +22,7 @@ struct json_response {
     struct json_reader r;
     enum json_position place, back; /* back: the place after SKIP and after lists of notes */
     bool succeeded, failed, has_result;
+    bool at_partial, partial;     /* at the value of "isPartial"; it is true */
     bool in_values;               /* after the [ of "values" */
     unsigned value_part;          /* of "value": the next token */
     char error[256];
@@ -55,6 +56,7 @@ static void json_response_next_key(struct json_response *j)
 {
     bool histogram = j->place == SERIES && (str_is(j->r.text, "histogram") || str_is(j->r.text, "histograms"));
     j->response->lossy = j->response->lossy || histogram;
+    j->at_partial = j->place == TOP && str_is(j->r.text, "isPartial"); /* skipped, as all that has no place */
     j->back = j->place;
     j->place = at_key(j);
     if (j->place == METRIC)
@@ -199,6 +201,7 @@ static bool json_response_read(struct json_response *j, struct err *err)
             token = json_skip(&j->r);
             if (token != JSON_MORE && token != JSON_ERROR) {
                 j->place = j->back;
+                j->partial = j->partial || (j->at_partial && token == JSON_TRUE);
                 continue;
             }
         } else {
@@ -233,7 +236,8 @@ static bool json_response_finish(struct decoder *d, struct err *err)
     if (!j->succeeded || !j->has_result)
         return err_set(err, ERR_BAD_GATEWAY,
                        "the response has no result; check whether the server has the Prometheus API");
-    return true;
+    const struct response *a = j->response;
+    return !j->partial || response_partial(a->work.q, a->notes, a->secrets, err);
 }
 
 static void json_response_free(struct decoder *d)

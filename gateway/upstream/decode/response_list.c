@@ -160,13 +160,14 @@ static bool take_external(struct list_response *t, const struct json_tree *data,
     return root != NULL;
 }
 
-static void take_notes(const struct label_list *l, const struct json_tree *root)
+static bool take_notes(const struct label_list *l, const struct json_tree *root, struct err *err)
 {
     const struct json_tree *warnings = json_tree_get(root, "warnings"), *infos = json_tree_get(root, "infos");
     for (size_t i = 0; i < json_tree_count(warnings); i++)
         label_list_warn(l, json_tree_str(json_tree_at(warnings, i)));
     for (size_t i = 0; i < json_tree_count(infos); i++)
         response_info(l->notes, l->secrets, json_tree_str(json_tree_at(infos, i)));
+    return !json_tree_true(json_tree_get(root, "isPartial")) || response_partial(l->q, l->notes, l->secrets, err);
 }
 
 static bool list_response_feed(struct decoder *d, struct str piece, struct err *err)
@@ -193,7 +194,7 @@ static bool list_response_finish(struct decoder *d, struct err *err)
         err_set(err, ERR_BAD_GATEWAY, "the server returned an error: %.*s", STR_ARG(error));
     ok = ok && t->take(t, json_tree_get(root, "data"), err);
     if (ok && t->list)
-        take_notes(t->list, root);
+        ok = take_notes(t->list, root, err);
     json_tree_free(root);
     return ok;
 }

@@ -19,6 +19,7 @@ struct names_response {
     enum name_place place;
     bool begun;                  /* after the first { of the document */
     bool inside;                 /* after the [ of a list, or the { of a label set */
+    bool at_partial, partial;    /* at the value of "isPartial"; it is true */
     bool succeeded;
     char error[256];
     struct json_labels names;
@@ -39,6 +40,7 @@ static bool names_at_top(struct names_response *t, enum json_token token)
     t->begun = true;
     if (token != JSON_KEY)
         return start || end;
+    t->at_partial = str_is(t->r.text, "isPartial");
     t->place = NAMES_SKIP;
     for (size_t i = 0; i < LEN(keys); i++)
         if (str_is(t->r.text, keys[i].key))
@@ -136,7 +138,9 @@ static bool names_token(struct names_response *t, enum json_token token, struct 
     case NAMES_INFOS: return names_note(t, token) || names_odd(t, err);
     case NAMES_DATA: return names_item(t, token) || names_odd(t, err);
     case NAMES_SET: return names_label(t, token, err);
-    case NAMES_SKIP: t->place = NAMES_TOP; /* json_skip has read the value */
+    case NAMES_SKIP: /* json_skip has read the value */
+        t->place = NAMES_TOP;
+        t->partial = t->partial || (t->at_partial && token == JSON_TRUE);
     }
     return true;
 }
@@ -165,8 +169,10 @@ static bool names_finish(struct decoder *d, struct err *err)
 {
     struct names_response *t = CONTAINER(d, struct names_response, decoder);
     json_finish(&t->r);
+    const struct label_list *l = t->list;
     return names_read(t, err) &&
-           (t->succeeded || err_set(err, ERR_BAD_GATEWAY, "the server returned an error: %s", t->error));
+           (t->succeeded || err_set(err, ERR_BAD_GATEWAY, "the server returned an error: %s", t->error)) &&
+           (!t->partial || response_partial(l->q, l->notes, l->secrets, err));
 }
 
 static void names_free(struct decoder *d)

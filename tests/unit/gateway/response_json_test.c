@@ -64,6 +64,51 @@ static void empty(void **state UNUSED)
     is("{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":null}}", "");
 }
 
+static bool decode_as(struct responses *t, struct decoder *(*decoder)(struct response *a), const char *text,
+                      const struct query_ctx *q)
+{
+    responses_begin(t);
+    t->response.work.q = q;
+    t->response.secrets = (struct response_secrets){.group = STR("g"), .shown = STR("http://a")};
+    return responses_feed(decoder(&t->response), str_of(text), 5, &t->err);
+}
+
+static void notes_name_their_server(void **state UNUSED)
+{
+    struct responses t;
+    assert_true(decode_as(&t, json_decoder_new,
+                          "{\"status\":\"success\",\"warnings\":[\"disk\",\"PromQL warning: x\",\"results truncated due to limit\"],"
+                          "\"infos\":[\"PromQL info: y\",\"z\"],\"data\":{\"result\":[]}}", NULL));
+    assert_int_equal(t.notes.warnings.n, 3);
+    assert_true(str_is(t.notes.warnings.items[0], "server group \"g\": http://a: disk"));
+    assert_true(str_is(t.notes.warnings.items[1], "PromQL warning: x"));
+    assert_true(str_is(t.notes.warnings.items[2], "results truncated due to limit"));
+    assert_true(str_is(t.notes.infos.items[0], "PromQL info: y"));
+    assert_true(str_is(t.notes.infos.items[1], "server group \"g\": http://a: z"));
+    assert_false(t.notes.partial);
+    responses_end(&t);
+}
+
+static void partial_responses(void **state UNUSED)
+{
+    static const char *const texts[] = {
+        "{\"status\":\"success\",\"isPartial\":true,\"data\":{\"result\":[]}}",
+        "{\"data\":{\"isPartial\":true,\"result\":[]},\"isPartial\":false,\"status\":\"success\"}",
+        "{\"isPartial\":[true],\"data\":{\"result\":[]},\"status\":\"success\"}",
+    };
+    const struct query_ctx allows = {.partial = PARTIAL_AS_CONFIGURED}, denies = {.partial = PARTIAL_DENIED};
+    for (size_t i = 0; i < LEN(texts); i++) {
+        struct responses t;
+        assert_true(decode_as(&t, json_decoder_new, texts[i], &allows));
+        assert_int_equal(t.notes.partial, i == 0);
+        assert_int_equal(t.notes.warnings.n, i == 0);
+        responses_end(&t);
+        assert_int_equal(decode_as(&t, json_decoder_new, texts[i], &denies), i > 0);
+        assert_int_equal(t.err.kind, i == 0 ? ERR_UNAVAILABLE : ERR_NONE);
+        responses_end(&t);
+    }
+}
+
 static void notes_come_along(void **state UNUSED)
 {
     struct responses t;
@@ -148,6 +193,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matrix), cmocka_unit_test(vector), cmocka_unit_test(unsorted_labels_and_unknown_keys), cmocka_unit_test(empty),
+        cmocka_unit_test(notes_name_their_server),
+        cmocka_unit_test(partial_responses),
         cmocka_unit_test(notes_come_along), cmocka_unit_test(histograms_are_noticed), cmocka_unit_test(window_and_group_labels),
         cmocka_unit_test(what_is_wrong), cmocka_unit_test(many_pairs)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,25 @@ static void notes(void **state)
     assert_int_equal(l->t.notes.infos.n, 1);
 }
 
+static void partial_lists(void **state)
+{
+    static struct decoder *(*const decoders[])(struct label_list *) = {strings_decoder_new, series_decoder_new,
+                                                                       metadata_decoder_new, exemplars_decoder_new};
+    struct lists *l = *state;
+    const struct query_ctx denies = {.partial = PARTIAL_DENIED};
+    for (size_t i = 0; i < LEN(decoders); i++) {
+        struct str text = STR("{\"status\":\"success\",\"isPartial\":true,\"data\":null}");
+        l->t.notes.partial = false;
+        l->list.q = NULL;
+        assert_true(responses_feed(decoders[i](&l->list), text, 9, &l->t.err));
+        assert_true(l->t.notes.partial);
+        l->list.q = &denies;
+        assert_false(responses_feed(decoders[i](&l->list), text, 9, &l->t.err));
+        assert_int_equal(l->t.err.kind, ERR_UNAVAILABLE);
+    }
+    assert_int_equal(l->t.notes.warnings.n, 1);
+}
+
 static void what_is_no_list(void **state)
 {
     struct lists *l = *state;
@@ -125,6 +144,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(strings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(label_sets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(notes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(partial_lists, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_list, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Warnings, infos and isPartial of servers in the responses of all endpoints: once each, with the server's name."""
+import http.server
+import json
+import threading
+
+from lib import *
+
+DATA = {"/api/v1/query": {"resultType": "vector", "result": []}, "/api/v1/query_range": {"resultType": "matrix", "result": []},
+        "/api/v1/labels": ["a"], "/api/v1/series": [{"__name__": "m"}], "/api/v1/metadata": {}, "/api/v1/query_exemplars": [],
+        "/api/v1/rules": {"groups": []}, "/api/v1/alerts": {"alerts": []}, "/api/v1/scrape_pools": {"scrapePools": []},
+        "/api/v1/targets": {"activeTargets": [], "droppedTargets": []}, "/api/v1/targets/metadata": [],
+        "/api/v1/alertmanagers": {"activeAlertmanagers": []}, "/api/v1/status/tsdb": {"headStats": {}},
+        "/api/v1/status/buildinfo": {"version": "3.5.0", "revision": "x", "goVersion": "y"}}
+ASKED = {"query": "m", "start": 1000, "end": 1060, "step": 15, "match[]": "m"}
+PATHS = [p for p in DATA if p != "/api/v1/status/buildinfo"] + ["/api/v1/label/a/values"]
+
+
+class Server:
+    """A server whose every response has these notes."""
+
+    def __init__(self, **notes):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(handler):
+                path = handler.path.split("?")[0]
+                handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+                data = ["v"] if path.startswith("/api/v1/label/") else DATA.get(path)
+                body = json.dumps({"status": "success", "data": data, **(notes if "status/b" not in path else {})}).encode()
+                handler.send_response(200 if data is not None else 404)
+                handler.send_header("Content-Length", str(len(body)))
+                handler.end_headers()
+                handler.wfile.write(body)
+            do_GET = do_POST = answer
+
+            def log_message(self, *_):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def config(*groups):
+    return "recent: {retention: 0}\nserver_groups:\n" + "".join(
+        f"- name: {name}\n  static_configs: [{{targets: {[s.address for s in servers]}}}]\n" for name, servers in groups)
+
+
+def test_notes_of_servers():
+    a, b = (Server(warnings=["disk is slow", "PromQL warning: same (1:1)"], infos=["rebalancing"]) for _ in range(2))
+    c = Server(isPartial=True)
+    plain = Server()
+    try:
+        sluice = Sluice(config(("pair", [a, b]), ("other", [plain])))
+        for path in PATHS:
+            body = sluice.get(path, ASKED).json()
+            assert body["status"] == "success" and "isPartial" not in body, f"{path}: {body}"
+            named = [f'server group "pair": http://{s.address}: ' for s in (a, b)]
+            assert sorted(body["warnings"]) == sorted(["PromQL warning: same (1:1)"] + [n + "disk is slow" for n in named]), \
+                f"{path}: {body}"
+            assert sorted(body["infos"]) == sorted(n + "rebalancing" for n in named), f"{path}: {body}"
+        assert sluice.reconfigure(config(("cluster", [c]), ("other", [plain]))).status == 200
+        for path in PATHS:
+            body = sluice.get(path, ASKED).json()
+            assert body["isPartial"] is True, f"{path}: {body}"
+            assert body["warnings"] == [f'server group "cluster": http://{c.address}: the response is partial (isPartial)'], \
+                f"{path}: {body}"
+            if path in ("/api/v1/query", "/api/v1/query_range", "/api/v1/labels", "/api/v1/series", "/api/v1/label/a/values"):
+                answer = sluice.get(path, {**ASKED, "deny_partial_response": 1})
+                assert answer.status == 503 and "is partial" in answer.json()["error"], f"{path}: {answer}"
+                assert c.address in answer.json()["error"], f"{path}: {answer}"
+        # two sluices: the names of both are in the text, and what is partial stays so
+        outer = Sluice(config(("inner", [sluice])), name="outer")
+        body = outer.get("/api/v1/query", {"query": "m", "time": 1000}).json()
+        assert body["isPartial"] is True and any("inner" in w and "cluster" in w for w in body["warnings"]), body
+    finally:
+        for server in (a, b, c, plain):
+            server.stop()
+
+
+def test_limits_are_applied_to_the_merged_list():
+    """Each server is asked for as many as are wanted; the warning of Prometheus appears once."""
+    servers = [Prometheus(name=name) for name in ("a", "b")]
+    for k, server in enumerate(servers):
+        series = [({"__name__": f"m{i}", "i": str(i), f"l{k}": "x"}, [(now_ms() - 1000, 1)]) for i in range(k, 8, 2)]
+        assert push(server.write_url, series).status == 204
+    whole = Prometheus(name="whole")
+    for k in range(2):
+        assert push(whole.write_url, [({"__name__": f"m{i}", "i": str(i), f"l{k}": "x"}, [(now_ms() - 1000, 1)])
+                                      for i in range(k, 8, 2)]).status == 204
+    sluice = Sluice("server_groups:\n" + "".join(f"- {{name: g{k}, static_configs: [{{targets: ['{s.address}']}}]}}\n"
+                                                 for k, s in enumerate(servers)))
+    for path in ("/api/v1/series", "/api/v1/labels", "/api/v1/label/i/values", "/api/v1/label/__name__/values"):
+        for limit in (0, 1, 3, 4, 5, 7, 8, 9, 100):
+            for match in ([], ['{__name__=~"m[0-6]"}'], ["m1", "m2", 'm1{i="1"}', "m2"]):
+                if path == "/api/v1/series" and not match:
+                    continue
+                asked = {"limit": limit, "match[]": match}
+                ours, theirs = (s.get(path, asked).json() for s in (sluice, whole))
+                assert len(ours["data"]) == len(theirs["data"]), f"{path} {asked}: {ours} {theirs}"
+                assert ours.get("warnings") == theirs.get("warnings"), f"{path} {asked}: {ours} {theirs}"
+                key = lambda x: repr(sorted(x.items())) if isinstance(x, dict) else x
+                if not ours.get("warnings"):
+                    assert ours["data"] == sorted(theirs["data"], key=key), f"{path} {asked}: {ours} {theirs}"
+                else:
+                    assert len(ours["data"]) == limit and ours["data"] == sorted(ours["data"], key=key)
