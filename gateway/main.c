@@ -7,6 +7,7 @@
  *    connections are received by the acceptor (acceptor.h).
  * 4. On a stop, ends scraper and writer, then joins and frees everything in reverse order.
  */
+#include "base/os/file_thread.h"
 #include "base/os/file_work.h"
 #include "base/os/process.h"
 #include "base/telemetry/log.h"
@@ -38,6 +39,7 @@ enum {
     GRACE_MS = 5000,    /* for sending what is pending at a stop */
     CONTROL_MS = 20000, /* for the control thread to notice a stop */
     FILES_MS = 200,     /* for threads that read files to end */
+    FIRST_LOAD_MS = 5000, /* twice for one file: it hangs */
     QUERIES = 20,       /* query workers by default */
     PAGES = 2,          /* workers for pages, /metrics and reports */
     BACKGROUND = 2,     /* workers that read what servers have, for coverage */
@@ -340,9 +342,12 @@ static bool main_serve(struct program *p, struct config *c, struct err *err)
         }
         return err->kind == ERR_CANCELED;
     }
+    bool incomplete = c->incomplete; /* the running configuration has a reference */
     if (wait_until_ready(s)) {
         services_watch_config(s);
         greet(p);
+        if (incomplete)
+            services_reload(s);
     } else {
         begin_stop(p);
     }
@@ -434,6 +439,57 @@ static void print_errors(const struct conf_errors *errors, struct err *err)
     err->text[0] = 0;
 }
 
+/* ---- the first load ---- */
+
+struct first_load {
+    const struct flags *flags;
+    struct config_reader reader;
+    struct config *config;
+    struct conf_errors errors;
+    struct err err;
+};
+
+static void run_first_load(void *arg, struct file_thread *self UNUSED)
+{
+    struct first_load *l = arg;
+    l->config = config_load_with(&l->reader, l->flags, &l->errors, &l->err);
+}
+
+static void first_load_release(void *arg UNUSED) {} /* it is never abandoned */
+
+/* Nothing can be started without the files, but a hang is reported. (A signal ends the program: it is not blocked yet.) */
+static void await_first_load(struct first_load *l, struct file_thread *t)
+{
+    char *at = NULL, *before = NULL;
+    while (file_thread_wait(t, FILE_ENDED, FIRST_LOAD_MS, NULL) == FILE_HANGS) {
+        at = config_reader_at(&l->reader);
+        if (before && strcmp(at, before) == 0)
+            break;
+        mem_free(before);
+        before = at;
+        at = NULL;
+        file_thread_set_active(t);
+    }
+    if (at)
+        log_error("config", "cannot read the configuration: a file does not respond; starting when it does", "file", at);
+    mem_free(at);
+    mem_free(before);
+    (void)!file_thread_end(t, INT64_MAX);
+}
+
+static void load_first(struct first_load *l, const struct flags *f)
+{
+    l->flags = f;
+    config_reader_init(&l->reader, !f->dry_run, f);
+    struct file_thread *t = file_thread_start(&(struct file_thread_conf){.name = "config-load", .run = run_first_load,
+                                                                         .release = first_load_release, .arg = l});
+    if (t)
+        await_first_load(l, t);
+    else
+        run_first_load(l, NULL);
+    config_reader_free(&l->reader);
+}
+
 static bool run_flags(struct program *p, struct err *err)
 {
     const struct flags *f = &p->services.flags;
@@ -446,11 +502,13 @@ static bool run_flags(struct program *p, struct err *err)
         return true;
     }
     set_up_log(f);
-    struct conf_errors errors = {0};
-    struct config *c = config_load(f, &errors, err);
+    struct first_load load = {0};
+    load_first(&load, f);
+    struct config *c = load.config;
+    *err = load.err;
     if (c == NULL)
-        print_errors(&errors, err);
-    buf_free(&errors.text);
+        print_errors(&load.errors, err);
+    buf_free(&load.errors.text);
     if (c == NULL)
         return false;
     return f->dry_run ? check_only(f, c) : main_run(p, c, err);

@@ -7,13 +7,12 @@
  */
 #include "base/conf/conf.h"
 
-#include "base/os/file_work.h"
-#include "base/os/thread.h"
-#include "base/text/duration.h"
+#include "base/os/file_call.h"
 
 #include <errno.h>
 #include <glob.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -51,16 +50,10 @@ enum { PATH_CHECK_MS = 500, PATH_HANGS = -1, PATH_NOT_CHECKED = -2 };
 static atomic_uint hung_path_checks;
 
 struct path_check {
-    struct file_work work;
     char *path;
     bool pattern;
-    struct mutex lock;   /* guards the fields below */
-    struct cond changed;
-    int result;          /* 0, errno; PATH_HANGS: it has not ended */
-    bool abandoned;      /* counted in hung_path_checks */
+    int result; /* 0 or errno */
 };
-
-static struct path_check *path_check_of(struct file_work *w) { return CONTAINER(w, struct path_check, work); }
 
 static int match_pattern(const char *pattern)
 {
@@ -70,62 +63,35 @@ static int match_pattern(const char *pattern)
     return result;
 }
 
-static void run_path_check(struct file_work *w)
+static void run_path_check(void *arg)
 {
-    struct path_check *c = path_check_of(w);
-    int result = c->pattern ? match_pattern(c->path) : access(c->path, R_OK) == 0 ? 0 : errno;
-    mutex_lock(&c->lock);
-    c->result = result;
-    cond_signal(&c->changed);
-    mutex_unlock(&c->lock);
+    struct path_check *c = arg;
+    c->result = c->pattern ? match_pattern(c->path) : access(c->path, R_OK) == 0 ? 0 : errno;
 }
-
-static void path_check_hangs(struct file_work *w UNUSED) {} /* the load reports it */
 
 static void path_check_free(struct path_check *c)
 {
-    mutex_free(&c->lock);
-    cond_free(&c->changed);
     mem_free(c->path);
     mem_free(c);
 }
 
-static void release_path_check(struct file_work *w)
+static void release_path_check(void *arg)
 {
-    struct path_check *c = path_check_of(w);
-    if (c->abandoned)
-        atomic_fetch_sub(&hung_path_checks, 1);
-    path_check_free(c);
-}
-
-static int await_path_check(struct path_check *c, int64_t until)
-{
-    mutex_lock(&c->lock);
-    for (int64_t now; c->result == PATH_HANGS && (now = clock_mono_ms()) < until;)
-        cond_wait_ms(&c->changed, &c->lock, until - now);
-    int result = c->result;
-    c->abandoned = result == PATH_HANGS;
-    atomic_fetch_add(&hung_path_checks, c->abandoned);
-    mutex_unlock(&c->lock);
-    return result;
+    path_check_free(arg);
+    atomic_fetch_sub(&hung_path_checks, 1);
 }
 
 static int check_path(struct str path, bool pattern)
 {
     if (atomic_load(&hung_path_checks) > 0)
         return PATH_NOT_CHECKED;
-    struct path_check *c = mem_zalloc(sizeof *c);
-    c->work = (struct file_work){.run = run_path_check, .hangs = path_check_hangs, .release = release_path_check,
-                                 .hang_ms = PATH_CHECK_MS};
-    c->path = str_dup(path);
-    c->pattern = pattern;
-    c->result = PATH_HANGS;
-    mutex_init(&c->lock, RANK_LEAF);
-    cond_init(&c->changed);
-    bool started = file_work_in(&c->work, 0);
-    int result = await_path_check(c, clock_mono_ms() + (started ? PATH_CHECK_MS : 0));
-    if (file_work_drop(&c->work)) /* otherwise it is running */
-        release_path_check(&c->work);
+    struct path_check *c = mem_dup(&(struct path_check){str_dup(path), pattern, 0}, sizeof *c);
+    atomic_fetch_add(&hung_path_checks, 1);
+    if (!file_call(&(struct file_call){run_path_check, release_path_check, c}, PATH_CHECK_MS))
+        return PATH_HANGS;
+    atomic_fetch_sub(&hung_path_checks, 1);
+    int result = c->result;
+    path_check_free(c);
     return result;
 }
 

@@ -17,11 +17,8 @@
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
 
-#include <errno.h>
-#include <glob.h>
 #include <stdio.h>
 
-enum { FILE_MAX = 32 << 20 };
 static const size_t config_memory = (size_t)1 << 30;
 
 bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), void *arg)
@@ -54,24 +51,6 @@ static void config_note_ignored(void *arg, const char *key)
         append_text(l, &l->config->ignored, &l->cap_ignored, key);
 }
 
-static bool config_read_file(const char *path, struct buf *out, struct err *err)
-{
-    char piece[16384];
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
-    out->max = FILE_MAX;
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
-        buf_add(out, piece, n);
-    bool ok = !ferror(f);
-    if (!ok)
-        err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
-    else if (out->over)
-        ok = err_set(err, ERR_BAD_DATA, "%s: the file exceeds the limit of 32 MiB", path);
-    fclose(f);
-    return ok;
-}
-
 static unsigned config_line_of(struct str text, const char *at)
 {
     unsigned line = 1;
@@ -89,19 +68,17 @@ static bool config_expand_environment(const char *path, struct str text, struct 
 }
 
 /* Relative paths in a file start from its directory; errors show the path as the user wrote it. */
-static const struct yaml *config_read_yaml(struct loader *l, const char *path)
+static const struct yaml *config_parse_yaml(struct loader *l, const char *path, struct str text)
 {
-    struct buf text = {0}, expanded = {0};
+    struct buf expanded = {0};
     const struct yaml *y = NULL;
     char *name = arena_z(l->conf.arena, str_of(path));
     const char *slash = strrchr(name, '/');
     l->conf.file = name;
     l->conf.dir = slash ? str_n(name, slash == name ? 1 : (size_t)(slash - name)) : STR_NONE;
     bool environment = dialects[l->flags->dialect].environment;
-    if (config_read_file(path, &text, l->err)
-        && (!environment || config_expand_environment(name, buf_str(&text), &expanded, l->err)))
-        y = yaml_parse(l->conf.arena, buf_str(environment ? &expanded : &text), name, l->err);
-    buf_free(&text);
+    if (!environment || config_expand_environment(name, text, &expanded, l->err))
+        y = yaml_parse(l->conf.arena, environment ? buf_str(&expanded) : text, name, l->err);
     buf_free(&expanded);
     return y;
 }
@@ -119,11 +96,11 @@ static bool config_unwrap_key(struct loader *l, const char *key, const struct ya
     return true;
 }
 
-bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, const char *key,
-                      struct conf_items *items, const struct yaml **node)
+static bool config_parse_list(struct loader *l, const char *path, struct str text, const struct conf_section *section,
+                              const char *key, struct conf_items *items, const struct yaml **node)
 {
     const struct conf_context before = l->conf;
-    const struct yaml *list = config_read_yaml(l, path);
+    const struct yaml *list = config_parse_yaml(l, path, text);
     bool ok = list != NULL;
     if (ok && key && list->kind == YAML_MAP)
         ok = config_unwrap_key(l, key, &list);
@@ -144,6 +121,14 @@ bool config_load_list(struct loader *l, const char *path, const struct conf_sect
     if (node)
         *node = list;
     l->conf = before;
+    return ok;
+}
+
+bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, struct conf_items *items)
+{
+    struct buf text = {0};
+    bool ok = config_read_file(l, path, &text) && config_parse_list(l, path, buf_str(&text), section, NULL, items, NULL);
+    buf_free(&text);
     return ok;
 }
 
@@ -232,25 +217,46 @@ static bool config_add_jobs(struct loader *l, struct conf_items jobs, const stru
     return ok;
 }
 
+/* A start does without the file, or the files, and loads everything again when they respond. */
+static bool config_leave_out(struct loader *l, const char *path)
+{
+    char *absolute = conf_absolute_path(str_of(path));
+    struct buf text = {0};
+    buf_printf(&text, "scrape_config_files: %s does not respond; starting without its jobs, and adding them when it does",
+               absolute);
+    config_warn(l, buf_z(&text));
+    l->config->incomplete = true;
+    buf_free(&text);
+    mem_free(absolute);
+    return true;
+}
+
 /* Jobs of further files inherit from the main file: if that is invalid, they are parsed but not added. */
 static bool config_add_job_file(struct loader *l, void *path)
 {
     struct conf_items jobs;
     const struct yaml *list;
-    return config_load_list(l, path, &scrape_job_section, "scrape_configs", &jobs, &list)
-           && (l->broken || config_add_jobs(l, jobs, list));
+    struct buf text = {0};
+    enum config_read read = config_read_optional(l, path, &text);
+    if (read == CONFIG_READ_HANGS)
+        return config_leave_out(l, path);
+    bool ok = read == CONFIG_READ_OK
+              && config_parse_list(l, path, buf_str(&text), &scrape_job_section, "scrape_configs", &jobs, &list)
+              && (l->broken || config_add_jobs(l, jobs, list));
+    buf_free(&text);
+    return ok;
 }
 
 /* As in Prometheus, a pattern may match no file. */
 static bool config_add_job_files(struct loader *l, struct str pattern)
 {
-    glob_t found;
+    struct str_list found = {0};
     bool ok = true;
-    if (glob(pattern.p, 0, NULL, &found) != 0)
-        return true;
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        ok = config_step(l, config_add_job_file, found.gl_pathv[i]) && ok;
-    globfree(&found);
+    enum config_read read = config_read_pattern(l, pattern.p, &found);
+    if (read != CONFIG_READ_OK)
+        return read == CONFIG_READ_HANGS && config_leave_out(l, pattern.p);
+    for (size_t i = 0; i < found.n; i++)
+        ok = config_step(l, config_add_job_file, (char *)found.items[i].p) && ok;
     return ok;
 }
 
@@ -335,7 +341,10 @@ static bool config_load_document(struct loader *l, void *arg UNUSED)
 {
     if (l->flags->config_file.n == 0)
         return conf_defaults(&l->conf, &file_section, &l->file, l->err);
-    l->document = config_read_yaml(l, l->flags->config_file.p);
+    struct buf text = {0};
+    if (config_read_file(l, l->flags->config_file.p, &text))
+        l->document = config_parse_yaml(l, l->flags->config_file.p, buf_str(&text));
+    buf_free(&text);
     l->config->empty = l->document && l->document->kind == YAML_NULL;
     return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err);
 }
@@ -381,11 +390,17 @@ static bool config_load_all(struct loader *l)
 
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err)
 {
+    return config_load_with(NULL, f, errors, err);
+}
+
+struct config *config_load_with(struct config_reader *r, const struct flags *f, struct conf_errors *errors,
+                                struct err *err)
+{
     struct config *c = mem_zalloc(sizeof *c);
     struct conf_errors found = {0};
     refs_init(&c->refs);
     arena_init(&c->arena, config_memory);
-    struct loader l = {.flags = f, .config = c, .err = err};
+    struct loader l = {.flags = f, .reader = r, .config = c, .err = err};
     l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = config_warn, .warn_arg = &l,
                                    .loose_durations = dialects[f->dialect].loose_durations,
                                    .vmagent_relabeling = dialects[f->dialect].vmagent_relabeling,

@@ -6,6 +6,7 @@
 #ifndef GATEWAY_CONFIG_CONFIG_H
 #define GATEWAY_CONFIG_CONFIG_H
 
+#include "base/os/thread.h"
 #include "base/refs.h"
 #include "gateway/config/flags.h"
 #include "gateway/upstream/upstream.h"
@@ -31,6 +32,7 @@ struct config {
     struct destination_conf *destinations; size_t n_destinations; /* of the file, then of flags */
     struct server_group_conf *groups; size_t n_groups;
     bool empty;                      /* the file exists and is empty */
+    bool incomplete;                 /* jobs of files that do not respond are missing (struct config_reader) */
     struct recent_conf *recent;      /* NULL = disabled; enabled by default if there is no destination and no group */
     struct str masked;               /* the configuration as YAML, secrets as <secret>, for status/config */
     struct str_list warnings;        /* about ignored keys and missing files, a line each */
@@ -39,6 +41,17 @@ struct config {
 /* Loads the file that the flags name (none: defaults and flags only), and creates HTTP clients and server groups once
  * to check that this will work. `err`: the first error; `errors` (may be NULL): all. */
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err) MUST_USE;
+/* A load that another thread watches. */
+struct config_reader {
+    bool starting;                   /* scrape_config_files that do not respond for 5 s are left out, with a warning */
+    struct mutex _lock;              /* guards _at */
+    char *_at;
+};
+void config_reader_init(struct config_reader *r, bool starting, const struct flags *f);
+void config_reader_free(struct config_reader *r);
+char *config_reader_at(struct config_reader *r); /* any thread: the file that is being read; mem_free */
+struct config *config_load_with(struct config_reader *r, const struct flags *f, struct conf_errors *errors,
+                                struct err *err) MUST_USE;
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);     /* any thread */
 extern const struct conf_section global_section;

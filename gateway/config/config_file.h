@@ -19,6 +19,7 @@ extern const struct conf_section file_section;
 
 struct loader {
     const struct flags *flags;
+    struct config_reader *reader;          /* NULL: nobody watches the load */
     struct config *config;
     struct conf_context conf;
     struct config_file file;
@@ -28,10 +29,21 @@ struct loader {
     size_t cap_jobs, cap_warnings, cap_ignored;
 };
 
-/* Loads a YAML file that is a list of `section`, or a mapping whose only key `key` (NULL: no mapping) has the list.
- * `node` (may be NULL): set to the list's node. */
-bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, const char *key,
-                      struct conf_items *items, const struct yaml **node) MUST_USE;
+/* ---- config_read.c ---- */
+
+enum config_read { CONFIG_READ_OK, CONFIG_READ_FAILED, CONFIG_READ_HANGS };
+/* Reads a file without which there is no configuration. */
+bool config_read_file(struct loader *l, const char *path, struct buf *out) MUST_USE;
+/* The same for a file that a start can do without. HANGS, only during a start: it does not respond. */
+enum config_read config_read_optional(struct loader *l, const char *path, struct buf *out) MUST_USE;
+/* Files that match a pattern, in the arena. HANGS as above. */
+enum config_read config_read_pattern(struct loader *l, const char *pattern, struct str_list *out) MUST_USE;
+
+/* ---- config.c ---- */
+
+/* Loads a YAML file that is a list of `section`. */
+bool config_load_list(struct loader *l, const char *path, const struct conf_section *section,
+                      struct conf_items *items) MUST_USE;
 /* Checks what start and reload will do with it, except sockets and queues: unique names, HTTP clients. Adds all
  * errors. */
 bool config_check(const struct config *c, const struct flags *f, struct conf_errors *errors) MUST_USE;

@@ -116,7 +116,7 @@ static void mark_chain_end(struct loader *l, struct conf_items rules)
 static bool load_common_relabeling(struct loader *l, void *rules)
 {
     struct str file = l->flags->remote_write.relabel_config;
-    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, NULL, rules, NULL))
+    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, rules))
         return err_wrap(l->err, "-remoteWrite.relabelConfig");
     mark_chain_end(l, *(struct conf_items *)rules);
     return true;
@@ -129,7 +129,7 @@ static bool destination_set_relabeling(struct loader *l, void *arg)
     const struct flag_destination *new = arg;
     struct conf_items own = {0};
     struct str file = flag_item(&l->flags->remote_write.url_relabel_config, new->i);
-    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, NULL, &own, NULL))
+    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, &own))
         return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
     mark_chain_end(l, own);
     return config_join(l, new->common, own, sizeof(struct relabel_rule), &new->d->write_relabel_configs);

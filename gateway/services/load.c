@@ -30,6 +30,7 @@ struct config_load {
     bool again;                   /* another load is wanted after it */
     bool hangs;                   /* it was reported */
     bool if_changed;              /* the load under way looks at the file first */
+    struct config_reader reader;  /* of the load under way */
     /* The thread's until it has ended. */
     struct timespec time;         /* of the file at the last look */
     off_t size;
@@ -68,7 +69,7 @@ static void run_config_load(void *arg, struct file_thread *self UNUSED)
     struct config_load *l = arg;
     l->changed = !l->if_changed || file_changed(l);
     if (l->changed)
-        l->config = config_load(&l->services->flags, &l->errors, &l->err);
+        l->config = config_load_with(&l->reader, &l->services->flags, &l->errors, &l->err);
 }
 
 static void config_load_release(void *arg UNUSED) {} /* the process exits: config_load_free returned false */
@@ -163,6 +164,7 @@ static void load_on_ended(struct loop_task *task)
     bool stale = l->hangs, stopping = atomic_load(&l->services->state) == SERVICES_STOPPING;
     (void)!file_thread_end(l->thread, INT64_MAX);
     l->thread = NULL;
+    config_reader_free(&l->reader);
     l->hangs = false;
     loop_timer_stop(l->services->control, &l->late);
     load_log_errors(l);
@@ -180,19 +182,27 @@ static void load_on_ended(struct loop_task *task)
     load_begin(l, false);
 }
 
+/* Requests that arrive while the load hangs are answered at once. */
+static void load_answer_hanging(struct config_load *l)
+{
+    struct err err;
+    char *at = config_reader_at(&l->reader);
+    err_set(&err, ERR_UNAVAILABLE, "%s does not respond; the running configuration is kept", at);
+    reload_answer(&l->requests, &err);
+    reload_answer(&l->later, &err);
+    mem_free(at);
+}
+
 static void load_on_late(struct loop_timer *t)
 {
     struct config_load *l = CONTAINER(t, struct config_load, late);
+    char *at = config_reader_at(&l->reader);
     l->hangs = true;
     services_note_load(l->services, false);
-    log_error("config", "cannot read the configuration: the file, or one that it names, does not respond; keeping the "
-              "running configuration, and loading it again when the file system responds", "file",
-              l->services->flags.config_file.n > 0 ? l->services->flags.config_file.p : "");
-    struct err err;
-    err_set(&err, ERR_UNAVAILABLE, "%.*s, or a file that it names, does not respond; the running configuration is kept",
-            STR_ARG(l->services->flags.config_file));
-    reload_answer(&l->requests, &err);
-    reload_answer(&l->later, &err);
+    log_error("config", "cannot read the configuration: a file does not respond; keeping the running configuration, and "
+              "loading it again when the file system responds", "file", at);
+    load_answer_hanging(l);
+    mem_free(at);
 }
 
 static void load_begin(struct config_load *l, bool if_changed)
@@ -201,6 +211,7 @@ static void load_begin(struct config_load *l, bool if_changed)
     l->ended.run = load_on_ended;
     l->late.run = load_on_late;
     l->err = (struct err){0};
+    config_reader_init(&l->reader, false, &l->services->flags);
     l->thread = file_thread_start(&(struct file_thread_conf){.name = "config-load", .run = run_config_load,
                                                              .release = config_load_release, .arg = l});
     if (l->thread == NULL) {
@@ -209,6 +220,7 @@ static void load_begin(struct config_load *l, bool if_changed)
         log_error("config", "reload failed; keeping the running configuration", "err", l->err.text);
         services_note_load(l->services, false);
         reload_answer(&l->requests, &l->err);
+        config_reader_free(&l->reader);
         return;
     }
     loop_timer_in(l->services->control, &l->late, LOAD_HANG_MS);
@@ -237,7 +249,7 @@ static void reload_on_request(struct loop_task *task)
     }
     list_push_back(l->thread ? &l->later : &l->requests, &ask->node);
     if (l->hangs)
-        load_on_late(&l->late);
+        load_answer_hanging(l);
     else
         services_reload(ask->services);
 }
@@ -286,6 +298,8 @@ bool config_load_free(struct config_load *l)
     services_stop_reloads(l->services);
     if (l->thread && !file_thread_end(l->thread, clock_mono_ms() + 100))
         return false;
+    if (l->thread)
+        config_reader_free(&l->reader);
     loop_unpost(l->services->control, &l->ended);
     config_unref(l->config);
     buf_free(&l->errors.text);

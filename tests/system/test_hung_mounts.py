@@ -91,3 +91,54 @@ def test_target_files_begin_to_hang():
     scrapes(new)  # those of another job change
     stop(sluice, 4)
     disk.set("")
+
+
+@seconds(90)
+def test_job_files_hang_at_the_start():
+    disk = BadDisk()
+    good, late = ScriptedExporter(), ScriptedExporter()
+    put_file(f"{disk.mount}/job.yml", f"- {{job_name: late, static_configs: [{{targets: ['{late.address}']}}]}}\n")
+    sluice = Sluice("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+                    f"scrape_config_files: ['{disk.mount}/*.yml', '{disk.mount}/a.yml', '{folder()}/none*.yml']\n"
+                    f"scrape_configs: [{{job_name: good, static_configs: [{{targets: ['{good.address}']}}]}}]\n",
+                    env=disk.env, start=False)
+    disk.set("mount")
+    sluice.start()
+    quick(sluice.wait_ready, HANG + 4, "ready")
+    scrapes(good)
+    assert late.n == 0
+    assert f"scrape_config_files: {disk.mount}/*.yml does not respond" in sluice.log(), sluice.log()
+    hangs = "cannot read the configuration: a file does not respond"
+    wait_until(lambda: hangs in sluice.log(), 2 * HANG + 5, "the load hangs")
+    for _ in range(3):
+        answer = quick(lambda: sluice.post("/-/reload"), 1, "a reload")
+        assert answer.status == 500 and f"{disk.mount}/*.yml does not respond" in answer.text, answer
+    assert sluice.log().count(hangs) == 1, sluice.log()
+    disk.set("")
+    scrapes(late)
+    assert sluice.metric("vm_promscrape_config_last_reload_successful") == 1
+    disk.set("mount")
+    stop(sluice, 4)
+    disk.set("")
+
+
+@seconds(60)
+def test_the_configuration_hangs_at_the_start():
+    disk = BadDisk()
+    good = ScriptedExporter()
+    put_file(f"{disk.mount}/rules.yml", "[]\n")
+    arguments = [f"--remoteWrite.relabelConfig={disk.mount}/rules.yml"]
+    sluice = Sluice("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+                    f"scrape_configs: [{{job_name: good, static_configs: [{{targets: ['{good.address}']}}]}}]\n",
+                    *arguments, env=disk.env, start=False)
+    disk.set("mount")
+    sluice.start()
+    wait_until(lambda: "a file does not respond; starting when it does" in sluice.log(), 2 * HANG + 5, "the log line")
+    assert f"file={disk.mount}/rules.yml" in sluice.log(), sluice.log()
+    sluice.p.terminate()
+    assert quick(lambda: sluice.wait_exit(30), 2, "a stop") != 0
+    sluice.start()
+    time.sleep(1)
+    disk.set("")
+    sluice.wait_ready()
+    scrapes(good)
