@@ -49,7 +49,7 @@ static void breaker_check_on_done(void *arg, const struct client_reply *reply)
         client_hide_secrets_in(s->profile, s->sent_url, noted.err.text, sizeof noted.err.text);
         server_failed(s, &noted, false, noted.err.text);
     }
-    latency_count(&s->traffic->latency, CHECK_PATH, reply->status / 100 == 2, reply->total_ms);
+    latency_count(&s->traffic->latency, CHECK_PATH, reply->status, reply->status / 100 == 2, reply->total_ms);
     breaker_check_free(c);
 }
 

@@ -117,7 +117,14 @@ static bool copy_goes_on(const struct sequence *other, size_t next)
     return n >= ENOUGH_GAPS && apart <= merge_max_gap(upper_median(gaps, n));
 }
 
-static struct sequence unite_copies(struct arena *a, struct sequence x, struct sequence y)
+static bool copies_disagree(const struct sequence *x, size_t i, const struct sequence *y, size_t k)
+{
+    return x->kind == SEQUENCE_FLOATS && y->kind == SEQUENCE_FLOATS && !sequence_stale(x, i) && !sequence_stale(y, k) &&
+           memcmp((const char *)x->items + i * x->size, (const char *)y->items + k * y->size, x->size) != 0;
+}
+
+/* *disagreed is increased by the number of times at which both have a sample, with different values. */
+static struct sequence unite_copies(struct arena *a, struct sequence x, struct sequence y, uint64_t *disagreed)
 {
     if (x.n == 0 || y.n == 0)
         return x.n == 0 ? y : x;
@@ -127,6 +134,7 @@ static struct sequence unite_copies(struct arena *a, struct sequence x, struct s
         bool mine = k == y.n || (i < x.n && (tx < ty || (tx == ty && !sequence_stale(&x, i))));
         const struct sequence *from = mine ? &x : &y;
         size_t at = mine ? i : k;
+        *disagreed += tx == ty && copies_disagree(&x, i, &y, k);
         if (tx == ty || !sequence_stale(from, at) || !(mine ? copy_goes_on(&y, k) : copy_goes_on(&x, i)))
             sequence_put(&out, from, at);
         i += tx <= ty && i < x.n;
@@ -386,7 +394,7 @@ static void add_replica(struct merging *m, struct sequence s, unsigned stream, u
             if (same_samples(have, &s))
                 return;
             size_t before = have->n;
-            *have = unite_copies(m->job->arena, *have, s);
+            *have = unite_copies(m->job->arena, *have, s, &m->job->disagreed);
             m->job->filled += have->n - before;
             return;
         }
@@ -443,5 +451,6 @@ void merge_pieces(struct arena *a, struct series *into, const struct series *mor
     enum sequence_kind kind = sequence_kind_of(both, 2);
     into->replicas = NULL; /* none of them is complete */
     into->n_replicas = 0;
-    sequence_to(a, unite_copies(a, sequence_from(a, into, kind), sequence_from(a, more, kind)), into);
+    uint64_t disagreed = 0;
+    sequence_to(a, unite_copies(a, sequence_from(a, into, kind), sequence_from(a, more, kind), &disagreed), into);
 }

@@ -32,6 +32,7 @@ struct merge_job {
     struct arena *arena;
     int64_t from, to;  /* where a replica's samples are expected, ms: the window, but not beyond now */
     uint64_t filled;   /* samples taken from another replica than the base */
+    uint64_t disagreed; /* floats of copies with equal times and different values: the first one's are taken */
 };
 
 /* replicas[i] are in the group's order, n > 0. Replicas with equal streams[i] hold copies. *into keeps its labels; its

@@ -148,7 +148,7 @@ static void report_query_collect(const struct report_query *in, struct report_se
         return;
     }
     struct err why;
-    stats_add(&upstream_stats, GROUPS_FAILED, 1);
+    atomic_fetch_add(&in->request.group->traffic->failed, 1);
     group_request_error(&in->request, &why);
     out->q->notes->partial = true;
     if (group_failure(in->request.group, out->q) != GROUP_IGNORED)

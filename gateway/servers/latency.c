@@ -2,6 +2,16 @@
 #include "gateway/servers/latency.h"
 
 const char latency_family[] = "server_group_request_duration_seconds";
+const char latency_codes_family[] = "sluice_upstream_responses_total";
+const char latency_histogram_family[] = "sluice_upstream_request_duration_seconds";
+
+/* Statuses with a label value of their own, then the rest by class; "none": no complete response. */
+static const struct { int status; const char *name; } latency_codes[LATENCY_CODES] = {
+    {200, "200"}, {400, "400"}, {401, "401"}, {403, "403"}, {404, "404"}, {422, "422"}, {429, "429"}, {500, "500"},
+    {502, "502"}, {503, "503"}, {504, "504"}, {0, "none"}, {4, "4xx"}, {-1, "other"}};
+static const struct { int64_t ms; const char *le; } latency_bounds[LATENCY_BUCKETS] = {
+    {5, "0.005"}, {20, "0.02"}, {50, "0.05"}, {200, "0.2"}, {500, "0.5"}, {2000, "2"}, {10000, "10"}, {60000, "60"},
+    {INT64_MAX, "+Inf"}};
 
 /* Names of calls are promxy's, which has neither export nor status requests. */
 static const struct { const char *path, *name; } latency_calls[] = {
@@ -20,9 +30,22 @@ static enum latency_call latency_call_of(const char *path)
     return call;
 }
 
-void latency_count(struct latency *l, const char *path, bool succeeded, int64_t took_ms)
+static size_t latency_code_of(int status)
+{
+    size_t i = 0;
+    while (i < LATENCY_CODES - 1 && latency_codes[i].status != status && latency_codes[i].status != status / 100)
+        i++;
+    return i;
+}
+
+void latency_count(struct latency *l, const char *path, int status, bool succeeded, int64_t took_ms)
 {
     enum latency_call call = latency_call_of(path);
+    size_t bucket = 0;
+    while (took_ms > latency_bounds[bucket].ms)
+        bucket++;
+    atomic_fetch_add_explicit(&l->buckets[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->codes[call][latency_code_of(status)], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->of[call][succeeded].requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->of[call][succeeded].ms, (uint64_t)took_ms, memory_order_relaxed);
 }
@@ -40,4 +63,31 @@ void latency_collect(struct latency *l, struct stats_out *o, struct stats_label 
             stats_value(o, "server_group_request_duration_seconds_sum", labels, n + 2, (double)ms / 1e3);
             stats_value(o, "server_group_request_duration_seconds_count", labels, n + 2, (double)requests);
         }
+}
+
+void latency_collect_codes(struct latency *l, struct stats_out *o, struct stats_label *labels, unsigned n)
+{
+    for (int call = 0; call < LATENCY_CALLS; call++)
+        for (int code = 0; code < LATENCY_CODES; code++) {
+            uint64_t responses = atomic_load_explicit(&l->codes[call][code], memory_order_relaxed);
+            labels[n] = (struct stats_label){"call", str_of(latency_calls[call].name)};
+            labels[n + 1] = (struct stats_label){"code", str_of(latency_codes[code].name)};
+            if (responses > 0)
+                stats_value(o, latency_codes_family, labels, n + 2, (double)responses);
+        }
+}
+
+void latency_collect_histogram(struct latency *l, struct stats_out *o, struct stats_label *labels, unsigned n)
+{
+    uint64_t count = 0, ms = 0;
+    for (int i = 0; i < LATENCY_BUCKETS; i++) {
+        count += atomic_load_explicit(&l->buckets[i], memory_order_relaxed);
+        labels[n] = (struct stats_label){"le", str_of(latency_bounds[i].le)};
+        stats_value(o, "sluice_upstream_request_duration_seconds_bucket", labels, n + 1, (double)count);
+    }
+    for (int call = 0; call < LATENCY_CALLS; call++)
+        for (int ok = 0; ok < 2; ok++)
+            ms += atomic_load_explicit(&l->of[call][ok].ms, memory_order_relaxed);
+    stats_value(o, "sluice_upstream_request_duration_seconds_sum", labels, n, (double)ms / 1e3);
+    stats_value(o, "sluice_upstream_request_duration_seconds_count", labels, n, (double)count);
 }

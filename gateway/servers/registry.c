@@ -20,12 +20,13 @@ struct registry_entry {
     union {
         struct server_health health;
         struct server_traffic traffic;
+        struct group_traffic group;
     };
 };
 
 struct server_registry {
     struct mutex mutex;
-    struct registry_table health, traffic;
+    struct registry_table health, traffic, groups;
 };
 
 struct server_registry *server_registry_new(void)
@@ -34,6 +35,7 @@ struct server_registry *server_registry_new(void)
     mutex_init(&r->mutex, RANK_LEAF);
     list_init(&r->health.unused);
     list_init(&r->traffic.unused);
+    list_init(&r->groups.unused);
     return r;
 }
 
@@ -60,9 +62,11 @@ void server_registry_free(struct server_registry *r)
 {
     registry_free_unused(r, &r->health, 0);
     registry_free_unused(r, &r->traffic, 0);
-    assert(r->health.entries.n == 0 && r->traffic.entries.n == 0); /* an entry is still in use */
+    registry_free_unused(r, &r->groups, 0);
+    assert(r->health.entries.n + r->traffic.entries.n + r->groups.entries.n == 0); /* an entry is still in use */
     map_free(&r->health.entries);
     map_free(&r->traffic.entries);
+    map_free(&r->groups.entries);
     mutex_free(&r->mutex);
     mem_free(r);
 }
@@ -128,4 +132,14 @@ struct server_traffic *server_traffic_get(struct server_registry *r, struct str 
 void server_traffic_put(struct server_registry *r, struct server_traffic *traffic)
 {
     registry_put(r, &r->traffic, CONTAINER(traffic, struct registry_entry, traffic));
+}
+
+struct group_traffic *group_traffic_get(struct server_registry *r, struct str group)
+{
+    return &registry_get(r, &r->groups, group)->group;
+}
+
+void group_traffic_put(struct server_registry *r, struct group_traffic *traffic)
+{
+    registry_put(r, &r->groups, CONTAINER(traffic, struct registry_entry, group));
 }

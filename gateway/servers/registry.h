@@ -5,6 +5,7 @@
  *
  *   health    kind, pauses, last error, external labels. Keyed by URL and client settings, so that a server with
  *             another login or proxy starts as unknown.
+ *   group     counters of a group, keyed by its name
  *   traffic   counters, exposed on /metrics with the labels group and url, which are the key. They never go backwards
  *             while the process runs.
  *
@@ -48,8 +49,18 @@ struct server_traffic {
     atomic_uint_fast64_t requests, failures, bytes, samples, nanoseconds;
     atomic_uint_fast64_t hedges;   /* requests to another server because this one was late */
     atomic_uint_fast64_t hung;     /* requests given up because a check showed that the server hangs */
+    atomic_uint in_flight;         /* requests */
     _Atomic int64_t fastest_ms;    /* the shortest request that succeeded, plus 1; 0 = none has */
     struct latency latency;
+};
+
+struct group_traffic {
+    atomic_uint_fast64_t pushed, raw;  /* sub-expressions and selectors that its servers were queried for */
+    atomic_uint_fast64_t missed;       /* replicas that failed while another one responded */
+    atomic_uint_fast64_t filled;       /* samples from another replica than the base of a series */
+    atomic_uint_fast64_t disagreed;    /* samples of copies with equal times and different values */
+    atomic_uint_fast64_t failed;       /* queries that the group failed to serve */
+    atomic_uint_fast64_t partial;      /* results without the group */
 };
 
 struct server_registry;
@@ -61,5 +72,7 @@ struct server_health *server_health_get(struct server_registry *r, struct str ke
 void server_health_put(struct server_registry *r, struct server_health *health);
 struct server_traffic *server_traffic_get(struct server_registry *r, struct str group, struct str url);
 void server_traffic_put(struct server_registry *r, struct server_traffic *traffic);
+struct group_traffic *group_traffic_get(struct server_registry *r, struct str group);
+void group_traffic_put(struct server_registry *r, struct group_traffic *traffic);
 
 #endif

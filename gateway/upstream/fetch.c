@@ -88,6 +88,7 @@ static void batch_give_up(struct request_batch *r, const struct server *s, const
 static void free_fetch(struct fetch *f)
 {
     list_remove(&f->node);
+    atomic_fetch_sub(&f->plan.server->traffic->in_flight, 1);
     *f->plan.slot = NULL;
     f->plan.decoder->free(f->plan.decoder);
     buf_free(&f->body);
@@ -292,7 +293,8 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
         server_failed(f->plan.server, reply, f->damaged, err.text);
     if (reply->status == 508)
         server_log_loop(f->plan.server);
-    latency_count(&f->plan.server->traffic->latency, f->plan.path, served, reply->total_ms);
+    latency_count(&f->plan.server->traffic->latency, f->plan.path, reply->status, served,
+                  reply->total_ms);
     fetch_tell(f, reply, ok, &err);
     struct fetch_plan plan = f->plan;
     free_fetch(f);
@@ -364,6 +366,7 @@ void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
     if (r->q->trace && r->q->trace->started == 0)
         r->q->trace->started = f->begin;
     list_push_back(&r->in_flight, &f->node);
+    atomic_fetch_add(&plan->server->traffic->in_flight, 1);
     server_asked(plan->server);
     f->call = client_send(worker_client(r->worker), &(struct client_request){
         .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = s->profile, .body = f->plan.form,

@@ -125,6 +125,7 @@ static void group_init_replicas(struct group *g, const struct server_group_conf 
         keys[i] = g->servers[i]->key;
     g->copies = mem_zalloc(sizeof *g->copies);
     copies_memory_init(g->copies, keys, g->n_servers + 1);
+    g->traffic = group_traffic_get(g->servers[0]->registry, g->name);
     g->coverages = registry;
     g->coverage = coverage_get(registry, &(struct coverage_conf){
         .group = g->name, .labels = g->labels, .replicas = keys, .n_replicas = g->n_servers,
@@ -161,6 +162,8 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
 void groups_free(struct group_list *list)
 {
     for (size_t i = 0; i < list->n; i++) {
+        if (list->items[i].traffic)
+            group_traffic_put(list->items[i].servers[0]->registry, list->items[i].traffic);
         for (size_t k = 0; k < list->items[i].n_servers; k++) {
             server_free(list->items[i].servers[k]);
             mem_free(list->items[i].servers[k]);

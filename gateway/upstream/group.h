@@ -34,6 +34,7 @@ struct group {
     size_t position;                 /* in server_groups */
     bool recent;                     /* the recent store has the samples written to it */
     bool one_writer;                 /* written_by is set: servers have copies unless their samples differ */
+    struct group_traffic *traffic;   /* counters */
     struct copies_memory *copies;    /* of the servers, followed by the recent store */
     struct coverage *coverage;       /* of the servers, by their order; in coverages */
     struct coverage_registry *coverages;

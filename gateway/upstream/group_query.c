@@ -95,6 +95,7 @@ bool group_query_start(struct group_query *l, struct request_batch *batch)
         l->queries[i].n_matchers = n;
         l->queries[i].compare = compares(l, alone);
     }
+    atomic_fetch_add(&l->group->traffic->raw, 1);
     group_request_start(&l->request);
     return true;
 }
@@ -174,7 +175,7 @@ static bool recent_alone(struct group_query *l, const struct err *why, struct er
     struct notes *notes = l->request.batch->q->notes;
     struct str name = l->group->name;
     if (l->recent.source == NULL || !recent_suffices(l)) {
-        stats_add(&upstream_stats, GROUPS_FAILED, 1);
+        atomic_fetch_add(&l->group->traffic->failed, 1);
         *err = *why;
         if (l->recent.source)
             err_set(err, why->kind, "%s; the recent store begins at %s", why->text, recent_since(l));

@@ -226,7 +226,7 @@ void group_request_note_missed(const struct group_request *r)
     for (size_t i = 0; i < r->n; i++) {
         const struct attempt *a = r->attempts[i];
         bool paused = a->state == ATTEMPT_IDLE && r->mode == READ_MERGE && r->complete == NULL;
-        stats_add(&upstream_stats, REPLICAS_MISSED, paused || a->state == ATTEMPT_FAILED);
+        atomic_fetch_add(&r->group->traffic->missed, paused || a->state == ATTEMPT_FAILED);
         if (a->state == ATTEMPT_FAILED)
             notes_info(notes, "another replica responded for %s", a->err.text);
         else if (paused)
@@ -276,7 +276,7 @@ bool group_may_fail(const struct group *g, struct query_ctx *q, const struct err
         return false;
     if (failure == GROUP_WARNED)
         notes_warn(q->notes, "%s", why->text);
-    stats_add(&upstream_stats, PARTIAL, !q->notes->partial);
+    atomic_fetch_add(&g->traffic->partial, 1);
     q->notes->partial = true;
     return true;
 }

@@ -423,7 +423,7 @@ static bool label_query_collect(struct label_query *in, struct label_list *out, 
         notes_warn(in->request.batch->q->notes, "server group \"%.*s\" did not respond; its result has only the "
                    "samples of the recent store", STR_ARG(g->name));
     } else {
-        stats_add(&upstream_stats, GROUPS_FAILED, 1);
+        atomic_fetch_add(&g->traffic->failed, 1);
         group_request_error(&in->request, err);
         return false;
     }

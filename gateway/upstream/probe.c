@@ -89,7 +89,7 @@ static bool server_probe_note(struct server_probe *probe, const struct client_re
         if (reply->status == 508)
             server_log_loop(s);
     }
-    latency_count(&s->traffic->latency, "/api/v1/status/buildinfo", ok, reply->total_ms);
+    latency_count(&s->traffic->latency, "/api/v1/status/buildinfo", reply->status, ok, reply->total_ms);
     return ok;
 }
 

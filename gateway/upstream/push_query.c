@@ -98,6 +98,7 @@ void push_query_start(struct push_query *query, struct request_batch *batch, con
         query->request.attempts += query->server;
         query->request.n = 1;
     }
+    atomic_fetch_add(&group->traffic->pushed, 1);
     group_request_start(&query->request);
 }
 

@@ -127,8 +127,8 @@ static bool merge_rows(struct rows *t, struct response *out, struct err *err)
         if (n > 1)
             merge_replicas(&job, present, streams, n, &out->series[i]);
     }
-    if (job.filled > 0)
-        stats_add(&upstream_stats, SAMPLES_FILLED, (double)job.filled);
+    atomic_fetch_add(&r->group->traffic->filled, job.filled);
+    atomic_fetch_add(&r->group->traffic->disagreed, job.disagreed);
     return true;
 }
 

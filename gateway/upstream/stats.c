@@ -8,7 +8,7 @@
 
 struct stats_group upstream_stats = STATS_GROUP(UPSTREAM_STATS);
 
-enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, HEDGES, HUNG, BREAKER, TARGETS, GAPS };
+enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, HEDGES, HUNG, BREAKER, IN_FLIGHT, TARGETS, GAPS };
 
 static double value(struct server *s, enum which which)
 {
@@ -21,6 +21,7 @@ static double value(struct server *s, enum which which)
     case UP: return server_state(s) == SERVER_UP;
     case HEDGES: return (double)atomic_load(&s->traffic->hedges);
     case HUNG: return (double)atomic_load(&s->traffic->hung);
+    case IN_FLIGHT: return atomic_load(&s->traffic->in_flight);
     case BREAKER: return breaker_state(&s->health->breaker, clock_mono_ms());
     default: return 0;
     }
@@ -37,6 +38,66 @@ static void upstream_collect_family(struct upstream *u, struct stats_out *o, con
             if (s->shows_traffic && (which != UP || server_state(s) != SERVER_UNKNOWN))
                 stats_value(o, name, labels, LEN(labels), value(s, which));
         }
+}
+
+/* Values of each server, in one family. */
+static void collect_latency(struct upstream *u, struct stats_out *o, const char *name, enum stats_kind kind,
+                            const char *help, void (*collect)(struct latency *l, struct stats_out *o,
+                                                              struct stats_label *labels, unsigned n))
+{
+    stats_family(o, name, kind, help);
+    for (size_t g = 0; g < u->groups.n; g++)
+        for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
+            struct server *s = u->groups.items[g].servers[i];
+            struct stats_label labels[4] = {{"group", s->group}, {"url", s->shown_url}};
+            if (s->shows_traffic)
+                collect(&s->traffic->latency, o, labels, 2);
+        }
+}
+
+/* --- of groups; shards of a group share the counters --- */
+
+enum group_which { GROUP_MISSED, GROUP_FILLED, GROUP_DISAGREED, GROUP_FAILED, GROUP_PARTIAL, GROUP_FETCHES };
+static const struct { const char *name, *help; } group_families[] = {
+    [GROUP_MISSED] = {"sluice_upstream_replicas_missed_total", "Replicas that failed while another one responded"},
+    [GROUP_FILLED] = {"sluice_upstream_samples_filled_total",
+                      "Samples filled from another replica, because the base of a series lacked them"},
+    [GROUP_DISAGREED] = {"sluice_upstream_samples_disagreed_total",
+                         "Samples of copies with equal times and different values"},
+    [GROUP_FAILED] = {"sluice_upstream_groups_failed_total", "Queries that a group failed to serve"},
+    [GROUP_PARTIAL] = {"sluice_upstream_partial_results_total",
+                       "Selectors and lists without a group that failed and was allowed to fail"},
+    [GROUP_FETCHES] = {"sluice_upstream_fetches_total",
+                       "Sub-expressions (pushed) and selectors (raw) that a group was queried for"}};
+
+static double group_value(const struct group_traffic *t, enum group_which which)
+{
+    switch (which) {
+    case GROUP_MISSED: return (double)atomic_load(&t->missed);
+    case GROUP_FILLED: return (double)atomic_load(&t->filled);
+    case GROUP_DISAGREED: return (double)atomic_load(&t->disagreed);
+    case GROUP_FAILED: return (double)atomic_load(&t->failed);
+    default: return (double)atomic_load(&t->partial);
+    }
+}
+
+static void collect_groups(struct upstream *u, struct stats_out *o, enum group_which which)
+{
+    const char *name = group_families[which].name;
+    stats_family(o, name, STATS_COUNTER, group_families[which].help);
+    for (size_t g = 0; g < u->groups.n; g++) {
+        const struct group *group = &u->groups.items[g];
+        struct stats_label labels[] = {{"group", group->name}, {"kind", STR("pushed")}};
+        if (g > 0 && group[-1].traffic == group->traffic)
+            continue;
+        if (which != GROUP_FETCHES) {
+            stats_value(o, name, labels, 1, group_value(group->traffic, which));
+            continue;
+        }
+        stats_value(o, name, labels, 2, (double)atomic_load(&group->traffic->pushed));
+        labels[1].value = STR("raw");
+        stats_value(o, name, labels, 2, (double)atomic_load(&group->traffic->raw));
+    }
 }
 
 /* With promxy's names, and the additional label group. */
@@ -142,6 +203,14 @@ void upstream_collect(struct upstream *u, struct stats_out *o)
 {
     collect_promxy(u, o);
     collect_coverage(u, o);
+    for (size_t i = 0; i < LEN(group_families); i++)
+        collect_groups(u, o, (enum group_which)i);
+    collect_latency(u, o, latency_codes_family, STATS_COUNTER, "Completed requests by call and HTTP status",
+                    latency_collect_codes);
+    collect_latency(u, o, latency_histogram_family, STATS_HISTOGRAM, "Duration of completed requests",
+                    latency_collect_histogram);
+    upstream_collect_family(u, o, "sluice_upstream_requests_in_flight", STATS_GAUGE,
+                            "Requests of queries to a server that have not ended", IN_FLIGHT);
     upstream_collect_family(u, o, "sluice_upstream_requests_total", STATS_COUNTER, "Requests to a server of a group",
                             REQUESTS);
     upstream_collect_family(u, o, "sluice_upstream_failures_total", STATS_COUNTER, "Requests that failed", FAILURES);

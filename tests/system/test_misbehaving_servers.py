@@ -306,6 +306,8 @@ def check_costs(mode, usual, hedge):
     sluice = Sluice(json.dumps({"server_groups": [case.group]}))
     wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
 
+    repeated = []
+
     def ask(most):
         times = []
         while not times or times[-1] > most and len(times) < 3 and not first.hung:
@@ -313,6 +315,7 @@ def check_costs(mode, usual, hedge):
             times.append(took)
             assert answer.status == 200 and "warnings" not in answer.json(), answer
         assert times[-1] <= most, (mode, times, most)
+        repeated.extend(times[1:])
         return answer.json()
 
     def state():
@@ -331,6 +334,12 @@ def check_costs(mode, usual, hedge):
         assert state() > 0 and sluice.metric("sluice_upstream_hung_total") == 1
     assert ask(usual * 1.5 + SLACK / 5)["data"] == right["data"]
     assert "breaker=" in sluice.get("/targets").text and "breaker=closed" in sluice.get("/targets").text
+    answered = sluice.metric("sluice_upstream_responses_total", second.address, 'code="200"')
+    assert answered >= 2 and answered <= sluice.metric("sluice_upstream_request_duration_seconds_count", second.address)
+    assert sluice.metric("sluice_upstream_replicas_missed_total", f'group="{case.name}"') == {"merge": 2, "first": 1, "hedge": 0}[mode]
+    kind = "pushed" if mode == "first" else "raw"
+    assert sluice.metric("sluice_upstream_fetches_total", case.name, f'kind="{kind}"') == 5 + len(repeated)
+    assert sluice.metric("sluice_upstream_requests_in_flight") == 0
     first.hung = False
     first.ended.set()
     wait_until(lambda: state() == 0)

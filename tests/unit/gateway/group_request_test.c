@@ -29,6 +29,7 @@ struct world {
     struct server_traffic traffic[SERVERS];
     struct server *order[SERVERS];
     struct group group;
+    struct group_traffic group_traffic;
     struct fake fakes[SERVERS];
     struct group_request request;
     int64_t now;
@@ -89,6 +90,7 @@ static int set_up(void **state)
         w.servers[i].traffic = &w.traffic[i];
         w.order[i] = &w.servers[i];
     }
+    w.group.traffic = &w.group_traffic;
     batch_begin(&w.batch, &w.q, 0);
     *state = &w;
     return 0;
@@ -164,6 +166,7 @@ static void merge_asks_all_and_waits_for_all(void **state)
     check(w, "faa");
     group_request_note_missed(&w->request);
     assert_int_equal(w->notes.infos.n, 1);
+    assert_int_equal(w->group_traffic.missed, 1);
     assert_string_equal(arena_z(&w->arena, w->notes.infos.items[0]), "another replica responded for a is down");
 }
 

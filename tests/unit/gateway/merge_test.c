@@ -307,6 +307,20 @@ static void pieces_by_time(void **state UNUSED)
     arena_free(&arena);
 }
 
+/* The first one's sample is taken, whether its value is the same or not; markers are no values. */
+static void copies_that_disagree_are_counted(void **state UNUSED)
+{
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct series x = series_of(&arena, "m 1@0 2@15000 3@30000 stale@45000"), into = x;
+    struct series y = series_of(&arena, "m 1@0 7@15000 8@30000 4@45000 5@60000");
+    struct merge_job job = {.rule = &automatic, .arena = &arena, .from = 0, .to = 60000};
+    merge_replicas(&job, (const struct series *const[]){&x, &y}, (unsigned[]){0, 0}, 2, &into);
+    assert_string_equal(series_text(&arena, &into, 1), "m 1@0 2@15000 3@30000 4@45000 5@60000");
+    assert_int_equal(job.disagreed, 2);
+    arena_free(&arena);
+}
+
 static void histograms_too(void **state UNUSED)
 {
     struct arena arena;
@@ -345,6 +359,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_side_empty), cmocka_unit_test(equal_length_keeps_the_earlier),
+        cmocka_unit_test(copies_that_disagree_are_counted),
         cmocka_unit_test(first_one_is_the_base), cmocka_unit_test(hole_is_filled_but_its_edges),
         cmocka_unit_test(no_hole_no_sample), cmocka_unit_test(before_and_behind_the_base),
         cmocka_unit_test(copies_are_united_by_time), cmocka_unit_test(copies_beside_another_scraper),
