@@ -141,6 +141,21 @@ void arena_free(struct arena *a)
     a->budget = NULL;
 }
 
+static void arena_keep_newest(struct arena *a, struct arena_block *b)
+{
+    if (b == NULL)
+        return;
+    free_until(a, &b->next, NULL);
+    b->n = 0;
+    mem_poison(b->bytes, b->cap);
+}
+
+void arena_reset(struct arena *a)
+{
+    arena_keep_newest(a, a->_aligned);
+    arena_keep_newest(a, a->_bytes);
+}
+
 bool arena_charge(struct arena *a, struct budget *budget)
 {
     if (a->budget == budget)

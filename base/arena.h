@@ -44,6 +44,9 @@ struct arena {
 void arena_init(struct arena *a, size_t max);
 void arena_free(struct arena *a);  /* returns everything to the system; the arena can be used again */
 
+/* Empties an arena that is filled again and again, without arena_at_end: the newest blocks, the largest, are kept. */
+void arena_reset(struct arena *a);
+
 /* An arena whose memory counts as its parent's: limits, budget, spare blocks and on_full are the parent's. arena_free
  * returns its memory early; otherwise it is freed with the parent, or when that is released to an earlier mark. The
  * struct must live as long. A child has no children. False: the parent is full. */

@@ -52,6 +52,7 @@ static void group_query_set_sight(struct group_query *l)
 {
     int64_t from = l->sel->t_max > INT64_MIN + SIGHT_MS ? l->sel->t_max - SIGHT_MS : INT64_MIN;
     l->sight = *l->sel;
+    l->t_min = l->sel->t_min;
     if (!l->cut && (merges(l->group) || l->group->view.unites) && from < l->sel->t_min)
         l->sight.t_min = from;
 }
@@ -94,6 +95,7 @@ bool group_query_start(struct group_query *l, struct request_batch *batch)
         l->queries[i].matchers = matchers;
         l->queries[i].n_matchers = n;
         l->queries[i].compare = compares(l, alone);
+        l->queries[i].packs = true;
     }
     atomic_fetch_add(&l->group->traffic->raw, 1);
     group_request_start(&l->request);
@@ -134,8 +136,9 @@ static bool copy_series(struct group_query *l, struct series_set *set, struct re
     return true;
 }
 
-static bool read_recent(struct group_query *l, struct response *to, struct err *err)
+static bool read_recent(struct group_query *l, struct err *err)
 {
+    struct response *to = &l->recent_response;
     struct select sel = l->sight;
     struct series_set set = {0};
     sel.kind = SELECT_RANGE; /* the merge reads all samples, not the newest of each point */
@@ -145,7 +148,7 @@ static bool read_recent(struct group_query *l, struct response *to, struct err *
     if (!group_route(l->group, q->arena, sel.matchers, sel.n_matchers, &sel.matchers, &sel.n_matchers))
         return true;
     *to = (struct response){.work = reading_work(q), .arena = q->arena, .view = &l->group->view,
-                            .rule = &l->group->rule, .notes = q->notes, .t_min = sel.t_min, .t_max = sel.t_max};
+                            .rule = &l->group->rule, .packs = true, .notes = q->notes, .t_min = sel.t_min, .t_max = sel.t_max};
     bool ok = l->recent.source->ops->select(l->recent.source, q, &sel, 1, &set, err);
     ok = ok && copy_series(l, &set, to, err) && (!l->group->view.unites || response_unite(to, err));
     series_set_release(&set);
@@ -187,51 +190,73 @@ static bool recent_alone(struct group_query *l, const struct err *why, struct er
     else
         notes_warn(notes, "server group \"%.*s\" did not respond; its result has only the samples of the recent store "
                    "since %s", STR_ARG(name), recent_since(l));
-    return read_recent(l, &l->response, err);
+    l->only = &l->recent_response;
+    return read_recent(l, err);
 }
 
 /* --- results ------------------------------------------------------------------------------------------------------ */
 
 /* A single response is used as it is; several are merged, and samples that only the recent store has are added. */
-static bool merge_all(struct group_query *l, struct err *err)
+static bool group_query_merge(struct group_query *l, struct err *err)
 {
-    struct response recent = {0}, *only = NULL;
     size_t n = 0;
-    struct request_batch *batch = l->request.batch;
-    const struct response **responses = ARENA_ARRAY(batch->q->arena, const struct response *, l->request.n + 1);
+    struct arena *a = l->request.batch->q->arena;
+    const struct response **responses = ARENA_ARRAY(a, const struct response *, l->request.n + 1);
     for (size_t i = 0; i < l->request.n; i++)
         if (l->queries[i].attempt.state == ATTEMPT_SUCCEEDED) {
-            responses[i] = only = &l->queries[i].response;
+            responses[i] = l->only = &l->queries[i].response;
             n++;
         }
     if (recent_adds(l)) {
-        if (!read_recent(l, &recent, err))
+        if (!read_recent(l, err))
             return false;
-        responses[l->request.n] = &recent;
+        responses[l->request.n] = &l->recent_response;
         n++;
     }
-    struct replicas r = {.batch = batch, .group = l->group, .sel = l->sel, .from = l->sight.t_min,
-                         .responses = responses, .n = l->request.n + 1};
     if (n == 1)
-        l->response = *only;
-    else if (!replicas_merge(&r, &l->response, err))
-        return false;
-    if (l->sight.t_min < l->sel->t_min)
-        replicas_trim(&l->response, l->sel->t_min);
-    return true;
+        return true;
+    l->merged = ARENA_NEW(a, struct replicas);
+    *l->merged = (struct replicas){.group = l->group, .sel = l->sel, .from = l->sight.t_min, .responses = responses,
+                                   .n = l->request.n + 1};
+    return replicas_merge(l->merged, l->request.batch, err);
 }
 
 /* The servers may have been asked for more series than the selector selects. */
-static void group_query_filter(struct group_query *l)
+static bool group_query_filter(struct group_query *l, struct err *err)
 {
-    struct response *a = &l->response;
-    size_t kept = 0;
+    size_t n = l->merged ? l->merged->n_series : l->only->n;
+    l->n_series = n;
     if (view_routes_exactly(&l->group->view, l->sel->matchers, l->sel->n_matchers))
-        return;
-    for (size_t i = 0; i < a->n; i++)
-        if (matchers_match(l->sel->matchers, l->sel->n_matchers, a->series[i].labels))
-            a->series[kept++] = a->series[i];
-    a->n = kept;
+        return true;
+    uint32_t *kept = ARENA_ARRAY(l->request.batch->q->arena, uint32_t, n);
+    l->n_series = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!batch_charge(l->request.batch, QUERY_CHARGE_LABELS, err))
+            return false;
+        if (matchers_match(l->sel->matchers, l->sel->n_matchers, group_query_labels(l, i)))
+            kept[l->n_series++] = (uint32_t)i;
+    }
+    l->kept = kept;
+    return true;
+}
+
+struct labels group_query_labels(const struct group_query *l, size_t i)
+{
+    size_t at = l->kept ? l->kept[i] : i;
+    return l->merged ? replicas_labels(l->merged, at) : l->only->series[at].labels;
+}
+
+bool group_query_series(struct group_query *l, size_t i, struct arena *scratch, struct series *out, struct err *err)
+{
+    size_t at = l->kept ? l->kept[i] : i;
+    if (l->merged)
+        return replicas_series(l->merged, at, scratch, out, err);
+    if (!query_charge(&l->only->work, 1 + (uint64_t)l->only->series[at].n_samples, err))
+        return false;
+    *out = response_series(l->only, at, scratch);
+    if (l->sight.t_min < l->t_min)
+        series_trim(out, l->t_min);
+    return true;
 }
 
 bool group_query_collect(struct group_query *l, struct err *err)
@@ -242,8 +267,6 @@ bool group_query_collect(struct group_query *l, struct err *err)
         group_request_note_missed(&l->request);
     else
         group_request_error(&l->request, &why);
-    ok = answered ? merge_all(l, err) : recent_alone(l, &why, err);
-    if (ok)
-        group_query_filter(l);
-    return ok;
+    ok = answered ? group_query_merge(l, err) : recent_alone(l, &why, err);
+    return ok && group_query_filter(l, err);
 }

@@ -150,6 +150,8 @@ static void read_begin(struct server_query *query)
     query->_grid = *query->sel;
     if (server_query_misaligned(query)) /* ends of series are seen as well at steps beside those of the query */
         query->_grid.start -= (query->sel->start % query->sel->step + query->sel->step) % query->sel->step;
+    bool marks = query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT; /* staleness.h works on samples */
+    query->response.packs = query->packs && !marks;
     query->_refusal = BLOCKS_WANTED;
     if (query->_method == READ_BLOCKS || query->_method == READ_EXPORT)
         server_query_export(query);

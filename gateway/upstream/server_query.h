@@ -47,6 +47,7 @@ struct server_query {
     const struct matcher *matchers; size_t n_matchers; /* without those on labels of the group */
     const struct label_view *view; /* how the labels are shown; NULL: as they are */
     bool compare;              /* raw samples are needed */
+    bool packs;                /* raw samples may be packed */
     struct response response;  /* SUCCEEDED: each label set once; lookback is still to be applied */
 
     struct str _text;          /* for explain */

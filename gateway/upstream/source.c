@@ -6,6 +6,7 @@
 
 #include "gateway/upstream/label_queries.h"
 #include "gateway/upstream/push.h"
+#include "gateway/upstream/selected.h"
 #include "gateway/upstream/union.h"
 
 /* --- the recent store --------------------------------------------------------------------------------------------- */
@@ -90,9 +91,20 @@ static void select_start(struct select_call *s)
         }
 }
 
+/* The labels of a group's series, for the union. */
+static bool unite_group(struct group_union *all, struct group_query *query, struct request_batch *batch,
+                        struct err *err)
+{
+    struct labels *labels = ARENA_ARRAY(batch->q->arena, struct labels, query->n_series);
+    for (size_t i = 0; i < query->n_series; i++)
+        labels[i] = group_query_labels(query, i);
+    return union_add(all, query->group, labels, query->n_series, err) && batch_check(batch, err);
+}
+
 static bool unite(struct select_call *s, size_t i, struct series_set *out, struct err *err)
 {
     struct group_union all;
+    struct group_query **parts = ARENA_ARRAY(s->batch.q->arena, struct group_query *, s->u->groups.n);
     bool ok = true;
     union_begin(&all, s->batch.q, s->batch.q->arena);
     for (size_t g = 0; ok && g < s->u->groups.n; g++) {
@@ -100,8 +112,9 @@ static bool unite(struct select_call *s, size_t i, struct series_set *out, struc
         struct err why = {0};
         if (!s->started[i * s->u->groups.n + g])
             continue;
+        parts[all.n_groups] = query;
         if (group_query_collect(query, &why))
-            ok = union_add(&all, query->group, &query->response, err) && batch_check(&s->batch, err);
+            ok = unite_group(&all, query, &s->batch, err);
         else if (!batch_check(&s->batch, err))
             ok = false;
         else if (!group_may_fail(query->group, s->batch.q, &why)) {
@@ -110,18 +123,14 @@ static bool unite(struct select_call *s, size_t i, struct series_set *out, struc
         }
     }
     union_end(&all);
-    ok = ok && series_sort(s->batch.q, all.series, all.n, err);
-    *out = (struct series_set){.series = all.series, .n = all.n};
-    return ok;
+    return ok && union_sort(&all, err) && selected_make(&s->batch, &all, parts, out, err);
 }
 
 static bool source_collect(struct select_call *s, struct series_set *out, struct err *err)
 {
     for (size_t i = 0; i < s->n; i++) {
         size_t first = first_equal(s->sels, i);
-        if (first < i)
-            out[i] = out[first];
-        else if (!unite(s, i, &out[i], err))
+        if (first < i ? !selected_share(&s->batch, &out[first], &out[i], err) : !unite(s, i, &out[i], err))
             return false;
     }
     return true;

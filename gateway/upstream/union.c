@@ -27,35 +27,42 @@ static bool twice(const struct group *a, const struct group *b, struct labels la
     return false;
 }
 
-static void union_append_series(struct group_union *u, const struct group *g, const struct series *s)
+bool union_add(struct group_union *u, const struct group *g, const struct labels *labels, size_t n, struct err *err)
 {
-    arena_grow(u->arena, &u->series, &u->cap, u->n + 1, sizeof *u->series);
-    arena_grow(u->arena, &u->owners, &u->owners_cap, u->n + 1, sizeof *u->owners);
-    u->series[u->n] = *s;
-    u->owners[u->n++] = g;
-}
-
-bool union_add(struct group_union *u, const struct group *g, const struct response *response, struct err *err)
-{
-    for (size_t i = 0; i < response->n; i++) {
-        const struct series *s = &response->series[i];
+    arena_grow(u->arena, &u->groups, &u->groups_cap, u->n_groups + 1, sizeof *u->groups);
+    u->groups[u->n_groups++] = g;
+    for (size_t i = 0; i < n; i++) {
+        struct union_series s = {labels[i], (uint32_t)u->n_groups - 1, (uint32_t)i, NULL};
         bool added;
         if (!query_charge(&u->work, QUERY_CHARGE_LABELS, err))
             return false;
-        struct map_entry *e = map_add(u->_seen, str_n(s->labels.p, s->labels.n), &added);
+        struct map_entry *e = map_add(u->_seen, str_n(s.labels.p, s.labels.n), &added);
         if (added) {
             e->value.u = u->n;
-            union_append_series(u, g, s);
+            arena_grow(u->arena, &u->series, &u->cap, u->n + 1, sizeof *u->series);
+            u->series[u->n++] = s;
             continue;
         }
-        const struct group *owner = u->owners[e->value.u];
+        struct union_series *have = &u->series[e->value.u], **end = &have->more;
+        const struct group *owner = u->groups[have->part];
         if ((g->overlap != OVERLAP_MERGE || owner->overlap != OVERLAP_MERGE) && !groups_share_series(owner, g))
-            return twice(owner, g, s->labels, err);
-        if (!query_charge(&u->work, s->n_samples + u->series[e->value.u].n_samples, err))
-            return false;
-        merge_pieces(u->arena, &u->series[e->value.u], s);
+            return twice(owner, g, s.labels, err);
+        while (*end)
+            end = &(*end)->more;
+        *end = ARENA_NEW(u->arena, struct union_series);
+        **end = s;
     }
     return true;
+}
+
+static int union_by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const struct union_series *)a)->labels, ((const struct union_series *)b)->labels);
+}
+
+bool union_sort(struct group_union *u, struct err *err)
+{
+    return query_sort(&u->work, u->arena, u->series, u->n, sizeof *u->series, union_by_labels, err);
 }
 
 static int series_by_labels(const void *a, const void *b)

@@ -3,7 +3,7 @@
  * the least of several rounds, for the kinds of series that there are.
  */
 #include "base/text/duration.h"
-#include "writer/recent/chunk.h"
+#include "model/chunk.h"
 
 #include <stdio.h>
 

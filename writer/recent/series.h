@@ -5,7 +5,7 @@
 #define WRITER_RECENT_SERIES_H
 
 #include "model/labels.h"
-#include "writer/recent/chunk.h"
+#include "model/chunk.h"
 
 struct stripe;
 struct recent_histogram { int64_t t; struct str message; /* owned */ };

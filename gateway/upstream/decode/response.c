@@ -71,6 +71,11 @@ size_t samples_drop_duplicates(struct sample *samples, size_t n)
     return kept;
 }
 
+static bool response_count_fits(uint64_t n, struct err *err)
+{
+    return n <= UINT32_MAX || err_set(err, ERR_LIMIT, "a series has more than %u samples", UINT32_MAX);
+}
+
 static bool in_window(const struct response *a, int64_t t) { return t >= a->t_min && t <= a->t_max; }
 
 static bool out_of_order(struct labels labels, struct err *err)
@@ -130,6 +135,19 @@ static struct labels response_own_labels(const struct response *a, struct labels
     return own;
 }
 
+static void response_add_samples(struct response *a, const struct sample *samples, size_t n)
+{
+    struct series *s = &a->series[a->n - 1];
+    s->n_samples = (uint32_t)n;
+    if (!a->packs || (a->view && a->view->unites)) { /* stored.h works on samples */
+        s->samples = response_copy_items(a->arena, samples, n, sizeof *samples);
+        return;
+    }
+    arena_grow(a->arena, &a->chunks, &a->chunks_cap, a->n, sizeof *a->chunks);
+    a->scratch = a->scratch ? a->scratch : chunk_scratch(a->arena);
+    a->chunks[a->n - 1] = chunk_list_pack(a->arena, a->scratch, samples, n);
+}
+
 /* Labels are changed here. */
 static bool response_relabels(const struct response *a)
 {
@@ -147,8 +165,8 @@ bool response_add(struct response *a, struct labels labels, const struct sample 
                   struct err *err)
 {
     size_t first, first_hist;
-    if (n > UINT32_MAX || n_hists > UINT32_MAX)
-        return err_set(err, ERR_LIMIT, "a series has more than %u samples", UINT32_MAX);
+    if (!response_count_fits(n, err) || !response_count_fits(n_hists, err))
+        return false;
     if (!query_charge(&a->work, QUERY_CHARGE_LABELS + n + n_hists, err))
         return false;
     if (!cut_samples(a, samples, n, &first, &n) || !cut_hists(a, hists, n_hists, &first_hist, &n_hists))
@@ -160,10 +178,9 @@ bool response_add(struct response *a, struct labels labels, const struct sample 
         response_keep_stored(a, labels);
     arena_grow(a->arena, &a->series, &a->cap, a->n + 1, sizeof *a->series);
     a->series[a->n++] = (struct series){
-        .labels = view_show(a->view, a->arena, labels),
-        .samples = response_copy_items(a->arena, samples + first, n, sizeof *samples),
-        .n_samples = (uint32_t)n, .n_hists = (uint32_t)n_hists,
+        .labels = view_show(a->view, a->arena, labels), .n_hists = (uint32_t)n_hists,
         .hists = response_copy_items(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists)};
+    response_add_samples(a, samples + first, n);
     a->n_samples += n + n_hists;
     if (response_relabels(a)) {
         arena_grow(a->arena, &a->sent, &a->sent_cap, a->n, sizeof *a->sent);
@@ -172,26 +189,114 @@ bool response_add(struct response *a, struct labels labels, const struct sample 
     return true;
 }
 
-static void bounds(const struct series *s, int64_t *first, int64_t *last)
+/* --- packed samples ----------------------------------------------------------------------------------------------- */
+
+static struct chunk *response_packed(const struct response *a, size_t i) { return a->chunks ? a->chunks[i] : NULL; }
+
+static struct series response_unpack(const struct response *a, size_t i, const struct chunk *from, struct arena *to)
 {
-    *first = INT64_MAX;
-    *last = INT64_MIN;
-    if (s->n_samples > 0) {
-        *first = s->samples[0].t;
-        *last = s->samples[s->n_samples - 1].t;
+    struct series s = a->series[i];
+    if (from == NULL)
+        return s;
+    s.n_samples = 0;
+    for (const struct chunk *c = from; c; c = c->next)
+        s.n_samples += c->n;
+    struct sample *samples = arena_alloc(to, s.n_samples * sizeof *samples);
+    chunk_list_unpack(from, samples);
+    s.samples = samples;
+    return s;
+}
+
+struct series response_series(const struct response *a, size_t i, struct arena *to)
+{
+    return response_unpack(a, i, response_packed(a, i), to);
+}
+
+struct series response_newest(const struct response *a, size_t i, struct arena *to)
+{
+    const struct chunk *from = response_packed(a, i);
+    while (from && from->next && from->next->next)
+        from = from->next;
+    return response_unpack(a, i, from, to);
+}
+
+/* --- duplicates --------------------------------------------------------------------------------------------------- */
+
+struct response_bounds { int64_t first, last; };
+
+static struct response_bounds response_bounds_of(const struct series *s, const struct chunk *packed)
+{
+    struct response_bounds b = {INT64_MAX, INT64_MIN};
+    for (const struct chunk *c = packed; c; c = c->next) {
+        b.first = c->t_min < b.first ? c->t_min : b.first;
+        b.last = c->t_max;
+    }
+    if (s->n_samples > 0 && s->samples) {
+        b.first = s->samples[0].t;
+        b.last = s->samples[s->n_samples - 1].t;
     }
     if (s->n_hists > 0) {
-        *first = s->hists[0].t < *first ? s->hists[0].t : *first;
-        *last = s->hists[s->n_hists - 1].t > *last ? s->hists[s->n_hists - 1].t : *last;
+        b.first = s->hists[0].t < b.first ? s->hists[0].t : b.first;
+        b.last = s->hists[s->n_hists - 1].t > b.last ? s->hists[s->n_hists - 1].t : b.last;
     }
+    return b;
+}
+
+static bool response_are_apart(struct response_bounds x, struct response_bounds y)
+{
+    return x.last < y.first || y.last < x.first;
 }
 
 bool response_apart(const struct series *x, const struct series *y)
 {
-    int64_t first[2], last[2];
-    bounds(x, &first[0], &last[0]);
-    bounds(y, &first[1], &last[1]);
-    return last[0] < first[1] || last[1] < first[0];
+    return response_are_apart(response_bounds_of(x, NULL), response_bounds_of(y, NULL));
+}
+
+static bool response_parts_apart(const struct response *a, size_t i, size_t k)
+{
+    return response_are_apart(response_bounds_of(&a->series[i], response_packed(a, i)),
+                              response_bounds_of(&a->series[k], response_packed(a, k)));
+}
+
+/* Two series of chunks, apart, become one list. */
+static bool response_link(struct response *a, size_t into, size_t more, struct err *err)
+{
+    uint64_t n = (uint64_t)a->series[into].n_samples + a->series[more].n_samples;
+    if (!response_count_fits(n, err) || !response_check_budget(a, n, err))
+        return false;
+    struct chunk *first = a->chunks[into], *second = a->chunks[more], *last;
+    if (second->t_max < first->t_min) {
+        a->chunks[into] = second;
+        second = first;
+        first = a->chunks[into];
+    }
+    for (last = first; last->next; last = last->next)
+        ;
+    last->next = second;
+    a->series[into].n_samples = (uint32_t)n;
+    return true;
+}
+
+static bool response_join(struct response *a, size_t into, size_t more, struct err *err)
+{
+    struct series *to = &a->series[into], *from = &a->series[more];
+    if (response_packed(a, into) && response_packed(a, more) && to->n_hists + from->n_hists == 0)
+        return response_link(a, into, more, err);
+    struct series x = response_series(a, into, a->arena), y = response_series(a, more, a->arena);
+    merge_pieces(a->arena, &x, &y);
+    *to = x;
+    if (a->chunks)
+        a->chunks[into] = NULL;
+    return true;
+}
+
+static void response_move(struct response *a, size_t to, size_t from)
+{
+    a->series[to] = a->series[from];
+    if (a->chunks)
+        a->chunks[to] = a->chunks[from];
+    if (a->sent)
+        a->sent[to] = a->sent[from];
 }
 
 bool response_clash(struct labels labels, bool sent_twice, struct err *err)
@@ -221,12 +326,11 @@ bool response_unite(struct response *a, struct err *err)
         struct map_entry *e = map_add(&seen, str_n(s->labels.p, s->labels.n), &added);
         if (added) {
             e->value.u = kept;
-            if (a->sent)
-                a->sent[kept] = a->sent[i];
-            a->series[kept++] = *s;
-        } else if (response_apart(&a->series[e->value.u], s)) {
-            ok = query_charge(&a->work, s->n_samples + a->series[e->value.u].n_samples, err);
-            merge_pieces(a->arena, &a->series[e->value.u], s);
+            response_move(a, kept++, i);
+        } else if (!query_charge(&a->work, (uint64_t)s->n_samples + a->series[e->value.u].n_samples, err)) {
+            ok = false;
+        } else if (response_parts_apart(a, e->value.u, i)) {
+            ok = response_join(a, e->value.u, i, err);
         } else {
             ok = response_clash(s->labels, a->sent == NULL || a->sent[e->value.u] == a->sent[i], err);
         }

@@ -12,6 +12,7 @@
 #include "gateway/merge/merge.h"
 #include "gateway/servers/server_kind.h"
 #include "gateway/view/view.h"
+#include "model/chunk.h"
 #include "model/notes.h"
 #include "model/query_work.h"
 #include "model/remote_write.h"
@@ -47,7 +48,10 @@ struct response { /* series of one server; several requests may fill one respons
     unsigned own;                /* bits: those of these labels that the series have themselves; they are kept */
     int64_t t_min, t_max;        /* samples outside of it are dropped */
     size_t budget;               /* maximum bytes of the samples of one series; 0 = no limit */
+    bool packs;                  /* keeps samples in chunks, in a quarter of the memory and less: response_series */
     struct series *series; size_t n, cap;
+    struct chunk **chunks; size_t chunks_cap; /* packs: by series, or NULL: it is in `samples` after all */
+    struct chunk *scratch;
     uint64_t *sent; size_t sent_cap; /* by series, where labels are added or removed here: hash of the server's labels */
     struct labels *stored; size_t stored_cap; /* of each series, as the server has them; kept if the view unites series */
     uint64_t n_samples;
@@ -75,6 +79,10 @@ bool response_add(struct response *a, struct labels labels, const struct sample 
  * sent one series twice (ERR_BAD_GATEWAY), or several became equal: they are replicas if the view unites such series
  * (stored.h), otherwise an error (ERR_EXEC). */
 bool response_unite(struct response *a, struct err *err) MUST_USE;
+/* A series with its samples, which are unpacked into the arena `to` where the response packs them. */
+struct series response_series(const struct response *a, size_t i, struct arena *to);
+/* The same with only the newest samples: at least CHUNK_SAMPLES, if it has so many. */
+struct series response_newest(const struct response *a, size_t i, struct arena *to);
 
 struct decoder *json_decoder_new(struct response *a); /* for /api/v1/query and query_range: vector or matrix */
 struct decoder *export_decoder_new(struct response *a); /* for VictoriaMetrics' /api/v1/export */

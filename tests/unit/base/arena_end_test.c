@@ -70,10 +70,31 @@ static void test_the_limit_of_a_parent_is_that_of_its_children(void **state UNUS
     arena_free(&a);
 }
 
+static void test_a_reset_keeps_the_newest_blocks(void **state UNUSED)
+{
+    struct arena a;
+    struct budget shared = {0};
+    arena_init(&a, 0);
+    assert_true(arena_charge(&a, &shared));
+    arena_reset(&a);
+    arena_alloc(&a, 100);
+    char *large = arena_alloc(&a, 100000);
+    size_t before = a.used;
+    arena_reset(&a);
+    assert_true(a.used < before && a.used > 100000);
+    assert_int_equal(shared.used, a.used);
+    before = a.used;
+    assert_ptr_equal(arena_alloc(&a, 100000), large);
+    assert_int_equal(a.used, before);
+    arena_free(&a);
+    assert_int_equal(shared.used, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_runs_backwards_at_the_end),
                                        cmocka_unit_test(test_a_child_counts_as_its_parent),
+                                       cmocka_unit_test(test_a_reset_keeps_the_newest_blocks),
                                        cmocka_unit_test(test_the_limit_of_a_parent_is_that_of_its_children)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 static bool decode(struct responses *t, const char *text, size_t piece)
 {
     responses_begin(t);
+    t->response.packs = piece % 2;
     return responses_feed(export_decoder_new(&t->response), str_of(text), piece, &t->err);
 }
 
@@ -47,6 +48,27 @@ static void pieces_of_one_series(void **state UNUSED)
     is("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"timestamps\":[3,4]}\n{\"metric\":{\"a\":\"2\"},\"values\":[9],\"timestamps\":[1]}\n"
        "{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,2]}",
        "{a=\"1\"} 1@1 2@2 3@3 4@4; {a=\"2\"} 9@1");
+}
+
+static void newest_samples_of_a_packed_series(void **state UNUSED)
+{
+    struct responses t;
+    struct buf values = {0}, times = {0}, text = {0};
+    for (int i = 0; i < 1000; i++) {
+        buf_printf(&values, "%s%d", i ? "," : "", i * 3);
+        buf_printf(&times, "%s%d", i ? "," : "", i * 15000);
+    }
+    buf_printf(&text, "{\"metric\":{\"a\":\"1\"},\"values\":[%s],\"timestamps\":[%s]}", buf_z(&values), buf_z(&times));
+    assert_true(decode(&t, buf_z(&text), 1001));
+    struct series s = response_newest(&t.response, 0, &t.arena);
+    assert_in_range(s.n_samples, CHUNK_SAMPLES, 2 * CHUNK_SAMPLES);
+    assert_int_equal(s.samples[s.n_samples - 1].t, 999 * 15000);
+    assert_true(s.samples[s.n_samples - 1].v == 999 * 3);
+    assert_true(response_series(&t.response, 0, &t.arena).n_samples == 1000 && t.response.series[0].n_samples == 1000);
+    responses_end(&t);
+    buf_free(&values);
+    buf_free(&times);
+    buf_free(&text);
 }
 
 static void what_is_wrong(void **state UNUSED)
@@ -105,6 +127,7 @@ static void duplicates_of_the_server_in_a_group_with_labels(void **state UNUSED)
                           "{\"metric\":{\"a\":\"2\"},\"values\":[1],\"timestamps\":[2]}\n" /* a part of the same series */
                           "{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,5]}\n"
                           "{\"metric\":{\"a\":\"1\"},\"values\":[3],\"timestamps\":[3]}");
+    t.response.packs = true;
     assert_true(responses_feed(export_decoder_new(&t.response), text, 30, &t.err));
     assert_false(response_unite(&t.response, &t.err));
     assert_string_equal(t.err.text, "duplicate series {a=\"1\", g=\"x\"} in the response");
@@ -157,7 +180,8 @@ static void stored_replicas(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(newest_samples_of_a_packed_series),
+        cmocka_unit_test(pieces_of_one_series),
         cmocka_unit_test(samples_that_were_written_twice), cmocka_unit_test(larger_than_the_budget),
         cmocka_unit_test(two_series_that_became_one), cmocka_unit_test(stored_replicas),
         cmocka_unit_test(duplicates_of_the_server),

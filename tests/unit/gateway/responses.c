@@ -53,7 +53,13 @@ const char *series_text(struct arena *a, const struct series *s, size_t n)
     return text;
 }
 
-const char *responses_text(struct responses *t) { return series_text(&t->arena, t->response.series, t->response.n); }
+const char *responses_text(struct responses *t)
+{
+    struct series *all = ARENA_ARRAY(&t->arena, struct series, t->response.n);
+    for (size_t i = 0; i < t->response.n; i++)
+        all[i] = response_series(&t->response, i, &t->arena);
+    return series_text(&t->arena, all, t->response.n);
+}
 
 struct series series_of(struct arena *a, const char *text)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A chunk: up to CHUNK_SAMPLES float samples of one series, in ascending order of time, in a few bytes each. Encoding:
  * chunk.c. The lane appends to an open chunk; a sealed one never changes, except `next`, and is shared by reference. */
-#ifndef WRITER_RECENT_CHUNK_H
-#define WRITER_RECENT_CHUNK_H
+#ifndef MODEL_CHUNK_H
+#define MODEL_CHUNK_H
 
 #include "base/refs.h"
 #include "model/series.h"
@@ -31,8 +31,14 @@ static inline bool chunk_overlaps(const struct chunk *c, int64_t t_min, int64_t 
 /* t must be greater than the last sample's. May reallocate an open chunk: use the returned pointer. */
 struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, double v);
 struct chunk *chunk_seal(struct chunk *c); /* frees unused capacity */
+/* An empty chunk in the arena that holds CHUNK_SAMPLES of any kind and is never reallocated. */
+struct chunk *chunk_scratch(struct arena *a);
 struct chunk *chunk_copy(const struct chunk *c, struct arena *a); /* of an open chunk, for decoding */
 /* Writes the samples with t_min <= t <= t_max to out, which must have space for c->n; returns their number. */
 uint32_t chunk_decode(const struct chunk *c, int64_t t_min, int64_t t_max, struct sample *out);
+
+/* n samples in ascending order as a list of chunks in the arena. scratch: any chunk_scratch; it is emptied. */
+struct chunk *chunk_list_pack(struct arena *a, struct chunk *scratch, const struct sample *samples, size_t n);
+void chunk_list_unpack(const struct chunk *first, struct sample *out); /* has space for all samples */
 
 #endif

@@ -12,7 +12,7 @@
  * sample, where varints took 0.9 to 4.4. The first sample is encoded relative to t = t_min, dt = 0, v = 0. Times may be
  * at both ends of their range: steps wrap, and wrap back when decoded.
  */
-#include "writer/recent/chunk.h"
+#include "model/chunk.h"
 
 #include <endian.h>
 
@@ -55,6 +55,15 @@ struct chunk *chunk_copy(const struct chunk *c, struct arena *a)
     struct chunk *copy = arena_alloc(a, chunk_memory_for(c->size));
     memcpy(copy, c, chunk_memory_for(c->size));
     return copy;
+}
+
+struct chunk *chunk_scratch(struct arena *a)
+{
+    enum { CAPACITY = CHUNK_SAMPLES * CHUNK_SAMPLE_BYTES };
+    struct chunk *c = arena_alloc(a, chunk_memory_for(CAPACITY));
+    if (c)
+        *c = (struct chunk){.cap = CAPACITY};
+    return c;
 }
 
 static int64_t minus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
@@ -291,4 +300,26 @@ uint32_t chunk_decode(const struct chunk *chunk, int64_t t_min, int64_t t_max, s
     c.p = last;
     chunk_decode_until(&c, last + n);
     return chunk_trim_samples(out, (uint32_t)(c.out - out), t_min, t_max);
+}
+
+/* --- lists -------------------------------------------------------------------------------------------------------- */
+
+struct chunk *chunk_list_pack(struct arena *a, struct chunk *scratch, const struct sample *samples, size_t n)
+{
+    struct chunk *first = NULL, **link = &first;
+    for (size_t i = 0; i < n;) {
+        struct chunk_tail tail;
+        scratch->n = scratch->size = scratch->repeat_tag = 0;
+        for (; i < n && !chunk_full(scratch); i++)
+            scratch = chunk_append(scratch, &tail, samples[i].t, samples[i].v);
+        *link = chunk_copy(scratch, a);
+        link = &(*link)->next;
+    }
+    return first;
+}
+
+void chunk_list_unpack(const struct chunk *first, struct sample *out)
+{
+    for (const struct chunk *c = first; c; c = c->next)
+        out += chunk_decode(c, INT64_MIN, INT64_MAX, out);
 }
