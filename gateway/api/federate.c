@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/* /federate: the newest sample of each selected series within the lookback, in the text exposition format, sorted by
- * metric, with timestamps and external labels. Series without instance get an empty one, so that a scraper with
- * honor_labels does not add its own. Native histograms cannot be represented and are skipped. Names beyond the legacy
- * character set are quoted for scrapers that accept it (escaping=allow-utf-8); for others each such character becomes
- * an underscore, as in Prometheus.
+/* /federate: the newest sample of each selected series within the lookback, sorted by metric, with timestamps and
+ * external labels, in the formats of gateway/federation. Series without instance get an empty one, so that a scraper
+ * with honor_labels does not add its own.
  */
-#include "base/text/num.h"
 #include "base/text/duration.h"
 #include "gateway/api/call.h"
 #include "gateway/query/params.h"
 #include "gateway/api/query.h"
+#include "gateway/federation/federation.h"
 #include "gateway/services/services.h"
 
-struct latest { struct labels labels; int64_t t; double v; };
 struct federation {
     int64_t now, lookback;
     struct series_set *sets; size_t n_sets;
-    struct latest *items; size_t n, cap; /* not of the arena: nothing jumps while they are gathered from a set */
+    struct federated *items; size_t n, cap; /* not of the arena: nothing jumps while they are gathered from a set */
 };
 
 static void federate_end(void *arg)
@@ -43,18 +40,25 @@ static bool federate_select(struct api_call *c, struct federation *f, const stru
     return c->source->ops->select(c->source, c->q, wanted, selectors->n, f->sets, &c->err);
 }
 
+static void federate_add(struct federation *f, const struct federated *newest)
+{
+    mem_grow(&f->items, &f->cap, f->n + 1, sizeof *f->items);
+    f->items[f->n++] = *newest;
+}
+
+/* A float or a histogram, whichever is newer. Histograms live until the query ends. */
 static void add_latest(struct federation *f, const struct series_set *set, const struct series *s)
 {
-    if (s->n_samples == 0)
-        return;
-    uint32_t last = s->n_samples - 1;
-    struct sample newest = s->samples[last];
-    if (is_stale(newest.v) || (s->n_hists > 0 && s->hists[s->n_hists - 1].t > newest.t))
-        return;
-    if (set->exact && s->origins)
-        newest.t = s->origins[last];
-    mem_grow(&f->items, &f->cap, f->n + 1, sizeof *f->items);
-    f->items[f->n++] = (struct latest){s->labels, newest.t, newest.v};
+    const struct hist_sample *hist = s->n_hists > 0 ? &s->hists[s->n_hists - 1] : NULL;
+    const struct sample *newest = s->n_samples > 0 ? &s->samples[s->n_samples - 1] : NULL;
+    if (hist && (newest == NULL || hist->t > newest->t)) {
+        if (!histogram_is_stale(hist->h))
+            federate_add(f, &(struct federated){s->labels, hist->t, 0, hist->h});
+    } else if (newest && !is_stale(newest->v)) {
+        bool origin = set->exact && s->origins;
+        federate_add(f, &(struct federated){s->labels, origin ? s->origins[s->n_samples - 1] : newest->t, newest->v,
+                                            NULL});
+    }
 }
 
 static bool federate_gather(struct api_call *c, struct federation *f, struct series_set *set)
@@ -86,106 +90,9 @@ static bool add_external_labels(struct api_call *c, struct federation *f)
 
 static int federate_compare_names(const void *a, const void *b)
 {
-    const struct latest *x = a, *y = b;
+    const struct federated *x = a, *y = b;
     int order = str_cmp(labels_name(x->labels), labels_name(y->labels));
     return order ? order : labels_cmp(x->labels, y->labels);
-}
-
-/* As a legacy name: every other character is one '_'. */
-static void write_escaped(struct buf *out, struct str name, bool metric)
-{
-    for (size_t i = 0; i < name.n; i++) {
-        unsigned char c = (unsigned char)name.p[i];
-        bool digit = c >= '0' && c <= '9', letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
-        if ((c & 0xC0) == 0x80) /* the rest of a character */
-            continue;
-        bool fits = letter || c == '_' || (digit && i > 0) || (metric && c == ':');
-        buf_add_char(out, fits ? (char)c : '_');
-    }
-}
-
-/* The text format escapes only these three. */
-static void federate_write_value(struct buf *out, struct str value)
-{
-    buf_add_char(out, '"');
-    for (size_t i = 0; i < value.n; i++)
-        switch (value.p[i]) {
-        case '\\': buf_add_z(out, "\\\\"); break;
-        case '"': buf_add_z(out, "\\\""); break;
-        case '\n': buf_add_z(out, "\\n"); break;
-        default: buf_add_char(out, value.p[i]);
-        }
-    buf_add_char(out, '"');
-}
-
-static void write_label_name(struct buf *out, struct str name, bool utf8)
-{
-    if (label_name_legacy(name))
-        buf_add_str(out, name);
-    else if (utf8)
-        federate_write_value(out, name);
-    else
-        write_escaped(out, name, false);
-}
-
-static void federate_write_labels(struct buf *out, struct labels l, bool plain, bool utf8)
-{
-    struct labels_iter it = labels_iter(l);
-    struct label label;
-    const char *comma = "";
-    buf_add_char(out, '{');
-    if (!plain) {
-        federate_write_value(out, labels_name(l));
-        comma = ",";
-    }
-    while (labels_next(&it, &label)) {
-        if (str_is(label.name, METRIC_NAME))
-            continue;
-        buf_add_z(out, comma);
-        write_label_name(out, label.name, utf8);
-        buf_add_char(out, '=');
-        federate_write_value(out, label.value);
-        comma = ",";
-    }
-    if (labels_get(l, STR("instance")).p == NULL)
-        buf_printf(out, "%sinstance=\"\"", comma);
-    buf_add_char(out, '}');
-}
-
-static void write_type(struct buf *out, struct str name, bool plain)
-{
-    buf_add_z(out, "# TYPE ");
-    if (plain)
-        write_escaped(out, name, true);
-    else
-        federate_write_value(out, name);
-    buf_add_z(out, " untyped\n");
-}
-
-static bool write_all(struct api_call *c, const struct federation *f, bool utf8)
-{
-    struct buf *out = &c->r->out;
-    for (size_t i = 0; i < f->n; i++) {
-        const struct latest *s = &f->items[i];
-        if (!api_charge(c, QUERY_CHARGE_WRITE))
-            return false;
-        struct str name = labels_name(s->labels);
-        bool plain = !utf8 || metric_name_legacy(name);
-        if (name.n == 0 || (i > 0 && labels_equal(s->labels, s[-1].labels)))
-            continue;
-        if (i == 0 || !str_eq(name, labels_name(s[-1].labels)))
-            write_type(out, name, plain);
-        if (plain)
-            write_escaped(out, name, true);
-        federate_write_labels(out, s->labels, plain, utf8);
-        buf_add_char(out, ' ');
-        char value[NUM_MAX];
-        buf_add(out, value, num_format_go(value, s->v)); /* as the text format is written by Go: 1e+06 */
-        buf_add_char(out, ' ');
-        buf_add_i64(out, s->t);
-        buf_add_char(out, '\n');
-    }
-    return true;
 }
 
 static bool federate(struct api_call *c)
@@ -202,11 +109,11 @@ static bool federate(struct api_call *c)
             return false;
     if (!add_external_labels(c, f) || !api_sort(c, f->items, f->n, sizeof *f->items, federate_compare_names))
         return false;
-    bool utf8 = str_find_str(http_header(c->r, "Accept"), STR("escaping=allow-utf-8")) < http_header(c->r, "Accept").n;
-    c->r->content_type = utf8 ? "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"
-                              : "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+    struct federation_accept accept = federation_negotiate(http_header(c->r, "Accept"));
+    c->r->content_type = federation_content_type(accept);
     api_reply_begin(c);
-    bool whole = write_all(c, f, utf8);
+    bool whole = (accept.format == FEDERATION_TEXT ? federation_write_text : federation_write_protobuf)(
+        &c->r->out, f->items, f->n, accept.escaping, &c->work, &c->err);
     return api_reply_end(c) && whole;
 }
 
