@@ -27,6 +27,7 @@ struct flags {
     int64_t max_connections, read_timeout;
     struct str path_prefix, external_url, cors_origin;
     struct str link_prefix;            /* of paths in pages: path of external_url; not set: path_prefix */
+    struct str zone;                   /* of this process: servers of the same zone are preferred */
     struct str log_level, log_format;
     struct str access_log;             /* none, stdout, stderr, or a file */
     int access_log_format;             /* enum access_log_format */

@@ -83,6 +83,8 @@ const struct flag_row flag_rows[] = {
              .help = "Maximum memory of a single query, including its result"}},
     {.row = {CONF_DURATION, "query.max-queue-duration", AT(query_queue_timeout), .preset = "30s", .min = 1, .max = YEAR,
              .help = "Maximum duration a query waits for a worker; it then fails with 503"}},
+    {.row = {CONF_STRING, "zone", AT(zone), .preset = "",
+             .help = "Zone of this process: of the servers of a group those with the same `zone` come first"}},
     {.row = {CONF_DURATION, "query.slow-threshold", AT(query_slow), .preset = "5s", .min = 0, .max = YEAR,
              .help = "Log queries that take longer, as warnings; 0 = none"}, .also = {"search.logSlowQueryDuration"}},
     {.row = {CONF_INT, "query.max-evaluations", AT(query_evaluations), .preset = "0", .min = 0, .max = 1024,

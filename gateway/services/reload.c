@@ -78,7 +78,8 @@ static struct source *recent_get(void *arg) { return writer_recent(arg); }
 
 static struct upstream *build_upstream(struct services *s, const struct config *c, struct err *err)
 {
-    struct upstream_env env = {.registry = s->servers, .coverage = s->coverage, .recent_alone = c->n_groups == 0};
+    struct upstream_env env = {.registry = s->servers, .coverage = s->coverage, .recent_alone = c->n_groups == 0,
+                               .zone = s->flags.zone};
     if (c->recent) {
         env.recent_get = recent_get;
         env.recent_put = writer_recent_unref;

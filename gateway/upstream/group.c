@@ -48,6 +48,7 @@ static bool target_labels(const struct server_group_conf *conf, const struct gro
     builder_set(b, STR("__address__"), address);
     builder_set(b, STR("__scheme__"), conf->scheme);
     builder_set(b, STR("__path_prefix__"), conf->path_prefix);
+    builder_set(b, STR("__zone__"), s->zone);
     for (size_t i = 0; i < s->labels.n; i++)
         builder_set(b, s->labels.keys[i], s->labels.values[i]);
     return relabel_apply(relabel_rules(conf->relabel_configs), b);
@@ -91,8 +92,19 @@ static struct group *group_with(struct group_list *list, size_t first, const str
     return &list->items[list->n++];
 }
 
+/* In the configured order, but servers of this process's zone before others. */
+static void group_add_server(struct group *g, struct server *s)
+{
+    size_t at = g->n_servers;
+    g->servers = mem_realloc(g->servers, (g->n_servers + 1) * sizeof(struct server *));
+    for (; s->near && at > 0 && !g->servers[at - 1]->near; at--)
+        g->servers[at] = g->servers[at - 1];
+    g->servers[at] = s;
+    g->n_servers++;
+}
+
 static bool add_target(struct group_list *list, size_t first, struct arena *a, const struct server_group_conf *conf,
-                       struct server_registry *registry, const struct group_static *s, struct str address,
+                       const struct upstream_env *env, const struct group_static *s, struct str address,
                        struct err *err)
 {
     struct labels_builder b = {.scratch = a};
@@ -104,14 +116,13 @@ static bool add_target(struct group_list *list, size_t first, struct arena *a, c
         return true;
     struct str host = labels_get(target, STR("__address__"));
     struct server *server = mem_zalloc(sizeof *server);
-    if (!server_init(server, a, conf, registry, labels_get(target, STR("__scheme__")), or_empty(host),
+    if (!server_init(server, a, conf, env->registry, labels_get(target, STR("__scheme__")), or_empty(host),
                      or_empty(labels_get(target, STR("__path_prefix__"))), err)) {
         mem_free(server);
         return err_wrap(err, "server group \"%.*s\"", STR_ARG(conf->name));
     }
-    struct group *g = group_with(list, first, conf, added_labels(conf, target, a));
-    g->servers = mem_realloc(g->servers, (g->n_servers + 1) * sizeof(struct server *));
-    g->servers[g->n_servers++] = server;
+    server->near = env->zone.n > 0 && str_eq(labels_get(target, STR("__zone__")), env->zone);
+    group_add_server(group_with(list, first, conf, added_labels(conf, target, a)), server);
     return true;
 }
 
@@ -143,7 +154,7 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
     const struct group_static *statics = conf->static_configs.items;
     for (size_t i = 0; i < conf->static_configs.n; i++)
         for (size_t k = 0; k < statics[i].targets.n; k++)
-            if (!add_target(list, first, a, &named, env->registry, &statics[i], statics[i].targets.items[k], err))
+            if (!add_target(list, first, a, &named, env, &statics[i], statics[i].targets.items[k], err))
                 return false;
     if (list->n == first)
         return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs drop all targets",

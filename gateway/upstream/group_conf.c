@@ -61,6 +61,9 @@ static bool read_headers(struct conf_context *c, const struct yaml *node, void *
 static const struct conf_row static_rows[] = {
     {CONF_ADDRESSES, "targets", offsetof(struct group_static, targets), .required = true,
      .help = "host:port of each server"},
+    {CONF_STRING, "zone", offsetof(struct group_static, zone),
+     .help = "Zone of these targets: those of the zone of sluice (`--zone`) come first; overridden by `__zone__` of a "
+             "target"},
     {CONF_MAP, "labels", offsetof(struct group_static, labels),
      .help = "Labels of these targets; they are added to their series"},
     {0}};

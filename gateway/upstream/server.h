@@ -16,6 +16,7 @@ enum { SERVER_WASTEFUL_MS = 60000 }; /* blocks of the newest samples are short *
 
 struct server {
     struct str group;              /* its name, for messages */
+    bool near;                     /* in the zone of this process */
     struct str url;                /* scheme://host:port and path prefix, no slash at the end */
     struct str read_url;           /* of remote_read */
     struct str shown, shown_url;   /* scheme://host:port, for messages, and url, for pages; both without its login */

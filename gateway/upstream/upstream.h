@@ -41,7 +41,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct str_list written_by;        /* names of the destinations that fill the group */
     struct group_client { struct http_conf http; int64_t dial_timeout; } client; /* promxy's http_client */
 };
-struct group_static { struct str_list targets; struct str_map labels; };
+struct group_static { struct str_list targets; struct str zone; struct str_map labels; };
 extern const struct conf_section server_group_section;
 
 struct upstream;
@@ -52,6 +52,7 @@ struct upstream_env {
     /* State that outlives an upstream; NULL: private ones, which end with it. */
     struct server_registry *registry;
     struct coverage_registry *coverage;
+    struct str zone;                     /* of this process; its servers come first. Empty: none */
     size_t max_response;                 /* bytes of one downstream response; 0 = 1 GiB */
     /* The recent store, and the destination whose samples it stores ("" = all samples); NULL: disabled. get returns a
      * reference. */

@@ -99,6 +99,19 @@ def test_errors_that_the_configuration_forgives():
         assert any('"bad"' in w for w in answer.get("warnings", [])) == warned, answer
 
 
+def test_servers_of_the_own_zone_are_queried_first():
+    near, far = FakePrometheus(vector(1000, 1, at="near")), FakePrometheus(vector(1000, 2, at="far"))
+    conf = json.dumps({"server_groups": [{"name": "g", "read_mode": "first_available", "static_configs": [
+        {"targets": [far.address], "zone": "west"}, {"targets": [near.address], "zone": "east"}]}]})
+    for flags, first in (([], far), (["--zone=east"], near), (["--zone=west"], far)):
+        sluice = Sluice(conf, *flags, name=f"zone{len(flags)}{first is near}")
+        wait_until(lambda s=sluice: s.metric("sluice_upstream_up") == 2)
+        assert sluice.query("up", 1000)["result"][0]["metric"]["at"] == ("near" if first is near else "far")
+        first.stop()
+        assert sluice.query("up", 1000)["result"][0]["metric"]["at"] == ("far" if first is near else "near")
+        first.start()
+
+
 def test_partial_results():
     """A request decides for all groups, otherwise each group for itself."""
     good, bad = FakePrometheus(vector(1000, 1, a="b")), FakePrometheus(status=500)

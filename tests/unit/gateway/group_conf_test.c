@@ -11,13 +11,15 @@
 
 struct loaded { struct server_registry *registry; struct coverage_registry *coverage; struct arena arena; struct server_group_conf conf; struct group_list groups; struct err err; };
 
+static struct str own_zone;
+
 static bool load(struct loaded *l, const char *text)
 {
     memset(l, 0, sizeof *l);
     arena_init(&l->arena, 0);
     l->registry = server_registry_new();
     l->coverage = coverage_registry_new();
-    struct upstream_env env = {.registry = l->registry, .coverage = l->coverage};
+    struct upstream_env env = {.registry = l->registry, .coverage = l->coverage, .zone = own_zone};
     struct conf_context c = {.arena = &l->arena, .file = "f.yml"};
     const struct yaml *node = yaml_parse(&l->arena, str_of(text), "f.yml", &l->err);
     return node && conf_load(&c, &server_group_section, node, &l->conf, &l->err) &&
@@ -45,6 +47,32 @@ static void defaults(void **state UNUSED)
     assert_true(str_is(g->servers[1]->url, "http://b:9090") &&
                 str_is(g->servers[1]->read_url, "http://b:9090/api/v1/read"));
     drop(&l);
+}
+
+static void check_order(const char *zone, const char *wanted)
+{
+    struct loaded l;
+    char order[5] = "";
+    own_zone = str_of(zone);
+    assert_true(load(&l, "{static_configs: [{targets: ['a:1'], zone: east}, {targets: ['b:1', 'c:1'], zone: west}, "
+                         "{targets: ['d:1'], zone: north}], "
+                         "relabel_configs: [{source_labels: [__zone__], regex: north, target_label: __zone__, "
+                         "replacement: west}]}"));
+    assert_int_equal(l.groups.n, 1);
+    assert_int_equal(l.groups.items[0].labels.count, 0);
+    for (size_t i = 0; i < 4; i++)
+        order[i] = l.groups.items[0].servers[i]->url.p[strlen("http://")];
+    assert_string_equal(order, wanted);
+    own_zone = STR("");
+    drop(&l);
+}
+
+static void servers_of_the_own_zone_come_first(void **state UNUSED)
+{
+    check_order("", "abcd");
+    check_order("east", "abcd");
+    check_order("west", "bcda");
+    check_order("south", "abcd");
 }
 
 static void promxy_fields(void **state UNUSED)
@@ -222,7 +250,8 @@ static void written_by_several(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(time_ranges), cmocka_unit_test(defaults), cmocka_unit_test(promxy_fields), cmocka_unit_test(prefix_of_the_api_is_not_doubled),
+        cmocka_unit_test(time_ranges), cmocka_unit_test(defaults),
+        cmocka_unit_test(servers_of_the_own_zone_come_first), cmocka_unit_test(promxy_fields), cmocka_unit_test(prefix_of_the_api_is_not_doubled),
         cmocka_unit_test(what_is_wrong),
         cmocka_unit_test(targets_with_other_labels_are_shards), cmocka_unit_test(routing),
         cmocka_unit_test(written_by_several)};
