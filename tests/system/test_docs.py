@@ -409,6 +409,49 @@ def test_http_api_has_every_route():
     assert told == have, f"only in the program {show(have - told)}, only in the page {show(told - have)}"
 
 
+def parameters():
+    """{path: names} of docs/http-api.md; values of a parameter are in parentheses."""
+    told = {}
+    for cells in rows(read("docs/http-api.md")):
+        if len(cells) == 4 and re.match(r"`/", cells[1]) and not cells[2].startswith("body"):
+            names = set(re.findall(r"`([^`]+)`", re.sub(r"\([^)]*\)", "", cells[2])))
+            told.setdefault(cells[1].strip("`"), set()).update(names)
+    told["/api/v1/explain"] = told["/api/v1/query_range"]
+    return told
+
+
+# An invalid value of each parameter that has some, and parameters of any text.
+INVALID = {"query": "sum(", "time": "x", "start": "x", "end": "x", "step": "x", "timeout": "x", "lookback_delta": "x", "limit": "x",
+           "explain": "x", "match[]": "m{", "limit_per_metric": "x", "match_target": "m{", "type": "x", "exclude_alerts": "x",
+           "group_limit": "x", "group_next_token": "x"}
+TEXTS = {"stats", "metric", "state", "scrapePool", "rule_name[]", "rule_group[]", "file[]", "get_vm_proto_version", "id", "q", "page",
+         "show_only_unhealthy", "endpoint_search", "label_search", "show_original_labels"}
+VALID = {"query": "1", "start": 0, "end": 60, "step": 15, "match[]": "m"}
+
+
+def test_http_api_has_every_parameter():
+    """Names in the sources and in the page are the same, and each endpoint refuses an invalid value of its own."""
+    told = parameters()
+    gateway = "".join(text for path, text in sources().items() if path.startswith("gateway/") and path.endswith(".c"))
+    found = set(re.findall(r'(?:form_get|form_count|form_nth|rules_listed|param_[a-z]+|has_param)\([^;"]*"([\w\[\]]+)"', gateway))
+    everywhere = {"partial_response", "deny_partial_response", "authKey"}  # beside the table
+    names = set().union(*told.values())
+    assert found - everywhere <= names, f"only in the sources: {found - everywhere - names}"
+    assert names <= INVALID.keys() | TEXTS, f"say what is invalid: {names - INVALID.keys() - TEXTS}"
+    assert names - TEXTS <= found, f"only in the page: {names - TEXTS - found}"
+    sluice = Sluice("recent: {retention: 0}\n")
+    for path, own in told.items():
+        if not path.startswith("/api/v1/"):
+            continue
+        valid = {k: v for k, v in VALID.items() if k in own}
+        for name in own & INVALID.keys():
+            answer = sluice.get(path.replace("NAME", "job"), {**valid, name: INVALID[name]})
+            assert answer.status == 400, f"{path} {name}={INVALID[name]}: {answer}"
+        if own and path != "/api/v1/write":
+            answer = sluice.get(path.replace("NAME", "job"), valid)
+            assert answer.status in (200, 204, 405), f"{path} {valid}: {answer}"
+
+
 def test_http_api_tells_every_error():
     table = re.findall(r'\[ERR_\w+\] = \{(\d+), "(\w+)"\}', read("base/err.c"))
     told = {(cells[0], cells[1].strip("`")) for cells in rows(read("docs/http-api.md")) if cells[0].isdigit()}

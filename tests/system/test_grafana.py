@@ -122,6 +122,102 @@ def test_exemplar_probe_and_rules():
     pair.same("/api/v1/alerts")
 
 
+class Fleet(Pair):
+    """sluice over two replicas, a third Prometheus and VictoriaMetrics; one Prometheus has everything that they have."""
+
+    def __init__(self):
+        rules = write_file("rules.yml", "groups:\n- name: g\n  interval: 1s\n  rules:\n"
+                           "  - {record: 'job:load:sum', expr: 'sum by (job) (load)'}\n"
+                           "  - {alert: Loaded, expr: 'vector(1) > 0', labels: {severity: page}, annotations: {text: 'a <b>'}}\n")
+        ruler = f"rule_files: [{rules}]\n"
+        exemplars = "--enable-feature=exemplar-storage"
+        self.prometheus = Prometheus(ruler, exemplars, name="whole", out_of_order="2h")
+        a, b = (Prometheus(ruler, exemplars, name=name, out_of_order="2h") for name in ("a", "b"))
+        c, victoria = Prometheus("", exemplars, name="c", out_of_order="2h"), VictoriaMetrics()
+        self.end = int(time.time()) // 60 * 60
+        self.start = self.end - 1800
+        times = [t * 1000 for t in range(self.start, self.end, 15)]
+        shard = lambda job: [({"__name__": "load", "job": job, "ütf": "ä<&>", "instance": f"{job}:1"}, [(t, t // 15000 % 9 + len(job) / 8) for t in times])] + [
+            ({"__name__": "latency_seconds_bucket", "job": job, "le": le}, [(t, (t - times[0]) // 1000 * k) for t in times])
+            for k, le in ((1, "0.1"), (3, "1"), (4, "+Inf"))]
+        for servers, job in (((a, b), "api"), ((c,), "store"), ((victoria,), "db")):
+            for server in (self.prometheus, *servers):
+                assert push(server.write_url, shard(job)).status == 204
+        for server in (self.prometheus, a, b):
+            answer = request(server.write_url, data=wire.snappy_compress(exemplar_request(times[-1])), headers={
+                "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"})
+            assert answer.status == 204, answer
+        victoria.flush()
+        self.sluice = Sluice("recent: {retention: 0}\nserver_groups:\n"
+                             f"- {{name: pair, static_configs: [{{targets: ['{a.address}', '{b.address}']}}]}}\n"
+                             f"- {{name: store, static_configs: [{{targets: ['{c.address}']}}]}}\n"
+                             f"- {{name: db, static_configs: [{{targets: ['{victoria.address}']}}]}}\n")
+        for server in (self.prometheus, a, b):
+            wait_until(lambda: server.data("/api/v1/alerts")["alerts"], what="the alert")
+
+    def same_rules(self):
+        """As Prometheus', but for times and what sluice adds: the group and its servers."""
+        times = ("evaluationTime", "lastEvaluation", "activeAt", "serverGroup", "servers")
+        def plain(item):
+            if isinstance(item, dict):
+                return {k: plain(v) for k, v in item.items() if k not in times}
+            return [plain(x) for x in item] if isinstance(item, list) else item
+        for path, params in (("/api/v1/rules", None), ("/api/v1/rules", {"type": "record"}), ("/api/v1/rules", {"type": "alert"}),
+                             ("/api/v1/rules", {"type": "alert", "exclude_alerts": "true"}), ("/api/v1/alerts", None),
+                             ("/api/v1/rules", {"rule_name[]": "Loaded", "rule_group[]": "g"})):
+            ours, theirs = (plain(s.data(path, params)) for s in (self.sluice, self.prometheus))
+            assert ours == theirs and any(theirs.values()), f"{path} {params}:\n{ours}\n{theirs}"
+
+
+def exemplar_request(ms):
+    exemplar = wire.field(1, wire.field(1, "trace_id") + wire.field(2, "abc")) + wire.field(2, 0.5) + wire.field(3, ms)
+    labels = [("__name__", "latency_seconds_bucket"), ("job", "api"), ("le", "1")]
+    sample = wire.field(1, 1.0) + wire.field(2, ms + 1)
+    return wire.field(1, b"".join(wire.field(1, wire.field(1, k) + wire.field(2, v)) for k, v in labels)
+                      + wire.field(2, sample) + wire.field(3, exemplar))
+
+
+def test_requests_of_the_data_source():
+    """What Grafana sends for one data source: health check, discovery, query builder, panels, Explore and the alert
+    pages, over servers of all kinds. An error of a resource is repeated as GET."""
+    fleet = Fleet()
+    window = {"start": fleet.start, "end": fleet.end}
+    # health check and discovery
+    fleet.same("/api/v1/query", form={"query": "1+1", "time": "4"})
+    ours, theirs = (s.get("/api/v1/status/buildinfo").json() for s in (fleet.sluice, fleet.prometheus))
+    assert ours["data"].keys() == theirs["data"].keys() and "features" not in ours["data"], ours
+    fleet.same("/api/v1/query_exemplars", form={"query": "test", "start": fleet.start * 1000, "end": fleet.end * 1000})
+    # query builder and metric browser
+    for match in ('{job="api"}', '{job=~"api|store|db"}', "load", '{__name__="latency_seconds_bucket",le!="1"}', '{"ütf"!=""}', "nothing"):
+        more = {**window, "match[]": match, "limit": 40000}
+        for how in ({"form": more}, {"params": more}):
+            fleet.same("/api/v1/labels", **how)
+            fleet.same("/api/v1/series", **how)
+        for label in ("__name__", "job", "le", "U___fc_tf", "none"):
+            fleet.same(f"/api/v1/label/{label}/values", more, ordered=True)
+    fleet.same("/api/v1/label/__name__/values", {**window, "limit": 40000, "match[]": '{__name__!~"ALERTS.*|job:.*"}'}, ordered=True)
+    fleet.same("/api/v1/metadata", {"limit": 20000})
+    fleet.same("/api/v1/metadata")
+    fleet.same("/api/v1/metadata", {"metric": "load"})
+    # panels and Explore
+    for expr in ("load", "sum by (job) (rate(latency_seconds_bucket[5m]))", "topk(2, load)", "count(load)", 'load{job="db"} * 2',
+                 "histogram_quantile(0.9, sum by (le, job) (rate(latency_seconds_bucket[2m])))", "load / ignoring(job) load", "nothing"):
+        if "ignoring" not in expr:
+            fleet.same("/api/v1/query_range", form={"query": expr, "start": f"{fleet.start + 300}.000", "end": f"{fleet.end - 60}.5", "step": "30"})
+            fleet.same("/api/v1/query_range", form={"query": expr, **window, "start": fleet.start + 300, "end": fleet.end - 60, "step": 15, "timeout": "30s"})
+            fleet.same("/api/v1/query", form={"query": expr, "time": fleet.end - 60})
+        answers = [request(f"{s.url}/api/v1/query", data={"query": expr, "time": fleet.end - 60}, headers=FORM) for s in (fleet.sluice, fleet.prometheus)]
+        assert answers[0].status == answers[1].status and answers[0].json().get("errorType") == answers[1].json().get("errorType")
+    fleet.same("/api/v1/query_exemplars", form={"query": "latency_seconds_bucket", **window})
+    assert fleet.sluice.data("/api/v1/query_exemplars", {"query": 'rate(latency_seconds_bucket{job="api"}[1m])', **window})
+    for bad in ("/api/v1/labels", "/api/v1/series"):
+        for how in ({"form": {"match[]": "load{"}}, {"params": {"match[]": "load{"}}):
+            fleet.same(bad, **how)
+    # Explore's hints and formatting, alert pages
+    fleet.same("/api/v1/format_query", form={"query": "sum(rate(load[5m]))by(job)"})
+    fleet.same_rules()
+
+
 def test_cross_origin():
     pair = Pair()
     answer = request(f"{pair.sluice.url}/api/v1/query?query=1", headers={"Origin": "http://grafana"})
