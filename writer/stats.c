@@ -157,12 +157,10 @@ void writer_stats_keep(struct writer *w, struct destination *d, const char *name
     double values[KEPT] = {0};
     for (size_t i = 0; i < CARRIED; i++)
         values[i] = shown_value(d, i);
-    mutex_lock(&d->lock);
-    for (size_t i = 0; i < d->n_statuses; i++) {
-        values[CARRIED + 2 * i] = d->statuses[i].status;
-        values[CARRIED + 2 * i + 1] = (double)d->statuses[i].n;
+    for (size_t i = 0, n = atomic_load(&d->n_statuses); i < n; i++) {
+        values[CARRIED + 2 * i] = atomic_load(&d->statuses[i].status);
+        values[CARRIED + 2 * i + 1] = (double)atomic_load(&d->statuses[i].n);
     }
-    mutex_unlock(&d->lock);
     stats_keep(&w->kept, str_of(name), values);
 }
 
@@ -185,10 +183,12 @@ void writer_stats_carry(struct writer *w, struct destination *d, bool fresh)
         d->carried[i] = fresh ? values[i] : carried_value(values[i], counted_value(d, i));
     mutex_lock(&d->lock);
     const double *status = values + CARRIED;
-    for (d->n_statuses = 0; d->n_statuses < DESTINATION_STATUSES && status[1] > 0; d->n_statuses++, status += 2) {
-        d->statuses[d->n_statuses].status = (int)status[0];
-        d->statuses[d->n_statuses].n = (uint64_t)status[1];
+    size_t n = 0;
+    for (; n < DESTINATION_STATUSES && status[1] > 0; n++, status += 2) {
+        atomic_store(&d->statuses[n].status, (int)status[0]);
+        atomic_store(&d->statuses[n].n, (uint64_t)status[1]);
     }
+    atomic_store(&d->n_statuses, n);
     mutex_unlock(&d->lock);
 }
 
@@ -210,15 +210,14 @@ static void writer_stats_write_value(struct destination *d, void *arg)
 static void write_statuses(struct destination *d, void *arg)
 {
     struct stats_visit *v = arg;
-    mutex_lock(&d->lock);
-    for (size_t i = 0; i < d->n_statuses; i++) {
+    for (size_t i = 0, n = atomic_load_explicit(&d->n_statuses, memory_order_acquire); i < n; i++) {
         char code[24] = "2XX";
-        if (d->statuses[i].status != 200)
-            code[num_format_i64(code, d->statuses[i].status)] = 0;
+        int status = atomic_load_explicit(&d->statuses[i].status, memory_order_relaxed);
+        if (status != 200)
+            code[num_format_i64(code, status)] = 0;
         const struct stats_label labels[] = {{"url", str_of(d->name)}, {"status_code", str_of(code)}};
-        stats_value(v->out, "vmagent_remotewrite_requests_total", labels, 2, (double)d->statuses[i].n);
+        stats_value(v->out, "vmagent_remotewrite_requests_total", labels, 2, (double)atomic_load_explicit(&d->statuses[i].n, memory_order_relaxed));
     }
-    mutex_unlock(&d->lock);
 }
 
 static void write_dropped(struct destination *d, void *arg)

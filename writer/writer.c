@@ -176,10 +176,9 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
     s->oldest_ms = since > 0 && since < now ? now - since : 0;
     if (s->pending_blocks > 0 && read_counter(&d->pending_bytes) > s->pending_bytes)
         s->pending_bytes = read_counter(&d->pending_bytes);
-    mutex_lock(&d->lock);
-    s->last_error = arena_str(a, str_of(d->last_error));
-    s->last_error_at = d->last_error_at;
-    mutex_unlock(&d->lock);
+    char text[LAST_ERROR_MAX];
+    s->last_error_at = last_error_get(&d->last_error, text);
+    s->last_error = arena_str(a, str_of(text));
 }
 
 void writer_status(struct writer *w, struct arena *a, struct destination_status **out, size_t *n)

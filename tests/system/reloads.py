@@ -10,7 +10,6 @@ import collections
 import os
 import re
 import signal
-import statistics
 import threading
 import time
 
@@ -44,7 +43,7 @@ class Load:
   static_configs: [{{targets: ['{extra}']}}]""" if jobs else ""
         more_destination = f"""
 - {{name: guest, url: '{self.guest.url}', write_relabel_configs: [{{target_label: guest, replacement: '1'}}]}}""" if destinations else ""
-        return f"""global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
+        return f"""global: {{scrape_interval: 400ms, scrape_timeout: 400ms}}
 scrape_configs:
 - job_name: steady
   static_configs: [{{targets: ['{steady}']}}]
@@ -155,7 +154,10 @@ server_groups:
     def check_samples(self):
         for e in self.exporters:
             e.status = 503
-        wait_until(lambda: not self.missing(), 20, "everything that was served is in the sink")
+        try:
+            wait_until(lambda: not self.missing(), 20)
+        except AssertionError:
+            raise AssertionError(f"served or acknowledged, and not in the sink: {self.missing()[:10]}")
         twice = [(name, i, page, count) for name in ("scripted_counter", "scripted_stamped_counter")
                  for i, pages in self.arrived(name).items() for page, count in pages.items() if count > 1]
         assert not twice, f"{len(twice)} samples came more than once: {twice[:5]}"
@@ -166,16 +168,17 @@ server_groups:
         assert all(e.n > 0 for e in self.exporters), [e.n for e in self.exporters]
 
     def check_figures(self, last):
-        """Over the `last` reloads: a third at the begin beside a third at the end, the same configurations."""
+        """Over the `last` reloads: each of a cycle at the begin beside the one of the same configuration at the end. What
+        queues and connections have open at a moment varies; what leaks is there in each of them."""
         part = self.figures[-last:]
-        begin, end = part[:last // 3], part[-(last // 3):]
-        descriptors = [statistics.median(n for n, _ in half) for half in (begin, end)]
-        memory = [statistics.median(kib for _, kib in half) for half in (begin, end)]
+        pairs = list(zip(part[:CYCLE], part[-CYCLE:]))
+        descriptors = sorted(b - a for (a, _), (b, _) in pairs)
+        memory = sorted(b - a for (_, a), (_, b) in pairs)
         print(f"{self.n} reloads, {len(self.served())} pages, {len(self.pushed)} pushes, {len(self.counters)} counters "
-              f"in {self.polls} polls; descriptors {descriptors}, resident KiB {memory}")
-        assert descriptors[1] <= descriptors[0] + 2, f"descriptors: {[n for n, _ in part]}"
+              f"in {self.polls} polls; over {last - CYCLE} reloads descriptors {descriptors}, resident KiB {memory}")
+        assert descriptors[CYCLE // 5] <= 2, f"descriptors: {[n for n, _ in part]}"
         if RELEASE:
-            assert memory[1] <= memory[0] + 1024, f"resident KiB: {[kib for _, kib in part]}"
+            assert memory[CYCLE // 2] <= 1024, f"resident KiB: {[kib for _, kib in part]}"
 
 
 def counters(text):

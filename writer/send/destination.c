@@ -118,6 +118,21 @@ static bool destination_queue_has(const struct destination *d, const struct queu
     return (uintptr_t)g >= (uintptr_t)found && (uintptr_t)g < (uintptr_t)(found + n);
 }
 
+/* Other threads may be reading the array. */
+static void destination_extend_generations(struct destination *d)
+{
+    struct destination_generation **before = d->generations;
+    d->_cap_generations = d->_cap_generations > 0 ? 2 * d->_cap_generations : 4;
+    struct destination_generation **longer = mem_zalloc(d->_cap_generations * sizeof *longer);
+    for (size_t i = 0; i < d->n_generations; i++)
+        longer[i] = before[i];
+    atomic_store(&d->generations, longer);
+    if (before == NULL)
+        return;
+    mem_grow(&d->_old_generations, &d->_cap_old_generations, d->_n_old_generations + 1, sizeof *d->_old_generations);
+    d->_old_generations[d->_n_old_generations++] = before;
+}
+
 void destination_add_generation(struct destination *d, const struct queue_generation *from)
 {
     assert(destination_queue_has(d, from));
@@ -128,19 +143,15 @@ void destination_add_generation(struct destination *d, const struct queue_genera
     atomic_init(&g->undrained, from->n_shards);
     for (unsigned i = 0; i < from->n_shards; i++)
         g->shards[i] = shard_new(d, g, d->n_generations, i, from->shards[i]);
-    mutex_lock(&d->lock);
-    mem_grow(&d->generations, &d->_cap_generations, d->n_generations + 1, sizeof *d->generations);
+    if (d->n_generations == d->_cap_generations)
+        destination_extend_generations(d);
     d->generations[d->n_generations++] = g;
-    mutex_unlock(&d->lock);
     atomic_store(&d->published, d->n_generations);
 }
 
 struct destination_generation *destination_generation(struct destination *d, size_t at)
 {
-    mutex_lock(&d->lock);
-    struct destination_generation *g = d->generations[at];
-    mutex_unlock(&d->lock);
-    return g;
+    return atomic_load(&d->generations)[at];
 }
 
 struct destination_generation *destination_newest(struct destination *d)
@@ -212,6 +223,9 @@ void destination_close(struct destination *d)
         mem_free(d->generations[i]);
     }
     mem_free(d->generations);
+    while (d->_n_old_generations > 0)
+        mem_free(d->_old_generations[--d->_n_old_generations]);
+    mem_free(d->_old_generations);
     mem_free(d->per_lane);
     mem_free(d->name);
     mem_free(d->identity);
@@ -259,13 +273,15 @@ void destination_note_status(struct destination *d, int status)
     if (status >= 200 && status < 300)
         status = 200; /* vmagent's dashboards expect one value, 2XX */
     mutex_lock(&d->lock);
-    size_t i = 0;
-    while (i < d->n_statuses && d->statuses[i].status != status)
+    size_t i = 0, n = atomic_load_explicit(&d->n_statuses, memory_order_relaxed);
+    while (i < n && atomic_load_explicit(&d->statuses[i].status, memory_order_relaxed) != status)
         i++;
-    if (i == d->n_statuses && i < LEN(d->statuses))
-        d->statuses[d->n_statuses++].status = status;
-    if (i < d->n_statuses)
-        d->statuses[i].n++;
+    if (i == n && i < LEN(d->statuses)) {
+        atomic_store_explicit(&d->statuses[i].status, status, memory_order_relaxed);
+        atomic_store_explicit(&d->n_statuses, ++n, memory_order_release);
+    }
+    if (i < n)
+        atomic_fetch_add_explicit(&d->statuses[i].n, 1, memory_order_relaxed);
     mutex_unlock(&d->lock);
 }
 
@@ -288,7 +304,6 @@ void destination_via_header(struct destination *d, int64_t now, struct buf *out)
 void destination_note_error(struct destination *d, int64_t now, const char *text)
 {
     mutex_lock(&d->lock);
-    snprintf(d->last_error, sizeof d->last_error, "%s", text);
-    d->last_error_at = now;
+    last_error_set(&d->last_error, now, text);
     mutex_unlock(&d->lock);
 }

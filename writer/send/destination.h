@@ -9,6 +9,7 @@
 #define WRITER_SEND_DESTINATION_H
 
 #include "base/os/thread.h"
+#include "writer/send/last_error.h"
 #include "writer/send/origins.h"
 #include "writer/send/outage.h"
 #include "writer/queue/queue.h"
@@ -40,9 +41,12 @@ struct destination {
                                  * lock */
     char *identity;             /* name of the queue's directory */
     struct queue *queue;
-    struct destination_generation **generations; /* main's; other threads call destination_generation */
+    /* Changed by main, read by any thread through destination_generation: a longer array replaces this one, which is
+     * kept until the destination is closed. */
+    struct destination_generation **_Atomic generations;
     size_t n_generations, _cap_generations;
-    atomic_size_t published;    /* n_generations as visible to lanes */
+    struct destination_generation ***_old_generations; size_t _n_old_generations, _cap_old_generations;
+    atomic_size_t published;    /* n_generations as visible to other threads */
     atomic_size_t active;       /* index of the generation that is being sent */
     struct loop *const *lanes; unsigned n_lanes;
     struct destination_lane **per_lane; /* [n_lanes], each used by its lane only */
@@ -54,11 +58,12 @@ struct destination {
     atomic_ullong dropped_samples[DROP_REASONS], partly_stored_blocks;
     atomic_llong last_ok;
     atomic_bool zstd;
-    struct mutex lock;          /* guards the list of generations, outage, last_error, statuses and origins */
+    /* Of lanes and main; never taken for a page, for /metrics or a query, so that no lane waits for them. */
+    struct mutex lock;          /* guards outage and origins; held by those that set last_error or add a status */
     struct outage outage;
-    char last_error[256];
-    int64_t last_error_at;
-    struct { int status; uint64_t n; } statuses[DESTINATION_STATUSES]; size_t n_statuses;
+    struct last_error last_error;
+    /* read by any thread, up to n_statuses */
+    struct { atomic_int status; atomic_ullong n; } statuses[DESTINATION_STATUSES]; atomic_size_t n_statuses;
     /* under the writer's lock: what the counters of /metrics had under this name before (writer/stats.c) */
     double *carried;
     const char *process_id;     /* borrowed; NULL = requests carry no X-Sluice-Via */
