@@ -11,6 +11,8 @@
 #   make system          tests of the running program (T=...: likewise)
 #   make demo            node_exporter, VictoriaMetrics, Prometheus and sluice together on loopback
 #   make bench           figures beside vmagent and Prometheus (T=query: queries through a server group, in 2 minutes)
+#   make compare BASE=REVISION
+#                        what a sample and a query cost beside an earlier revision, in instructions and CPU time
 #   make torture         long fault runs
 #   make fuzz            build the fuzzers with clang and run each for FUZZ_SECONDS (60)
 #   make lint            -Werror, cppcheck, layering, the longest functions
@@ -99,7 +101,7 @@ $(OUT)/tests/unit/%.o: private OPT := -O1 -g
 # What builds from nothing uses all cores, unless the caller said how many.
 cores = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: all deps run demo test test-deps unit system layers bench torture fuzz lint install install-strip uninstall \
+.PHONY: all deps run demo test test-deps unit system layers bench compare torture fuzz lint install install-strip uninstall \
         clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -173,6 +175,10 @@ layers:
 	$(Q)tests/layers.sh
 bench: $(OUT)/$(NAME) $(call chosen,$(BENCH))
 	$(Q)tests/bench/run $(T)
+
+compare: $(OUT)/$(NAME)
+	$(Q)deploy/install-packages build test compare
+	$(Q)tests/bench/compare.py $(BASE)
 
 FUZZ_SECONDS ?= 60
 ifeq ($(SAN),fuzz)
