@@ -82,7 +82,17 @@ struct stats_group dispatch_stats = STATS_GROUP(DISPATCH_STATS);
 static void dispatch_pass_headers(struct http_request *r, struct worker *w)
 {
     static const char *const names[WORKER_PASSED] = {"traceparent", "tracestate", "X-Request-Id"};
-    w->n_passed = 0;
+    const struct str_list *proxied = &r->services->flags.proxy_headers;
+    w->n_passed = w->n_proxied = 0;
+    w->proxied = ARENA_ARRAY(&r->arena, const char *, proxied->n);
+    for (size_t i = 0; i < proxied->n; i++) {
+        struct str value = http_header(r, proxied->items[i].p);
+        bool passed = false;
+        for (size_t k = 0; k < LEN(names); k++)
+            passed = passed || strcasecmp(proxied->items[i].p, names[k]) == 0;
+        if (value.n > 0 && !passed)
+            w->proxied[w->n_proxied++] = arena_printf(&r->arena, "%s: %.*s", proxied->items[i].p, STR_ARG(value)).p;
+    }
     for (size_t i = 0; i < LEN(names); i++) {
         struct str value = http_header(r, names[i]);
         if (value.n > 0 && value.n <= MAX_PASSED_BYTES)
@@ -135,7 +145,8 @@ static void dispatch_query(struct http_request *r, http_handler *run)
     dispatch_pass_headers(r, worker_self());
     run(r);
     worker_self()->via = NULL;
-    worker_self()->n_passed = 0;
+    worker_self()->n_passed = worker_self()->n_proxied = 0;
+    worker_self()->proxied = NULL;
     active_remove(&services->active, &active);
     r->query_id = arena_z(&r->arena, str_of(id));
     http_header_add(r, QUERY_ID_HEADER, str_of(id));

@@ -48,6 +48,8 @@ struct client_profile *client_profile_ref(struct client_profile *p); /* any thre
 void client_profile_unref(struct client_profile *p);
 /* Equal for profiles with equal settings, of files their paths; for this process only. */
 uint64_t client_profile_hash(const struct client_profile *p);
+/* Whether its requests have this header: a configured one, or credentials. */
+bool client_profile_sends(const struct client_profile *p, struct str name);
 /* Appends text received from a peer with <secret> in place of: the credentials and header values of the profile (may
  * be NULL), the login of its proxy, and the login and secret parameters of the request's URL. User names of
  * basic_auth are not secret. Any thread; for errors, too slow for every response. */

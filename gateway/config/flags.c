@@ -14,6 +14,7 @@
 #include "gateway/config/environment.h"
 #include "gateway/config/external_url.h"
 #include "gateway/config/flags_table.h"
+#include "gateway/config/proxy_headers.h"
 
 #include <stdlib.h>
 
@@ -215,6 +216,17 @@ static bool flags_read_argument(struct flags_parser *p, int argc, char **argv, i
 
 /* ---- flags from the environment ---- */
 
+/* promxy reads the names of headers from the environment, too. */
+static bool flags_read_promxy_variable(struct flags_parser *p)
+{
+    static const struct str flag = {"proxy-headers", 13};
+    const struct flag_row *row = flags_find_row(flag);
+    const char *value = getenv("PROXY_HEADERS");
+    if (p->out->dialect != DIALECT_PROMXY || value == NULL || *value == 0 || p->given[row - flag_rows].n > 0)
+        return true;
+    return flags_set_value(p, flag, row, str_of(value));
+}
+
 static struct str flag_value_text(const struct flags_parser *p, const char *flag)
 {
     const struct flag_values *g = &p->given[flags_find_row(str_of(flag)) - flag_rows];
@@ -350,7 +362,7 @@ static bool flags_check_set(const struct flags *f, struct err *err)
         return err_set(err, ERR_BAD_DATA, "--log.format: \"%.*s\" is not one of logfmt, json", STR_ARG(f->log_format));
     if (!(f->memory_percent >= 1 && f->memory_percent <= 100))
         return err_set(err, ERR_BAD_DATA, "--memory.allowedPercent: %g is out of range: 1 to 100", f->memory_percent);
-    if (!auth_keys_check(&f->auth_keys, err))
+    if (!auth_keys_check(&f->auth_keys, err) || !proxy_headers_check(&f->proxy_headers, err))
         return false;
     struct regex *re = regex_new(f->cors_origin, err);
     if (re == NULL)
@@ -389,7 +401,7 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
     for (int i = 1; i < argc; i++)
         if (!flags_read_argument(&p, argc, argv, &i))
             return false;
-    if (!flags_read_environment(&p) || !choose_dialect(&p))
+    if (!flags_read_environment(&p) || !choose_dialect(&p) || !flags_read_promxy_variable(&p))
         return false;
     for (size_t i = 0; i < n_flag_rows; i++) {
         if (!flags_parse_row(&p, &flag_rows[i]))

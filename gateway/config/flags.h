@@ -32,6 +32,7 @@ struct flags {
     struct str access_log;             /* none, stdout, stderr, or a file */
     int access_log_format;             /* enum access_log_format */
     struct auth_keys auth_keys;
+    struct str_list proxy_headers;     /* names of request headers to pass on to servers of groups */
     bool enable_lifecycle;             /* /-/reload and /-/quit over HTTP */
     bool enable_reload;                /* /-/reload over HTTP: also if the dialect enables it by default */
     bool suppress_scrape_errors, suppress_duplicate_targets;

@@ -255,7 +255,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("storage.tsdb.wal-segment-size"),
     TUNES("web.max-notifications-subscribers"),
     /* promxy */
-    GUARDS("proxy-headers", "request headers would not be forwarded to servers"),
     LOSES("metrics-path", "metrics of sluice are always served on /metrics"),
     TUNES("http.shutdown-delay"),
     TUNES("http.shutdown-timeout"),

@@ -58,6 +58,9 @@ const struct flag_row flag_rows[] = {
              .help = "Key that `/metrics` requires as the parameter `authKey`"}, .secret = true},
     {.row = {CONF_STRING, "reloadAuthKey", AT(auth_keys.values[AUTH_KEY_RELOAD]), .preset = "",
              .help = "Key that `/-/reload` requires as the parameter `authKey`"}, .secret = true},
+    {.row = {CONF_STRINGS, "proxy-headers", AT(proxy_headers),
+             .help = "Request headers to pass on to servers of groups, as X-Scope-OrgID; may be repeated. With promxy's "
+                     "defaults the environment variable PROXY_HEADERS sets it, too"}},
     {.row = {CONF_BOOL, "http.disableCORS", AT(disable_cors), .preset = "false",
              .help = "Disable CORS for all endpoints"}},
     {.row = {CONF_STRING, "log.level", AT(log_level), .preset = "info",

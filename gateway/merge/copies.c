@@ -181,6 +181,8 @@ static bool copies_of_all_jobs(const struct copies_slot *slots)
 bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, struct evidence seen, bool presumed)
 {
     uint64_t hash = hash_bytes(job.p, job.n), equal = seen.equal, all = (uint64_t)seen.equal + seen.apart;
+    if (m == NULL)
+        return all < COPIES_MIN ? presumed : copies_by_counts(equal, all);
     mutex_lock(&m->mutex);
     struct copies_slot *slot = copies_slot_of(m, pair_index(i, k), hash);
     if (slot->job == hash) {

@@ -40,7 +40,7 @@ void copies_memory_adopt(struct copies_memory *m, struct copies_memory *old);
 void copies_compare(struct evidence *e, const struct series *x, const struct series *y);
 /* Decides for replicas i and k and a job by the comparisons of a fetch and the memory, which it updates. With too few
  * comparisons, all of which are equal, the job is copies if all other jobs of the pair are. presumed: the
- * result otherwise. */
+ * result otherwise. m NULL: nothing is remembered. */
 bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, struct evidence seen, bool presumed);
 
 #endif

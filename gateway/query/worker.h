@@ -30,6 +30,9 @@ struct worker { /* query_ctx.user of every query */
     bool _has_turn;
     /* Header lines of requests to servers, while a query is being answered: via.h, and those that a query passes on. */
     const char *via, *passed[WORKER_PASSED]; unsigned n_passed;
+    /* Lines that the client chose (--proxy-headers). Servers may have other data for each, so that nothing that was
+     * learned from requests with other lines applies to a query that has some. */
+    const char **proxied; unsigned n_proxied;
 };
 struct client *worker_client(struct worker *w);
 

@@ -331,10 +331,16 @@ static void fetch_make_url(struct fetch *f)
     }
 }
 
-enum { FETCH_HEADERS = 5 + WORKER_PASSED };
+/* Those of the group replace those of the client. */
+static bool fetch_passes(const struct fetch_plan *plan, const char *line)
+{
+    return !client_profile_sends(plan->server->profile, str_first(str_of(line), str_find(str_of(line), ':')));
+}
+
+enum { FETCH_OWN_HEADERS = 5 + WORKER_PASSED };
 
 static size_t fetch_headers(const struct request_batch *r, const struct fetch_plan *plan,
-                            const char *headers[FETCH_HEADERS])
+                            const char **headers)
 {
     static const char *const read[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
                                        "Accept-Encoding: snappy", "X-Prometheus-Remote-Read-Version: 0.1.0"};
@@ -347,13 +353,16 @@ static size_t fetch_headers(const struct request_batch *r, const struct fetch_pl
         headers[n++] = r->worker->via;
     for (unsigned i = 0; i < r->worker->n_passed; i++)
         headers[n++] = r->worker->passed[i];
+    for (unsigned i = 0; i < r->worker->n_proxied; i++)
+        if (fetch_passes(plan, r->worker->proxied[i]))
+            headers[n++] = r->worker->proxied[i];
     return n;
 }
 
 void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
 {
     const struct server *s = plan->server;
-    const char *headers[FETCH_HEADERS];
+    const char **headers = ARENA_ARRAY(r->q->arena, const char *, FETCH_OWN_HEADERS + r->worker->n_proxied);
     size_t n_headers = fetch_headers(r, plan, headers);
     struct fetch *f = mem_zalloc(sizeof *f);
     f->batch = r;

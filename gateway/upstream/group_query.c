@@ -38,7 +38,8 @@ static struct attempt *group_complete_replica(const struct group_query *l, const
     const struct group *g = l->group;
     struct coverage_query query = {matchers, n, l->sel->t_min, l->sel->t_max, clock_wall_ms()};
     struct coverage_result known;
-    if (!merges(g) || g->push_down == PUSH_OFF || g->rule.prefer_max || recent_adds(l))
+    if (!merges(g) || g->push_down == PUSH_OFF || g->rule.prefer_max || recent_adds(l) ||
+        l->request.batch->worker->n_proxied > 0)
         return NULL;
     coverage_ask(g->coverage, l->request.batch->q->arena, &query, &known);
     for (size_t i = 0; i < g->n_servers; i++)
@@ -217,7 +218,7 @@ static bool group_query_merge(struct group_query *l, struct err *err)
         return true;
     l->merged = ARENA_NEW(a, struct replicas);
     *l->merged = (struct replicas){.group = l->group, .sel = l->sel, .from = l->sight.t_min, .responses = responses,
-                                   .n = l->request.n + 1};
+                                   .n = l->request.n + 1, .alone = l->request.batch->worker->n_proxied > 0};
     return replicas_merge(l->merged, l->request.batch, err);
 }
 

@@ -78,6 +78,7 @@ struct push_planning {
     struct upstream *u;
     struct arena *arena;
     struct plan_group *groups;
+    bool proxied;              /* what is known of servers may be about other data (--proxy-headers) */
     int64_t recent_from;       /* INT64_MAX: there is no recent store */
     int64_t now;
 };
@@ -98,8 +99,12 @@ static void push_replica_gaps(struct push_planning *p, const struct group *g, co
 {
     struct coverage_result known;
     coverage_ask(g->coverage, p->arena, query, &known);
+    if (p->proxied)
+        known.unknown = "request headers that are passed on may select other data than is known (--proxy-headers)";
     for (size_t s = 0; s < g->n_servers; s++) {
         const struct coverage_replica *replica = &known.replicas[s];
+        if (p->proxied)
+            push_add_gap(p, &out[s], INT64_MIN, INT64_MAX);
         for (unsigned i = 0; i < replica->n_spans; i++)
             push_add_gap(p, &out[s], replica->spans[i].from, replica->spans[i].to);
         if (server_state(g->servers[s]) == SERVER_DOWN || !push_server_ability(g->servers[s]).expressions)
@@ -165,7 +170,8 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
                struct source_plan *out)
 {
     struct plan *plan = ARENA_NEW(q->arena, struct plan);
-    struct push_planning planning = {.u = u, .arena = q->arena, .recent_from = recent_from, .now = clock_wall_ms()};
+    struct push_planning planning = {.u = u, .arena = q->arena, .recent_from = recent_from, .now = clock_wall_ms(),
+                                    .proxied = ((const struct worker *)q->user)->n_proxied > 0};
     push_describe_groups(&planning);
     struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .admits = push_admits, .arg = &planning};
     plan_make(q->arena, question, &env, plan);

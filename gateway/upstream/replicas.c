@@ -109,7 +109,8 @@ static bool hold_copies(const struct replicas *r, const struct job_pairs *job, s
     const struct group *g = r->group;
     if (y < g->n_servers && !(g->rule.automatic && !g->rule.prefer_max))
         return false;
-    return copies_decide(g->copies, x, y, job->job, job->seen[x * r->n + y], g->one_writer);
+    struct copies_memory *memory = r->alone ? NULL : g->copies;
+    return copies_decide(memory, x, y, job->job, job->seen[x * r->n + y], g->one_writer);
 }
 
 static void decide_streams(struct rows *t)

@@ -19,6 +19,7 @@ struct replicas {
     int64_t from;                  /* fetched since */
     const struct response **responses; /* by server, then the recent store; NULL: none */
     size_t n;
+    bool alone;                    /* earlier fetches may be of other data (--proxy-headers): tells nothing of copies */
     /* After replicas_merge. In the query's arena. */
     size_t n_series;
     struct query_work work;        /* of reading them */

@@ -114,9 +114,17 @@ static void memory_survives_a_reload(void **state UNUSED)
     copies_memory_free(&m);
 }
 
+static void decides_without_memory(void **state UNUSED)
+{
+    assert_true(copies_decide(NULL, 0, 1, STR("j"), (struct evidence){20, 0}, false));
+    assert_false(copies_decide(NULL, 0, 1, STR("j"), (struct evidence){0, 20}, true));
+    assert_true(copies_decide(NULL, 0, 1, STR("j"), (struct evidence){0, 1}, true));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(comparisons), cmocka_unit_test(verdicts),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(decides_without_memory),
+                                       cmocka_unit_test(comparisons), cmocka_unit_test(verdicts),
                                        cmocka_unit_test(jobs_beside), cmocka_unit_test(memory_is_bounded),
                                        cmocka_unit_test(memory_survives_a_reload)};
     return cmocka_run_group_tests(tests, NULL, NULL);
