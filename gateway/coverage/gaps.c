@@ -4,7 +4,7 @@
 #include "base/median.h"
 #include "gateway/coverage/spans.h"
 
-enum { COPIES_EQUAL = 2 }; /* scrapes with equal times */
+enum { COPIES_EQUAL = 2, WHOLE_MS = 1000 }; /* scrapes with equal times; the shortest interval that is evidence */
 enum { INTERVAL_SAMPLES = 16, UNKNOWN_INTERVAL_MS = 60000 };
 
 static int64_t one_and_a_half(int64_t interval) { return interval + interval / 2; }
@@ -197,13 +197,23 @@ static void gaps_at_bad_scrapes(struct gaps_search *g, const struct target_scrap
     }
 }
 
-/* Do the two have the same scrapes, but for those that one has lost? */
-static bool gaps_are_copies(const struct target_scrapes *own, const struct target_scrapes *sibling, int64_t half)
+/* The scrape interval, also where most scrapes are lost. */
+static int64_t gaps_least_distance(const struct target_scrapes *s, int64_t least)
+{
+    for (size_t i = 1; i < s->n_up; i++)
+        least = s->up[i].t - s->up[i - 1].t < least ? s->up[i].t - s->up[i - 1].t : least;
+    return least;
+}
+
+/* Do the two have the same scrapes, but for those that one has lost? Where they have lost different ones, these are
+ * whole intervals apart, to the millisecond. */
+static bool gaps_are_copies(const struct target_scrapes *own, const struct target_scrapes *sibling, int64_t interval)
 {
     size_t equal = 0, apart = 0, i = 0, k = 0;
+    int64_t half = interval / 2;
     while (i < own->n_up && k < sibling->n_up) {
         int64_t d = own->up[i].t - sibling->up[k].t;
-        equal += d == 0;
+        equal += d == 0 || (interval >= WHOLE_MS && d % interval == 0);
         apart += d != 0 && d > -half && d < half;
         i += d < half;
         k += d > -half;
@@ -282,10 +292,11 @@ static void gaps_of_replica(struct gaps_search *g, const struct target_scrapes *
     gaps_between_runs(g, &all[r].scraped, &replicas[r].before.scraped, &scraped);
     gaps_between_runs(g, &all[r].good, &replicas[r].before.good, &alive);
     gaps_at_bad_scrapes(g, &replicas[r], &all[r].good, &standing);
-    int64_t half = gaps_interval_of(replicas, n, r) / 2;
-    for (size_t k = 0; k < n; k++)
-        if (k != r && !replicas[k].ignored && gaps_are_copies(&replicas[r], &replicas[k], half))
-            gaps_beside_copy(g, &replicas[r], &replicas[k], half);
+    for (size_t k = 0; k < n; k++) {
+        int64_t interval = gaps_least_distance(&replicas[r], gaps_least_distance(&replicas[k], INT64_MAX));
+        if (k != r && !replicas[k].ignored && gaps_are_copies(&replicas[r], &replicas[k], interval))
+            gaps_beside_copy(g, &replicas[r], &replicas[k], interval / 2);
+    }
 }
 
 void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, int64_t until,

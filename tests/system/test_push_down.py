@@ -20,18 +20,6 @@ def random_queries(layout, seed, queries):
     assert comparison.without_raw >= 0.6 * comparison.distributive > 0
 
 
-def test_one_server():
-    random_queries("one", "11", 200)
-
-
-def test_groups_with_labels():
-    random_queries("labeled", "12", 200)
-
-
-def test_groups_declared_disjoint():
-    random_queries("disjoint", "13", 200)
-
-
 def test_hedged_replicas():
     random_queries("hedged", "14", 100)
 

@@ -8,22 +8,6 @@ import push_down # noqa: E402 (its queries are about the time of the data)
 from lib import *
 
 
-def random_queries(seed, queries, *losses):
-    pair = push_down.start_replicas(seed, *losses)
-    push_down.await_coverage(pair[0], promql_data.BEGIN + 900)
-    comparison = push_down.run_pair(pair, seed, queries)
-    assert not comparison.wrong, f"{len(comparison.wrong)} results differ"
-    assert comparison.filled > 0.7 * queries and comparison.pushed > 0.4 * queries
-    assert comparison.distributive > 0
-    return comparison
-
-
-@seconds(240)
-def test_complete_copies():
-    comparison = random_queries("21", 200, [], [])
-    assert comparison.without_raw >= 0.6 * comparison.distributive
-
-
 def test_raw_samples_come_from_one_complete_replica():
     pushing, merging = push_down.start_replicas("24", [], [(3900, 4300)])
     window = {"query": "temperature[5m]", "time": promql_data.BEGIN + 900}
@@ -35,13 +19,3 @@ def test_raw_samples_come_from_one_complete_replica():
     window["time"] = promql_data.BEGIN + 4200 # the first has all of it, too
     assert len(pushing.data("/api/v1/explain", window)["requests"]) == 1
     same_answer(pushing.data("/api/v1/query", window), merging.data("/api/v1/query", window))
-
-
-@seconds(240)
-def test_copies_with_gaps():
-    random_queries("22", 200, [(1500, 2100), (5000, 5030)], [(3900, 4300)])
-
-
-@seconds(240)
-def test_copies_with_a_common_gap():
-    random_queries("23", 200, [(1500, 2100)], [(1900, 2500)])

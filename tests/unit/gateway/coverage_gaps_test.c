@@ -61,6 +61,21 @@ static void scrapes_missed_by_copies(void **state UNUSED)
     world_end(&w);
 }
 
+/* No scrape is on both. */
+static void scrapes_of_copies_that_alternate(void **state UNUSED)
+{
+    struct world w;
+    world_begin(&w, 2, false);
+    for (size_t r = 0; r < 2; r++)
+        world_add(&w, r, "node", "a:1", 15 * S, 0)->from = T0 - 150 * S;
+    for (int64_t i = 0; i < 10; i++)
+        scraper_cut(&w.replicas[i / 2 % 2].jobs[0], T0 - (151 - 15 * i) * S, T0 - (149 - 15 * i) * S, CUT_MISSED);
+    world_ask(&w, T0 - HOUR);
+    assert_string_equal(world_gaps(&w, 0, T0 - 100 * S, T0 - 20 * S), "-100..-60 -44..-20");
+    assert_string_equal(world_gaps(&w, 1, T0 - 100 * S, T0 - 20 * S), "-74..-31");
+    world_end(&w);
+}
+
 static void down_on_one_side(void **state UNUSED)
 {
     struct world w;
@@ -231,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(healthy_pair), cmocka_unit_test(one_server_is_complete), cmocka_unit_test(missed_scrapes), cmocka_unit_test(scrapes_missed_by_copies),
+        cmocka_unit_test(scrapes_of_copies_that_alternate),
         cmocka_unit_test(down_on_one_side), cmocka_unit_test(fewer_series_on_one_side),
         cmocka_unit_test(without_kept_counts), cmocka_unit_test(other_intervals), cmocka_unit_test(interval_changes),
         cmocka_unit_test(beginnings_and_ends), cmocka_unit_test(late_discovery), cmocka_unit_test(failures_beside),

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random PromQL through sluice over data that is spread over servers, beside one Prometheus that has all of it.
+
+A layout says which groups there are, which servers each has and what they lack. Three answers are compared: that of the
+Prometheus with everything, that of sluice as it is by default, and that of sluice with `push_down: off` (which must be
+equal to 1e-12 of the larger value: only sums may be added in another order). Of the aggregations that distribute over
+groups it is counted how many needed no raw samples.
+
+Replicas are copies of one stream: their samples have equal times. What they lack (HOLES) is drawn from a seed; each
+sample is on one replica at least.
+"""
+import collections
+import copy
+import random
+import re
+import time
+
+import lib
+import promql_data
+
+promql_data.BEGIN = int(time.time()) // 7200 * 7200 - 4 * 3600  # coverage is known of the last month only
+import promql_answers  # noqa: E402 (they take the time of the data)
+import push_down  # noqa: E402
+from promql_data import BEGIN, SECONDS, Data, Histogram  # noqa: E402
+from promql_queries import Queries  # noqa: E402
+
+CLOSE = 1e-12
+HOLES = ("window", "short", "scrape", "target", "reset", "end")
+WHOLE = ("window", "short")  # of all targets of a server
+
+Layout = collections.namedtuple("Layout", "groups kinds holes labels trusts keys", defaults=(1, ("new",), (), False, True, ""))
+LAYOUTS = {
+    "one": Layout(),
+    "labeled": Layout(2, labels=True),
+    "disjoint": Layout(2),
+    "trusted": Layout(2, keys="push_down: trusted"),
+    "copies": Layout(1, ("new", "new")),
+    "window": Layout(1, ("new", "new"), ("window",)),
+    "short": Layout(1, ("new", "new"), ("short",)),
+    "scrape": Layout(1, ("new", "new"), ("scrape",)),
+    "target": Layout(1, ("new", "new"), ("target",)),
+    "reset": Layout(1, ("new", "new"), ("reset",)),
+    "end": Layout(1, ("new", "new"), ("end",)),
+    "holes": Layout(1, ("new", "new"), HOLES),
+    "groups": Layout(2, ("new", "new"), HOLES, labels=True),
+    "groups_disjoint": Layout(2, ("new", "new"), ("window", "target")),
+    "partial": Layout(1, ("new", "new"), ("part",)),
+    "old": Layout(1, ("old",)),
+    "old_holes": Layout(1, ("old", "old"), HOLES),
+    "victoria": Layout(1, ("vm",)),
+    "victoria_holes": Layout(1, ("vm", "vm"), HOLES),
+    "mixed": Layout(2, ("new", "vm"), ("window", "reset"), labels=True),
+    "mixed_old": Layout(2, ("old", "new"), ("window", "end"), labels=True),
+}
+
+
+class Targets(Data):
+    """Series of a target have the times of its scrapes. floats: without histograms and names that are no words, for
+    servers that lack them. plain: also without NaN and -0, which VictoriaMetrics does not store, and without numbers
+    so large that it rounds those beside them."""
+
+    def __init__(self, seed, layout):
+        self.floats, self.plain = layout.kinds != ("new",) * len(layout.kinds), "vm" in layout.kinds
+        self.groups, self.scraped, self.offset = layout.groups if layout.labels else 0, len(layout.kinds) > 1, None
+        self.offsets = {}  # of targets, ms
+        super().__init__(seed)
+
+    def target(self, base, i):
+        self.offset = self.offsets[base["job"], base["instance"]] = self.r.randrange(15000)
+        super().target(base, i)
+        self.offset = None
+
+    def times(self, step, jitter=0):
+        for t in super().times(step, jitter) if self.offset is None else \
+                range(BEGIN * 1000 + self.offset, (BEGIN + SECONDS) * 1000, step * 1000):
+            yield t + (self.r.randint(0, jitter) if jitter and self.offset is not None else 0)
+
+    def add(self, name, labels, samples, kind):
+        if self.floats:
+            name = re.sub(r"\W", "_", name)
+            labels = {re.sub(r"\W", "_", k): v for k, v in labels.items()}
+            samples = [(t, v.sum if isinstance(v, Histogram) else v) for t, v in samples]
+        if self.plain:
+            samples = [(t, v if lib.is_stale(v) else v + 0.0) for t, v in samples
+                       if lib.is_stale(v) or v == 0 or 1e-6 < abs(v) < 1e12]
+        if self.groups:
+            one = f"{labels['job']} {labels['instance']}" if "instance" in labels else f"{len(self.series)}"
+            labels = {**labels, "sg": f"g{random.Random(one).randrange(self.groups)}"}
+        if name == "up" and self.scraped:
+            samples = [(t, 1.0) for t in range(samples[0][0], int(time.time() * 1000), 15000)]
+            super().add("scrape_samples_post_metric_relabeling", labels, [(t, 100.0) for t, _ in samples], kind)
+        super().add(name, labels, samples, kind)
+
+
+class Holes:
+    """What the two replicas of a group lack: lacking() is 0 or 1 for the one that has not got a sample, or None."""
+
+    def __init__(self, seed, layout, offsets):
+        self.seed, self.kinds, self.trusts, self.offsets, self.known = seed, layout.holes, layout.trusts, offsets, {}
+
+    def lacking(self, labels, t):
+        target = labels.get("sg", ""), labels.get("job", labels["__name__"]), labels.get("instance", "")
+        for kind in self.kinds:
+            if self.trusts and "instance" not in labels and kind not in WHOLE:
+                continue
+            side = self.side(kind, target, labels, t / 1000 - BEGIN)
+            if side is not None:
+                return side
+        return None
+
+    def side(self, kind, target, labels, t):
+        if kind == "part":  # half of the targets, and of those that it has some series
+            r = self.random(kind, *target)
+            lacks, some = r.random() < 0.5, self.random(kind, *sorted(labels.items())).random() < 0.2
+            own = labels["__name__"] in ("up", "scrape_samples_post_metric_relabeling")
+            return 1 if lacks or (some and not own) else None
+        if kind == "scrape":
+            slot = kind, target, int((t - self.offsets.get(target[1:], 0) / 1000 + 1) // 15)
+            if slot not in self.known:
+                r = self.random(*slot)
+                self.known[slot] = r.randrange(2) if r.random() < 0.15 else None
+            return self.known[slot]
+        spans = self.spans(kind, target[:1] if kind in WHOLE else target)
+        return next((side for begin, end, side in spans if begin <= t < end), None)
+
+    def random(self, *what):
+        return random.Random(f"holes {self.seed} {what}")
+
+    def spans(self, kind, who):
+        """[(begin, end, side)] in seconds since BEGIN. Those of a target include resets and ends of its series by chance."""
+        if (kind, who) not in self.known:
+            self.known[kind, who] = list(self.draw(kind, self.random(kind, who)))
+        return self.known[kind, who]
+
+    @staticmethod
+    def draw(kind, r):
+        low, high, pause = {"window": (120, 900, (300, 2000)), "short": (20, 240, (0, 400)), "target": (900, 3600, (0, 900)),
+                            "reset": (90, 1200, (120, 700)), "end": (60, 600, (400, 1800))}[kind]
+        side, t = r.randrange(2), r.uniform(-200, 900)
+        if kind == "target" and r.random() < 0.2:
+            yield 0, 4 * SECONDS, side
+        while t < SECONDS:
+            n = r.uniform(low, high)
+            yield t, t + n, side
+            side, t = 1 - side, t + n + r.uniform(*pause)
+
+
+class Spread(Data):
+    """What one server has of the data."""
+
+    def __init__(self, data, group, replica, holes, strip):
+        self.__dict__.update(copy.copy(data).__dict__)
+        self.series = []
+        for i, (labels, samples) in enumerate(data.series):
+            one = labels.get("instance", i)
+            if (labels.get("sg") or f"g{random.Random(f'{one}').randrange(group[1])}") != f"g{group[0]}":
+                continue
+            if holes:
+                samples = [(t, v) for t, v in samples if holes.lacking(labels, t) != replica]
+            self.series.append(({k: v for k, v in labels.items() if k != "sg" or not strip}, samples))
+
+
+class GroupQueries(Queries):
+    """They name the label of the groups, too."""
+
+    def labels(self, *more):
+        return super().labels(*more, *(["sg"] if self.data.groups else []))
+
+    def query(self):
+        return (self.aggregated(self.one(1, 1, 2)), True) if self.maybe(0.2) else super().query()
+
+
+def start_server(kind, name, data):
+    if kind == "vm":
+        server = lib.VictoriaMetrics(name=name)
+        push_down.load(server, data)
+        server.flush()
+        return server
+    return push_down.prometheus(name, data, old=kind == "old")
+
+
+class Servers:
+    """Those of a layout, the Prometheus with everything, and both sluices."""
+
+    def __init__(self, name, seed):
+        self.layout, self.data = LAYOUTS[name], Targets(seed, LAYOUTS[name])
+        holes = Holes(seed, self.layout, self.data.offsets) if self.layout.holes else None
+        self.truth = push_down.prometheus("truth", self.data)
+        self.groups = [[start_server(kind, f"{kind}-{g}-{k}", Spread(self.data, (g, self.layout.groups), k, holes, True))
+                        for k, kind in enumerate(self.layout.kinds)] for g in range(self.layout.groups)]
+        self.sluices = [self.sluice(how) for how in ("", "push_down: off")]
+
+    def sluice(self, push):
+        keys = [push or self.layout.keys, "trust_untargeted: true" * (len(self.layout.kinds) > 1 and self.layout.trusts)]
+        groups = ""
+        for g, servers in enumerate(self.groups):
+            targets = ", ".join(repr(s.address) for s in servers)
+            own = [f"name: g{g}", *keys, f"labels: {{sg: g{g}}}" * self.layout.labels, f"static_configs: [{{targets: [{targets}]}}]"]
+            groups += f"- {{{', '.join(filter(None, own))}}}\n"
+        s = lib.Sluice(f"server_groups:\n{groups}", name=f"sluice-{'off' if push else 'default'}")
+        n = sum(len(servers) for servers in self.groups)
+        lib.wait_until(lambda: s.metric("sluice_upstream_up") == n, what="servers probed")
+        if len(self.layout.kinds) > 1:
+            lib.wait_until(lambda: self.covered(s), 60, "coverage known", every=0.3)
+        return s
+
+    def stop(self):
+        for s in (*self.sluices, self.truth, *(s for servers in self.groups for s in servers)):
+            s.stop()
+
+    @staticmethod
+    def covered(s):
+        groups = s.data("/api/v1/status/coverage", {"match[]": "up", "start": BEGIN, "end": BEGIN + SECONDS})["groups"]
+        s.query_range("up", BEGIN - 4000, BEGIN + SECONDS, 600)
+        return all("unknown" not in g["selectors"][0] and g.get("knownFrom", 1e18) <= BEGIN for g in groups)
+
+
+class LayoutComparison(push_down.PushComparison):
+    """ours: sluice by default; off: sluice with push_down: off; theirs: everything in one Prometheus."""
+
+    def __init__(self, servers):
+        super().__init__(*servers.sluices)
+        self.off, self.theirs = self.theirs, promql_answers.Server(servers.truth.url)
+        self.close = 0
+
+    def compare(self, path, params):
+        answers = [s.ask(path, {**params, **more}) for s, more in ((self.ours, {"explain": "1"}), (self.off, {}), (self.theirs, {}))]
+        self.asked += 1
+        (status, ours), (_, off), (_, theirs) = answers
+        explain = ours["data"].pop("explain", {}) if ours["status"] == "success" else {}
+        if any(push_down.CANNOT_READ in x.get("error", "") + str(x.get("infos", "")) for x in (ours, off)):
+            return
+        self.errors += theirs["status"] == "error"
+        self.filled += theirs["status"] == "success" and bool(theirs["data"]["result"])
+        if explain:
+            self.count(params["query"], explain)
+        for what, why in (("beside everything", self.wrong_answer(params["query"], path, answers[0], answers[2])),
+                          ("beside push_down: off", self.far_answer(params["query"], answers[0], answers[1]))):
+            if why:
+                self.wrong.append((path, params, what, f"{why}\n{explain.get('text', '')}"))
+
+    def wrong_answer(self, query, path, ours, theirs):
+        if push_down.TIES.search(query) and theirs[1]["status"] == ours[1]["status"] == "success":
+            return self.differ(query, ours[1]["data"], theirs[1]["data"])
+        found = promql_answers.answers_differ(query, ours, theirs)
+        if found is None or found[0] in ("notes", "newer notes"): # raw samples of servers come without their notes
+            return None
+        if all("found duplicate series" in x[1].get("error", "") for x in (ours, theirs)):
+            return None # which of several is found first
+        if found[1].startswith("order") and not promql_answers.sorting_differs(query, ours[1]["data"], theirs[1]["data"]):
+            return None # of equal values
+        reason = promql_answers.known(found[0], query, found[1])
+        if not reason and path.endswith("_range"):
+            reason = promql_answers.known(f"{found[0]} of a range", query, found[1])
+        if reason:
+            self.known[reason] += 1
+        return None if reason else ": ".join(found)
+
+    def far_answer(self, query, ours, off):
+        if (ours[0], ours[1]["status"]) != (off[0], off[1]["status"]):
+            return f"{ours[0]} {ours[1].get('error')}, {off[0]} {off[1].get('error')}"
+        return None if ours[1]["status"] == "error" else self.differ(query, ours[1]["data"], off[1]["data"])
+
+
+def portions(name, seed, queries, first=0):
+    """Queries are drawn in portions of 100, each with a seed of its own, so that a run can begin at any of them."""
+    servers = Servers(name, seed)
+    comparison = LayoutComparison(servers)
+    for portion in range(first, (queries + 99) // 100):
+        source = GroupQueries(servers.data, f"{seed} {portion}")
+        for _ in range(min(100, queries - 100 * portion)):
+            comparison.compare(*source.request())
+        yield portion, comparison
+    servers.stop()
+
+
+def run(name, seed, queries):
+    for _, comparison in portions(name, seed, queries):
+        pass
+    print(f"layout {name}, seed {seed}:")
+    comparison.report()
+    return comparison

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Server groups answer as one Prometheus that has everything (tests/torture/test_layouts.py has more of each layout)."""
+import layouts
+from lib import *
+
+SEED = "1"
+
+
+def zero_mismatches(name, queries, without_raw=0.0):
+    """without_raw: share of the distributive aggregations that need no raw samples."""
+    comparison = layouts.run(name, SEED, queries)
+    assert not comparison.wrong, f"{len(comparison.wrong)} results differ"
+    assert comparison.filled > 0.7 * queries
+    assert comparison.without_raw >= without_raw * comparison.distributive > 0 or without_raw == 0
+    return comparison
+
+
+def test_groups_with_labels():
+    zero_mismatches("labeled", 170, 0.6)
+
+
+def test_groups_declared_disjoint():
+    zero_mismatches("trusted", 130, 0.6)
+
+
+def test_partial_replica():
+    zero_mismatches("partial", 100, 0.6)
+
+
+@seconds(240)
+def test_copies_with_every_kind_of_hole():
+    zero_mismatches("holes", 200)
+
+
+@seconds(240)
+def test_groups_of_copies_with_every_kind_of_hole():
+    zero_mismatches("groups", 200)
+
+
+@seconds(240)
+def test_prometheus_beside_victoria_metrics():
+    zero_mismatches("mixed", 100)
+
+
+@seconds(240)
+def test_victoria_metrics_with_every_kind_of_hole():
+    zero_mismatches("victoria_holes", 100)
