@@ -7,6 +7,8 @@
  */
 #include "base/compress.h"
 
+#include <endian.h>
+#include <libdeflate.h>
 #include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -263,6 +265,36 @@ bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, b
             return false;
     } while (g->s.avail_in > 0 || g->s.avail_out == 0);
     *done = g->ended;
+    return true;
+}
+
+/* ---- gzip, whole ---- */
+
+struct inflater *inflater_new(void) { return (struct inflater *)libdeflate_alloc_decompressor(); }
+
+void inflater_free(struct inflater *f)
+{
+    if (f)
+        libdeflate_free_decompressor((struct libdeflate_decompressor *)f);
+}
+
+/* The last four bytes are the length; a wrong one makes the decompression fail. */
+bool inflater_gunzip(struct inflater *f, struct str in, size_t max, struct buf *out)
+{
+    enum { LEAST = 18 };
+    uint32_t n;
+    size_t read, written;
+    if (f == NULL || in.n < LEAST)
+        return false;
+    memcpy(&n, in.p + in.n - sizeof n, sizeof n);
+    n = le32toh(n);
+    if (n > max || !buf_try_reserve(out, n))
+        return false;
+    enum libdeflate_result result = libdeflate_gzip_decompress_ex((struct libdeflate_decompressor *)f, in.p, in.n,
+                                                                  out->p + out->n, n, &read, &written);
+    if (result != LIBDEFLATE_SUCCESS || read != in.n || written != n)
+        return false;
+    out->n += n;
     return true;
 }
 

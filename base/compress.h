@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* snappy (block format), zstd, gzip and deflate over complete buffers. A declared or running length is checked
  * against `max` before memory is allocated. Errors: ERR_BAD_DATA for corrupted input, ERR_TOO_LARGE over max. A zstd
- * context takes about 1 MB: one per thread, kept in struct zstd. Only compress.c includes libsnappy, libzstd and
- * zlib.
+ * context takes about 1 MB: one per thread, kept in struct zstd. Only compress.c includes libsnappy, libzstd, zlib and
+ * libdeflate.
  */
 #ifndef BASE_COMPRESS_H
 #define BASE_COMPRESS_H
@@ -34,5 +34,13 @@ struct gunzip;
 struct gunzip *gunzip_new(void);
 void gunzip_free(struct gunzip *g);
 bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err) MUST_USE;
+
+/* A complete gzip file of one member and at most `max` bytes, appended to `out`: with libdeflate, which reads a page of
+ * 1,000 series in less than half of zlib's time. False, with `out` unchanged: it is something else, or corrupted;
+ * gunzip_feed tells. */
+struct inflater; /* 10 KB, for one thread */
+struct inflater *inflater_new(void);
+void inflater_free(struct inflater *f);
+bool inflater_gunzip(struct inflater *f, struct str in, size_t max, struct buf *out) MUST_USE;
 
 #endif

@@ -46,6 +46,7 @@ only yaml.h         base/conf/yaml.c
 only snappy-c.h     base/compress.c
 only zstd.h         base/compress.c
 only zlib.h         base/compress.c
+only libdeflate.h   base/compress.c
 only xxhash.h         base/hash.c
 only re2/re2.h      base/regex/re2.cc
 only jansson.h      base/json/json_tree.c

@@ -12,6 +12,7 @@
  */
 #include "base/http/client.h"
 
+#include "base/http/client_body.h"
 #include "base/http/client_call.h"
 #include "base/http/client_names.h"
 #include "base/http/client_plain.h"
@@ -45,6 +46,7 @@ struct client {
     struct loop_timer client_notify_failed;
     bool by_libcurl;
     struct client_plain plain;
+    struct client_scratch scratch;
     uint64_t redirecting[REDIRECTING]; /* hashes of URLs whose redirects libcurl follows; index: modulo REDIRECTING */
     struct client_multi shards[];
 };
@@ -377,6 +379,7 @@ void client_free(struct client *c)
     }
     loop_timer_stop(c->loop, &c->client_notify_failed);
     plain_free(&c->plain);
+    client_scratch_free(&c->scratch);
     resolver_release();
     if (c->curl_ready)
         curl_global_cleanup();
@@ -389,6 +392,7 @@ struct client_call *client_send(struct client *c, const struct client_request *r
     bool plain = !c->by_libcurl && !client_is_redirected(c, req->url);
     struct client_call *call = client_call_new(req, plain ? c->user_agent : NULL);
     call->client = c;
+    call->scratch = &c->scratch;
     call->shard = &c->shards[req->slot % c->n_shards];
     list_push_back(req->doubtful ? &c->doubtful : &c->waiting, &call->node);
     c->n_waiting++;
@@ -401,7 +405,7 @@ void client_cancel(struct client_call *call)
     struct client *c = call->client;
     if (call->state == CALL_DONE || call->state == CALL_CANCELED)
         return;
-    if (call->delivering) { /* client_plain.c ends it */
+    if (call->delivering) { /* it ends when the callback has returned */
         call->state = CALL_CANCELED;
         return;
     }

@@ -6,6 +6,13 @@
 
 #include "base/http/client_call.h"
 
+/* Of one client: what complete gzip bodies are decompressed with, and into. Zeroed at first. */
+struct client_scratch {
+    struct inflater *inflater;
+    struct buf unpacked;
+};
+void client_scratch_free(struct client_scratch *s);
+
 void client_body_take_header(struct client_call *call, struct str name, struct str value);
 void client_body_forget_head(struct client_call *call); /* another one follows */
 /* Bytes of the body as transferred. False: the call ends, because it was canceled, because the body is corrupted

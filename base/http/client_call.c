@@ -154,8 +154,8 @@ void client_call_ended(struct client_call *call, int code)
     long connects = 0, redirects = 0;
     if (call->req.status_only && call->head_complete && call->state != CALL_CANCELED)
         code = CURLE_OK;
-    else if (code == CURLE_OK ? !client_body_end(call) : call->corrupted_body)
-        code = CURLE_BAD_CONTENT_ENCODING;
+    else if ((code == CURLE_OK && !client_body_end(call)) || call->corrupted_body)
+        code = call->corrupted_body ? CURLE_BAD_CONTENT_ENCODING : CURLE_WRITE_ERROR;
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
     client_call_count_sent(call);

@@ -45,7 +45,7 @@ struct client_call {
     struct list node;
     enum call_state state;
     bool is_plain;     /* `plain` makes it, libcurl nothing */
-    bool delivering;   /* within the data callback of a plain call */
+    bool delivering;   /* within a data callback that may cancel: the call must outlive it */
     struct plain_exchange plain;
     struct client *client;
     struct client_multi *shard;
@@ -58,7 +58,9 @@ struct client_call {
     size_t n_own;                   /* number of leading `headers` that are not the profile's */
     void *easy;  /* CURL; NULL until started */
     size_t body; /* decoded bytes so far */
-    struct gunzip *gunzip; /* of a compressed body, from its first byte on */
+    struct client_scratch *scratch; /* the client's */
+    struct buf packed;     /* a gzip body that may be small, until it is complete */
+    struct gunzip *gunzip; /* of a compressed body that is large or not gzip */
     struct buf decompressed;   /* decompressed, not yet delivered */
     bool complete_body, corrupted_body;   /* the compressed body */
     bool head_complete;    /* of the final response */

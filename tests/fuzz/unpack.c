@@ -17,6 +17,11 @@ static void check_pieces(struct str in, struct str whole, size_t piece)
         ok = gunzip_feed(g, str_first(str_skip(in, at), piece), MOST, &out, &done, NULL);
     if (!ok || !done || !str_eq(buf_str(&out), whole))
         __builtin_trap();
+    struct inflater *f = inflater_new();
+    buf_clear(&out);
+    if (inflater_gunzip(f, in, MOST, &out) && !str_eq(buf_str(&out), whole))
+        __builtin_trap();
+    inflater_free(f);
     buf_free(&out);
     gunzip_free(g);
 }

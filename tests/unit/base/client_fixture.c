@@ -33,10 +33,10 @@ static void redirect_response(struct server_response *r, const char *host, int p
 
 static void respond_by_path(void *arg, const struct server_request *request, struct server_response *r)
 {
-    static const char zeros[1 << 20];
+    static const char zeros[2 << 20];
     struct str path = request->path;
     if (str_starts(path, STR("/gzip")))
-        gzip_response(r, path, str_n(zeros, sizeof zeros));
+        gzip_response(r, path, str_n(zeros, str_starts(path, STR("/gzip/large")) ? sizeof zeros : sizeof zeros / 2));
     else if (str_starts(path, STR("/big")))
         buf_add(&r->body, zeros, sizeof zeros);
     else if (str_starts(path, STR("/busy"))) {

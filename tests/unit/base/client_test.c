@@ -58,23 +58,31 @@ static void an_error_status_is_an_answer(void **state UNUSED)
     buf_free(&res.body);
 }
 
-static void gzip_is_decoded_within_the_limit(void **state UNUSED)
+/* A small body arrives at once, a large one in pieces. */
+static void expect_gzip(const char *path, size_t n, bool at_once)
 {
     struct client_result res = {.done = 0};
-    struct client_request req = client_get("/gzip", &res);
+    struct client_request req = client_get(path, &res);
     req.accept_gzip = true;
-    req.max_body = 1 << 20;
+    req.max_body = n;
     client_perform(&req, &res);
     assert_int_equal(res.reply.status, 200);
-    assert_int_equal(res.body.n, 1 << 20);
-    assert_true(res.pieces > 1 && res.reply.body_bytes < 10000);
+    assert_int_equal(res.body.n, n);
+    assert_int_equal(res.pieces == 1, at_once);
+    assert_true(res.reply.body_bytes < 10000);
     assert_non_null(strstr(http_server_last_request(&client_server), "Accept-Encoding: gzip\r\n"));
     req.max_body--;
     client_perform(&req, &res);
     assert_int_equal(res.reply.status, 0);
     assert_int_equal(res.reply.err.kind, ERR_TOO_LARGE);
-    assert_true(res.body.n < 1 << 20);
+    assert_true(res.body.n < n);
     buf_free(&res.body);
+}
+
+static void gzip_is_decoded_within_the_limit(void **state UNUSED)
+{
+    expect_gzip("/gzip", 1 << 20, true);
+    expect_gzip("/gzip/large", 2 << 20, false);
 }
 
 static void a_packed_body_must_be_whole(void **state UNUSED)
@@ -92,13 +100,15 @@ static void a_packed_body_must_be_whole(void **state UNUSED)
     }
 }
 
-static void the_data_callback_ends_or_cancels_a_call(void **state UNUSED)
+static void expect_end_by_callback(const char *path)
 {
     struct client_result res = {.refuse = true};
-    struct client_request req = client_get("/big", &res);
+    struct client_request req = client_get(path, &res);
+    req.accept_gzip = true;
     client_perform(&req, &res);
     assert_int_equal(res.reply.status, 0);
     assert_string_equal(res.reply.err.text, "enough");
+    assert_false(res.reply.gunzip_failed);
     res.refuse = false;
     res.call = client_start(&req, &res);
     while (client_inflight(client_tested) > 0)
@@ -106,6 +116,13 @@ static void the_data_callback_ends_or_cancels_a_call(void **state UNUSED)
     assert_int_equal(res.done, 0);
     assert_int_equal(res.pieces, 1);
     buf_free(&res.body);
+}
+
+static void the_data_callback_ends_or_cancels_a_call(void **state UNUSED)
+{
+    expect_end_by_callback("/big");
+    expect_end_by_callback("/gzip"); /* its only piece is delivered at its end */
+    expect_end_by_callback("/gzip/large");
 }
 
 /* `where` is a path of server one, or a URL. Returns what follows `words` in the error. */

@@ -201,6 +201,33 @@ static void test_gunzip_in_pieces(void **state UNUSED)
 }
 
 /* Zeros behind the end are padding, and so is all that follows them, in one piece or in several. */
+/* What is not one whole member within the limit is left to gunzip_feed. */
+static void test_gunzip_at_once(void **state UNUSED)
+{
+    struct inflater *f = inflater_new();
+    struct buf packed = {0}, out = {0};
+    buf_add_z(&out, "before");
+    assert_true(compress_gzip(&packed, STR("text text text"), 6, NULL, NULL));
+    assert_true(inflater_gunzip(f, buf_str(&packed), 14, &out));
+    assert_string_equal(buf_z(&out), "beforetext text text");
+    assert_false(inflater_gunzip(f, buf_str(&packed), 13, &out));
+    for (size_t n = 0; n < packed.n; n++) {
+        assert_false(inflater_gunzip(f, str_first(buf_str(&packed), n), 14, &out));
+        packed.p[n] ^= 0x10;
+        (void)!inflater_gunzip(f, buf_str(&packed), 14, &out); /* some bytes of the header mean nothing */
+        packed.p[n] ^= 0x10;
+    }
+    size_t n = packed.n;
+    buf_add(&packed, packed.p, n);
+    assert_false(inflater_gunzip(f, buf_str(&packed), 1000, &out));
+    memset(packed.p + n - 4, 0xff, 4); /* a length of 4 GiB takes no memory */
+    assert_false(inflater_gunzip(f, str_first(buf_str(&packed), n), 14, &out));
+    assert_true(out.cap < 1000);
+    inflater_free(f);
+    buf_free(&packed);
+    buf_free(&out);
+}
+
 static void test_gunzip_padding(void **state UNUSED)
 {
     struct buf packed = {0}, back = {0};
@@ -295,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_zstd_frames),
         cmocka_unit_test(test_gzip_while),
         cmocka_unit_test(test_gunzip_in_pieces),
+        cmocka_unit_test(test_gunzip_at_once),
         cmocka_unit_test(test_gunzip_padding),
         cmocka_unit_test(test_deflate),
         cmocka_unit_test(test_names),
