@@ -8,6 +8,7 @@
 #include "gateway/upstream/decode/staleness.h"
 
 enum { MAX_POINTS = 11000 }; /* Prometheus gives 11,001 at most */
+enum { PROMETHEUS_LOOKBACK_MS = 300000 }; /* default */
 
 static void server_query_fetched(void *arg, const struct err *err, int status);
 
@@ -72,6 +73,14 @@ static void server_query_window(struct server_query *query)
     send_form(query, "/api/v1/query", &form, json_decoder_new(&query->response), &query->response);
 }
 
+/* Before Prometheus 3 lookback includes its left edge, and the first releases of Prometheus 2 do not know lookback_delta:
+ * their lookback is the default. */
+static bool server_query_looks_back_closed(const struct server_query *query)
+{
+    unsigned version = server_version(query->attempt.server);
+    return query->_kind == SERVER_PROMETHEUS && version > SERVER_VERSION_NONE && version < SERVER_VERSION(3, 0, 0);
+}
+
 static void server_query_steps(struct server_query *query, struct response *to)
 {
     const struct select *sel = &query->_grid;
@@ -80,7 +89,7 @@ static void server_query_steps(struct server_query *query, struct response *to)
         struct buf form = {0};
         last = one || (sel->end - start) / sel->step < MAX_POINTS ? sel->end : start + (MAX_POINTS - 1) * sel->step;
         server_query_add_selector(&form, query, "query", 0);
-        form_add_ms(&form, "lookback_delta", sel->window);
+        form_add_ms(&form, "lookback_delta", sel->window - server_query_looks_back_closed(query));
         if (one) {
             form_add_ms(&form, "time", start);
         } else {
@@ -129,7 +138,9 @@ static bool server_query_misaligned(const struct server_query *query)
  * not needed. */
 static bool needs_steps(const struct server_query *query)
 {
-    return !server_query_misaligned(query) && query->sel->kind == SELECT_INSTANT && !query->compare && !query->sel->wants_origin;
+    bool other_lookback = server_query_looks_back_closed(query) && query->sel->window != PROMETHEUS_LOOKBACK_MS;
+    return !server_query_misaligned(query) && !other_lookback && query->sel->kind == SELECT_INSTANT && !query->compare &&
+           !query->sel->wants_origin;
 }
 
 static void server_query_reset_response(struct server_query *query, struct response *a)
@@ -150,6 +161,8 @@ static void read_begin(struct server_query *query)
     query->_grid = *query->sel;
     if (server_query_misaligned(query)) /* ends of series are seen as well at steps beside those of the query */
         query->_grid.start -= (query->sel->start % query->sel->step + query->sel->step) % query->sel->step;
+    if (server_query_looks_back_closed(query) && query->_grid.window > PROMETHEUS_LOOKBACK_MS)
+        query->_grid.window = PROMETHEUS_LOOKBACK_MS; /* at least that long a sample was seen */
     bool marks = query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT; /* staleness.h works on samples */
     query->response.packs = query->packs && !marks;
     query->_refusal = BLOCKS_WANTED;

@@ -9,6 +9,7 @@
  *   else, an instant selector       query or query_range: the value at each step. Where replicas are compared or the
  *                                   samples' own times are wanted, `sel[range]` too; from both together stale markers
  *                                   are put back (staleness.h)
+ * Prometheus 2, another lookback   as where replicas are compared, since it may not know lookback_delta
  * JSON cannot carry native histograms: if a response has some, remote_read is tried.
  *
  * The attempt at a server (group_request.h) passes through these steps while it runs:

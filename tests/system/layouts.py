@@ -185,8 +185,9 @@ class Servers:
     def __init__(self, name, seed):
         self.layout, self.data = LAYOUTS[name], Targets(seed, LAYOUTS[name])
         holes = Holes(seed, self.layout, self.data.offsets) if self.layout.holes else None
-        self.truth = push_down.prometheus("truth", self.data)
-        self.groups = [[start_server(kind, f"{kind}-{g}-{k}", Spread(self.data, (g, self.layout.groups), k, holes, True))
+        self.name = f"{name}-{seed}"
+        self.truth = push_down.prometheus(f"truth-{self.name}", self.data)
+        self.groups = [[start_server(kind, f"{kind}-{g}-{k}-{self.name}", Spread(self.data, (g, self.layout.groups), k, holes, True))
                         for k, kind in enumerate(self.layout.kinds)] for g in range(self.layout.groups)]
         self.sluices = [self.sluice(how) for how in ("", "push_down: off")]
 
@@ -197,7 +198,7 @@ class Servers:
             targets = ", ".join(repr(s.address) for s in servers)
             own = [f"name: g{g}", *keys, f"labels: {{sg: g{g}}}" * self.layout.labels, f"static_configs: [{{targets: [{targets}]}}]"]
             groups += f"- {{{', '.join(filter(None, own))}}}\n"
-        s = lib.Sluice(f"server_groups:\n{groups}", name=f"sluice-{'off' if push else 'default'}")
+        s = lib.Sluice(f"server_groups:\n{groups}", name=f"sluice-{'off' if push else 'default'}-{self.name}")
         n = sum(len(servers) for servers in self.groups)
         lib.wait_until(lambda: s.metric("sluice_upstream_up") == n, what="servers probed")
         if len(self.layout.kinds) > 1:

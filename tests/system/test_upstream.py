@@ -566,3 +566,18 @@ def test_requests_are_timed_by_call_and_outcome():
     assert targets == {'server_group_targets{ordinal="0",name="slow"}': 1,
                        'server_group_targets{ordinal="1",name="refusing"}': 1,
                        'server_group_targets{ordinal="2",name="server_groups[2]"}': 2}, targets
+
+
+def test_lookback_of_older_prometheus():
+    """Prometheus 2 includes the left edge of its lookback, and its first releases know no other one than the default."""
+    old = Prometheus("", "--storage.tsdb.retention.time=100y", old=True, name="old")
+    start = int(time.time()) // 60 * 60 - 3600
+    assert push(old.write_url, [({"__name__": "m"}, [(start * 1000, 1.0), ((start + 900) * 1000, STALE)])]).status == 204
+    sluice = Sluice(f"server_groups: [{{static_configs: [{{targets: ['{old.address}']}}]}}]\n")
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 1)
+    for lookback, age, found in (("10", 9, True), ("10", 10, False), ("5m", 299.999, True), ("1h", 301, True),
+                                 ("1h", 899, True)):
+        data = sluice.data("/api/v1/query", {"query": "m", "time": start + age, "lookback_delta": lookback})
+        assert bool(data["result"]) == found, (lookback, age, data)
+    data = sluice.query_range("m", start, start + 120, 15, lookback_delta="30")
+    assert [t - start for t, _ in data["result"][0]["values"]] == [0, 15], data
