@@ -24,6 +24,12 @@ static inline bool query_charge(struct query_work *w, uint64_t units, struct err
     return w->_left >= 0 || query_work_check(w, err);
 }
 
+/* Error: --query.max-memory is used up. Returns false. */
+static inline bool query_refuse_memory(struct err *err)
+{
+    return err_set(err, ERR_LIMIT, "the query exceeds its memory limit (--query.max-memory)");
+}
+
 typedef int query_compare(const void *a, const void *b);
 /* Sorts n items of `size` bytes; takes a copy of them from the arena unless they are in order. False: the query must
  * end; the items are then in no order, and some may be duplicates. */

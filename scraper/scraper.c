@@ -152,8 +152,7 @@ static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n
 {
     for (size_t i = 0; i < n; i++) {
         if (named_before(jobs, i))
-            return err_set(err, ERR_BAD_DATA, "scrape_configs: duplicate job_name \"%.*s\"; names must be unique",
-                           STR_ARG(jobs[i].job_name));
+            return conf_duplicate(NULL, "scrape_configs", "job_name", jobs[i].job_name, err);
         struct pool *before = find_pool(s, jobs[i].job_name);
         bool same = before && before->job->conf->fingerprint == jobs[i].fingerprint;
         runs[i] = same ? running_job_ref(before->job) : running_job_new(g, &jobs[i], err);

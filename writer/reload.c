@@ -53,8 +53,7 @@ bool writer_check_destination(const struct destination_conf *all, size_t i, stru
     if (k == i)
         return true;
     if (c->name.n > 0)
-        return err_set(err, ERR_BAD_DATA, "remote_write: duplicate name \"%.*s\"; names must be unique",
-                       STR_ARG(c->name));
+        return conf_duplicate(NULL, "remote_write", "name", c->name, err);
     struct buf url = {0};
     url_redact(&url, c->url);
     err_set(err, ERR_BAD_DATA, "remote_write: duplicate url %s (query strings are ignored); set a unique name "

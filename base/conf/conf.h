@@ -150,6 +150,8 @@ void conf_check_pattern(struct conf_context *c, const struct yaml *node, const c
 /* Prepends the working directory to a relative path; mem_free. */
 char *conf_absolute_path(struct str path);
 
+/* Error: two items of `list` have the same `key`. With node NULL the position is omitted. Returns false. */
+bool conf_duplicate(const struct yaml *node, const char *list, const char *key, struct str value, struct err *err);
 /* Sets "FILE:LINE: ..." for a node; returns false. */
 bool conf_err(const struct yaml *node, struct err *err, const char *format, ...) PRINTF(3, 4);
 

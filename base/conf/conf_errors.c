@@ -51,3 +51,10 @@ bool conf_accepts_inert(const struct str_list *names, const char *section, const
     }
     return false;
 }
+
+bool conf_duplicate(const struct yaml *node, const char *list, const char *key, struct str value, struct err *err)
+{
+    static const char format[] = "%s: duplicate %s \"%.*s\"; names must be unique";
+    return node ? conf_err(node, err, format, list, key, STR_ARG(value))
+                : err_set(err, ERR_BAD_DATA, format, list, key, STR_ARG(value));
+}

@@ -191,8 +191,7 @@ static bool config_add_job(struct loader *l, const struct yaml *node, struct scr
         return false;
     for (size_t i = 0; i < c->n_jobs; i++)
         if (str_eq(c->jobs[i].job_name, job->job_name))
-            return conf_err(node, l->err, "scrape_configs: duplicate job_name \"%.*s\"; names must be unique",
-                            STR_ARG(job->job_name));
+            return conf_duplicate(node, "scrape_configs", "job_name", job->job_name, l->err);
     const size_t rule = sizeof(struct relabel_rule);
     if (!config_join(l, g->relabel_configs, job->relabel_configs, rule, &job->relabel_configs)
         || !config_join(l, g->metric_relabel_configs, job->metric_relabel_configs, rule, &job->metric_relabel_configs))

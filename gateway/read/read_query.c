@@ -3,6 +3,7 @@
 
 #include "base/compress.h"
 #include "base/protobuf.h"
+#include "model/query_work.h"
 
 static bool read_corrupted(struct err *err)
 {
@@ -39,7 +40,7 @@ static bool read_matcher(struct arena *a, struct str text, struct matcher *out, 
     if (type >= LEN(types))
         return err_set(err, ERR_BAD_DATA, "invalid matcher type %llu", (unsigned long long)type);
     return matcher_init(out, a, types[type], name, value, err) &&
-           (arena_at_end(a, read_matchers_free, out) || err_set(err, ERR_LIMIT, "the query exceeds its memory limit"));
+           (arena_at_end(a, read_matchers_free, out) || query_refuse_memory(err));
 }
 
 static bool read_hints(struct str text, struct read_query *out, struct err *err)

@@ -3,6 +3,7 @@
 #include "gateway/upstream/source.h"
 
 #include "gateway/upstream/union.h"
+#include "model/query_work.h"
 
 /* Series are read later, so the reference lives as long as the query's arena. It is taken last, since the arena may
  * leave this function by longjmp. */
@@ -19,7 +20,7 @@ static struct source *hold_recent(struct source *source, struct query_ctx *q, st
     struct upstream *u = upstream_of(source);
     struct held_recent *h = ARENA_NEW(q->arena, struct held_recent);
     if (h == NULL || !arena_at_end(q->arena, put_held, h)) {
-        err_set(err, ERR_LIMIT, "the query exceeds its memory limit (--query.max-memory)");
+        query_refuse_memory(err);
         return NULL;
     }
     *h = (struct held_recent){u->env.recent_put, source_use_recent(u).source};

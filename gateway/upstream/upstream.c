@@ -9,8 +9,7 @@ static bool check_name(const struct server_group_conf *groups, size_t i, struct 
 {
     for (size_t k = 0; k < i; k++)
         if (groups[i].name.n > 0 && str_eq(groups[i].name, groups[k].name))
-            return err_set(err, ERR_BAD_DATA, "server_groups: duplicate name \"%.*s\"; names must be unique",
-                           STR_ARG(groups[i].name));
+            return conf_duplicate(NULL, "server_groups", "name", groups[i].name, err);
     return true;
 }
 
