@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sets up the context of each request by the attributes of its route: refuses it without the route's key, while the
- * program is not ready, or if a query has come back to the process that sent it; otherwise gives it a snapshot of the
+ * program is not ready, or if a query has returned to the process that sent it; otherwise adds a snapshot of the
  * configuration, which it keeps until its response is complete. Before the first configuration is applied, only routes
  * with `always` (health, metrics) and pushes, which check by themselves, are served. On its worker a query also gets a
  * session: the current upstream, deadline and budget.

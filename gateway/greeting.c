@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A query is suggested only if there is a source to query; for scrape jobs, destinations and sources that are not
- * configured a line says how to add them.
+ * configured a line shows how to add them.
  */
 #include "gateway/greeting.h"
 

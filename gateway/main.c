@@ -56,7 +56,7 @@ struct program {
     struct sink **lane_sinks;
     struct acceptor *acceptor;
     struct loop_task quit, hangup;
-    atomic_bool stopping; /* the control thread has begun to stop */
+    atomic_bool stopping; /* the control thread is stopping */
     struct loop_timer sweep;
     struct thread *log; /* NULL: each thread writes its own lines, and waits for stderr */
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Common parts of the query API. The dispatcher has given each request a query_session: source, budget, deadline,
+/* Common parts of the query API. The dispatcher sets up a query_session for each request: source, budget, deadline,
  * notes. api_respond runs a body in it and writes the envelope:
  *
  *   {"status":"success","data":DATA,"warnings":[...],"infos":[...]}

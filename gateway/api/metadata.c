@@ -37,7 +37,7 @@ static bool api_metadata_add_own(void *arg, const struct target_metadata *found,
     return query_charge(&own->call->work, QUERY_CHARGE_LABELS, err);
 }
 
-/* The visit must not jump: the arena has no limit of its own meanwhile. */
+/* A full arena must not leave the visit by longjmp: its limit is lifted meanwhile. */
 static bool api_metadata_own(struct api_call *c, struct str metric, struct own_families *own)
 {
     struct arena_limits saved = arena_suspend_limit(c->q->arena);

@@ -44,7 +44,7 @@ static void breaker_check_on_done(void *arg, const struct client_reply *reply)
             err_set(&noted.err, ERR_BAD_GATEWAY, "HTTP %d", reply->status);
             server_blame(s, &noted.err);
         } else if (noted.err.kind == ERR_TOO_LARGE) {
-            noted.err.kind = ERR_BAD_GATEWAY; /* an endless response is none */
+            noted.err.kind = ERR_BAD_GATEWAY; /* a response without end is a failure */
         }
         client_hide_secrets_in(s->profile, s->sent_url, noted.err.text, sizeof noted.err.text);
         server_failed(s, &noted, false, noted.err.text);

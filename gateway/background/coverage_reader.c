@@ -55,7 +55,7 @@ static struct reader_task *reader_idle_task(struct coverage_reader *r)
     return NULL;
 }
 
-/* Also by a reading that was begun under the previous configuration. */
+/* Includes readings that started under the previous configuration. */
 static bool group_is_being_read(const struct coverage_reader *r, const struct group *g)
 {
     for (size_t i = 0; i < READINGS_AT_ONCE; i++)

@@ -5,8 +5,8 @@
  * 2. Jobs: those of scrape_config_files are added, and all inherit from `global`.
  * 3. Destinations: those of -remoteWrite.* are appended to remote_write.
  * 4. Server groups of the three sections that may have them are concatenated.
- * 5. References by name are checked (written_by, recent.like), then everything that can only fail as a whole
- *    (config_check.c).
+ * 5. References by name are checked (written_by, recent.like), then what can only be checked for the complete
+ *    configuration (config_check.c).
  *
  * A failed step does not end the load unless later ones depend on it, so that all errors are reported at once.
  */

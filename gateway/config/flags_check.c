@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Reports the flags set that are not implemented, by class: a debug line, a warning or an error. All errors are
- * reported at once. The values of --enable-feature count as flags of their own.
+ * reported at once. Each value of --enable-feature counts as a flag.
  */
 #include "gateway/config/flags_table.h"
 

@@ -5,8 +5,8 @@
  * Coverage is evidence, never absence of evidence: whatever is not known to be complete is not complete, and the caller
  * merges raw samples instead.
  *
- * The evidence. A target is the label set of an `up` series; all replicas of the group together tell which targets
- * there are. A scrape is good on a replica when its `up` is 1 and its `scrape_samples_post_metric_relabeling` exists
+ * The evidence. A target is the label set of an `up` series; the targets are those that any replica of the group
+ * shows. A scrape is good on a replica when its `up` is 1 and its `scrape_samples_post_metric_relabeling` exists
  * and is not below all of a sibling's values within 1.5 intervals of it. A replica has a gap in a target where its good
  * scrapes are more than 1.5 median intervals apart while scrapes of a sibling with `up` 1 follow one another, for
  * longer than 1.5 intervals (gaps.h). So these are gaps: missed scrapes, a replica that is down, that lags, or that
@@ -17,7 +17,7 @@
  * Which series belong to targets. Gaps of `up` say nothing about recording rules, pushes and federated series. A
  * selector is decided only when it names one metric (`__name__` with =) of which the servers have shown that each
  * series comes from a target: its labels `coverage_by` (job and instance by default) are those of an `up` series whose
- * last sample has the same timestamp, which one scrape gives and nothing else does. A replica that has fewer series of
+ * last sample has the same timestamp, which only samples of one scrape have. A replica that has fewer series of
  * the metric than a sibling is not complete for it, whatever its targets say. This is requested in the background when
  * a metric is first queried, and again after COVERAGE_NAME_MS; meanwhile the result is "unknown". Only the present is
  * checked: that a metric had the same origin in the past is assumed. Metrics with timestamps of their own (cadvisor's)
@@ -48,8 +48,8 @@
  * group.servers.
  *
  * Memory. At most COVERAGE_BYTES per group, for targets, gaps and metric names. If they exceed it, the older half of
- * the known time is discarded; if less than an hour would be left, everything is, and coverage_ask reports that there
- * are too many targets.
+ * the known time is discarded; if less than an hour would be left, all of it is discarded, and coverage_ask reports
+ * that there are too many targets.
  */
 #ifndef GATEWAY_COVERAGE_COVERAGE_H
 #define GATEWAY_COVERAGE_COVERAGE_H
@@ -67,7 +67,7 @@ enum {
     COVERAGE_IDLE_MS = 600000,      /* a group that was not queried for this long is not read */
     COVERAGE_NAME_MS = 600000,      /* the origin of a metric is requested again */
 };
-static const int64_t COVERAGE_PAST_MS = 31ll * 86400000; /* how far back the reader goes for queries */
+static const int64_t COVERAGE_PAST_MS = 31ll * 86400000; /* how far into the past readings extend for queries */
 
 struct coverage_registry;
 struct coverage_registry *coverage_registry_new(void);

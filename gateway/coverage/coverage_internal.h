@@ -100,7 +100,7 @@ unsigned coverage_count_readings(const struct coverage *c, const struct coverage
 /* The mutex is held. */
 bool coverage_refuse(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
                      int64_t now); /* true: the reading must not be used */
-/* Everything since `from` is known now. barren: no target was alive between `from` and the time known before. */
+/* The known time now begins at `from`. barren: no target was alive between `from` and its previous beginning. */
 void coverage_extend_past(struct coverage *c, const struct coverage_reading *readings, int64_t from, bool barren);
 void coverage_end_past(struct coverage *c, int64_t now); /* after the last of them */
 /* coverage.c; the mutex is held. */

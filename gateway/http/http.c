@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* libmicrohttpd in a loop. Its epoll descriptor is watched by the loop's epoll; after each run the library tells when
+/* libmicrohttpd in a loop. Its epoll descriptor is watched by the loop's epoll; after each run the library reports when
  * to run it again. It calls on_request several times per request: after the headers, for each part of the body, at the
  * end of the body, and, if the connection was suspended, once more after it is resumed.
  *

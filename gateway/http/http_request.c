@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An incoming request, in the order in which it arrives: the request line selects the route, the headers must tell the
- * origin and the end of the body, the body is collected under the limits and parsed if it is a form. A refused request
- * has a response in `r` and no route.
+/* An incoming request, in the order in which it arrives: the request line selects the route, the headers must determine
+ * the origin and the end of the body, the body is collected under the limits and parsed if it is a form. A refused
+ * request has a response in `r` and no route.
  */
 #include "gateway/http/http_connection.h"
 
@@ -134,7 +134,7 @@ static struct str authority_of(struct str url)
     return str_first(url, str_find(url, '/'));
 }
 
-/* Browsers send the site that a request comes from, and a page cannot change it. Other programs send none of these
+/* Browsers send the origin of a request, and a page cannot change it. Other programs send none of these
  * headers. X-Forwarded-Host is the Host seen by a proxy in front of us: a page cannot set it without a CORS preflight,
  * which is refused. */
 static bool from_other_site(struct http_request *r)

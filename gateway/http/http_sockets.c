@@ -122,7 +122,7 @@ static bool make_places(struct http_sockets *s, unsigned n)
     return false;
 }
 
-/* The system assigns the lowest free descriptor, so its number tells how many are open in the whole process. */
+/* The system assigns the lowest free descriptor, so its number shows how many are open in the whole process. */
 static bool descriptors_scarce(const struct http_limits *l, int fd) { return l->max_fd > 0 && fd >= l->max_fd; }
 
 bool http_sockets_admit(struct http_sockets *s, int fd, bool *spare)

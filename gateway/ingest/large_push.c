@@ -32,7 +32,7 @@ struct push { /* with a large body */
     enum rw_item item;         /* RW_SERIES: a series is being stored, of which so many samples and histograms are */
     size_t samples, hists;
     size_t pending;            /* batches that are not yet as durable as `durability` requires */
-    bool begun, failed;        /* a batch was begun; a batch could not be stored */
+    bool begun, failed;        /* a batch has started; a batch could not be stored */
 };
 
 static void push_free(struct push *p)

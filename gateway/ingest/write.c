@@ -99,7 +99,7 @@ bool write_decompress(struct http_request *r, struct zstd **zstd, size_t max, st
 
 size_t write_max_body(const struct write_buffers *w) { return (size_t)w->services->flags.max_insert_size; }
 
-/* False and *large: the body exceeds DIRECT_BYTES, which its declared length tells before decompression. */
+/* False and *large: the body exceeds DIRECT_BYTES by its declared length, which is known before decompression. */
 static bool read_small_body(struct http_request *r, struct write_buffers *w, bool *large, struct err *err)
 {
     size_t max = write_max_body(w);

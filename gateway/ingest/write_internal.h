@@ -48,8 +48,8 @@ struct write_counts {
     struct err first;          /* of the malformed histograms */
 };
 
-/* Any thread. Decompresses the body of the request, whose codec its first bytes tell, to at most `max` bytes. *zstd is
- * created when needed. */
+/* Any thread. Decompresses the body of the request, detecting the codec by its first bytes, to at most `max` bytes.
+ * *zstd is created when needed. */
 bool write_decompress(struct http_request *r, struct zstd **zstd, size_t max, struct buf *out, struct err *err);
 size_t write_max_body(const struct write_buffers *w); /* bytes, decompressed */
 /* Removes malformed histograms from hists[0..n_hists); returns the new number. */

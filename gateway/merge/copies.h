@@ -31,10 +31,10 @@ struct copies_memory {
     struct copies_slot **pairs; size_t n; /* pairs[i]: allocated when used */
     uint64_t *keys; size_t n_replicas;    /* what each replica is, over reloads */
 };
-/* keys: of n_replicas replicas, by the server's URL and what it is asked with; copied. */
+/* keys: one per replica, by the server's URL and the parameters and headers of its requests; copied. */
 void copies_memory_init(struct copies_memory *m, const uint64_t *keys, size_t n_replicas);
 void copies_memory_free(struct copies_memory *m);
-/* Takes over what `old` remembers of pairs that are in m, too; both may be in use. What m remembers itself stays. */
+/* Copies the entries of `old` for pairs that m has, too, unless m has an entry already. Both may be in use. */
 void copies_memory_adopt(struct copies_memory *m, struct copies_memory *old);
 
 void copies_compare(struct evidence *e, const struct series *x, const struct series *y);

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The samples of one series from several replicas, merged into one sequence. Pure; results in the arena.
  *
- * 1. Replicas that hold copies of one stream (copies.h) are united by timestamp: no sample of either is lost, and of a
- *    stale marker and a live sample at one time the live sample stays. A marker that only one of them has falls where
- *    the other went on: live samples on both sides, at most 1.5 intervals apart.
- * 2. What is left scraped independently. A stale marker of one replica is dropped while another is alive: its latest
- *    sample is live and not overdue.
- * 3. The first replica in the group's order is the base; one that scrapes clearly less often than another comes last.
+ * 1. Replicas that hold copies of one stream (copies.h) are united by timestamp: no sample of either is lost, and a
+ *    live sample takes precedence over a stale marker at the same time. A marker that only one of them has is dropped
+ *    where the other continues: live samples on both sides, at most 1.5 intervals apart.
+ * 2. The remaining replicas scraped independently. A stale marker of one replica is dropped while another is alive: its
+ *    latest sample is live and not overdue.
+ * 3. The first replica in the group's order is the base; one that scrapes clearly less often than another is last.
  * 4. The others fill gaps of the base in that order. A gap is wider than 1.5 intervals and twice the buffer. Samples
- *    within the buffer of its ends are the same scrape and stay out. Between window edge and base the same holds, so
- *    that an edge never admits another replica's copy of a scrape beyond it.
- * 5. A base with gaps comes with all replicas and the spans in which they are complete (complete.c): a range function
- *    sees the first that is complete over its window, and the merged sequence only where none is.
+ *    within the buffer of its ends are the same scrape and are skipped. This also holds between window edge and base,
+ *    so that an edge never admits another replica's copy of a scrape beyond it.
+ * 5. A base with gaps is accompanied by all replicas and the spans in which they are complete (complete.c): a range
+ *    function sees the first that is complete over its window, and the merged sequence only where none is.
  *
  * The buffer is half of the base's median interval, or the configured number of milliseconds. Floats and histograms of
  * a series are one sequence in time.

@@ -32,7 +32,7 @@ static inline bool sequence_stale(const struct sequence *s, size_t i)
 }
 
 /* The first sample from i on (i > 0) that is a stale marker, or further than `gap` behind the one before it. May be
- * earlier: only floats are looked at. */
+ * earlier: only floats are checked. */
 static inline size_t sequence_skip_regular(const struct sequence *s, size_t i, int64_t gap)
 {
     const struct sample *v = (const struct sample *)(const void *)s->items;

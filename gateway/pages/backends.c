@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The lower part of /targets: remote write destinations with their queues and servers of server groups, as HTML tables
- * or as text, one line each. If there are none, the HTML page tells how to add them.
+ * or as text, one line each. If there are none, the HTML page shows how to add them.
  */
 #include "base/text/duration.h"
 #include "gateway/services/services.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Goes through the tree from the leaves to the root and decides for each node whether servers can evaluate it, with
- * what is below. Where a node cannot be pushed, those of its children that can are cut out: they are the largest.
+/* Visits the tree from the leaves to the root and decides for each node whether servers can evaluate the expression
+ * below it. If a node cannot be pushed, those of its children that can be are cut out: they are the largest.
  */
 #include "gateway/query/plan_internal.h"
 
@@ -168,7 +168,7 @@ static bool plan_subqueries_agree(const struct planner *p, const struct plan_val
     return true;
 }
 
-/* The inner steps of the step at t lie in (t - range, t], shifted. */
+/* The inner steps of the step at t are those in (t - range, t], shifted. */
 static void plan_subquery_needs(struct planner *p, const struct expr *e, struct plan_value *v)
 {
     const struct time_shift *shift = &e->u.subquery.shift;
@@ -405,8 +405,8 @@ static plan_names plan_matching_names(const struct planner *p, const struct matc
     return m->on ? present & listed : present & ~listed;
 }
 
-/* Several groups: matches are within a group. But that a side has duplicates is an error also where the other side has
- * nothing in that group, of which the group's servers know nothing: then there must be none. */
+/* Several groups: series match within a group. Duplicates on one side are an error even if their match on the other
+ * side is in another group, which the servers cannot see: so there must be none. */
 static const char *plan_join_spreads(struct planner *p, const struct expr *e, const struct plan_value *l,
                                      const struct plan_value *r)
 {

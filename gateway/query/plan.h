@@ -7,9 +7,9 @@
  *
  * What is pushed. A node's value over all groups is made of its values in each group:
  *   one group can have matching series      the group's value is the node's value
- *   several, told apart by their labels     the union of their values, for what looks at each series alone
- *                                           (DISTRIBUTES_EACH) and for what looks only at series whose labels tell the
- *                                           groups apart (by (region), a / b, histogram_quantile)
+ *   several, distinguished by their labels  the union of their values, for functions of each single series
+ *                                           (DISTRIBUTES_EACH) and of series that share labels which distinguish
+ *                                           the groups (by (region), a / b, histogram_quantile)
  *   several, and an aggregation             their values, aggregated again (DISTRIBUTES_GROUP): sum, count, min, max,
  *                                           group, topk, bottomk; avg is sum and count, fetched in one request
  * Everything else is evaluated here, over the largest parts that can be pushed.
@@ -51,7 +51,7 @@ struct plan_env {
      * [from, to]. NULL: it always is. */
     bool (*admits)(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to);
     /* The gaps of each server of a group in what a selector with these matchers (as the servers get them) needs within
-     * [from, to]: fills out[n_servers]. *why says why there are any. */
+     * [from, to]: fills out[n_servers]. *why: the reason for them. */
     void (*gaps)(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
                  struct plan_gaps *out, const char **why);
     void *arg;
@@ -60,7 +60,7 @@ struct plan_env {
 /* A sub-expression that is fetched. Its sets are those of EXPR_FETCHED nodes, filled by the caller. */
 struct plan_piece {
     struct series_set *sets; /* 2 */
-    bool average;            /* sums in sets[0], counts in sets[1]: PLAN_PART_LABEL of a series says which */
+    bool average;            /* sums in sets[0], counts in sets[1]: by PLAN_PART_LABEL of a series */
     bool aggregated;         /* groups may have equal label sets, which are aggregated again; otherwise it is an error */
     struct grid steps;
     size_t first_request, n_requests; /* one a group */

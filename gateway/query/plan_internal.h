@@ -2,8 +2,8 @@
 /* Between the files of the planner.
  *
  *   plan.c          what each node's value is made of: which nodes can be pushed, and where the tree is cut
- *   plan_labels.c   label names of groups; matchers; whether labels tell groups apart
- *   plan_steps.c    which server for which steps, and what takes the node's place
+ *   plan_labels.c   label names of groups; matchers; whether labels distinguish groups
+ *   plan_steps.c    which server for which steps, and what replaces the node
  *   plan_text.c     a node as text for the servers of one group
  */
 #ifndef GATEWAY_QUERY_PLAN_INTERNAL_H
@@ -54,7 +54,7 @@ void plan_names_init(struct planner *p);
 plan_names plan_names_of(const struct planner *p, const struct str *items, size_t n); /* those among the items */
 plan_names plan_names_of_groups(const struct planner *p, const struct plan_value *v);  /* labels of the routed groups */
 plan_names plan_names_of_group(const struct planner *p, size_t group);
-/* Does some label of these tell any two routed groups apart? */
+/* Whether any two routed groups differ in one of these labels. */
 bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names);
 /* How the results show the servers' labels if only these labels of the view are present. */
 struct label_view plan_view_of(const struct planner *p, size_t group, plan_names present);

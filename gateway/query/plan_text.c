@@ -131,8 +131,8 @@ static struct expr *plan_text_leave(struct expr *e, void *arg)
     return paren;
 }
 
-/* label_replace(sum by (a) (x), "__part__", "sum", "", "") or label_replace(count by (a) (x), ...): both come from one
- * look at the data, so that a scrape between two requests cannot change one of them only. */
+/* label_replace(sum by (a) (x), "__part__", "sum", "", "") or label_replace(count by (a) (x), ...): one request
+ * evaluates both on the same data, so that a scrape between two requests cannot change only one of them. */
 static struct str plan_text_average(struct arena *a, struct expr *e)
 {
     struct buf text = {0};

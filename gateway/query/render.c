@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A large answer is mostly points: ,[1600000000.123,"1.5"]. The series of a grid have their points at the same times,
+/* A large response is mostly points: ,[1600000000.123,"1.5"]. The series of a grid have their points at the same times,
  * so the text up to the value is made once for each step, and a point costs a copy of it and the printing of a number:
- * 482,000 of them take 5 ms; each looked up by its time, with room reserved for one at once, they took 9.
+ * 482,000 of them take 5 ms; looked up by its time, with space reserved for one point at a time, they took 9.
  */
 #include "gateway/query/render.h"
 
@@ -15,7 +15,7 @@ struct render {
     struct json_writer *json;
     const struct query_ctx *q;
     struct err *err;
-    size_t points; /* since the deadline was looked at */
+    size_t points; /* since the deadline was last checked */
     bool ended;
 };
 
@@ -32,13 +32,13 @@ static bool render_ended(struct render *r, size_t points)
 
 /* ---- points ---- */
 
-enum { STAMP_MAX = 32 }; /* `,[-2305843009213693.951,"` has 26: of the times that a query may ask for the longest */
+enum { STAMP_MAX = 32 }; /* `,[-2305843009213693.951,"` has 26: the longest time that a query may request */
 struct stamp { uint32_t n; char text[2 + NUM_MAX + 2]; };
 struct stamps { const int64_t *t; size_t n; struct stamp *items; };
 
 enum {
     STAMPS_MOST = 11000, /* as many points as a range query may have; later ones are made one by one */
-    BLOCK = 256,         /* points for which room is reserved at once, at most */
+    BLOCK = 256,         /* maximum number of points for which space is reserved at once */
     POINT_MAX = STAMP_MAX + NUM_MAX + 2,
 };
 
@@ -139,8 +139,8 @@ void render_labels(struct json_writer *w, struct labels l)
     json_end_object(w);
 }
 
-/* Whether a series has points of a kind is known when they are there: then the first comma becomes the bracket,
- * ,a,b,c -> [a,b,c] and otherwise the key goes again. */
+/* Whether a series has points of a kind is known only afterwards: if so, the first comma becomes the bracket,
+ * ,a,b,c -> [a,b,c], otherwise the key is removed again. */
 static void end_list(struct json_writer *w, size_t key, size_t list)
 {
     w->comma = true;
@@ -198,7 +198,7 @@ static void render_series(struct render *r, const struct promql_result *result)
     mem_free(stamps.items);
 }
 
-/* Seconds in the shortest form: 1.5, where a vector says 1.500. */
+/* Seconds in the shortest form: 1.5, where a vector has 1.500. */
 static void add_moment(struct json_writer *w, int64_t t)
 {
     json_begin_array(w);

@@ -14,7 +14,7 @@ struct query_service {             /* where queries read from, and the program's
     int64_t subquery_step;         /* ms; 0 = 1 m */
     uint64_t max_samples;          /* 0 = 50,000,000 */
     bool delayed_name_removal;
-    bool per_step_stats;           /* queries may ask for them */
+    bool per_step_stats;           /* queries may request them */
 };
 struct query_params {              /* of one query */
     struct str text;

@@ -28,7 +28,7 @@ struct worker { /* query_ctx.user of every query */
     enum worker_class class;
     struct workers *_pool;
     bool _has_turn;
-    /* Header lines of requests to servers, while a query is being answered: via.h, and those that a query passes on. */
+    /* Header lines of requests to servers while a query runs: via.h, and those that a query passes on. */
     const char *via, *passed[WORKER_PASSED]; unsigned n_passed;
     /* Lines that the client chose (--proxy-headers). Servers may have other data for each, so that nothing that was
      * learned from requests with other lines applies to a query that has some. */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reports of servers: what each server of the groups says about itself (its rules, alerts, targets, Alertmanagers,
+/* Reports of servers: the state that each server of the groups reports (its rules, alerts, targets, Alertmanagers,
  * the size of its TSDB), which sluice merges into one response.
  *
- * All servers are queried concurrently, whatever the read mode, since replicas have states of their own. A server that
- * fails does not make the request fail: an info tells if another one of its group responded, otherwise a warning that
- * names it. A server without such an endpoint (404; VictoriaMetrics: 400) has nothing to report, and no warning.
+ * All servers are queried concurrently, regardless of the read mode, since each replica has its own state. A server
+ * that fails does not make the request fail: an info names it if another one of its group responded, otherwise a
+ * warning does. A server without such an endpoint (404; VictoriaMetrics: 400) has nothing to report, and no warning.
  *
  * Files: report.c (requests), rules.c, alerts.c, targets.c, tsdb.c: one merged response each. Labels of a group are
  * added to those that its servers report, as they are to series.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Rule groups of all servers as one list. Servers of a server group evaluate the same files: their rule groups with the
  * same file and name are one, with the rules of all of them, the alerts of all of them, and the most severe state of
- * an alerting rule. Rule groups of different server groups stay apart, also if their names are the same.
+ * an alerting rule. Rule groups of different server groups are kept separate even if their names are equal.
  */
 #ifndef GATEWAY_REPORTS_RULES_H
 #define GATEWAY_REPORTS_RULES_H

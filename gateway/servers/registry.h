@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* State of downstream servers that outlives a configuration.
  *
- * A reload creates all servers of the configuration anew (gateway/upstream/server.h). Two kinds of state are kept:
+ * A reload creates new servers for the whole configuration (gateway/upstream/server.h). Two kinds of state are kept:
  *
  *   health    kind, pauses, last error, external labels. Keyed by URL and client settings, so that a server with
  *             another login or proxy starts as unknown.

@@ -26,13 +26,13 @@ struct config_load {
     struct file_thread *thread;   /* NULL: none is under way */
     struct loop_task ended;
     struct loop_timer late, check; /* check: the next --promscrape.configCheckInterval */
-    struct list requests, later;  /* of struct reload_request: of the load under way, and of the next one */
+    struct list requests, later;  /* of struct reload_request: of the load in progress, and of the next one */
     bool again;                   /* another load is wanted after it */
     bool hangs;                   /* it was reported */
-    bool if_changed;              /* the load under way looks at the file first */
-    struct config_reader reader;  /* of the load under way */
+    bool if_changed;              /* the load in progress first checks whether the file has changed */
+    struct config_reader reader;  /* of the load in progress */
     /* The thread's until it has ended. */
-    struct timespec time;         /* of the file at the last look */
+    struct timespec time;         /* of the file at the last check */
     off_t size;
     bool changed;
     struct config *config;        /* NULL: not loaded, see err */

@@ -5,7 +5,7 @@
  * 2. The scraper accepts or refuses the jobs.
  * 3. The writer commits, and configuration and server groups are swapped. Nothing can fail any more.
  *
- * Whoever has pointers into a configuration has a reference to it.
+ * Code that keeps pointers into a configuration holds a reference to it.
  */
 #include "gateway/services/services.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reads the state of all targets for a report: a page or a response of the API, on a worker. From then on the request
- * has no limit of its own: its arena and its response are charged to the memory of all reports, which a limit of queries
- * does not concern. deadline_mono: until when the lanes may report their targets, 0 = none.
+/* Reads the state of all targets for a report: a page or a response of the API, on a worker. From then on the arena and
+ * the response of the request have no separate limit: they are charged to the budget of all reports, which is separate
+ * from that of queries. deadline_mono: until when the lanes may report their targets, 0 = none.
  */
 #ifndef GATEWAY_SERVICES_TARGET_STATE_H
 #define GATEWAY_SERVICES_TARGET_STATE_H
@@ -10,7 +10,7 @@
 #include "gateway/http/http.h"
 #include "scraper/scraper.h"
 
-/* False: `err` tells why. The result is in the request's arena. */
+/* False: `err` is set. The result is in the request's arena. */
 bool services_targets(struct http_request *r, int64_t deadline_mono, struct scraper_targets *out,
                       struct err *err) MUST_USE;
 bool services_targets_metadata(struct http_request *r, int64_t deadline_mono, const struct metadata_visit *v,

@@ -60,7 +60,7 @@ bool batch_check(struct request_batch *r, struct err *err)
     return !over_budget(r, err) && !query_ended(r->q, "reading from servers", err);
 }
 
-/* --- servers that are given up ------------------------------------------------------------------------------------ */
+/* --- servers that hang ------------------------------------------------------------------------------------ */
 
 struct given_up { const struct server_health *server; struct err err; struct given_up *next; };
 

@@ -5,7 +5,7 @@
  * the stack: a batch lifts the budget, checks it after every part of a response, and restores it in batch_end.
  *
  * If the memory of the query is used up and one response has more than twice as much as everything else, only that
- * request fails: replicas have about the same samples, so its server lies. Otherwise the query fails.
+ * request fails: replicas have about the same samples, so its response must be wrong. Otherwise the query fails.
  */
 #ifndef GATEWAY_UPSTREAM_FETCH_H
 #define GATEWAY_UPSTREAM_FETCH_H
@@ -23,7 +23,7 @@ struct request_batch {
     struct list in_flight;      /* struct fetch */
     struct list requests;       /* struct group_request, from its start to its stop */
     struct list checks;         /* struct server_check, of servers that are late; batch_wait does not wait for them */
-    /* A check has ended; hangs: the error that says so, or NULL. */
+    /* A check has ended; hangs: the error if the server hangs, otherwise NULL. */
     void (*checked)(struct request_batch *r, struct server *s, const struct err *hangs);
     struct err err;             /* why the batch ends; set by batch_fail */
     int64_t _left;              /* units of work until the next check */

@@ -3,8 +3,8 @@
  *
  * A group returns a complete result, or an error that names it and its servers. Samples that only the recent store has,
  * because they are still queued, are added. If no server responds, the recent store replaces them if it covers every
- * requested point; if the lookback of the first points is cut, a warning tells since when it has samples. Earlier
- * points are an error, unless the group is allowed to fail (group_failure).
+ * requested point; if the lookback of the first points is cut, a warning names the time since when it has samples.
+ * Earlier points are an error, unless the group is allowed to fail (group_failure).
  */
 #ifndef GATEWAY_UPSTREAM_GROUP_QUERY_H
 #define GATEWAY_UPSTREAM_GROUP_QUERY_H

@@ -226,7 +226,7 @@ static bool route(struct label_query *in, struct arena *a, int64_t now)
     return n > 0 || sq->n_sets == 0;
 }
 
-/* All servers are queried, whatever the read mode: a server's list may lack what only another one has seen. */
+/* All servers are queried, regardless of the read mode: each may have items that the others lack. */
 static bool label_query_start(struct label_query *in, struct request_batch *batch)
 {
     if (!route(in, batch->q->arena, batch->now))

@@ -140,7 +140,7 @@ static void server_probe_send(struct server_probe *probe)
 
 /* ---- all of them ---- */
 
-/* The state is known, or a query in flight will tell it. */
+/* False: the state is known, or a query in flight will determine it. */
 static bool server_needs_probe(const struct server *s)
 {
     return atomic_load(&s->health->asked_at) == 0 || (s->kind_configured && server_version(s) == 0);

@@ -52,7 +52,7 @@ static const char *push_server_refusal(const struct server *s)
 /* Is one server chosen for each step, by what is known of its completeness? */
 static bool push_chooses(const struct group *g) { return g->read_mode == READ_MERGE && g->n_servers > 1; }
 
-/* The group as a whole. Where any of its servers may respond all of them must be able to. */
+/* Of the group. If any of its servers may respond, all of them must be able to evaluate the expression. */
 static const char *push_group_refusal(const struct group *g, bool *subqueries)
 {
     const char *refusal = NULL;

@@ -45,11 +45,11 @@ void server_free(struct server *s);
 static inline bool server_ready(const struct server *s) { return breaker_closed(&s->health->breaker); }
 void server_asked(struct server *s); /* a request is being sent */
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes);
-/* damaged: the response was bad, not the network. A server that responded with an error is not paused. */
+/* damaged: the response was invalid; the network worked. A server that responded with an error is not paused. */
 void server_failed(struct server *s, const struct client_reply *reply, bool damaged, const char *why);
 /* It neither responded to a request nor to a check (server_check.h): opens its breaker. */
 void server_hangs(struct server *s, const char *why);
-/* It responded with 508: queries to it come back to this process (base/http/via.h). */
+/* It responded with 508: queries to it return to this process (base/http/via.h). */
 void server_log_loop(const struct server *s);
 /* external_labels of the server, a copy in the arena. False: they must be requested (/api/v1/status/config). */
 bool server_external(struct server *s, struct arena *a, struct labels *out);

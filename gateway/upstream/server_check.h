@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Finds out whether a server that is late works or hangs.
+/* Determines whether a server that is late works or hangs.
  *
- * A late response alone does not tell: the query may be large, and giving up a replica that works would lose samples
- * that only it has. So the server is sent another, trivial query (vector(1)), on another connection. Any complete
- * response within CHECK_MIN_MS to CHECK_MAX_MS, by its fastest request so far, shows that it works. Without one its
- * breaker opens, and requests of the batch to it end if the result can be had without it (group_request.h).
+ * A late response alone is no evidence: the query may be large, and canceling a request to a working replica would lose
+ * samples that only it has. So the server is sent another, trivial query (vector(1)), on another connection. Any
+ * complete response within CHECK_MIN_MS to CHECK_MAX_MS, by its fastest request so far, shows that it works. Without
+ * one its breaker opens, and requests of the batch to it end if the result is available without it (group_request.h).
  *
  * One check per server and batch at a time: a query with many selectors pays once. A batch does not wait for its
  * checks: the servers of those in flight at its end are suspected, and checked in the background (probe.h).

@@ -65,7 +65,7 @@ struct upstream_env {
 };
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
                               struct err *err) MUST_USE;
-/* After a reload: takes over what `previous` knows about pairs of servers that remain. Both may be in use. */
+/* After a reload: copies from `previous` which pairs of remaining servers hold copies. Both may be in use. */
 void upstream_adopt(struct upstream *u, struct upstream *previous);
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u);

@@ -19,10 +19,10 @@
  * 2. At its end each series is decoded into one array, sorted if its blocks overlap (samples that arrived late), and
  *    appended to the response.
  *
- * A block has up to 8,192 samples, whatever the window. For a short window of old data that is far more than the JSON
- * export of the window alone. Such a response is abandoned after BLOCKS_TRIAL bytes: measured with 5,000 series of 385
- * samples in a block, 15 s apart, a sample of the JSON export costs as much CPU time (of both sides) as 20 to 30 of this
- * one. It is abandoned as well when it is not understood.
+ * A block has up to 8,192 samples, regardless of the window. For a short window of old data that is far more than the
+ * JSON export of the window alone. Such a response is abandoned after BLOCKS_TRIAL bytes: measured with 5,000 series of
+ * 385 samples in a block, 15 s apart, a sample of the JSON export costs as much CPU time (of both sides) as 20 to 30 of
+ * this one. It is abandoned as well when it is not understood.
  */
 #include "gateway/upstream/decode/export_blocks.h"
 
@@ -274,7 +274,7 @@ static bool blocks_unpack(struct blocks_response *x, const struct packed_numbers
     return blocks_add_up(numbers, packed, from->first, n, packing == ZSTD_DELTA2 || packing == DELTA2);
 }
 
-/* The times of a block, to x->times. Blocks of one target have the same: they are unpacked once. */
+/* The times of a block, to x->times. Blocks of one target have the same times, which are decoded once. */
 static bool blocks_unpack_times(struct blocks_response *x, const struct exported_block *b)
 {
     const struct exported_block *last = x->timed;

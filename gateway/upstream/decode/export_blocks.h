@@ -14,7 +14,7 @@ enum blocks_refusal { BLOCKS_WANTED, BLOCKS_WASTEFUL, BLOCKS_NOT_UNDERSTOOD };
 /* For /api/v1/export/native. */
 struct decoder *blocks_decoder_new(struct response *a, enum blocks_refusal *refusal);
 
-/* For /metrics of VictoriaMetrics: *whole is set if its flags say that it returns all samples that it has stored:
+/* For /metrics of VictoriaMetrics: *whole is set if its flags show that it returns all stored samples:
  * dedup.minScrapeInterval is known and 0, downsampling.period unknown or empty. */
 struct decoder *flags_decoder_new(bool *whole);
 

@@ -2,7 +2,7 @@
 /* Responses of servers, decoded while their bytes arrive.
  *
  * A decoder belongs to one HTTP response: call feed with bytes as they arrive, then finish (a truncated response is an
- * error then); free at any time. Errors tell what is wrong with the response, not its server. Nothing in a response is
+ * error then); free at any time. Errors describe the response and do not name the server. Nothing in a response is
  * trusted. Series are appended to a struct response, in the query's arena, each allocated once at its final size.
  */
 #ifndef GATEWAY_UPSTREAM_DECODE_RESPONSE_H
@@ -67,8 +67,8 @@ bool response_partial(const struct query_ctx *q, struct notes *n, struct respons
                       struct err *err) MUST_USE;
 /* Whether a series being decoded may have more than n samples, which are not in the arena yet. */
 bool response_check_budget(const struct response *a, size_t n, struct err *err) MUST_USE;
-/* VictoriaMetrics returns a sample that was written twice twice. Of samples (sorted by time) with equal times the largest
- * value stays, as in its own deduplication, but a stale marker only where nothing else is. Returns their number. */
+/* VictoriaMetrics returns duplicate samples. Of samples (sorted by time) with equal times the largest value is kept, as
+ * in its deduplication, and a stale marker only if there is no other value. Returns the number of samples kept. */
 size_t samples_drop_duplicates(struct sample *samples, size_t n);
 /* Appends a series. labels and the arrays may be scratch memory; histograms' contents must be in the arena. Samples
  * that are out of order are an error. A series without samples in the window is skipped. */

@@ -14,7 +14,7 @@
 enum json_position {
     BEFORE, TOP, STATUS, ERROR_TEXT, WARNINGS, INFOS, DATA, RESULT, SERIES, METRIC, VALUES, VALUE, SKIP, AFTER
 };
-enum { PAIRS = 4096 }; /* asked for at a time */
+enum { PAIRS = 4096 }; /* requested from the reader at a time */
 
 struct json_response {
     struct decoder decoder;
