@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Ends all series of a failed or removed target: writes stale markers and releases the entries of its scrape cache. Up
  * to a few hundred series end at once. Those of a larger target are queued and end in slices of some milliseconds,
- * before any page whose parsing has not begun, so that no marker follows a newer sample. */
+ * before the next page is parsed, so that no marker follows a newer sample. */
 #ifndef SCRAPER_ENDING_H
 #define SCRAPER_ENDING_H
 

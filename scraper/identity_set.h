@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A set of series identities, built anew for each use; its memory stays with the lane. Open addressing with linear
+/* A set of series identities, rebuilt for each use in memory that the lane keeps. Open addressing with linear
  * probing over 64-bit keys. Keys are keyed hashes, so that a target cannot provoke collisions; their lowest bit is a
  * mark. identity_set_start must be called with the largest number of elements. */
 #ifndef SCRAPER_IDENTITY_SET_H

@@ -138,7 +138,7 @@ bool page_write(struct page *p)
 
 /* ---- updating the cache ---- */
 
-/* Allocates; false if the last cache stays as it is. */
+/* Allocates; false if the last cache remains in use. */
 static bool page_begin_update(struct page *p)
 {
     struct page_reader *r = &p->reader;

@@ -11,7 +11,7 @@
 #include "base/hash.h"
 
 enum {
-    RESYNC = 16,             /* missing lines that are skipped before the fast path is given up for this page */
+    RESYNC = 16,             /* missing lines that are skipped before this page leaves the fast path */
     STAGE_KEEP = 32768,      /* number of lines for which memory is kept between pages */
 };
 

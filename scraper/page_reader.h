@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Parses a page: its lines become staged samples, in which a series is the number of a template entry or the place of
- * its text. Nothing is written, and the target's cache stays as it is (page.h).
+ * its text. Nothing is written, and the target's cache is unchanged (page.h).
  *
  * Fast path: lines are expected in the order of the last page. One memcmp with the cached text identifies the series,
  * and (id, value, time) is staged, without allocation or parsing of labels.
@@ -61,7 +61,7 @@ void page_reader_start(struct page_reader *r, uint64_t source, const struct targ
 enum page_state page_reader_parse(struct page_reader *r, size_t lines);
 /* The uncached lines, n_uncached of them; the caller's. */
 struct uncached *page_reader_take_uncached(struct page_reader *r);
-/* Releases entries that the cache does not use, then the page. Part of it, as page.h says; true while there is more. */
+/* Releases entries that the cache does not use, then the page. In slices (page.h); true while there is more. */
 bool page_reader_end(struct page_reader *r, size_t lines);
 
 static inline uint64_t staged_identity(const struct page_reader *r, const struct staged *s, size_t *uncached_at)

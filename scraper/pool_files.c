@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The target files of a job: a reader per pattern.
  *
- * A reload keeps the readers of the patterns that stay, with their files. The readers of patterns that were removed
+ * A reload keeps the readers of unchanged patterns, with their files. The readers of patterns that were removed
  * remain in force until all new ones have been read once, so that a job whose new files hang keeps its targets.
  */
 #include "scraper/pool.h"

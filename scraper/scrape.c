@@ -109,7 +109,7 @@ static const char *status_text(int status)
 }
 
 /* CRLF line ends are accepted where invalid lines are skipped: vmagent accepts them, Prometheus does not. A carriage
- * return at the end of the piece stays until what follows is known. */
+ * return at the end of the piece is kept until the next byte is known. */
 static void add_without_returns(struct buf *body, struct str piece)
 {
     size_t at = body->n;

@@ -3,8 +3,8 @@
  * with `up` and the other automatic series, stale markers, relabeling and limits as in Prometheus.
  *
  * Threads: scraper_* functions are called by the main thread, which also runs discovery; each target belongs to one
- * lane. scraper_targets and scraper_metadata are for workers: they ask the lanes for the state of their targets and
- * wait for it (snapshot.h).
+ * lane. scraper_targets and scraper_metadata are for workers: they request from the lanes the state of their targets
+ * and wait for it (snapshot.h).
  *
  * Files: job.c (configuration), discovery/ (target groups and files that list them), pool_files.c (a job's files),
  * target.c (labels, URL, identity), pool.c (the targets of a job), schedule.c (times), lane.c (one lane), scrape.c and

@@ -77,7 +77,7 @@ static void snapshot_copy_slice(struct loop_task *task)
         snapshot_part_leave(p);
 }
 
-/* Once the loop has been told to stop there may be no next turn. */
+/* Once the loop is stopping there may be no next turn. */
 static void snapshot_release_slice(struct loop_task *task)
 {
     struct snapshot_part *p = CONTAINER(task, struct snapshot_part, release);
@@ -193,7 +193,7 @@ bool snapshot_wait(struct target_snapshot *s, const struct scraper_read *read, s
         else if (snapshot_read_ended(read, err))
             return false;
     }
-    /* what the lanes wrote is visible: their posts order it, and this says so to ThreadSanitizer */
+    /* what the lanes wrote is visible: their posts order it, and this makes it known to ThreadSanitizer */
     s->complete = atomic_load_explicit(&s->n_copied, memory_order_acquire) == s->n_parts;
     return true;
 }

@@ -8,7 +8,7 @@
  * 4. It releases the snapshot (snapshot_end). References to metadata belong to the lanes and are posted back.
  *
  * A lane never waits for a worker: what both use are atomic counts, a semaphore, and tasks of loops. If the worker
- * gives up, the lanes stop copying, and the main thread frees the snapshot after the last of them.
+ * stops waiting, the lanes stop copying, and the main thread frees the snapshot after the last of them.
  */
 #ifndef SCRAPER_SNAPSHOT_H
 #define SCRAPER_SNAPSHOT_H
@@ -56,7 +56,7 @@ void snapshot_begin(struct target_snapshot *s, bool with_metadata);
 /* Whether the deadline has passed or the client has left. */
 bool snapshot_read_ended(const struct scraper_read *read, struct err *err) MUST_USE;
 bool snapshot_wait(struct target_snapshot *s, const struct scraper_read *read, struct err *err) MUST_USE;
-/* Gives up the worker's reference; nothing of the snapshot may be used afterwards. */
+/* Releases the worker's reference; nothing of the snapshot may be used afterwards. */
 void snapshot_end(struct target_snapshot *s);
 
 #endif

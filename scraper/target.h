@@ -14,7 +14,7 @@ struct target_error *target_error_new(const char *text); /* one reference */
 struct target_error *target_error_ref(struct target_error *e); /* NULL is fine */
 void target_error_unref(struct target_error *e);
 
-/* State for the API: the lane's; other threads ask the lane for a copy (snapshot.h). */
+/* State for the API: the lane's; other threads request a copy from the lane (snapshot.h). */
 struct target_live {
     struct target_error *last_error; /* a reference; NULL = none */
     int64_t last_scrape;

@@ -2,8 +2,8 @@
 /* Template groups, entries and splicing (concepts: template.h).
  *
  * A final label is known to be the target's own when its value still points into the target's label bytes. Rules that
- * copy or change a target label's value have read it, so it is equal in the whole group and becomes part of the fixed
- * bytes.
+ * copy or change a target label's value have read it, so it is equal for all targets of the group and becomes part of
+ * the fixed bytes.
  */
 #include "scraper/template.h"
 

@@ -106,7 +106,7 @@ static void change_settings(struct destination_lane *dl, struct dest_settings *n
         dest_settings_free(old);
 }
 
-/* Takes over the new shards and settings that main has prepared for this lane. */
+/* Adopts the new shards and settings that main has prepared for this lane. */
 static void lane_adopt_destination(struct writer_lane *l, struct destination *d)
 {
     struct destination_lane *dl = lane_destination(l, d);

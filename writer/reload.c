@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Applies a new configuration; on the main thread, with the lanes doing the work.
  *
- * writer_prepare does everything that can fail (profiles, new queue directories, new generations) without touching what
- * is in force; writer_cancel undoes it. writer_commit cannot fail. It rolls the new topology out in phases; a phase
+ * writer_prepare does everything that can fail (profiles, new queue directories, new generations) without changing the
+ * topology in use; writer_cancel undoes it. writer_commit cannot fail. It rolls the new topology out in phases; a phase
  * begins when all lanes have finished the one before:
  *
- * 1. ADOPTING: every lane takes over its new shards and settings, before another lane can send it samples for them.
+ * 1. ADOPTING: every lane adopts its new shards and settings, before another lane can send it samples for them.
  * 2. SWITCHING: every lane seals its pending blocks into the old topology's destinations and uses the new topology.
  * 3. IN_FORCE: every lane learns that no lane writes to older generations any more (writer_lane_settle), and
  *    destinations that the new topology does not have are retired.
  *
- * Destinations that stay are changed in place, so that samples always have a queue. Reloads may overlap: phase 3 runs
+ * Destinations that remain are changed in place, so that samples always have a queue. Reloads may overlap: phase 3 runs
  * once, for the newest topology, when all rollouts have finished.
  */
 #include "base/text/url.h"
@@ -400,7 +400,7 @@ static void hide_leaving(const struct writer_change *c)
     }
 }
 
-/* Names move between destinations, and their counters stay with the names: first what every name had is kept. */
+/* Names move between destinations, and counters belong to names: first the counters of each name are saved. */
 static void name_destinations(const struct writer_change *c)
 {
     mutex_lock(&c->w->lock);

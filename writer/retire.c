@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Retires removed destinations, in three steps:
  *
- * 1. Each lane, which has already stopped using the destination, frees its part in a task of its own, after tasks that
+ * 1. Each lane, which has already stopped using the destination, frees its part in a separate task, after tasks that
  *    other lanes have posted to it.
  * 2. The io thread ends the queue: it writes what is left and retries failed writes for RETRY_MS.
- * 3. Main closes the destination. Its queue directory stays on disk.
+ * 3. Main closes the destination. Its queue directory remains on disk.
  */
 #include "base/telemetry/log.h"
 #include "writer/writer_internal.h"

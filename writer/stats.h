@@ -17,9 +17,9 @@ struct writer;
 void writer_stats_start(struct writer *w);
 void writer_stats_stop(struct writer *w);
 
-/* A counter never goes backwards under a name, whichever destination has it: what it shows is what its destination
- * counted and what was shown under that name before. Under the writer's lock: a destination loses `name`; one has got
- * its name, and counted nothing yet if it is fresh. All that lose one come first. */
+/* A counter never goes backwards under a name, even if the name moves to another destination: its value is the count of
+ * the destination plus the last value under that name before. Under the writer's lock. keep: a destination loses
+ * `name`; carry: it has got its name, and is `fresh` if it has counted nothing yet. Call keep for all before carry. */
 void writer_stats_keep(struct writer *w, struct destination *d, const char *name);
 void writer_stats_carry(struct writer *w, struct destination *d, bool fresh);
 /* The recent store is replaced, or ends. */

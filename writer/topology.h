@@ -20,8 +20,8 @@ struct topology {
     void (*release)(void *arg); void *release_arg;
 };
 
-/* Main. dests[i] belongs to from->destinations[i], NULL: it is left out; recent may be NULL. Returns NULL if recent.like
- * names no destination. */
+/* Main. dests[i] belongs to from->destinations[i], NULL: it is not part of the topology; recent may be NULL. Returns
+ * NULL if recent.like names no destination. */
 struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
                               struct err *err) MUST_USE;
 void topology_choose_generations(struct topology *p); /* main, when the new generations exist */

@@ -75,8 +75,8 @@ struct writer_env {
     bool show_urls;                   /* in metrics, pages and logs; otherwise "1:secret-url" as in vmagent */
     const char *id;                   /* of this process, sent with requests (base/http/via.h); NULL = none is sent */
     bool (*interrupted)(void);        /* polled while queues are read; true aborts; NULL = never */
-    /* Main: a queue directory that hung when the configuration came into force responds; apply the configuration
-     * again. NULL = such destinations stay out of use until the next change. */
+    /* Main: a queue directory that hung when the configuration was applied responds; apply the configuration
+     * again. NULL = such destinations remain unused until the next change. */
     void (*late_opened)(void *arg); void *late_arg;
 };
 struct writer_plan {                  /* the settings of a new configuration */
@@ -93,11 +93,11 @@ bool writer_check_destination(const struct destination_conf *all, size_t i, stru
 bool writer_same_destination(const struct destination_conf *a, const struct destination_conf *b);
 /* Name of the destination at `position` of its configuration in metrics, pages and logs; free with mem_free. */
 char *writer_destination_name(const struct destination_conf *c, size_t position, bool show_urls);
-/* Applies a new configuration in two steps. prepare does everything that can fail and changes nothing that is in force;
- * commit cannot fail. Only one change may be prepared at a time. The plan's memory must live until `release` is called,
- * or until cancel. Destinations whose identity (name, or URL without query) is unchanged keep their queue. The queues
- * of removed destinations are closed and stay on disk, unsent. A new destination whose queue directory hangs is left out
- * (writer/late.h).
+/* Applies a new configuration in two steps. prepare does everything that can fail and does not change the configuration
+ * in use; commit cannot fail. Only one change may be prepared at a time. The plan's memory must live until `release` is
+ * called, or until cancel. Destinations whose identity (name, or URL without query) is unchanged keep their queue. The
+ * queues of removed destinations are closed and remain on disk, unsent. A new destination whose queue directory hangs
+ * is not used yet (writer/late.h).
  */
 struct writer_change;
 struct writer_change *writer_prepare(struct writer *w, const struct writer_plan *topology, struct err *err) MUST_USE;
@@ -107,7 +107,7 @@ void writer_cancel(struct writer_change *c);
  * stopped. */
 void writer_await(struct writer *w, struct loop_task *task);
 bool writer_ready(struct writer *w); /* any thread: the first configuration is in force; before that sinks are busy */
-/* Any thread: destinations of the configuration that are left out because their queue directories hang. */
+/* Any thread: destinations of the configuration that are not used because their queue directories hang. */
 unsigned writer_late(struct writer *w);
 bool writer_has_streams(struct writer *w); /* any thread: samples written to a sink have a receiver, on every lane */
 struct sink *writer_sink(struct writer *w, unsigned lane);
@@ -121,7 +121,7 @@ void writer_free(struct writer *w);
 /* The recent store as a source, NULL when off. Any query worker; valid while the caller holds the reference. */
 struct source *writer_recent(struct writer *w);
 void writer_recent_unref(struct source *recent);
-/* The store is complete over [*from, now]; it cannot answer for a window that begins earlier. */
+/* The store is complete over [*from, now]; it is no source for a window that begins earlier. */
 int64_t writer_recent_from(struct source *recent);
 /* Calls `visit` for each series, under a lock: it must be short, and may allocate in the query's arena. False: the query
  * must end. */

@@ -27,7 +27,7 @@ struct writer {
     struct loop_task **awaiting; size_t n_awaiting, _cap_awaiting; /* posted when rollouts is 0 */
     atomic_bool ready, has_streams;
     struct late_opens late;    /* queue directories that hang (late.c) */
-    atomic_uint n_late;        /* destinations that are left out for it */
+    atomic_uint n_late;        /* destinations that are not used because of it */
     struct list retiring;      /* removed destinations (retire.c) */
     struct orphan_list orphans; /* under the lock (orphans.c) */
     struct loop_timer orphans_timer;
@@ -48,7 +48,7 @@ void writer_run_awaiting(struct writer *w);
 void retire_add(struct writer *w, struct destination *d);
 /* writer.c: finishes stopping when no destination is being retired. */
 void writer_stop_if_retired(struct writer *w);
-/* Gives up waiting for disks: logs what the queues still had in memory. */
+/* Stops waiting for disks: logs what the queues still have in memory. */
 void retire_abandon(struct writer *w);
 /* Waits until a destination that is configured again has closed its files. Two must not have them open. */
 bool retire_wait(struct writer *w, const char *identity, struct err *err) MUST_USE;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Reads the target files of one pattern on a thread for files (base/os/file_work.h), because their file system may
- * hang. Until it responds the files that were read last stay in force.
+ * hang. Until it responds the last contents of the files remain in use.
  *
  * All functions on the main thread.
  */

@@ -4,9 +4,9 @@
  * 1. The pattern is expanded with glob().
  * 2. A file is parsed when its inode, size or modification time has changed.
  * 3. New groups replace the previous ones only if the complete file is valid.
- * 4. Files that the pattern does not match any more are forgotten. An unreadable directory forgets none.
+ * 4. The targets of files that the pattern no longer matches are removed, unless the directory is unreadable.
  *
- * What is wrong is logged when it begins or changes, and counted each time.
+ * An error is logged when it first occurs or changes, and counted each time.
  */
 #include "scraper/discovery/file_sd.h"
 
@@ -268,7 +268,7 @@ static struct sd_file take_file(struct sd_files *before, size_t *at, const char 
 
 static int path_order(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-/* Returns true when files have other groups. On an abort the remaining files stay as they are. */
+/* Returns true when files have other groups. On an abort the remaining files are unchanged. */
 static bool refresh_files(struct file_discovery *d, glob_t *g)
 {
     struct sd_files before = d->files;

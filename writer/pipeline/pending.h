@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Pending blocks of one shard of one stream: raw bytes that are not sealed yet. Owned by one lane.
  *
- * A batch appends series after the mark; abort goes back to the mark. Whenever about 2,000 samples, or as many families
- * of metadata, are reached a block boundary is recorded, so that sealing creates one block per range without copying.
+ * A batch appends series after the mark; abort truncates to the mark. After every 2,000 samples or families of
+ * metadata, approximately, a block boundary is recorded, so that sealing creates one block per range without copying.
  */
 #ifndef WRITER_PIPELINE_PENDING_H
 #define WRITER_PIPELINE_PENDING_H

@@ -2,8 +2,8 @@
 /* Results of a stream's relabel rules by label set: 16 bytes per series, and the labels if the rules change them. The
  * hash of the labels (hash_keyed) is the only key. One lane's thread.
  *
- * The cache consists of many small tables, chosen by the upper bits of the hash, each with a limit of its own: growing
- * or clearing one takes less than 0.1 ms, however many series there are. */
+ * The cache consists of many small tables, chosen by the upper bits of the hash, each with a separate limit: growing or
+ * clearing one takes less than 0.1 ms for any number of series. */
 #ifndef WRITER_PIPELINE_RELABEL_CACHE_H
 #define WRITER_PIPELINE_RELABEL_CACHE_H
 

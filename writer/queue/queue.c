@@ -57,7 +57,7 @@ struct queue_backlog queue_backlog(const struct queue *q)
     return sum;
 }
 
-/* Space is freed by whole segments: little space needs small segments. */
+/* Space is freed in complete segments: little space needs small segments. */
 uint64_t queue_segment_bytes(const struct queue *q)
 {
     uint64_t max = atomic_load(&q->max_bytes), free = atomic_load(&q->space.free), bytes = queue_bytes(q);

@@ -33,8 +33,8 @@ struct queue_options {
     struct queue_limits limits;
 };
 /* Opens in steps, since the disk may hang. begin starts the io thread, end waits for it: until it has read the
- * directory, or has done nothing for hang_ms (QUEUE_HANGS: the opening goes on, and end may be called again), or
- * `interrupted` is true (NULL: never). QUEUE_FAILED: the queue is gone. cancel: closes it, or abandons it while its
+ * directory, or has done nothing for hang_ms (QUEUE_HANGS: it is still being opened, and end may be called again), or
+ * `interrupted` is true (NULL: never). QUEUE_FAILED: the queue is freed. cancel: closes it, or abandons it while its
  * disk hangs; it may then open files later, and closes them. */
 enum { QUEUE_HANG_MS = 5000 };
 struct queue *queue_open_begin(const struct queue_options *o, struct err *err) MUST_USE;
@@ -44,8 +44,8 @@ void queue_open_notify(struct queue *q, struct loop *home, struct loop_task *tas
 void queue_open_cancel(struct queue *q);
 /* Main; after the last call of every lane. queue_end: writes what was posted, retries for retry_ms, syncs, ends the io
  * thread, and posts `ended` to the loop `home` (both may be NULL). Blocks that are not written by then are counted as
- * dropped and logged. queue_close: waits for the end, starting it if needed; gives up on a disk that does not respond
- * after five seconds.
+ * dropped and logged. queue_close: waits for the end, starting it if needed; waits at most five seconds for a
+ * disk that does not respond.
  */
 void queue_end(struct queue *q, int64_t retry_ms, struct loop *home, struct loop_task *ended);
 bool queue_ended(struct queue *q);
@@ -81,9 +81,9 @@ struct queue_state { uint64_t first, next; }; /* sequence numbers: [first, next)
 struct queue_state queue_shard_state(const struct queue_shard *s); /* as found by queue_open */
 
 /* Writes a block; takes one reference. The acks' references are dropped when the block is as safe as the options
- * demand. A block that is on disk already is not written again. A block that cannot be written stays in memory, is read
- * from there, and is retried before the next one of its shard and once a second, until it is acknowledged. When such
- * blocks exceed max_memory, segments are dropped if the disk is full, else the oldest such block; keep_all drops
+ * demand. A block that is on disk already is not written again. A block that cannot be written is kept in memory, is
+ * read from there, and is retried before the next one of its shard and once a second, until it is acknowledged. When
+ * such blocks exceed max_memory, segments are dropped if the disk is full, else the oldest such block; keep_all drops
  * nothing. The same holds for blocks that the io thread cannot accept because its disk does not respond
  * (queue_intake.c).
  */

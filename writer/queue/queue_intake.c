@@ -3,14 +3,14 @@
  * empty. While it does not respond:
  *
  * 1. A delivered block needs no disk: once its job is older than STALLED_MS, the next block or acknowledgement of any
- *    shard removes it and acknowledges pushes that wait for it. Younger ones are written all the same: the recent store
- *    is filled from them after a restart.
+ *    shard removes it and acknowledges pushes that wait for it. Younger ones are written nevertheless: the recent
+ *    store is filled from them after a restart.
  * 2. All other jobs count against max_memory_bytes, together with blocks whose write failed. Over it the oldest block
  *    that is in no lane's memory is dropped and counted. With on_full: push_back nothing is dropped, the sink refuses
  *    batches.
- * 3. A shard whose blocks are all here reads them from here: a destination that responds is sent what is in memory.
+ * 3. A shard whose blocks are all here reads them from here: a destination that responds gets what is in memory.
  *
- * The job that the io thread is writing (`busy`) stays in the lists until it is done, so that it can still be read.
+ * The job that the io thread is writing (`busy`) remains in the lists until it is done, so that it can still be read.
  */
 #include "writer/queue/queue_intake.h"
 

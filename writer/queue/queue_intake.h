@@ -27,8 +27,8 @@ void intake_init(struct intake *in, struct loop *loop, void (*work)(struct loop_
 void intake_free(struct intake *in); /* frees the remaining jobs; their acks fail */
 void intake_shard_init(struct intake_shard *s, uint64_t next);
 
-/* Lanes. intake_put takes over the job. Over the limit the oldest blocks that are in no lane's memory are dropped and
- * counted. */
+/* Lanes. intake_put takes ownership of the job. Over the limit the oldest blocks that are in no lane's memory are
+ * dropped and counted. */
 void intake_put(struct intake *in, struct write_job *j, uint64_t limit);
 void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next);
 /* Like queue_read, synchronously, when everything from r->from on is here. False: the io thread must read it. */

@@ -2,8 +2,8 @@
 /* Opening and closing a queue. Both run on its io thread, and main waits with a limit: the disk may be slow or hang.
  *
  * 1. Open: the io thread reads the directories. Main waits while it makes progress, and polls `interrupted`; once that
- *    is true, the io thread stops reading. If the disk hangs, main goes on without the queue, and is told later.
- * 2. Walk: the io thread reads the blocks again for whoever wants them, before any lane uses the queue.
+ *    is true, the io thread stops reading. If the disk hangs, main continues without the queue, and is notified later.
+ * 2. Walk: the io thread reads the blocks again for the visitor (queue_walk), before any lane uses the queue.
  * 3. End: the io thread writes what the lanes have handed over. Failed writes are retried until a deadline; then the
  *    blocks are dropped, counted and logged in one line.
  * 4. Abandon: an io thread that does not return from its disk in time frees the queue itself when the disk responds.
@@ -71,7 +71,7 @@ struct queue_walk_job {
     struct queue *queue;
     uint64_t max_bytes;
     struct mutex lock;  /* held during a visit */
-    queue_visit *visit; /* NULL: nobody wants more; under the lock */
+    queue_visit *visit; /* NULL: the walk has ended; under the lock */
     void *arg;
     bool complete;      /* the io thread's until FILE_WALKED */
 };

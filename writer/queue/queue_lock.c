@@ -84,7 +84,7 @@ void queue_lock_free(struct queue_lock *l)
     mem_free(l);
 }
 
-/* --- on a thread of its own --------------------------------------------------------------------------------------- */
+/* --- on a separate thread ----------------------------------------------------------------------------------------- */
 
 struct queue_lock_request {
     struct file_thread *thread;

@@ -13,7 +13,7 @@
 struct queue_lock;
 /* Creates dir if it does not exist. NULL: in use by another process, or an error. */
 struct queue_lock *queue_lock_new(const char *dir, struct err *err) MUST_USE;
-/* The same on a thread of its own, as queue_open_begin and its siblings (queue.h). */
+/* The same on a separate thread, as queue_open_begin and the functions after it (queue.h). */
 struct queue_lock_request;
 enum queue_opened { QUEUE_OPEN, QUEUE_FAILED, QUEUE_HANGS };
 struct queue_lock_request *queue_lock_begin(const char *dir, struct err *err) MUST_USE;

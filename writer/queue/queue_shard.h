@@ -79,13 +79,13 @@ uint64_t shard_files_bytes(const struct queue_shard *s);
 void shard_files_free_delivered(struct queue_shard *s, uint64_t min_bytes);
 bool shard_files_write_position(struct queue_shard *s); /* if it is stale; false with errno */
 void shard_count_lost(struct queue_shard *s, uint64_t blocks, uint64_t samples, uint64_t bytes);
-bool shard_files_remove(struct queue_shard *s); /* deletes the whole directory; nothing is left to send */
+bool shard_files_remove(struct queue_shard *s); /* deletes the directory; nothing is left to send */
 struct block_sum;
 /* blocks in its segments; an estimate */
 void shard_files_add_undelivered(const struct queue_shard *s, struct block_sum *sum);
 
 /* queue_restore.c: a directory that was deleted or replaced while in use. Creates it again from the files that are
- * still open, and forgets segments that disappeared. False with errno: retry. */
+ * still open, and drops segments that disappeared. False with errno: retry. */
 struct restored { unsigned shards; uint64_t kept_bytes, lost_blocks, lost_samples; bool failed; };
 bool shard_files_missing(const struct queue_shard *s);
 bool shard_files_restore(struct queue_shard *s, struct restored *r);

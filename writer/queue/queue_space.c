@@ -3,7 +3,7 @@
  *
  * Estimate. A sample is taken every ten seconds and kept for five minutes: the remaining space is divided by the rate
  * at which it shrinks. Two limits are evaluated, and the sooner one is reported: max_disk_bytes with the growth of the
- * queue, and the free space of the file system with its decline, whatever causes it.
+ * queue, and the free space of the file system with its decline, including that caused by other programs.
  *
  * Warning. It begins when less than a tenth (and less than 1 GiB) of the file system is free, when four fifths of
  * max_disk_bytes are used, or when the queue will be full within an hour. It is repeated every ten minutes, and its end

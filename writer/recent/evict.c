@@ -79,8 +79,8 @@ static void sweep_keep_series(struct stripe *p, struct recent_series *s)
             part ? chunk_memory(s->first) : SERIES_BYTES + s->label_bytes;
 }
 
-/* Whole chunks that end before the edge go, late samples, and the series if it fell silent before it. The newest that
- * went; INT64_MIN: none. */
+/* Removes chunks and late samples that end before the edge, and the series if its last sample is before it. Returns the
+ * newest removed time; INT64_MIN: none. */
 static int64_t sweep_series(struct stripe *p, struct recent_series *s, bool *dropped)
 {
     struct sweep *w = &p->sweep;

@@ -2,7 +2,7 @@
 /* late_sort, in three steps:
  *
  * 1. The tail is copied and sorted by a merge sort, which is stable in order of arrival. A descending tail, as from a
- *    backfill that goes back in time, is reversed instead.
+ *    backfill from new to old, is reversed instead.
  * 2. Copy and sorted items are merged from the end, in place.
  * 3. Of items with equal times the first is kept.
  *

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A list of timestamped items that is filled out of order and read in order. items[0..n_sorted) are ascending and
  * unique in time; they are followed by a tail in order of arrival, which late_sort merges in. The writer decides
- * when: sorting once the tail is an eighth of the list makes adding n items cost O(n log n), in whatever order they
- * arrive.
+ * when: sorting once the tail is an eighth of the list makes adding n items cost O(n log n), in any order of arrival.
  */
 #ifndef WRITER_RECENT_LATE_H
 #define WRITER_RECENT_LATE_H

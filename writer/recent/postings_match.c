@@ -2,9 +2,9 @@
 /* Evaluating matchers on postings.
  *
  * A matcher that does not match "" keeps the series with a matching value. One that matches "" drops the series with a
- * value that does not match: series without the label stay. Matchers that list their values are cheap and are evaluated
- * first. The others are evaluated for every value of their name if it has fewer values than there are series left;
- * otherwise they are checked per series.
+ * value that does not match: series without the label are kept. Matchers that list their values are cheap and are
+ * evaluated first. The others are evaluated for every value of their name if it has fewer values than there are series
+ * left; otherwise they are evaluated per series.
  */
 #include "writer/recent/postings_match.h"
 

@@ -12,7 +12,7 @@ struct postings_match {
     uint64_t *bits; size_t n_ids;            /* NULL: all series */
     const struct matcher **remaining; size_t n_remaining; /* to be checked for each selected series, if that is cheaper */
 };
-/* Called regularly while the values of a name are evaluated. It may release the lock for a moment, during which series
+/* Called regularly while the values of a name are evaluated. It may release the lock temporarily, during which series
  * may be added. False: other changes were made, or the time is up; matchers not yet evaluated are in `remaining`. */
 struct postings_pause { bool (*fn)(void *arg); void *arg; };
 

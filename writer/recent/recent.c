@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The recent store as a whole: its stripes, reference count, complete window and counters, and its source interface. */
+/* The recent store: its stripes, reference count, complete window and counters, and its source interface. */
 #include "writer/recent/recent.h"
 
 #include "writer/recent/iterate.h"

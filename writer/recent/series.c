@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The samples of a series.
  *
- * Most samples arrive in order and are appended to chunks. Out-of-order samples are kept in a list of their own and
+ * Most samples arrive in order and are appended to chunks. Out-of-order samples are kept in a separate list and
  * merged when they are read. A bulk load may bring many, in any order and any number of messages, and likewise
  * histograms: both lists have an unsorted tail (late.h), which is sorted when it reaches an eighth of the list, or
  * before the list is read.

@@ -7,8 +7,9 @@
 #include "base/protobuf.h"
 
 enum { MAX_FAMILIES = 20000 };
-/* What of a sweep is done with a batch: see stripe_sweep. A batch of 32 KiB adds about 200 new series, 100 KiB. A
- * sixteenth of a budget of 64 MiB is 40 of them, in which 160,000 series are looked at; about 200,000 fit into it. */
+/* The part of a sweep that runs with each batch: see stripe_sweep. A batch of 32 KiB adds about 200 new series, 100
+ * KiB. A sixteenth of a budget of 64 MiB is 40 of them, in which 160,000 series are checked; about 200,000 fit into it.
+ * */
 enum { SWEEP_MIN = 1024, SWEEP_SHARE = 2, SWEEP_MAX = 4096 };
 /* What a series takes in the table of labels, three quarters full at most, and in the lists of ids. */
 enum { TABLE_BYTES = 2 * sizeof(struct map_entry) + 2 * sizeof(struct recent_series *) + 2 * sizeof(uint16_t) };

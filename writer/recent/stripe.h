@@ -17,12 +17,12 @@ struct stripe_counts { /* for /metrics, which reads without a lock */
     atomic_ullong series, samples, bytes, index_bytes, evicted_samples, evicted_series, rejected;
 };
 struct time_span { int64_t oldest, newest; };
-struct sweep { /* all series are looked at, some of them with each batch: see evict.c */
+struct sweep { /* checks all series, some of them with each batch: see evict.c */
     bool on, seals, makes_room;   /* seals: all open chunks; makes_room: also those that begin before the edge */
     size_t at;                    /* the next id */
-    int64_t edge;                 /* what is not newer goes */
+    int64_t edge;                 /* samples that are not newer are removed */
     struct time_span began_with;  /* what the samples covered; */
-    size_t next[EIGHTHS];         /* by eighths of it: bytes that can go next, of series that are kept (makes_room) */
+    size_t next[EIGHTHS];         /* by eighths of it: removable bytes of series that are kept (makes_room) */
     struct time_span found;       /* what they cover now */
 };
 struct stripe {
@@ -33,18 +33,18 @@ struct stripe {
     struct stripe_counts counts;    /* as of the last unlock */
     struct recent *store;
     struct map by_labels;         /* label bytes -> struct recent_series */
-    struct recent_series **series; size_t n, _cap; /* by id; NULL = gone. An id stays: readers look between slices */
-    uint16_t *listed; size_t _cap_listed; /* by id: postings that still list it although the series is gone */
+    struct recent_series **series; size_t n, _cap; /* by id, which does not change; NULL = removed */
+    uint16_t *listed; size_t _cap_listed; /* by id: postings that still list it although the series is removed */
     uint32_t *free_ids; size_t n_free, _cap_free; /* that no posting lists any more */
     size_t n_alive;
-    uint64_t pruned, reused;      /* how often the index lost a value, and a series got the id of one that went */
+    uint64_t pruned, reused;      /* how often the index lost a value, and a series got the id of a removed one */
     struct index index; size_t index_counted; /* bytes of it that are counted */
     size_t bytes;                 /* this part's share of the store's */
     struct sweep sweep;
-    int64_t room_edge;            /* of the next sweep that makes room; INT64_MIN: the end of the oldest eighth */
-    struct time_span cover, since; /* what its samples cover, as of the last sweep; what came since it began */
+    int64_t room_edge;            /* of the next sweep that frees memory; INT64_MIN: the end of the oldest eighth */
+    struct time_span cover, since; /* times of its samples as of the last sweep, and of those added since */
     size_t sealed_bytes;                /* what bytes was when all open chunks were last sealed */
-    int64_t last_age_check;                /* when ages were last looked at */
+    int64_t last_age_check;                /* when ages were last checked */
     struct { char *text; struct metadata metadata; } *families; size_t n_families, _cap_families;
     size_t family_bytes;
     struct map by_family;
@@ -56,7 +56,7 @@ void stripe_free(struct stripe *p);
 /* intake.c: */
 /* lane thread: appends a batch, now or when the lock is taken next */
 void stripe_give(struct stripe *p, struct str bytes, int64_t now);
-void stripe_lock(struct stripe *p); /* worker threads; all batches given before have been appended on return */
+void stripe_lock(struct stripe *p); /* worker threads; earlier batches have been appended on return */
 void stripe_unlock(struct stripe *p);
 void stripe_free_staged(struct stripe *p);
 extern struct stats_group recent_intake_stats;
@@ -68,7 +68,7 @@ void stripe_take(struct stripe *p, struct str bytes, int64_t now);
 void stripe_sweep(struct stripe *p, int64_t now, size_t work);
 void stripe_evict(struct stripe *p, int64_t now);
 void stripe_count(struct stripe *p, long long bytes);
-void stripe_drop_series(struct stripe *p, struct recent_series *s); /* its id stays taken while postings list it */
+void stripe_drop_series(struct stripe *p, struct recent_series *s); /* its id is not reused while postings list it */
 
 struct recent { /* recent.c */
     struct refs refs;

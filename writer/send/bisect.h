@@ -18,7 +18,7 @@ struct bisect {            /* of the block at the head of a shard */
 /* Largest number of requests for a block: 2 * log2(series) + 16, halved for each rejected block before it, at least
  * 8. */
 unsigned bisect_limit(uint32_t n_series, unsigned rejected_blocks);
-void bisect_count_request(struct shard *s); /* counts a response to the head, whatever its status */
+void bisect_count_request(struct shard *s); /* counts a response to the head, of any status */
 void bisect_accepted(struct shard *s);          /* the head is delivered; call before shard_delivered */
 /* Splits the head, or drops it when it is a single sample or the limit is reached; pauses the shard. */
 void bisect_rejected(struct shard *s, enum drop_reason reason, int status, const char *why);

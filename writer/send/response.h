@@ -18,7 +18,7 @@ enum response_class {
 struct write_response { int status; struct str text; /* beginning of the body */ };
 
 enum response_class response_classify(const struct write_response *r, enum codec codec);
-/* The text says that the sample exists already or that a newer one does. */
+/* Whether the text reports that the sample, or a newer one, exists already. */
 bool response_about_time(struct str text);
 /* The configuration to change when retrying cannot succeed; NULL for temporary errors. */
 const char *response_remedy(int status);
