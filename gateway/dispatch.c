@@ -64,7 +64,7 @@ static bool dispatch_begin(struct http_request *r)
         return false;
     if (route->class == ROUTE_PUSH || route->always)
         return true;
-    r->config = services_config(r->services);
+    r->config = services_config_on_lane(r->services);
     return r->config != NULL || refuse_not_ready(r);
 }
 

@@ -35,14 +35,22 @@ void services_init(struct services *s)
     s->coverage = coverage_registry_new();
     s->coverage_reader = coverage_reader_new(s->control, s->id);
     mutex_init(&s->_mutex, RANK_SERVICES);
+    mutex_init(&s->_lane_mutex, RANK_SERVICES);
 }
 
-struct config *services_config(struct services *s)
+static struct config *services_take_config(struct mutex *mutex, struct config *const *config)
 {
-    mutex_lock(&s->_mutex);
-    struct config *c = s->_config ? config_ref(s->_config) : NULL;
-    mutex_unlock(&s->_mutex);
+    mutex_lock(mutex);
+    struct config *c = *config ? config_ref(*config) : NULL;
+    mutex_unlock(mutex);
     return c;
+}
+
+struct config *services_config(struct services *s) { return services_take_config(&s->_mutex, &s->_config); }
+
+struct config *services_config_on_lane(struct services *s)
+{
+    return services_take_config(&s->_lane_mutex, &s->_lane_config);
 }
 
 struct upstream *services_upstream(struct services *s)
@@ -117,6 +125,11 @@ static void reload_swap_config(struct services *s, struct config *c, struct upst
     mutex_unlock(&s->_mutex);
     if (old_upstream)
         upstream_unref(old_upstream);
+    config_unref(old);
+    mutex_lock(&s->_lane_mutex);
+    old = s->_lane_config;
+    s->_lane_config = c ? config_ref(c) : NULL;
+    mutex_unlock(&s->_lane_mutex);
     config_unref(old);
 }
 
@@ -194,4 +207,5 @@ void services_free(struct services *s)
     line_file_free(s->access_log);
     line_file_free(s->query_log);
     mutex_free(&s->_mutex);
+    mutex_free(&s->_lane_mutex);
 }

@@ -56,15 +56,19 @@ struct services {
     _Atomic int64_t reload_failed_at; /* of the last one that failed */
     void (*request_quit)(struct services *s); /* any thread: stops the program in order */
     struct config_load *_load;     /* control thread: reloads (load.c) */
-    struct mutex _mutex;           /* guards the two below */
+    /* The configuration has a reference in both, each with a lock, so that no lane waits for a worker that holds one. */
+    struct mutex _mutex;           /* of workers and main: guards the two below */
     struct config *_config;
     struct upstream *_upstream;
+    struct mutex _lane_mutex;      /* of lanes and main: guards the one below */
+    struct config *_lane_config;
 };
 void services_init(struct services *s); /* after `control` is set */
 void services_free(struct services *s); /* control thread, when no request is left: releases the configuration */
 
 /* Any thread; NULL until the first configuration is applied. Release: config_unref, upstream_unref. */
 struct config *services_config(struct services *s);
+struct config *services_config_on_lane(struct services *s); /* the same, on a lane's thread */
 struct upstream *services_upstream(struct services *s);
 /* What queries read from under configuration `c` and upstream `u`, which outlive it. */
 struct query_service services_query_service(const struct services *s, const struct config *c, struct upstream *u);
