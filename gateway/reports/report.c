@@ -70,7 +70,7 @@ static void report_free(struct decoder *d)
 static struct decoder *report_decoder_new(struct report_attempt *of, struct arena *a)
 {
     struct report_decoder *r = mem_zalloc(sizeof *r);
-    r->decoder = (struct decoder){report_feed, report_finish, report_free};
+    r->decoder = (struct decoder){report_feed, report_finish, report_free, NULL};
     r->of = of;
     json_value_reader_init(&r->reader, a);
     return &r->decoder;

@@ -26,6 +26,8 @@
 
 enum { SERVERS_UNUSED = 1024 };
 
+enum { SERVER_TEXTS = 64 };
+
 struct server_health {
     atomic_int kind;               /* enum server_kind; AUTO: unknown */
     atomic_uint version;           /* of Prometheus, by SERVER_VERSION (server_kind.h); 0 = unknown */
@@ -35,6 +37,8 @@ struct server_health {
     _Atomic int64_t wasteful_window, wasteful_until; /* ms: of windows up to this, most of a block is not needed;
                                                       * clock_mono_ms: until then */
     _Atomic int64_t asked_at;      /* clock_mono_ms when a request was last sent; 0 = never */
+    /* Metrics and expressions whose JSON was of no use because of native histograms; a slot each, by hash. */
+    struct { _Atomic uint64_t text; _Atomic int64_t until; /* clock_mono_ms */ } histograms[SERVER_TEXTS];
     atomic_bool answered;          /* a request has ended, whichever way */
     struct breaker breaker;
     _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */

@@ -21,6 +21,7 @@ struct fetch {
     struct buf body, url;
     struct buf error;          /* beginning of the body of a response that is not 2xx */
     struct client_call *call;
+    bool begun;                /* the decoder knows the type of the response */
     bool damaged;              /* ended by the decoder or a limit, not by the network */
     uint64_t samples;          /* decoded */
     int64_t begin;             /* clock_mono_ms */
@@ -235,6 +236,13 @@ static bool fetch_fits(const struct fetch *f, struct err *err)
     return false;
 }
 
+static void fetch_begin_response(struct fetch *f, const struct client_reply *reply)
+{
+    if (!f->begun && f->plan.decoder->begin)
+        f->plan.decoder->begin(f->plan.decoder, reply->content_type);
+    f->begun = true;
+}
+
 static bool on_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err)
 {
     struct fetch *f = arg;
@@ -243,6 +251,7 @@ static bool on_data(void *arg, const struct client_reply *reply, struct str piec
         buf_add_str(&f->error, str_first(piece, ERROR_BODY - f->error.n));
         return true;
     }
+    fetch_begin_response(f, reply);
     uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0;
     f->damaged = !f->plan.decoder->feed(f->plan.decoder, piece, err);
     f->samples += f->plan.n_samples ? *f->plan.n_samples - before : 0;
@@ -267,6 +276,8 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
 {
     struct fetch *f = arg;
     struct err err = {0};
+    if (reply->status / 100 == 2)
+        fetch_begin_response(f, reply); /* it may be empty */
     uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0; /* some decoders have all samples at the end only */
     bool ok = reply->status / 100 == 2 && f->plan.decoder->finish(f->plan.decoder, &err);
     ok = ok && fetch_fits(f, &err);

@@ -166,6 +166,21 @@ static void push_describe_groups(struct push_planning *p)
     }
 }
 
+static const char push_histograms[] = "a response has native histograms, whose JSON is incomplete";
+
+/* Is it known that a request of the plan brings native histograms? Any server of a group may get it, or a chosen one. */
+static bool push_brings_histograms(const struct upstream *u, const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n_requests; i++) {
+        const struct plan_request *r = &plan->requests[i];
+        const struct group *g = &u->groups.items[r->group];
+        for (size_t s = 0; s < g->n_servers; s++)
+            if ((!push_chooses(g) || s == r->server) && server_has_histograms(g->servers[s], r->text))
+                return true;
+    }
+    return false;
+}
+
 bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_question *question, int64_t recent_from,
                struct source_plan *out)
 {
@@ -178,7 +193,10 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
     *out = (struct source_plan){.tree = plan->tree, .impl = plan};
     if (q->trace)
         q->trace->plan = plan;
-    return plan->n_requests > 0;
+    if (!push_brings_histograms(u, plan))
+        return plan->n_requests > 0;
+    trace_abandon(q->trace, push_histograms);
+    return false;
 }
 
 /* --- execution ---------------------------------------------------------------------------------------------------- */
@@ -310,6 +328,13 @@ static bool push_notes_fit(struct push_call *c, const struct plan_piece *piece, 
     return true;
 }
 
+static void push_saw_histograms(const struct push_query *query)
+{
+    for (size_t i = 0; i < query->request.n; i++)
+        if (query->request.attempts[i]->state == ATTEMPT_SUCCEEDED)
+            server_saw_histograms(query->request.attempts[i]->server, query->text);
+}
+
 static bool push_collect_piece(struct push_call *c, struct plan_piece *piece, struct map *seen)
 {
     size_t cap[2] = {0};
@@ -319,8 +344,10 @@ static bool push_collect_piece(struct push_call *c, struct plan_piece *piece, st
         const struct response *response = push_query_response(query, &why);
         if (response == NULL)
             return push_doubt(c, arena_z(c->batch->q->arena, str_of(why.text)));
-        if (response->lossy)
-            return push_doubt(c, "a response has native histograms, whose JSON is incomplete");
+        if (response->lossy) {
+            push_saw_histograms(query);
+            return push_doubt(c, push_histograms);
+        }
         if (!push_notes_fit(c, piece, &query->notes) || !push_add_response(c, piece, response, seen, cap))
             return false;
     }

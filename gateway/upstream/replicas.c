@@ -87,7 +87,7 @@ static uint64_t row_samples(const struct replicas *r, size_t i)
 
 static bool compare_rows(struct rows *t, struct err *err)
 {
-    _Static_assert((int)CHUNK_SAMPLES > (int)COPIES_PER_SERIES, "copies_compare looks at the newest samples only");
+    _Static_assert((int)CHUNK_SAMPLES > (int)COPIES_PER_SERIES, "copies_compare reads the newest samples only");
     struct replicas *r = t->r;
     struct arena *scratch = &r->_scratch;
     bool ok = true;

@@ -2,7 +2,7 @@
 /* The series of one selector over all groups as a series set. Only labels are in it: the samples of a series are
  * unpacked and merged when it is read, in memory that the next one reuses. So a query needs the packed samples of all
  * replicas, and the plain samples of one series at a time: a rate over 5,000 series of 260 samples of two replicas that
- * had to be merged took 99 MB with plain samples in every response, and takes 56 so.
+ * had to be merged took 99 MB with plain samples in every response, and takes 26 so (of which 11 when idle).
  */
 #ifndef GATEWAY_UPSTREAM_SELECTED_H
 #define GATEWAY_UPSTREAM_SELECTED_H

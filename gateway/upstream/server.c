@@ -318,6 +318,22 @@ void server_set_wasteful(struct server *s, int64_t window)
     atomic_store(&s->health->wasteful_until, clock_mono_ms() + SERVER_WASTEFUL_MS);
 }
 
+enum { HISTOGRAMS_MS = 600000 };
+
+void server_saw_histograms(const struct server *s, struct str text)
+{
+    uint64_t hash = hash_bytes(text.p, text.n);
+    atomic_store(&s->health->histograms[hash % SERVER_TEXTS].until, clock_mono_ms() + HISTOGRAMS_MS);
+    atomic_store(&s->health->histograms[hash % SERVER_TEXTS].text, hash);
+}
+
+bool server_has_histograms(const struct server *s, struct str text)
+{
+    uint64_t hash = hash_bytes(text.p, text.n);
+    return text.n > 0 && atomic_load(&s->health->histograms[hash % SERVER_TEXTS].text) == hash &&
+           clock_mono_ms() < atomic_load(&s->health->histograms[hash % SERVER_TEXTS].until);
+}
+
 void server_blame(const struct server *s, struct err *err)
 {
     err_wrap(err, "%.*s", STR_ARG(s->shown));

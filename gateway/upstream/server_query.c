@@ -116,14 +116,14 @@ static void server_query_export(struct server_query *query)
         send_form(query, "/api/v1/export", &form, export_decoder_new(&query->response), &query->response);
 }
 
-/* The complete response is buffered outside of the arena, and its samples need about as much inside. */
+/* A response of samples is buffered outside of the arena, and they need about as much inside. */
 static void server_query_read(struct server_query *query)
 {
     struct buf body = {0};
     const struct request_batch *r = server_query_batch(query);
     size_t max = r->limits.max && r->limits.max < r->max_response ? r->limits.max : r->max_response;
-    read_request(&body, query->matchers, query->n_matchers, query->_external, query->sel);
-    send_form(query, NULL, &body, remote_read_decoder_new(&query->response, max), &query->response);
+    read_request(&body, query->matchers, query->n_matchers, query->_external, query->sel, !query->_samples);
+    send_form(query, NULL, &body, remote_read_decoder_new(&query->response, max, &query->_refusal), &query->response);
 }
 
 /* A server that aligns ranges would return values at other steps. */
@@ -198,13 +198,23 @@ static enum server_query_step step_of_method(struct server_query *query, enum re
     return known ? STEP_READ : STEP_LABELS;
 }
 
+/* The metric that is selected; empty: several. */
+static struct str server_query_metric(const struct server_query *query)
+{
+    for (size_t i = 0; i < query->n_matchers; i++)
+        if (query->matchers[i].type == MATCH_EQ && str_is(query->matchers[i].name, METRIC_NAME))
+            return query->matchers[i].value;
+    return STR("");
+}
+
 static enum server_query_step step_of_kind(struct server_query *query)
 {
     const struct server *s = query->attempt.server;
-    bool reads = s->wants_read && !atomic_load(&s->health->cannot_read) && !needs_steps(query);
+    query->_samples = server_has_histograms(s, server_query_metric(query));
+    bool reads = query->_samples || (s->wants_read && !needs_steps(query));
     if (query->_kind == SERVER_VICTORIAMETRICS)
         return step_of_export(query);
-    return step_of_method(query, reads ? READ_REMOTE : READ_QUERY);
+    return step_of_method(query, reads && !atomic_load(&s->health->cannot_read) ? READ_REMOTE : READ_QUERY);
 }
 
 /* --- PROBE: kind and version of the server ------------------------------------------------------------------------ */
@@ -291,11 +301,27 @@ static enum server_query_step server_query_export_text(struct server_query *quer
     return STEP_READ;
 }
 
+/* Native histograms, or chunks that are not understood. */
+static enum server_query_step read_as_samples(struct server_query *query)
+{
+    query->_samples = true;
+    if (query->response.lossy || query->_steps.lossy)
+        server_saw_histograms(query->attempt.server, server_query_metric(query));
+    if (!atomic_load(&query->attempt.server->health->cannot_read))
+        return step_of_method(query, READ_REMOTE);
+    err_set(&query->_err, ERR_EXEC, "the response has native histograms, whose JSON is incomplete, and the server does "
+            "not support remote_read");
+    server_blame(query->attempt.server, &query->_err);
+    return STEP_FAILED;
+}
+
 /* The server does not support the method that was tried: use another one, and remember that. */
 static enum server_query_step read_failed(struct server_query *query)
 {
     if (query->_method == READ_BLOCKS && (query->_refusal || (query->_status / 100 == 4 && query->_status != 429)))
         return server_query_export_text(query);
+    if (query->_method == READ_REMOTE && query->_refusal)
+        return read_as_samples(query);
     struct server *s = query->attempt.server;
     bool unknown = query->_status == 404 || query->_status == 405 || query->_status == 415 || query->_status == 501;
     if ((!unknown && !(query->_guessed && query->_status / 100 == 4)) || query->_method == READ_QUERY)
@@ -306,16 +332,6 @@ static enum server_query_step read_failed(struct server_query *query)
         atomic_store(&s->health->kind, SERVER_PROMETHEUS);
     query->_guessed = false;
     return step_of_method(query, READ_QUERY);
-}
-
-static enum server_query_step read_lossy(struct server_query *query)
-{
-    if (!atomic_load(&query->attempt.server->health->cannot_read))
-        return step_of_method(query, READ_REMOTE);
-    err_set(&query->_err, ERR_EXEC, "the response has native histograms, whose JSON is incomplete, and the server does "
-            "not support remote_read");
-    server_blame(query->attempt.server, &query->_err);
-    return STEP_FAILED;
 }
 
 /* Each series once, with stale markers. */
@@ -335,7 +351,7 @@ static enum server_query_step read_end(struct server_query *query)
     if (query->_err.kind != ERR_NONE)
         return read_failed(query);
     if (query->response.lossy || query->_steps.lossy)
-        return read_lossy(query);
+        return read_as_samples(query);
     if (query->_guessed)
         atomic_store(&query->attempt.server->health->kind, query->_kind);
     if (!read_complete(query, &query->_err)) {

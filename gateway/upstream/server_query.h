@@ -10,7 +10,8 @@
  *                                   samples' own times are wanted, `sel[range]` too; from both together stale markers
  *                                   are put back (staleness.h)
  * Prometheus 2, another lookback   as where replicas are compared, since it may not know lookback_delta
- * JSON cannot carry native histograms: if a response has some, remote_read is tried.
+ * JSON cannot carry native histograms, and their chunks are not decoded: if a response has some, it is requested again
+ * as samples by remote_read, and the next one for this metric at once.
  *
  * The attempt at a server (group_request.h) passes through these steps while it runs:
  *
@@ -32,7 +33,7 @@
  *   READ -- complete --> SUCCEEDED
  *     +---- the server does not know the method: method := query --------------> READ
  *     +---- blocks that are not supported, understood or needed: method := export
- *     +---- native histograms in JSON: method := remote_read --> method
+ *     +---- native histograms in JSON, or in chunks of remote_read: method := remote_read, of samples --> method
  *     +---- any other error --> FAILED
  */
 #ifndef GATEWAY_UPSTREAM_SERVER_QUERY_H
@@ -56,6 +57,7 @@ struct server_query {
     enum read_method _method;
     bool _whole;               /* of READ_BLOCKS: the server returns everything it has stored; */
     enum blocks_refusal _refusal; /* the response is refused */
+    bool _samples;             /* of READ_REMOTE: chunks were refused, or would be */
     bool _steps_only;          /* the response has values at steps */
     struct select _grid;       /* whose steps are requested: the selector's, or multiples of the step beside them */
     struct response _steps;

@@ -11,7 +11,7 @@ static struct decoder *decoder(unsigned which, struct response *a)
 {
     static enum blocks_refusal refusal;
     return which == 0 ? json_decoder_new(a) : which == 1 ? export_decoder_new(a)
-         : which == 2 ? blocks_decoder_new(a, &refusal) : remote_read_decoder_new(a, 1 << 20);
+         : which == 2 ? blocks_decoder_new(a, &refusal) : remote_read_decoder_new(a, 1 << 20, &refusal);
 }
 
 static void check(const struct response *a)

@@ -164,7 +164,7 @@ static void free_export(struct decoder *d)
 struct decoder *export_decoder_new(struct response *a)
 {
     struct export_response *x = mem_zalloc(sizeof *x);
-    x->decoder = (struct decoder){export_feed, export_finish, free_export};
+    x->decoder = (struct decoder){export_feed, export_finish, free_export, NULL};
     x->response = a;
     json_reader_init(&x->r);
     x->r.many = x->r.nan = true;

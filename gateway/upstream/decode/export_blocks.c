@@ -441,7 +441,7 @@ static void blocks_free(struct decoder *d)
 struct decoder *blocks_decoder_new(struct response *a, enum blocks_refusal *refusal)
 {
     struct blocks_response *x = mem_zalloc(sizeof *x);
-    x->decoder = (struct decoder){blocks_feed, blocks_finish, blocks_free};
+    x->decoder = (struct decoder){blocks_feed, blocks_finish, blocks_free, NULL};
     x->response = a;
     x->refusal = refusal;
     x->end = &x->first;

@@ -7,12 +7,13 @@
  * block, which is buffered until it is complete.
  */
 #include "gateway/upstream/decode/remote_read.h"
-#include "gateway/upstream/decode/response.h"
+#include "gateway/upstream/decode/read_stream.h"
 
 #include "base/compress.h"
 #include "base/protobuf.h"
 
 enum { QUERY_START = 1, QUERY_END, QUERY_MATCHERS, QUERY_HINTS };
+enum { RESPONSE_TYPES = 2, RESPONSE_SAMPLES = 0, RESPONSE_CHUNKS = 1 };
 enum { HINT_STEP = 1, HINT_FUNC, HINT_START, HINT_END, HINT_RANGE = 7 };
 
 static void remote_read_add_matcher(struct buf *query, enum match_type type, struct str name, struct str value)
@@ -82,13 +83,15 @@ static void remote_read_add_query(struct buf *request, const struct matcher *m, 
 }
 
 void read_request(struct buf *out, const struct matcher *m, size_t n, struct labels external,
-                  const struct select *sel)
+                  const struct select *sel, bool streams)
 {
     struct buf request = {0};
     unsigned queries = 1u << (external.count < READ_EXACT ? external.count : READ_EXACT);
     for (unsigned own = 0; own < queries; own++)
         remote_read_add_query(&request, m, n, external, own, sel);
-    pb_add_int(&request, 2, 0);
+    if (streams)
+        pb_add_int(&request, RESPONSE_TYPES, RESPONSE_CHUNKS);
+    pb_add_int(&request, RESPONSE_TYPES, RESPONSE_SAMPLES);
     compress_snappy(out, buf_str(&request));
     buf_free(&request);
 }
@@ -99,6 +102,8 @@ struct remote_read_response {
     struct decoder decoder;
     struct response *response;
     size_t max;
+    enum blocks_refusal *refusal;
+    struct decoder *stream;       /* of STREAMED_XOR_CHUNKS */
     struct buf packed;
     struct hist_sample *hists; size_t cap;
 };
@@ -172,9 +177,18 @@ static bool add_response(struct remote_read_response *r, struct str body, struct
     return true;
 }
 
+static void remote_read_begin(struct decoder *d, struct str content_type)
+{
+    struct remote_read_response *r = CONTAINER(d, struct remote_read_response, decoder);
+    if (str_starts(content_type, STR("application/x-streamed-protobuf")))
+        r->stream = read_stream_decoder_new(r->response, r->max, r->refusal);
+}
+
 static bool remote_read_feed(struct decoder *d, struct str piece, struct err *err)
 {
     struct remote_read_response *r = CONTAINER(d, struct remote_read_response, decoder);
+    if (r->stream)
+        return r->stream->feed(r->stream, piece, err);
     if (!buf_try_reserve(&r->packed, piece.n))
         return err_set(err, ERR_LIMIT, "remote_read: the response exceeds the limit of %zu MiB of memory",
                        r->packed.max >> 20);
@@ -186,6 +200,8 @@ static bool remote_read_finish(struct decoder *d, struct err *err)
 {
     struct remote_read_response *r = CONTAINER(d, struct remote_read_response, decoder);
     struct buf body = {0};
+    if (r->stream)
+        return r->stream->finish(r->stream, err);
     bool ok = decompress(CODEC_SNAPPY, NULL, buf_str(&r->packed), r->max, &body, err);
     if (!ok && err->kind == ERR_BAD_DATA)
         err->kind = ERR_BAD_GATEWAY;
@@ -197,15 +213,18 @@ static bool remote_read_finish(struct decoder *d, struct err *err)
 static void free_read(struct decoder *d)
 {
     struct remote_read_response *r = CONTAINER(d, struct remote_read_response, decoder);
+    if (r->stream)
+        r->stream->free(r->stream);
     buf_free(&r->packed);
     mem_free(r->hists);
     mem_free(r);
 }
 
-struct decoder *remote_read_decoder_new(struct response *a, size_t max)
+struct decoder *remote_read_decoder_new(struct response *a, size_t max, enum blocks_refusal *refusal)
 {
     struct remote_read_response *r = mem_zalloc(sizeof *r);
-    *r = (struct remote_read_response){.decoder = {remote_read_feed, remote_read_finish, free_read}, .response = a,
-                                       .max = max, .packed.max = max};
+    *r = (struct remote_read_response){
+        .decoder = {remote_read_feed, remote_read_finish, free_read, remote_read_begin}, .response = a, .max = max,
+        .refusal = refusal, .packed.max = max};
     return &r->decoder;
 }

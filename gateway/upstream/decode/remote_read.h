@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Prometheus' remote_read with response type SAMPLES. The other type, STREAMED_XOR_CHUNKS, is not needed: a server uses
- * the first requested type that it supports, and all that serve remote_read to us (Prometheus, Mimir, Cortex) support
- * SAMPLES; VictoriaMetrics and Thanos do not serve it. Requests are encoded here, responses are decoded by
- * remote_read_decoder_new (response.h). Source: https://prometheus.io/docs/prometheus/latest/querying/remote_read_api/
+/* Prometheus' remote_read. Responses are of the type STREAMED_XOR_CHUNKS (read_stream.h), or of SAMPLES where the server
+ * does not support that, or chunks are of an encoding that we do not decode (native histograms).
+ * Source: https://prometheus.io/docs/prometheus/latest/querying/remote_read_api/
  */
 #ifndef GATEWAY_UPSTREAM_DECODE_REMOTE_READ_H
 #define GATEWAY_UPSTREAM_DECODE_REMOTE_READ_H
 
-#include "model/source.h"
+#include "gateway/upstream/decode/export_blocks.h"
 
 /* Prometheus adds its external labels to series of remote_read that lack them, and drops equality matchers on them; its
  * query API does neither. To distinguish added labels from a series' own, the request has one query for each subset of
@@ -16,8 +15,12 @@
 enum { READ_EXACT = 6 };
 
 /* Appends a ReadRequest, snappy-compressed, to out. Query i selects the series that have label k themselves, with the
- * external value, exactly if bit k of i is set. */
+ * external value, exactly if bit k of i is set. streams: STREAMED_XOR_CHUNKS is the preferred type. */
 void read_request(struct buf *out, const struct matcher *m, size_t n, struct labels external,
-                  const struct select *sel);
+                  const struct select *sel, bool streams);
+
+/* For responses of both types. max: bytes of a frame, or of all samples decompressed. *refusal is set if the response
+ * is to be requested again as SAMPLES. */
+struct decoder *remote_read_decoder_new(struct response *a, size_t max, enum blocks_refusal *refusal);
 
 #endif

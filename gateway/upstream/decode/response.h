@@ -22,6 +22,7 @@ struct decoder {
     bool (*feed)(struct decoder *d, struct str piece, struct err *err);
     bool (*finish)(struct decoder *d, struct err *err);
     void (*free)(struct decoder *d);
+    void (*begin)(struct decoder *d, struct str content_type); /* before the first feed, or finish; may be NULL */
 };
 
 /* Work of a query that reads from servers, whose deadline ends it. */
@@ -86,8 +87,6 @@ struct series response_newest(const struct response *a, size_t i, struct arena *
 
 struct decoder *json_decoder_new(struct response *a); /* for /api/v1/query and query_range: vector or matrix */
 struct decoder *export_decoder_new(struct response *a); /* for VictoriaMetrics' /api/v1/export */
-/* for remote_read: snappy, at most max bytes decompressed */
-struct decoder *remote_read_decoder_new(struct response *a, size_t max);
 
 /* Lists: data of /api/v1/labels, label/NAME/values (strings), series (label sets), metadata, appended to `items`. */
 struct label_list {

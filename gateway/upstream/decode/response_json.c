@@ -252,7 +252,7 @@ static void json_response_free(struct decoder *d)
 struct decoder *json_decoder_new(struct response *a)
 {
     struct json_response *j = mem_zalloc(sizeof *j);
-    j->decoder = (struct decoder){json_response_feed, json_response_finish, json_response_free};
+    j->decoder = (struct decoder){json_response_feed, json_response_finish, json_response_free, NULL};
     j->response = a;
     json_reader_init(&j->r);
     return &j->decoder;

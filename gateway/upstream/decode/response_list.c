@@ -209,7 +209,7 @@ static void list_response_free(struct decoder *d)
 static struct list_response *list_response_new(take_tree *take)
 {
     struct list_response *t = mem_zalloc(sizeof *t);
-    t->decoder = (struct decoder){list_response_feed, list_response_finish, list_response_free};
+    t->decoder = (struct decoder){list_response_feed, list_response_finish, list_response_free, NULL};
     t->take = take;
     t->max = JSON_TREE_MAX;
     return t;

@@ -186,7 +186,7 @@ static void names_free(struct decoder *d)
 static struct decoder *names_decoder(struct label_list *a, bool sets)
 {
     struct names_response *t = mem_zalloc(sizeof *t);
-    t->decoder = (struct decoder){names_feed, names_finish, names_free};
+    t->decoder = (struct decoder){names_feed, names_finish, names_free, NULL};
     t->list = a;
     t->sets = sets;
     json_reader_init(&t->r);

@@ -67,7 +67,7 @@ static void server_flags_free(struct decoder *d)
 struct decoder *flags_decoder_new(bool *whole)
 {
     struct server_flags_response *f = mem_zalloc(sizeof *f);
-    f->decoder = (struct decoder){server_flags_feed, server_flags_finish, server_flags_free};
+    f->decoder = (struct decoder){server_flags_feed, server_flags_finish, server_flags_free, NULL};
     f->whole = whole;
     *whole = false;
     return &f->decoder;

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 enum { MAX = 1 << 20 };
+static enum blocks_refusal refusal;
 
 static bool bytes_are(ProtobufCBinaryData b, const char *text) { return str_is(str_n(b.data, b.len), text); }
 
@@ -25,13 +26,14 @@ static void request(void **state UNUSED)
         .window = 60000, .func = "rate"};
     struct buf packed = {0}, plain = {0};
     struct err err;
-    read_request(&packed, m, 2, (struct labels){0}, &sel);
+    read_request(&packed, m, 2, (struct labels){0}, &sel, true);
     assert_true(decompress(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &err));
     Pb__ReadRequest *r = pb__read_request__unpack(NULL, plain.n, (const uint8_t *)plain.p);
     assert_non_null(r);
     assert_int_equal(r->n_queries, 1);
-    assert_int_equal(r->n_accepted_response_types, 1);
-    assert_int_equal(r->accepted_response_types[0], PB__READ_REQUEST__RESPONSE_TYPE__SAMPLES);
+    assert_int_equal(r->n_accepted_response_types, 2);
+    assert_int_equal(r->accepted_response_types[0], PB__READ_REQUEST__RESPONSE_TYPE__STREAMED_XOR_CHUNKS);
+    assert_int_equal(r->accepted_response_types[1], PB__READ_REQUEST__RESPONSE_TYPE__SAMPLES);
     Pb__Query *q = r->queries[0];
     assert_true(q->start == 1000 && q->end == 61000 && q->n_matchers == 2);
     assert_true(q->matchers[0]->type == PB__MATCHER__TYPE__EQ && bytes_are(q->matchers[0]->name, "__name__") &&
@@ -60,7 +62,7 @@ static void request_with_external_labels(void **state UNUSED)
         {.type = MATCH_EQ, .name = STR("b"), .value = STR("3")}};
     const struct select sel = {.kind = SELECT_RANGE, .t_min = 1000, .t_max = 61000, .func = ""};
     responses_begin(&t);
-    read_request(&packed, m, 2, labels_from(&t.arena, external, 2), &sel);
+    read_request(&packed, m, 2, labels_from(&t.arena, external, 2), &sel, false);
     assert_true(decompress(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &t.err));
     Pb__ReadRequest *r = pb__read_request__unpack(NULL, plain.n, (const uint8_t *)plain.p);
     assert_non_null(r);
@@ -106,7 +108,7 @@ static void response(void **state UNUSED)
     t.response.t_max = 5000;
     for (size_t piece = 1; piece <= packed.n; piece += packed.n - 1) {
         t.response.n = 0;
-        assert_true(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), piece, &t.err));
+        assert_true(responses_feed(remote_read_decoder_new(&t.response, MAX, &refusal), buf_str(&packed), piece, &t.err));
         assert_string_equal(responses_text(&t), "m{a=\"1\"} 1.5@1000 stale@2000; m h(3)@3000");
     }
     buf_free(&result);
@@ -130,7 +132,7 @@ static void external_labels(void **state UNUSED)
     pb_add_bytes(&response, 1, buf_str(&added));
     pb_add_bytes(&response, 1, buf_str(&own));
     compress_snappy(&packed, buf_str(&response));
-    assert_true(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), packed.n, &t.err));
+    assert_true(responses_feed(remote_read_decoder_new(&t.response, MAX, &refusal), buf_str(&packed), packed.n, &t.err));
     assert_string_equal(responses_text(&t), "m 1.5@1000; m{a=\"1\"} 1.5@1000");
     buf_free(&added);
     buf_free(&own);
@@ -154,7 +156,7 @@ static void broken_histograms_name_the_series(void **state UNUSED)
         struct str message = buf_str(&wire);
         rw_append_full(&result, labels_from(&t.arena, names, 2), NULL, 0, &message, 1, NULL, 0);
         respond(&packed, &result);
-        assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), packed.n, &t.err));
+        assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX, &refusal), buf_str(&packed), packed.n, &t.err));
         assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
         assert_non_null(strstr(t.err.text, cases[i].want));
         buf_free(&result);
@@ -169,16 +171,16 @@ static void what_is_wrong(void **state UNUSED)
     struct responses t;
     struct buf damaged = {0}, result = {0}, big = {0};
     responses_begin(&t);
-    assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), STR("not snappy at all"), 100, &t.err));
+    assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX, &refusal), STR("not snappy at all"), 100, &t.err));
     assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
     compress_snappy(&damaged, STR("\x0a\x7fshort"));
-    assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&damaged), 100, &t.err));
+    assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX, &refusal), buf_str(&damaged), 100, &t.err));
     assert_non_null(strstr(t.err.text, "corrupted"));
     rw_append_series(&result, (struct labels){0}, &(struct sample){1, 1}, 1);
     respond(&big, &result);
-    assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&big), 100, &t.err));
+    assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX, &refusal), buf_str(&big), 100, &t.err));
     assert_non_null(strstr(t.err.text, "invalid labels"));
-    assert_false(responses_feed(remote_read_decoder_new(&t.response, 8), buf_str(&big), 100, &t.err));
+    assert_false(responses_feed(remote_read_decoder_new(&t.response, 8, &refusal), buf_str(&big), 100, &t.err));
     buf_free(&damaged);
     buf_free(&result);
     buf_free(&big);
