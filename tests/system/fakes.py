@@ -2,10 +2,15 @@
 """The two ends of sluice that a test controls: a target that tells a script, a storage that remembers everything."""
 import gzip
 import http.server
+import json
 import threading
 import time
 
 import wire
+
+# /api/v1/status/buildinfo of a Prometheus: sluice recognizes it by this, and reads by remote_read if it may.
+PROMETHEUS_BUILD = {"version": "3.5.3", "revision": "x", "goVersion": "y"}
+PROMETHEUS_BUILDINFO = json.dumps({"status": "success", "data": PROMETHEUS_BUILD}).encode()
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -16,7 +16,6 @@ from lib import *
 START, END, STEP = 1000, 1300, 20
 TIMEOUT = 3  # seconds, of a request to a server
 SLACK = 2 if RELEASE else 6
-BUILDINFO = b'{"status":"success","data":{"version":"3.5.3","revision":"x"}}'
 STATUS_CONFIG = b'{"status":"success","data":{"yaml":"global: {}"}}'
 
 
@@ -37,7 +36,7 @@ class Healthy(fakes.Fake):
     def answer(self, request, body):
         path, _, query = request.path.partition("?")
         if path.endswith("/status/buildinfo"):
-            return request.reply(200, BUILDINFO)
+            return request.reply(200, fakes.PROMETHEUS_BUILDINFO)
         if path.endswith("/status/config"):
             return request.reply(200, STATUS_CONFIG)
         form = {k: v[0] for k, v in urllib.parse.parse_qs(query + "&" + body.decode("latin-1")).items()}

@@ -18,7 +18,7 @@ class Waiting(fakes.Fake):
 
     def answer(self, request, body):
         if "/status/" in request.path:
-            return request.reply(200, b'{"status":"success","data":{"version":"3.5.3","revision":"x"}}')
+            return request.reply(200, fakes.PROMETHEUS_BUILDINFO)
         self.seen.append(dict(request.headers))
         self.go.wait(20)
         if "/query" not in request.path:

@@ -4,6 +4,7 @@ import http.server
 import json
 import threading
 
+import fakes
 from lib import *
 
 DATA = {"/api/v1/query": {"resultType": "vector", "result": []}, "/api/v1/query_range": {"resultType": "matrix", "result": []},
@@ -11,7 +12,7 @@ DATA = {"/api/v1/query": {"resultType": "vector", "result": []}, "/api/v1/query_
         "/api/v1/rules": {"groups": []}, "/api/v1/alerts": {"alerts": []}, "/api/v1/scrape_pools": {"scrapePools": []},
         "/api/v1/targets": {"activeTargets": [], "droppedTargets": []}, "/api/v1/targets/metadata": [],
         "/api/v1/alertmanagers": {"activeAlertmanagers": []}, "/api/v1/status/tsdb": {"headStats": {}},
-        "/api/v1/status/buildinfo": {"version": "3.5.0", "revision": "x", "goVersion": "y"}}
+        "/api/v1/status/buildinfo": fakes.PROMETHEUS_BUILD}
 ASKED = {"query": "m", "start": 1000, "end": 1060, "step": 15, "match[]": "m"}
 PATHS = [p for p in DATA if p != "/api/v1/status/buildinfo"] + ["/api/v1/label/a/values"]
 

@@ -46,7 +46,7 @@ class LongLists(fakes.Fake):
 
     def answer(self, request, _):
         if "/status/" in request.path:
-            return request.reply(200, b'{"status":"success","data":{"version":"3.5.3","revision":"x"}}')
+            return request.reply(200, fakes.PROMETHEUS_BUILDINFO)
         return request.reply(200, self.series if "/series" in request.path else self.strings)
 
 

@@ -26,7 +26,7 @@ class FakePrometheus(fakes.Fake):
         path, _, query = request.path.partition("?")
         self.asked.append((path, urllib.parse.parse_qs(query + "&" + body.decode("latin-1"))))
         if path.endswith("buildinfo"):
-            return request.reply(200, json.dumps({"status": "success", "data": {"version": "3.5.3", "revision": "x"}}).encode())
+            return request.reply(200, fakes.PROMETHEUS_BUILDINFO)
         time.sleep(self.delay)
         body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
         if self.cut:
