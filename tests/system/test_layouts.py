@@ -45,3 +45,17 @@ def test_prometheus_beside_victoria_metrics():
 @seconds(240)
 def test_victoria_metrics_with_every_kind_of_hole():
     zero_mismatches("victoria_holes", 100)
+
+
+@seconds(240)
+def test_the_same_query_has_the_same_result():
+    """20 times: also while more becomes known of the replicas, whose samples a range query takes from one or from both."""
+    servers = layouts.Servers("groups", SEED)
+    source = layouts.GroupQueries(servers.data, "the same")
+    changed, sluice = [], layouts.promql_answers.Server(servers.sluices[0].url)
+    for _ in range(40):
+        path, params = source.request()
+        answers = [sluice.ask(path, params) for _ in range(20)]
+        if any(a != answers[0] and repr(a) != repr(answers[0]) for a in answers):
+            changed.append((path, params))
+    assert not changed, f"{len(changed)} of 40 queries have changing results: {changed[:3]}"

@@ -24,10 +24,11 @@ def test_hedged_replicas():
     random_queries("hedged", "14", 100)
 
 
-# --- cases in which promxy answers wrong, as "name: expressions" ------------------------------------------------------
+# --- cases in which promxy returns wrong results, as "name: expressions"; the alerting rule is a test of its own --------
 
 WRONG_ELSEWHERE = {
-    "comparisons of max and min": ["max(mx) < 5", "5 > max(mx)", "max(mx) == 3", "max(mx) < bool 5", "min(mx) > 5"],
+    "comparisons of max": ["max(mx) < 5", "5 > max(mx)", "max(mx) == 3", "max(mx) < bool 5"],
+    "comparisons of min": ["min(mx) > 5", "5 < min(mx)", "min(mx) > bool 5"],
     "arithmetic on max and min": ["max(mx) * -1", "10 - max(mx)", "100 / max(mx)", "10 - min(mx)"],
     "comparisons of topk": ["topk(1, mx) < 5", "bottomk(1, mx) > 5"],
     "aggregates of absent": ["sum(absent(only_a))", "count(absent(only_a))", "abs(absent(only_a))", "sort(absent(only_a))",
@@ -37,8 +38,9 @@ WRONG_ELSEWHERE = {
     "labels made of a label of the group": [
         'sum by (x) (label_replace(m, "x", "$1", "sg", "(.*)"))', 'abs(label_replace(m, "x", "$1", "sg", "(.*)"))',
         'count by (x) (label_join(m, "x", "-", "inst", "sg"))'],
-    "count_values": ['count_values without (inst) ("v", m)', 'count_values("v", m offset 1m)', 'count_values(("v"), m)',
-                     'count_values("sg", m)'],
+    "count_values without": ['count_values without (inst) ("v", m)', 'count_values("sg", m)'],
+    "count_values with an offset": ['count_values("v", m offset 1m)', 'count_values("v", m offset 5m)'],
+    "count_values with a label in parentheses": ['count_values(("v"), m)'],
     "subqueries with an offset": ["sum_over_time(m[5m:1m] offset 2m)", "sum_over_time(m[5m:1m] offset 4m)",
                                   "max_over_time(sum(m)[5m:1m] offset 4m)"],
     "steps of subqueries": [f"sum_over_time(sum(m)[5m:{step}])" for step in ("7s", "11s", "13s", "7m", "25m", "5h", "1w")],
@@ -100,6 +102,29 @@ def test_what_is_wrong_elsewhere_is_right():
     assert not wrong, "\n".join(wrong)
     assert sluice.metric("sluice_upstream_pushed_total") > 100
     assert sluice.metric("sluice_upstream_push_abandoned_total") == 0
+
+
+def test_alerting_rule_on_a_maximum_stays_inactive():
+    """A Prometheus that reads sluice evaluates `max(mx) < 5` for 10 s, where one group has 3 and the other one 7."""
+    servers = [Prometheus("", name=name) for name in "ab"]
+    now = now_ms() // 1000
+    for server, value in zip(servers, (3.0, 7.0)):
+        times = [(1000 * (now + t), value) for t in range(-120, 120, 5)]
+        assert push(server.write_url, [({"__name__": "mx", "inst": server.name}, times)]).status in (200, 204)
+    sluice = Sluice(CONFIG.format(how="verified", a=servers[0].address, b=servers[1].address))
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+    for t in range(now - 60, now + 60, 5): # as a ruler does that sends its expressions
+        data = sluice.query("max(mx) < 5", t)
+        assert data["result"] == [] and sluice.query("max(mx) > 5", t)["result"][0]["value"][1] == "7", data
+    rules = "".join(f"  - {{alert: {name}, expr: 'max(mx) {op} 5', for: 10s}}\n" for name, op in (("below", "<"), ("above", ">")))
+    path = write_file("rules.yml", f"groups:\n- name: maximum\n  interval: 1s\n  rules:\n{rules}")
+    ruler = Prometheus(f"rule_files: ['{path}']\nremote_read: [{{url: '{sluice.url}/api/v1/read', read_recent: true}}]\n",
+                       name="ruler")
+
+    def states():
+        return {r["name"]: r["state"] for g in ruler.data("/api/v1/rules")["groups"] for r in g["rules"]}
+    wait_until(lambda: states()["above"] == "firing", 30)
+    assert states()["below"] == "inactive"
 
 
 # --- what is not pushed -----------------------------------------------------------------------------------------------
