@@ -24,7 +24,6 @@ import push_down  # noqa: E402
 from promql_data import BEGIN, SECONDS, Data, Histogram  # noqa: E402
 from promql_queries import Queries  # noqa: E402
 
-CLOSE = 1e-12
 HOLES = ("window", "short", "scrape", "target", "reset", "end")
 WHOLE = ("window", "short")  # of all targets of a server
 

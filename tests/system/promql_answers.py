@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two answers of the query API, held against each other: the status, the error's type and text, the result's type, label
-sets, order, times, values (to 1e-9 of the larger one) and both kinds of annotations. Where the release that sluice
+sets, order, times, values (to 1e-12 of the larger one) and both kinds of annotations. Where the release that sluice
 follows changed the answer, KNOWN says so.
 """
 import collections
@@ -11,7 +11,7 @@ import urllib.parse
 
 import lib
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-12
 ROUGH = 1e-6 # of deviations and remainders of large numbers: the last bits depend on the order of addition, and
              # Prometheus keeps none in range queries
 
