@@ -15,6 +15,7 @@
 #include "gateway/acceptor.h"
 #include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
+#include "gateway/background/filter_sync.h"
 #include "gateway/cli/cli_promql.h"
 #include "gateway/dispatch.h"
 #include "gateway/greeting.h"
@@ -127,6 +128,7 @@ static void begin_stop(struct program *p)
     server_probe_stop(s->prober);
     breaker_checks_stop(s->breaker_checks);
     coverage_reader_stop(s->coverage_reader);
+    filter_sync_stop(s->filter_sync);
     scraper_stop(s->scraper, on_scraper_stopped, s);
 }
 

@@ -14,6 +14,7 @@
 #include "base/os/line_file.h"
 #include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
+#include "gateway/background/filter_sync.h"
 #include "gateway/coverage/coverage.h"
 #include "gateway/servers/registry.h"
 #include "gateway/services/load.h"
@@ -34,6 +35,7 @@ void services_init(struct services *s)
     s->breaker_checks = breaker_checks_new(s->control, s->id);
     s->coverage = coverage_registry_new();
     s->coverage_reader = coverage_reader_new(s->control, s->id);
+    s->filter_sync = filter_sync_new(s->control, s->id);
     mutex_init(&s->_mutex, RANK_SERVICES);
     mutex_init(&s->_lane_mutex, RANK_SERVICES);
 }
@@ -165,6 +167,7 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
         server_probe_all(s->prober, u);
         breaker_checks_use(s->breaker_checks, u);
         coverage_reader_use(s->coverage_reader, s->workers, &s->queries, u);
+        filter_sync_use(s->filter_sync, s->workers, &s->queries, u);
     } else {
         if (u)
             upstream_unref(u);
@@ -200,6 +203,7 @@ void services_free(struct services *s)
     server_prober_free(s->prober);
     breaker_checks_free(s->breaker_checks);
     coverage_reader_free(s->coverage_reader);
+    filter_sync_free(s->filter_sync);
     reload_swap_config(s, NULL, NULL);
     server_registry_free(s->servers); /* behind the last upstream */
     coverage_registry_free(s->coverage);

@@ -48,6 +48,7 @@ struct services {
     struct breaker_checks *breaker_checks; /* control thread */
     struct coverage_registry *coverage; /* which replicas are complete, over reloads */
     struct coverage_reader *coverage_reader; /* control thread */
+    struct filter_sync *filter_sync; /* control thread */
     int64_t started;               /* Unix ms */
     char id[VIA_ID_SIZE];          /* of this process, for base/http/via.h */
     _Atomic int state;             /* enum services_state */

@@ -43,6 +43,10 @@ static inline bool batch_charge(struct request_batch *r, uint64_t units, struct 
     r->_left = 1 << 16;
     return batch_check(r, err);
 }
+static inline struct group_reader batch_reader(const struct request_batch *r)
+{
+    return (struct group_reader){r->now, r->worker && r->worker->n_proxied > 0};
+}
 void batch_fail(struct request_batch *r, const struct err *why); /* from a callback; the first error is kept */
 void batch_end(struct request_batch *r); /* required; the arena may leave the query again afterwards */
 /* An empty response of a server to a request of the batch, for samples of any time. arena: of its series. */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/group.h"
 
+#include "gateway/upstream/stats.h"
+
 #include "model/relabel.h"
 
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
@@ -9,10 +11,14 @@ bool group_route(const struct group *g, struct arena *a, const struct matcher *m
     return view_route(&g->view, a, m, n, out, n_out);
 }
 
-bool group_admits(const struct group *g, int64_t now, const struct matcher *m UNUSED, size_t n UNUSED,
-                  struct group_window *w)
+/* The recent store may have values that no server has yet. */
+bool group_admits(const struct group *g, struct group_reader by, const struct matcher *m, size_t n, struct group_window *w)
 {
-    return group_times_clip(&g->times, now, w);
+    if (!group_times_clip(&g->times, by.now, w))
+        return false;
+    bool admits = group_filter_admits(g->filter, m, n, !by.proxied && !g->recent);
+    stats_add(&upstream_stats, FILTERED, !admits);
+    return admits;
 }
 
 bool groups_share_series(const struct group *a, const struct group *b)
@@ -165,6 +171,7 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
         if (!view_make(&g->view, a, g->labels, conf->metrics_relabel_configs.items, conf->metrics_relabel_configs.n,
                        &conf->inject_matchers, err))
             return err_wrap(err, "server group \"%.*s\"", STR_ARG(named.name));
+        g->filter = group_filter_new(&conf->label_filter);
         group_init_replicas(g, conf, env->coverage);
     }
     return true;
@@ -180,6 +187,7 @@ void groups_free(struct group_list *list)
             mem_free(list->items[i].servers[k]);
         }
         mem_free(list->items[i].servers);
+        group_filter_free(list->items[i].filter);
         if (list->items[i].copies)
             copies_memory_free(list->items[i].copies);
         mem_free(list->items[i].copies);

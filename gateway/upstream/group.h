@@ -12,6 +12,7 @@
 #include "gateway/coverage/coverage.h"
 #include "gateway/merge/copies.h"
 #include "gateway/merge/merge.h"
+#include "gateway/upstream/group_filter.h"
 #include "gateway/upstream/group_times.h"
 #include "gateway/upstream/server.h"
 #include "gateway/view/view.h"
@@ -29,6 +30,7 @@ struct group {
     enum read_mode read_mode;
     enum push_down push_down;
     struct group_times times;
+    struct group_filter *filter;     /* NULL: none */
     bool aligned_ranges;             /* its servers evaluate ranges at multiples of the step only */
     enum group_failure failure;      /* as configured; group_failure() for a query */
     size_t position;                 /* in server_groups */
@@ -44,8 +46,10 @@ struct group {
  * view_routes_exactly is false, the caller filters the results by the original matchers. */
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out);
-/* The part of the window of samples that is read for these matchers. False: nothing. now: the same for all groups. */
-bool group_admits(const struct group *g, int64_t now, const struct matcher *m, size_t n, struct group_window *w);
+/* The part of the window of samples that is read for these matchers. False: nothing. */
+struct group_reader { int64_t now; bool proxied; }; /* Unix ms; --proxy-headers: servers may have other data for it */
+bool group_admits(const struct group *g, struct group_reader by, const struct matcher *m, size_t n,
+                  struct group_window *w);
 /* Whether they may have the same series, each for a time of its own: one has a time range, and no label tells them
  * apart. */
 bool groups_share_series(const struct group *a, const struct group *b);

@@ -133,6 +133,8 @@ static const struct conf_row rows[] = {
              "only are replicas and merged"},
     {CONF_STRINGS, "inject_matchers", ROW(inject_matchers),
      .help = "Matchers on the servers' labels, as `cluster=\"a\"`, added to every selector that is sent to them"},
+    {CONF_SECTION, "label_filter", ROW(label_filter), .section = &label_filter_section,
+     .help = "Values of the group's labels: a query none of whose series can have them does not read the group"},
     {CONF_SECTION, "relative_time_range", ROW(times.relative), .section = &relative_time_range_section,
      .help = "The time that the group has samples of, relative to now; other times are not requested. Series that it "
              "shares with other groups are united"},
@@ -194,7 +196,6 @@ static const struct conf_row rows[] = {
     {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept alive as needed"},
-    GUARD("label_filter", "The group would be queried for series that the filter hides"),
     {.type = CONF_ACCEPTED, .name = "native_histogram", .help = "Native histograms are fetched by `remote_read`"},
     CONF_SD_ROW("file", "Its servers would not be queried"),
     CONF_SD_ROWS("Its servers would not be queried"),

@@ -63,7 +63,7 @@ static bool group_query_cut(struct group_query *l, const struct request_batch *b
 {
     const struct select *whole = l->sel;
     struct group_window w = {whole->t_min, whole->t_max};
-    if (!group_admits(l->group, batch->now, whole->matchers, whole->n_matchers, &w))
+    if (!group_admits(l->group, batch_reader(batch), whole->matchers, whole->n_matchers, &w))
         return false;
     l->cut = w.from != whole->t_min || w.to != whole->t_max;
     if (!l->cut)

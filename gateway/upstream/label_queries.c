@@ -201,7 +201,7 @@ static const struct attempt_ops label_attempt_ops = {label_attempt_start, label_
 /* --- which groups ------------------------------------------------------------------------------------------------- */
 
 /* Without selectors, inject_matchers are one. */
-static bool route(struct label_query *in, struct arena *a, int64_t now)
+static bool route(struct label_query *in, struct arena *a, struct group_reader by)
 {
     static const struct series_query everything = {.t_min = INT64_MIN, .t_max = INT64_MAX};
     const struct series_query *sq = in->what->sq ? in->what->sq : &everything;
@@ -209,13 +209,15 @@ static bool route(struct label_query *in, struct arena *a, int64_t now)
     const struct matcher **sets = ARENA_ARRAY(a, const struct matcher *, sq->n_sets + 1);
     size_t *sizes = ARENA_ARRAY(a, size_t, sq->n_sets + 1), n = 0;
     for (size_t i = 0; i < sq->n_sets; i++) {
-        n += group_route(in->group, a, sq->sets[i], sq->set_sizes[i], &sets[n], &sizes[n]);
+        struct group_window all = {sq->t_min, sq->t_max};
+        n += group_admits(in->group, by, sq->sets[i], sq->set_sizes[i], &all) &&
+             group_route(in->group, a, sq->sets[i], sq->set_sizes[i], &sets[n], &sizes[n]);
         in->inexact = in->inexact || !view_routes_exactly(view, sq->sets[i], sq->set_sizes[i]);
     }
     if (sq->n_sets == 0 && view->n_injected > 0)
         n += group_route(in->group, a, NULL, 0, &sets[0], &sizes[0]);
     struct group_window w = {sq->t_min, sq->t_max};
-    if (!group_admits(in->group, now, NULL, 0, &w) && in->what->kind != LIST_METADATA)
+    if (!group_admits(in->group, by, NULL, 0, &w) && in->what->kind != LIST_METADATA)
         return false;
     in->routed = *sq;
     in->routed.t_min = w.from;
@@ -229,7 +231,7 @@ static bool route(struct label_query *in, struct arena *a, int64_t now)
 /* All servers are queried, regardless of the read mode: each may have items that the others lack. */
 static bool label_query_start(struct label_query *in, struct request_batch *batch)
 {
-    if (!route(in, batch->q->arena, batch->now))
+    if (!route(in, batch->q->arena, batch_reader(batch)))
         return false;
     in->shows = in->what->kind == LIST_VALUES ? view_find(&in->group->view, in->what->name) : NULL;
     if (in->shows && in->shows->from == VIEW_NOTHING)

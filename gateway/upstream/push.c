@@ -150,7 +150,7 @@ static bool push_admits(void *arg, size_t group, const struct matcher *m, size_t
 {
     const struct push_planning *p = arg;
     struct group_window w = {from, to};
-    return group_admits(&p->u->groups.items[group], p->now, m, n, &w);
+    return group_admits(&p->u->groups.items[group], (struct group_reader){p->now, p->proxied}, m, n, &w);
 }
 
 static void push_describe_groups(struct push_planning *p)

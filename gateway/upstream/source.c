@@ -70,7 +70,7 @@ static bool select_shares(const struct select_call *s, const struct select *sel,
         const struct group *other = &s->u->groups.items[g];
         struct group_window w = {sel->t_min, sel->t_max};
         if (other != group && groups_share_series(group, other) &&
-            group_admits(other, s->batch.now, sel->matchers, sel->n_matchers, &w))
+            group_admits(other, batch_reader(&s->batch), sel->matchers, sel->n_matchers, &w))
             return true;
     }
     return false;

@@ -8,6 +8,12 @@
 #define UPSTREAM_STATS(X)                                                                    \
     X(RECENT_ALONE, "sluice_upstream_recent_alone_total", STATS_COUNTER,                     \
       "Queries served by the recent store because no server of a group responded")           \
+    X(FILTER_READINGS, "sluice_upstream_filter_readings_total", STATS_COUNTER,               \
+      "Readings of label values for the label_filter of a group")                             \
+    X(FILTER_FAILED, "sluice_upstream_filter_readings_failed_total", STATS_COUNTER,          \
+      "Such readings to which not every server of the group responded completely")            \
+    X(FILTERED, "sluice_upstream_filtered_total", STATS_COUNTER,                             \
+      "Times that the label_filter of a group kept a selector from its servers")               \
     X(PUSHED, "sluice_upstream_pushed_total", STATS_COUNTER, "Sub-expressions that servers evaluated") \
     X(PUSH_ABANDONED, "sluice_upstream_push_abandoned_total", STATS_COUNTER,                 \
       "Queries evaluated from raw samples because a pushed sub-expression failed or was in doubt")

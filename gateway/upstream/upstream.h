@@ -11,6 +11,7 @@
 #include "base/http/http_conf.h"
 #include "base/telemetry/stats.h"
 #include "gateway/servers/server_kind.h"
+#include "gateway/upstream/group_filter.h"
 #include "gateway/upstream/group_times.h"
 #include "model/source.h"
 
@@ -28,6 +29,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct conf_items metrics_relabel_configs; /* struct view_rule */
     struct str_list inject_matchers;
     struct group_times times;
+    struct label_filter_conf label_filter;
     bool align_query_range_with_step;
     bool anti_affinity_dynamic, prefer_max;
     bool remote_read; struct str remote_read_path;

@@ -115,7 +115,7 @@ static void assert_clipped(const struct group *g, int64_t now, int64_t from, int
 {
     struct group_window w = {from, to};
     char got[64] = "none";
-    if (group_admits(g, now, NULL, 0, &w))
+    if (group_admits(g, (struct group_reader){.now = now}, NULL, 0, &w))
         snprintf(got, sizeof got, "%lld %lld", (long long)w.from, (long long)w.to);
     assert_string_equal(got, want);
 }
@@ -155,7 +155,7 @@ static void what_is_wrong(void **state UNUSED)
 {
     fails("{static_configs: [{targets: ['a:1']}], anti_afinity: 3s}", "did you mean \"anti_affinity\"");
     fails("{static_configs: [{targets: ['a:1']}], anti_affinity: quick}", "f.yml:1: server_group.anti_affinity");
-    fails("{static_configs: [{targets: ['a:1']}], label_filter: {dynamic_labels: [a]}}", "server_group.label_filter is not supported yet");
+    fails("{static_configs: [{targets: ['a:1']}], label_filter: {dynamic_label: [a]}}", "did you mean");
     fails("{static_configs: [{targets: ['a:1']}], relative_time_range: {start: -1h, end: -2h}}", "the end is before the start");
     fails("{static_configs: [{targets: ['a:1']}], relative_time_range: {start: yesterday}}", "expected a duration from now");
     fails("{static_configs: [{targets: ['a:1']}], absolute_time_range: {end: yesterday}}", "expected a time such as");
