@@ -121,6 +121,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->instance_is_host = g->instance_is_host;
     job->keep_params = g->keep_params;
     job->page = g->page;
+    job->scrape_slot = g->scrape_slot;
     job->suppress_errors = g->suppress_errors;
     job->suppress_errors_delay = g->suppress_errors_delay;
     job->suppress_duplicates = g->suppress_duplicates;
@@ -157,6 +158,7 @@ static uint64_t fingerprint(const struct yaml *node, const struct scrape_job *jo
     add_i64(&b, job->label_name_length_limit);
     add_i64(&b, job->label_value_length_limit);
     add_i64(&b, job->body_size_limit);
+    add_i64(&b, job->scrape_slot);
     add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail);
     uint64_t hash = hash_bytes(b.p, b.n);
     buf_free(&b);

@@ -139,6 +139,13 @@ static void lane_resize_client(struct scrape_lane *l, size_t n_targets)
                                                             .user_agent = l->user_agent});
 }
 
+/* The length of slots follows the number of targets, but a few more or less move no target to another time. */
+static void lane_resize_slots(struct scrape_lane *l, size_t n_targets)
+{
+    if (n_targets > 2 * l->slot_targets || n_targets < l->slot_targets / 2)
+        l->slot_targets = n_targets;
+}
+
 /* The series continue under a new URL: series missing in its first scrape end then, none before. */
 static void target_inherit(struct target *t, struct target *from)
 {
@@ -149,6 +156,12 @@ static void target_inherit(struct target *t, struct target *from)
     t->failure_logged = from->failure_logged;
     from->last = (struct scrape_cache){0};
     from->last_t = 0;
+}
+
+static void lane_resize_for(struct scrape_lane *l, size_t n_targets)
+{
+    lane_resize_client(l, n_targets);
+    lane_resize_slots(l, n_targets);
 }
 
 /* A half parsed page points into its target: it is parsed to its end first, in the usual slices. */
@@ -198,7 +211,7 @@ static void change_target(struct scrape_lane *l, struct scrape_lane_change *c, s
 static bool change_work(struct scrape_lane *l, struct scrape_lane_change *c, int64_t until)
 {
     if (c->step == CHANGE_BEGIN) /* the first new target may be due before the last is added */
-        lane_resize_client(l, l->n_targets + c->n_added);
+        lane_resize_for(l, l->n_targets + c->n_added);
     for (;;) {
         size_t n = change_targets(c);
         while (c->at < n) {
@@ -235,7 +248,7 @@ static bool carry_out_changes(struct scrape_lane *l, int64_t until)
             loop_post(l->loop, &c->task);
             return false;
         }
-        lane_resize_client(l, l->n_targets);
+        lane_resize_for(l, l->n_targets);
         change_free(c);
     }
     return true;

@@ -18,6 +18,7 @@ struct scrape_lane {
     const char *user_agent;
     struct list targets;
     size_t n_targets;
+    size_t slot_targets;         /* the number that the length of slots was chosen for */
     struct interner interner;
     struct metadata_store metadata;
     struct metadata_builder metadata_builder; /* of the current page; its store is NULL when it builds nothing */

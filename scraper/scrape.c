@@ -242,6 +242,7 @@ static void fire(struct loop_timer *timer)
     s->target = t;
     s->start_ns = clock_mono_ns();
     s->queued = loop_mono(l->loop);
+    t->last_tick = t->tick;
     watch_clock(l);
     s->t = time_after(t, schedule_time(t->tick, loop_now(l->loop), t->interval));
     s->body = l->spare;
@@ -262,11 +263,13 @@ void scrape_arm(struct target *t)
     struct loop *loop = t->lane->loop;
     if (t->leaving)
         return;
-    int64_t now = loop_now(loop), offset = schedule_offset(t->interval, t->place, t->job->conf->scrape_offset);
+    const struct scrape_job *conf = t->job->conf;
+    int64_t now = loop_now(loop), slot = conf->scrape_slot;
+    if (slot == SCRAPE_SLOT_AUTO)
+        slot = schedule_slot(t->interval, t->lane->slot_targets);
+    int64_t offset = schedule_offset(t->interval, slot, t->place, conf->scrape_offset);
     t->timer.run = fire;
-    t->tick = schedule_next(now, t->interval, offset);
-    if (t->tick == t->last_t) /* the timer fired slightly early relative to the wall clock */
-        t->tick += t->interval;
+    t->tick = schedule_next(now, t->interval, offset, t->last_tick);
     loop_timer_at(loop, &t->timer, loop_mono(loop) + t->tick - now);
 }
 

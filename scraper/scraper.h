@@ -31,7 +31,7 @@
 
 #include <stdatomic.h>
 
-enum { SCRAPE_BODY_MAX = 16 << 20 };
+enum { SCRAPE_BODY_MAX = 16 << 20, SCRAPE_SLOT_AUTO = -1 };
 
 /* Differences between Prometheus and vmagent in parsing a response. */
 struct page_rules {
@@ -60,6 +60,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     int64_t suppress_errors_delay;    /* ms: only targets that have been failing for longer are logged */
     bool suppress_duplicates;         /* duplicate targets are not logged */
     int64_t file_sd_interval;         /* default of file_sd_configs; 0 = 5m */
+    int64_t scrape_slot;              /* ms, 0 = none, or SCRAPE_SLOT_AUTO */
     unsigned shards;                  /* of the destinations, so that a target's lane can own its shard; 0 = 8 */
 };
 
@@ -77,7 +78,8 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     int64_t scrape_align_interval;
     bool no_stale_markers, suppress_errors, suppress_duplicates;
     int64_t suppress_errors_delay;
-    bool broken_lines_fail, instance_is_host, keep_params; /* copied from the globals, as is page */
+    int64_t scrape_slot;               /* copied from the globals, as are the next four */
+    bool broken_lines_fail, instance_is_host, keep_params;
     struct page_rules page;
     uint64_t fingerprint;              /* of all settings that affect a running target; set by scrape_job_finish */
 };

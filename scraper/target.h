@@ -45,6 +45,7 @@ struct target {
     struct list node;
     struct loop_timer timer;
     int64_t tick;                 /* the wall time that this scrape is for */
+    int64_t last_tick;            /* of the last scrape that was begun; 0 = none */
     int64_t last_t;               /* last timestamp written */
     enum err_kind failing;        /* why the last scrape failed; ERR_NONE: it succeeded */
     int64_t failing_since;        /* wall time of the first failure in a row */

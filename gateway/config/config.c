@@ -158,7 +158,7 @@ static void config_set_globals(struct loader *l)
     l->config->global = *g;
     l->config->scrape = (struct scrape_globals){
         .scrape_interval = g->scrape_interval, .scrape_timeout = g->scrape_timeout,
-        .external_labels = g->external_labels,
+        .scrape_slot = g->scrape_slot, .external_labels = g->external_labels,
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
         .target_limit = g->target_limit, .label_name_length_limit = g->label_name_length_limit,

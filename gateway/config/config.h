@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 struct global_conf {
-    int64_t scrape_interval, scrape_timeout, evaluation_interval;
+    int64_t scrape_interval, scrape_timeout, scrape_slot, evaluation_interval;
     struct str query_log_file;       /* empty: none */
     struct str_map external_labels;
     int64_t sample_limit, label_limit, body_size_limit;

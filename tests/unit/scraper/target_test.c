@@ -220,17 +220,35 @@ static void jobs_inherit_and_are_checked(void **state UNUSED)
 
 static void schedule_times(void **state UNUSED)
 {
-    assert_int_equal(schedule_next(1000, 100, 30), 1030);
-    assert_int_equal(schedule_next(1029, 100, 30), 1030);
-    assert_int_equal(schedule_next(1030, 100, 30), 1130);
-    assert_int_equal(schedule_next(-5, 100, 0), 0);
-    assert_int_equal(schedule_offset(60000, 0, -1), 0);
-    assert_int_equal(schedule_offset(60000, UINT64_MAX / 2, -1), 29999);
-    assert_int_equal(schedule_offset(60000, UINT64_MAX, -1), 59999);
-    assert_int_equal(schedule_offset(60000, 1, 61000), 1000);
+    assert_int_equal(schedule_next(1000, 100, 30, 0), 1030);
+    assert_int_equal(schedule_next(1029, 100, 30, 930), 1030);
+    assert_int_equal(schedule_next(1030, 100, 30, 1030), 1130);
+    assert_int_equal(schedule_next(1029, 100, 30, 1030), 1130); /* fired early */
+    assert_int_equal(schedule_next(1000, 100, 30, 990), 1130);  /* another offset */
+    assert_int_equal(schedule_next(1000, 100, 30, 5000), 1030); /* the clock was set back */
+    assert_int_equal(schedule_next(-5, 100, 0, -1000), 0);
+    assert_int_equal(schedule_offset(60000, 0, 0, -1), 0);
+    assert_int_equal(schedule_offset(60000, 0, UINT64_MAX / 2, -1), 29999);
+    assert_int_equal(schedule_offset(60000, 0, UINT64_MAX, -1), 59999);
+    assert_int_equal(schedule_offset(60000, 0, 1, 61000), 1000);
+    assert_int_equal(schedule_offset(60000, 1000, UINT64_MAX / 2, -1), 29000);
+    assert_int_equal(schedule_offset(60000, 1000, UINT64_MAX, -1), 59000);
+    assert_int_equal(schedule_offset(2500, 1000, UINT64_MAX, -1), 1000); /* the rest of the interval has no slot */
+    assert_int_equal(schedule_offset(500, 1000, UINT64_MAX, -1), 499);
+    assert_int_equal(schedule_offset(60000, 1000, 1, 61500), 1500);
     assert_int_equal(schedule_time(1000, 1099, 1000), 1000);
     assert_int_equal(schedule_time(1000, 1101, 1000), 1101);
     assert_int_equal(schedule_time(1000, 899, 1000), 899);
+}
+
+static void slots_hold_some_tens_of_targets(void **state UNUSED)
+{
+    static const struct { int64_t interval; size_t targets; int64_t slot; } cases[] = {
+        {15000, 0, 1000}, {15000, 1, 1000}, {15000, 900, 1000}, {15000, 1000, 500}, {15000, 5000, 100},
+        {15000, 100000, 0}, {60000, 100000, 20}, {5000, 100, 200}, {5000, 1000, 200}, {1000, 10, 50}, {200, 1, 10},
+        {100, 1, 0}, {INT64_MAX / 64, SIZE_MAX, 0}};
+    for (size_t i = 0; i < LEN(cases); i++)
+        assert_int_equal(schedule_slot(cases[i].interval, cases[i].targets), cases[i].slot);
 }
 
 int main(void)
@@ -245,6 +263,7 @@ int main(void)
         cmocka_unit_test(the_identity_is_of_job_url_and_labels),
         cmocka_unit_test(jobs_inherit_and_are_checked),
         cmocka_unit_test(schedule_times),
+        cmocka_unit_test(slots_hold_some_tens_of_targets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
