@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+enum { ERROR_TEXT = 400 }; /* bytes of a body that is shown: the error of a server behind several others */
 enum { ERROR_BODY = 4096, DEFAULT_TIMEOUT_MS = 120000, POLL_MS = 50 };
 /* Requests end before the query, so that its error names the server: by a tenth of what is left, within these. A busy
  * machine wakes a worker late. */
@@ -176,7 +177,7 @@ static void fetch_error_text(struct buf *out, struct str body)
     if (said.n == 0)
         said = json_tree_str(json_tree_get(tree, "message"));
     if (said.n == 0)
-        said = str_trim(str_first(body, 200));
+        said = str_trim(str_first(body, ERROR_TEXT));
     if (said.n > 0)
         buf_printf(out, ": %.*s", STR_ARG(said));
     json_tree_free(tree);
