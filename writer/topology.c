@@ -56,7 +56,7 @@ static bool attach_recent(struct topology *p, const struct writer_plan *from, st
             stream_for(p, &from->destinations[i], from->external_labels)->recent = recent;
             return true;
         }
-    return err_set(err, ERR_BAD_DATA, "recent: like: no remote_write entry is named \"%.*s\"",
+    return err_set(err, ERR_BAD_DATA, "recent.like: there is no remote_write entry named \"%.*s\"",
                    STR_ARG(from->recent->like));
 }
 

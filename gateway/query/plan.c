@@ -268,7 +268,7 @@ static const char *plan_call_refused(struct planner *p, const struct expr *e, co
         if (plan_repeats_labels(plan_plain(e->u.call.args[0])))
             return plan_why(p, "%s() depends on the order of matchers", fn->name);
         return one && !labeled ? NULL
-               : one ? plan_why(p, "%s() makes labels from the matchers, which are others for the servers", fn->name)
+               : one ? plan_why(p, "%s() makes labels from the matchers, which differ for the servers", fn->name)
                      : plan_why(p, "%s() needs the series of all server groups", fn->name);
     default:
         return plan_why(p, "%s() needs the series of all server groups", fn->name);

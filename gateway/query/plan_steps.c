@@ -253,7 +253,7 @@ void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value
     plan_choose(p, v, steps, &c);
     bool one = c.n_runs == 1;
     if (c.too_many) {
-        plan_decide(p, e, PLAN_RAW, plan_why(p, "its steps would come from more than %d places: %s", PLAN_MAX_RUNS,
+        plan_decide(p, e, PLAN_RAW, plan_why(p, "its steps are divided into more than %d ranges: %s", PLAN_MAX_RUNS,
                                              plan_gap_reason(&c)));
     } else if (one && plan_run_here(&c, &c.runs[0])) {
         plan_decide(p, e, PLAN_RAW, plan_gap_reason(&c));

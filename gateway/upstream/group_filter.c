@@ -17,17 +17,20 @@ static const struct conf_row filter_rows[] = {
     {CONF_MULTIMAP, "static_labels_exclude", FILTER(exclude),
      .help = "Values to take from the others; a query for them does not read the group"},
     {0}};
+static bool filter_check_names(const struct yaml *node, const struct str *names, size_t n, struct err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!label_name_valid(names[i]))
+            return conf_err(node, err, "label_filter: \"%.*s\" is not a valid label name", STR_ARG(names[i]));
+    return true;
+}
+
 static bool filter_check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct label_filter_conf *f = value;
-    bool valid = true;
-    for (size_t i = 0; i < f->dynamic_labels.n; i++)
-        valid = valid && label_name_valid(f->dynamic_labels.items[i]);
-    for (size_t i = 0; i < f->include.n; i++)
-        valid = valid && label_name_valid(f->include.keys[i]);
-    for (size_t i = 0; i < f->exclude.n; i++)
-        valid = valid && label_name_valid(f->exclude.keys[i]);
-    return valid || conf_err(node, err, "label_filter: a name is not a valid label name");
+    return filter_check_names(node, f->dynamic_labels.items, f->dynamic_labels.n, err) &&
+           filter_check_names(node, f->include.keys, f->include.n, err) &&
+           filter_check_names(node, f->exclude.keys, f->exclude.n, err);
 }
 const struct conf_section label_filter_section = {
     "label_filter", sizeof(struct label_filter_conf), filter_rows, filter_check,

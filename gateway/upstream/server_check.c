@@ -56,7 +56,7 @@ static void server_check_on_done(void *arg, const struct client_reply *reply)
     struct err why = {0};
     struct buf waited = {0};
     buf_add_duration(&waited, clock_mono_ms() - c->begin + c->waited);
-    err_set(&why, ERR_GATEWAY_TIME, "timed out after %s: the server does not respond, to another query neither",
+    err_set(&why, ERR_GATEWAY_TIME, "timed out after %s: the server does not respond, nor to another query",
             buf_z(&waited));
     buf_free(&waited);
     server_blame(s, &why);

@@ -200,7 +200,7 @@ FAULTS = {  # what the error tells, and its status where no replica is beside th
     labels_are_numbers: (NO_JSON, 502), values_are_objects: ("expected a pair of a time and a quoted number", 502),
     duplicate_series: ("duplicate series", 502), duplicate_times: ("out of order", 502)}
 HEDGE = 1.1  # seconds at most until a server is late, and a check of it has failed
-HUNG = "does not respond, to another query neither"  # a healthy one may seem so on a busy machine
+HUNG = "does not respond, nor to another query"  # a healthy one may seem so on a busy machine
 SLOW = {fault for fault, (words, _) in FAULTS.items() if words == LATE}
 MODES = {"merge": {"read_mode": "merge", "push_down": "off"}, "hedge": {"read_mode": "hedge", "push_down": "off"},
          "pushed": {"read_mode": "hedge"}, "first": {"read_mode": "first_available"}}  # the last two are pushed to
