@@ -106,6 +106,13 @@ void api_write_notes(struct json_writer *w, const struct notes *n)
     write_list(w, "infos", "info", &n->infos);
 }
 
+/* A partial result must not replace a complete one. */
+static void api_forbid_caching(const struct api_call *c)
+{
+    if (c->q->notes->partial)
+        http_header_add(c->r, "Cache-Control", STR("no-store"));
+}
+
 void api_respond(struct http_request *r, api_body *body)
 {
     struct api_call c;
@@ -119,6 +126,7 @@ void api_respond(struct http_request *r, api_body *body)
         c.json.comma = true;
         if (c.q->notes->partial)
             json_field_bool(&c.json, "isPartial", true);
+        api_forbid_caching(&c);
         api_write_notes(&c.json, c.q->notes);
         buf_add_char(&r->out, '}');
     }
@@ -130,4 +138,6 @@ void api_respond_plain(struct http_request *r, api_body *body,
     struct api_call c;
     if (!api_call_run(&c, r, body))
         fail(r, &c.err);
+    else
+        api_forbid_caching(&c);
 }

@@ -22,6 +22,7 @@ struct flags {
     int64_t query_timeout, query_lookback; uint64_t query_max_samples; int64_t query_concurrency; uint64_t query_memory;
     struct str_list enable_features;
     int64_t query_queue_timeout, query_evaluations;
+    bool query_partial;                /* groups may fail, unless they set partial_response */
     int64_t query_slow;                /* ms; 0: slow queries are not logged */
     int64_t memory_bytes; double memory_percent; /* for queries and HTTP; bytes 0 = the percentage */
     int64_t max_connections, read_timeout;

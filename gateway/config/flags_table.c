@@ -86,6 +86,9 @@ const struct flag_row flag_rows[] = {
              .help = "Maximum memory of a single query, including its result"}},
     {.row = {CONF_DURATION, "query.max-queue-duration", AT(query_queue_timeout), .preset = "30s", .min = 1, .max = YEAR,
              .help = "Maximum duration a query waits for a worker; it then fails with 503"}},
+    {.row = {CONF_BOOL, "query.partial-response", AT(query_partial), .preset = "false",
+             .help = "Return results of the other groups with a warning when a group fails that does not set "
+                     "`partial_response`"}},
     {.row = {CONF_STRING, "zone", AT(zone), .preset = "",
              .help = "Zone of this process: of the servers of a group those with the same `zone` come first"}},
     {.row = {CONF_DURATION, "query.slow-threshold", AT(query_slow), .preset = "5s", .min = 0, .max = YEAR,

@@ -77,8 +77,15 @@ static struct labels added_labels(const struct server_group_conf *conf, struct l
     return out;
 }
 
+static enum group_failure group_configured_failure(const struct server_group_conf *conf, const struct upstream_env *env)
+{
+    bool partial = conf->partial_response == GROUP_PARTIAL_AUTO ? env->partial_response
+                                                                 : conf->partial_response == GROUP_PARTIAL_ON;
+    return conf->ignore_error ? GROUP_IGNORED : conf->downgrade_error || partial ? GROUP_WARNED : GROUP_REQUIRED;
+}
+
 static struct group *group_with(struct group_list *list, size_t first, const struct server_group_conf *conf,
-                                struct labels labels)
+                                const struct upstream_env *env, struct labels labels)
 {
     for (size_t i = first; i < list->n; i++)
         if (labels_equal(list->items[i].labels, labels))
@@ -90,8 +97,7 @@ static struct group *group_with(struct group_list *list, size_t first, const str
         .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
         .push_down = (enum push_down)conf->push_down,
         .one_writer = conf->written_by.n > 0 && conf->written_by.items[0].n > 0,
-        .failure = conf->ignore_error ? GROUP_IGNORED
-                   : conf->downgrade_error || conf->partial_response ? GROUP_WARNED : GROUP_REQUIRED,
+        .failure = group_configured_failure(conf, env),
         .rule = {.ms = conf->anti_affinity.automatic ? MERGE_DEFAULT_MS : conf->anti_affinity.ms,
                  .automatic = conf->anti_affinity.automatic || conf->anti_affinity_dynamic,
                  .prefer_max = conf->prefer_max}};
@@ -128,7 +134,7 @@ static bool add_target(struct group_list *list, size_t first, struct arena *a, c
         return err_wrap(err, "server group \"%.*s\"", STR_ARG(conf->name));
     }
     server->near = env->zone.n > 0 && str_eq(labels_get(target, STR("__zone__")), env->zone);
-    group_add_server(group_with(list, first, conf, added_labels(conf, target, a)), server);
+    group_add_server(group_with(list, first, conf, env, added_labels(conf, target, a)), server);
     return true;
 }
 

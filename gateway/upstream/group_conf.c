@@ -111,6 +111,8 @@ static const char *const read_modes[] = {
     [READ_MERGE] = "merge", [READ_HEDGE] = "hedge", [READ_FIRST] = "first_available", NULL};
 static const char *const compressions[] = {
     [COMPRESSION_AUTO] = "auto", [COMPRESSION_ON] = "on", [COMPRESSION_OFF] = "off", NULL};
+static const char *const partials[] = {
+    [GROUP_PARTIAL_AUTO] = "auto", [GROUP_PARTIAL_ON] = "true", [GROUP_PARTIAL_OFF] = "false", NULL};
 static const char *const push_downs[] = {
     [PUSH_VERIFIED] = "verified", [PUSH_TRUSTED] = "trusted", [PUSH_OFF] = "off", NULL};
 static const char *const kinds[] = {
@@ -169,8 +171,9 @@ static const struct conf_row rows[] = {
      .help = "If the group fails, return results of the others without a warning"},
     {CONF_BOOL, "downgrade_error", ROW(downgrade_error),
      .help = "If the group fails, return results of the others with a warning"},
-    {CONF_BOOL, "partial_response", ROW(partial_response),
-     .help = "As `downgrade_error`. Requests may set it for all groups by their parameter of this name"},
+    {CONF_ENUM, "partial_response", ROW(partial_response), .preset = "auto", .names = partials,
+     .help = "`true`: as `downgrade_error`; `false`: the group is required; `auto`: `--query.partial-response`. Requests "
+             "may decide for all groups by their parameter of this name"},
     {CONF_ENUM, "overlap", ROW(overlap), .preset = "none", .names = overlaps,
      .help = "`none`: a series that another group has as well is an error; `merge`: their samples are merged"},
     {CONF_ENUM, "read_mode", ROW(read_mode), .preset = "merge", .names = read_modes,

@@ -18,6 +18,7 @@
 enum overlap { OVERLAP_NONE, OVERLAP_MERGE };
 enum read_mode { READ_MERGE, READ_HEDGE, READ_FIRST };
 enum compression { COMPRESSION_AUTO, COMPRESSION_ON, COMPRESSION_OFF };
+enum group_partial { GROUP_PARTIAL_AUTO, GROUP_PARTIAL_ON, GROUP_PARTIAL_OFF };
 enum push_down { PUSH_VERIFIED, PUSH_TRUSTED, PUSH_OFF };
 
 struct server_group_conf {             /* rows in upstream/group_conf.c; promxy's names */
@@ -36,7 +37,8 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct multimap query_params;
     struct http_headers group_http_headers;
     int64_t timeout;                   /* ms of one request; default from the query's timeout */
-    bool ignore_error, downgrade_error, partial_response; /* the last two mean the same */
+    bool ignore_error, downgrade_error;
+    int partial_response;              /* enum group_partial: as downgrade_error, or what the process has set */
     int overlap, read_mode, kind, push_down, compression;
     struct str_list coverage_by;       /* labels that identify the target of a series; empty: job, instance */
     bool trust_untargeted;
@@ -54,6 +56,7 @@ struct upstream_env {
     /* State that outlives an upstream; NULL: private ones, which end with it. */
     struct server_registry *registry;
     struct coverage_registry *coverage;
+    bool partial_response;               /* groups are allowed to fail with a warning, unless they set it */
     struct str zone;                     /* of this process; its servers come first. Empty: none */
     size_t max_response;                 /* bytes of one downstream response; 0 = 1 GiB */
     /* The recent store, and the destination whose samples it stores ("" = all samples); NULL: disabled. get returns a

@@ -333,6 +333,11 @@ def check_costs(mode, usual, hedge):
         assert state() > 0 and sluice.metric("sluice_upstream_hung_total") == 1
     assert ask(usual * 1.5 + SLACK / 5)["data"] == right["data"]
     assert "breaker=" in sluice.get("/targets").text and "breaker=closed" in sluice.get("/targets").text
+    for path in ("/-/reload", "/-/healthy", "/-/ready"):  # depend on no server, nor does a start
+        began = time.monotonic()
+        assert (sluice.post if path == "/-/reload" else sluice.get)(path).status == 200
+        assert time.monotonic() - began < SLACK / 2, path
+    assert state() > 0  # a reload does not forget
     answered = sluice.metric("sluice_upstream_responses_total", second.address, 'code="200"')
     assert answered >= 2 and answered <= sluice.metric("sluice_upstream_request_duration_seconds_count", second.address)
     assert sluice.metric("sluice_upstream_replicas_missed_total", f'group="{case.name}"') == {"merge": 2, "first": 1, "hedge": 0}[mode]

@@ -132,6 +132,7 @@ def test_partial_results():
             good.body = vector(1000, 1, a="b") if path in ("/api/v1/query", "/federate") else {"status": "success", "data": []}
             answer = started[key].get(path, {**more, **form})
             assert answer.status == status, (keys, form, path, answer)
+            assert answer.headers.get("Cache-Control") == ("no-store" if status == 200 else None), (path, answer.headers)
             if path == "/federate":
                 continue
             told = answer.json()
@@ -139,6 +140,10 @@ def test_partial_results():
             assert any('"bad"' in w for w in told.get("warnings", [])) == bool(warned), (keys, form, answer)
         assert started[key].metric("sluice_upstream_partial_results_total") - before == (len(paths) if status == 200 else 0)
     assert started["{}"].get("/api/v1/query", {"query": "1", "partial_response": "2"}).status == 400
+    for setting, status in (("auto", 200), ("true", 200), ("false", 502)):
+        sluice = Sluice(groups(group("good", good), group("bad", bad, partial_response=setting)), "--query.partial-response",
+                        name=f"default-{setting}")
+        assert sluice.get("/api/v1/labels").status == status, setting
 
 
 def test_recent_stands_in_for_its_time_only():
