@@ -379,7 +379,8 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
         (void)!stop_log_thread(p);
         _exit(1); /* threads blocked by a disk may still use what tear_down frees */
     }
-    if (!services_end_reloads(s)) {
+    if (!services_end_reloads(s) || (s->scraper && scraper_abandoned(s->scraper))) {
+        log_info("main", "stopped");
         (void)!stop_log_thread(p);
         _exit(!ok);
     }

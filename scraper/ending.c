@@ -70,3 +70,11 @@ bool endings_work(struct scrape_lane *l, int64_t until)
                 return false;
     return true;
 }
+
+size_t endings_series(const struct scrape_lane *l)
+{
+    size_t n = 0;
+    for (const struct list *node = l->endings.next; node != &l->endings; node = node->next)
+        n += CONTAINER(node, struct ending, node)->last.n;
+    return n;
+}

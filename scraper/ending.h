@@ -13,5 +13,6 @@ struct scrape_lane;
 void ending_add(struct target *target, int64_t t);
 /* Works until clock_mono_ns() reaches `until`; false: more is left. */
 bool endings_work(struct scrape_lane *l, int64_t until);
+size_t endings_series(const struct scrape_lane *l); /* of the endings that are left; some may have markers */
 
 #endif

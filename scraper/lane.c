@@ -2,7 +2,9 @@
 /* Targets of a lane: adding, changing and removing them, the HTTP client, and periodic metadata. */
 #include "scraper/lane.h"
 
+#include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "base/text/url.h"
 #include "scraper/ending.h"
 #include "scraper/scrape_stats.h"
 
@@ -52,15 +54,6 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     interner_init(&l->interner);
     page_init(&l->page, &l->interner, sink);
     marker_writer_init(&l->stale, &l->interner, sink);
-}
-
-void scrape_lane_free(struct scrape_lane *l)
-{
-    page_free(&l->page);
-    marker_writer_free(&l->stale);
-    interner_free(&l->interner);
-    metadata_free(&l->metadata);
-    buf_free(&l->spare);
 }
 
 /* ---- targets ---- */
@@ -286,16 +279,65 @@ static bool drop_targets(struct scrape_lane *l, int64_t until)
     return true;
 }
 
-bool scrape_lane_stop(struct scrape_lane *l)
+/* The time is up: the rest is neither written nor released. (Prometheus and vmagent write no markers once they stop.) */
+static void lane_abandon(struct scrape_lane *l)
 {
-    int64_t until = loop_slice_end(l->loop);
-    l->stopping = true;
+    size_t series = endings_series(l);
+    l->abandoned = true;
+    if (series > 0)
+        log_warn("scrape", "stopping before all stale markers of removed or failed targets are written; their series "
+                 "end by the lookback of queries", LOG_U64("series", series));
+    if (l->reading) {
+        struct buf url = {0};
+        url_redact(&url, scrape_being_read(l)->url);
+        log_warn("scrape", "stopping while a scrape is processed; samples of it may be missing", "target", buf_z(&url));
+        buf_free(&url);
+    }
+    for (struct list *node = l->targets.next; node != &l->targets; node = node->next) {
+        struct target *t = CONTAINER(node, struct target, node);
+        loop_timer_stop(l->loop, &t->timer);
+        scrape_cancel(t);
+    }
+}
+
+/* What lane_abandon has left. */
+static void lane_release_abandoned(struct scrape_lane *l)
+{
+    l->page_ends = l->page_ends || l->reading;
+    l->reading = false;
+    while (l->page_ends)
+        l->page_ends = page_end(&l->page, SIZE_MAX);
+    carry_out_changes(l, INT64_MAX);
+    endings_work(l, INT64_MAX);
+    drop_targets(l, INT64_MAX);
+    loop_timer_stop(l->loop, &l->metadata_timer);
+    if (l->client)
+        client_free(l->client);
+}
+
+static bool lane_end_work(struct scrape_lane *l, int64_t until)
+{
     if (!scrape_finish_page(l, until) || !carry_out_changes(l, until) || !endings_work(l, until) ||
         !drop_targets(l, until))
         return false;
     while (mem_release_some(&l->interner.release))
         if (clock_mono_ns() >= until)
             return false;
+    return true;
+}
+
+bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms)
+{
+    if (!l->stopping)
+        l->stop_by = loop_mono(l->loop) + max_ms;
+    l->stopping = true;
+    bool late = loop_mono(l->loop) >= l->stop_by;
+    if (late)
+        lane_abandon(l);
+    else if (!lane_end_work(l, loop_slice_end(l->loop)))
+        return false;
+    for (struct list *node = l->changes.next; node != &l->changes; node = node->next)
+        loop_unpost(l->loop, &CONTAINER(node, struct scrape_lane_change, node)->task);
     loop_unpost(l->loop, &l->work);
     loop_unpost(l->loop, &l->resend);
     loop_timer_stop(l->loop, &l->metadata_timer);
@@ -303,4 +345,15 @@ bool scrape_lane_stop(struct scrape_lane *l)
         client_free(l->client);
     l->client = NULL;
     return true;
+}
+
+void scrape_lane_free(struct scrape_lane *l)
+{
+    if (l->abandoned)
+        lane_release_abandoned(l);
+    page_free(&l->page);
+    marker_writer_free(&l->stale);
+    interner_free(&l->interner);
+    metadata_free(&l->metadata);
+    buf_free(&l->spare);
 }

@@ -30,6 +30,8 @@ struct scrape_lane {
     bool reading;
     bool page_ends;              /* the last page is to be ended by page_end before the next one starts */
     bool stopping;               /* no scrape begins any more */
+    bool abandoned;              /* the time of the stop was up: not everything was ended and released */
+    int64_t stop_by;             /* loop_mono; while stopping */
     struct loop_task work;
     struct loop_timer metadata_timer;    /* resends metadata periodically, since receivers may lose it */
     struct loop_task resend;             /* a slice of it */
@@ -70,7 +72,7 @@ void scrape_lane_drop_metadata(struct scrape_lane *l, struct metadata_list *list
 
 /* On the lane's thread: cancels scrapes and drops targets; no stale markers but those of changes under way. A slice of
  * it: false while there is more to do. */
-bool scrape_lane_stop(struct scrape_lane *l);
+bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms);
 
 /* Start and end of a scrape (scrape.c), and work on its response (page_work.c). */
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */

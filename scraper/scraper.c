@@ -7,6 +7,7 @@
 
 #include <sys/resource.h>
 
+enum { STOP_MS = 2000 };
 enum { SHARE_OF_FILES = 6, FILES_A_LANE_MIN = 16 }; /* a new connection may need two descriptors */
 
 static void poll_target_files(struct file_watch *w);
@@ -303,7 +304,7 @@ static void lane_drained(struct loop_task *task)
 static void stop_lane(struct loop_task *task)
 {
     struct stopping *st = CONTAINER(task, struct stopping, task);
-    if (scrape_lane_stop(st->lane))
+    if (scrape_lane_stop(st->lane, st->scraper->env.stop_ms > 0 ? st->scraper->env.stop_ms : STOP_MS))
         task->run = lane_drained;
     loop_post(st->lane->loop, task);
 }
@@ -321,6 +322,14 @@ void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg)
         s->stopping[i] = (struct stopping){.task.run = stop_lane, .scraper = s, .lane = &s->lanes[i]};
         loop_post(s->lanes[i].loop, &s->stopping[i].task);
     }
+}
+
+bool scraper_abandoned(const struct scraper *s)
+{
+    bool abandoned = false;
+    for (unsigned i = 0; i < s->env.n_lanes; i++)
+        abandoned = abandoned || s->lanes[i].abandoned;
+    return abandoned;
 }
 
 void scraper_free(struct scraper *s)

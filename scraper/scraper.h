@@ -97,6 +97,7 @@ struct scraper_env {
     struct sink *const *sinks;         /* sinks[i] belongs to lanes[i] */
     const char *user_agent;            /* NULL: "sluice/VERSION" */
     unsigned max_inflight;             /* concurrent scrapes per lane; 0: as many as file descriptors allow */
+    int64_t stop_ms;                   /* for scraper_stop; 0: 2 s */
 };
 struct scraper *scraper_new(const struct scraper_env *env); /* copies env; the loops and sinks remain the caller's */
 /* Applies a new set of jobs. Everything is checked and built first; on false nothing has changed (and release is not
@@ -111,8 +112,12 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
  * would log about files, invalid targets and duplicates. Needs no scraper. */
 void scraper_check(const struct scrape_job *jobs, size_t n, void (*warn)(void *arg, const char *text), void *arg);
 /* Stops scraping: scrapes in progress are cancelled. `done` runs on the main loop when no lane is scraping; after that
- * no code of the scraper runs on the lanes. No stale markers are written: a restart does not end a series. */
+ * no code of the scraper runs on the lanes. No stale markers are written: a restart does not end a series. Targets that
+ * were removed before end with theirs, and a page that is being processed is completed, as far as 2 s suffice. */
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg);
+/* After `done`: they did not suffice. scraper_free releases the rest, which may take long; a process that exits may
+ * leave that to the system. */
+bool scraper_abandoned(const struct scraper *s);
 void scraper_free(struct scraper *s); /* after `done` of scraper_stop */
 
 enum target_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN, HEALTH_INVALID }; /* INVALID: on /targets only */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The scraper on several lanes, each a thread, in real time. */
 #include "scraper_fixture.h"
+#include "tests/unit/log_capture.h"
 
 enum { LANES = 3, MANY = 24 };
 struct lane_thread { struct loop *loop; struct recorder sink; struct thread *thread; };
@@ -14,13 +15,15 @@ static void run_for(struct loop *l, int64_t ms)
         loop_turn(l, 5);
 }
 
+static const char *interval = "50ms"; /* of the jobs that are applied */
+
 static void apply_many(struct scraper *s, struct scraper_fixture *f, const struct scrape_globals *g, int from, int to)
 {
     struct config *c = mem_zalloc(sizeof *c);
     struct buf text = {0};
     struct err err;
     c->fixture = f;
-    buf_add_z(&text, "job_name: j\nscrape_interval: 50ms\nscrape_timeout: 50ms\nstatic_configs:\n");
+    buf_printf(&text, "job_name: j\nscrape_interval: %s\nscrape_timeout: %s\nstatic_configs:\n", interval, interval);
     for (int i = from; i < to; i++)
         buf_printf(&text, "- {targets: ['127.0.0.1:%d'], labels: {instance: i%d}}\n", f->server.port, i);
     struct scrape_job *job = ARENA_NEW(&c->arena, struct scrape_job);
@@ -30,6 +33,8 @@ static void apply_many(struct scraper *s, struct scraper_fixture *f, const struc
 }
 
 struct team { struct scraper_fixture f; struct lane_thread lanes[LANES]; struct loop *main; struct scraper *scraper; };
+
+static int64_t stop_ms; /* of the next team */
 
 static void team_open(struct team *t)
 {
@@ -43,17 +48,13 @@ static void team_open(struct team *t)
         sinks[i] = &t->lanes[i].sink.sink;
         t->lanes[i].thread = thread_start("lane", run_lane, &t->lanes[i]);
     }
-    t->scraper = scraper_new(&(struct scraper_env){.main = t->main, .lanes = loops, .n_lanes = LANES, .sinks = sinks});
+    t->scraper = scraper_new(&(struct scraper_env){.main = t->main, .lanes = loops, .n_lanes = LANES, .sinks = sinks,
+                                                   .stop_ms = stop_ms});
 }
 
-/* How many lines have the part? */
-static size_t team_close(struct team *t, const char *part)
+static size_t team_free(struct team *t, const char *part)
 {
-    bool done = false;
     size_t lines = 0;
-    scraper_stop(t->scraper, set_flag, &done);
-    while (!done)
-        loop_turn(t->main, 5);
     scraper_free(t->scraper);
     for (int i = 0; i < LANES; i++) {
         loop_stop(t->lanes[i].loop);
@@ -66,6 +67,16 @@ static size_t team_close(struct team *t, const char *part)
     loop_free(t->main);
     http_server_stop(&t->f.server);
     return lines;
+}
+
+/* How many lines have the part? */
+static size_t team_close(struct team *t, const char *part)
+{
+    bool done = false;
+    scraper_stop(t->scraper, set_flag, &done);
+    while (!done)
+        loop_turn(t->main, 5);
+    return team_free(t, part);
 }
 
 /* Reads all state over and over, and leaves some requests early. */
@@ -149,11 +160,50 @@ static void a_target_is_scraped_where_its_shard_is(void **state UNUSED)
     }
 }
 
+/* The time of a stop is up before the markers of a large target are written: no more are written. */
+static void a_stop_waits_for_few_markers(void **state UNUSED)
+{
+    enum { SERIES = 100000 };
+    struct team team;
+    struct arena a = {0};
+    struct scraper_targets t = {0};
+    struct buf page = {0};
+    for (int i = 0; i < SERIES; i++)
+        buf_printf(&page, "m{i=\"%d\"} 1\n", i);
+    stop_ms = 1;
+    interval = "2s";
+    log_capture_start();
+    team_open(&team);
+    http_server_respond(&team.f.server, 200, buf_z(&page));
+    apply_many(team.scraper, &team.f, &prometheus_globals, 0, 1);
+    for (int i = 0; i < 500 && (t.n_active == 0 || t.active[0].health != HEALTH_UP); i++) {
+        run_for(team.main, 20);
+        must_read_targets(team.scraper, NULL, &a, &t);
+    }
+    assert_int_equal(t.active[0].health, HEALTH_UP);
+    apply_many(team.scraper, &team.f, &prometheus_globals, 0, 0);
+    int64_t began = clock_mono_ms();
+    bool done = false;
+    scraper_stop(team.scraper, set_flag, &done);
+    while (!done)
+        loop_turn(team.main, 5);
+    assert_in_range(clock_mono_ms() - began, 0, 1000);
+    assert_true(scraper_abandoned(team.scraper));
+    assert_int_equal(text_count(log_capture_text(), "stopping before all stale markers"), 1);
+    team_free(&team, "");
+    log_capture_stop();
+    stop_ms = 0;
+    interval = "50ms";
+    buf_free(&page);
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lanes_work_beside_each_other),
         cmocka_unit_test(a_target_is_scraped_where_its_shard_is),
+        cmocka_unit_test(a_stop_waits_for_few_markers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
