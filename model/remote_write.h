@@ -24,7 +24,7 @@ void rw_append_metadata(struct buf *out, const struct metadata *m);
 
 /* Walking. Only the arrays in `w` are allocated, and reused for every series. */
 enum { RW_MAX_ITEMS = 1 << 20 }; /* samples, histograms or exemplars of one series in one body; more is an error */
-enum rw_item { RW_END, RW_SERIES, RW_METADATA, RW_ERROR };
+enum rw_item { RW_END, RW_SERIES, RW_METADATA, RW_ERROR, RW_MORE /* of rw_walk_some only */ };
 struct rw_walk {
     const uint8_t *p, *end;
     /* RW_SERIES: */
@@ -42,6 +42,8 @@ struct rw_walk {
     struct err err;             /* RW_ERROR */
     size_t _cap_samples, _cap_hists, _cap_exemplars;
     const uint8_t *_start;
+    /* The series that rw_walk_some has begun: its bytes, the next field, and the run of labels; begin NULL: none. */
+    struct rw_series { const uint8_t *begin, *end, *at, *run, *run_end; bool split; } _series;
     struct labels_builder _builder;
     struct buf _label_buf;
 };
@@ -49,6 +51,8 @@ void rw_walk_init(struct rw_walk *w);
 void rw_walk_free(struct rw_walk *w);
 void rw_walk_start(struct rw_walk *w, struct str body); /* the uncompressed body; borrowed */
 enum rw_item rw_walk_next(struct rw_walk *w); /* after RW_ERROR: returns RW_ERROR again */
+/* The same in steps: at most `fields` samples, histograms, exemplars and labels are read; RW_MORE: the series has more. */
+enum rw_item rw_walk_some(struct rw_walk *w, size_t fields);
 int64_t rw_hist_time(struct str hist); /* timestamp of a prometheus.Histogram message */
 int64_t rw_exemplar_time(struct str exemplar);
 

@@ -35,6 +35,7 @@ void rw_walk_start(struct rw_walk *w, struct str body)
 {
     w->_start = w->p = (const uint8_t *)body.p;
     w->end = w->p + body.n;
+    w->_series.begin = NULL;
 }
 
 static bool rw_walk_corrupted(struct rw_walk *w, const uint8_t *at, const char *what)
@@ -175,28 +176,54 @@ static bool rebuild_labels(struct rw_walk *w, struct str series)
     return build_labels(w);
 }
 
-/* One pass over the fields, which also finds the run of labels. */
-static bool walk_series(struct rw_walk *w, struct str series)
+static bool walk_series_labels(struct rw_walk *w, const struct rw_series *s)
 {
-    const uint8_t *p = (const uint8_t *)series.p, *end = p + series.n, *run = NULL, *run_end = NULL;
-    bool split = false;
-    struct pb_field f;
-    for (const uint8_t *from = p; next_field(w, &p, end, &f); from = p) {
-        if (!series_field(w, &f))
-            return false;
-        if (f.number != FIELD_LABEL)
-            continue;
-        split = split || (run && from != run_end);
-        run = run ? run : from;
-        run_end = p;
-    }
-    if (p != end)
-        return false;
-    w->label_bytes = split ? NULL : run;
-    w->label_n = split ? 0 : (size_t)(run_end - run);
+    w->label_bytes = s->split ? NULL : s->run;
+    w->label_n = s->split ? 0 : (size_t)(s->run_end - s->run);
     if (w->label_n > 0 && labels_check(w->label_bytes, w->label_n, &w->labels))
         return true;
-    return rebuild_labels(w, series);
+    return rebuild_labels(w, str_n(s->begin, (size_t)(s->end - s->begin)));
+}
+
+/* One pass over the fields, which also finds the run of labels. */
+static enum rw_item walk_series(struct rw_walk *w, struct rw_series s, size_t fields)
+{
+    struct pb_field f;
+    for (const uint8_t *from = s.at; fields > 0 && next_field(w, &s.at, s.end, &f); from = s.at, fields--) {
+        if (!series_field(w, &f))
+            return RW_ERROR;
+        if (f.number != FIELD_LABEL)
+            continue;
+        s.split = s.split || (s.run && from != s.run_end);
+        s.run = s.run ? s.run : from;
+        s.run_end = s.at;
+    }
+    if (s.at != s.end && fields == 0) {
+        w->_series = s;
+        return RW_MORE;
+    }
+    if (s.at != s.end || !walk_series_labels(w, &s))
+        return RW_ERROR;
+    w->p = s.end;
+    return RW_SERIES;
+}
+
+static enum rw_item walk_new_series(struct rw_walk *w, struct str series, size_t fields)
+{
+    const uint8_t *p = (const uint8_t *)series.p;
+    w->n_samples = w->n_hists = w->n_exemplars = 0;
+    w->labels = (struct labels){0};
+    w->labels_ok = true;
+    w->reason = NULL;
+    return walk_series(w, (struct rw_series){.begin = p, .end = p + series.n, .at = p}, fields);
+}
+
+/* After an error the next call begins with the series again, and finds the same one. */
+static enum rw_item walk_on_series(struct rw_walk *w, size_t fields)
+{
+    struct rw_series s = w->_series;
+    w->_series.begin = NULL;
+    return walk_series(w, s, fields);
 }
 
 static bool walk_metadata(struct rw_walk *w, struct str bytes)
@@ -221,10 +248,12 @@ static bool walk_metadata(struct rw_walk *w, struct str bytes)
     return p == end;
 }
 
-enum rw_item rw_walk_next(struct rw_walk *w)
+enum rw_item rw_walk_some(struct rw_walk *w, size_t fields)
 {
     const uint8_t *p = w->p;
     struct pb_field f;
+    if (w->_series.begin)
+        return walk_on_series(w, fields);
     while (next_field(w, &p, w->end, &f)) {
         if (f.number != FIELD_TIMESERIES && f.number != FIELD_METADATA)
             continue;
@@ -232,18 +261,17 @@ enum rw_item rw_walk_next(struct rw_walk *w)
             rw_walk_corrupted(w, p, "field of the wrong type");
             return RW_ERROR;
         }
-        w->n_samples = w->n_hists = w->n_exemplars = 0;
-        w->labels = (struct labels){0};
-        w->labels_ok = true;
-        w->reason = NULL;
-        bool series = f.number == FIELD_TIMESERIES;
-        if (!(series ? walk_series(w, f.bytes) : walk_metadata(w, f.bytes)))
+        if (f.number == FIELD_TIMESERIES)
+            return walk_new_series(w, f.bytes, fields);
+        if (!walk_metadata(w, f.bytes))
             return RW_ERROR;
         w->p = p;
-        return series ? RW_SERIES : RW_METADATA;
+        return RW_METADATA;
     }
     return p == w->end ? RW_END : RW_ERROR;
 }
+
+enum rw_item rw_walk_next(struct rw_walk *w) { return rw_walk_some(w, SIZE_MAX); }
 
 int64_t rw_hist_time(struct str hist)
 {

@@ -7,8 +7,8 @@
 
 /* --- flushing ----------------------------------------------------------------------------------------------------- */
 
-/* Until clock_mono_ns() reaches end_ns. */
-static void seal_due(struct writer_lane *l, int64_t until, int64_t end_ns)
+/* Until clock_mono_ns() reaches end_ns; false: some are left. */
+static bool seal_due(struct writer_lane *l, int64_t until, int64_t end_ns)
 {
     for (size_t i = 0; i < l->n_streams; i++)
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++) {
@@ -17,8 +17,9 @@ static void seal_due(struct writer_lane *l, int64_t until, int64_t end_ns)
                 continue;
             writer_lane_seal(l, l->streams[i].stream, shard, p);
             if (clock_mono_ns() >= end_ns)
-                return;
+                return false;
         }
+    return true;
 }
 
 static void run_flush(struct loop_timer *timer)
@@ -35,6 +36,7 @@ static void run_flush(struct loop_timer *timer)
 }
 
 void writer_lane_seal_all(struct writer_lane *l) { seal_due(l, INT64_MAX, INT64_MAX); }
+bool writer_lane_seal_some(struct writer_lane *l) { return seal_due(l, INT64_MAX, loop_slice_end(l->loop)); }
 
 /* --- topologies --------------------------------------------------------------------------------------------------- */
 

@@ -23,6 +23,7 @@ struct writer_lane {
     struct client *client;
     struct packer packer;
     struct topology *topology;
+    const struct topology *adopting; /* the lane seals its pending blocks before it adopts this one; or NULL */
     struct stream_lane *streams; size_t n_streams;
     struct list open;     /* pending blocks that hold bytes */
     struct loop_timer flush;
@@ -38,6 +39,7 @@ void writer_lane_adopt(struct writer_lane *l, const struct topology *next);
 void writer_lane_switch(struct writer_lane *l, struct topology *next);
 void writer_lane_settle(struct writer_lane *l, const struct topology *p); /* after all lanes have switched */
 void writer_lane_seal_all(struct writer_lane *l);
+bool writer_lane_seal_some(struct writer_lane *l); /* a slice of it; false: call it again in the next turn */
 bool writer_lane_idle(const struct writer_lane *l); /* nothing is left to send */
 void writer_lane_stop(struct writer_lane *l);       /* cancels requests and releases the topology */
 

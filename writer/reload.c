@@ -5,8 +5,10 @@
  * topology in use; writer_cancel undoes it. writer_commit cannot fail. It rolls the new topology out in phases; a phase
  * begins when all lanes have finished the one before:
  *
- * 1. ADOPTING: every lane adopts its new shards and settings, before another lane can send it samples for them.
- * 2. SWITCHING: every lane seals its pending blocks into the old topology's destinations and uses the new topology.
+ * 1. ADOPTING: every lane seals its pending blocks, in slices, and adopts its new shards and settings, before another
+ *    lane can send it samples for them.
+ * 2. SWITCHING: every lane seals what has become pending since, for the old topology's destinations, and uses the new
+ *    topology.
  * 3. IN_FORCE: every lane learns that no lane writes to older generations any more (writer_lane_settle), and
  *    destinations that the new topology does not have are retired.
  *
@@ -285,10 +287,21 @@ static void rollout_report(struct rollout_job *j)
     loop_post(j->writer->env.main, &j->task);
 }
 
+/* Pending blocks are sealed in slices, so that few are left for writer_lane_switch, which must seal them at once. Jobs of
+ * later rollouts wait behind. */
 static void run_adopt(struct loop_task *task)
 {
     struct rollout_job *j = CONTAINER(task, struct rollout_job, task);
-    writer_lane_adopt(j->lane, j->topology);
+    struct writer_lane *l = j->lane;
+    bool waits = l->adopting && l->adopting != j->topology;
+    if (!waits)
+        l->adopting = j->topology;
+    if (waits || !writer_lane_seal_some(l)) {
+        loop_post(l->loop, task);
+        return;
+    }
+    l->adopting = NULL;
+    writer_lane_adopt(l, j->topology);
     rollout_report(j);
 }
 

@@ -108,7 +108,10 @@ static void poll_stop(struct loop_timer *timer)
 static void writer_run_stop(struct loop_task *task)
 {
     struct writer_stop_job *j = CONTAINER(task, struct writer_stop_job, task);
-    writer_lane_seal_all(j->lane);
+    if (!writer_lane_seal_some(j->lane)) {
+        loop_post(j->lane->loop, task);
+        return;
+    }
     j->until = loop_mono(j->lane->loop) + j->writer->grace;
     j->poll.run = poll_stop;
     poll_stop(&j->poll);

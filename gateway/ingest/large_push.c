@@ -16,7 +16,8 @@ enum {
     LANE_DECOMPRESS_BYTES = 1 << 20, /* limit of bodies that are decompressed on the lane: 1 ms */
     BATCH_BYTES = 32 << 10,          /* a few hundred series: 2 ms if all of them are new to the recent store */
     BATCH_ITEMS = 2000,              /* samples or histograms of one series */
-    STEP_ITEMS = 64                  /* series walked between two readings of the clock */
+    STEP_ITEMS = 64,                 /* series walked between two readings of the clock */
+    STEP_FIELDS = 16384              /* samples and labels likewise */
 };
 
 struct push { /* with a large body */
@@ -138,8 +139,8 @@ static void push_decompress(struct push *p)
 static void push_validate(struct push *p)
 {
     enum rw_item item = RW_SERIES;
-    for (int i = 0; i < STEP_ITEMS && item != RW_END; i++) {
-        item = rw_walk_next(&p->walk);
+    for (size_t i = 0; i < STEP_ITEMS && item != RW_END; i++) {
+        item = rw_walk_some(&p->walk, STEP_FIELDS / STEP_ITEMS);
         if (item == RW_ERROR) {
             struct err err = p->walk.err;
             stats_add(&write_stats, WRITE_UNMARSHAL_ERRORS, 1);
@@ -187,7 +188,8 @@ static bool push_batch(struct push *p, struct sink *sink)
             items += p->samples + p->hists - before;
             continue;
         }
-        switch (rw_walk_next(w)) {
+        switch (rw_walk_some(w, STEP_FIELDS)) {
+        case RW_MORE: return true;
         case RW_SERIES:
             p->samples = p->hists = 0;
             if (write_series_valid(w))

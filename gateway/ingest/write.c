@@ -172,7 +172,7 @@ static bool ingest_body(struct sink *sink, struct write_buffers *b, struct write
         case RW_SERIES: write_ingest_series(sink, b, n); break;
         case RW_METADATA: sink_metadata(sink, &w->metadata); n->metadata++; break;
         case RW_ERROR: *err = w->err; return false;
-        case RW_END: return true;
+        case RW_MORE: case RW_END: return true;
         }
 }
 

@@ -267,6 +267,47 @@ static void test_refuses_labels(void **state UNUSED)
     buf_free(&body);
 }
 
+/* In steps, each item is the same as at once. */
+static void test_steps(void **state UNUSED)
+{
+    enum { SAMPLES = 1000, STEP = 64 };
+    struct sample samples[SAMPLES];
+    struct labels labels;
+    struct buf wire = {0}, body = {0};
+    struct rw_walk w;
+    for (int i = 0; i < SAMPLES; i++)
+        samples[i] = (struct sample){.t = i, .v = i};
+    labels_append(&wire, STR("__name__"), STR("m"));
+    labels_append(&wire, STR("a"), STR("b"));
+    assert_true(labels_check((const uint8_t *)wire.p, wire.n, &labels));
+    rw_append_series(&body, labels, samples, SAMPLES);
+    rw_append_series(&body, labels, samples, 1);
+    rw_append_metadata(&body, &(struct metadata){.family = STR("m"), .help = STR("h")});
+    rw_walk_init(&w);
+    rw_walk_start(&w, buf_str(&body));
+    unsigned steps = 1;
+    for (; rw_walk_some(&w, STEP) == RW_MORE; steps++)
+        assert_true(w.n_samples <= steps * STEP);
+    assert_int_equal(steps, (SAMPLES + 2 + STEP - 1) / STEP);
+    assert_int_equal(w.n_samples, SAMPLES);
+    assert_true(w.labels_ok && labels_equal(w.labels, labels));
+    for (int i = 0; i < SAMPLES; i++)
+        assert_true(w.samples[i].t == i && w.samples[i].v == i);
+    assert_int_equal(rw_walk_some(&w, STEP), RW_SERIES);
+    assert_int_equal(w.n_samples, 1);
+    assert_int_equal(rw_walk_some(&w, STEP), RW_METADATA);
+    assert_int_equal(rw_walk_some(&w, STEP), RW_END);
+    rw_walk_start(&w, str_first(buf_str(&body), body.n / 2));
+    enum rw_item item;
+    while ((item = rw_walk_some(&w, STEP)) == RW_MORE) {
+    }
+    assert_int_equal(item, RW_ERROR); /* the series is longer than the body */
+    assert_int_equal(rw_walk_some(&w, STEP), RW_ERROR);
+    rw_walk_free(&w);
+    buf_free(&wire);
+    buf_free(&body);
+}
+
 static void assert_damaged(struct str body, const char *want)
 {
     struct rw_walk w;
@@ -290,6 +331,19 @@ static void test_says_what_is_damaged(void **state UNUSED)
     assert_damaged(STR("\x0a\x04\x22\x02\x10\x80"), "corrupted remote write body at byte 4: truncated or malformed field");
 }
 
+static void assert_same_in_steps(struct rw_walk *w, struct str body, size_t fields, enum rw_item want, size_t n_series)
+{
+    struct err err = w->err;
+    enum rw_item item;
+    rw_walk_start(w, body);
+    while ((item = rw_walk_some(w, fields)) != RW_END && item != RW_ERROR)
+        n_series -= item == RW_SERIES;
+    assert_int_equal(item, want);
+    assert_int_equal(n_series, 0);
+    if (item == RW_ERROR)
+        assert_string_equal(w->err.text, err.text);
+}
+
 /* Damaged bodies: never out of bounds (AddressSanitizer looks on), what is accepted is canonical, and protobuf-c agrees
  * wherever we find no fault. */
 static void test_damaged_bodies(void **state UNUSED)
@@ -310,6 +364,7 @@ static void test_damaged_bodies(void **state UNUSED)
             n_series += item == RW_SERIES;
             assert_true(item == RW_METADATA || !w.labels_ok || labels_check(w.labels.p, w.labels.n, &again));
         }
+        assert_same_in_steps(&w, bad, (size_t)round % 7 + 1, item, n_series);
         if (item == RW_END) {
             Pb__WriteRequest *r = pb__write_request__unpack(NULL, bad.n, (const uint8_t *)bad.p);
             assert_true(r == NULL || r->n_timeseries == n_series);
@@ -399,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_rebuilds_labels),
         cmocka_unit_test(test_refuses_labels),
         cmocka_unit_test(test_says_what_is_damaged),
+        cmocka_unit_test(test_steps),
         cmocka_unit_test(test_damaged_bodies),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_limited_buffer),

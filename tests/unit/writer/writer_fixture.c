@@ -51,7 +51,8 @@ void fixture_start(void)
     }
     struct writer_env env = {.main = fixture.main, .lanes = fixture.lanes, .n_lanes = FIXTURE_LANES,
                              .queue_dir = str_of(fixture.dir),
-                             .flush_interval = 50, .show_urls = fixture.show_urls};
+                             .flush_interval = fixture.flush_interval > 0 ? fixture.flush_interval : 50,
+                             .show_urls = fixture.show_urls};
     fixture.writer = writer_new(&env);
 }
 

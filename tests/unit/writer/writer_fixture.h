@@ -19,6 +19,7 @@ struct writer_fixture {
     struct thread *threads[FIXTURE_LANES];
     struct writer *writer;
     bool show_urls;
+    int64_t flush_interval; /* ms; 0: 50 */
 };
 extern struct writer_fixture fixture;
 

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <glob.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static size_t count_text(struct str text, const char *wanted)
@@ -373,6 +374,81 @@ static void generations_do_not_pile_up(void **state UNUSED)
     fixture_stop(1000);
 }
 
+/* ---- turns of lanes ---- */
+
+enum { MANY_SHARDS = 256, SHARD_SERIES = 1500 /* less than a block */ };
+
+static const double turn_bounds[] = {0.005};
+static struct stats_histogram turns = {"test_turn_seconds", "CPU time of turns", turn_bounds, LEN(turn_bounds), 0, NULL};
+
+static double turns_longer(void)
+{
+    struct buf text = {0};
+    stats_render(&text, false);
+    const char *all = strstr(buf_z(&text), "test_turn_seconds_count "), *quick = strstr(text.p, "test_turn_seconds_bucket{");
+    double n = strtod(strchr(all, ' '), NULL) - strtod(strchr(quick, ' '), NULL);
+    buf_free(&text);
+    return n;
+}
+
+struct lane_task { struct loop_task task; unsigned lane; atomic_bool done; };
+
+static void observe_lane(struct loop_task *task)
+{
+    struct lane_task *t = CONTAINER(task, struct lane_task, task);
+    loop_observe_turns(fixture.lanes[t->lane], &turns);
+    atomic_store(&t->done, true);
+}
+
+/* A part of a block for each shard of the lane. */
+static void fill_shards(struct loop_task *task)
+{
+    struct lane_task *t = CONTAINER(task, struct lane_task, task);
+    struct sink *sink = writer_sink(fixture.writer, t->lane);
+    struct arena scratch;
+    arena_init(&scratch, 0);
+    for (uint64_t shard = t->lane; shard < MANY_SHARDS; shard += FIXTURE_LANES) {
+        assert_int_equal(sink_begin(sink, &(struct sink_batch){.source = shard, .bytes = 100000}), SINK_OK);
+        for (unsigned i = 0; i < SHARD_SERIES; i++) {
+            struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("i"), arena_printf(&scratch, "%u", i)},
+                                    {STR("shard"), arena_printf(&scratch, "%u", (unsigned)shard)}};
+            struct sample sample = {1, (double)i};
+            sink_series(sink, &(struct series_in){.labels = labels_from(&scratch, items, 3), .samples = &sample,
+                                                  .n_samples = 1});
+        }
+        sink_commit(sink, NULL, NULL);
+    }
+    arena_free(&scratch);
+    atomic_store(&t->done, true);
+}
+
+static void on_all_lanes(void (*run)(struct loop_task *task))
+{
+    struct lane_task tasks[FIXTURE_LANES];
+    for (unsigned i = 0; i < FIXTURE_LANES; i++) {
+        tasks[i] = (struct lane_task){.task.run = run, .lane = i};
+        loop_post(fixture.lanes[i], &tasks[i].task);
+    }
+    for (unsigned i = 0; i < FIXTURE_LANES; i++)
+        while (!atomic_load(&tasks[i].done))
+            loop_turn(fixture.main, 5);
+}
+
+static void a_reload_seals_in_slices(void **state UNUSED)
+{
+    struct destination_conf d = fixture_destination(&fixture.a, "a", MANY_SHARDS);
+    stats_register_histogram(&turns);
+    fixture.flush_interval = 60000;
+    fixture_start_with(&d, 1);
+    on_all_lanes(fill_shards);
+    on_all_lanes(observe_lane);
+    fixture_apply(&d, 1);
+    assert_true(turns_longer() == 0);
+    fixture_await(&fixture.a, MANY_SHARDS * SHARD_SERIES);
+    fixture_stop(1000);
+    fixture.flush_interval = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +458,6 @@ int main(void)
         FIXTURE_TEST(reloads_follow_each_other), FIXTURE_TEST(the_folder_has_one_owner),
         FIXTURE_TEST(a_failed_reload_leaves_nothing), FIXTURE_TEST(a_plan_in_force_is_announced),
         FIXTURE_TEST(a_safer_durability_holds_for_what_waits), FIXTURE_TEST(a_stop_overtakes_the_first_plan),
-        FIXTURE_TEST(generations_do_not_pile_up)};
+        FIXTURE_TEST(generations_do_not_pile_up), FIXTURE_TEST(a_reload_seals_in_slices)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
