@@ -29,15 +29,18 @@ struct label_gather {
     struct exemplar_set *exemplars; size_t exemplars_cap;
 };
 
+static struct str gather_copy(struct label_gather *g, struct str s)
+{
+    struct str copy = arena_str(g->arena, s);
+    arena_grow(g->arena, &g->strings->items, &g->cap, g->strings->n + 1, sizeof *g->strings->items);
+    return g->strings->items[g->strings->n++] = copy;
+}
+
 static void gather_str(struct label_gather *g, struct str s)
 {
     bool added;
-    if (map_find(&g->seen, s))
-        return;
-    struct str copy = arena_str(g->arena, s);
-    map_add(&g->seen, copy, &added);
-    arena_grow(g->arena, &g->strings->items, &g->cap, g->strings->n + 1, sizeof *g->strings->items);
-    g->strings->items[g->strings->n++] = copy;
+    if (map_find(&g->seen, s) == NULL)
+        map_add(&g->seen, gather_copy(g, s), &added);
 }
 
 /* Collects all, regardless of the limit, which applies to the sorted result. */
@@ -98,7 +101,8 @@ static bool series_in_window(struct recent_series *s, void *arg)
     return overlaps(s, g->query->t_min, g->query->t_max);
 }
 
-static void gather_found(struct str text, void *arg) { gather_str(arg, text); }
+/* An index has each text once; those of several stripes are united when all are sorted. */
+static void gather_found(struct str text, void *arg) { gather_copy(arg, text); }
 
 /* False: the index does not serve this request, or the query has ended. */
 static bool gather_from_index(struct stripe *p, struct query_ctx *q, struct label_gather *g, bool *ok, struct err *err)
@@ -136,6 +140,11 @@ static bool finish_strings(struct query_ctx *q, struct str_set *set, size_t limi
     struct query_work work = {.q = q, .where = "reading the recent store"};
     if (!query_sort(&work, q->arena, set->items, set->n, sizeof *set->items, label_query_compare_text, err))
         return false;
+    size_t n = 0;
+    for (size_t i = 0; i < set->n; i++)
+        if (n == 0 || !str_eq(set->items[i], set->items[n - 1]))
+            set->items[n++] = set->items[i];
+    set->n = n;
     if (limit > 0 && set->n > limit) {
         set->n = limit;
         set->truncated = true;
