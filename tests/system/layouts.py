@@ -13,12 +13,14 @@ import collections
 import copy
 import random
 import re
+import threading
 import time
 
 import lib
 import promql_data
 
-promql_data.BEGIN = int(time.time()) // 7200 * 7200 - 4 * 3600  # coverage is known of the last month only
+if promql_data.BEGIN < time.time() - 30 * 86400:  # coverage is known of the last month only
+    promql_data.BEGIN = int(time.time()) // 7200 * 7200 - 4 * 3600
 import promql_answers  # noqa: E402 (they take the time of the data)
 import push_down  # noqa: E402
 from promql_data import BEGIN, SECONDS, Data, Histogram  # noqa: E402
@@ -80,13 +82,14 @@ class Targets(Data):
             labels = {re.sub(r"\W", "_", k): v for k, v in labels.items()}
             samples = [(t, v.sum if isinstance(v, Histogram) else v) for t, v in samples]
         if self.plain:
-            samples = [(t, v if lib.is_stale(v) else v + 0.0) for t, v in samples
+            samples = [(t, v if lib.is_stale(v) else float(round(v)) if abs(v) > 1e6 else v + 0.0) for t, v in samples
                        if lib.is_stale(v) or v == 0 or 1e-6 < abs(v) < 1e12]
         if self.groups:
             one = f"{labels['job']} {labels['instance']}" if "instance" in labels else f"{len(self.series)}"
             labels = {**labels, "sg": f"g{random.Random(one).randrange(self.groups)}"}
         if name == "up" and self.scraped:
-            samples = [(t, 1.0) for t in range(samples[0][0], int(time.time() * 1000), 15000)]
+            end = max(time.time(), BEGIN + SECONDS)
+            samples = [(t, 1.0) for t in range(samples[0][0], int(end * 1000), 15000)]
             super().add("scrape_samples_post_metric_relabeling", labels, [(t, 100.0) for t, _ in samples], kind)
         super().add(name, labels, samples, kind)
 
@@ -159,6 +162,31 @@ class Spread(Data):
             self.series.append(({k: v for k, v in labels.items() if k != "sg" or not strip}, samples))
 
 
+class Lagging:
+    """Sends what a server gets late: the samples up to `lag` seconds ago, each second."""
+
+    def __init__(self, data, lag):
+        self.data, self.lag, self.sent, self.stopped = data, lag, 0, threading.Event()
+
+    def due(self):
+        """The samples since the last call."""
+        until, out = int(1000 * (time.time() - self.lag)), copy.copy(self.data)
+        out.series = [(labels, [(t, v) for t, v in samples if self.sent < t <= until]) for labels, samples in self.data.series]
+        self.sent = until
+        return out
+
+    def start(self, server):
+        def run():
+            while not self.stopped.wait(1):
+                push_down.load(server, self.due())
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.stopped.set()
+        self.thread.join()
+
+
 class GroupQueries(Queries):
     """They name the label of the groups, too."""
 
@@ -188,6 +216,7 @@ class Servers:
         self.truth = push_down.prometheus(f"truth-{self.name}", self.data)
         self.groups = [[start_server(kind, f"{kind}-{g}-{k}-{self.name}", Spread(self.data, (g, self.layout.groups), k, holes, True))
                         for k, kind in enumerate(self.layout.kinds)] for g in range(self.layout.groups)]
+        self.lagging = []
         self.sluices = [self.sluice(how) for how in ("", "push_down: off")]
 
     def sluice(self, push):
@@ -204,7 +233,21 @@ class Servers:
             lib.wait_until(lambda: self.covered(s), 60, "coverage known", every=0.3)
         return s
 
+    def add_lagging(self, lag):
+        """A replica of the first group that is `lag` seconds behind, in place of its last one."""
+        late = Lagging(Spread(self.data, (0, self.layout.groups), 1, None, True), lag)
+        server = push_down.prometheus(f"lagging-{self.name}", late.due())
+        self.groups[0][-1].stop()
+        self.groups[0][-1] = server
+        self.lagging.append(late)
+        late.start(server)
+        for s in self.sluices:
+            s.stop()
+        self.sluices = [self.sluice(how) for how in ("", "push_down: off")]
+
     def stop(self):
+        for late in self.lagging:
+            late.stop()
         for s in (*self.sluices, self.truth, *(s for servers in self.groups for s in servers)):
             s.stop()
 
