@@ -14,7 +14,7 @@
 struct http_fixture http_fixture = {
     .config.refs.n = 1,
     .services = {.lanes = http_fixture.lane_services, .n_lanes = FIXTURE_LANES, .state = SERVICES_READY,
-                 ._config = &http_fixture.config}};
+                 ._lane_config = &http_fixture.config}};
 
 /* ---- what is served ---- */
 
@@ -220,7 +220,7 @@ int http_fixture_set_up(void **state UNUSED)
                                      .max_accepted = 64};
     http_limits_init(&f->limits);
     f->main_loop = loop_new();
-    mutex_init(&f->services._mutex, RANK_SERVICES);
+    mutex_init(&f->services._lane_mutex, RANK_SERVICES);
     active_queries_init(&f->services.active);
     f->services.workers = workers_new(&(struct worker_conf){.workers = {FIXTURE_WORKERS, 1},
                                                             .waiting = FIXTURE_WAITING});
@@ -249,7 +249,7 @@ int http_fixture_tear_down(void **state UNUSED)
         lane_join(http_fixture.lanes[i]);
     workers_free(http_fixture.services.workers);
     active_queries_free(&http_fixture.services.active);
-    mutex_free(&http_fixture.services._mutex);
+    mutex_free(&http_fixture.services._lane_mutex);
     for (unsigned i = 0; i < FIXTURE_LANES; i++)
         lane_free(http_fixture.lanes[i]);
     loop_free(http_fixture.main_loop);

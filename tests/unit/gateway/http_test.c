@@ -146,18 +146,18 @@ static void test_not_ready(void **state UNUSED)
         {"always", SERVICES_STARTING, NULL, 200}};
     for (size_t i = 0; i < LEN(cases); i++) {
         char request[100];
-        mutex_lock(&http_fixture.services._mutex);
-        http_fixture.services._config = cases[i].config;
-        mutex_unlock(&http_fixture.services._mutex);
+        mutex_lock(&http_fixture.services._lane_mutex);
+        http_fixture.services._lane_config = cases[i].config;
+        mutex_unlock(&http_fixture.services._lane_mutex);
         atomic_store(&http_fixture.services.state, cases[i].state);
         snprintf(request, sizeof request, get, cases[i].path);
         struct fixture_reply r = fixture_query(request);
         assert_int_equal(r.status, cases[i].status);
         buf_free(&r.bytes);
     }
-    mutex_lock(&http_fixture.services._mutex);
-    http_fixture.services._config = &http_fixture.config;
-    mutex_unlock(&http_fixture.services._mutex);
+    mutex_lock(&http_fixture.services._lane_mutex);
+    http_fixture.services._lane_config = &http_fixture.config;
+    mutex_unlock(&http_fixture.services._lane_mutex);
     atomic_store(&http_fixture.services.state, SERVICES_READY);
     assert_int_equal(atomic_load(&http_fixture.config.refs.n), 1); /* each request has released its snapshot */
 }
