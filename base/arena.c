@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { FIRST_BLOCK = 4 << 10, LARGEST_BLOCK = 1 << 20, ALIGN = 16 };
+enum { SPARE_FROM = 64 << 10 }; /* blocks of this size are taken from the spare ones, which cost no page faults */
 
 struct arena_block {
     struct arena_block *next; /* allocated earlier */
@@ -211,7 +212,7 @@ static bool arena_add_block(struct arena *owner, struct arena_block **list, size
 {
     struct arena *a = arena_limited(owner);
     size_t cap = *list ? (*list)->cap * 2 : FIRST_BLOCK;
-    if (cap > LARGEST_BLOCK)
+    if (cap > LARGEST_BLOCK || (cap >= SPARE_FROM && a->spare && a->spare->n > 0))
         cap = LARGEST_BLOCK;
     cap -= sizeof(struct arena_block);
     if (cap < n)

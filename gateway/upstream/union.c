@@ -2,6 +2,7 @@
 #include "gateway/upstream/union.h"
 
 #include "base/map.h"
+#include "model/labels_sort.h"
 
 #include <stdlib.h>
 
@@ -55,25 +56,15 @@ bool union_add(struct group_union *u, const struct group *g, const struct labels
     return true;
 }
 
-static int union_by_labels(const void *a, const void *b)
-{
-    return labels_cmp(((const struct union_series *)a)->labels, ((const struct union_series *)b)->labels);
-}
-
 bool union_sort(struct group_union *u, struct err *err)
 {
-    return query_sort(&u->work, u->arena, u->series, u->n, sizeof *u->series, union_by_labels, err);
-}
-
-static int series_by_labels(const void *a, const void *b)
-{
-    return labels_cmp(((const struct series *)a)->labels, ((const struct series *)b)->labels);
+    return labels_sort(&u->work, u->arena, u->series, u->n, sizeof *u->series, offsetof(struct union_series, labels), err);
 }
 
 bool series_sort(const struct query_ctx *q, struct series *series, size_t n, struct err *err)
 {
     struct query_work work = reading_work(q);
-    return query_sort(&work, q->arena, series, n, sizeof *series, series_by_labels, err);
+    return labels_sort(&work, q->arena, series, n, sizeof *series, offsetof(struct series, labels), err);
 }
 
 /* --- exemplars ---------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "promql/eval/eval_internal.h"
 
 #include "base/text/duration.h"
+#include "model/labels_sort.h"
 
 static void result_drop_names(struct eval *ev, struct value *v)
 {
@@ -37,15 +38,11 @@ static void rows_to_series(struct eval *ev, struct value *v, const struct grid *
         out->series[out->n++] = (struct promql_series){v->rows[i].labels, t, v->rows[i].v, v->rows[i].h, g->n};
 }
 
-static int result_compare_labels(const void *a, const void *b)
-{
-    return labels_cmp(((const struct promql_series *)a)->labels, ((const struct promql_series *)b)->labels);
-}
-
 static void sort_series(struct eval *ev, struct promql_result *out)
 {
     int64_t start = clock_mono_ns();
-    if (!query_sort(&ev->work, ev->arena, out->series, out->n, sizeof *out->series, result_compare_labels, ev->err))
+    if (!labels_sort(&ev->work, ev->arena, out->series, out->n, sizeof *out->series, offsetof(struct promql_series, labels),
+                     ev->err))
         eval_stop(ev);
     ev->stats.sort_ns = clock_mono_ns() - start;
 }
