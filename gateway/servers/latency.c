@@ -25,6 +25,8 @@ _Static_assert(LEN(latency_calls) == LATENCY_CALLS, "a name for each call");
 static enum latency_call latency_call_of(const char *path)
 {
     enum latency_call call = path ? 0 : LATENCY_READ;
+    if (path && str_ends(str_of(path), STR("/export/native")))
+        return LATENCY_EXPORT;
     while (path && call < LATENCY_STATUS && !str_ends(str_of(path), str_of(latency_calls[call].path)))
         call++;
     return call;

@@ -9,6 +9,7 @@
  */
 #include "gateway/upstream/label_queries.h"
 
+#include "base/text/duration.h"
 #include "base/text/url.h"
 #include "gateway/upstream/stats.h"
 
@@ -228,7 +229,33 @@ static bool route(struct label_query *in, struct arena *a, struct group_reader b
     return n > 0 || sq->n_sets == 0;
 }
 
-/* All servers are queried, regardless of the read mode: each may have items that the others lack. */
+/* The first replica that is known to have all series of these selectors and times, so that the others have none that it
+ * lacks. NULL: all are queried. */
+static struct attempt *label_query_complete(const struct label_query *in, const struct request_batch *batch)
+{
+    const struct group *g = in->group;
+    const struct series_query *sq = &in->routed;
+    bool series = in->asked == LIST_SERIES || in->asked == LIST_NAMES || in->asked == LIST_VALUES;
+    bool merges = g->read_mode == READ_MERGE && g->n_servers > 1 && g->push_down != PUSH_OFF && !g->rule.prefer_max;
+    if (!series || !merges || sq->t_min == INT64_MIN || batch->worker->n_proxied > 0)
+        return NULL;
+    bool *whole = ARENA_ARRAY(batch->q->arena, bool, g->n_servers);
+    for (size_t i = 0; i < sq->n_sets || i == 0; i++) {
+        struct coverage_query query = {sq->n_sets ? sq->sets[i] : NULL, sq->n_sets ? sq->set_sizes[i] : 0, sq->t_min,
+                                       sq->t_max, clock_wall_ms()};
+        struct coverage_result known;
+        coverage_ask(g->coverage, batch->q->arena, &query, &known);
+        for (size_t k = 0; k < g->n_servers; k++)
+            whole[k] = (i == 0 || whole[k]) && coverage_complete(&known, k);
+    }
+    for (size_t k = 0; k < g->n_servers; k++)
+        if (whole[k] && server_state(g->servers[k]) != SERVER_DOWN)
+            return in->request.attempts[k];
+    return NULL;
+}
+
+/* All servers are queried, regardless of the read mode, unless one is known to be complete: each may have items that the
+ * others lack. */
 static bool label_query_start(struct label_query *in, struct request_batch *batch)
 {
     if (!route(in, batch->q->arena, batch_reader(batch)))
@@ -243,6 +270,7 @@ static bool label_query_start(struct label_query *in, struct request_batch *batc
                        sizeof *in->attempts);
     for (size_t i = 0; i < in->request.n; i++)
         in->attempts[i].of = in;
+    in->request.complete = label_query_complete(in, batch);
     group_request_start(&in->request);
     return true;
 }

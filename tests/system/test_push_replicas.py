@@ -19,3 +19,28 @@ def test_raw_samples_come_from_one_complete_replica():
     window["time"] = promql_data.BEGIN + 4200 # the first has all of it, too
     assert len(pushing.data("/api/v1/explain", window)["requests"]) == 1
     same_answer(pushing.data("/api/v1/query", window), merging.data("/api/v1/query", window))
+
+
+def test_label_apis_ask_one_complete_replica():
+    pushing, merging = push_down.start_replicas("24", [], [(3900, 4300)])
+    times = {"start": promql_data.BEGIN + 700, "end": promql_data.BEGIN + 1500}
+    push_down.await_coverage(pushing, promql_data.BEGIN + 900)
+
+    def asked(sluice, path, params):
+        """(the result, how many servers were asked)"""
+        def count():
+            return sum(sluice.metric("server_group_request_duration_seconds_count", f'call="{call}"')
+                       for call in ("label_names", "label_values", "series"))
+        before = count()
+        data = sluice.data(path, params)
+        return data, count() - before
+    for path in ("/api/v1/label/instance/values", "/api/v1/labels", "/api/v1/series"):
+        for match in ({}, {"match[]": "temperature"}):
+            if match or not path.endswith("series"):
+                data, servers = asked(pushing, path, {**times, **match})
+                assert (data, 2) == asked(merging, path, {**times, **match}) and data, path
+                assert servers == 1, (path, match, servers)
+    late = {"start": promql_data.BEGIN + 3800, "end": promql_data.BEGIN + 4400}
+    assert asked(pushing, "/api/v1/labels", late)[1] == 1  # the first one has all of it
+    assert asked(pushing, "/api/v1/labels", {})[1] == 2
+    assert asked(pushing, "/api/v1/labels", {**times, "start": promql_data.BEGIN - 40 * 86400})[1] == 2
