@@ -4,7 +4,9 @@
  */
 #include "gateway/http/http.h"
 
+#include "base/http/resolver.h"
 #include "base/telemetry/log.h"
+#include "base/text/duration.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -12,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64, PAUSE_MS = 100, BUSY_MS = 2 };
+enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64, PAUSE_MS = 100, BUSY_MS = 2, LOOKUP_MS = 5000 };
 
 struct http_listener {
     struct loop *loop;
@@ -119,23 +121,99 @@ static int open_socket(const struct addrinfo *a)
     return -1;
 }
 
-static int open_first(struct str address, const char *host, const char *port, struct err *err)
+struct listen_failure { int error, gai; }; /* errno, or an error of getaddrinfo */
+
+static void listen_fail(struct err *err, struct str address, struct listen_failure why)
 {
-    struct addrinfo hints = {.ai_family = host[0] ? AF_UNSPEC : AF_INET6, .ai_socktype = SOCK_STREAM}, *found = NULL;
-    hints.ai_flags = AI_PASSIVE;
-    int fd = -1, rc = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
-    for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next)
+    if (why.gai)
+        err_set(err, ERR_BAD_DATA, "cannot listen on %.*s: %s", STR_ARG(address), gai_strerror(why.gai));
+    else
+        err_set(err, ERR_UNAVAILABLE, "cannot listen on %.*s: %s; choose another address with --web.listen-address",
+                STR_ARG(address), strerror(why.error));
+}
+
+/* The first address that can be opened; -1 with *why. */
+static int open_numeric(const char *address, const char *port, int family, struct listen_failure *why)
+{
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST};
+    struct addrinfo *found = NULL;
+    int fd = -1;
+    *why = (struct listen_failure){.gai = getaddrinfo(address, port, &hints, &found)};
+    for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
         fd = open_socket(a);
-    int why = errno;
+        why->error = errno;
+    }
     if (found)
         freeaddrinfo(found);
-    if (fd < 0 && !host[0] && (rc != 0 || why == EAFNOSUPPORT || why == EADDRNOTAVAIL))
-        return open_first(address, "0.0.0.0", port, err);
-    if (rc != 0)
-        err_set(err, ERR_BAD_DATA, "cannot listen on %.*s: %s", STR_ARG(address), gai_strerror(rc));
+    return fd;
+}
+
+/* ---- names: a name server that does not respond must not hold the start ---- */
+
+struct listen_lookup { struct resolver_request request; bool done; };
+
+static void on_listen_lookup(struct resolver_request *r) { CONTAINER(r, struct listen_lookup, request)->done = true; }
+
+/* "192.0.2.1,[2001:db8::1]" (mem_free); NULL: no address, or no response in time. The loop does not run yet. */
+static char *lookup_listen_host(struct loop *loop, const char *host, const char **why)
+{
+    struct listen_lookup l = {.request = {.loop = loop, .done = on_listen_lookup}};
+    int64_t until = clock_mono_ms() + LOOKUP_MS;
+    resolver_retain();
+    l.done = resolver_ask(&l.request, host);
+    for (int64_t now; !l.done && (now = clock_mono_ms()) < until;)
+        loop_turn(loop, until - now);
+    *why = l.done ? l.request.why : "no name server responded; use an address instead of a name";
+    if (!l.done)
+        resolver_cancel(&l.request);
+    resolver_release();
+    return l.done ? l.request.addresses : NULL;
+}
+
+/* As Prometheus does, a name that has addresses of both families is listened on with IPv4. */
+static int open_named(struct str addresses, const char *port, struct listen_failure *why)
+{
+    char address[64];
+    int fd = -1;
+    *why = (struct listen_failure){.error = EADDRNOTAVAIL};
+    for (int ipv6 = 0; ipv6 < 2 && fd < 0; ipv6++)
+        for (struct str rest = addresses, item; rest.n > 0 && fd < 0;) {
+            str_cut(&rest, ',', &item);
+            if ((item.p[0] == '[') != ipv6 || item.n >= sizeof address)
+                continue;
+            snprintf(address, sizeof address, "%.*s", (int)item.n - 2 * ipv6, item.p + ipv6);
+            fd = open_numeric(address, port, AF_UNSPEC, why);
+        }
+    return fd;
+}
+
+static int open_host(struct loop *loop, struct str address, const char *host, const char *port, struct err *err)
+{
+    struct listen_failure why;
+    const char *no_address = NULL;
+    int fd = open_numeric(host, port, AF_UNSPEC, &why);
+    if (fd < 0 && why.gai == EAI_NONAME) { /* not an address */
+        char *addresses = lookup_listen_host(loop, host, &no_address);
+        if (addresses)
+            fd = open_named(str_of(addresses), port, &why);
+        mem_free(addresses);
+    }
+    if (no_address)
+        err_set(err, ERR_BAD_DATA, "cannot listen on %.*s: %s", STR_ARG(address), no_address);
     else if (fd < 0)
-        err_set(err, ERR_UNAVAILABLE, "cannot listen on %.*s: %s; choose another address with --web.listen-address",
-                STR_ARG(address), strerror(why));
+        listen_fail(err, address, why);
+    return fd;
+}
+
+/* Without a host, of both IP families if the machine has both. */
+static int open_any(struct str address, const char *port, struct err *err)
+{
+    struct listen_failure why;
+    int fd = open_numeric(NULL, port, AF_INET6, &why);
+    if (fd < 0 && (why.gai || why.error == EAFNOSUPPORT || why.error == EADDRNOTAVAIL))
+        fd = open_numeric("0.0.0.0", port, AF_INET, &why);
+    if (fd < 0)
+        listen_fail(err, address, why);
     return fd;
 }
 
@@ -158,7 +236,7 @@ struct http_listener *http_listen(struct str address, struct loop *loop, struct 
     char host[256], port[16];
     if (!listen_split_address(address, host, port, err))
         return NULL;
-    int fd = open_first(address, host, port, err);
+    int fd = host[0] ? open_host(loop, address, host, port, err) : open_any(address, port, err);
     if (fd < 0)
         return NULL;
     struct http_listener *l = mem_zalloc(sizeof *l);

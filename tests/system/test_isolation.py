@@ -44,7 +44,7 @@ def asks_only(sluice, address):
     path = write_file("resolv.conf", f"nameserver {address}\n")
     sluice.command = ["unshare", "-m", "sh", "-c", f"mount --bind {shlex.quote(path)} /etc/resolv.conf && exec \"$0\" \"$@\"",
                       *sluice.command]
-    return sluice.start().wait_ready()
+    return sluice.start()
 
 
 def longest_gap(exporter, since, until):
@@ -61,6 +61,19 @@ def now():
     return int(time.time() * 1000)
 
 
+def test_a_listen_address_whose_name_server_is_silent():
+    names = NameServer()
+    sluice = asks_only(Sluice("scrape_configs: []\n", f"--web.listen-address=here.test:{free_port()}", start=False),
+                       names.address)
+    began = time.monotonic()
+    assert sluice.wait_exit(20) == 1 and time.monotonic() - began < 8
+    assert "cannot listen on here.test:" in sluice.log() and "no name server responded" in sluice.log(), sluice.log()
+    assert names.asked > 0
+    names.silent = False
+    sluice.start().wait_ready()
+    assert sluice.log().count("msg=ready") == 2, sluice.log()
+
+
 def test_silent_name_server():
     names, exporter, sink = NameServer(), ScriptedExporter(), RecordingSink()
     many = ", ".join(f"'t{i}.test:{exporter.port}'" for i in range(200))
@@ -71,7 +84,7 @@ def test_silent_name_server():
         f"remote_write:\n- {{name: address, url: '{sink.url}'}}\n"
         f"- {{name: name, url: 'http://store.test:{sink.port}/api/v1/write'}}\n"
         "server_groups:\n- {name: g, static_configs: [{targets: ['server.test:1']}]}\n",
-        "--query.timeout=2s", start=False), names.address)
+        "--query.timeout=2s", start=False), names.address).wait_ready()
     start, slowest = now(), 0
     while now() < start + 4000:
         before = time.monotonic()
