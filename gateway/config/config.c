@@ -156,6 +156,7 @@ static void config_set_globals(struct loader *l)
     if (d->expand_labels)
         environment_expand_labels(&l->conf, &l->file.global.external_labels);
     l->config->global = *g;
+    l->config->empty_groups = d->empty_groups;
     l->config->scrape = (struct scrape_globals){
         .scrape_interval = g->scrape_interval, .scrape_timeout = g->scrape_timeout,
         .scrape_slot = g->scrape_slot, .external_labels = g->external_labels,
@@ -384,7 +385,7 @@ static bool config_load_all(struct loader *l)
     if (l->broken)
         return false;
     bool groups = destinations && config_step(l, config_load_groups, NULL) && config_step(l, config_load_recent, NULL);
-    return config_check(l->config, l->flags, l->conf.errors) && jobs && groups;
+    return config_check(l) && jobs && groups;
 }
 
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err)

@@ -32,6 +32,7 @@ struct config {
     struct destination_conf *destinations; size_t n_destinations; /* of the file, then of flags */
     struct server_group_conf *groups; size_t n_groups;
     bool empty;                      /* the file exists and is empty */
+    bool empty_groups;               /* a group may have no targets */
     bool incomplete;                 /* jobs of files that do not respond are missing (struct config_reader) */
     struct recent_conf *recent;      /* NULL = disabled; enabled by default if there is no destination and no group */
     struct str masked;               /* the configuration as YAML, secrets as <secret>, for status/config */

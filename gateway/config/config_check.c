@@ -49,24 +49,28 @@ static bool check_destination(const struct config *c, const struct flags *f, siz
     return client && other && unique;
 }
 
-static bool check_upstream(const struct config *c, struct conf_errors *errors)
+static bool check_upstream(struct loader *l)
 {
     struct err err;
-    const struct upstream_env env = {.recent_alone = c->n_groups == 0};
+    const struct config *c = l->config;
+    const struct upstream_env env = {.recent_alone = c->n_groups == 0, .warn = l->conf.warn, .warn_arg = l->conf.warn_arg,
+                                     .empty_groups = c->empty_groups};
     struct upstream *u = upstream_new(c->groups, c->n_groups, &env, &err);
     if (u)
         upstream_unref(u);
     else
-        conf_errors_add(errors, err.text);
+        conf_errors_add(l->conf.errors, err.text);
     return u != NULL;
 }
 
-bool config_check(const struct config *c, const struct flags *f, struct conf_errors *errors)
+bool config_check(struct loader *l)
 {
+    const struct config *c = l->config;
+    struct conf_errors *errors = l->conf.errors;
     bool ok = true;
     for (size_t i = 0; i < c->n_jobs; i++)
         ok = config_check_client(errors, &c->jobs[i].http, "job", c->jobs[i].job_name) && ok;
     for (size_t i = 0; i < c->n_destinations; i++)
-        ok = check_destination(c, f, i, errors) && ok;
-    return check_upstream(c, errors) && ok;
+        ok = check_destination(c, l->flags, i, errors) && ok;
+    return check_upstream(l) && ok;
 }

@@ -46,7 +46,7 @@ bool config_load_list(struct loader *l, const char *path, const struct conf_sect
                       struct conf_items *items) MUST_USE;
 /* Checks what start and reload will do with it, except sockets and queues: unique names, HTTP clients. Adds all
  * errors. */
-bool config_check(const struct config *c, const struct flags *f, struct conf_errors *errors) MUST_USE;
+bool config_check(struct loader *l) MUST_USE;
 /* Runs one step of loading; if it fails, its error is added to the others and loading continues. */
 bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), void *arg) MUST_USE;
 /* Appends the flags' destinations to file.remote_write. */

@@ -28,5 +28,5 @@ const struct dialect_defaults dialects[4] = {
                          .vmagent_relabeling = true, .instance_is_host = true, .loose_durations = true,
                          .environment = true},
     [DIALECT_PROMXY] = {.name = "promxy", .config_flag = "config", .flags = promxy_flags,
-                        .honor_timestamps = true, .broken_lines_fail = true},
+                        .honor_timestamps = true, .broken_lines_fail = true, .empty_groups = true},
 };

@@ -33,7 +33,7 @@ const struct flag_row flag_rows[] = {
              .help = "Read flags that are not set on the command line from environment variables, `_` for each dot"}},
     {.row = {CONF_STRING, "envflag.prefix", AT(env_prefix), .preset = "",
              .help = "Prefix of the environment variables that `--envflag.enable` reads"}},
-    {.row = {CONF_BOOL, "version", AT(version), .preset = "false", .help = "Print the version and exit"}},
+    {.row = {CONF_BOOL, "version", AT(version), .preset = "false", .help = "Print the version and exit"}, .also = {"v"}},
     {.row = {CONF_BOOL, "help", AT(help), .preset = "false", .help = "Print this help and exit"}, .also = {"h"}},
 
     {.row = {CONF_STRING, "web.route-prefix", AT(path_prefix), .preset = "",

@@ -89,7 +89,8 @@ static struct source *recent_get(void *arg) { return writer_recent(arg); }
 static struct upstream *build_upstream(struct services *s, const struct config *c, struct err *err)
 {
     struct upstream_env env = {.registry = s->servers, .coverage = s->coverage, .recent_alone = c->n_groups == 0,
-                               .zone = s->flags.zone, .partial_response = s->flags.query_partial};
+                               .empty_groups = c->empty_groups, .zone = s->flags.zone,
+                               .partial_response = s->flags.query_partial};
     if (c->recent) {
         env.recent_get = recent_get;
         env.recent_put = writer_recent_unref;

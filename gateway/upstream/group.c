@@ -157,6 +157,17 @@ static void group_init_replicas(struct group *g, const struct server_group_conf 
     mem_free(keys);
 }
 
+static bool group_without_targets(struct str name, const struct upstream_env *env, struct err *err)
+{
+    err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs drop all targets", STR_ARG(name));
+    if (!env->empty_groups)
+        return false;
+    err_set(err, ERR_BAD_DATA, "%s; queries find no data in it", err->text);
+    if (env->warn)
+        env->warn(env->warn_arg, err->text);
+    return true;
+}
+
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
                 const struct upstream_env *env, struct err *err)
 {
@@ -169,8 +180,7 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
             if (!add_target(list, first, a, &named, env, &statics[i], statics[i].targets.items[k], err))
                 return false;
     if (list->n == first)
-        return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs drop all targets",
-                       STR_ARG(named.name));
+        return group_without_targets(named.name, env, err);
     for (size_t i = first; i < list->n; i++) {
         struct group *g = &list->items[i];
         g->position = position;

@@ -67,6 +67,10 @@ struct upstream_env {
     void *recent_arg;
     struct str recent_like;
     bool recent_alone;                 /* there are no groups: the recent store is the only source */
+    /* A group whose relabeling drops all targets has no data, instead of being an error; warn may be NULL. */
+    bool empty_groups;
+    void (*warn)(void *arg, const char *text);
+    void *warn_arg;
 };
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
                               struct err *err) MUST_USE;

@@ -288,6 +288,42 @@ def test_refused_in_migrations_is_refused():
     assert n > 20, n
 
 
+PROMXY_FIELDS = """static_configs name scheme path_prefix labels relabel_configs metrics_relabel_configs inject_matchers
+label_filter relative_time_range absolute_time_range anti_affinity anti_affinity_dynamic prefer_max remote_read
+remote_read_path query_params http_headers timeout max_idle_conns max_idle_conns_per_host idle_conn_timeout ignore_error
+downgrade_error align_query_range_with_step native_histogram http_client.dial_timeout http_client.tls_config
+http_client.proxy_url http_client.basic_auth http_client.authorization http_client.bearer_token
+http_client.bearer_token_file http_client.oauth2 http_client.sigv4 http_client.follow_redirects http_client.enable_http2
+http_client.http_headers""".split()
+PROMXY_FLAGS = """config check-config version bind-addr log-level log-format log-max-form-prefix access-log-destination
+metrics-path proxy-headers web.config.file web.cors.origin web.read-timeout web.external-url web.route-prefix
+web.enable-lifecycle query.timeout query.max-samples query.lookback-delta query.max-concurrency storage.path
+storage.tsdb.path remote-read.max-concurrency alertmanager.notification-queue-capacity rules.alert.for-outage-tolerance
+rules.alert.for-grace-period rules.alert.resend-delay rules.alertbackfill http.shutdown-delay
+http.shutdown-timeout""".split()
+
+
+def test_every_field_and_flag_of_promxy_has_a_row():
+    """It says of each whether it acts, is ignored or is an error, as the program does."""
+    _, printed = run("--print-docs")
+    flags, keys = printed.split("### top level", 1)
+    sections = {name: {cells[0].strip("`"): cells[-1] for cells in rows(keys.split(f"### {name}\n")[1].split("\n### ")[0])}
+                for name in ("server_group", "http_client")}
+    inert = {cells[0].strip("`"): cells[1] for cells in rows(flags.split("| ignored flag |")[1])}
+    page = read("docs/from-promxy.md")
+    for title, names in (("Fields", PROMXY_FIELDS), ("Flags", ["--" + name for name in PROMXY_FLAGS])):
+        told = {span: cells[1] for cells in rows(page.split(f"## {title}\n")[1].split("\n## ")[0])
+                for span in re.findall(r"`([^`]+)`", cells[0])}
+        assert set(names) <= set(told), f"{title}: no row for {sorted(set(names) - set(told))}"
+        for name in names:
+            section, key = ("http_client", name[12:]) if name.startswith("http_client.") else ("server_group", name)
+            meaning = inert.get(name[2:], "") if title == "Flags" else sections[section][key]
+            error = "an error" in meaning or meaning.startswith("error")
+            ignored = "gnored" in meaning or "Accepted" in meaning or meaning.startswith(("accepted", "warning"))
+            assert told[name].startswith("an error") == error, f"{name}: {told[name]}, but {meaning}"
+            assert error or told[name].startswith("ignored") == ignored, f"{name}: {told[name]}, but {meaning}"
+
+
 def test_metrics_named_in_documents_exist():
     """NAME* stands for all that begin so. Metrics of Prometheus' own remote write are named beside ours."""
     known = {name for name, *_ in metric_rows()}

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from lib import *
+from test_upstream import FakePrometheus
 
 VMAGENT_UNIT = """
 [Unit]
@@ -113,6 +114,142 @@ def test_promxy_article():
     assert "promxy_server" in sluice.log(), "the old name is accepted with a warning"
     by_label = sluice.query('sum_over_time(m{sg="localhost_9090"}[10m])', start + 230)["result"]
     assert by_label[0]["value"][1] == str(15 * 120), by_label
+
+
+# Of the shape of promxy's own example: every field that it has, and one group whose relabeling keeps no server.
+PROMXY_EVERY_FIELD = """
+global:
+  evaluation_interval: 5s
+  external_labels:
+    source: gateway-1
+rule_files:
+- "*.rules"
+alerting:
+  alertmanagers:
+  - scheme: http
+    static_configs:
+    - targets:
+      - "127.0.0.1:9093"
+remote_write:
+  - url: http://127.0.0.1:1/receive
+promxy:
+  server_groups:
+    - name: everything
+      static_configs:
+        - targets:
+          - {a}
+      labels:
+        sg: a
+      anti_affinity: 10s
+      anti_affinity_dynamic: false
+      timeout: 5s
+      remote_read: true
+      remote_read_path: api/v1/read
+      native_histogram:
+        metadata_refresh: 5m
+        allow_lossy: false
+      path_prefix: /
+      query_params:
+        nocache: 1
+      scheme: http
+      http_client:
+        dial_timeout: 1s
+        tls_config:
+          insecure_skip_verify: true
+      relative_time_range:
+        start: -3h
+        end: 1h
+        truncate: false
+      prefer_max: false
+      absolute_time_range:
+        start: '2009-10-10T23:00:00Z'
+        end: '2199-10-11T23:00:00Z'
+        truncate: true
+      relabel_configs:
+      - source_labels: [__address__]
+        regex: '.+'
+        action: replace
+        replacement: here
+        target_label: datacenter
+      metrics_relabel_configs:
+        - action: labeldrop
+          source_label: replica
+        - action: replace
+          source_label: job
+          target_label: scrape_job
+        - action: labeldrop
+          source_label: job
+        - action: lowercase
+          source_label: branch
+          target_label: branch
+        - action: uppercase
+          source_label: instance
+          target_label: instanceUpper
+      max_idle_conns: 20000
+      max_idle_conns_per_host: 1000
+      idle_conn_timeout: 300s
+      downgrade_error: true
+      ignore_error: true
+      label_filter:
+        dynamic_labels:
+          - __name__
+          - scrape_job
+        sync_interval: 5m
+        static_labels_include:
+          instance:
+            - x
+        static_labels_exclude:
+          __name__:
+            - up
+      inject_matchers:
+        - 'cluster="A"'
+      http_headers:
+        X-Scope-OrgID: tenant-A
+        X-Source: gateway-1
+    - name: nothing
+      static_configs:
+        - targets:
+          - {b}
+      relabel_configs:
+      - source_labels: [__meta_consul_tags]
+        regex: '.*,prod,.*'
+        action: keep
+      ignore_error: true
+"""
+
+
+def test_promxy_with_every_field():
+    now = int(time.time())
+    server = Prometheus()
+    labels = {"__name__": "m", "job": "j", "instance": "x", "branch": "Main"}
+    series = [({**labels, "replica": r, "cluster": c}, [(1000 * t, 1.0 + (c == "B")) for t in range(now - 300, now, 15)])
+              for r in "01" for c in "AB"]
+    assert push(server.write_url, series).status == 204
+    flags = """--log-level=info --log-format=text --log-max-form-prefix=256 --access-log-destination=none
+        --metrics-path=/metrics --proxy-headers=X-User --web.cors.origin=.* --web.read-timeout=5m
+        --web.route-prefix=/ --web.enable-lifecycle --query.timeout=2m --query.max-samples=50000000 --query.lookback-delta=5m
+        --query.max-concurrency=-1 --remote-read.max-concurrency=10 --alertmanager.notification-queue-capacity=10000
+        --rules.alert.for-outage-tolerance=1h --rules.alert.for-grace-period=10m --rules.alert.resend-delay=1m
+        --rules.alertbackfill --http.shutdown-delay=10s --http.shutdown-timeout=60s""".split()
+    sluice = Sluice(PROMXY_EVERY_FIELD.format(a=server.address, b="127.0.0.1:1"), *flags, config_flag="--config", listen_flag="--bind-addr")
+    shown = {"__name__": "m", "scrape_job": "j", "instance": "x", "instanceUpper": "X", "branch": "main", "cluster": "A",
+             "sg": "a", "datacenter": "here"}
+    found = sluice.query('m{scrape_job="j",branch="main"}', now)["result"]
+    assert [(s["metric"], s["value"][1]) for s in found] == [(shown, "1")], found
+    assert sluice.query("sum(m)", now)["result"][0]["value"][1] == "1"
+    assert 'server group \\"nothing\\": relabel_configs drop all targets' in sluice.log(), sluice.log()
+
+
+def test_the_oldest_form_of_promxy_never_asks_for_a_doubled_path():
+    """promxy_server is the list of groups, and path_prefix the path of queries."""
+    fake = FakePrometheus()
+    sluice = Sluice(f"promxy_server:\n- static_configs: [{{targets: ['{fake.address}']}}]\n  anti_affinity: 10s\n"
+                    "  path_prefix: /api/v1\n  scheme: http\n", config_flag="--config", listen_flag="--bind-addr")
+    assert "promxy_server is deprecated" in sluice.log()
+    for path in ("/api/v1/query", "/api/v1/labels", "/api/v1/series"):
+        sluice.get(path, {"query": "up[5m]", "match[]": "up"})
+    asked = [path for path, _ in fake.asked]
+    assert asked and all(path.count("/api/v1") == 1 for path in asked), asked
 
 
 def test_prometheus_flags():
