@@ -348,12 +348,12 @@ static void sort_sparse_last(struct merging *m)
     m->replicas = sorted;
 }
 
-/* Uses the larger value of two samples of one scrape, except for the first sample, as promxy does. */
+/* Uses the larger value of two samples of one scrape. */
 static void prefer_larger(struct sequence_out *out, const struct sequence *other, int64_t buffer)
 {
     struct sample *mine = (struct sample *)(void *)out->items;
     size_t at = 0;
-    for (size_t i = 1; i < out->n; i++) {
+    for (size_t i = 0; i < out->n; i++) {
         struct sample theirs;
         while (at < other->n && sequence_time(other, at) < mine[i].t && mine[i].t - sequence_time(other, at) >= buffer)
             at++;

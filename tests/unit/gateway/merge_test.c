@@ -293,7 +293,7 @@ static void three_replicas(void **state UNUSED)
 
 static void larger_value_wins(void **state UNUSED)
 {
-    check(larger, "m 1@0 2@15000 9@30000", "m 7@0 7@16000 7@30000", "m 1@0 7@15000 9@30000");
+    check(larger, "m 1@0 2@15000 9@30000", "m 7@0 7@16000 7@30000", "m 7@0 7@15000 9@30000");
     check(larger, "m 1@0 2@15000", "m NaN@0 NaN@15000", "m 1@0 2@15000");
 }
 
