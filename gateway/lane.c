@@ -19,7 +19,7 @@ struct request { /* runs once on the lane and frees itself */
     struct lane *lane;
 };
 
-static void post(struct lane *l, void (*lane_run)(struct loop_task *task))
+static void gateway_lane_post(struct lane *l, void (*lane_run)(struct loop_task *task))
 {
     struct request *r = mem_zalloc(sizeof *r);
     r->task.run = lane_run;
@@ -82,11 +82,11 @@ struct lane *lane_start(unsigned id, struct services *s, const struct listener_c
     return l;
 }
 
-void lane_cancel(struct lane *l) { post(l, on_cancel); }
+void lane_cancel(struct lane *l) { gateway_lane_post(l, on_cancel); }
 
 void lane_join(struct lane *l)
 {
-    post(l, on_join);
+    gateway_lane_post(l, on_join);
     thread_join(l->thread);
 }
 

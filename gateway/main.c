@@ -303,7 +303,7 @@ static void log_ready(const struct services *s, const struct config *c, const ch
 }
 
 /* The greeting is printed on a terminal only: the output of a daemon may be parsed line by line. */
-static void greet(struct program *p)
+static void main_greet(struct program *p)
 {
     struct services *s = &p->services;
     size_t n = acceptor_count(p->acceptor);
@@ -347,7 +347,7 @@ static bool main_serve(struct program *p, struct config *c, struct err *err)
     bool incomplete = c->incomplete; /* the running configuration has a reference */
     if (wait_until_ready(s)) {
         services_watch_config(s);
-        greet(p);
+        main_greet(p);
         if (incomplete)
             services_reload(s);
     } else {
@@ -408,7 +408,7 @@ static bool check_only(const struct flags *f, struct config *c)
     return true;
 }
 
-static void print(void (*document)(struct buf *out))
+static void print_document(void (*document)(struct buf *out))
 {
     struct buf out = {0};
     document(&out);
@@ -420,12 +420,12 @@ static void print(void (*document)(struct buf *out))
 static bool print_docs(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--print-docs") == 0) {
-        print(flags_document);
-        print(config_document);
+        print_document(flags_document);
+        print_document(config_document);
         return true;
     }
     if (argc == 2 && strcmp(argv[1], "--print-routes") == 0) {
-        print(routes_document);
+        print_document(routes_document);
         return true;
     }
     return false;
@@ -497,7 +497,7 @@ static bool run_flags(struct program *p, struct err *err)
 {
     const struct flags *f = &p->services.flags;
     if (f->help) {
-        print(flags_help);
+        print_document(flags_help);
         return true;
     }
     if (f->version) {

@@ -141,7 +141,7 @@ static bool names_targets(struct str key)
 
 static void add_i64(struct buf *b, int64_t v) { buf_add(b, &v, sizeof v); }
 
-static uint64_t fingerprint(const struct yaml *node, const struct scrape_job *job)
+static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job *job)
 {
     struct buf b = {0};
     for (size_t i = 0; node && node->kind == YAML_MAP && i < node->n; i++) {
@@ -176,7 +176,7 @@ bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct s
     if (!http_conf_check(node, &job->http, err) || !finish_times(c, node, job, g, err))
         return false;
     finish_limits(node, job, g);
-    job->fingerprint = fingerprint(node, job);
+    job->fingerprint = job_fingerprint(node, job);
     return true;
 }
 

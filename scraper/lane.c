@@ -106,7 +106,7 @@ static void scrape_lane_add_target(struct scrape_lane *l, const struct target_ch
     scrape_arm(a->target);
 }
 
-static void change(struct scrape_lane *l, const struct target_change *c)
+static void scrape_lane_apply(struct scrape_lane *l, const struct target_change *c)
 {
     set_job(l, c);
     if (c->target->scrape == NULL)
@@ -195,7 +195,7 @@ static void change_target(struct scrape_lane *l, struct scrape_lane_change *c, s
             target_inherit(c->added[i].target, c->added[i].predecessor);
         break;
     case CHANGE_GONE: change_gone(l, c->removed[i]); break;
-    case CHANGE_SETTINGS: change(l, &c->changed[i]); break;
+    case CHANGE_SETTINGS: scrape_lane_apply(l, &c->changed[i]); break;
     case CHANGE_ADD: scrape_lane_add_target(l, &c->added[i]); break;
     }
 }

@@ -47,7 +47,7 @@ void page_reader_start(struct page_reader *r, uint64_t source, const struct targ
     r->same = last->templates == c;
 }
 
-static struct staged *stage(struct page_reader *r)
+static struct staged *page_reader_stage(struct page_reader *r)
 {
     if (r->n == r->cap)
         mem_grow(&r->stage, &r->cap, r->n + 1, sizeof *r->stage);
@@ -69,7 +69,7 @@ static inline struct str expected_text(const struct page_reader *r)
 
 static inline void stage_line(struct page_reader *r, uint32_t id, bool dropped)
 {
-    struct staged *s = stage(r);
+    struct staged *s = page_reader_stage(r);
     const struct exposition *e = &r->exposition;
     bool timed = e->has_t && r->templates->job->conf->honor_timestamps;
     r->timed += timed;

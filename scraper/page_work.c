@@ -127,7 +127,7 @@ static bool parse_some(struct page *p, bool *ok)
 }
 
 /* Executes one step of the current page; false when it is finished. */
-static bool step(struct scrape_lane *l, struct scrape *s)
+static bool page_work_step(struct scrape_lane *l, struct scrape *s)
 {
     struct page *p = &l->page;
     bool more = false, ok = true;
@@ -181,7 +181,7 @@ static bool work_step(struct scrape_lane *l, int64_t until)
     if (mem_release_some(&l->interner.release) || metadata_free_unused(&l->metadata, METADATA_FAMILIES))
         return true;
     struct scrape *s = next_page(l);
-    return s && (step(l, s), true);
+    return s && (page_work_step(l, s), true);
 }
 
 void scrape_work(struct scrape_lane *l)
@@ -198,7 +198,7 @@ bool scrape_finish_page(struct scrape_lane *l, int64_t until)
 {
     for (;;) {
         if (l->reading)
-            step(l, CONTAINER(l->waiting.next, struct scrape, node));
+            page_work_step(l, CONTAINER(l->waiting.next, struct scrape, node));
         else if (l->page_ends)
             l->page_ends = page_end(&l->page, COMPARE_LINES);
         else

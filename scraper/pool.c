@@ -227,7 +227,7 @@ static void pool_note_removed(struct pool_sync *s, struct target *t)
     c->removed[c->n_removed++] = t; /* transfers the pool's reference */
 }
 
-static void note(struct target_change **items, size_t *n, size_t *cap, struct target_change what)
+static void pool_note(struct target_change **items, size_t *n, size_t *cap, struct target_change what)
 {
     target_ref(what.target);
     running_job_ref(what.job);
@@ -249,7 +249,7 @@ static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t
     t->wanted_timeout = again->timeout;
     t->wanted_exceeded_limit = exceeded_limit;
     struct scrape_lane_change *c = change_of(s, t->lane);
-    note(&c->changed, &c->n_changed, &c->changed_cap,
+    pool_note(&c->changed, &c->n_changed, &c->changed_cap,
          (struct target_change){t, p->job, again->interval, again->timeout, exceeded_limit, NULL});
 }
 
@@ -276,7 +276,7 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
         t->place = predecessor->place;
     }
     struct scrape_lane_change *c = change_of(s, t->lane);
-    note(&c->added, &c->n_added, &c->added_cap,
+    pool_note(&c->added, &c->n_added, &c->added_cap,
          (struct target_change){t, p->job, t->interval, t->timeout, exceeded_limit, predecessor});
 }
 

@@ -204,7 +204,7 @@ static void scrape_response_done(void *arg, const struct client_reply *r)
     loop_post(l->loop, &l->work);
 }
 
-static struct client_call *request(struct scrape *s)
+static struct client_call *scrape_request(struct scrape *s)
 {
     struct target *t = s->target;
     const struct scrape_job *conf = t->job->conf;
@@ -232,7 +232,7 @@ static void watch_clock(struct scrape_lane *l)
                                 : "the system clock was set forward; timestamps follow it", LOG_I64("step_ms", step));
 }
 
-static void fire(struct loop_timer *timer)
+static void scrape_fire(struct loop_timer *timer)
 {
     struct target *t = CONTAINER(timer, struct target, timer);
     struct scrape_lane *l = t->lane;
@@ -255,7 +255,7 @@ static void fire(struct loop_timer *timer)
         scrape_fail(s, NULL, &err);
         return;
     }
-    s->call = request(s);
+    s->call = scrape_request(s);
 }
 
 void scrape_arm(struct target *t)
@@ -268,7 +268,7 @@ void scrape_arm(struct target *t)
     if (slot == SCRAPE_SLOT_AUTO)
         slot = schedule_slot(t->interval, t->lane->slot_targets);
     int64_t offset = schedule_offset(t->interval, slot, t->place, conf->scrape_offset);
-    t->timer.run = fire;
+    t->timer.run = scrape_fire;
     t->tick = schedule_next(now, t->interval, offset, t->last_tick);
     loop_timer_at(loop, &t->timer, loop_mono(loop) + t->tick - now);
 }

@@ -246,7 +246,7 @@ static char *target_copy_bytes(char **at, const void *p, size_t n)
     return to;
 }
 
-static uint64_t identity(struct str job, struct str url, struct labels labels)
+static uint64_t target_identity(struct str job, struct str url, struct labels labels)
 {
     struct buf b = {0};
     buf_add_str(&b, job);
@@ -260,8 +260,8 @@ static uint64_t identity(struct str job, struct str url, struct labels labels)
 }
 
 /* A single allocation: there may be ten thousand targets. */
-static struct target *assemble(const struct target *base, struct str job, struct str url, struct labels discovered,
-                               struct labels labels)
+static struct target *target_assemble(const struct target *base, struct str job, struct str url,
+                                      struct labels discovered, struct labels labels)
 {
     size_t tables = target_labels_size(labels.count), texts = job.n + url.n + 1 + discovered.n + labels.n;
     struct target *t = mem_zalloc(sizeof *t + tables + texts);
@@ -276,7 +276,7 @@ static struct target *assemble(const struct target *base, struct str job, struct
                                     discovered.count};
     target_labels_init(&t->labels, tables_at,
                        (struct labels){(uint8_t *)target_copy_bytes(&at, labels.p, labels.n), labels.n, labels.count});
-    t->id = t->source = identity(job, url, labels);
+    t->id = t->source = target_identity(job, url, labels);
     return t;
 }
 
@@ -291,7 +291,7 @@ static enum target_result target_finish(struct target_builder *m, const struct s
     struct labels labels;
     if (!read_times(&m->builder, &base, err) || !target_make_url(m, job, url, err) ||
         !finish_labels(m, job, &labels, err)) return TARGET_INVALID;
-    *out = assemble(&base, job->job_name, buf_str(url), m->discovered, labels);
+    *out = target_assemble(&base, job->job_name, buf_str(url), m->discovered, labels);
     return TARGET_CREATED;
 }
 

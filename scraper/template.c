@@ -181,7 +181,7 @@ static void rename_exported(struct interner *in, struct labels target, struct st
 }
 
 /* Normalizes le and quantile as Prometheus 3 does: 1.0 for 1, 0.1 for 0.10. False: unchanged. */
-static bool respell(struct arena *a, struct str value, struct str *out)
+static bool template_respell_bound(struct arena *a, struct str value, struct str *out)
 {
     char number[NUM_MAX + 2];
     double v;
@@ -204,7 +204,7 @@ static uint8_t spell_bounds(struct interner *in, enum bounds_type type)
     unsigned types = BOUNDS_ANY;
     for (size_t i = 0; i < LEN(bounds); i++) {
         struct str name = str_of(bounds[i].label), value = builder_get(&in->builder, name), spelled;
-        if (value.n == 0 || !respell(&in->scratch, value, &spelled))
+        if (value.n == 0 || !template_respell_bound(&in->scratch, value, &spelled))
             continue;
         if (type == bounds[i].type) {
             builder_set(&in->builder, name, spelled);

@@ -29,8 +29,8 @@ static double writer_stats_load(const atomic_ullong *c)
 static double sent_blocks(struct destination *d) { return writer_stats_load(&d->sent_blocks); }
 static double writer_stats_sent_bytes(struct destination *d) { return writer_stats_load(&d->sent_bytes); }
 static double sent_samples(struct destination *d) { return writer_stats_load(&d->sent_samples); }
-static double retries(struct destination *d) { return writer_stats_load(&d->retries); }
-static double errors(struct destination *d) { return writer_stats_load(&d->errors); }
+static double destination_retries(struct destination *d) { return writer_stats_load(&d->retries); }
+static double destination_errors(struct destination *d) { return writer_stats_load(&d->errors); }
 static double dropped_blocks(struct destination *d)
 {
     return writer_stats_load(&d->dropped_blocks) + QUEUE(blocks_dropped);
@@ -53,8 +53,8 @@ static double oldest_seconds(struct destination *d)
     return since > 0 && since < now ? (double)(now - since) / 1000 : 0;
 }
 static double memory_blocks(struct destination *d) { return writer_stats_load(&d->pending_blocks); }
-static double shards(struct destination *d) { return destination_newest(d)->n_shards; }
-static double zstd(struct destination *d) { return atomic_load(&d->zstd); }
+static double destination_shards(struct destination *d) { return destination_newest(d)->n_shards; }
+static double destination_zstd(struct destination *d) { return atomic_load(&d->zstd); }
 static double queue_pending(struct destination *d) { return (double)queue_bytes(d->queue); }
 static double queue_bytes_dropped(struct destination *d) { return QUEUE(bytes_dropped); }
 static double queue_free(struct destination *d)
@@ -80,8 +80,8 @@ static const struct stats_family families[] = {
      writer_stats_sent_bytes, BY_URL},
     {"vmagent_remotewrite_block_size_rows_sum", STATS_COUNTER,
      "Samples accepted by the destination", sent_samples, BY_URL},
-    {"vmagent_remotewrite_retries_count_total", STATS_COUNTER, "Retried requests", retries, BY_URL},
-    {"vmagent_remotewrite_errors_total", STATS_COUNTER, "Failed requests that are retried", errors, BY_URL},
+    {"vmagent_remotewrite_retries_count_total", STATS_COUNTER, "Retried requests", destination_retries, BY_URL},
+    {"vmagent_remotewrite_errors_total", STATS_COUNTER, "Failed requests that are retried", destination_errors, BY_URL},
     {"vmagent_remotewrite_packets_dropped_total", STATS_COUNTER,
      "Blocks dropped: rejected permanently, older than sample_age_limit, or evicted because the queue was full",
      dropped_blocks, BY_URL},
@@ -98,10 +98,10 @@ static const struct stats_family families[] = {
      "Age of the oldest pending block in memory; 0 when there is none", oldest_seconds, BY_URL},
     {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Pending blocks in memory", memory_blocks,
      BY_PATH_AND_URL},
-    {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", shards, BY_URL},
+    {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", destination_shards, BY_URL},
     {"sluice_remotewrite_blocks_partly_stored_total", STATS_COUNTER,
      "Blocks of which the destination rejected some samples and stored the rest", partly_stored, BY_URL},
-    {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", zstd, BY_URL},
+    {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", destination_zstd, BY_URL},
     {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes of undelivered blocks on disk", queue_pending,
      BY_QUEUE},
     {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER,

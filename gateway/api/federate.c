@@ -95,7 +95,7 @@ static int federate_compare_names(const void *a, const void *b)
     return order ? order : labels_cmp(x->labels, y->labels);
 }
 
-static bool federate(struct api_call *c)
+static bool federate_collect(struct api_call *c)
 {
     struct selector_params selectors;
     struct federation *f = ARENA_NEW(c->q->arena, struct federation);
@@ -123,4 +123,4 @@ static void federate_fail(struct http_request *r, const struct err *err)
     buf_add_char(&r->out, '\n');
 }
 
-void api_federate(struct http_request *r) { api_respond_plain(r, federate, federate_fail); }
+void api_federate(struct http_request *r) { api_respond_plain(r, federate_collect, federate_fail); }

@@ -86,7 +86,7 @@ static bool api_series_list(struct api_call *c)
     return api_series_write_labels(c, &sq, &set);
 }
 
-static bool labels(struct api_call *c)
+static bool series_list_labels(struct api_call *c)
 {
     struct series_query sq = {0};
     struct str_set set = {0};
@@ -110,5 +110,5 @@ static bool api_label_values_list(struct api_call *c)
 }
 
 void api_series(struct http_request *r) { api_respond(r, api_series_list); }
-void api_labels(struct http_request *r) { api_respond(r, labels); }
+void api_labels(struct http_request *r) { api_respond(r, series_list_labels); }
 void api_label_values(struct http_request *r) { api_respond(r, api_label_values_list); }

@@ -51,7 +51,7 @@ struct http_server {
 
 /* ---- turning the daemon ---- */
 
-static void turn(struct http_server *s)
+static void http_server_turn(struct http_server *s)
 {
     MHD_UNSIGNED_LONG_LONG ms;
     MHD_run(s->daemon);
@@ -63,9 +63,12 @@ static void turn(struct http_server *s)
         loop_timer_in(s->loop, &s->timer, (int64_t)ms + 1);
 }
 
-static void on_epoll(struct loop_fd *w, uint32_t events UNUSED) { turn(CONTAINER(w, struct http_server, epoll)); }
-static void http_on_timer(struct loop_timer *t) { turn(CONTAINER(t, struct http_server, timer)); }
-static void on_again(struct loop_task *t) { turn(CONTAINER(t, struct http_server, again)); }
+static void on_epoll(struct loop_fd *w, uint32_t events UNUSED)
+{
+    http_server_turn(CONTAINER(w, struct http_server, epoll));
+}
+static void http_on_timer(struct loop_timer *t) { http_server_turn(CONTAINER(t, struct http_server, timer)); }
+static void on_again(struct loop_task *t) { http_server_turn(CONTAINER(t, struct http_server, again)); }
 
 /* ---- suspending and resuming ---- */
 
@@ -86,7 +89,7 @@ static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
         request_end_work(c);
 }
 
-static void suspend(struct http_connection *c)
+static void http_suspend(struct http_connection *c)
 {
     c->suspended = true;
     MHD_suspend_connection(c->mhd);
@@ -95,7 +98,7 @@ static void suspend(struct http_connection *c)
     loop_watch(c->server->loop, &c->watch, EPOLLRDHUP);
 }
 
-static void resume(struct http_connection *c)
+static void http_resume(struct http_connection *c)
 {
     if (!c->suspended)
         return;
@@ -121,7 +124,7 @@ static void request_end_work(struct http_connection *c)
     http_request_drop_body(c); /* not counted while the client reads the response */
     http_spare_put(&c->server->spare, &c->r.uncompressed);
     http_spare_save(&c->server->spare, &c->r.out);
-    resume(c);
+    http_resume(c);
 }
 
 void http_finish(struct http_request *r)
@@ -332,7 +335,7 @@ static void refuse_late_work(struct http_sockets *sockets)
 static void submit_request(struct http_connection *c)
 {
     request_begin_work(c);
-    suspend(c);
+    http_suspend(c);
     c->r.out = http_spare_take(&c->server->spare);
     if (c->conf->hooks.submit(&c->r, run_handler, on_worked))
         return;
@@ -360,7 +363,7 @@ static enum MHD_Result run_request(struct http_connection *c)
         http_finish(&c->r);
     if (c->state == HTTP_DONE)
         return send_response(c);
-    suspend(c);
+    http_suspend(c);
     return MHD_YES;
 }
 
@@ -508,7 +511,7 @@ void http_server_add(struct http_server *s, int fd, const struct sockaddr *from,
     if (MHD_add_connection(s->daemon, fd, from, n) == MHD_YES) /* closes fd if it fails */
         stats_add(&http_stats, HTTP_CONNECTIONS, 1);
     s->adding = NULL;
-    turn(s);
+    http_server_turn(s);
 }
 
 void http_server_cancel(struct http_server *s)
@@ -524,7 +527,7 @@ static void on_freed(struct loop_task *t) { mem_free(CONTAINER(t, struct http_se
 void http_server_free(struct http_server *s)
 {
     for (struct list *n = s->working.next; n != &s->working; n = n->next)
-        resume(CONTAINER(n, struct http_connection, node));
+        http_resume(CONTAINER(n, struct http_connection, node));
     MHD_run(s->daemon);
     loop_unwatch(s->loop, &s->epoll);
     loop_timer_stop(s->loop, &s->timer);

@@ -26,14 +26,14 @@ static bool match_star(struct str pattern, size_t star, struct str path, struct 
     return after.n == 0 || str_find(*tail, '/') == tail->n;
 }
 
-static bool match(struct str pattern, struct str path, struct str *tail)
+static bool route_match_path(struct str pattern, struct str path, struct str *tail)
 {
     size_t star = str_find(pattern, '*');
     *tail = STR_NONE;
     return star == pattern.n ? str_eq(pattern, path) : match_star(pattern, star, path, tail);
 }
 
-static bool takes(const struct route *r, enum http_method method)
+static bool route_takes_method(const struct route *r, enum http_method method)
 {
     return r->methods & method || (method == HTTP_HEAD && r->methods & HTTP_GET);
 }
@@ -45,9 +45,9 @@ const struct route *http_route(const struct route *routes, size_t n, enum http_m
     struct str at;
     *other = false;
     for (size_t i = 0; i < n; i++) {
-        if (!match(str_of(routes[i].path), path, &at))
+        if (!route_match_path(str_of(routes[i].path), path, &at))
             continue;
-        if (!takes(&routes[i], method)) {
+        if (!route_takes_method(&routes[i], method)) {
             *other = true;
             continue;
         }

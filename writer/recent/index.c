@@ -82,7 +82,7 @@ static void posting_grow(struct index *x, struct posting *p)
     p->cap = cap;
 }
 
-static void shrink(struct index *x, struct posting *p)
+static void index_shrink(struct index *x, struct posting *p)
 {
     uint32_t *ids = p->at.ids, cap = p->n > POSTING_INLINE ? p->n : 0;
     x->bytes -= ids_bytes(p->cap) - ids_bytes(cap);
@@ -110,7 +110,7 @@ void index_add(struct index *x, struct labels labels, uint32_t id)
 static void posting_fit(struct index *x, struct posting *p)
 {
     if (p->cap > POSTING_INLINE && p->n * 2 < p->cap)
-        shrink(x, p);
+        index_shrink(x, p);
 }
 
 static void posting_take_out(struct index *x, struct posting *p, uint32_t id, const struct index_owner *o)

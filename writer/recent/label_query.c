@@ -4,7 +4,7 @@
 
 #include "model/query_work.h"
 
-static bool overlaps(const struct recent_series *s, int64_t t_min, int64_t t_max)
+static bool label_query_overlaps(const struct recent_series *s, int64_t t_min, int64_t t_max)
 {
     if (s->newest < t_min)
         return false;
@@ -47,7 +47,7 @@ static void gather_str(struct label_gather *g, struct str s)
 static bool gather_strings(struct recent_series *s, void *arg)
 {
     struct label_gather *g = arg;
-    if (!overlaps(s, g->query->t_min, g->query->t_max))
+    if (!label_query_overlaps(s, g->query->t_min, g->query->t_max))
         return true;
     struct labels_iter it = labels_iter(recent_series_labels(s));
     struct label l;
@@ -65,7 +65,8 @@ static bool gather_strings(struct recent_series *s, void *arg)
 static bool gather_labels(struct recent_series *s, void *arg)
 {
     struct label_gather *g = arg;
-    if (!overlaps(s, g->query->t_min, g->query->t_max) || map_find(&g->seen, str_n(s->label_text, s->label_bytes)))
+    if (!label_query_overlaps(s, g->query->t_min, g->query->t_max) ||
+        map_find(&g->seen, str_n(s->label_text, s->label_bytes)))
         return true;
     bool added;
     struct labels copy = labels_copy(g->arena, recent_series_labels(s));
@@ -98,7 +99,7 @@ static bool gather_exemplars(struct recent_series *s, void *arg)
 static bool series_in_window(struct recent_series *s, void *arg)
 {
     const struct label_gather *g = arg;
-    return overlaps(s, g->query->t_min, g->query->t_max);
+    return label_query_overlaps(s, g->query->t_min, g->query->t_max);
 }
 
 /* An index has each text once; those of several stripes are united when all are sorted. */
