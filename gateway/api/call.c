@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/api/call.h"
 
-#include "gateway/reports/report.h"
 #include "gateway/query/params.h"
 #include "gateway/services/services.h"
 
@@ -41,13 +40,6 @@ bool api_reply_end(struct api_call *c)
 }
 
 void api_deadline(struct api_call *c, int64_t timeout) { c->q->deadline_mono = c->r->started_mono + timeout; }
-
-void api_report_deadline(struct api_call *c)
-{
-    int64_t deadline = c->r->started_mono + REPORT_TIMEOUT_MS;
-    if (c->q->deadline_mono == 0 || c->q->deadline_mono > deadline)
-        c->q->deadline_mono = deadline;
-}
 
 struct api_work { struct api_call *call; api_body *body; };
 

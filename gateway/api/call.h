@@ -39,7 +39,6 @@ bool api_sort(struct api_call *c, void *items, size_t n, size_t size, query_comp
 struct expr *api_parse(struct api_call *c);
 /* The deadline: so many ms from the request's arrival. */
 void api_deadline(struct api_call *c, int64_t timeout);
-void api_report_deadline(struct api_call *c); /* the sooner of it and REPORT_TIMEOUT_MS */
 /* Between the two the reply takes no more memory than the budget has left; false, with ERR_LIMIT: it would be more. */
 void api_reply_begin(struct api_call *c);
 bool api_reply_end(struct api_call *c) MUST_USE;

@@ -179,7 +179,6 @@ static bool api_rules_list(struct api_call *c)
     struct rule_groups all;
     if (!rules_read_params(c, &f))
         return false;
-    api_report_deadline(c);
     struct report_question what = {.path = "/api/v1/rules", .form = rules_form, .arg = &f};
     if (!reports_fetch(c->source, c->q, &what, &reports, &c->err) ||
         !rule_groups_merge(&reports, &all, &c->work, &c->err))
@@ -195,7 +194,6 @@ static bool api_alerts_list(struct api_call *c)
 {
     struct report_set reports;
     struct alert_set all = {0};
-    api_report_deadline(c);
     if (!reports_fetch(c->source, c->q, &(struct report_question){.path = "/api/v1/alerts"}, &reports, &c->err))
         return false;
     for (size_t i = 0; i < reports.n; i++)
@@ -251,7 +249,6 @@ static bool api_alertmanagers_list(struct api_call *c)
 {
     struct report_set reports;
     struct map *active = report_map(c->q->arena), *dropped = report_map(c->q->arena);
-    api_report_deadline(c);
     if (!reports_fetch(c->source, c->q, &(struct report_question){.path = "/api/v1/alertmanagers"}, &reports, &c->err))
         return false;
     alertmanagers_find(&reports, "activeAlertmanagers", active);

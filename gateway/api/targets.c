@@ -163,7 +163,6 @@ static bool api_targets_list(struct api_call *c)
     struct str state = form_get(&c->r->form, "state");
     t.filter.active = !str_ieq(state, STR("dropped"));
     t.filter.dropped = !str_ieq(state, STR("active"));
-    api_report_deadline(c);
     struct report_question what = {.path = "/api/v1/targets", .form = api_targets_form, .arg = &t.filter};
     if (!reports_fetch(c->source, c->q, &what, &reports, &c->err) ||
         !targets_merge(&reports, &t.active, &t.dropped, &t.counts, &c->work, &c->err))
@@ -184,7 +183,6 @@ static bool api_scrape_pools_list(struct api_call *c)
     struct pool_status *own;
     struct report_set reports;
     struct map *pools = report_map(c->q->arena);
-    api_report_deadline(c);
     if (!reports_fetch(c->source, c->q, &(struct report_question){.path = "/api/v1/scrape_pools"}, &reports, &c->err))
         return false;
     size_t n_own = scraper_pools(c->r->services->scraper, c->q->arena, &own);
@@ -316,7 +314,6 @@ static bool api_targets_metadata_list(struct api_call *c)
     struct map *known = report_map(c->q->arena);
     if (!api_targets_read_filter(c, &f))
         return false;
-    api_report_deadline(c);
     struct report_question what = {.path = "/api/v1/targets/metadata", .form = api_targets_metadata_form, .arg = &f};
     if (!reports_fetch(c->source, c->q, &what, &reports, &c->err))
         return false;

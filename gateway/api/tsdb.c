@@ -30,7 +30,6 @@ static bool api_tsdb_body(struct api_call *c)
         return err_set(&c->err, ERR_BAD_DATA, "limit must be a positive number");
     if (limit > TSDB_LIMIT_MAX)
         return err_set(&c->err, ERR_BAD_DATA, "limit must not exceed %d", TSDB_LIMIT_MAX);
-    api_report_deadline(c);
     struct report_question what = {.path = "/api/v1/status/tsdb", .form = api_tsdb_form, .arg = &limit};
     if (!reports_fetch(c->source, c->q, &what, &reports, &c->err) ||
         !tsdb_status_merge(&reports, c->source, &status, &c->work, &c->err))
