@@ -51,6 +51,23 @@ static bool plan_one_name(const struct expr *selector)
     return false;
 }
 
+/* Is each step the value of one group? */
+static bool plan_is_one_group(const struct plan_value *v) { return v->n_routed == 1 || v->exclusive; }
+
+/* Have the routed groups samples of different times, and no two of the same? */
+static bool plan_times_apart(const struct planner *p, const struct plan_value *v)
+{
+    const struct plan_group *groups = p->env->groups;
+    for (size_t a = 0; a < p->env->n_groups; a++)
+        for (size_t b = a + 1; v->routed[a] && b < p->env->n_groups; b++) {
+            bool apart = groups[a].limited && groups[b].limited &&
+                         (groups[a].window.to <= groups[b].window.from || groups[b].window.to <= groups[a].window.from);
+            if (v->routed[b] && !apart)
+                return false;
+        }
+    return true;
+}
+
 static const char *plan_selector_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
 {
     if (e->u.selector.anchored || e->u.selector.smoothed)
@@ -65,7 +82,7 @@ static const char *plan_selector_refused(struct planner *p, const struct expr *e
             return plan_why(p, "server group \"%.*s\": %s", STR_ARG(group->name), refusal);
         disjoint = disjoint && (!v->routed[g] || group->disjoint);
     }
-    if (v->n_routed == 1 || plan_apart(p, v, v->present))
+    if (plan_is_one_group(v) || plan_apart(p, v, v->present))
         return NULL;
     if (!disjoint)
         return "no label tells its server groups apart: a series of two groups would be counted twice";
@@ -109,6 +126,7 @@ static struct plan_value plan_selector(struct planner *p, const struct expr *e, 
         return evaluated_here;
     }
     v.present = plan_names_of_groups(p, &v);
+    v.exclusive = v.n_routed > 1 && !plan_apart(p, &v, v.present) && plan_times_apart(p, &v);
     const char *refused = plan_selector_refused(p, e, &v);
     if (refused == NULL)
         return v;
@@ -146,7 +164,7 @@ static void plan_cut_child(struct planner *p, struct expr **slot, const struct p
 
 static bool plan_same_groups(const struct planner *p, const struct plan_value *a, const struct plan_value *b)
 {
-    return a->n_routed == b->n_routed && memcmp(a->routed, b->routed, p->env->n_groups) == 0;
+    return a->n_routed == b->n_routed && a->exclusive == b->exclusive && memcmp(a->routed, b->routed, p->env->n_groups) == 0;
 }
 
 static void plan_add_needs(struct planner *p, struct plan_value *to, const struct plan_value *from)
@@ -251,7 +269,7 @@ static bool plan_injects(const struct planner *p, const struct plan_value *v)
 static const char *plan_call_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
 {
     const struct function *fn = e->u.call.fn;
-    bool one = v->n_routed == 1, labeled = plan_names_of_groups(p, v) != 0 || plan_injects(p, v);
+    bool one = plan_is_one_group(v), labeled = plan_names_of_groups(p, v) != 0 || plan_injects(p, v);
     if (fn->attributes & FUNCTION_EXPERIMENTAL)
         return plan_why(p, "%s() is experimental: servers may not have it", fn->name);
     if (fn->id == FN_TIMESTAMP && plan_fixed_with_offset(e->u.call.args[0]))
@@ -361,7 +379,7 @@ static const char *plan_aggregate_spreads(struct planner *p, const struct expr *
         v->kind = PLAN_PARTS;
         return NULL;
     }
-    bool apart = v->n_routed == 1 || plan_apart(p, v, grouped);
+    bool apart = plan_is_one_group(v) || plan_apart(p, v, grouped);
     v->present = grouped;
     if (apart)
         return NULL;
@@ -436,7 +454,7 @@ static const char *plan_join_refused(struct planner *p, const struct expr *e, co
         return "it includes a label of a server group";
     if (!m->on && plan_lost_a_copy(p, l))
         return "a server's label that is shown under several names is shown under some of them only";
-    return l->n_routed > 1 ? plan_join_spreads(p, e, l, r) : NULL;
+    return plan_is_one_group(l) ? NULL : plan_join_spreads(p, e, l, r);
 }
 
 static struct plan_value plan_join(struct planner *p, const struct expr *e, struct plan_value l,

@@ -7,6 +7,7 @@
  *
  * What is pushed. A node's value over all groups is made of its values in each group:
  *   one group can have matching series      the group's value is the node's value
+ *   several, distinguished by their times   for each step, the value of the group that has all its samples
  *   several, distinguished by their labels  the union of their values, for functions of each single series
  *                                           (DISTRIBUTES_EACH) and of series that share labels which distinguish
  *                                           the groups (by (region), a / b, histogram_quantile)
@@ -42,6 +43,8 @@ struct plan_group {
     const char *refusal;     /* why nothing may be pushed to it; NULL: it may */
     bool subqueries;         /* its servers evaluate subqueries as we do */
     bool aligned;            /* its servers evaluate ranges at multiples of the step only */
+    bool limited;            /* it is read for samples in `window` only */
+    struct plan_span window;
     bool disjoint;           /* declared to share no series with other groups */
 };
 

@@ -9,7 +9,7 @@
 
 #include "base/text/duration.h"
 
-enum { NO_SERVER = -1 };
+enum { NO_SERVER = -1, NO_SAMPLES = -2 /* the group has none for the step */ };
 
 struct step_run { uint32_t first, n; int *servers; /* one a group; NO_SERVER in the first place: evaluated here */ };
 
@@ -72,11 +72,38 @@ static bool plan_misaligned(const struct step_choice *c, size_t group)
     return c->p->env->groups[group].aligned && g->n > 1 && g->start % g->step != 0;
 }
 
+/* Of groups that only their times distinguish: has this one no samples for the step at t? */
+static bool plan_step_outside(const struct step_choice *c, size_t group, int64_t t)
+{
+    const struct plan_span *w = &c->p->env->groups[group].window;
+    for (size_t i = 0; i < c->v->n_needs; i++) {
+        const struct plan_need *need = &c->v->needs[i];
+        int64_t by = need->fixed ? 0 : t;
+        if (need->from + by <= w->to && need->to + by >= w->from)
+            return false;
+    }
+    return c->v->exclusive;
+}
+
+/* The step is evaluated here unless one of groups that only their times distinguish has all of its samples. */
+static void plan_choose_one_group(const struct step_choice *c, int *servers)
+{
+    size_t n = 0;
+    for (size_t g = 0; g < c->p->env->n_groups; g++)
+        n += c->v->routed[g] && servers[g] != NO_SAMPLES;
+    for (size_t g = 0; n != 1 && g < c->p->env->n_groups; g++)
+        servers[g] = NO_SERVER;
+}
+
 static void plan_choose_servers(const struct step_choice *c, int64_t t, int *servers)
 {
     const struct plan_env *env = c->p->env;
     for (size_t g = 0; g < env->n_groups; g++) {
         servers[g] = NO_SERVER;
+        if (c->v->routed[g] && plan_step_outside(c, g, t)) {
+            servers[g] = NO_SAMPLES;
+            continue;
+        }
         for (size_t s = 0; c->v->routed[g] && !plan_misaligned(c, g) && servers[g] == NO_SERVER && s < env->groups[g].n_servers; s++)
             if (plan_step_complete(c, c->first_server[g] + s, t))
                 servers[g] = (int)s;
@@ -86,6 +113,8 @@ static void plan_choose_servers(const struct step_choice *c, int64_t t, int *ser
             return;
         }
     }
+    if (c->v->exclusive)
+        plan_choose_one_group(c, servers);
 }
 
 static bool plan_run_here(const struct step_choice *c, const struct step_run *run)
@@ -151,7 +180,7 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
                                  .steps = grid_part(steps, run->first, run->n),
                                  .first_request = plan->n_requests};
     for (size_t g = 0; g < p->env->n_groups; g++) {
-        if (!v->routed[g])
+        if (!v->routed[g] || run->servers[g] == NO_SAMPLES)
             continue;
         arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
         plan->requests[plan->n_requests++] = (struct plan_request){

@@ -162,6 +162,9 @@ static void push_describe_groups(struct push_planning *p)
         p->groups[i] = (struct plan_group){.name = g->name, .labels = g->labels, .view = &g->view,
                                            .n_servers = push_chooses(g) ? g->n_servers : 1,
                                            .aligned = g->aligned_ranges, .disjoint = g->push_down == PUSH_TRUSTED};
+        struct group_window w = group_times_truncated(&g->times, p->now);
+        p->groups[i].limited = w.from > INT64_MIN || w.to < INT64_MAX;
+        p->groups[i].window = (struct plan_span){w.from, w.to};
         p->groups[i].refusal = push_group_refusal(g, &p->groups[i].subqueries);
     }
 }

@@ -43,6 +43,8 @@ def test_a_storage_of_newer_and_one_of_older_samples():
         for at, evaluated in ((BORDER + 900, "pushed"), (BORDER - 5, "pushed"), (BORDER + 60, "raw")):
             plan = s.data("/api/v1/explain", {"query": "sum(rate(m[5m]))", "time": at})["plan"]
             assert (plan[-1]["evaluated"] == "pushed") == (evaluated == "pushed"), (at, plan)
+        crossing = s.data("/api/v1/explain", {"query": "sum(rate(m[2m]))", "start": BORDER - 600, "end": BORDER + 600, "step": 30})
+        assert crossing["plan"][-1]["evaluated"] not in ("raw", "local") and "4 of 41 steps are evaluated here" in str(crossing["plan"]), crossing["plan"]
         asked = s.data("/api/v1/explain", {"query": "quantile(0.5, m)", "start": BORDER + 900, "end": END, "step": 15})["requests"]
         assert {r["group"] for r in asked} == {"new"}, asked
         window = {"start": BEGIN, "end": END, "match[]": "m"}

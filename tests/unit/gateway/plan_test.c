@@ -373,6 +373,33 @@ static void a_group_without_samples_at_that_time_is_not_asked(void **state UNUSE
     }
 }
 
+/* Steps from 1 h to 1 h 10 m; A has samples until 1 h 4 m, B from there on, and no label distinguishes them. */
+static void groups_of_different_times_take_their_steps(void **state UNUSED)
+{
+    static const struct { const char *query, *wanted; } times[] = {
+        {"sum(rate(x[2m]))", "A0[0,5] sum(rate(x[2m])); B0[6,5] sum(rate(x[2m])); raw x"},
+        {"sum(rate(x[2m] offset 2m))", "A0[0,7] sum(rate(x[2m] offset 2m)); B0[8,3] sum(rate(x[2m] offset 2m)); raw x offset 2m"},
+        {"quantile(0.5, increase(x[1m])) > 1", "A0[0,5] quantile(0.5, increase(x[1m])) > 1; "
+                                               "B0[5,6] quantile(0.5, increase(x[1m])) > 1"},
+        {"absent_over_time(x[1m])", "A0[0,5] absent_over_time(x[1m]); B0[5,6] absent_over_time(x[1m])"},
+        {"increase(x[1m]) / increase(y[2m])", "A0[0,5] increase(x[1m]) / increase(y[2m]); "
+                                              "B0[6,5] increase(x[1m]) / increase(y[2m]); raw x; raw y"},
+        {"sum(x @ 0)", "A sum(x @ 0.000)"},
+        {"rate(x[20m])", "A0[0,5] rate(x[20m]); raw x"},
+    };
+    for (size_t i = 0; i < LEN(times); i++) {
+        static const struct fixture_gaps outside[] = {
+            {0, 0, {HOUR + 4 * MINUTE + 1, INT64_MAX}}, {1, 0, {INT64_MIN, HOUR + 4 * MINUTE}}};
+        planning_begin(TWO_ALIKE);
+        f.gaps = outside;
+        f.n_gaps = LEN(outside);
+        f.groups[0].limited = f.groups[1].limited = true;
+        f.times[0] = f.groups[0].window = (struct plan_span){INT64_MIN, HOUR + 4 * MINUTE};
+        f.times[1] = f.groups[1].window = (struct plan_span){HOUR + 4 * MINUTE + 1, INT64_MAX};
+        assert_planned(times[i].query, times[i].wanted);
+    }
+}
+
 static void a_server_that_aligns_ranges_gets_aligned_ones(void **state UNUSED)
 {
     for (int shift = 0; shift < 2; shift++) {
@@ -454,6 +481,7 @@ int main(void)
         cmocka_unit_test(queries_are_cut_where_they_distribute), cmocka_unit_test(newer_steps_are_evaluated_here),
         cmocka_unit_test(steps_go_where_they_are_complete),
         cmocka_unit_test(a_group_without_samples_at_that_time_is_not_asked),
+        cmocka_unit_test(groups_of_different_times_take_their_steps),
         cmocka_unit_test(a_server_that_aligns_ranges_gets_aligned_ones),
         cmocka_unit_test(every_group_must_have_the_step),
         cmocka_unit_test(too_many_gaps_are_not_worth_it),        cmocka_unit_test(refusals_have_reasons),
