@@ -71,6 +71,8 @@ static void trace_show_request(struct json_writer *w, const struct trace_request
     json_field_i64(w, "status", r->status);
     json_field_u64(w, "bytes", r->bytes);
     json_field_u64(w, "samples", r->samples);
+    if (r->joined)
+        json_field_bool(w, "joined", true);
     if (r->error.n > 0)
         json_field_str(w, "error", r->error);
     json_end_object(w);
@@ -124,6 +126,8 @@ static void trace_print_request(struct buf *out, const struct trace_request *r)
     buf_printf(out, "%.*s %.*s%.*s: %.*s; %lld ms, %llu bytes, %llu samples", STR_ARG(r->group), STR_ARG(r->server),
                STR_ARG(r->path), STR_ARG(r->query), (long long)r->took_ms, (unsigned long long)r->bytes,
                (unsigned long long)r->samples);
+    if (r->joined)
+        buf_add_z(out, "; the request of another query");
     if (r->error.n > 0)
         buf_printf(out, "; %.*s", STR_ARG(r->error));
     buf_add_char(out, '\n');

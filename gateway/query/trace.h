@@ -16,6 +16,7 @@ struct trace_request {
     int status;                 /* HTTP's; 0: no complete response */
     int64_t begin_ms, took_ms;  /* begin: since the first request */
     uint64_t bytes, samples;    /* bytes: on the wire */
+    bool joined;                /* another query sent an equal request, whose response served this one, too */
     struct str error;           /* empty: none */
 };
 struct trace_source {           /* a server, or the recent store, in a merge */

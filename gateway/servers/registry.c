@@ -76,8 +76,10 @@ static struct registry_entry *registry_new_entry(struct server_registry *r, stru
     struct registry_entry *e = mem_zalloc(sizeof *e);
     buf_add_str(&e->key, key);
     map_set(&t->entries, buf_str(&e->key), e);
-    if (t == &r->health)
+    if (t == &r->health) {
         mutex_init(&e->health.mutex, RANK_SERVER);
+        list_init(&e->health.flights);
+    }
     return e;
 }
 

@@ -18,6 +18,7 @@
 #define GATEWAY_SERVERS_REGISTRY_H
 
 #include "base/buf.h"
+#include "base/list.h"
 #include "base/os/thread.h"
 #include "gateway/servers/breaker.h"
 #include "gateway/servers/latency.h"
@@ -44,6 +45,7 @@ struct server_health {
     _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */
     _Atomic int64_t failing_since; /* Unix ms of the first of these failures, which was logged; 0 = none */
     struct mutex mutex;            /* for what follows */
+    struct list flights;           /* requests that equal ones may join (gateway/upstream/flight.h) */
     char last_error[256];
     struct buf external;           /* label bytes: labels that only remote_read adds to every series */
     int64_t external_until;        /* clock_mono_ms: when to request them again; 0 = never requested */

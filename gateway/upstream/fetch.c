@@ -5,7 +5,9 @@
 #include "base/text/duration.h"
 #include "base/text/url.h"
 #include "gateway/query/trace.h"
+#include "gateway/upstream/flight.h"
 #include "gateway/upstream/server_check.h"
+#include "gateway/upstream/stats.h"
 
 #include <limits.h>
 
@@ -21,7 +23,10 @@ struct fetch {
     struct fetch_plan plan;
     struct buf body, url;
     struct buf error;          /* beginning of the body of a response that is not 2xx */
-    struct client_call *call;
+    struct client_call *call;  /* NULL: it has joined the request of another query */
+    struct flight *flight;     /* that others may join */
+    struct flight_seat seat;   /* in the flight of another query */
+    struct loop_timer late;    /* while it waits there */
     bool begun;                /* the decoder knows the type of the response */
     bool damaged;              /* ended by the decoder or a limit, not by the network */
     uint64_t samples;          /* decoded */
@@ -92,6 +97,12 @@ static void free_fetch(struct fetch *f)
     list_remove(&f->node);
     atomic_fetch_sub(&f->plan.server->traffic->in_flight, 1);
     *f->plan.slot = NULL;
+    if (f->flight)
+        flight_end(f->flight, NULL);
+    if (f->call == NULL) {
+        loop_timer_stop(f->batch->worker->loop, &f->late);
+        flight_leave(&f->seat, f->plan.server->health);
+    }
     f->plan.decoder->free(f->plan.decoder);
     buf_free(&f->body);
     buf_free(&f->url);
@@ -99,9 +110,15 @@ static void free_fetch(struct fetch *f)
     mem_free(f);
 }
 
+static void fetch_stop(struct fetch *f)
+{
+    if (f->call)
+        client_cancel(f->call);
+}
+
 void fetch_cancel(struct fetch *f)
 {
-    client_cancel(f->call);
+    fetch_stop(f);
     free_fetch(f);
 }
 
@@ -126,7 +143,7 @@ static void batch_drop_excessive(struct request_batch *r)
     struct fetch *f = over_budget(r, &reply.err) ? batch_excessive(r) : NULL;
     if (f == NULL)
         return;
-    client_cancel(f->call);
+    fetch_stop(f);
     f->damaged = true;
     reply.total_ms = clock_mono_ms() - f->begin;
     fetch_on_done(f, &reply);
@@ -247,6 +264,8 @@ static void fetch_begin_response(struct fetch *f, const struct client_reply *rep
 static bool on_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err)
 {
     struct fetch *f = arg;
+    if (f->flight)
+        flight_data(f->flight, piece, f->batch->q->arena->budget, f->batch->limits.max);
     if (reply->status / 100 != 2) {
         f->error.max = ERROR_BODY;
         buf_add_str(&f->error, str_first(piece, ERROR_BODY - f->error.n));
@@ -270,13 +289,17 @@ static void fetch_tell(const struct fetch *f, const struct client_reply *reply, 
         .group = s->group, .server = s->shown, .path = str_of(f->plan.path ? f->plan.path : "/api/v1/read"),
         .query = f->plan.query, .status = reply->status, .begin_ms = f->begin - t->started,
         .took_ms = reply->total_ms, .bytes = reply->body_bytes, .samples = f->samples,
-        .error = str_of(ok ? "" : err->text)});
+        .joined = f->call == NULL, .error = str_of(ok ? "" : err->text)});
 }
 
 static void fetch_on_done(void *arg, const struct client_reply *reply)
 {
     struct fetch *f = arg;
     struct err err = {0};
+    bool joined = f->call == NULL;
+    if (f->flight)
+        flight_end(f->flight, reply->status ? reply : NULL);
+    f->flight = NULL;
     if (reply->status / 100 == 2)
         fetch_begin_response(f, reply); /* it may be empty */
     uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0; /* some decoders have all samples at the end only */
@@ -299,14 +322,14 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
             batch_give_up(f->batch, f->plan.server, &err);
     }
     bool served = ok || (f->plan.refusal && *f->plan.refusal != BLOCKS_WANTED);
-    if (served)
+    if (!joined && served)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
-    else if (f->batch->err.kind == ERR_NONE)
+    else if (!joined && f->batch->err.kind == ERR_NONE)
         server_failed(f->plan.server, reply, f->damaged, err.text);
     if (reply->status == 508)
         server_log_loop(f->plan.server);
-    latency_count(&f->plan.server->traffic->latency, f->plan.path, reply->status, served,
-                  reply->total_ms);
+    if (!joined)
+        latency_count(&f->plan.server->traffic->latency, f->plan.path, reply->status, served, reply->total_ms);
     fetch_tell(f, reply, ok, &err);
     struct fetch_plan plan = f->plan;
     free_fetch(f);
@@ -320,13 +343,15 @@ static int64_t time_for_requests(int64_t left)
     return left - spare;
 }
 
-static int64_t time_left(const struct request_batch *r, const struct server *s)
+/* Of the time of the server, what the request of another query took is gone. */
+static int64_t fetch_time_left(const struct fetch *f)
 {
-    int64_t left = DEFAULT_TIMEOUT_MS;
-    if (r->q->deadline_mono)
-        left = time_for_requests(r->q->deadline_mono - clock_mono_ms());
-    if (s->timeout > 0 && s->timeout < left)
-        left = s->timeout;
+    const struct server *s = f->plan.server;
+    int64_t left = DEFAULT_TIMEOUT_MS, now = clock_mono_ms();
+    if (f->batch->q->deadline_mono)
+        left = time_for_requests(f->batch->q->deadline_mono - now);
+    if (s->timeout > 0 && f->begin + s->timeout - now < left)
+        left = f->begin + s->timeout - now;
     return left > 0 ? left : 1;
 }
 
@@ -363,19 +388,76 @@ static size_t fetch_headers(const struct request_batch *r, const struct fetch_pl
         headers[n++] = read[i];
     if (r->worker->via)
         headers[n++] = r->worker->via;
-    for (unsigned i = 0; i < r->worker->n_passed; i++)
-        headers[n++] = r->worker->passed[i];
     for (unsigned i = 0; i < r->worker->n_proxied; i++)
         if (fetch_passes(plan, r->worker->proxied[i]))
             headers[n++] = r->worker->proxied[i];
+    for (unsigned i = 0; i < r->worker->n_passed; i++) /* last: responses do not depend on them */
+        headers[n++] = r->worker->passed[i];
     return n;
+}
+
+static void fetch_on_landed(struct flight_seat *seat);
+static void fetch_on_late(struct loop_timer *t);
+
+/* Joins an equal request of another query, or sends its own. */
+static void fetch_launch(struct fetch *f)
+{
+    struct request_batch *r = f->batch;
+    const struct server *s = f->plan.server;
+    const char **headers = ARENA_ARRAY(r->q->arena, const char *, FETCH_OWN_HEADERS + r->worker->n_proxied);
+    size_t n = fetch_headers(r, &f->plan, headers);
+    f->seat = (struct flight_seat){.landed = fetch_on_landed, .loop = r->worker->loop};
+    f->flight = flight_join(&(struct flight_request){s->health, buf_str(&f->url), f->plan.form, headers,
+                                                     n - r->worker->n_passed}, &f->seat);
+    if (f->flight == NULL) {
+        f->late.run = fetch_on_late;
+        loop_timer_in(r->worker->loop, &f->late, fetch_time_left(f));
+        return;
+    }
+    f->call = client_send(worker_client(r->worker), &(struct client_request){
+        .method = f->plan.get ? "GET" : "POST", .url = buf_z(&f->url), .profile = s->profile, .body = f->plan.form,
+        .headers = headers, .n_headers = n, .slot = s->slot, .timeout_ms = fetch_time_left(f),
+        .connect_timeout_ms = s->dial_timeout, .max_body = r->max_response,
+        .accept_gzip = f->plan.path != NULL && s->wants_gzip, .data = on_data, .done = fetch_on_done, .arg = f});
+}
+
+/* The other query's request has ended. */
+static void fetch_on_landed(struct flight_seat *seat)
+{
+    enum { PIECE = 64 << 10 };
+    struct fetch *f = CONTAINER(seat, struct fetch, seat);
+    struct flight_response *response = seat->response;
+    loop_timer_stop(f->batch->worker->loop, &f->late);
+    if (response == NULL) {
+        fetch_launch(f);
+        return;
+    }
+    stats_add(&upstream_stats, REQUESTS_JOINED, 1);
+    struct client_reply reply = {.status = response->status, .content_type = str_of(response->content_type),
+                                 .retry_after = str_of(response->retry_after), .body_bytes = response->body.n,
+                                 .total_ms = clock_mono_ms() - f->begin};
+    for (struct str rest = buf_str(&response->body); rest.n > 0; rest = str_skip(rest, PIECE))
+        if (!on_data(f, &reply, str_first(rest, PIECE), &reply.err)) {
+            reply.status = 0;
+            break;
+        }
+    seat->response = NULL;
+    fetch_on_done(f, &reply);
+    flight_response_unref(response);
+}
+
+static void fetch_on_late(struct loop_timer *t)
+{
+    struct fetch *f = CONTAINER(t, struct fetch, late);
+    struct client_reply reply = {.total_ms = clock_mono_ms() - f->begin};
+    err_set(&reply.err, ERR_GATEWAY_TIME, "POST %.*s%s: timed out after %lld ms", STR_ARG(f->plan.server->shown),
+            f->plan.path ? f->plan.path : "", (long long)reply.total_ms);
+    flight_leave(&f->seat, f->plan.server->health);
+    fetch_on_done(f, &reply);
 }
 
 void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
 {
-    const struct server *s = plan->server;
-    const char **headers = ARENA_ARRAY(r->q->arena, const char *, FETCH_OWN_HEADERS + r->worker->n_proxied);
-    size_t n_headers = fetch_headers(r, plan, headers);
     struct fetch *f = mem_zalloc(sizeof *f);
     f->batch = r;
     f->plan = *plan;
@@ -389,11 +471,6 @@ void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
     list_push_back(&r->in_flight, &f->node);
     atomic_fetch_add(&plan->server->traffic->in_flight, 1);
     server_asked(plan->server);
-    f->call = client_send(worker_client(r->worker), &(struct client_request){
-        .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = s->profile, .body = f->plan.form,
-        .headers = headers, .n_headers = n_headers,
-        .slot = s->slot, .timeout_ms = time_left(r, s), .connect_timeout_ms = s->dial_timeout,
-        .max_body = r->max_response, .accept_gzip = plan->path != NULL && s->wants_gzip,
-        .data = on_data, .done = fetch_on_done, .arg = f});
     *plan->slot = f;
+    fetch_launch(f);
 }
