@@ -141,6 +141,7 @@ static void dispatch_query(struct http_request *r, http_handler *run)
     active_add(&services->active, &active);
     active_id_print(active.id, id);
     r->query = &session;
+    r->query_id = arena_z(&r->arena, str_of(id));
     worker_self()->via = via_line(&r->arena, http_header(r, VIA_HEADER), services->id);
     dispatch_pass_headers(r, worker_self());
     run(r);
@@ -148,8 +149,8 @@ static void dispatch_query(struct http_request *r, http_handler *run)
     worker_self()->n_passed = worker_self()->n_proxied = 0;
     worker_self()->proxied = NULL;
     active_remove(&services->active, &active);
-    r->query_id = arena_z(&r->arena, str_of(id));
-    http_header_add(r, QUERY_ID_HEADER, str_of(id));
+    if (!r->streaming)
+        http_header_add(r, QUERY_ID_HEADER, str_of(id));
     dispatch_log_slow(r, &active);
     r->query = NULL;
     query_session_end(&session);

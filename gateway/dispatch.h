@@ -7,7 +7,6 @@
 #include "base/telemetry/stats.h"
 #include "gateway/http/http.h"
 
-#define QUERY_ID_HEADER "X-Sluice-Query-Id" /* of the responses to queries: their id in active_queries and logs */
 #define DISPATCH_STATS(X)                                                     \
     X(SLOW_QUERIES, "vm_slow_queries_total", STATS_COUNTER,                   \
       "Queries that took longer than --query.slow-threshold")

@@ -40,7 +40,7 @@ sees promql  base model
 sees writer  base model
 sees scraper base model
 sees gateway base model promql writer scraper
-only microhttpd.h   gateway/http/http.c
+only microhttpd.h   gateway/http/http.c gateway/http/http_response.c
 only curl/curl.h    base/http/client.c base/http/client_call.c base/http/client_error.c base/http/client_names.c base/http/client_profile.c base/http/client_multi.c
 only yaml.h         base/conf/yaml.c
 only snappy-c.h     base/compress.c

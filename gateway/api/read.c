@@ -10,12 +10,14 @@
 
 #include "base/text/duration.h"
 #include "gateway/api/call.h"
+#include "gateway/query/active.h"
+#include "gateway/query/worker.h"
 #include "gateway/read/read_write.h"
 #include "gateway/services/services.h"
 
 /* Windows are limited, so that servers accept them as durations. */
 static const int64_t READ_FUTURE_MS = (int64_t)10 * 365 * 86400 * 1000, READ_PAST_MS = (int64_t)200 * 365 * 86400 * 1000;
-enum { READ_STEPS_MAX = 100000 };
+enum { READ_STEPS_MAX = 100000, READ_PART_BYTES = 256 << 10 };
 
 struct read_reply {
     struct api_call *c;
@@ -155,6 +157,20 @@ static bool api_read_fetch(struct read_reply *r)
 
 /* ---- the response ---- */
 
+/* Frames are sent while the others are made; another query may evaluate while the client reads. */
+static bool api_read_flush(void *arg, struct err *err)
+{
+    struct api_call *c = arg;
+    if (c->r->out.n < READ_PART_BYTES)
+        return true;
+    http_header_add(c->r, QUERY_ID_HEADER, str_of(c->r->query_id)); /* with the first part */
+    worker_turn_end(c->q->user);
+    bool sent = http_stream_send(c->r, c->q->deadline_mono);
+    if (!sent && !query_ended(c->q, "sending the response", err))
+        return err_set(err, ERR_CANCELED, "the client disconnected");
+    return sent && worker_turn_begin(c->q->user, c->q, err);
+}
+
 static bool api_read_write(struct read_reply *r, struct labels external)
 {
     struct api_call *c = r->c;
@@ -164,6 +180,8 @@ static bool api_read_write(struct read_reply *r, struct labels external)
                             .max_bytes = a->max == 0 ? 0 : a->used < a->max ? a->max - a->used : 1};
     c->r->identity = true;
     if (r->call.form == READ_CHUNKS) {
+        w.flush = api_read_flush;
+        w.arg = c;
         c->r->content_type = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
         return read_write_chunks(&w, r->sets, r->call.n, &c->err);
     }
@@ -191,8 +209,13 @@ static bool api_read_body(struct api_call *c)
     return api_reply_end(c) && ok;
 }
 
+/* A response that has begun is cut: its client misses the end, and fails. */
 static void api_read_fail(struct http_request *r, const struct err *err)
 {
+    if (r->streaming) {
+        r->stream_failed = true;
+        return;
+    }
     r->identity = false;
     http_text(r, err_http_status(err->kind), err->text);
     http_retry_after(r, err->retry_after);

@@ -32,23 +32,6 @@ enum { CONNECTION_MEMORY = HTTP_CONNECTION_MEMORY, LIBRARY_CONNECTIONS = 1 << 20
 
 struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
 
-struct http_server {
-    unsigned id;
-    struct loop *loop;
-    struct listener_conf conf;
-    struct regex *origins;
-    struct MHD_Daemon *daemon;
-    struct loop_fd epoll;
-    struct loop_timer timer;
-    struct loop_task again;
-    struct list working; /* of http_connection.node */
-    struct http_sockets sockets;
-    const struct sockaddr *adding; /* peer of the connection that is being handed to the library */
-    bool adding_spare;
-    struct http_spare spare;
-    bool stopping;
-};
-
 /* ---- turning the daemon ---- */
 
 static void http_server_turn(struct http_server *s)
@@ -84,12 +67,14 @@ static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
     struct http_connection *c = CONTAINER(w, struct http_connection, watch);
     loop_unwatch(c->server->loop, w);
     atomic_store(&c->r.canceled, true);
+    if (c->r.streaming)
+        http_stream_cancel(c->stream);
     stats_add(&http_stats, HTTP_CANCELED, 1);
     if (withdraw_work(c))
         request_end_work(c);
 }
 
-static void http_suspend(struct http_connection *c)
+void http_connection_suspend(struct http_connection *c)
 {
     c->suspended = true;
     MHD_suspend_connection(c->mhd);
@@ -115,12 +100,31 @@ static void request_begin_work(struct http_connection *c)
     list_push_back(&c->server->working, &c->node);
 }
 
+static void connection_free(struct http_connection *c)
+{
+    http_spare_put(&c->server->spare, &c->r.uncompressed);
+    http_spare_put(&c->server->spare, &c->r.out);
+    http_stream_free(c->stream);
+    buf_free(&c->r.headers);
+    arena_free(&c->r.arena);
+    mem_free(c->uri);
+    mem_free(c);
+}
+
 static void request_end_work(struct http_connection *c)
 {
     c->state = HTTP_DONE;
     list_remove(&c->node);
     if (c->conf->hooks.end)
         c->conf->hooks.end(&c->r);
+    if (c->stream)
+        http_stream_end(c->stream, &c->r.out, c->r.stream_failed);
+    if (c->mhd == NULL) {
+        if (c->conf->hooks.sent)
+            c->conf->hooks.sent(&c->r);
+        connection_free(c);
+        return;
+    }
     http_request_drop_body(c); /* not counted while the client reads the response */
     http_spare_put(&c->server->spare, &c->r.uncompressed);
     http_spare_save(&c->server->spare, &c->r.out);
@@ -133,118 +137,41 @@ void http_finish(struct http_request *r)
     request_end_work(r->_connection);
 }
 
-/* ---- the response ---- */
+/* ---- responses in parts ---- */
 
-static void response_add_header(struct MHD_Response *response, const char *name, const char *value)
+static void on_stream_wake(struct loop_task *t)
 {
-    if (value)
-        MHD_add_response_header(response, name, value);
+    struct http_stream *s = CONTAINER(t, struct http_stream, wake);
+    struct http_connection *c = s->owner;
+    if (c->mhd)
+        http_resume(c);
 }
 
-static void response_add_cors(struct http_connection *c, struct MHD_Response *response)
+bool http_stream_send(struct http_request *r, int64_t deadline)
 {
-    const char *origin = MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, "Origin");
-    const char *allow = http_allow_origin(c->server->origins, origin);
-    if (allow == NULL)
-        return;
-    response_add_header(response, "Access-Control-Allow-Origin", allow);
-    response_add_header(response, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin");
-    response_add_header(response, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-    response_add_header(response, "Access-Control-Expose-Headers", "Date");
-    response_add_header(response, "Vary", "Origin");
-}
-
-/* Pages load no scripts of other sites and are shown in no frame; no response is taken for another type. */
-static void response_add_security(const struct http_request *r, struct MHD_Response *response)
-{
-    response_add_header(response, "X-Content-Type-Options", "nosniff");
-    if (!str_starts(str_of(r->content_type), STR("text/html")))
-        return;
-    response_add_header(response, "X-Frame-Options", "DENY");
-    response_add_header(response, "Content-Security-Policy",
-                        "default-src 'self'; style-src 'self' 'unsafe-inline'; "
-                        "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
-}
-
-static void response_add_headers(struct http_connection *c, struct MHD_Response *response)
-{
-    struct http_request *r = &c->r;
-    if (r->status != MHD_HTTP_NO_CONTENT) {
-        response_add_header(response, "Content-Type", r->content_type);
-        response_add_header(response, "Vary", "Accept-Encoding");
+    struct http_connection *c = r->_connection;
+    if (c->stream == NULL) {
+        c->stream = http_stream_new(c->conf->limits, on_stream_wake);
+        c->stream->owner = c;
+        r->streaming = true;
     }
-    for (const char *name = r->headers.p, *end = name + r->headers.n; name < end;) {
-        const char *value = name + strlen(name) + 1;
-        response_add_header(response, name, value);
-        name = value + strlen(value) + 1;
-    }
-    response_add_header(response, "Content-Encoding", r->compressed ? "gzip" : NULL);
-    response_add_header(response, "Connection", c->close ? "close" : NULL);
-    response_add_cors(c, response);
-    response_add_security(r, response);
-}
-
-static void http_count_request(const struct http_request *r)
-{
-    stats_add(&http_stats, HTTP_REQUESTS, 1);
-    if (r->status >= 500)
-        stats_add(&http_stats, HTTP_SERVER_ERRORS, 1);
-    else if (r->status >= 400)
-        stats_add(&http_stats, HTTP_CLIENT_ERRORS, 1);
-}
-
-/* Logs the path without parameters, which may contain secrets. */
-static void log_request(struct http_connection *c)
-{
-    const struct http_request *r = &c->r;
-    if (r->route && r->route->logged)
-        log_info("http", "request", "path", r->route->path, LOG_I64("status", r->status),
-                 LOG_I64("ms", loop_mono(c->server->loop) - r->started_mono));
-}
-
-/* Counts the bytes of the response until the client has read them. Beyond the limit waiting responses are dropped,
- * never the new one: each lane has at most one response beyond the limit. */
-static void charge_response(struct http_connection *c)
-{
-    struct http_limits *l = c->conf->limits;
-    struct buf *out = &c->r.out;
-    if (buf_charge(out, &l->responses))
-        return;
-    size_t left = budget_left(&l->responses);
-    http_sockets_drop_unread(&c->server->sockets, out->cap > left ? out->cap - left : 0);
-    buf_charge_anyway(out, &l->responses);
-    loop_post(c->server->loop, &c->server->again);
-}
-
-/* The library borrows the body until on_completed. */
-static enum MHD_Result send_response(struct http_connection *c)
-{
-    struct http_request *r = &c->r;
-    charge_response(c);
-    http_socket_send(&c->server->sockets, c->socket, r->out.cap);
-    void *body = r->out.n ? r->out.p : (char *)"";
-    struct MHD_Response *response = MHD_create_response_from_buffer(r->out.n, body, MHD_RESPMEM_PERSISTENT);
-    if (response == NULL)
-        return MHD_NO;
-    response_add_headers(c, response);
-    http_count_request(r);
-    log_request(c);
-    if (c->conf->hooks.sent)
-        c->conf->hooks.sent(r);
-    enum MHD_Result result = MHD_queue_response(c->mhd, (unsigned)r->status, response);
-    MHD_destroy_response(response);
-    return result;
+    return http_stream_put(c->stream, r->loop, &r->out, &r->canceled, deadline);
 }
 
 /* ---- the request ---- */
 
+/* While a worker streams, the library may change the connection, or free it. */
 struct str http_header(struct http_request *r, const char *name)
 {
+    if ((r->streaming && r->_connection->state == HTTP_WORKING) || r->_connection->mhd == NULL)
+        return STR_NONE;
     return str_of(MHD_lookup_connection_value(r->_connection->mhd, MHD_HEADER_KIND, name));
 }
 
 struct str http_client(struct http_request *r)
 {
+    if (r->_connection->mhd == NULL)
+        return STR("");
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->_connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     char host[INET6_ADDRSTRLEN], port[8];
@@ -297,7 +224,7 @@ static enum MHD_Result http_start_request(struct http_connection *c, const char 
     bool body = http_request_check(c, &head);
     if (body && c->r.route)
         http_socket_wait(&c->server->sockets, c->socket, HTTP_WAIT_BODY);
-    return c->r.route == NULL && (body || c->close) ? send_response(c) : MHD_YES;
+    return c->r.route == NULL && (body || c->close) ? http_response_send(c) : MHD_YES;
 }
 
 /* On a worker. */
@@ -335,7 +262,7 @@ static void refuse_late_work(struct http_sockets *sockets)
 static void submit_request(struct http_connection *c)
 {
     request_begin_work(c);
-    http_suspend(c);
+    http_connection_suspend(c);
     c->r.out = http_spare_take(&c->server->spare);
     if (c->conf->hooks.submit(&c->r, run_handler, on_worked))
         return;
@@ -346,12 +273,12 @@ static enum MHD_Result run_request(struct http_connection *c)
 {
     if (c->r.route == NULL || !http_request_read(c)) {
         c->state = HTTP_DONE;
-        return send_response(c);
+        return http_response_send(c);
     }
     if (c->conf->hooks.begin && !c->conf->hooks.begin(&c->r)) {
         c->state = HTTP_DONE;
         http_request_drop_body(c);
-        return send_response(c);
+        return http_response_send(c);
     }
     if (c->r.route->on_worker) {
         submit_request(c);
@@ -362,8 +289,8 @@ static enum MHD_Result run_request(struct http_connection *c)
     if (!c->r.route->finishes)
         http_finish(&c->r);
     if (c->state == HTTP_DONE)
-        return send_response(c);
-    http_suspend(c);
+        return http_response_send(c);
+    http_connection_suspend(c);
     return MHD_YES;
 }
 
@@ -416,8 +343,10 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
     }
     if (c->state == HTTP_BODY)
         return run_request(c);
-    if (c->state == HTTP_DONE && !atomic_load(&c->r.canceled))
-        return send_response(c);
+    if (c->stream && !c->stream->started && !atomic_load(&c->r.canceled))
+        return http_response_stream(c);
+    if (c->state == HTTP_DONE && c->stream == NULL && !atomic_load(&c->r.canceled))
+        return http_response_send(c);
     if (c->state == HTTP_DONE && c->conf->hooks.sent)
         c->conf->hooks.sent(&c->r);
     return MHD_NO;
@@ -432,20 +361,23 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
     if (c == NULL)
         return;
     http_traffic_count(&c->socket->traffic, c->socket->fd);
+    http_request_drop_body(c);
+    http_socket_wait(c->sockets, c->socket, HTTP_WAIT_NEXT);
+    *request = NULL;
+    if (c->state == HTTP_WORKING && c->stream) { /* the worker still has it */
+        c->mhd = NULL;
+        atomic_store(&c->r.canceled, true);
+        http_stream_cancel(c->stream);
+        return;
+    }
     if (c->state == HTTP_WORKING) {
         list_remove(&c->node);
         if (c->conf->hooks.end)
             c->conf->hooks.end(&c->r);
     }
-    http_request_drop_body(c);
-    http_socket_wait(c->sockets, c->socket, HTTP_WAIT_NEXT);
-    http_spare_put(&c->server->spare, &c->r.uncompressed);
-    http_spare_put(&c->server->spare, &c->r.out);
-    buf_free(&c->r.headers);
-    arena_free(&c->r.arena);
-    mem_free(c->uri);
-    mem_free(c);
-    *request = NULL;
+    if (c->stream && c->conf->hooks.sent)
+        c->conf->hooks.sent(&c->r);
+    connection_free(c);
 }
 
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket,
@@ -526,12 +458,19 @@ static void on_freed(struct loop_task *t) { mem_free(CONTAINER(t, struct http_se
 
 void http_server_free(struct http_server *s)
 {
-    for (struct list *n = s->working.next; n != &s->working; n = n->next)
-        http_resume(CONTAINER(n, struct http_connection, node));
+    for (struct list *n = s->working.next; n != &s->working; n = n->next) {
+        struct http_connection *c = CONTAINER(n, struct http_connection, node);
+        if (c->stream)
+            http_stream_end(c->stream, &c->r.out, true);
+        if (c->mhd)
+            http_resume(c);
+    }
     MHD_run(s->daemon);
     loop_unwatch(s->loop, &s->epoll);
     loop_timer_stop(s->loop, &s->timer);
     MHD_stop_daemon(s->daemon);
+    while (!list_empty(&s->working)) /* detached ones */
+        request_end_work(CONTAINER(s->working.next, struct http_connection, node));
     http_sockets_free(&s->sockets);
     http_spare_free(&s->spare);
     regex_free(s->origins);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The HTTP server: libmicrohttpd, used in http.c only. There is one server per loop, which runs the library's daemon
+/* The HTTP server: libmicrohttpd, used in http.c and http_response.c only. There is one server per loop, which runs the library's daemon
  * (its epoll descriptor in the loop's epoll, no internal thread); a listener in another loop accepts connections and
  * posts them to the servers in turn. This directory is independent of the rest of the program: struct listener_conf has
  * the routes, threads for long work, and the context of requests.
@@ -53,12 +53,13 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     const char *content_type;  /* "text/plain; charset=utf-8" unless the handler sets it */
     struct buf headers;        /* further headers, see http_header_add */
     bool compressed;           /* `out` is gzip */
+    bool streaming, stream_failed; /* see http_stream_send */
     bool identity;             /* set by the handler: `out` is sent as it is */
     void *user;                /* for handlers that finish later */
     const char *query_id;      /* of a query, in the arena */
     struct http_connection *_connection;
 };
-/* A header of the request; {NULL, 0} if absent. Call from the loop or from a handler on a worker. */
+/* A header of the request; {NULL, 0} if absent. Call from the loop or from a handler on a worker, before it streams. */
 struct str http_header(struct http_request *r, const char *name);
 bool http_accepts_gzip(struct http_request *r);
 /* host:port of the client, in the request's arena. Call where http_header may be. */
@@ -91,6 +92,11 @@ struct route {
     unsigned char auth_key;    /* key that hooks.begin requires; 0 = none */
     size_t max_body;           /* bytes; 0 = 1 MiB, or max_push for ROUTE_PUSH */
 };
+/* On a worker, in a handler: sends `out` and empties it; the rest follows with further calls and when the handler
+ * returns. Status and headers are sent with the first part. Waits while the client has not read about 1 MiB. False: the
+ * client left, or the deadline (clock_mono_ms; 0 = none) has passed: the handler is to return. A handler that fails
+ * after its first part sets stream_failed: the response is cut, which its client notices. */
+bool http_stream_send(struct http_request *r, int64_t deadline) MUST_USE;
 /* For routes with `finishes`: the response is complete. */
 void http_finish(struct http_request *r);
 

@@ -7,8 +7,28 @@
 #include "base/telemetry/stats.h"
 #include "gateway/http/http.h"
 #include "gateway/http/http_sockets.h"
+#include "gateway/http/http_spare.h"
+#include "gateway/http/http_stream.h"
 
 struct MHD_Connection;
+struct MHD_Daemon;
+
+struct http_server {
+    unsigned id;
+    struct loop *loop;
+    struct listener_conf conf;
+    struct regex *origins;
+    struct MHD_Daemon *daemon;
+    struct loop_fd epoll;
+    struct loop_timer timer;
+    struct loop_task again;
+    struct list working; /* of http_connection.node */
+    struct http_sockets sockets;
+    const struct sockaddr *adding; /* peer of the connection that is being handed to the library */
+    bool adding_spare;
+    struct http_spare spare;
+    bool stopping;
+};
 
 enum http_state {
     HTTP_HEADERS, /* the request line has been read */
@@ -21,7 +41,8 @@ struct http_connection {
     struct list node;
     struct http_server *server;
     const struct listener_conf *conf;
-    struct MHD_Connection *mhd;
+    struct MHD_Connection *mhd; /* NULL: detached, the client left while a worker streams (http_stream.h) */
+    struct http_stream *stream; /* NULL: the response is sent at once */
     struct http_sockets *sockets;
     struct http_socket *socket;
     enum http_state state;
@@ -53,6 +74,15 @@ struct http_connection {
 #define CLOSED_HELP  "Connections closed by the server: idle ones, and others before request or response was complete"
 #define REFUSED_HELP "Requests refused with 503 because a limit of the process was reached"
 enum http_stat { HTTP_STATS(STATS_ID) };
+
+/* ---- http.c ---- */
+
+void http_connection_suspend(struct http_connection *c); /* and watches whether its client disconnects */
+
+/* ---- http_response.c: results are of enum MHD_Result ---- */
+
+int http_response_send(struct http_connection *c);
+int http_response_stream(struct http_connection *c); /* c->stream */
 
 /* ---- http_traffic.c ---- */
 

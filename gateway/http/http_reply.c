@@ -23,6 +23,8 @@ void http_text(struct http_request *r, int status, const char *text)
 /* Stored as name, NUL, value, NUL. */
 void http_header_add(struct http_request *r, const char *name, struct str value)
 {
+    if (r->streaming) /* they have been sent */
+        return;
     for (size_t i = 0; i < value.n; i++)
         if ((unsigned char)value.p[i] < ' ' || value.p[i] == 0x7f)
             return;

@@ -257,3 +257,54 @@ def test_over_servers_without_stale_markers():
                 for series in mine["result"] + his["result"]: # VictoriaMetrics rounds values
                     series["values"] = [[t, f"{float(v):.8g}"] for t, v in series["values"]]
                 same_answer(mine, his, f"{kind}, {expr}")
+
+
+def big(sluice, series=600, samples=240):
+    """Series of random values, which compress badly."""
+    import random
+    end = int(time.time()) // 60 * 60
+    chance = random.Random(1)
+    for at in range(0, series, 100):
+        batch = [({"__name__": "big", "i": f"{i:04}"}, [((end - 15 * k) * 1000, chance.random()) for k in range(samples, 0, -1)])
+                 for i in range(at, at + 100)]
+        assert push(f"{sluice.url}/api/v1/write", batch).status == 204
+    return read_query([("__name__", "=", "big")], (end - 15 * samples) * 1000, end * 1000)
+
+
+def test_large_responses_are_streamed():
+    """A response of several MiB is sent in parts while it is made, in the memory of some of them."""
+    sluice = Sluice("recent: {retention: 0}\n", "--query.max-memory=8MiB")
+    query = big(sluice)
+    before = sluice.memory_kib()["VmHWM"]
+    answer = read(sluice, [query, query, query], [CHUNKS])
+    assert answer.headers["Transfer-Encoding"] == "chunked" and len(answer.body) > 3 << 20, dict(answer.headers)
+    assert len(answer.headers["X-Sluice-Query-Id"]) == 16, dict(answer.headers)
+    got = frames(answer)
+    assert [f[0] for f in got] == [0] * 600 + [1] * 600 + [2] * 600
+    assert [f[1]["i"] for f in got[:600]] == [f"{i:04}" for i in range(600)]
+    assert all(sum(len(unxor(c[3])) for c in f[2]) == 240 for f in got[::97])
+    if RELEASE:
+        assert sluice.memory_kib()["VmHWM"] - before < 12 << 10, sluice.memory_kib()
+    # in one message it is too large for the memory of a query
+    answer = read(sluice, [query, query, query], [SAMPLES])
+    assert answer.status == 422 and "memory" in answer.text, answer
+
+
+def test_a_stream_that_ends_early_is_no_response():
+    """A client that reads too slowly for --query.timeout misses the end, and knows it; the worker is free again."""
+    import socket
+    sluice = Sluice("recent: {retention: 0}\n", "--query.timeout=1s", "--query.max-concurrency=1")
+    query = big(sluice, 300)
+    body = snappy_compress(b"".join(field(1, query) for _ in range(80)) + field(2, CHUNKS))
+    with socket.create_connection(("127.0.0.1", sluice.port)) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+        s.sendall(b"POST /api/v1/read HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        time.sleep(2)
+        s.settimeout(10)
+        got = b""
+        while piece := s.recv(1 << 20):
+            got += piece
+        assert got.startswith(b"HTTP/1.1 200") and not got.endswith(b"0\r\n\r\n"), got[-100:]
+    began = time.monotonic()
+    assert sluice.query("count(big)")["result"][0]["value"][1] == "300"
+    assert time.monotonic() - began < 2

@@ -49,6 +49,42 @@ static void hold(struct http_request *r)
     buf_add_z(&r->out, "held");
 }
 
+static uint64_t fixture_number(const struct http_request *r, const char *name)
+{
+    uint64_t n = 0;
+    (void)!num_parse_u64(form_get(&r->form, name), &n);
+    return n;
+}
+
+/* `parts` parts of `bytes` bytes, after `ms` each; fails after `fail` of them. */
+static void stream(struct http_request *r)
+{
+    uint64_t parts = fixture_number(r, "parts"), bytes = fixture_number(r, "bytes"), fail = fixture_number(r, "fail");
+    atomic_fetch_add(&http_fixture.holding, 1);
+    r->identity = true;
+    r->content_type = "application/x-parts";
+    http_header_add(r, "X-Early", STR("yes"));
+    for (uint64_t i = 0; i < parts; i++) {
+        usleep((useconds_t)fixture_number(r, "ms") * 1000);
+        for (uint64_t k = 0; k < bytes; k++)
+            buf_add_char(&r->out, (char)('a' + (i + k) % 26));
+        atomic_fetch_add(&http_fixture.streamed, (int)bytes);
+        bool sent = http_stream_send(r, 0);
+        http_header_add(r, "X-Late", STR("no"));
+        assert_null(http_header(r, "Host").p); /* the connection is the lane's now */
+        if (!sent) {
+            atomic_fetch_add(&http_fixture.canceled_seen, 1);
+            break;
+        }
+        if (i + 1 == fail) {
+            r->stream_failed = true;
+            break;
+        }
+    }
+    atomic_fetch_sub(&http_fixture.holding, 1);
+    buf_add_z(&r->out, "end");
+}
+
 struct delayed { struct loop_timer timer; struct http_request *r; };
 
 static void on_time(struct loop_timer *t)
@@ -107,6 +143,7 @@ static const struct route table[] = {
     {HTTP_GET | HTTP_POST, "/worker", on_worker, .class = ROUTE_QUERY, .on_worker = true},
     {HTTP_GET | HTTP_POST, "/change", echo, .class = ROUTE_PAGE, .changes_state = true},
     {HTTP_GET, "/hold", hold, .class = ROUTE_QUERY, .on_worker = true},
+    {HTTP_GET, "/stream", stream, .class = ROUTE_QUERY, .on_worker = true},
     {HTTP_GET, "/later", later, .class = ROUTE_PAGE, .finishes = true},
     {HTTP_GET, "/fail", unavailable, .class = ROUTE_PAGE},
     {HTTP_GET, "/report", hold, .class = ROUTE_ADMIN, .on_worker = true},
@@ -239,6 +276,9 @@ int http_fixture_tear_down(void **state UNUSED)
     int idle = fixture_dial(), busy = fixture_dial();
     fixture_send(busy, "GET /p/hold HTTP/1.1\r\nHost: x\r\n\r\n");
     bool began = fixture_wait_for(&http_fixture.holding, 1);
+    int reading = fixture_dial(); /* reads nothing */
+    fixture_send(reading, "GET /p/stream?parts=100000&bytes=100000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    began = began && fixture_wait_for(&http_fixture.holding, 2);
     loop_stop(http_fixture.main_loop);
     thread_join(http_fixture.main_thread);
     http_listener_close(http_fixture.listener);
@@ -256,5 +296,6 @@ int http_fixture_tear_down(void **state UNUSED)
     http_limits_free(&http_fixture.limits);
     close(idle);
     close(busy);
+    close(reading);
     return began ? 0 : 1;
 }

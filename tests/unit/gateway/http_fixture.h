@@ -26,6 +26,7 @@ struct http_fixture {
     struct http_listener *listener;
     struct http_limits limits;
     atomic_int holding, canceled_seen; /* requests to /p/hold and /p/report: now; whose client has left */
+    atomic_int streamed;               /* bytes that /p/stream has handed over */
     atomic_bool let_go;                /* they end */
 };
 extern struct http_fixture http_fixture;

@@ -121,6 +121,37 @@ static void limits_of_a_request(void **state UNUSED)
     arena_free(&a);
 }
 
+/* Whatever was changed in a request: it is decoded or refused. The bytes are at their own place, so that a sanitizer
+ * sees a look beyond them. */
+static void damaged_requests(void **state UNUSED)
+{
+    struct buf query = {0}, message = {0};
+    uint64_t random = 7;
+    pb_add_int(&query, 1, 1);
+    add_matcher(&query, 0, "name", "value");
+    add_matcher(&query, 2, "other", "a|b");
+    pb_add_bytes(&query, 4, STR("\x08\x01\x12\x04" "rate\x18\x02"));
+    pb_add_bytes(&message, 1, buf_str(&query));
+    pb_add_bytes(&message, 2, STR("\x01\x00"));
+    for (int i = 0; i < 20000; i++) {
+        struct buf damaged = {0};
+        struct arena a;
+        struct read_call call;
+        struct err err;
+        arena_init(&a, 0);
+        buf_add_str(&damaged, buf_str(&message));
+        for (int k = 0; k < 3; k++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            damaged.p[(random >> 33) % damaged.n] = (char)(random >> 25);
+        }
+        damaged.n -= (random >> 60) ? 0 : (random >> 40) % damaged.n;
+        (void)!decode(&a, &damaged, &call, &err);
+        arena_free(&a);
+    }
+    buf_free(&query);
+    buf_free(&message);
+}
+
 /* ---- responses ---- */
 
 struct fixture {
@@ -248,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_request_is_decoded),
         cmocka_unit_test(malformed_requests_are_refused),
         cmocka_unit_test(limits_of_a_request),
+        cmocka_unit_test(damaged_requests),
         cmocka_unit_test(long_series_have_several_frames),
         cmocka_unit_test(responses_have_limits),
     };

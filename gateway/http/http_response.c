@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Responses by libmicrohttpd: headers, complete bodies, and bodies in parts (http_stream.h). */
+#include "gateway/http/http_connection.h"
+
+#include "base/telemetry/log.h"
+#include "base/text/num.h"
+
+#include <microhttpd.h>
+#include <string.h>
+
+/* ---- the response ---- */
+
+static void response_add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (value)
+        MHD_add_response_header(response, name, value);
+}
+
+static void response_add_cors(struct http_connection *c, struct MHD_Response *response)
+{
+    const char *origin = MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, "Origin");
+    const char *allow = http_allow_origin(c->server->origins, origin);
+    if (allow == NULL)
+        return;
+    response_add_header(response, "Access-Control-Allow-Origin", allow);
+    response_add_header(response, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin");
+    response_add_header(response, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    response_add_header(response, "Access-Control-Expose-Headers", "Date");
+    response_add_header(response, "Vary", "Origin");
+}
+
+/* Pages load no scripts of other sites and are shown in no frame; no response is taken for another type. */
+static void response_add_security(const struct http_request *r, struct MHD_Response *response)
+{
+    response_add_header(response, "X-Content-Type-Options", "nosniff");
+    if (!str_starts(str_of(r->content_type), STR("text/html")))
+        return;
+    response_add_header(response, "X-Frame-Options", "DENY");
+    response_add_header(response, "Content-Security-Policy",
+                        "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+                        "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+}
+
+static void response_add_headers(struct http_connection *c, struct MHD_Response *response)
+{
+    struct http_request *r = &c->r;
+    if (r->status != MHD_HTTP_NO_CONTENT) {
+        response_add_header(response, "Content-Type", r->content_type);
+        response_add_header(response, "Vary", "Accept-Encoding");
+    }
+    for (const char *name = r->headers.p, *end = name + r->headers.n; name < end;) {
+        const char *value = name + strlen(name) + 1;
+        response_add_header(response, name, value);
+        name = value + strlen(value) + 1;
+    }
+    response_add_header(response, "Content-Encoding", r->compressed ? "gzip" : NULL);
+    response_add_header(response, "Connection", c->close ? "close" : NULL);
+    response_add_cors(c, response);
+    response_add_security(r, response);
+}
+
+static void http_count_request(const struct http_request *r)
+{
+    stats_add(&http_stats, HTTP_REQUESTS, 1);
+    if (r->status >= 500)
+        stats_add(&http_stats, HTTP_SERVER_ERRORS, 1);
+    else if (r->status >= 400)
+        stats_add(&http_stats, HTTP_CLIENT_ERRORS, 1);
+}
+
+/* Logs the path without parameters, which may contain secrets. */
+static void log_request(struct http_connection *c)
+{
+    const struct http_request *r = &c->r;
+    if (r->route && r->route->logged)
+        log_info("http", "request", "path", r->route->path, LOG_I64("status", r->status),
+                 LOG_I64("ms", loop_mono(c->server->loop) - r->started_mono));
+}
+
+/* Counts the bytes of the response until the client has read them. Beyond the limit waiting responses are dropped,
+ * never the new one: each lane has at most one response beyond the limit. */
+static void charge_response(struct http_connection *c)
+{
+    struct http_limits *l = c->conf->limits;
+    struct buf *out = &c->r.out;
+    if (buf_charge(out, &l->responses))
+        return;
+    size_t left = budget_left(&l->responses);
+    http_sockets_drop_unread(&c->server->sockets, out->cap > left ? out->cap - left : 0);
+    buf_charge_anyway(out, &l->responses);
+    loop_post(c->server->loop, &c->server->again);
+}
+
+/* The library borrows the body until on_completed. */
+int http_response_send(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    charge_response(c);
+    http_socket_send(&c->server->sockets, c->socket, r->out.cap);
+    void *body = r->out.n ? r->out.p : (char *)"";
+    struct MHD_Response *response = MHD_create_response_from_buffer(r->out.n, body, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
+        return MHD_NO;
+    response_add_headers(c, response);
+    http_count_request(r);
+    log_request(c);
+    if (c->conf->hooks.sent)
+        c->conf->hooks.sent(r);
+    int result = (int)MHD_queue_response(c->mhd, (unsigned)r->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* ---- responses in parts ---- */
+
+enum { STREAM_BLOCK = 64 << 10 };
+
+/* While there is nothing to send the connection is suspended, as while a worker has not begun. */
+static ssize_t stream_read(void *arg, uint64_t at UNUSED, char *to, size_t max)
+{
+    struct http_connection *c = arg;
+    ssize_t n = http_stream_take(c->stream, to, max);
+    switch (n) {
+    case HTTP_STREAM_NONE:
+        http_socket_wait(&c->server->sockets, c->socket, HTTP_AT_WORK);
+        http_connection_suspend(c);
+        return 0;
+    case HTTP_STREAM_END: return MHD_CONTENT_READER_END_OF_STREAM;
+    case HTTP_STREAM_FAILED: return MHD_CONTENT_READER_END_WITH_ERROR;
+    default:
+        http_socket_send(&c->server->sockets, c->socket, (size_t)n + http_stream_left(c->stream));
+        return n;
+    }
+}
+
+int http_response_stream(struct http_connection *c)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read, c, NULL);
+    if (response == NULL)
+        return MHD_NO;
+    c->stream->started = true;
+    response_add_headers(c, response);
+    http_count_request(&c->r);
+    log_request(c);
+    int result = (int)MHD_queue_response(c->mhd, (unsigned)c->r.status, response);
+    MHD_destroy_response(response);
+    return result;
+}

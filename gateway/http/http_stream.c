@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/http/http_stream.h"
+
+#include "base/text/duration.h"
+
+enum { STREAM_POLL_MS = 100 };
+
+struct http_stream *http_stream_new(struct http_limits *limits, void (*wake)(struct loop_task *t))
+{
+    struct http_stream *s = mem_zalloc(sizeof *s);
+    mutex_init(&s->lock, RANK_LEAF);
+    cond_init(&s->taken);
+    s->wake.run = wake;
+    s->limits = limits;
+    budget_take_anyway(&limits->responses, HTTP_STREAM_AHEAD); /* what it keeps for a client that reads slowly */
+    return s;
+}
+
+void http_stream_free(struct http_stream *s)
+{
+    if (s == NULL)
+        return;
+    budget_give(&s->limits->responses, HTTP_STREAM_AHEAD);
+    buf_free(&s->bytes);
+    cond_free(&s->taken);
+    mutex_free(&s->lock);
+    mem_free(s);
+}
+
+ssize_t http_stream_take(struct http_stream *s, char *to, size_t max)
+{
+    mutex_lock(&s->lock);
+    size_t n = s->bytes.n - s->at < max ? s->bytes.n - s->at : max;
+    ssize_t result = n > 0 ? (ssize_t)n : s->failed ? HTTP_STREAM_FAILED : s->ended ? HTTP_STREAM_END : HTTP_STREAM_NONE;
+    if (n > 0) {
+        memcpy(to, s->bytes.p + s->at, n);
+        s->at += n;
+    }
+    if (s->at == s->bytes.n) {
+        buf_clear(&s->bytes);
+        s->at = 0;
+    }
+    cond_signal(&s->taken);
+    mutex_unlock(&s->lock);
+    return result;
+}
+
+size_t http_stream_left(struct http_stream *s)
+{
+    mutex_lock(&s->lock);
+    size_t left = s->bytes.n - s->at;
+    mutex_unlock(&s->lock);
+    return left;
+}
+
+void http_stream_end(struct http_stream *s, struct buf *rest, bool failed)
+{
+    mutex_lock(&s->lock);
+    if (!failed)
+        buf_add_str(&s->bytes, buf_str(rest));
+    s->ended = true;
+    s->failed = failed;
+    mutex_unlock(&s->lock);
+    buf_clear(rest);
+}
+
+void http_stream_cancel(struct http_stream *s)
+{
+    mutex_lock(&s->lock);
+    cond_signal(&s->taken);
+    mutex_unlock(&s->lock);
+}
+
+/* What was sent is dropped when it is at least half, so that the buffer does not grow. */
+static void stream_append(struct http_stream *s, struct buf *part)
+{
+    if (s->at > s->bytes.n / 2) {
+        buf_drop_front(&s->bytes, s->at);
+        s->at = 0;
+    }
+    buf_add_str(&s->bytes, buf_str(part));
+    buf_clear(part);
+}
+
+bool http_stream_put(struct http_stream *s, struct loop *loop, struct buf *part, const atomic_bool *canceled,
+                     int64_t deadline)
+{
+    bool late = false;
+    mutex_lock(&s->lock);
+    stream_append(s, part);
+    mutex_unlock(&s->lock);
+    loop_post(loop, &s->wake);
+    mutex_lock(&s->lock);
+    while (s->bytes.n - s->at > HTTP_STREAM_AHEAD && !atomic_load(canceled) && !late) {
+        cond_wait_ms(&s->taken, &s->lock, STREAM_POLL_MS);
+        late = deadline > 0 && clock_mono_ms() >= deadline;
+    }
+    mutex_unlock(&s->lock);
+    return !late && !atomic_load(canceled);
+}
