@@ -65,6 +65,7 @@ const struct route routes[] = {
     {READ, "/api/v1/status/walreplay", api_walreplay, STATUS},
     {READ, "/api/v1/features", api_features, REPORT},
     {READ, "/api/v1/notifications", api_notifications, STATUS},
+    {READ, "/api/v1/notifications/live", api_no_live_notifications, STATUS},
     {HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/delete_series", api_no_admin, STATUS},
     {HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", api_no_admin, STATUS},
     {HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/snapshot", api_no_admin, STATUS},

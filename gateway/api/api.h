@@ -14,6 +14,7 @@ void api_status_flags(struct http_request *r);
 void api_version(struct http_request *r);
 void api_walreplay(struct http_request *r);
 void api_notifications(struct http_request *r);
+void api_no_live_notifications(struct http_request *r);
 void api_features(struct http_request *r);
 void api_no_admin(struct http_request *r);
 

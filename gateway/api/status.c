@@ -146,6 +146,9 @@ void api_notifications(struct http_request *r)
     api_end(&w);
 }
 
+/* What Prometheus responds when it has no place for another subscriber: clients poll /api/v1/notifications instead. */
+void api_no_live_notifications(struct http_request *r) { r->status = 204; }
+
 /* As in Prometheus without --web.enable-admin-api, 500 included. */
 void api_no_admin(struct http_request *r)
 {

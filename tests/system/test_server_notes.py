@@ -20,12 +20,13 @@ PATHS = [p for p in DATA if p != "/api/v1/status/buildinfo"] + ["/api/v1/label/a
 class Server:
     """A server whose every response has these notes."""
 
-    def __init__(self, **notes):
+    def __init__(self, data=None, **notes):
+        own = {**DATA, **(data or {})}
         class Handler(http.server.BaseHTTPRequestHandler):
             def answer(handler):
                 path = handler.path.split("?")[0]
                 handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
-                data = ["v"] if path.startswith("/api/v1/label/") else DATA.get(path)
+                data = ["v"] if path.startswith("/api/v1/label/") else own.get(path)
                 body = json.dumps({"status": "success", "data": data, **(notes if "status/b" not in path else {})}).encode()
                 handler.send_response(200 if data is not None else 404)
                 handler.send_header("Content-Length", str(len(body)))
@@ -107,3 +108,26 @@ def test_limits_are_applied_to_the_merged_list():
                     assert ours["data"] == sorted(theirs["data"], key=key), f"{path} {asked}: {ours} {theirs}"
                 else:
                     assert len(ours["data"]) == limit and ours["data"] == sorted(ours["data"], key=key)
+
+
+def test_metadata_shows_conflicts():
+    """Each different entry of a metric once, of all servers; limits count metrics, and entries of each."""
+    entry = lambda kind, text, unit="": {"type": kind, "help": text, "unit": unit}
+    path = "/api/v1/metadata"
+    a = Server({path: {"both": [entry("counter", "one"), entry("gauge", "two")], "only_a": [entry("gauge", "a")]}})
+    b = Server({path: {"both": [entry("gauge", "two"), entry("counter", "other <b>", "s")], "only_b": [entry("summary", "")]}})
+    try:
+        sluice = Sluice(config(("pair", [a, b]), ("other", [b])))
+        whole = sluice.data(path)
+        assert whole == {"both": [entry("counter", "one"), entry("counter", "other <b>", "s"), entry("gauge", "two")],
+                         "only_a": [entry("gauge", "a")], "only_b": [entry("summary", "")]}, whole
+        assert list(whole) == sorted(whole)
+        assert sluice.data(path, {"metric": "only_b"})["only_b"] == [entry("summary", "")]
+        for limit in (0, 1, 2, 3, 10):
+            assert list(sluice.data(path, {"limit": limit})) == list(whole)[:limit], limit
+        for limit in (1, 2, 3):
+            assert sluice.data(path, {"limit_per_metric": limit})["both"] == whole["both"][:limit], limit
+        assert sluice.data(path, {"limit_per_metric": 0}) == sluice.data(path, {"limit_per_metric": -1}) == whole
+    finally:
+        a.stop()
+        b.stop()

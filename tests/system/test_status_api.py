@@ -113,6 +113,7 @@ def test_status_of_the_program():
     for path in ("/api/v1/nothing", "/api/v1/", "/nothing"):
         ours, theirs = (s.get(path) for s in (sluice, prometheus))
         assert (ours.status, ours.body) == (theirs.status, theirs.body), f"{path}: {ours} {theirs}"
+    assert sluice.get("/api/v1/notifications/live").status == 204
     assert sluice.reconfigure("nonsense: [").status == 500
     notes = sluice.data("/api/v1/notifications")
     assert len(notes) == 1 and notes[0]["active"] and notes[0]["text"] == "Configuration reload has failed.", notes
