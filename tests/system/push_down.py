@@ -63,11 +63,18 @@ class Scraped(Data):
         super().add(name, labels, [s for s in samples if not any(a <= s[0] < b for a, b in self.lost)], kind)
 
 
+# The results have the labels job and instance of each other, another name of job, and no server's label of that name.
+SWAPPED = ("labels: {sg: one}, metrics_relabel_configs: [{source_label: job, target_label: task}, "
+           "{source_label: instance, target_label: job}, {source_label: task, target_label: instance}], ")
+
+
 LAYOUTS = {  # name: (how many parts of the data, keys of each group by its number)
     "one": (1, lambda k: ""),
     "labeled": (2, lambda k: f"labels: {{sg: g{k}}}, "),
     "disjoint": (2, lambda k: ""),
     "hedged": (1, lambda k: "read_mode: hedge, "),
+    "swapped": (1, lambda k: SWAPPED),
+    "scoped": (1, lambda k: "inject_matchers: ['instance!=\"api-2:9100\"'], "),
 }
 
 

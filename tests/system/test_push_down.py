@@ -20,6 +20,15 @@ def random_queries(layout, seed, queries):
     assert comparison.without_raw >= 0.6 * comparison.distributive > 0
 
 
+def test_relabeled_results():
+    """Servers get their own label names, results those that are shown."""
+    random_queries("swapped", "15", 150)
+
+
+def test_injected_matchers():
+    random_queries("scoped", "16", 150)
+
+
 def test_hedged_replicas():
     random_queries("hedged", "14", 100)
 
