@@ -149,6 +149,7 @@ bool read_call_decode(struct arena *a, struct str body, struct read_call *out, s
     struct buf plain = {0};
     *out = (struct read_call){0};
     if (!decompress(CODEC_SNAPPY, NULL, body, READ_BODY_MAX, &plain, err)) {
+        buf_free(&plain);
         if (err->kind == ERR_TOO_LARGE)
             return false;
         return err_set(err, ERR_BAD_DATA, "the body is not a remote_read request compressed with snappy");
