@@ -2,7 +2,7 @@
 /* Memory. --memory.allowedBytes, or a percentage of the machine's memory, is divided:
  *
  *     running queries            1/2    at most four times --query.max-memory
- *     pages and reports          1/8    at least 64 MiB
+ *     reports about targets      1/8    or 256 MiB, enough for 100,000 targets, but at most 1/2
  *     unread responses           1/8    at most 256 MiB
  *     request bodies             1/8    at most 128 MiB, at least one push
  *     idle connections           1/64   36 KiB each; at most 256 MiB
@@ -21,7 +21,7 @@
 
 enum {
     IDLE_MS = 120000,
-    MAX_BODIES = 128 << 20, MAX_RESPONSES = 256 << 20, MAX_IDLE = 256 << 20, MIN_REPORTS = 64 << 20, /* bytes */
+    MAX_BODIES = 128 << 20, MAX_RESPONSES = 256 << 20, MAX_IDLE = 256 << 20, REPORTS = 256 << 20, /* bytes */
     RESERVED_FILES = 64, FILES_PER_WORKER = 5, FILES_PER_LANE = 4, FILES_ACCEPTOR = 3,
     MAX_ACCEPTED = 256, MIN_ACCEPTED = 4,
     MIN_PLACES = 16
@@ -50,7 +50,7 @@ static void divide_memory(const struct flags *f, unsigned n_lanes, struct http_l
     size_t all = allowed_memory(f), query = (size_t)f->query_memory, push = (size_t)f->max_insert_size / 6 * 7 + 64;
     size_t idle = size_min(all / 64, MAX_IDLE) / HTTP_CONNECTION_MEMORY;
     queries->max = size_min(all / 2, query > SIZE_MAX / 4 ? SIZE_MAX : 4 * query);
-    reports->max = size_max(all / 8, MIN_REPORTS);
+    reports->max = size_max(all / 8, size_min(all / 2, REPORTS));
     http->responses.max = size_min(all / 8, MAX_RESPONSES);
     http->bodies.max = size_max(size_min(all / 8, MAX_BODIES), push);
     http->body_share = size_max(http->bodies.max / 2, push);

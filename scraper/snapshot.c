@@ -129,17 +129,22 @@ static void snapshot_divide(struct target_snapshot *s, const struct scrape_lane 
     }
 }
 
+void snapshot_full_error(size_t n, struct err *err)
+{
+    enum { RETRY_SECONDS = 2 };
+    err_set(err, ERR_UNAVAILABLE, "the state of %zu targets takes more than requests in flight leave of the memory that "
+            "they may have together; try again later, or raise --memory.allowedBytes", n);
+    err->retry_after = RETRY_SECONDS;
+}
+
 struct target_snapshot *snapshot_new(const struct snapshot_targets *pools, size_t n_pools, struct scrape_lane *lanes,
                               unsigned n_lanes, struct loop *main, struct budget *memory, struct err *err)
 {
-    enum { RETRY_SECONDS = 2 };
     size_t n = snapshot_count_targets(pools, n_pools);
     size_t head = sizeof(struct target_snapshot) + n_lanes * sizeof(struct snapshot_part);
     size_t bytes = head + n * (sizeof(struct target_state) + sizeof(uint32_t));
     if (!budget_take(memory, bytes)) {
-        err_set(err, ERR_UNAVAILABLE, "the state of %zu targets takes %zu bytes, more than requests in flight leave of "
-                "the memory that they may have together; try again later, or raise --memory.allowedBytes", n, bytes);
-        err->retry_after = RETRY_SECONDS;
+        snapshot_full_error(n, err);
         return NULL;
     }
     struct target_snapshot *s = mem_zalloc(head);

@@ -51,6 +51,7 @@ struct snapshot_targets { /* of one pool */
 /* References all targets, which must not change meanwhile (scraper.mutex). NULL: the memory is not available. */
 struct target_snapshot *snapshot_new(const struct snapshot_targets *pools, size_t n_pools, struct scrape_lane *lanes,
                               unsigned n_lanes, struct loop *main, struct budget *memory, struct err *err) MUST_USE;
+void snapshot_full_error(size_t n, struct err *err); /* that of n targets finds no memory */
 /* Posts the requests. */
 void snapshot_begin(struct target_snapshot *s, bool with_metadata);
 /* Whether the deadline has passed or the client has left. */

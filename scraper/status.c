@@ -126,7 +126,10 @@ static bool copy_targets(const struct target_snapshot *from, struct arena *a, si
     out->active = ARENA_ARRAY(a, struct target_status, from->n + 1);
     for (size_t i = 0; i < from->n; i++) {
         if (arena_over(a, max)) {
-            arena_full_error(a, max, err);
+            if (max > 0 && a->used > max)
+                arena_full_error(a, max, err);
+            else
+                snapshot_full_error(from->n, err);
             return false;
         }
         copy_target(&from->states[i], a, &out->active[out->n_active++]);

@@ -28,10 +28,7 @@ static struct scraper_read report_read(struct http_request *r, int64_t deadline_
 bool services_targets(struct http_request *r, int64_t deadline_mono, struct scraper_targets *out, struct err *err)
 {
     struct scraper_read read = report_read(r, deadline_mono);
-    if (!report_charge(r, err))
-        return false;
-    bool ok = scraper_targets(r->services->scraper, &read, &r->arena, out, err);
-    return ok || (arena_over(&r->arena, 0) ? report_full(r, err) : false);
+    return report_charge(r, err) && scraper_targets(r->services->scraper, &read, &r->arena, out, err);
 }
 
 bool services_targets_metadata(struct http_request *r, int64_t deadline_mono, const struct metadata_visit *v,

@@ -231,6 +231,19 @@ def test_queries_share_their_memory():
     assert sluice.metric("sluice_query_memory_bytes") < 1 << 20, "what queries took is given back"
 
 
+def test_reports_about_targets_share_their_memory():
+    targets = ", ".join(f"'127.0.0.1:{i}'" for i in range(1, 20001))
+    sluice = Sluice(f"scrape_configs: [{{job_name: many, scrape_interval: 1h, static_configs: [{{targets: [{targets}]}}]}}]\n",
+                    "--memory.allowedBytes=24MiB", "--query.max-memory=8MiB")
+    assert sluice.metric("sluice_report_memory_bytes_max") == 12 << 20
+    for path in ("/targets", "/api/v1/targets"):
+        answer = sluice.get(path)
+        assert answer.status == 503 and answer.headers["Retry-After"] and "they may have together" in answer.text, answer
+    assert sluice.metric("sluice_report_memory_bytes") == 0, "what they took is given back"
+    assert sluice.metric("sluice_http_body_bytes") < 1 << 16, "bodies are not charged"
+    assert sluice.get("/api/v1/scrape_pools").json()["data"] == {"scrapePools": ["many"]}
+
+
 def test_waiting_queries_end():
     slow = Hanging()
     sluice = Sluice(GROUP.format(slow.address), "--query.max-concurrency=1", "--query.max-queue-duration=1s")
