@@ -164,6 +164,26 @@ def test_stored_replicas_are_merged():
         raw.query('sum(m{replica="0"})', BEGIN + 1800)["result"][0]["value"][1]
 
 
+def test_stored_replicas_and_matchers_of_victoriametrics():
+    """It has no push-down, and is read by export."""
+    raw = VictoriaMetrics()
+    assert push(raw.write_url, [({"__name__": "m", "job": job, "replica": str(first)}, samples(5, first=first, lost=(lost,)))
+                                for job in JOBS for first, lost in ((0, (900, 1200)), (4, (2000, 2600)))]).status == 204
+    raw.flush()
+    s = Sluice("server_groups:\n" + group(raw, "  labels: {sg: eu}\n" + RULES + "  - {action: labeldrop, source_label: replica}\n"))
+    window = {"start": BEGIN, "end": END}
+    for query, count in (("m", 2), ("count(m)", 1), ("m + m", 2), ('m{scrape_job="api"}', 1), ('m{replica="0"}', 0),
+                         ("sum by (scrape_job) (rate(m[2m]))", 2)):
+        result = s.query_range(query, BEGIN + 600, BEGIN + 2700, 60)["result"]
+        assert len(result) == count and all(len(x["values"]) == 36 for x in result), (query, result)
+    assert s.data("/api/v1/labels", window) == ["__name__", "scrape_job", "sg"]
+    assert s.data("/api/v1/label/scrape_job/values", window) == sorted(JOBS)
+    assert len(s.data("/api/v1/series", {**window, "match[]": '{sg="eu"}'})) == 2
+    scoped = Sluice("server_groups:\n" + group(raw, "  inject_matchers: ['replica=\"0\"', 'job=\"api\"']\n"), name="scoped")
+    assert scoped.query("count(m)", BEGIN + 1800)["result"][0]["value"][1] == "1"
+    assert scoped.data("/api/v1/label/job/values", window) == ["api"]
+
+
 def test_injected_matchers_scope_every_request():
     raw = load("raw", stored())
     judge = load("judge", [(labels, s) for labels, s in stored() if labels["job"] == "api"])
