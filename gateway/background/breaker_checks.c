@@ -36,18 +36,16 @@ static void breaker_check_on_done(void *arg, const struct client_reply *reply)
 {
     struct breaker_check *c = arg;
     struct server *s = c->server;
-    struct client_reply noted = *reply;
-    if (reply->status / 100 == 2) {
+    struct err err = reply->err;
+    if (server_check_passed(reply)) {
         server_succeeded(s, reply->total_ms, reply->body_bytes);
     } else {
         if (reply->status != 0) {
-            err_set(&noted.err, ERR_BAD_GATEWAY, "HTTP %d", reply->status);
-            server_blame(s, &noted.err);
-        } else if (noted.err.kind == ERR_TOO_LARGE) {
-            noted.err.kind = ERR_BAD_GATEWAY; /* a response without end is a failure */
+            err_set(&err, ERR_BAD_GATEWAY, "HTTP %d", reply->status);
+            server_blame(s, &err);
         }
-        client_hide_secrets_in(s->profile, s->sent_url, noted.err.text, sizeof noted.err.text);
-        server_failed(s, &noted, false, noted.err.text);
+        client_hide_secrets_in(s->profile, s->sent_url, err.text, sizeof err.text);
+        server_check_failed(s, err.kind == ERR_GATEWAY_TIME, err.text);
     }
     latency_count(&s->traffic->latency, CHECK_PATH, reply->status, reply->status / 100 == 2, reply->total_ms);
     breaker_check_free(c);

@@ -39,32 +39,27 @@ void breaker_succeed(struct breaker *b)
 {
     atomic_store(&b->failures, 0);
     atomic_store(&b->suspected, false);
-}
-
-/* The next failure opens it. */
-static void breaker_be_impatient(struct breaker *b)
-{
-    unsigned failures = atomic_load(&b->failures);
-    while (failures + 1 < BREAKER_PATIENCE)
-        if (atomic_compare_exchange_weak(&b->failures, &failures, BREAKER_PATIENCE - 1))
-            break;
+    atomic_store(&b->hangs, false);
 }
 
 /* A query that was sent before the pause may fail within it: that does not lengthen the pause. */
 void breaker_fail(struct breaker *b, int64_t now)
 {
-    if (atomic_exchange(&b->suspected, false))
-        breaker_be_impatient(b);
     if (breaker_state(b, now) == BREAKER_OPEN)
         return;
     breaker_pause(b, atomic_load(&b->failures) + 1, now);
     atomic_fetch_add(&b->failures, 1);
 }
 
-void breaker_trip(struct breaker *b, int64_t now)
+void breaker_trip(struct breaker *b, int64_t now, bool hangs)
 {
-    breaker_be_impatient(b);
+    unsigned failures = atomic_load(&b->failures);
+    while (failures + 1 < BREAKER_PATIENCE)
+        if (atomic_compare_exchange_weak(&b->failures, &failures, BREAKER_PATIENCE - 1))
+            break;
+    atomic_store(&b->hangs, hangs);
     breaker_fail(b, now);
+    atomic_store(&b->suspected, false);
 }
 
 void breaker_suspect(struct breaker *b) { atomic_store(&b->suspected, true); }

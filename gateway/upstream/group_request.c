@@ -19,6 +19,8 @@ static void attempt_enter(struct attempt *a, enum attempt_state next)
             attempt_failed(a, &why);
         else
             a->request->ops->start(a);
+        if (a->state == ATTEMPT_RUNNING && breaker_hangs(&a->server->health->breaker))
+            server_check_begin(a->request->batch, a->server, 0);
     } else if (next == ATTEMPT_IDLE && before == ATTEMPT_RUNNING) {
         a->request->ops->cancel(a);
     }
@@ -177,7 +179,8 @@ static void request_checked(struct group_request *r, const struct server *s, con
 {
     for (size_t i = 0; i < r->n; i++) {
         struct attempt *a = r->attempts[i];
-        if (a->server != s || a->state != ATTEMPT_RUNNING || !attempt_is_dispensable(a))
+        bool hopeless = attempt_is_dispensable(a) || breaker_hangs(&s->health->breaker);
+        if (a->server != s || a->state != ATTEMPT_RUNNING || !hopeless)
             continue;
         if (hangs) {
             attempt_enter(a, ATTEMPT_IDLE);
@@ -220,12 +223,24 @@ void group_request_stop(struct group_request *r)
 
 bool group_request_answered(const struct group_request *r) { return has_attempt(r, ATTEMPT_SUCCEEDED); }
 
+/* It was not queried because of earlier failures, although it precedes the one that responded. */
+static bool attempt_was_skipped(const struct attempt *a)
+{
+    const struct group_request *r = a->request;
+    if (a->state != ATTEMPT_IDLE || r->complete)
+        return false;
+    for (size_t i = 0; r->mode != READ_MERGE && i < r->n && r->attempts[i] != a; i++)
+        if (r->attempts[i]->state == ATTEMPT_SUCCEEDED)
+            return false;
+    return r->mode == READ_MERGE || !server_ready(a->server);
+}
+
 void group_request_note_missed(const struct group_request *r)
 {
     struct notes *notes = r->batch->q->notes;
     for (size_t i = 0; i < r->n; i++) {
         const struct attempt *a = r->attempts[i];
-        bool paused = a->state == ATTEMPT_IDLE && r->mode == READ_MERGE && r->complete == NULL;
+        bool paused = attempt_was_skipped(a);
         atomic_fetch_add(&r->group->traffic->missed, paused || a->state == ATTEMPT_FAILED);
         if (a->state == ATTEMPT_FAILED)
             notes_info(notes, "another replica responded for %s", a->err.text);

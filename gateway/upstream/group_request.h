@@ -20,11 +20,12 @@
  *   a check fails       the running one at this server fails     likewise
  *
  * The next is the first idle one in the order of `attempts` that is not paused, otherwise the first idle one: a paused
- * server is queried if no other is left.
+ * server is queried if no other is left. If it hung when it was last checked, it is checked again meanwhile: the query
+ * waits for it no longer than for the check.
  *
  * A server that hangs costs the time until it is late, and that of the check (server_check.h). It is late after three
  * times its usual response time, or, of replicas that are merged, after half as long again as the first response took.
- * A request that is the last hope is not checked: it has time until the deadline.
+ * Otherwise a request that is the last hope is not checked: it has time until the deadline.
  *
  * On the worker's thread, within one request_batch: requests run in batch_wait.
  *

@@ -258,16 +258,18 @@ void server_failed(struct server *s, const struct client_reply *reply, bool dama
     } else {
         log_unreachable(s, why);
         breaker_fail(&s->health->breaker, clock_mono_ms());
+        if (reply->err.kind == ERR_GATEWAY_TIME)
+            breaker_suspect(&s->health->breaker); /* the query may have been too large, or the server hangs */
     }
     atomic_store(&s->health->answered, true); /* after counting failures: not shown as up in between */
 }
 
-void server_hangs(struct server *s, const char *why)
+void server_check_failed(struct server *s, bool late, const char *why)
 {
     server_note_error(s, why);
-    atomic_fetch_add(&s->traffic->hung, 1);
+    atomic_fetch_add(&s->traffic->hung, late);
     log_unreachable(s, why);
-    breaker_trip(&s->health->breaker, clock_mono_ms());
+    breaker_trip(&s->health->breaker, clock_mono_ms(), late);
     atomic_store(&s->health->answered, true);
 }
 

@@ -47,8 +47,8 @@ void server_asked(struct server *s); /* a request is being sent */
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes);
 /* damaged: the response was invalid; the network worked. A server that responded with an error is not paused. */
 void server_failed(struct server *s, const struct client_reply *reply, bool damaged, const char *why);
-/* It neither responded to a request nor to a check (server_check.h): opens its breaker. */
-void server_hangs(struct server *s, const char *why);
+/* A check failed (server_check.h): opens its breaker. late: it did not respond. */
+void server_check_failed(struct server *s, bool late, const char *why);
 /* It responded with 508: queries to it return to this process (base/http/via.h). */
 void server_log_loop(const struct server *s);
 /* external_labels of the server, a copy in the arena. False: they must be requested (/api/v1/status/config). */

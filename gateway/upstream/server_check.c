@@ -47,6 +47,24 @@ static void server_check_tell(const struct server_check *c, const struct client_
             .bytes = reply->body_bytes, .error = str_of(server_check_passed(reply) ? "" : reply->err.text)});
 }
 
+static void server_check_error(const struct server_check *c, const struct client_reply *reply, struct err *why)
+{
+    struct buf waited = {0};
+    buf_add_duration(&waited, clock_mono_ms() - c->begin + c->waited);
+    if (reply->err.kind == ERR_GATEWAY_TIME)
+        err_set(why, ERR_GATEWAY_TIME, "timed out after %s: the server does not respond, nor to another query",
+                buf_z(&waited));
+    else if (reply->status != 0)
+        err_set(why, ERR_BAD_GATEWAY, "canceled after %s: a check of the server fails: HTTP %d", buf_z(&waited),
+                reply->status);
+    else
+        err_set(why, ERR_BAD_GATEWAY, "canceled after %s: a check of the server fails: %s", buf_z(&waited),
+                reply->err.text);
+    buf_free(&waited);
+    client_hide_secrets_in(c->server->profile, c->server->sent_url, why->text, sizeof why->text);
+    server_blame(c->server, why);
+}
+
 static void server_check_on_done(void *arg, const struct client_reply *reply)
 {
     struct server_check *c = arg;
@@ -54,16 +72,12 @@ static void server_check_on_done(void *arg, const struct client_reply *reply)
     struct server *s = c->server;
     bool works = server_check_passed(reply);
     struct err why = {0};
-    struct buf waited = {0};
-    buf_add_duration(&waited, clock_mono_ms() - c->begin + c->waited);
-    err_set(&why, ERR_GATEWAY_TIME, "timed out after %s: the server does not respond, nor to another query",
-            buf_z(&waited));
-    buf_free(&waited);
-    server_blame(s, &why);
+    if (!works)
+        server_check_error(c, reply, &why);
     server_check_tell(c, reply);
     server_check_free(c);
     if (!works)
-        server_hangs(s, why.text);
+        server_check_failed(s, why.kind == ERR_GATEWAY_TIME, why.text);
     batch->checked(batch, s, works ? NULL : &why);
 }
 

@@ -16,7 +16,7 @@
 
 #include "gateway/upstream/fetch.h"
 
-enum { CHECK_MIN_MS = 250, CHECK_MAX_MS = 1000, CHECK_UNKNOWN_MS = 500, CHECK_MAX_BODY = 64 << 10 };
+enum { CHECK_MIN_MS = 500, CHECK_MAX_MS = 2000, CHECK_UNKNOWN_MS = 1000, CHECK_MAX_BODY = 64 << 10 };
 #define CHECK_PATH  "/api/v1/query"
 #define CHECK_QUERY "vector(1)"
 

@@ -14,7 +14,7 @@ import fakes
 from lib import *
 
 START, END, STEP = 1000, 1300, 20
-TIMEOUT = 3  # seconds, of a request to a server
+TIMEOUT = 4  # seconds, of a request to a server
 SLACK = 2 if RELEASE else 6
 STATUS_CONFIG = b'{"status":"success","data":{"yaml":"global: {}"}}'
 
@@ -199,7 +199,6 @@ FAULTS = {  # what the error tells, and its status where no replica is beside th
     redirect_loop: ("more than 10 redirects", 502), wrong_type: ("cannot parse the response", 502),
     labels_are_numbers: (NO_JSON, 502), values_are_objects: ("expected a pair of a time and a quoted number", 502),
     duplicate_series: ("duplicate series", 502), duplicate_times: ("out of order", 502)}
-HEDGE = 1.1  # seconds at most until a server is late, and a check of it has failed
 HUNG = "does not respond, nor to another query"  # a healthy one may seem so on a busy machine
 SLOW = {fault for fault, (words, _) in FAULTS.items() if words == LATE}
 MODES = {"merge": {"read_mode": "merge", "push_down": "off"}, "hedge": {"read_mode": "hedge", "push_down": "off"},
@@ -225,15 +224,18 @@ class Case:
         return answer, time.monotonic() - began
 
     def names_server(self, text):
-        told = FAULTS[self.bad.fault][0] in text or self.beside and HUNG in text
-        return f'"{self.name}"' in text and self.bad.address in text and told
+        told = [FAULTS[self.bad.fault][0]]
+        if self.beside or self.bad.fault in SLOW:
+            told += [HUNG, "a check of the server fails", "not queried for some time after failures"]
+        return f'"{self.name}"' in text and self.bad.address in text and any(words in text for words in told)
 
     def check(self, answer, took, timeout=TIMEOUT):
         words, status = FAULTS[self.bad.fault]
-        waits = timeout if self.bad.fault in SLOW else 0
+        waits = timeout if self.bad.fault in SLOW else 0  # or less, if the same server was found to hang by another case
         if not self.beside:
             assert answer.status == status and self.names_server(answer.json()["error"]), (self.name, answer)
-            assert waits * 0.8 <= took < waits + SLACK, (self.name, took)
+            known = HUNG in answer.json()["error"]
+            assert (known or waits * 0.8 <= took) and took < waits + 2 * SLACK, (self.name, took, answer)
             return
         assert answer.status == 200, (self.name, answer)
         own = series_of(range(START, END + 1, STEP), self.mode in PUSHED)
@@ -244,7 +246,7 @@ class Case:
         assert "warnings" not in answer.json() and len(infos) <= 1 and all(map(self.names_server, infos)), (self.name, infos)
         if self.mode in ("merge", "first"):
             assert infos, self.name
-        assert took < HEDGE + SLACK / 2, (self.name, took, infos)
+        assert took < TIMEOUT - 0.5, (self.name, took, infos)  # check_costs measures it on a quieter machine
 
 
 def start_sluice(cases, *flags):
@@ -340,7 +342,7 @@ def check_costs(mode, usual, hedge):
     assert state() > 0  # a reload does not forget
     answered = sluice.metric("sluice_upstream_responses_total", second.address, 'code="200"')
     assert answered >= 2 and answered <= sluice.metric("sluice_upstream_request_duration_seconds_count", second.address)
-    assert sluice.metric("sluice_upstream_replicas_missed_total", f'group="{case.name}"') == {"merge": 2, "first": 1, "hedge": 0}[mode]
+    assert sluice.metric("sluice_upstream_replicas_missed_total", f'group="{case.name}"') == {"merge": 2, "first": 2, "hedge": 1}[mode]
     kind = "pushed" if mode == "first" else "raw"
     assert sluice.metric("sluice_upstream_fetches_total", case.name, f'kind="{kind}"') == 5 + len(repeated)
     assert sluice.metric("sluice_upstream_requests_in_flight") == 0
@@ -352,7 +354,7 @@ def check_costs(mode, usual, hedge):
 
 
 def test_a_hung_replica_costs_one_hedge():
-    check_costs("merge", 0.2, 0.25)  # the check, since the response came after 0.2 s, and it is late after 0.1 s more
+    check_costs("merge", 0.2, 0.5)  # the check, since the response came after 0.2 s, and it is late after 0.1 s more
 
 
 def test_a_hung_server_with_hedges_costs_one_hedge():
@@ -360,7 +362,26 @@ def test_a_hung_server_with_hedges_costs_one_hedge():
 
 
 def test_a_hung_first_server_costs_one_hedge():
-    check_costs("first", 0.2, 0.85)
+    check_costs("first", 0.2, 1.1)
+
+
+def test_a_group_that_hangs_fails_after_a_check():
+    """Queries do not wait for their timeouts one after the other, and are served when it responds again."""
+    server = Changing(0)
+    case = Case("merge", Misbehaving(hang_before_headers), None, 2)
+    case.group["static_configs"] = [{"targets": [server.address]}]
+    sluice = Sluice(json.dumps({"server_groups": [case.group]}))
+    right = case.ask(sluice)[0].json()["data"]
+    server.hung = True
+    answer, took = case.ask(sluice)
+    assert answer.status == 504 and LATE in answer.json()["error"] and took >= 1.8, (answer, took)
+    wait_until(lambda: HUNG in case.ask(sluice)[0].json()["error"])
+    answer, took = case.ask(sluice)
+    assert answer.status == 504 and server.address in answer.json()["error"] and took < 1.5, (answer, took)
+    server.hung = False
+    server.ended.set()
+    wait_until(lambda: case.ask(sluice)[0].status == 200)
+    assert case.ask(sluice)[0].json()["data"] == right
 
 
 def test_without_a_timeout_of_the_group():

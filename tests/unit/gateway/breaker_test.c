@@ -71,16 +71,21 @@ static void a_trip_opens_it_at_once(void **state UNUSED)
     struct breaker b = {0};
     breaker_suspect(&b);
     assert_true(breaker_needs_check(&b, 0));
-    breaker_trip(&b, 0);
+    breaker_fail(&b, 0); /* of a query: the check decides */
+    assert_int_equal(breaker_state(&b, 0), BREAKER_CLOSED);
+    assert_true(breaker_needs_check(&b, 0));
+    breaker_trip(&b, 0, true);
     assert_int_equal(breaker_state(&b, 0), BREAKER_OPEN);
+    assert_true(breaker_hangs(&b));
     assert_false(breaker_needs_check(&b, 0));
-    breaker_trip(&b, 0);
+    breaker_trip(&b, 0, true);
     assert_int_equal(breaker_state(&b, BREAKER_PAUSE_MS * 5 / 4), BREAKER_HALF_OPEN);
-    struct breaker suspected = {0};
-    breaker_suspect(&suspected);
-    breaker_fail(&suspected, 0);
-    assert_int_equal(breaker_state(&suspected, 0), BREAKER_OPEN);
-    breaker_trip(&b, BREAKER_PAUSE_MS * 5 / 4);
+    breaker_trip(&b, BREAKER_PAUSE_MS * 5 / 4, false); /* refused: a query notices at once when it is back */
+    assert_false(breaker_hangs(&b));
+    breaker_trip(&b, BREAKER_PAUSE_MS * 5 / 4, true);
+    breaker_succeed(&b);
+    assert_false(breaker_hangs(&b) || !breaker_closed(&b));
+    breaker_trip(&b, BREAKER_PAUSE_MS * 5 / 4, false);
     assert_int_equal(breaker_state(&b, BREAKER_PAUSE_MS * 5 / 4), BREAKER_OPEN);
 }
 

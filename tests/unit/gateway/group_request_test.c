@@ -257,6 +257,11 @@ static void the_next_is_the_first_that_is_not_paused(void **state)
     pause_server(w, 0);
     start(w, READ_FIRST);
     check(w, "iri");
+    answer(w, 1);
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 1); /* the result may differ from that of the first */
+    group_request_stop(&w->request);
+    start(w, READ_FIRST);
     refuse(w, 1, ERR_UNAVAILABLE, "b");
     check(w, "ifr");
     refuse(w, 2, ERR_UNAVAILABLE, "c");
@@ -311,6 +316,27 @@ static void checked(struct world *w, size_t i, bool hangs)
     assert_false(list_empty(&w->batch.checks));
     server_check_cancel_all(&w->batch);
     w->batch.checked(&w->batch, &w->servers[i], hangs ? &err : NULL);
+}
+
+static void a_last_resort_that_hung_is_checked(void **state)
+{
+    struct world *w = *state;
+    for (size_t i = 0; i < SERVERS; i++)
+        pause_server(w, i);
+    start(w, READ_FIRST);
+    check(w, "rii");
+    assert_true(list_empty(&w->batch.checks));
+    refuse(w, 0, ERR_UNAVAILABLE, "a");
+    refuse(w, 1, ERR_UNAVAILABLE, "b");
+    group_request_stop(&w->request);
+    atomic_store(&w->health[2].breaker.hangs, true);
+    start(w, READ_FIRST);
+    refuse(w, 0, ERR_UNAVAILABLE, "a");
+    refuse(w, 1, ERR_UNAVAILABLE, "b");
+    check(w, "ffr");
+    checked(w, 2, true);
+    check(w, "fff");
+    check_error(w, ERR_GATEWAY_TIME, "none of 3 servers responded: hangs");
 }
 
 static void merge_gives_up_a_server_that_hangs(void **state)
@@ -442,6 +468,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(merge_asks_a_paused_server_when_all_others_failed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merge_leaves_a_paused_server_alone_when_another_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merge_asks_all_when_all_are_paused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_last_resort_that_hung_is_checked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(first_asks_the_next_after_a_failure_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_next_is_the_first_that_is_not_paused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hedge_asks_another_after_three_times_the_usual, set_up, tear_down),
