@@ -107,7 +107,7 @@ static void access_fields(struct access_line *l, struct http_request *r)
     access_number(l, "duration", (double)(clock_mono_ms() - r->started_mono) / 1e3);
     access_field(l, "referer", http_header(r, "Referer"));
     access_field(l, "user_agent", http_header(r, "User-Agent"));
-    access_field(l, "query_id", r->query_id ? str_of(r->query_id) : STR(""));
+    access_field(l, "query_id", str_of(r->query_id));
     access_field(l, "request_id", http_header(r, "X-Request-Id"));
     access_field(l, "traceparent", http_header(r, "traceparent"));
     if (l->format == ACCESS_JSON)

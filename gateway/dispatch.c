@@ -118,6 +118,8 @@ static void dispatch_log_slow(struct http_request *r, const struct active_query 
     buf_free(&duration);
 }
 
+_Static_assert(sizeof ((struct http_request *)0)->query_id == ACTIVE_ID_SIZE, "room for an id");
+
 static struct str dispatch_query_text(const struct http_request *r)
 {
     struct str query = form_get(&r->form, "query");
@@ -129,7 +131,6 @@ static void dispatch_query(struct http_request *r, http_handler *run)
     struct services *services = r->services;
     struct active_query active = {.path = r->path, .query = dispatch_query_text(r), .client = http_client(r),
                                   .started_mono = r->started_mono};
-    char id[ACTIVE_ID_SIZE];
     struct upstream *upstream = services_upstream(services);
     struct query_service service = services_query_service(services, r->config, upstream);
     int64_t timeout = services->flags.query_timeout;
@@ -139,9 +140,8 @@ static void dispatch_query(struct http_request *r, http_handler *run)
         .shared = &services->queries, .deadline_mono = timeout > 0 ? r->started_mono + timeout : 0,
         .canceled = &r->canceled, .active = &active});
     active_add(&services->active, &active);
-    active_id_print(active.id, id);
+    active_id_print(active.id, r->query_id); /* not in the arena: what a worker allocates there is released */
     r->query = &session;
-    r->query_id = arena_z(&r->arena, str_of(id));
     worker_self()->via = via_line(&r->arena, http_header(r, VIA_HEADER), services->id);
     dispatch_pass_headers(r, worker_self());
     run(r);
@@ -150,7 +150,7 @@ static void dispatch_query(struct http_request *r, http_handler *run)
     worker_self()->proxied = NULL;
     active_remove(&services->active, &active);
     if (!r->streaming)
-        http_header_add(r, QUERY_ID_HEADER, str_of(id));
+        http_header_add(r, QUERY_ID_HEADER, str_of(r->query_id));
     dispatch_log_slow(r, &active);
     r->query = NULL;
     query_session_end(&session);

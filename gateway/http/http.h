@@ -56,7 +56,7 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     bool streaming, stream_failed; /* see http_stream_send */
     bool identity;             /* set by the handler: `out` is sent as it is */
     void *user;                /* for handlers that finish later */
-    const char *query_id;      /* of a query, in the arena */
+    char query_id[17];         /* of a query, for the access log; empty: none */
     struct http_connection *_connection;
 };
 /* A header of the request; {NULL, 0} if absent. Call from the loop or from a handler on a worker, before it streams. */
