@@ -118,9 +118,7 @@ static void load_log_errors(struct config_load *l)
 {
     for (struct str rest = buf_str(&l->errors.text), line; l->errors.n > 1 && rest.n > 0;) {
         str_cut(&rest, '\n', &line);
-        char *z = str_dup(line);
-        log_error("config", "invalid configuration", "err", z);
-        mem_free(z);
+        log_error("config", "invalid configuration", LOG_STR("err", line));
     }
     buf_free(&l->errors.text);
     l->errors = (struct conf_errors){0};
