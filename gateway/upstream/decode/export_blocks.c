@@ -395,7 +395,7 @@ static bool blocks_decode_series(struct blocks_response *x, const struct exporte
 {
     struct labels labels;
     size_t n = 0;
-    struct exported_block *one, **blocks = s->n_blocks > 1 ? mem_alloc(s->n_blocks * sizeof *blocks) : &one;
+    struct exported_block *one = NULL, **blocks = s->n_blocks > 1 ? mem_alloc(s->n_blocks * sizeof *blocks) : &one;
     bool overlap = blocks_sort(x, s, blocks), ok = true;
     for (size_t i = 0; ok && i < s->n_blocks; i++)
         ok = blocks_decode_one(x, blocks[i], &n);
