@@ -258,6 +258,16 @@ class Servers:
         return all("unknown" not in g["selectors"][0] and g.get("knownFrom", 1e18) <= BEGIN for g in groups)
 
 
+def ask_all(server, path, params):
+    """Once more if a replica was given up because it was late, as on a busy machine: its samples are missing then."""
+    for _ in range(5):
+        status, answer = server.ask(path, params)
+        if not any("another replica responded" in note for note in answer.get("infos", [])):
+            break
+        time.sleep(0.5)
+    return status, answer
+
+
 class LayoutComparison(push_down.PushComparison):
     """ours: sluice by default; off: sluice with push_down: off; theirs: everything in one Prometheus."""
 
@@ -267,7 +277,7 @@ class LayoutComparison(push_down.PushComparison):
         self.close = 0
 
     def compare(self, path, params):
-        answers = [s.ask(path, {**params, **more}) for s, more in ((self.ours, {"explain": "1"}), (self.off, {}), (self.theirs, {}))]
+        answers = [ask_all(s, path, {**params, **more}) for s, more in ((self.ours, {"explain": "1"}), (self.off, {}), (self.theirs, {}))]
         self.asked += 1
         (status, ours), (_, off), (_, theirs) = answers
         explain = ours["data"].pop("explain", {}) if ours["status"] == "success" else {}
