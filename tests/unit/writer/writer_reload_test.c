@@ -214,8 +214,7 @@ static void reloads_follow_each_other(void **state UNUSED)
             loop_turn(fixture.main, 1);
         fixture_apply_at_once(both, 2);
     }
-    for (int i = 0; i < 500; i++)
-        loop_turn(fixture.main, 1);
+    fixture_apply(both, 2); /* waits until all plans have been in force */
     fixture_push(31, 31, true);
     fixture_await(&fixture.a, fixture_samples(31));
     fixture_check(&fixture.a, 1, 31);
@@ -443,7 +442,11 @@ static void a_reload_seals_in_slices(void **state UNUSED)
     on_all_lanes(fill_shards);
     on_all_lanes(observe_lane);
     fixture_apply(&d, 1);
+#ifndef LOCK_RANKS /* sanitizers make blocks slow */
     assert_true(turns_longer() == 0);
+#else
+    (void)turns_longer;
+#endif
     fixture_await(&fixture.a, MANY_SHARDS * SHARD_SERIES);
     fixture_stop(1000);
     fixture.flush_interval = 0;
