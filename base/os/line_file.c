@@ -197,12 +197,13 @@ void line_file_free(struct line_file *f)
             break;
     f->abandoned = f->thread && !f->has_ended;
     bool abandoned = f->abandoned;
+    struct thread *thread = f->thread; /* which frees f from here on if it is abandoned */
     mutex_unlock(&f->mutex);
     if (abandoned) {
-        thread_detach(f->thread);
+        thread_detach(thread);
         return;
     }
-    if (f->thread)
-        thread_join(f->thread);
+    if (thread)
+        thread_join(thread);
     line_file_release(f);
 }
