@@ -118,7 +118,7 @@ static void dispatch_log_slow(struct http_request *r, const struct active_query 
     buf_free(&duration);
 }
 
-_Static_assert(sizeof ((struct http_request *)0)->query_id == ACTIVE_ID_SIZE, "room for an id");
+_Static_assert(sizeof ((struct http_request *)0)->query_id == ACTIVE_ID_SIZE, "space for an id");
 
 static struct str dispatch_query_text(const struct http_request *r)
 {

@@ -41,6 +41,11 @@ CHANGES = {
     f"          - {OLD}/targets/*.json": "likewise",
     "    push_down: verified": "a new key, with its default",
     "    compression: auto": "likewise",
+    "    partial_response: auto": "likewise",
+    "  scrape_slot: auto": "likewise",
+    "    label_filter:": "likewise: its keys follow, and are off",
+    "    relative_time_range:": "likewise",
+    "    absolute_time_range:": "likewise",
 }
 
 
