@@ -59,7 +59,7 @@ def test_target_files_hang_at_the_start():
     scrapes(both)
     assert late.n == 0 and hung(sluice, "both") == 1 and hung(sluice, "good") == 0
     line = [l for l in sluice.log().splitlines() if "target files do not respond" in l]
-    assert len(line) == 1 and "job=both" in line[0] and f"file={disk.mount}/" in line[0], line
+    assert len(line) == 1 and "job=both" in line[0] and f"{disk.mount}/" in line[0], line
     assert quick(lambda: sluice.post("/-/reload"), 2, "a reload").status == 200
     time.sleep(1.5)  # it would be read again
     assert sluice.log().count("target files do not respond") == 1, sluice.log()
@@ -134,7 +134,7 @@ def test_the_configuration_hangs_at_the_start():
     disk.set("mount")
     sluice.start()
     wait_until(lambda: "a file does not respond; starting when it does" in sluice.log(), 2 * HANG + 5, "the log line")
-    assert f"file={disk.mount}/rules.yml" in sluice.log(), sluice.log()
+    assert f"{disk.mount}/rules.yml" in sluice.log(), sluice.log()
     sluice.p.terminate()
     assert quick(lambda: sluice.wait_exit(30), 2, "a stop") != 0
     sluice.start()
