@@ -8,7 +8,7 @@
 
 enum {
     AT_ONCE = 500, /* series */
-    LINES = 256,   /* per step; each may touch a page of a new table */
+    LINES = 128,   /* per step; each may touch a page of a new table */
 };
 
 struct ending {
