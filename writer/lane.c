@@ -52,6 +52,7 @@ void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, stru
     l->flush_ms = flush_ms;
     l->flush.run = run_flush;
     list_init(&l->open);
+    list_init(&l->adoptions);
     packer_init(&l->packer);
 }
 

@@ -23,7 +23,7 @@ struct writer_lane {
     struct client *client;
     struct packer packer;
     struct topology *topology;
-    const struct topology *adopting; /* the lane seals its pending blocks before it adopts this one; or NULL */
+    struct list adoptions;       /* topologies to adopt (reload.c); pending blocks are sealed before the first */
     struct stream_lane *streams; size_t n_streams;
     struct list open;     /* pending blocks that hold bytes */
     struct loop_timer flush;

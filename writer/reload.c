@@ -250,6 +250,7 @@ void writer_retire_unused(struct writer *w, const struct topology *p)
 /* One phase of a rollout on one lane; posted to the lane, then back to main. */
 struct rollout_job {
     struct loop_task task;
+    struct list node;          /* in the lane's `adoptions` until it has adopted the topology */
     struct writer *writer;
     struct writer_lane *lane;
     struct topology *topology; /* a reference */
@@ -260,7 +261,7 @@ static void rollout_post(struct writer *w, struct topology *p, void (*run)(struc
     p->lanes_pending = w->env.n_lanes;
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
         struct rollout_job *j = mem_zalloc(sizeof *j);
-        *j = (struct rollout_job){{.run = run}, w, &w->lanes[i], topology_ref(p)};
+        *j = (struct rollout_job){.task.run = run, .writer = w, .lane = &w->lanes[i], .topology = topology_ref(p)};
         loop_post(w->env.lanes[i], &j->task);
     }
 }
@@ -288,19 +289,22 @@ static void rollout_report(struct rollout_job *j)
 }
 
 /* Pending blocks are sealed in slices, so that few are left for writer_lane_switch, which must seal them at once. Jobs of
- * later rollouts wait behind. */
+ * later rollouts wait in the order in which they came: only the first is posted. */
 static void run_adopt(struct loop_task *task)
 {
     struct rollout_job *j = CONTAINER(task, struct rollout_job, task);
     struct writer_lane *l = j->lane;
-    bool waits = l->adopting && l->adopting != j->topology;
-    if (!waits)
-        l->adopting = j->topology;
-    if (waits || !writer_lane_seal_some(l)) {
+    if (!list_linked(&j->node))
+        list_push_back(&l->adoptions, &j->node);
+    if (l->adoptions.next != &j->node)
+        return;
+    if (!writer_lane_seal_some(l)) {
         loop_post(l->loop, task);
         return;
     }
-    l->adopting = NULL;
+    list_remove(&j->node);
+    if (!list_empty(&l->adoptions))
+        loop_post(l->loop, &CONTAINER(l->adoptions.next, struct rollout_job, node)->task);
     writer_lane_adopt(l, j->topology);
     rollout_report(j);
 }
