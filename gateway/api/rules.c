@@ -112,7 +112,7 @@ static bool rules_write_group(struct api_call *c, const struct rules_filter *f, 
     struct json_writer *w = &c->json;
     json_begin_object(w);
     for (const struct json_value *m = json_value_items(g->base); m; m = m->next) {
-        if (str_is(m->key, "servers") || str_is(m->key, "serverGroup"))
+        if (report_servers_key(m->key))
             continue;
         json_key_str(w, m->key);
         if (!str_is(m->key, "rules"))

@@ -8,7 +8,6 @@
 #include "gateway/config/external_url.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
-#include "gateway/reports/alerts.h"
 #include "gateway/reports/targets.h"
 #include "gateway/services/services.h"
 #include "gateway/services/target_state.h"

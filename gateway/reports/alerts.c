@@ -9,14 +9,6 @@ int alert_state_rank(const struct json_value *rule_or_alert)
     return str_is(state, "firing") ? 2 : str_is(state, "pending") ? 1 : 0;
 }
 
-static void report_map_free(void *arg) { map_free(arg); }
-
-struct map *report_map(struct arena *a)
-{
-    struct map *m = ARENA_NEW(a, struct map);
-    return arena_at_end(a, report_map_free, m) ? m : NULL;
-}
-
 /* Times are in UTC, in one form. */
 static bool alert_counts_more(const struct json_value *a, const struct json_value *than)
 {
@@ -40,8 +32,7 @@ static void alert_set_put(struct alert_set *all, struct arena *a, const struct r
     struct merged_alert *m = &all->items[e->value.u];
     if (!added && alert_counts_more(alert, m->base))
         m->base = alert;
-    if (m->servers.n == 0 || m->servers.items[m->servers.n - 1] != r)
-        report_servers_add(a, &m->servers, r);
+    report_servers_add(a, &m->servers, r);
 }
 
 bool alert_set_add(struct alert_set *all, const struct report_set *set, const struct report *r,
@@ -68,7 +59,7 @@ bool alert_set_write(struct json_writer *w, const struct alert_set *all, struct 
         json_key(w, "labels");
         render_labels(w, m->labels);
         for (const struct json_value *v = json_value_items(m->base); v; v = v->next) {
-            if (str_is(v->key, "labels") || str_is(v->key, "servers") || str_is(v->key, "serverGroup"))
+            if (str_is(v->key, "labels") || report_servers_key(v->key))
                 continue;
             json_key_str(w, v->key);
             json_value_write(w, v);

@@ -4,7 +4,6 @@
 #ifndef GATEWAY_REPORTS_ALERTS_H
 #define GATEWAY_REPORTS_ALERTS_H
 
-#include "base/map.h"
 #include "gateway/reports/report.h"
 #include "model/query_work.h"
 
@@ -26,7 +25,5 @@ bool alert_set_write(struct json_writer *w, const struct alert_set *all, struct 
 
 /* firing: 2, pending: 1, otherwise 0 */
 int alert_state_rank(const struct json_value *rule_or_alert);
-/* A map that is freed with the arena. */
-struct map *report_map(struct arena *a);
 
 #endif

@@ -216,6 +216,14 @@ bool report_labels(const struct report_set *set, const struct report *r, const s
     return ok;
 }
 
+static void report_map_free(void *arg) { map_free(arg); }
+
+struct map *report_map(struct arena *a)
+{
+    struct map *m = ARENA_NEW(a, struct map);
+    return arena_at_end(a, report_map_free, m) ? m : NULL;
+}
+
 struct str report_key(struct arena *a, const struct group *g, const struct str *parts, size_t n)
 {
     size_t bytes = sizeof g;
@@ -236,6 +244,8 @@ struct str report_key(struct arena *a, const struct group *g, const struct str *
 
 void report_servers_add(struct arena *a, struct report_servers *s, const struct report *r)
 {
+    if (s->n > 0 && s->items[s->n - 1] == r)
+        return;
     arena_grow(a, &s->items, &s->cap, s->n + 1, sizeof(const struct report *));
     s->items[s->n++] = r;
 }
@@ -249,3 +259,5 @@ void report_servers_write(struct json_writer *w, const struct report_servers *s)
         json_str(w, s->items[i]->server->shown_url);
     json_end_array(w);
 }
+
+bool report_servers_key(struct str key) { return str_is(key, "servers") || str_is(key, "serverGroup"); }

@@ -15,6 +15,7 @@
 #define GATEWAY_REPORTS_REPORT_H
 
 #include "base/json/json_value.h"
+#include "base/map.h"
 #include "gateway/upstream/group.h"
 #include "model/source.h"
 
@@ -42,13 +43,18 @@ bool reports_fetch(struct source *source, struct query_ctx *q, const struct repo
 bool report_labels(const struct report_set *set, const struct report *r, const struct json_value *object,
                    struct labels *own, struct labels *all) MUST_USE;
 
+/* A map that is freed with the arena. */
+struct map *report_map(struct arena *a);
 /* A key for maps: texts of any bytes, and the server group (NULL: none). */
 struct str report_key(struct arena *a, const struct group *g, const struct str *parts, size_t n);
 static inline struct str report_labels_text(struct labels l) { return str_n(l.p, l.n); }
 
 /* The servers that reported an item: "serverGroup":"eu","servers":["http://a:9090"]. */
 struct report_servers { const struct report **items; size_t n, cap; };
+/* Unless it was the last one that was added: a server may report an item several times. */
 void report_servers_add(struct arena *a, struct report_servers *s, const struct report *r);
 void report_servers_write(struct json_writer *w, const struct report_servers *s);
+/* Whether a member that a server sent has the name of one of those: it is replaced. */
+bool report_servers_key(struct str key);
 
 #endif

@@ -81,8 +81,7 @@ static bool rule_groups_add(struct rules_merge *m, const struct report *r, const
         m->groups[m->n++] = (struct merged_rule_group){.base = group, .file = file, .name = name};
     }
     struct merged_rule_group *g = &m->groups[e->value.u];
-    if (g->servers.n == 0 || g->servers.items[g->servers.n - 1] != r)
-        report_servers_add(a, &g->servers, r);
+    report_servers_add(a, &g->servers, r);
     return rule_group_add(m, g, r, json_value_get(group, "rules"));
 }
 

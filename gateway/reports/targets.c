@@ -2,7 +2,6 @@
 #include "gateway/reports/targets.h"
 
 #include "gateway/query/render.h"
-#include "gateway/reports/alerts.h"
 
 struct targets_merge {
     const struct report_set *set;
@@ -35,8 +34,7 @@ static void target_put(struct targets_merge *m, const struct report *r, const st
     struct merged_target *t = &m->list->items[e->value.u];
     if (!added && target_health_rank(v) > target_health_rank(t->base))
         t->base = v;
-    if (t->servers.n == 0 || t->servers.items[t->servers.n - 1] != r)
-        report_servers_add(a, &t->servers, r);
+    report_servers_add(a, &t->servers, r);
 }
 
 static bool targets_merge_list(struct targets_merge *m, const char *list, const char *identity)
@@ -96,7 +94,7 @@ void target_write(struct json_writer *w, const struct merged_target *t, bool act
 {
     json_begin_object(w);
     for (const struct json_value *m = json_value_items(t->base); m; m = m->next) {
-        if (str_is(m->key, "servers") || str_is(m->key, "serverGroup"))
+        if (report_servers_key(m->key))
             continue;
         json_key_str(w, m->key);
         if (active && str_is(m->key, "labels"))

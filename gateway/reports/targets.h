@@ -6,7 +6,6 @@
 #ifndef GATEWAY_REPORTS_TARGETS_H
 #define GATEWAY_REPORTS_TARGETS_H
 
-#include "base/map.h"
 #include "gateway/reports/report.h"
 #include "model/query_work.h"
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/reports/tsdb.h"
 
-#include "gateway/reports/alerts.h"
 #include "gateway/upstream/source.h"
 #include "writer/writer.h"
 

@@ -7,7 +7,6 @@
 #ifndef GATEWAY_REPORTS_TSDB_H
 #define GATEWAY_REPORTS_TSDB_H
 
-#include "base/map.h"
 #include "gateway/reports/report.h"
 #include "model/query_work.h"
 
