@@ -72,6 +72,20 @@ bool api_sort(struct api_call *c, void *items, size_t n, size_t size, query_comp
     return query_sort(&c->work, c->q->arena, items, n, size, compare, &c->err);
 }
 
+static int api_compare_keys(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+bool api_sorted_keys(struct api_call *c, const struct map *m, struct str **keys)
+{
+    size_t n = 0;
+    *keys = ARENA_ARRAY(c->q->arena, struct str, m->n);
+    for (struct map_entry *e = map_next(m, NULL); e; e = map_next(m, e))
+        (*keys)[n++] = e->key;
+    return api_sort(c, *keys, n, sizeof **keys, api_compare_keys);
+}
+
 struct expr *api_parse(struct api_call *c) { return query_parse(c->q, form_get(&c->r->form, "query"), &c->err); }
 
 /* ---- envelope ---- */

@@ -11,6 +11,7 @@
 #define GATEWAY_API_CALL_H
 
 #include "base/json/json_write.h"
+#include "base/map.h"
 #include "gateway/http/http.h"
 #include "gateway/query/session.h"
 #include "model/query_work.h"
@@ -35,6 +36,8 @@ void api_respond_plain(struct http_request *r, api_body *body,
 bool api_charge(struct api_call *c, uint64_t units) MUST_USE;
 /* Sorts in the request's arena; false: the query must end. */
 bool api_sort(struct api_call *c, void *items, size_t n, size_t size, query_compare *compare) MUST_USE;
+/* The keys of a map, sorted likewise: m->n of them, in the arena. */
+bool api_sorted_keys(struct api_call *c, const struct map *m, struct str **keys) MUST_USE;
 /* Parses the parameter `query`; the tree is freed with the arena. NULL: err has the parser's error. */
 struct expr *api_parse(struct api_call *c);
 /* The deadline: so many ms from the request's arrival. */

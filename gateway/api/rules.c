@@ -210,32 +210,24 @@ static bool api_alerts_list(struct api_call *c)
 
 /* ---- Alertmanagers ---- */
 
-static bool alertmanagers_find(const struct report_set *reports, const char *list, struct map *urls)
+static void alertmanagers_find(const struct report_set *reports, const char *list, struct map *urls)
 {
     for (size_t i = 0; i < reports->n; i++)
         for (const struct json_value *v = json_value_items(json_value_get(reports->items[i].data, list)); v; v = v->next)
             map_set(urls, json_value_text(json_value_get(v, "url")), NULL);
-    return true;
-}
-
-static int alertmanagers_compare(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
 /* Sorted; without those of another list. */
 static bool alertmanagers_write(struct api_call *c, const char *name, const struct map *urls, const struct map *except)
 {
-    struct str *items = ARENA_ARRAY(c->q->arena, struct str, urls->n);
-    size_t n = 0;
-    for (struct map_entry *e = map_next(urls, NULL); e; e = map_next(urls, e))
-        if (e->key.n > 0 && (except == NULL || map_find(except, e->key) == NULL))
-            items[n++] = e->key;
-    if (!api_sort(c, items, n, sizeof *items, alertmanagers_compare))
+    struct str *items;
+    if (!api_sorted_keys(c, urls, &items))
         return false;
     json_key(&c->json, name);
     json_begin_array(&c->json);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < urls->n; i++) {
+        if (items[i].n == 0 || (except && map_find(except, items[i])))
+            continue;
         json_begin_object(&c->json);
         json_field_str(&c->json, "url", items[i]);
         json_end_object(&c->json);

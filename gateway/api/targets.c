@@ -51,11 +51,6 @@ static void put_active(struct json_writer *w, const struct flags *f, const struc
     buf_free(&text);
 }
 
-static int api_targets_compare(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
 static bool wanted_pool(struct str pool, struct str job) { return pool.n == 0 || str_eq(pool, job); }
 
 struct targets_filter { struct str pool; bool active, dropped; };
@@ -67,6 +62,18 @@ struct targets_reply {
     struct dropped_counts counts;
 };
 
+/* Those of servers. */
+static bool put_reported(struct api_call *c, const struct targets_reply *t, const struct target_list *list, bool active)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (!api_charge(c, QUERY_CHARGE_WRITE))
+            return false;
+        if (wanted_pool(t->filter.pool, list->items[i].pool))
+            target_write(&c->json, &list->items[i], active);
+    }
+    return true;
+}
+
 static bool put_actives(struct api_call *c, const struct targets_reply *t)
 {
     json_key(&c->json, "activeTargets");
@@ -77,14 +84,9 @@ static bool put_actives(struct api_call *c, const struct targets_reply *t)
         if (wanted_pool(t->filter.pool, t->own.active[i].job))
             put_active(&c->json, &c->r->services->flags, &t->own.active[i]);
     }
-    for (size_t i = 0; t->filter.active && i < t->active.n; i++) {
-        if (!api_charge(c, QUERY_CHARGE_WRITE))
-            return false;
-        if (wanted_pool(t->filter.pool, t->active.items[i].pool))
-            target_write(&c->json, &t->active.items[i], true);
-    }
+    bool whole = !t->filter.active || put_reported(c, t, &t->active, true);
     json_end_array(&c->json);
-    return true;
+    return whole;
 }
 
 static void put_own_dropped(struct json_writer *w, const struct dropped_target *t)
@@ -108,20 +110,16 @@ static bool put_dropped(struct api_call *c, const struct targets_reply *t)
         if (wanted_pool(t->filter.pool, t->own.dropped[i].job))
             put_own_dropped(&c->json, &t->own.dropped[i]);
     }
-    for (size_t i = 0; t->filter.dropped && i < t->dropped.n; i++) {
-        if (!api_charge(c, QUERY_CHARGE_WRITE))
-            return false;
-        if (wanted_pool(t->filter.pool, t->dropped.items[i].pool))
-            target_write(&c->json, &t->dropped.items[i], false);
-    }
+    bool whole = !t->filter.dropped || put_reported(c, t, &t->dropped, false);
     json_end_array(&c->json);
-    return true;
+    return whole;
 }
 
 /* Pools of the same name are one. */
 static bool put_dropped_counts(struct api_call *c, const struct targets_reply *t)
 {
     struct map *pools = report_map(c->q->arena);
+    struct str *names;
     bool added;
     for (size_t i = 0; i < t->own.n_pools; i++)
         if (wanted_pool(t->filter.pool, t->own.pools[i].job))
@@ -129,15 +127,11 @@ static bool put_dropped_counts(struct api_call *c, const struct targets_reply *t
     for (size_t i = 0; i < t->counts.n; i++)
         if (wanted_pool(t->filter.pool, t->counts.items[i].pool))
             map_add(pools, t->counts.items[i].pool, &added)->value.u += t->counts.items[i].n;
-    struct str *names = ARENA_ARRAY(c->q->arena, struct str, pools->n);
-    size_t n = 0;
-    for (struct map_entry *e = map_next(pools, NULL); e; e = map_next(pools, e))
-        names[n++] = e->key;
-    if (!api_sort(c, names, n, sizeof *names, api_targets_compare))
+    if (!api_sorted_keys(c, pools, &names))
         return false;
     json_key(&c->json, "droppedTargetCounts");
     json_begin_object(&c->json);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < pools->n; i++) {
         json_key_str(&c->json, names[i]);
         json_i64(&c->json, (int64_t)map_find(pools, names[i])->value.u);
     }
@@ -182,6 +176,7 @@ static bool api_scrape_pools_list(struct api_call *c)
     struct pool_status *own;
     struct report_set reports;
     struct map *pools = report_map(c->q->arena);
+    struct str *names;
     if (!reports_fetch(c->source, c->q, &(struct report_question){.path = "/api/v1/scrape_pools"}, &reports, &c->err))
         return false;
     size_t n_own = scraper_pools(c->r->services->scraper, c->q->arena, &own);
@@ -192,16 +187,12 @@ static bool api_scrape_pools_list(struct api_call *c)
         for (; v; v = v->next)
             map_set(pools, json_value_text(v), NULL);
     }
-    struct str *names = ARENA_ARRAY(c->q->arena, struct str, pools->n);
-    size_t n = 0;
-    for (struct map_entry *e = map_next(pools, NULL); e; e = map_next(pools, e))
-        names[n++] = e->key;
-    if (!api_sort(c, names, n, sizeof *names, api_targets_compare))
+    if (!api_sorted_keys(c, pools, &names))
         return false;
     json_begin_object(&c->json);
     json_key(&c->json, "scrapePools");
     json_begin_array(&c->json);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < pools->n; i++)
         json_str(&c->json, names[i]);
     json_end_array(&c->json);
     json_end_object(&c->json);
