@@ -4,7 +4,6 @@
 #include "base/http/client_body.h"
 #include "base/http/client_error.h"
 #include "base/http/client_profile.h"
-#include "base/text/num.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -46,7 +45,8 @@ static void plain_set_deadline(struct client_call *call, int64_t left)
 static void plain_close(struct client_call *call, bool keep)
 {
     struct plain_exchange *x = &call->plain;
-    resolver_cancel(&x->name);
+    if (x->resolving) /* the resolver's lock is the process's */
+        resolver_cancel(&x->name);
     loop_timer_stop(plain_loop(call), &x->deadline);
     if (x->connection && keep)
         connection_keep(x->connection);
@@ -411,7 +411,7 @@ bool plain_start(struct client_plain *plain, struct client_call *call)
     x->owner = plain;
     x->deadline.run = plain_on_deadline;
     x->server = server_of(&plain->connections, x->head.host, x->head.port);
-    x->connection = connection_take(&plain->connections, x->server, call);
+    x->connection = connection_take(x->server, call);
     call->reply.reused = x->connection != NULL;
     x->starting = true;
     if (x->connection == NULL)
