@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The HTTP client: queues calls, and starts and ends their transfers, which client_plain.c or a shard of libcurl makes.
  *
- * Call chain with libcurl: the loop calls a shard (client_multi.c), the shard calls curl_multi_socket_action, and curl calls back:
- * socket and timer changes in client_multi.c, headers and pieces of bodies in client_call.c. Inside such a callback
- * no handle may be added or removed (`in_curl`), so requests made by the user's callback are carried out by `settle`
- * when curl has returned; finished transfers are reported there too.
+ * Call chain with libcurl: the loop calls a shard (client_multi.c), the shard calls curl_multi_socket_action, and curl
+ * calls back: socket and timer changes in client_multi.c, headers and pieces of bodies in client_call.c. Inside such a
+ * callback no handle may be added or removed (`in_curl`), so requests made by the user's callback are carried out by
+ * `settle` when curl has returned; finished transfers are reported there too.
  *
  * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, in its multi), resolving
  * (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer reports it,

@@ -2,6 +2,7 @@
 #include "base/http/client_connections.h"
 
 #include "base/telemetry/stats.h"
+#include "base/text/num.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -9,24 +10,29 @@
 
 /* ---- servers ---- */
 
+static struct client_server *server_add(struct client_connections *pool, struct str key, struct str host, uint16_t port)
+{
+    struct client_server *s = mem_zalloc(sizeof *s + key.n + host.n + 2);
+    memcpy(s->text, key.p, key.n);
+    memcpy(s->text + key.n + 1, host.p, host.n);
+    s->key = str_n(s->text, key.n);
+    s->host = str_n(s->text + key.n + 1, host.n);
+    s->port = port;
+    list_init(&s->idle);
+    map_set(&pool->servers, s->key, s);
+    return s;
+}
+
 struct client_server *server_of(struct client_connections *pool, struct str host, uint16_t port)
 {
-    struct buf key = {0};
-    bool added;
-    buf_printf(&key, "%.*s:%u", STR_ARG(host), (unsigned)port);
-    struct client_server *s = map_get(&pool->servers, buf_str(&key));
-    if (s == NULL) {
-        s = mem_zalloc(sizeof *s + key.n + host.n + 2);
-        memcpy(s->text, key.p, key.n);
-        memcpy(s->text + key.n + 1, host.p, host.n);
-        s->key = str_n(s->text, key.n);
-        s->host = str_n(s->text + key.n + 1, host.n);
-        s->port = port;
-        list_init(&s->idle);
-        map_add(&pool->servers, s->key, &added)->value.p = s;
-    }
+    char text[SERVER_HOST_MAX + 1 + NUM_MAX];
+    memcpy(text, host.p, host.n);
+    text[host.n] = ':';
+    struct str key = str_n(text, host.n + 1 + num_format_u64(text + host.n + 1, port));
+    struct client_server *s = map_get(&pool->servers, key);
+    if (s == NULL)
+        s = server_add(pool, key, host, port);
     s->users++;
-    buf_free(&key);
     return s;
 }
 
@@ -69,8 +75,7 @@ static void connections_reap(struct loop_timer *t)
     }
 }
 
-struct client_connection *connection_take(struct client_connections *pool UNUSED, struct client_server *s,
-                                          struct client_call *call)
+struct client_connection *connection_take(struct client_server *s, struct client_call *call)
 {
     if (list_empty(&s->idle))
         return NULL;
@@ -95,14 +100,6 @@ void connection_keep(struct client_connection *c)
         connections_close_oldest(pool);
     if (pool->n_idle > 0 && !loop_timer_armed(&pool->reaper))
         loop_timer_in(pool->loop, &pool->reaper, pool->idle_ms);
-}
-
-void connections_close_idle(struct client_connections *pool, struct str host, uint16_t port)
-{
-    struct client_server *s = server_of(pool, host, port);
-    while (!list_empty(&s->idle))
-        connection_close(CONTAINER(s->idle.next, struct client_connection, of_server));
-    server_release(pool, s);
 }
 
 /* ---- sockets ---- */

@@ -52,19 +52,19 @@ struct client_connections {
 void connections_init(struct client_connections *pool, struct loop *loop, int64_t idle_ms, size_t most_idle);
 void connections_free(struct client_connections *pool); /* its calls must have ended */
 
-/* Finds the server or adds it, and counts the call as a user; server_release undoes that. */
+/* Finds the server or adds it, and counts the call as a user; server_release undoes that. host: at most SERVER_HOST_MAX
+ * bytes. */
+enum { SERVER_HOST_MAX = 253 };
 struct client_server *server_of(struct client_connections *pool, struct str host, uint16_t port);
 void server_release(struct client_connections *pool, struct client_server *s);
 
 /* An idle connection to the server, now the call's; NULL: there is none. */
-struct client_connection *connection_take(struct client_connections *pool, struct client_server *s,
-                                          struct client_call *call);
+struct client_connection *connection_take(struct client_server *s, struct client_call *call);
 /* Begins to connect: writable when connected or failed. NULL with errno. */
 struct client_connection *connection_open(struct client_connections *pool, struct client_server *s,
                                           struct client_call *call, const union socket_address *address);
 bool connection_watch(struct client_connection *c, uint32_t events) MUST_USE; /* false with errno */
 void connection_keep(struct client_connection *c);  /* idle from now on */
 void connection_close(struct client_connection *c);
-void connections_close_idle(struct client_connections *pool, struct str host, uint16_t port); /* of one server */
 
 #endif

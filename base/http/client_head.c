@@ -3,6 +3,7 @@
  * "Name:", which removes it, is left to libcurl. */
 #include "base/http/client_head.h"
 
+#include "base/http/client_connections.h"
 #include "base/http/client_profile.h"
 #include "base/text/num.h"
 #include "base/text/url.h"
@@ -25,10 +26,9 @@ static bool head_is_visible(struct str s)
  * unless it is an address in the usual form. */
 static bool head_is_plain_host(struct str host)
 {
-    enum { MOST = 253 };
     struct in6_addr any;
-    char text[MOST + 1];
-    if (host.n == 0 || host.n > MOST)
+    char text[SERVER_HOST_MAX + 1];
+    if (host.n == 0 || host.n > SERVER_HOST_MAX)
         return false;
     memcpy(text, host.p, host.n);
     text[host.n] = 0;

@@ -242,7 +242,10 @@ enum response_event response_next(struct response_reader *r, struct str *in, str
     }
 }
 
-bool response_ends_here(const struct response_reader *r) { return r->state == READ_UNTIL_CLOSE || r->state == READ_END; }
+bool response_ends_here(const struct response_reader *r)
+{
+    return r->state == READ_UNTIL_CLOSE || r->state == READ_END;
+}
 
 void response_free(struct response_reader *r)
 {

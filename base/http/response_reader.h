@@ -25,7 +25,7 @@ enum response_event {
     RESPONSE_HEADER, /* part: name and value, without white space around them */
     RESPONSE_HEAD,   /* the head of the final response is complete */
     RESPONSE_BODY,   /* part.value: bytes of the body */
-    RESPONSE_END,    /* the response is complete; what is left in *in does not belong to it */
+    RESPONSE_END,    /* the response is complete; the rest of *in is not part of it */
     RESPONSE_BAD     /* err has the reason */
 };
 struct response_part { struct str name, value; }; /* valid until the next call, and while *in's bytes are */
