@@ -49,6 +49,7 @@ void client_call_leave_plain(struct client_call *call)
     }
     buf_free(&text);
     client_body_forget_head(call);
+    call->reply.status = 0;
     call->is_plain = call->head_complete = false;
 }
 

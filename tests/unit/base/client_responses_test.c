@@ -198,6 +198,21 @@ static void a_redirect_costs_a_request_more_only_once(void **state UNUSED)
     buf_free(&res.body);
 }
 
+/* Only libcurl needs the file, to be ready for a redirect to https. */
+static void a_redirect_that_cannot_be_followed_is_an_error(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    struct err err = {0};
+    struct client_profile *p = client_profile_new(&(struct client_profile_conf){.ca_file = "/nonexistent/ca"}, &err);
+    struct client_request req = client_get("/away", &res);
+    req.profile = p;
+    client_perform(&req, &res);
+    assert_int_equal(res.reply.status, 0);
+    assert_non_null(strstr(res.reply.err.text, "/nonexistent/ca"));
+    client_profile_unref(p);
+    buf_free(&res.body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +221,7 @@ int main(void)
         CLIENT_TEST(a_request_on_a_new_connection_is_not_repeated),
         CLIENT_TEST(a_response_may_precede_the_end_of_the_request),
         CLIENT_TEST(a_redirect_costs_a_request_more_only_once),
+        CLIENT_TEST(a_redirect_that_cannot_be_followed_is_an_error),
     };
     return RUN_BOTH_WAYS(client_by_libcurl, tests);
 }
