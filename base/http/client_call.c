@@ -11,9 +11,20 @@
 #include <curl/curl.h>
 #include <string.h>
 
-enum { BUFFER = 16 << 10, CALL_CONNECT_MS = 5000 };
+enum { BUFFER = 16 << 10, CONNECT_MS = 5000 };
 
 /* ---- the request ---- */
+
+int64_t client_call_connect_ms(const struct client_request *req)
+{
+    return req->connect_timeout_ms ? req->connect_timeout_ms : CONNECT_MS;
+}
+
+int64_t client_call_connect_left(const struct client_request *req, int64_t spent)
+{
+    int64_t most = client_call_connect_ms(req);
+    return (req->timeout_ms && req->timeout_ms < most ? req->timeout_ms : most) - spent;
+}
 
 /* curl would ask for "100 Continue" before sending a body over 1 MB. */
 static void omit_expect(struct client_call *call) { client_header_add(&call->headers, "Expect:"); }
@@ -215,7 +226,6 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     _Static_assert(sizeof call->message >= CURL_ERROR_SIZE, "libcurl writes up to CURL_ERROR_SIZE bytes");
     const struct client_request *req = &call->req;
     CURL *easy = call->easy;
-    int64_t connect_ms = req->connect_timeout_ms ? req->connect_timeout_ms : CALL_CONNECT_MS;
     int64_t timeout_ms = req->timeout_ms - call->before_ms;
     set_transport(easy);
     client_names_guard(call);
@@ -224,7 +234,7 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, req->accept_gzip ? "gzip" : NULL);
     curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, req->timeout_ms == 0 ? 0L : timeout_ms > 0 ? (long)timeout_ms : 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)client_call_connect_ms(req));
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->message);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, call_on_header);

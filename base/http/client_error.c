@@ -63,6 +63,16 @@ void client_describe(const struct client_failure *f, enum err_kind kind, const c
     buf_free(&url);
 }
 
+void client_describe_name(const char *host, const char *why, char text[CLIENT_NAME_ERROR_SIZE])
+{
+    snprintf(text, CLIENT_NAME_ERROR_SIZE, "could not resolve host: %s: %s", host, why);
+}
+
+void client_describe_silence(int64_t ms, char *text, size_t size)
+{
+    snprintf(text, size, "no response from the name server within %lld ms", (long long)ms);
+}
+
 void client_explain(void *easy, int code, const char *message, const struct client_failure *f, struct err *err)
 {
     char text[CURL_ERROR_SIZE + 64];

@@ -4,6 +4,7 @@
 #include "base/http/client_names.h"
 
 #include "base/http/client_body.h"
+#include "base/http/client_error.h"
 #include "base/http/client_profile.h"
 #include "base/http/resolver.h"
 #include "base/text/url.h"
@@ -14,7 +15,7 @@
 #include <strings.h>
 
 /* A request with redirects may need several; the limit also ends a request that keeps needing the same name. */
-enum { NAMES_PER_CALL = 12, CONNECT_MS = 5000, KEEP_ADDRESSES_S = 60 };
+enum { NAMES_PER_CALL = 12, KEEP_ADDRESSES_S = 60 };
 
 struct client_names {
     struct resolver_request request;
@@ -119,38 +120,28 @@ static int64_t names_spent(const struct client_names *names)
     return loop_mono(names->request.loop) - names->call->reply.start_mono;
 }
 
-static int64_t names_connect_ms(const struct client_request *req)
-{
-    return req->connect_timeout_ms ? req->connect_timeout_ms : CONNECT_MS;
-}
-
 static bool names_fail(struct client_names *names, enum err_kind kind, const char *why)
 {
     struct client_call *call = names->call;
-    struct buf url = {0};
-    url_redact(&url, str_of(call->url));
+    char text[CLIENT_NAME_ERROR_SIZE];
     call->reply.total_ms = names_spent(names);
     call->reply.dial_failed = true;
-    err_set(&call->reply.err, kind, "%s %s: could not resolve host: %s: %s", call->req.method, buf_z(&url),
-            names->host ? names->host : "?", why);
-    buf_free(&url);
+    client_describe_name(names->host ? names->host : "?", why, text);
+    client_describe(&(struct client_failure){call->req.method, call->url, call->reply.total_ms}, kind, text,
+                    &call->reply.err);
     return false;
 }
 
 static bool names_out_of_time(struct client_names *names)
 {
     char why[80];
-    snprintf(why, sizeof why, "no response from the name server within %lld ms", (long long)names_spent(names));
+    client_describe_silence(names_spent(names), why, sizeof why);
     return names_fail(names, ERR_GATEWAY_TIME, why);
 }
 
 static int64_t names_left(const struct client_names *names)
 {
-    const struct client_request *req = &names->call->req;
-    int64_t most = names_connect_ms(req);
-    if (req->timeout_ms && req->timeout_ms < most)
-        most = req->timeout_ms;
-    return most - names_spent(names);
+    return client_call_connect_left(&names->call->req, names_spent(names));
 }
 
 /* The next attempt is the same transfer with the remaining time. */
@@ -162,7 +153,7 @@ static void names_prepare(struct client_names *names)
     curl_easy_setopt(call->easy, CURLOPT_RESOLVE, names->known);
     curl_easy_setopt(call->easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)KEEP_ADDRESSES_S);
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
-    curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(names_connect_ms(req) - call->before_ms));
+    curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(client_call_connect_ms(req) - call->before_ms));
     if (req->timeout_ms)
         curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)(req->timeout_ms - call->before_ms));
     curl_slist_free_all(call->own_headers);

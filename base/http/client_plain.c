@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { PLAIN_RECEIVE = 64 << 10, RECEIVES_PER_EVENT = 4, PLAIN_CONNECT_MS = 5000 };
+enum { PLAIN_RECEIVE = 64 << 10, RECEIVES_PER_EVENT = 4 };
 
 static void plain_connect(struct client_call *call);
 
@@ -27,11 +27,7 @@ static int64_t plain_spent(const struct client_call *call)
 /* Of the time until the request is sent. */
 static int64_t plain_connect_left(const struct client_call *call)
 {
-    const struct client_request *req = &call->req;
-    int64_t most = req->connect_timeout_ms ? req->connect_timeout_ms : PLAIN_CONNECT_MS;
-    if (req->timeout_ms && req->timeout_ms < most)
-        most = req->timeout_ms;
-    return most - plain_spent(call);
+    return client_call_connect_left(&call->req, plain_spent(call));
 }
 
 static void plain_set_deadline(struct client_call *call, int64_t left)
@@ -304,8 +300,8 @@ static void plain_dial(struct client_call *call, int why)
 
 static void plain_explain_name(struct client_call *call, enum err_kind kind, const char *why)
 {
-    char text[400];
-    snprintf(text, sizeof text, "could not resolve host: %s: %s", call->plain.server->host.p, why);
+    char text[CLIENT_NAME_ERROR_SIZE];
+    client_describe_name(call->plain.server->host.p, why, text);
     plain_dial_failed(call, kind, text);
 }
 
@@ -352,7 +348,7 @@ static void plain_on_deadline(struct loop_timer *t)
     char text[96];
     long long ms = (long long)plain_spent(call);
     if (x->resolving) {
-        snprintf(text, sizeof text, "no response from the name server within %lld ms", ms);
+        client_describe_silence(ms, text, sizeof text);
         plain_explain_name(call, ERR_GATEWAY_TIME, text);
     } else if (x->connected) {
         snprintf(text, sizeof text, "timed out after %lld ms", ms);
