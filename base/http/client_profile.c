@@ -287,36 +287,11 @@ static bool format_header_file(const struct header_file *h, struct buf *line, st
     if (!profile_value_take(&h->value, &value, err))
         return false;
     if (value.text.n > 0)
-        buf_printf(line, "%s: %.*s", h->name, STR_ARG(value.text));
+        buf_printf(line, "%s: %.*s\n", h->name, STR_ARG(value.text));
     else
-        buf_printf(line, "%s;", h->name);
+        buf_printf(line, "%s;\n", h->name);
     value_now_release(&value);
     return true;
-}
-
-static bool add_header_file(const struct header_file *h, struct curl_slist **headers, struct err *err)
-{
-    struct buf line = {0};
-    bool ok = format_header_file(h, &line, err);
-    if (ok)
-        client_header_add(headers, buf_z(&line));
-    buf_free(&line);
-    return ok;
-}
-
-/* Values of profiles end in a NUL, as curl wants it. */
-static bool apply_basic_auth(const struct client_profile *p, CURL *easy, struct err *err)
-{
-    struct value_now name, password = {.held = NULL};
-    bool ok = profile_value_take(&p->username, &name, err) && profile_value_take(&p->password, &password, err);
-    if (ok && (name.text.p || password.text.p)) {
-        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-        curl_easy_setopt(easy, CURLOPT_USERNAME, name.text.p ? name.text.p : "");
-        curl_easy_setopt(easy, CURLOPT_PASSWORD, password.text.p ? password.text.p : "");
-    }
-    value_now_release(&name);
-    value_now_release(&password);
-    return ok;
 }
 
 /* Appends nothing without credentials. */
@@ -326,33 +301,10 @@ static bool format_credentials(const struct client_profile *p, struct buf *line,
     if (!profile_value_take(&p->credentials, &credentials, err))
         return false;
     if (credentials.text.p)
-        buf_printf(line, "Authorization: %s %.*s", p->auth_type, STR_ARG(credentials.text));
+        buf_printf(line, "Authorization: %s %.*s\n", p->auth_type, STR_ARG(credentials.text));
     value_now_release(&credentials);
     return true;
 }
-
-/* As a header: curl keeps an Authorization header from another host after a redirect. */
-static bool apply_credentials(const struct client_profile *p, struct curl_slist **headers, struct err *err)
-{
-    struct buf line = {0};
-    bool ok = format_credentials(p, &line, err);
-    if (ok && line.n > 0)
-        client_header_add(headers, buf_z(&line));
-    buf_free(&line);
-    return ok;
-}
-
-static bool apply_auth(const struct client_profile *p, CURL *easy, struct curl_slist **headers, struct err *err)
-{
-    if (!apply_basic_auth(p, easy, err) || !apply_credentials(p, headers, err))
-        return false;
-    for (size_t i = 0; i < p->n_header_files; i++)
-        if (!add_header_file(&p->header_files[i], headers, err))
-            return false;
-    return true;
-}
-
-/* ---- as lines of a head ---- */
 
 static bool format_basic_auth(const struct client_profile *p, struct buf *line, struct err *err)
 {
@@ -371,31 +323,32 @@ static bool format_basic_auth(const struct client_profile *p, struct buf *line, 
     return ok;
 }
 
-static void profile_end_line(struct buf *out, size_t start)
-{
-    if (out->n > start)
-        buf_add_char(out, '\n');
-}
-
 bool client_profile_lines(const struct client_profile *p, struct buf *out, struct err *err)
 {
     if (p == NULL)
         return true;
     for (size_t i = 0; i < p->n_headers; i++)
         buf_printf(out, "%s\n", p->headers[i]);
-    if (!format_basic_auth(p, out, err))
+    if (!format_basic_auth(p, out, err) || !format_credentials(p, out, err))
         return false;
-    size_t start = out->n;
-    if (!format_credentials(p, out, err))
-        return false;
-    profile_end_line(out, start);
-    for (size_t i = 0; i < p->n_header_files; i++) {
-        start = out->n;
+    for (size_t i = 0; i < p->n_header_files; i++)
         if (!format_header_file(&p->header_files[i], out, err))
             return false;
-        profile_end_line(out, start);
-    }
     return true;
+}
+
+/* Credentials are headers here, too: after a redirect to another host, client_call.c leaves the profile's headers out. */
+static bool apply_lines(const struct client_profile *p, struct curl_slist **headers, struct err *err)
+{
+    struct buf lines = {0};
+    bool ok = client_profile_lines(p, &lines, err);
+    struct str rest = buf_str(&lines), line;
+    while (ok && rest.n > 0 && str_cut(&rest, '\n', &line)) {
+        lines.p[(size_t)(line.p - lines.p) + line.n] = 0; /* the line feed */
+        client_header_add(headers, line.p);
+    }
+    buf_free(&lines);
+    return ok;
 }
 
 bool client_profile_follows_redirects(const struct client_profile *p) { return p == NULL || !p->no_follow_redirects; }
@@ -520,8 +473,6 @@ bool client_profile_apply(struct client_profile *p, void *easy, const char *url,
     static struct client_profile defaults = {.ssl_version = CURL_SSLVERSION_TLSv1_2};
     if (p == NULL)
         p = &defaults;
-    for (size_t i = 0; i < p->n_headers; i++)
-        client_header_add(headers, p->headers[i]);
     if (!apply_tls(p, easy, hold, err))
         return false;
     if (!p->proxy_from_environment || p->proxy_url)
@@ -532,7 +483,7 @@ bool client_profile_apply(struct client_profile *p, void *easy, const char *url,
     if (p->server_name && strncmp(url, "https:", 6) == 0
         && !apply_server_name(p, easy, url, headers, &hold->connect_to, err))
         return false;
-    return apply_auth(p, easy, headers, err);
+    return apply_lines(p, headers, err);
 }
 
 /* ---- proxies ---- */

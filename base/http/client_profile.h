@@ -21,8 +21,8 @@ void client_profile_release(struct client_profile_hold *hold);
 bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
                           struct client_profile_hold *hold, struct err *err) MUST_USE;
 
-/* The header lines that client_profile_apply would have sent over http://, with the login of basic_auth, as "Name: value"
- * (or "Name;" for an empty value) and a line feed each. Never waits. */
+/* Appends the header lines of the profile, the login of basic_auth included: "Name: value", or "Name;" for an empty value,
+ * and a line feed each. Never waits. */
 bool client_profile_lines(const struct client_profile *p, struct buf *out, struct err *err) MUST_USE;
 bool client_profile_follows_redirects(const struct client_profile *p);
 

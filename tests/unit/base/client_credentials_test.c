@@ -47,6 +47,12 @@ static void credentials_are_sent_but_not_to_another_host(void **state UNUSED)
     assert_int_equal(res.reply.status, 302);
     assert_non_null(strstr(http_server_last_request(&client_server), "\r\nAuthorization: Basic dTpw\r\n"));
     client_profile_unref(p);
+    p = profile_of((struct client_profile_conf){.username = "u", .password = "p"});
+    req.profile = p;
+    client_perform(&req, &res);
+    assert_non_null(strstr(http_server_last_request(&client_server), "\r\nAuthorization: Basic dTpw\r\n"));
+    assert_null(strstr(http_server_last_request(&client_other), "Authorization"));
+    client_profile_unref(p);
     buf_free(&res.body);
 }
 
