@@ -2,7 +2,6 @@
 #include "gateway/config/proxy_headers.h"
 
 #include <ctype.h>
-#include <strings.h>
 
 /* Those of a connection, of the body, and those that sluice sets itself. */
 static const char *const reserved[] = {
@@ -29,7 +28,7 @@ bool proxy_headers_check(const struct str_list *names, struct err *err)
         if (!is_header_name(name))
             return err_set(err, ERR_BAD_DATA, "--proxy-headers: \"%.*s\" is not the name of a header", STR_ARG(name));
         for (size_t k = 0; k < LEN(reserved); k++)
-            if (name.n == strlen(reserved[k]) && strncasecmp(name.p, reserved[k], name.n) == 0)
+            if (str_ieq(name, str_of(reserved[k])))
                 return err_set(err, ERR_BAD_DATA, "--proxy-headers: %.*s belongs to a single request and cannot be "
                                "passed on", STR_ARG(name));
     }
