@@ -265,7 +265,7 @@ void scrape_arm(struct target *t)
         return;
     const struct scrape_job *conf = t->job->conf;
     int64_t now = loop_now(loop), slot = conf->scrape_slot;
-    if (slot == SCRAPE_SLOT_AUTO)
+    if (slot == CONF_AUTO)
         slot = schedule_slot(t->interval, t->lane->slot_targets);
     int64_t offset = schedule_offset(t->interval, slot, t->place, conf->scrape_offset);
     t->timer.run = scrape_fire;

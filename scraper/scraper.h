@@ -31,7 +31,7 @@
 
 #include <stdatomic.h>
 
-enum { SCRAPE_BODY_MAX = 16 << 20, SCRAPE_SLOT_AUTO = -1 };
+enum { SCRAPE_BODY_MAX = 16 << 20 };
 
 /* Differences between Prometheus and vmagent in parsing a response. */
 struct page_rules {
@@ -60,7 +60,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     int64_t suppress_errors_delay;    /* ms: only targets that have been failing for longer are logged */
     bool suppress_duplicates;         /* duplicate targets are not logged */
     int64_t file_sd_interval;         /* default of file_sd_configs; 0 = 5m */
-    int64_t scrape_slot;              /* ms, 0 = none, or SCRAPE_SLOT_AUTO */
+    int64_t scrape_slot;              /* ms, 0 = none, or CONF_AUTO */
     unsigned shards;                  /* of the destinations, so that a target's lane can own its shard; 0 = 8 */
 };
 

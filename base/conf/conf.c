@@ -81,7 +81,8 @@ static const char *const conf_kind_names[] = {
 static const char *const conf_expected_names[] = {
     [CONF_STRING] = "a string", [CONF_SECRET] = "a string", [CONF_URL] = "a URL", [CONF_FILE] = "a file name",
     [CONF_BOOL] = "true or false", [CONF_INT] = "a whole number", [CONF_FLOAT] = "a number",
-    [CONF_DURATION] = "a duration", [CONF_SIZE] = "a size", [CONF_ENUM] = "a word",
+    [CONF_DURATION] = "a duration", [CONF_DURATION_AUTO] = "a duration or auto", [CONF_SIZE] = "a size",
+    [CONF_ENUM] = "a word",
     [CONF_STRINGS] = "a list of strings", [CONF_ADDRESSES] = "a list of addresses",
     [CONF_FILES] = "a list of file names",
     [CONF_HEADERS] = "a list of strings or a mapping of names to values", [CONF_MAP] = "a mapping of strings",

@@ -29,6 +29,7 @@ enum conf_type {
     CONF_INT,      /* int64_t, min..max */
     CONF_FLOAT,    /* double */
     CONF_DURATION, /* int64_t ms, Prometheus form; conf_context.loose_durations allows Go's too */
+    CONF_DURATION_AUTO, /* the same, or `auto`, which is CONF_AUTO */
     CONF_SIZE,     /* int64_t bytes: 10, 16MB, 1GiB */
     CONF_ENUM,     /* int; values in .names, NULL-terminated; stored as the index */
     CONF_STRINGS,  /* struct str_list; a single scalar counts as a list of one */
@@ -48,6 +49,7 @@ enum conf_type {
     CONF_ACCEPTED, /* ignored: a warning at every load, an error with --strict */
     CONF_IGNORED,  /* ignored: only tunes performance; a debug line */
 };
+enum { CONF_AUTO = -1 };
 
 struct str_list { struct str *items; size_t n; };
 static inline bool str_list_has(const struct str_list *list, const char *text)

@@ -71,6 +71,7 @@ static bool fields_equal(const struct conf_row *row, const void *a, const void *
     case CONF_BOOL: return *(const bool *)a == *(const bool *)b;
     case CONF_INT:
     case CONF_DURATION:
+    case CONF_DURATION_AUTO:
     case CONF_SIZE: return *(const int64_t *)a == *(const int64_t *)b;
     case CONF_FLOAT: return memcmp(a, b, sizeof(double)) == 0;
     case CONF_ENUM: return *(const int *)a == *(const int *)b;

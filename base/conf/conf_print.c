@@ -21,6 +21,14 @@ static void add_size(struct buf *out, int64_t bytes)
     buf_add_z(out, units[unit]);
 }
 
+static void add_duration_or_auto(struct buf *out, int64_t ms)
+{
+    if (ms == CONF_AUTO)
+        buf_add_z(out, "auto");
+    else
+        buf_add_duration(out, ms);
+}
+
 static void add_url(struct buf *out, struct str url)
 {
     struct buf shown = {0};
@@ -39,6 +47,7 @@ static void conf_print_scalar(struct buf *out, const struct conf_row *row, const
     case CONF_INT: buf_add_i64(out, *(const int64_t *)field); break;
     case CONF_FLOAT: buf_add_num(out, *(const double *)field); break;
     case CONF_DURATION: buf_add_duration(out, *(const int64_t *)field); break;
+    case CONF_DURATION_AUTO: add_duration_or_auto(out, *(const int64_t *)field); break;
     case CONF_SIZE: add_size(out, *(const int64_t *)field); break;
     case CONF_ENUM: yaml_write_scalar(out, str_of(row->names[*(const int *)field])); break;
     default: yaml_write_scalar(out, *text);
@@ -193,7 +202,8 @@ void conf_print(struct buf *out, const struct conf_section *s, const void *value
 
 static const char *const conf_type_names[] = {
     [CONF_STRING] = "string", [CONF_SECRET] = "secret", [CONF_URL] = "URL", [CONF_FILE] = "file", [CONF_BOOL] = "bool",
-    [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
+    [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration",
+    [CONF_DURATION_AUTO] = "duration or `auto`", [CONF_SIZE] = "size",
     [CONF_STRINGS] = "list of strings", [CONF_ADDRESSES] = "list of addresses", [CONF_FILES] = "list of files",
     [CONF_HEADERS] = "list or mapping", [CONF_MAP] = "mapping",
     [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "any", [CONF_YAML] = "any",

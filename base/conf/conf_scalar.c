@@ -48,7 +48,7 @@ static bool parse_bool(struct str text, bool *to, struct err *err)
 
 static void write_bound(struct buf *out, enum conf_type type, int64_t v)
 {
-    if (type == CONF_DURATION)
+    if (type == CONF_DURATION || type == CONF_DURATION_AUTO)
         buf_add_duration(out, v);
     else
         buf_add_i64(out, v);
@@ -88,6 +88,15 @@ static bool parse_duration(struct conf_context *c, const struct conf_row *row, s
     return conf_check_bounds(row, text, *to, err);
 }
 
+static bool parse_duration_or_auto(struct conf_context *c, const struct conf_row *row, struct str text, int64_t *to,
+                                   struct err *err)
+{
+    struct err why;
+    *to = CONF_AUTO;
+    return str_is(text, "auto") || parse_duration(c, row, text, to, &why)
+           || err_set(err, ERR_BAD_DATA, "%s (or auto)", why.text);
+}
+
 static bool parse_size(const struct conf_row *row, struct str text, int64_t *to, struct err *err)
 {
     uint64_t bytes;
@@ -125,6 +134,7 @@ bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str 
     case CONF_INT: return parse_int(row, text, value, err);
     case CONF_FLOAT: return parse_float(text, value, err);
     case CONF_DURATION: return parse_duration(c, row, text, value, err);
+    case CONF_DURATION_AUTO: return parse_duration_or_auto(c, row, text, value, err);
     case CONF_SIZE: return parse_size(row, text, value, err);
     case CONF_ENUM: return parse_enum(row, text, value, err);
     default: return err_set(err, ERR_INTERNAL, "%s is not a single value", row->name);

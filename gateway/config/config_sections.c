@@ -3,7 +3,6 @@
 #include "gateway/config/config_file.h"
 
 #include "base/conf/yaml.h"
-#include "base/text/duration.h"
 
 #include <stdio.h>
 
@@ -30,37 +29,12 @@ static void print_output_file(struct buf *out, const void *field, unsigned inden
     buf_add_char(out, '\n');
 }
 
-/* `auto` or a duration. */
-static bool read_scrape_slot(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
-{
-    static const struct conf_row duration = {CONF_DURATION, "scrape_slot", 0, .max = 60 * 1000};
-    int64_t *slot = field;
-    struct err why;
-    if (node->kind != YAML_SCALAR)
-        return conf_err(node, err, "global.scrape_slot: expected a duration or auto");
-    *slot = SCRAPE_SLOT_AUTO;
-    return str_is(node->text, "auto") || conf_scalar(c, &duration, node->text, slot, &why) ||
-           conf_err(node, err, "global.scrape_slot: %s (or auto)", why.text);
-}
-
-static void print_scrape_slot(struct buf *out, const void *field, unsigned indent UNUSED)
-{
-    int64_t slot = *(const int64_t *)field;
-    buf_add_char(out, ' ');
-    if (slot == SCRAPE_SLOT_AUTO)
-        buf_add_z(out, "auto");
-    else
-        buf_add_duration(out, slot);
-    buf_add_char(out, '\n');
-}
-
 static const struct conf_row global_rows[] = {
     {CONF_DURATION, "scrape_interval", GLOBAL(scrape_interval), .preset = "1m", .min = 1, .max = 366ll * 86400000,
      .help = "Default scrape interval of jobs"},
     {CONF_DURATION, "scrape_timeout", GLOBAL(scrape_timeout), .preset = "10s", .min = 1, .max = 366ll * 86400000,
      .help = "Default scrape timeout of jobs"},
-    {CONF_CUSTOM, "scrape_slot", GLOBAL(scrape_slot), .preset = "auto", .custom = read_scrape_slot,
-     .print = print_scrape_slot, .form = "duration or `auto`",
+    {CONF_DURATION_AUTO, "scrape_slot", GLOBAL(scrape_slot), .preset = "auto", .max = 60 * 1000,
      .help = "Targets are scraped in groups at multiples of this, so that their samples compress better: a duration, `0` "
              "to give each target its own time, or `auto`: at most 1s and a fifteenth of the interval, and shorter with "
              "many targets"},

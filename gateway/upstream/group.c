@@ -98,8 +98,8 @@ static struct group *group_with(struct group_list *list, size_t first, const str
         .push_down = (enum push_down)conf->push_down,
         .one_writer = conf->written_by.n > 0 && conf->written_by.items[0].n > 0,
         .failure = group_configured_failure(conf, env),
-        .rule = {.ms = conf->anti_affinity.automatic ? MERGE_DEFAULT_MS : conf->anti_affinity.ms,
-                 .automatic = conf->anti_affinity.automatic || conf->anti_affinity_dynamic,
+        .rule = {.ms = conf->anti_affinity == CONF_AUTO ? MERGE_DEFAULT_MS : conf->anti_affinity,
+                 .automatic = conf->anti_affinity == CONF_AUTO || conf->anti_affinity_dynamic,
                  .prefer_max = conf->prefer_max}};
     return &list->items[list->n++];
 }

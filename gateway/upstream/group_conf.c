@@ -5,37 +5,11 @@
 #include "gateway/upstream/upstream.h"
 
 #include "base/conf/conf_sd.h"
-#include "base/text/duration.h"
 #include "base/text/url.h"
 #include "gateway/view/view.h"
 #include "model/relabel.h"
 
 #define GUARD(key, why) {.type = CONF_GUARD, .name = key, .help = why}
-
-static bool read_anti_affinity(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
-{
-    struct anti_affinity_conf *a = field;
-    static const struct conf_row duration = {CONF_DURATION, "anti_affinity", 0, .max = INT64_MAX};
-    struct err why;
-    *a = (struct anti_affinity_conf){.automatic = node->kind == YAML_SCALAR && str_is(node->text, "auto")};
-    if (a->automatic)
-        return true;
-    if (node->kind != YAML_SCALAR)
-        return conf_err(node, err, "server_group.anti_affinity: expected a duration or auto");
-    return conf_scalar(c, &duration, node->text, &a->ms, &why) ||
-           conf_err(node, err, "server_group.anti_affinity: %s (or auto)", why.text);
-}
-
-static void print_anti_affinity(struct buf *out, const void *field, unsigned indent UNUSED)
-{
-    const struct anti_affinity_conf *a = field;
-    buf_add_char(out, ' ');
-    if (a->automatic)
-        buf_add_z(out, "auto");
-    else
-        buf_add_duration(out, a->ms);
-    buf_add_char(out, '\n');
-}
 
 /* Headers are strings in promxy; Prometheus' form is accepted too. */
 static bool read_headers(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
@@ -145,8 +119,7 @@ static const struct conf_row rows[] = {
     {CONF_BOOL, "align_query_range_with_step", ROW(align_query_range_with_step),
      .help = "The servers move the start of a range query to a multiple of its step (Mimir, Cortex): query ranges only "
              "where the start is one, otherwise raw samples"},
-    {CONF_CUSTOM, "anti_affinity", ROW(anti_affinity), .preset = "auto", .custom = read_anti_affinity,
-     .print = print_anti_affinity, .form = "duration or `auto`",
+    {CONF_DURATION_AUTO, "anti_affinity", ROW(anti_affinity), .preset = "auto", .max = INT64_MAX,
      .help = "Distance below which samples of two independent replicas count as the same scrape: a duration, or `auto` "
              "(half of the median interval; copies of one stream are detected)"},
     {CONF_BOOL, "anti_affinity_dynamic", ROW(anti_affinity_dynamic),

@@ -26,7 +26,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct str_map labels;
     struct conf_items static_configs;  /* struct group_static */
     struct conf_items relabel_configs; /* on the targets */
-    struct anti_affinity_conf { bool automatic; int64_t ms; } anti_affinity; /* auto, or a duration */
+    int64_t anti_affinity;             /* ms, or CONF_AUTO */
     struct conf_items metrics_relabel_configs; /* struct view_rule */
     struct str_list inject_matchers;
     struct group_times times;

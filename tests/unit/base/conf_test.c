@@ -119,6 +119,38 @@ static void check_error(const char *text, const char *expected)
     assert_string_equal(err.text, expected);
 }
 
+static void test_a_duration_or_auto(void **state UNUSED)
+{
+    static const struct conf_row slot_rows[] = {
+        {CONF_DURATION_AUTO, "slot", 0, .preset = "auto", .max = 60000, .help = "When"}, {0}};
+    static const struct conf_section slots = {"slots", sizeof(int64_t), slot_rows, NULL, NULL};
+    static const struct { const char *file, *printed; } cases[] = {
+        {"{}", "slot: auto\n"}, {"slot: auto", "slot: auto\n"}, {"slot: 1500ms", "slot: 1s500ms\n"}, {"slot: 0", "slot: 0s\n"}};
+    static const char *const refused[][2] = {
+        {"slot: 61s", "t.yml:1: slots.slot: 61s is out of range: it must be 0s to 1m (or auto)"},
+        {"slot: Auto", "t.yml:1: slots.slot: \"Auto\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d (or auto)"},
+        {"slot: [auto]", "t.yml:1: slots.slot: expected a duration or auto, got a list"}};
+    int64_t values[LEN(cases)], value;
+    struct err err = {0};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct buf out = {0};
+        assert_true(conf_load(&context, &slots, yaml_parse(&arena, str_of(cases[i].file), "t.yml", &err), &values[i], &err));
+        conf_print(&out, &slots, &values[i], 0);
+        assert_string_equal(buf_z(&out), cases[i].printed);
+        buf_free(&out);
+    }
+    assert_true(values[0] == CONF_AUTO && values[1] == CONF_AUTO && values[2] == 1500 && values[3] == 0);
+    assert_true(conf_equal(&slots, &values[0], &values[1]) && !conf_equal(&slots, &values[1], &values[2]));
+    for (size_t i = 0; i < LEN(refused); i++) {
+        assert_false(conf_load(&context, &slots, yaml_parse(&arena, str_of(refused[i][0]), "t.yml", &err), &value, &err));
+        assert_string_equal(err.text, refused[i][1]);
+    }
+    struct buf doc = {0};
+    conf_document(&doc, &slots);
+    assert_string_equal(buf_z(&doc), "| `slot` | duration or `auto`, 0s to 1m | `auto` | When |\n");
+    buf_free(&doc);
+}
+
 static void test_defaults(void **state UNUSED)
 {
     struct outer o;
@@ -338,6 +370,7 @@ static void test_equal(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_duration_or_auto, setup, teardown),
         cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_types, setup, teardown),
         cmocka_unit_test_setup_teardown(test_null_is_absent, setup, teardown),

@@ -38,7 +38,7 @@ static void defaults(void **state UNUSED)
 {
     struct loaded l;
     assert_true(load(&l, "static_configs: [{targets: ['a:9090', 'b:9090']}]"));
-    assert_true(l.conf.anti_affinity.automatic && l.conf.remote_read && l.conf.timeout == 0 &&
+    assert_true(l.conf.anti_affinity == CONF_AUTO && l.conf.remote_read && l.conf.timeout == 0 &&
                 l.conf.client.dial_timeout == 2000);
     assert_true(l.conf.kind == SERVER_AUTO && l.conf.overlap == OVERLAP_NONE && l.conf.read_mode == READ_MERGE);
     assert_int_equal(l.groups.n, 1);
