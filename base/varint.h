@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Varints of protocol buffers: seven bits per byte, lowest first. For the files of this layer that read and write
- * wire bytes. Lengths that we write are minimal; those of peers may be padded, up to ten bytes. Pure. */
+/* Varints of protocol buffers: seven bits per byte, lowest first; signed numbers in zigzag form. For files that read
+ * and write wire bytes. Lengths that we write are minimal; those of peers may be padded, up to ten bytes. Pure. */
 #ifndef BASE_VARINT_H
 #define BASE_VARINT_H
 
@@ -8,6 +8,10 @@
 #include <stdint.h>
 
 enum { VARINT_MAX = 10 };
+
+/* 0, -1, 1, -2, ... as 0, 1, 2, 3, ...: small numbers of either sign take few bytes. */
+static inline uint64_t zigzag(int64_t v) { return (uint64_t)v << 1 ^ (uint64_t)(v >> 63); }
+static inline int64_t unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
 
 static inline size_t varint_size(uint64_t v) { return v < 0x80 ? 1 : (70 - (size_t)__builtin_clzll(v)) / 7; }
 

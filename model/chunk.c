@@ -14,6 +14,8 @@
  */
 #include "model/chunk.h"
 
+#include "base/varint.h"
+
 #include <endian.h>
 
 enum { SAME = 0, DELTA = 1, XOR = 2, VALUE_MASK = 3, STEP_CHANGED = 4 };
@@ -69,18 +71,7 @@ struct chunk *chunk_scratch(struct arena *a)
 static int64_t minus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
 static int64_t plus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
 
-static uint64_t chunk_zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
-static int64_t unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
-
 /* --- appending ---------------------------------------------------------------------------------------------------- */
-
-static uint8_t *put_varint(uint8_t *p, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        *p++ = (uint8_t)(v | 0x80);
-    *p++ = (uint8_t)v;
-    return p;
-}
 
 static uint8_t *chunk_put_bytes(uint8_t *p, uint64_t v, unsigned n)
 {
@@ -107,7 +98,7 @@ static uint8_t *put_value(uint8_t *p, uint8_t *tag, double before, double v)
     if (x == 0)
         return p;
     if (whole(before, &a) && whole(v, &b)) {
-        uint64_t u = chunk_zigzag(b - a); /* below 2^55 */
+        uint64_t u = zigzag(b - a); /* below 2^55 */
         unsigned n = width(u >> 2);
         *tag |= (uint8_t)(DELTA | n << REST_SHIFT | (u & 3) << HIGH_SHIFT);
         return chunk_put_bytes(p, u >> 2, n);
@@ -156,7 +147,7 @@ struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, 
         *tag = 0;
         if (dt != tail->dt) {
             *tag = STEP_CHANGED;
-            p = put_varint(p, chunk_zigzag(minus(dt, tail->dt)));
+            p = varint_put(p, zigzag(minus(dt, tail->dt)));
         }
         p = put_value(p, tag, tail->v, v);
         c->repeat_tag = (*tag & VALUE_MASK) == SAME ? (uint16_t)(c->size + 1) : 0;

@@ -13,6 +13,8 @@
  */
 #include "model/xor_chunk.h"
 
+#include "base/varint.h"
+
 #include <endian.h>
 
 struct xor_bits { const uint8_t *p, *end; uint64_t bits; unsigned n; bool missing; }; /* bits: n of them, at the top */
@@ -102,8 +104,6 @@ uint32_t xor_chunk_count(struct str chunk)
     return chunk.n < 2 ? 0 : (uint32_t)p[0] << 8 | p[1];
 }
 
-static int64_t xor_unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
-
 bool xor_chunk_decode(struct str chunk, struct sample *out)
 {
     uint32_t n = xor_chunk_count(chunk);
@@ -112,7 +112,7 @@ bool xor_chunk_decode(struct str chunk, struct sample *out)
     const uint8_t *p = (const uint8_t *)chunk.p;
     struct xor_bits b = {.p = p + 2, .end = p + chunk.n};
     struct xor_window w = {0};
-    uint64_t t = (uint64_t)xor_unzigzag(xor_varint(&b)), step = 0, value = xor_take_long(&b, 64);
+    uint64_t t = (uint64_t)unzigzag(xor_varint(&b)), step = 0, value = xor_take_long(&b, 64);
     out[0] = (struct sample){(int64_t)t, double_from_bits(value)};
     for (uint32_t i = 1; i < n && !b.missing; i++) {
         step += i == 1 ? xor_varint(&b) : (uint64_t)xor_step_change(&b);

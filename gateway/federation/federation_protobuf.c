@@ -11,6 +11,7 @@
 #include "gateway/federation/federation.h"
 
 #include "base/protobuf.h"
+#include "base/varint.h"
 
 enum { FAMILY_UNTYPED = 3, FAMILY_HISTOGRAM = 4, FAMILY_GAUGE_HISTOGRAM = 5 };
 
@@ -45,14 +46,12 @@ static void federation_add_labels(struct federation_buffers *b, struct labels l,
         federation_add_label(b, STR("instance"), STR(""), escaping);
 }
 
-static uint64_t federation_zigzag(int32_t v) { return (uint64_t)(((uint32_t)v << 1) ^ (uint32_t)(v >> 31)); }
-
 static void federation_add_buckets(struct federation_buffers *b, const struct buckets *side, unsigned span,
                                    unsigned count)
 {
     for (uint32_t i = 0; i < side->n_spans; i++) {
         buf_clear(&b->name);
-        pb_add_int(&b->name, 1, (int64_t)federation_zigzag(side->spans[i].offset));
+        pb_add_int(&b->name, 1, (int64_t)zigzag(side->spans[i].offset));
         pb_add_int(&b->name, 2, side->spans[i].length);
         pb_add_bytes(&b->item, span, buf_str(&b->name));
     }
@@ -65,7 +64,7 @@ static void federation_add_histogram(struct federation_buffers *b, const struct 
     buf_clear(&b->item);
     pb_add_double(&b->item, 2, h->sum);
     pb_add_double(&b->item, 4, h->count);
-    pb_add_int(&b->item, 5, (int64_t)federation_zigzag(h->schema));
+    pb_add_int(&b->item, 5, (int64_t)zigzag(h->schema));
     pb_add_double(&b->item, 6, h->zero_threshold);
     pb_add_double(&b->item, 8, h->zero_count);
     federation_add_buckets(b, &h->negative, 9, 11);

@@ -17,6 +17,8 @@
  */
 #include "gateway/read/read_chunk.h"
 
+#include "base/varint.h"
+
 #include <math.h>
 
 /* ---- bits ---- */
@@ -150,7 +152,7 @@ void read_chunk_xor(struct buf *out, const struct sample *s, size_t n)
     for (size_t i = 0; i < n; i++) {
         uint64_t delta = i > 0 ? (uint64_t)s[i].t - (uint64_t)s[i - 1].t : 0;
         if (i == 0)
-            read_bits_uvarint(&x.bits, (uint64_t)s[0].t << 1 ^ (uint64_t)(s[0].t >> 63));
+            read_bits_uvarint(&x.bits, zigzag(s[0].t));
         else if (i == 1)
             read_bits_uvarint(&x.bits, delta);
         else

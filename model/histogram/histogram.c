@@ -54,9 +54,6 @@ static bool histogram_decode_fail(const struct histogram_reader *r, const char *
     return err_set(r->err, ERR_BAD_DATA, "native histogram: %s", what);
 }
 
-static int64_t histogram_unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
-static uint32_t to_zigzag(int32_t v) { return v < 0 ? ~((uint32_t)v << 1) : (uint32_t)v << 1; }
-
 static bool histogram_reserve(struct histogram_reader *r, void *items, size_t *cap, size_t n, size_t more, size_t size)
 {
     if (more > HISTOGRAM_MAX_BUCKETS || n + more > HISTOGRAM_MAX_BUCKETS)
@@ -81,7 +78,7 @@ static bool add_doubles(struct histogram_reader *r, struct numbers *to, const st
 
 static bool add_delta(struct histogram_reader *r, struct histogram_side *s, uint64_t v)
 {
-    if (__builtin_add_overflow(s->last, histogram_unzigzag(v), &s->last))
+    if (__builtin_add_overflow(s->last, unzigzag(v), &s->last))
         return histogram_decode_fail(r, "bucket count overflow");
     s->from_deltas.items[s->from_deltas.n++] = (double)s->last;
     return true;
@@ -124,7 +121,7 @@ static bool add_span(struct histogram_reader *r, struct histogram_side *s, struc
         if (f.number <= SPAN_LENGTH && f.wire != 0)
             return histogram_decode_fail(r, "span field of the wrong type");
         if (f.number == SPAN_OFFSET)
-            span.offset = (int32_t)histogram_unzigzag((uint32_t)f.value);
+            span.offset = (int32_t)unzigzag((uint32_t)f.value);
         else if (f.number == SPAN_LENGTH)
             span.length = (uint32_t)f.value;
     }
@@ -144,7 +141,7 @@ static bool read_field(struct histogram_reader *r, const struct pb_field *f)
     case COUNT_INT: h->count = (double)f->value; r->is_float = false; return true;
     case COUNT_FLOAT: h->count = number; r->is_float = true; return true;
     case SUM: h->sum = number; return true;
-    case SCHEMA: h->schema = (int32_t)histogram_unzigzag((uint32_t)f->value); return true;
+    case SCHEMA: h->schema = (int32_t)unzigzag((uint32_t)f->value); return true;
     case ZERO_THRESHOLD: h->zero_threshold = number; return true;
     case ZERO_INT: h->zero_count = (double)f->value; return true;
     case ZERO_FLOAT: h->zero_count = number; return true;
@@ -279,7 +276,7 @@ bool histogram_lacks_bounds(const uint8_t *p, size_t n)
     struct pb_field f;
     bool custom = false, bounds = false, stale = false;
     while (pb_next(&p, end, &f)) {
-        custom = custom || (f.number == SCHEMA && (int32_t)histogram_unzigzag((uint32_t)f.value) == HISTOGRAM_CUSTOM);
+        custom = custom || (f.number == SCHEMA && (int32_t)unzigzag((uint32_t)f.value) == HISTOGRAM_CUSTOM);
         stale = stale || (f.number == SUM && is_stale(double_from_bits(f.value)));
         bounds = bounds || f.number == CUSTOM;
     }
@@ -295,7 +292,7 @@ static void add_double(struct buf *out, unsigned field, double v)
 static void add_spans(struct buf *out, unsigned field, const struct buckets *b)
 {
     for (uint32_t i = 0; i < b->n_spans; i++) {
-        uint64_t offset = to_zigzag(b->spans[i].offset), length = b->spans[i].length;
+        uint64_t offset = zigzag(b->spans[i].offset), length = b->spans[i].length;
         pb_add_varint(out, field << 3 | 2);
         pb_add_varint(out, (offset ? 1 + varint_size(offset) : 0) + (length ? 1 + varint_size(length) : 0));
         if (offset)
@@ -316,7 +313,7 @@ void histogram_encode(struct buf *out, const struct histogram *h, int64_t t)
     pb_add_double(out, COUNT_FLOAT, h->count); /* even if zero: it determines the type of the counts */
     add_double(out, SUM, h->sum);
     if (h->schema)
-        pb_add_int(out, SCHEMA, to_zigzag(h->schema));
+        pb_add_int(out, SCHEMA, (int64_t)zigzag(h->schema));
     add_double(out, ZERO_THRESHOLD, h->zero_threshold);
     pb_add_double(out, ZERO_FLOAT, h->zero_count);
     add_spans(out, NEGATIVE_SPANS, &h->negative);

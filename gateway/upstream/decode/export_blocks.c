@@ -92,9 +92,7 @@ static uint64_t blocks_number(struct blocks_cursor *c)
     return c->failed ? 0 : v;
 }
 
-static inline int64_t blocks_unzigzag(uint64_t v) { return (int64_t)(v >> 1 ^ (0 - (v & 1))); }
-
-static int64_t blocks_signed(struct blocks_cursor *c) { return blocks_unzigzag(blocks_number(c)); }
+static int64_t blocks_signed(struct blocks_cursor *c) { return unzigzag(blocks_number(c)); }
 
 static unsigned blocks_byte(struct blocks_cursor *c)
 {
@@ -239,7 +237,7 @@ static bool blocks_add_up(int64_t *numbers, struct str packed, int64_t first, ui
         p = varint_get(p, end, &number);
         if (p == NULL)
             return false;
-        difference = second ? difference + (uint64_t)blocks_unzigzag(number) : (uint64_t)blocks_unzigzag(number);
+        difference = second ? difference + (uint64_t)unzigzag(number) : (uint64_t)unzigzag(number);
         v += difference;
         numbers[i] = (int64_t)v;
     }
