@@ -50,11 +50,8 @@ static bool fail_syntax(struct yaml_parser *p)
 {
     const yaml_parser_t *e = &p->events;
     unsigned line = yaml_mark_line(e->problem_mark);
-    if (e->error == YAML_READER_ERROR) {
-        line = 1;
-        for (size_t i = 0; i < e->problem_offset && i < p->text.n; i++)
-            line += p->text.p[i] == '\n';
-    }
+    if (e->error == YAML_READER_ERROR)
+        line = 1 + (unsigned)str_count(str_first(p->text, e->problem_offset), '\n');
     return err_set(p->err, ERR_BAD_DATA, "%s:%u: %s%s%s", p->file, line, e->problem ? e->problem : "not YAML",
                    e->context ? " " : "", e->context ? e->context : "");
 }

@@ -4,10 +4,10 @@
 #include "base/buf.h"
 #include "base/os/thread.h"
 #include "base/telemetry/log.h"
+#include "base/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,34 +66,13 @@ static void line_file_open(struct line_file *f, char *path)
     }
 }
 
-static bool line_file_write(int fd, struct str text)
-{
-    while (text.n > 0) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno == EAGAIN) /* another process made the pipe non-blocking */
-            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
-        else if (n < 0 && errno != EINTR)
-            return false;
-        text = str_skip(text, n > 0 ? (size_t)n : 0);
-    }
-    return true;
-}
-
-static uint64_t line_file_count(struct str text)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < text.n; i++)
-        n += text.p[i] == '\n';
-    return n;
-}
-
 static void line_file_write_lines(struct line_file *f, struct str text)
 {
-    if (text.n == 0 || (f->fd >= 0 && line_file_write(f->fd, text)))
+    if (text.n == 0 || (f->fd >= 0 && write_all(f->fd, text)))
         return;
     if (f->fd >= 0)
         log_error("log", "cannot write log file; dropping lines", "file", f->open_path, "err", strerror(errno));
-    atomic_fetch_add(&f->dropped, line_file_count(text));
+    atomic_fetch_add(&f->dropped, str_count(text, '\n'));
 }
 
 /* Takes what has arrived: lines, and a file for those from `from` on. False: nothing is left, and the thread is to

@@ -9,14 +9,13 @@
 #include "base/telemetry/log_writer.h"
 
 #include "base/text/duration.h"
+#include "base/write_all.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { KEEP_BYTES = 16 << 10, AWAIT_STEP_NS = 1000000 };
 
@@ -39,28 +38,7 @@ uint64_t log_writer_dropped(void) { return atomic_load_explicit(&n_dropped_total
 
 /* ---- writing ---- */
 
-/* Waits for the descriptor without a limit, even if another process made it non-blocking. */
-static bool log_write_all(struct str text)
-{
-    int fd = atomic_load(&writer_fd);
-    while (text.n > 0) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno == EAGAIN)
-            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
-        else if (n < 0 && errno != EINTR)
-            return false;
-        text = str_skip(text, n > 0 ? (size_t)n : 0);
-    }
-    return true;
-}
-
-static uint64_t log_count_lines(struct str text)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < text.n; i++)
-        n += text.p[i] == '\n';
-    return n;
-}
+static bool log_write_all(struct str text) { return write_all(atomic_load(&writer_fd), text); }
 
 /* The part of `text` (not empty) for the next write. */
 static size_t log_next_write(struct str text)
@@ -77,7 +55,7 @@ static uint64_t log_write_lines(struct str text)
     while (text.n > 0) {
         struct str piece = str_first(text, log_next_write(text));
         if (!log_write_all(piece))
-            lost += log_count_lines(piece);
+            lost += str_count(piece, '\n');
         atomic_fetch_sub(&unwritten, piece.n);
         text = str_skip(text, piece.n);
     }

@@ -53,10 +53,7 @@ static void config_note_ignored(void *arg, const char *key)
 
 static unsigned config_line_of(struct str text, const char *at)
 {
-    unsigned line = 1;
-    for (const char *p = text.p; p < at; p++)
-        line += *p == '\n';
-    return line;
+    return 1 + (unsigned)str_count(str_first(text, (size_t)(at - text.p)), '\n');
 }
 
 static bool config_expand_environment(const char *path, struct str text, struct buf *out, struct err *err)

@@ -27,6 +27,8 @@ static void slices_cut_and_compare(void **state)
     assert_true(str_is(str_trim(STR(" \t x y\n")), "x y"));
     assert_int_equal(str_find_str(STR("hello"), STR("llo")), 2);
     assert_int_equal(str_find(STR("hello"), 'z'), 5);
+    assert_int_equal(str_count(STR("hello"), 'l'), 2);
+    assert_int_equal(str_count(STR_NONE, 'l'), 0);
     assert_int_equal(str_distance(STR("scrape_intervall"), STR("scrape_interval")), 1);
     assert_int_equal(str_distance(STR(""), STR("abc")), 3);
     assert_true(str_eq(STR_NONE, STR("")));
