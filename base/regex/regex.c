@@ -101,6 +101,16 @@ const struct str *regex_literals(const struct regex *re, size_t *n)
 
 struct str regex_prefix(const struct regex *re) { return re->plan.prefix; }
 
+void regex_quote(struct buf *out, struct str text)
+{
+    static const struct str special = {"\\.+*?()|[]{}^$", 14};
+    for (size_t i = 0; i < text.n; i++) {
+        if (str_find(special, text.p[i]) < special.n)
+            buf_add_char(out, '\\');
+        buf_add_char(out, text.p[i]);
+    }
+}
+
 /* The values of the references in a replacement. */
 struct match {
     const struct re2_pattern *compiled; /* NULL: no names, and only the groups in `groups` */

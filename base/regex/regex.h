@@ -27,6 +27,8 @@ size_t regex_bytes(const struct regex *re);
 const struct str *regex_literals(const struct regex *re, size_t *n); /* NULL when it is not */
 /* A literal prefix of every match; empty when there is none. */
 struct str regex_prefix(const struct regex *re);
+/* Appends a pattern that matches exactly this text. */
+void regex_quote(struct buf *out, struct str text);
 
 /* Matches and appends `replacement` with $1, ${1}, ${name}, $$ expanded as by Go's Expand. False: no match. */
 bool regex_expand(const struct regex *re, struct str s, struct str replacement, struct buf *out);

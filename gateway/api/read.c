@@ -48,11 +48,7 @@ static bool api_read_match_external(struct api_call *c, struct matcher *m)
 {
     struct buf pattern = {0};
     struct str name = m->name;
-    for (size_t i = 0; i < m->value.n; i++) {
-        if (m->value.p[i] && strchr("\\.+*?()|[]{}^$", m->value.p[i]))
-            buf_add_char(&pattern, '\\');
-        buf_add_char(&pattern, m->value.p[i]);
-    }
+    regex_quote(&pattern, m->value);
     buf_add_char(&pattern, '|');
     bool ok = matcher_init(m, c->q->arena, MATCH_RE, name, buf_str(&pattern), &c->err);
     buf_free(&pattern);

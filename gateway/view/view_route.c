@@ -24,10 +24,8 @@ static bool view_case_pattern(enum view_case shown, struct str value, struct buf
             return false;
         if (letter)
             buf_printf(out, "[%c%c]", low, low ^ 0x20);
-        else if (c && strchr("\\.+*?()|[]{}^$", c))
-            buf_printf(out, "\\%c", c);
         else
-            buf_add_char(out, c);
+            regex_quote(out, str_n(&c, 1));
     }
     return true;
 }

@@ -86,16 +86,6 @@ static bool is_info(const struct info *x, const struct row *row)
 
 /* --- fetching the info series ------------------------------------------------------------------------------------- */
 
-static void info_add_literal(struct buf *out, struct str s)
-{
-    static const struct str special = {"\\.+*?()|[]{}^$", 14};
-    for (size_t i = 0; i < s.n; i++) {
-        if (str_find(special, s.p[i]) < special.n)
-            buf_add_char(out, '\\');
-        buf_add_char(out, s.p[i]);
-    }
-}
-
 /* name =~ "a|b|...": the values in the rows of v. False when they have none. */
 static bool add_identity(struct info *x, const struct value *base, struct str name, struct info_matchers *out)
 {
@@ -107,7 +97,7 @@ static bool add_identity(struct info *x, const struct value *base, struct str na
             continue;
         if (pattern->n > 0)
             buf_add_char(pattern, '|');
-        info_add_literal(pattern, value);
+        regex_quote(pattern, value);
         last = value;
     }
     if (pattern->n == 0)

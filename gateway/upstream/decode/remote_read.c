@@ -31,11 +31,7 @@ static void remote_read_add_matcher(struct buf *query, enum match_type type, str
 static void remote_read_add_literal(struct buf *query, struct str name, struct str value)
 {
     struct buf b = {0};
-    for (size_t i = 0; i < value.n; i++) {
-        if (strchr("\\.+*?()|[]{}^$", value.p[i]) && value.p[i])
-            buf_add_char(&b, '\\');
-        buf_add_char(&b, value.p[i]);
-    }
+    regex_quote(&b, value);
     remote_read_add_matcher(query, MATCH_RE, name, buf_str(&b));
     buf_free(&b);
 }

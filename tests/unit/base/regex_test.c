@@ -300,6 +300,23 @@ static void test_errors(void **state UNUSED)
     }
 }
 
+static void test_quoted_text_matches_itself_alone(void **state UNUSED)
+{
+    static const char every[] = "a.b+c*d?e(f)g|h[i]j{k}l^m$n\\o-p/q\"r\ns\xc3\xa9";
+    struct buf pattern = {0};
+    regex_quote(&pattern, str_of(every));
+    struct regex *re = regex_of(buf_z(&pattern));
+    assert_true(regex_match(re, str_of(every)));
+    for (size_t i = 0; i < strlen(every); i++) {
+        char other[sizeof every];
+        memcpy(other, every, sizeof other);
+        other[i] = other[i] == 'x' ? 'y' : 'x';
+        assert_false(regex_match(re, str_of(other)));
+    }
+    regex_free(re);
+    buf_free(&pattern);
+}
+
 static void test_bytes(void **state UNUSED)
 {
     struct regex *re = regex_of("a+");
@@ -321,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_many_literals), cmocka_unit_test(test_products_are_bounded),
         cmocka_unit_test(test_expand),
         cmocka_unit_test(test_replace_all), cmocka_unit_test(test_errors), cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_quoted_text_matches_itself_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
