@@ -21,26 +21,24 @@ static bool read_time_from_now(struct conf_context *c UNUSED, const struct yaml 
            conf_err(node, err, "relative_time_range: expected a duration from now, negative for the past, such as -3h");
 }
 
-static void print_time_of_day(struct buf *out, const void *field, unsigned indent UNUSED)
+static void print_time_end(struct buf *out, const struct time_end *end, void (*add)(struct buf *out, int64_t ms))
 {
-    const struct time_end *end = field;
     buf_add_char(out, ' ');
     if (end->set)
-        buf_add_rfc3339(out, end->ms);
+        add(out, end->ms);
     else
         buf_add_z(out, "null");
     buf_add_char(out, '\n');
 }
 
+static void print_time_of_day(struct buf *out, const void *field, unsigned indent UNUSED)
+{
+    print_time_end(out, field, buf_add_rfc3339);
+}
+
 static void print_time_from_now(struct buf *out, const void *field, unsigned indent UNUSED)
 {
-    const struct time_end *end = field;
-    buf_add_char(out, ' ');
-    if (end->set)
-        buf_add_duration(out, end->ms);
-    else
-        buf_add_z(out, "null");
-    buf_add_char(out, '\n');
+    print_time_end(out, field, buf_add_duration);
 }
 
 static bool group_times_check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
