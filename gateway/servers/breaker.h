@@ -3,7 +3,7 @@
  *
  *   CLOSED      queries are sent to it
  *   OPEN        it is not queried until a pause has passed
- *   HALF_OPEN   the pause has passed: a check in the background (gateway/upstream/probe.h) decides
+ *   HALF_OPEN   the pause has passed: a check in the background (gateway/background/breaker_checks.h) decides
  *
  *   CLOSED -- BREAKER_PATIENCE failures in a row, or breaker_trip --> OPEN -- pause --> HALF_OPEN
  *   HALF_OPEN -- the check fails --> OPEN, for twice as long; any success --> CLOSED

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Keys of server_groups, with promxy's names. Keys of promxy that are not implemented are errors: a group that silently
- * ignored its label_filter would return unexpected results.
+ * ignored its dns_sd_configs would lack servers.
  */
 #include "gateway/upstream/upstream.h"
 

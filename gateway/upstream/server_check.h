@@ -7,7 +7,8 @@
  * one its breaker opens, and requests of the batch to it end if the result is available without it (group_request.h).
  *
  * One check per server and batch at a time: a query with many selectors pays once. A batch does not wait for its
- * checks: the servers of those in flight at its end are suspected, and checked in the background (probe.h).
+ * checks: the servers of those in flight at its end are suspected, and checked in the background
+ * (gateway/background/breaker_checks.h).
  *
  * On the worker's thread, within the batch.
  */
