@@ -123,20 +123,20 @@ void flight_data(struct flight *flight, struct str piece, struct budget *memory,
 
 void flight_end(struct flight *flight, const struct client_reply *reply)
 {
-    struct flight_response *response = flight->response;
     struct server_health *server = flight->server;
-    if (response == NULL && reply)
-        response = flight_response_new(NULL); /* an empty body */
-    if (reply) {
+    mutex_lock(&server->mutex);
+    flight_close(flight);
+    if (reply && flight->response == NULL && !list_empty(&flight->seats))
+        flight->response = flight_response_new(NULL); /* an empty body */
+    struct flight_response *response = reply ? flight->response : NULL;
+    if (response) {
         response->status = reply->status;
         snprintf(response->content_type, sizeof response->content_type, "%.*s", STR_ARG(reply->content_type));
         snprintf(response->retry_after, sizeof response->retry_after, "%.*s", STR_ARG(reply->retry_after));
     }
-    mutex_lock(&server->mutex);
-    flight_close(flight);
-    flight_land(flight, reply ? response : NULL);
+    flight_land(flight, response);
     mutex_unlock(&server->mutex);
-    flight_response_unref(response);
+    flight_response_unref(flight->response);
     buf_free(&flight->request);
     mem_free(flight);
 }
