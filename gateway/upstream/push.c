@@ -115,16 +115,16 @@ static void push_replica_gaps(struct push_planning *p, const struct group *g, co
 }
 
 /* What servers have outside of the group's time range must not be seen. */
-static void push_outside_gaps(struct push_planning *p, size_t group, struct plan_gaps *out, const char **why)
+static void push_outside_gaps(struct push_planning *p, const struct plan_group *g, struct plan_gaps *out,
+                              const char **why)
 {
-    struct group_window w = group_times_truncated(&p->u->groups.items[group].times, p->now);
-    for (size_t s = 0; s < p->groups[group].n_servers; s++) {
-        if (w.from > INT64_MIN)
-            push_add_gap(p, &out[s], INT64_MIN, w.from - 1);
-        if (w.to < INT64_MAX)
-            push_add_gap(p, &out[s], w.to + 1, INT64_MAX);
+    for (size_t s = 0; s < g->n_servers; s++) {
+        if (g->window.from > INT64_MIN)
+            push_add_gap(p, &out[s], INT64_MIN, g->window.from - 1);
+        if (g->window.to < INT64_MAX)
+            push_add_gap(p, &out[s], g->window.to + 1, INT64_MAX);
     }
-    if (w.from > INT64_MIN || w.to < INT64_MAX)
+    if (g->limited)
         *why = *why ? *why : "its steps read samples outside of the time range of the group";
 }
 
@@ -143,7 +143,7 @@ static void push_gaps(void *arg, size_t group, const struct matcher *m, size_t n
         push_add_gap(p, &out[s], p->recent_from, INT64_MAX);
     if (recent)
         *why = "the recent store may have samples that its servers lack";
-    push_outside_gaps(p, group, out, why);
+    push_outside_gaps(p, &p->groups[group], out, why);
 }
 
 static bool push_admits(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to)
