@@ -8,6 +8,7 @@
 #include "tests/unit/base/both_ways.h"
 #include "tests/unit/base/name_server.h"
 #include "tests/unit/http_server.h"
+#include "tests/unit/threads.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -121,16 +121,6 @@ static void an_error_names_the_host(void **state UNUSED)
     assert_int_equal(r.err.kind, ERR_BAD_GATEWAY);
     assert_non_null(strstr(r.err.text, "could not resolve host: absent.test: no such host"));
     assert_false(r.sent);
-}
-
-static unsigned count_threads(void)
-{
-    unsigned n = 0;
-    DIR *d = opendir("/proc/self/task");
-    for (const struct dirent *e; (e = readdir(d)) != NULL;)
-        n += e->d_name[0] != '.';
-    closedir(d);
-    return n;
 }
 
 /* Hundreds of names without a response: each call ends by its own timeout, another one does not notice, and all of it

@@ -3,7 +3,6 @@
  * repeating a request, and beginning again with libcurl. */
 #include "client_fixture.h"
 
-
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -70,9 +69,7 @@ static void replies_are_the_same_both_ways(void **state UNUSED)
     struct http_server server;
     http_server_start(&server, respond_oddly, &odd);
     struct client_request req = client_get("/", &res);
-    char url[64];
-    snprintf(url, sizeof url, "http://127.0.0.1:%d/", server.port);
-    req.url = url;
+    req.url = client_url(&server, "/");
     req.timeout_ms = 2000;
     for (size_t i = 0; i < LEN(odd_responses); i++) {
         odd = &odd_responses[i];
@@ -106,11 +103,9 @@ static void a_request_on_a_closed_connection_is_repeated(void **state UNUSED)
     struct client_result res = {.done = 0};
     struct http_server server;
     unsigned n = 0;
-    char url[64];
     http_server_start(&server, drop_the_second, &n);
-    snprintf(url, sizeof url, "http://127.0.0.1:%d/", server.port);
     struct client_request req = client_get("/", &res);
-    req.url = url;
+    req.url = client_url(&server, "/");
     req.method = "POST";
     req.body = STR("body");
     for (unsigned i = 0; i < 2; i++) {

@@ -200,7 +200,6 @@ static void test_gunzip_in_pieces(void **state UNUSED)
     buf_free(&back);
 }
 
-/* Zeros behind the end are padding, and so is all that follows them, in one piece or in several. */
 /* What is not one whole member within the limit is left to gunzip_feed. */
 static void test_gunzip_at_once(void **state UNUSED)
 {
@@ -228,6 +227,7 @@ static void test_gunzip_at_once(void **state UNUSED)
     buf_free(&out);
 }
 
+/* Zeros behind the end are padding, and so is all that follows them, in one piece or in several. */
 static void test_gunzip_padding(void **state UNUSED)
 {
     struct buf packed = {0}, back = {0};

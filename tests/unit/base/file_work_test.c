@@ -4,13 +4,13 @@
 
 #include "base/os/thread.h"
 #include "base/text/duration.h"
+#include "tests/unit/threads.h"
 
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dirent.h>
 #include <unistd.h>
 
 enum { SOON_MS = 5000, HANG_MS = 100, WORKS = 100 };
@@ -77,16 +77,6 @@ static int tear_down(void **state UNUSED)
     return soon_is(&at_gate, 0) ? 0 : -1;
 }
 
-static size_t count_threads(void)
-{
-    DIR *d = opendir("/proc/self/task");
-    size_t n = 0;
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n - 2;
-}
-
 static void works_that_hang_hold_no_other(void **state UNUSED)
 {
     for (size_t i = 0; i < 5; i++) {
@@ -115,7 +105,7 @@ static void works_that_hang_hold_no_other(void **state UNUSED)
 
 static void threads_are_bounded(void **state UNUSED)
 {
-    size_t before = count_threads();
+    unsigned before = count_threads();
     for (size_t i = 0; i < WORKS; i++) {
         works[i].body = wait_at_gate;
         assert_true(file_work_in(&works[i].work, 0));

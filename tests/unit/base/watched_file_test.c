@@ -8,13 +8,13 @@
 #include "base/telemetry/stats.h"
 #include "base/text/duration.h"
 #include "tests/unit/files.h"
+#include "tests/unit/threads.h"
 
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,16 +71,6 @@ static int set_up(void **state UNUSED)
         return -1;
     log_setup(LOG_INFO, LOG_LOGFMT, log_pipe[1]);
     return 0;
-}
-
-static size_t threads(void)
-{
-    DIR *d = opendir("/proc/self/task");
-    size_t n = 0;
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n - 2;
 }
 
 static int tear_down(void **state UNUSED)
@@ -268,18 +258,18 @@ static void do_nothing(void *arg UNUSED) {}
 static void users_share_and_threads_end(void **state UNUSED)
 {
     thread_join(thread_start("first", do_nothing, NULL)); /* a sanitizer starts a thread of its own along with it */
-    size_t before = threads();
+    unsigned before = count_threads();
     replace_file(path_a, "shared");
     struct watched_file *a = watched_file_new(path_a, WATCHED_LINE), *again = watched_file_new(path_a, WATCHED_LINE);
     assert_ptr_equal(a, again);
-    assert_in_range(threads(), before + 1, before + 2);
+    assert_in_range(count_threads(), before + 1, before + 2);
     watched_file_free(a);
     assert_true(has_text(again, "shared"));
     watched_file_free(again);
     file_work_await_threads(200);
-    for (int i = 0; i < 100 && threads() > before; i++)
+    for (int i = 0; i < 100 && count_threads() > before; i++)
         usleep(10000);
-    assert_int_equal(threads(), before);
+    assert_int_equal(count_threads(), before);
 }
 
 static atomic_bool stop_taking;
