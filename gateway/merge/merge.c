@@ -104,17 +104,23 @@ static bool same_samples(const struct sequence *x, const struct sequence *y)
     return x->kind == SEQUENCE_FLOATS && x->n == y->n && memcmp(x->items, y->items, x->n * x->size) == 0;
 }
 
-/* Whether the other copy continues where one has a marker: it has a live sample at `next` and one shortly before, not
- * farther apart than samples of a live series. The time of a marker that was derived from two responses is an
- * estimate. */
-static bool copy_goes_on(const struct sequence *other, size_t next)
+/* 0: it has too few gaps. */
+static int64_t copy_interval(const struct sequence *s)
+{
+    int64_t gaps[MOST_GAPS];
+    size_t n = sample_gaps(s, gaps, 0);
+    return n >= ENOUGH_GAPS ? upper_median(gaps, n) : 0;
+}
+
+/* Whether the other copy continues where this one has a marker: it has a live sample at `next` and one shortly before,
+ * not farther apart than samples of a live series. Both have the interval of their stream, which only seems longer
+ * where samples are missing. The time of a marker that was derived from two responses is an estimate. */
+static bool copy_goes_on(const struct sequence *this, const struct sequence *other, size_t next)
 {
     if (next == 0 || next == other->n || sequence_stale(other, next - 1) || sequence_stale(other, next))
         return false;
-    int64_t gaps[MOST_GAPS];
-    size_t n = sample_gaps(other, gaps, 0);
-    int64_t apart = sequence_time(other, next) - sequence_time(other, next - 1);
-    return n >= ENOUGH_GAPS && apart <= merge_max_gap(upper_median(gaps, n));
+    int64_t apart = sequence_time(other, next) - sequence_time(other, next - 1), interval = copy_interval(this);
+    return apart <= merge_max_gap(copy_interval(other)) && (interval == 0 || apart <= merge_max_gap(interval));
 }
 
 static bool copies_disagree(const struct sequence *x, size_t i, const struct sequence *y, size_t k)
@@ -135,7 +141,7 @@ static struct sequence unite_copies(struct arena *a, struct sequence x, struct s
         const struct sequence *from = mine ? &x : &y;
         size_t at = mine ? i : k;
         *disagreed += tx == ty && copies_disagree(&x, i, &y, k);
-        if (tx == ty || !sequence_stale(from, at) || !(mine ? copy_goes_on(&y, k) : copy_goes_on(&x, i)))
+        if (tx == ty || !sequence_stale(from, at) || !(mine ? copy_goes_on(&x, &y, k) : copy_goes_on(&y, &x, i)))
             sequence_put(&out, from, at);
         i += tx <= ty && i < x.n;
         k += ty <= tx && k < y.n;

@@ -131,6 +131,9 @@ static void copies_are_united_by_time(void **state UNUSED)
     /* one that was lost by one of them: the other has a gap there */
     const char *lost[] = {"m 1@0 2@10000 3@20000 stale@30000 5@40000 6@50000", "m 1@0 2@10000 3@20000 5@40000 6@50000", NULL};
     check_in(automatic, 0, FOREVER, true, lost, "m 1@0 2@10000 3@20000 stale@30000 5@40000 6@50000");
+    /* the other has so many gaps that its interval seems longer */
+    const char *sparse[] = {"m 1@0 2@10000 3@20000 stale@30000 5@200000", "m 1@0 6@210000 7@220000 8@450000", NULL};
+    check_in(automatic, 0, FOREVER, true, sparse, "m 1@0 2@10000 3@20000 stale@30000 5@200000 6@210000 7@220000 8@450000");
 }
 
 static void copies_beside_another_scraper(void **state UNUSED)
