@@ -3,6 +3,7 @@
 
 #include "base/compress.h"
 #include "base/protobuf.h"
+#include "base/varint.h"
 #include "model/query_work.h"
 
 static bool read_corrupted(struct err *err)
@@ -15,6 +16,16 @@ static struct read_fields read_fields_of(struct str s)
 {
     const uint8_t *p = (const uint8_t *)s.p;
     return (struct read_fields){p, s.n ? p + s.n : p};
+}
+
+/* Counts the fields of this number that hold bytes; false: the message is corrupted. */
+static bool read_count_fields(struct read_fields in, unsigned number, size_t *n, struct err *err)
+{
+    struct pb_field f;
+    *n = 0;
+    while (pb_next(&in.p, in.end, &f))
+        *n += f.number == number && f.wire == 2;
+    return in.p == in.end || read_corrupted(err);
 }
 
 /* ---- one query ---- */
@@ -62,13 +73,11 @@ static bool read_hints(struct str text, struct read_query *out, struct err *err)
 
 static bool read_query_decode(struct arena *a, struct str text, struct read_query *out, struct err *err)
 {
-    struct read_fields in = read_fields_of(text), count = in;
+    struct read_fields in = read_fields_of(text);
     struct pb_field f;
-    size_t n = 0;
-    while (pb_next(&count.p, count.end, &f))
-        n += f.number == 3 && f.wire == 2;
-    if (count.p != count.end)
-        return read_corrupted(err);
+    size_t n;
+    if (!read_count_fields(in, 3, &n, err))
+        return false;
     *out = (struct read_query){.func = STR(""), .matchers = ARENA_ARRAY(a, struct matcher, n)};
     while (pb_next(&in.p, in.end, &f))
         switch (f.number << 3 | f.wire) {
@@ -104,30 +113,25 @@ static void read_accept(struct read_call *out, struct read_forms *seen, uint64_t
 /* accepted_response_types, packed. */
 static bool read_accept_packed(struct read_call *out, struct read_forms *seen, struct str packed, struct err *err)
 {
-    uint64_t v = 0;
-    unsigned shift = 0;
-    for (size_t i = 0; i < packed.n; i++) {
-        unsigned char c = (unsigned char)packed.p[i];
-        v |= shift < 64 ? (uint64_t)(c & 0x7f) << shift : 0;
-        shift += 7;
-        if (c & 0x80)
-            continue;
-        read_accept(out, seen, v);
-        v = shift = 0;
+    struct read_fields in = read_fields_of(packed);
+    while (in.p != in.end) {
+        uint64_t form;
+        in.p = varint_get(in.p, in.end, &form);
+        if (in.p == NULL)
+            return read_corrupted(err);
+        read_accept(out, seen, form);
     }
-    return shift == 0 || read_corrupted(err);
+    return true;
 }
 
 static bool read_message(struct arena *a, struct str message, struct read_call *out, struct err *err)
 {
-    struct read_fields in = read_fields_of(message), count = in;
+    struct read_fields in = read_fields_of(message);
     struct read_forms seen = {0};
     struct pb_field f;
-    size_t n = 0;
-    while (pb_next(&count.p, count.end, &f))
-        n += f.number == 1 && f.wire == 2;
-    if (count.p != count.end)
-        return read_corrupted(err);
+    size_t n;
+    if (!read_count_fields(in, 1, &n, err))
+        return false;
     if (n > READ_QUERIES_MAX)
         return err_set(err, ERR_BAD_DATA, "the request has %zu queries; at most %d are allowed", n, READ_QUERIES_MAX);
     out->queries = ARENA_ARRAY(a, struct read_query, n);
