@@ -26,30 +26,12 @@ static void access_add_quoted(struct buf *out, struct str text)
 
 static struct str access_or_dash(struct str text) { return text.n > 0 ? text : STR("-"); }
 
-static struct str access_method(const struct http_request *r)
-{
-    struct buf name = {0};
-    http_methods_print(&name, r->method);
-    struct str method = arena_str((struct arena *)&r->arena, buf_str(&name));
-    buf_free(&name);
-    return access_or_dash(method);
-}
-
 static void access_add_uri(struct buf *out, const struct http_request *r)
 {
     struct buf shown = {0};
     url_redact_address(&shown, str_first(r->uri, ACCESS_TEXT_BYTES));
     json_escape(out, buf_str(&shown));
     buf_free(&shown);
-}
-
-/* The host of host:port. */
-static struct str access_host(struct str client)
-{
-    size_t n = client.n;
-    while (n > 0 && client.p[n - 1] != ':')
-        n--;
-    return access_or_dash(str_first(client, n > 0 ? n - 1 : 0));
 }
 
 static void access_combined(struct buf *out, struct http_request *r)
@@ -59,8 +41,8 @@ static void access_combined(struct buf *out, struct http_request *r)
     struct tm tm;
     gmtime_r(&now, &tm);
     strftime(when, sizeof when, "%d/%b/%Y:%H:%M:%S +0000", &tm);
-    struct str method = access_method(r), client = http_client(r);
-    buf_printf(out, "%.*s - - [%s] \"%.*s ", STR_ARG(access_host(client)), when, STR_ARG(method));
+    struct str host = access_or_dash(http_client_host(r)), method = access_or_dash(http_method_name(r->method));
+    buf_printf(out, "%.*s - - [%s] \"%.*s ", STR_ARG(host), when, STR_ARG(method));
     access_add_uri(out, r);
     buf_printf(out, " HTTP/1.%c\" %d %zu ", r->http_1_0 ? '0' : '1', r->status, r->out.n);
     access_add_quoted(out, access_or_dash(http_header(r, "Referer")));
@@ -97,7 +79,7 @@ static void access_fields(struct access_line *l, struct http_request *r)
     access_field(l, "time", buf_str(&text));
     buf_free(&text);
     access_field(l, "client", http_client(r));
-    access_field(l, "method", access_method(r));
+    access_field(l, "method", access_or_dash(http_method_name(r->method)));
     access_begin_field(l, "uri");
     buf_add_char(&l->out, '"');
     access_add_uri(&l->out, r);

@@ -10,7 +10,6 @@
 #include "base/telemetry/log.h"
 #include "gateway/access_log.h"
 #include "base/text/duration.h"
-#include "base/text/num.h"
 #include "gateway/query/session.h"
 #include "base/http/via.h"
 #include "gateway/query/worker.h"
@@ -103,19 +102,13 @@ static void dispatch_pass_headers(struct http_request *r, struct worker *w)
 static void dispatch_log_slow(struct http_request *r, const struct active_query *q)
 {
     int64_t ms = clock_mono_ms() - r->started_mono, threshold = r->services->flags.query_slow;
-    struct buf duration = {0};
-    char id[ACTIVE_ID_SIZE], start[NUM_MAX + 1], end[NUM_MAX + 1], step[NUM_MAX + 1];
     if (threshold == 0 || ms <= threshold)
         return;
     stats_add(&dispatch_stats, SLOW_QUERIES, 1);
-    buf_add_duration(&duration, ms);
-    start[num_format_i64(start, q->start)] = end[num_format_i64(end, q->end)] = step[num_format_i64(step, q->step)] = 0;
-    active_id_print(q->id, id);
-    log_warn("query", "slow query", "duration", buf_z(&duration), "path", arena_z(&r->arena, q->path), "query",
-             arena_z(&r->arena, q->query), "start", start, "end", end, "step", step, "client", arena_z(&r->arena, q->client), "id", id,
-             "request_id", arena_z(&r->arena, http_header(r, "X-Request-Id")), "traceparent",
-             arena_z(&r->arena, http_header(r, "traceparent")));
-    buf_free(&duration);
+    log_warn("query", "slow query", LOG_DURATION("duration", ms), LOG_STR("path", q->path), LOG_STR("query", q->query),
+             LOG_I64("start", q->start), LOG_I64("end", q->end), LOG_I64("step", q->step), LOG_STR("client", q->client),
+             "id", r->query_id, LOG_STR("request_id", http_header(r, "X-Request-Id")),
+             LOG_STR("traceparent", http_header(r, "traceparent")));
 }
 
 _Static_assert(sizeof ((struct http_request *)0)->query_id == ACTIVE_ID_SIZE, "space for an id");

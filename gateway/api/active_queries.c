@@ -20,12 +20,9 @@ static void active_show(void *arg, const struct active_query *q)
     json_begin_object(w);
     json_field_z(w, "duration", duration);
     json_field_z(w, "id", id);
-    json_key(w, "remote_addr");
-    json_str(w, q->client);
-    json_key(w, "path");
-    json_str(w, q->path);
-    json_key(w, "query");
-    json_str(w, q->query);
+    json_field_str(w, "remote_addr", q->client);
+    json_field_str(w, "path", q->path);
+    json_field_str(w, "query", q->query);
     json_field_i64(w, "start", q->start);
     json_field_i64(w, "end", q->end);
     json_field_i64(w, "step", q->step);

@@ -29,26 +29,14 @@ static void query_log_params(struct json_writer *w, const struct query_params *p
     json_end_object(w);
 }
 
-static const char *query_log_method(struct buf *text, const struct http_request *r)
-{
-    http_methods_print(text, r->method);
-    return buf_z(text);
-}
-
 static void query_log_request(struct json_writer *w, struct http_request *r)
 {
-    struct str client = http_client(r);
-    struct buf method = {0};
-    size_t n = client.n;
-    while (n > 0 && client.p[n - 1] != ':')
-        n--;
     json_key(w, "httpRequest");
     json_begin_object(w);
-    json_field_str(w, "clientIP", str_first(client, n > 0 ? n - 1 : 0));
-    json_field_z(w, "method", query_log_method(&method, r));
+    json_field_str(w, "clientIP", http_client_host(r));
+    json_field_str(w, "method", http_method_name(r->method));
     json_field_str(w, "path", r->path);
     json_end_object(w);
-    buf_free(&method);
 }
 
 static void query_log_header(struct json_writer *w, const char *key, struct http_request *r, const char *name)
@@ -64,7 +52,6 @@ void query_log_write(struct api_call *c, const struct query_params *params, cons
     struct line_file *file = c->r->services->query_log;
     struct buf line = {0};
     struct json_writer w = {.out = &line};
-    char id[ACTIVE_ID_SIZE];
     if (file == NULL || !line_file_used(file))
         return;
     json_begin_object(&w);
@@ -77,8 +64,7 @@ void query_log_write(struct api_call *c, const struct query_params *params, cons
     else
         json_field_z(&w, "error", c->err.text);
     query_log_request(&w, c->r);
-    active_id_print(c->session->active->id, id);
-    json_field_z(&w, "queryID", id);
+    json_field_z(&w, "queryID", c->r->query_id);
     query_log_header(&w, "requestID", c->r, "X-Request-Id");
     query_log_header(&w, "traceparent", c->r, "traceparent");
     json_end_object(&w);

@@ -170,16 +170,22 @@ struct str http_header(struct http_request *r, const char *name)
 
 struct str http_client(struct http_request *r)
 {
-    if (r->_connection->mhd == NULL)
-        return STR("");
+    if (r->client[0] || r->_connection->mhd == NULL)
+        return str_of(r->client);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->_connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     char host[INET6_ADDRSTRLEN], port[8];
     const struct sockaddr *from = info ? info->client_addr : NULL;
     socklen_t n = from && from->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    if (from == NULL || getnameinfo(from, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV))
-        return STR("");
-    return arena_printf(&r->arena, from->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+    if (from && getnameinfo(from, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(r->client, sizeof r->client, from->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+    return str_of(r->client);
+}
+
+struct str http_client_host(struct http_request *r)
+{
+    struct str host, port;
+    return address_split(http_client(r), &host, &port) ? host : STR("");
 }
 
 static enum MHD_Result http_on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The HTTP server: libmicrohttpd, used in http.c and http_response.c only. There is one server per loop, which runs the library's daemon
- * (its epoll descriptor in the loop's epoll, no internal thread); a listener in another loop accepts connections and
- * posts them to the servers in turn. This directory is independent of the rest of the program: struct listener_conf has
- * the routes, threads for long work, and the context of requests.
+/* The HTTP server: libmicrohttpd, used in http.c and http_response.c only. There is one server per loop, which runs the
+ * library's daemon (its epoll descriptor in the loop's epoll, no internal thread); a listener in another loop accepts
+ * connections and posts them to the servers in turn. This directory is independent of the rest of the program: struct
+ * listener_conf has the routes, threads for long work, and the context of requests.
  *
  * A handler runs on the server's loop and must be fast, unless its route has on_worker: then the connection is
  * suspended, another thread runs the handler, and the loop resumes the connection with the response. If the client
@@ -23,6 +23,7 @@
 
 enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, HTTP_OPTIONS = 16, HTTP_HEAD = 32 };
 void http_methods_print(struct buf *out, unsigned methods); /* "GET, POST" */
+struct str http_method_name(enum http_method method);       /* "GET"; empty: one that is not served */
 
 struct http_server;
 struct services;
@@ -56,14 +57,17 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     bool streaming, stream_failed; /* see http_stream_send */
     bool identity;             /* set by the handler: `out` is sent as it is */
     void *user;                /* for handlers that finish later */
+    char client[56];           /* see http_client */
     char query_id[17];         /* of a query, for the access log; empty: none */
     struct http_connection *_connection;
 };
 /* A header of the request; {NULL, 0} if absent. Call from the loop or from a handler on a worker, before it streams. */
 struct str http_header(struct http_request *r, const char *name);
 bool http_accepts_gzip(struct http_request *r);
-/* host:port of the client, in the request's arena. Call where http_header may be. */
+/* The client as "host:port", and its host alone (IPv6: without brackets), for as long as the request lives. Empty: not
+ * known. Call where http_header may be, or later if it was called there. */
 struct str http_client(struct http_request *r);
+struct str http_client_host(struct http_request *r);
 /* Adds a header to the response; both texts are copied. A value with control characters, which could end the header, is
  * not sent. http_text and http_error start a new response and remove headers added before. */
 void http_header_add(struct http_request *r, const char *name, struct str value);

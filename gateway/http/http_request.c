@@ -38,6 +38,14 @@ static enum http_method method_of(const char *name)
     return 0;
 }
 
+struct str http_method_name(enum http_method method)
+{
+    for (size_t i = 0; i < LEN(http_method_names); i++)
+        if (method == http_method_names[i].method)
+            return str_of(http_method_names[i].name);
+    return STR("");
+}
+
 void http_methods_print(struct buf *out, unsigned methods)
 {
     const char *separator = "";

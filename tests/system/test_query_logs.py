@@ -116,6 +116,16 @@ def test_query_log_of_failures_and_reloads():
     lines_of(f"{folder()}/other.log", 1)
 
 
+def test_clients_with_ipv6():
+    """Without brackets where the address is alone, as Prometheus writes it."""
+    path, port = f"{folder()}/access.log", free_port()
+    sluice = Sluice("global: {query_log_file: q.log}", f"--web.listen-address=[::1]:{port}", f"--web.access-log={path}")
+    assert request(f"http://[::1]:{port}/api/v1/query?query=1").status == 200
+    assert json.loads(lines_of(f"{folder()}/q.log", 1)[0])["httpRequest"]["clientIP"] == "::1"
+    assert COMBINED.fullmatch(access(path, "query=1")[0]).group(1) == "::1"
+    sluice.stop()
+
+
 def test_a_log_that_hangs_holds_nobody():
     path = f"{folder()}/pipe"
     os.mkfifo(path)
