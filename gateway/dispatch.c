@@ -133,7 +133,7 @@ static void dispatch_query(struct http_request *r, http_handler *run)
         .shared = &services->queries, .deadline_mono = timeout > 0 ? r->started_mono + timeout : 0,
         .canceled = &r->canceled, .active = &active});
     active_add(&services->active, &active);
-    active_id_print(active.id, r->query_id); /* not in the arena: what a worker allocates there is released */
+    active_id_print(active.id, r->query_id);
     r->query = &session;
     worker_self()->via = via_line(&r->arena, http_header(r, VIA_HEADER), services->id);
     dispatch_pass_headers(r, worker_self());
@@ -142,8 +142,6 @@ static void dispatch_query(struct http_request *r, http_handler *run)
     worker_self()->n_passed = worker_self()->n_proxied = 0;
     worker_self()->proxied = NULL;
     active_remove(&services->active, &active);
-    if (!r->streaming)
-        http_header_add(r, QUERY_ID_HEADER, str_of(r->query_id));
     dispatch_log_slow(r, &active);
     r->query = NULL;
     query_session_end(&session);

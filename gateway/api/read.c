@@ -10,7 +10,6 @@
 
 #include "base/text/duration.h"
 #include "gateway/api/call.h"
-#include "gateway/query/active.h"
 #include "gateway/query/worker.h"
 #include "gateway/read/read_write.h"
 #include "gateway/services/services.h"
@@ -159,7 +158,6 @@ static bool api_read_flush(void *arg, struct err *err)
     struct api_call *c = arg;
     if (c->r->out.n < READ_PART_BYTES)
         return true;
-    http_header_add(c->r, QUERY_ID_HEADER, str_of(c->r->query_id)); /* with the first part */
     worker_turn_end(c->q->user);
     bool sent = http_stream_send(c->r, c->q->deadline_mono);
     if (!sent && !query_ended(c->q, "sending the response", err))

@@ -58,7 +58,7 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     bool identity;             /* set by the handler: `out` is sent as it is */
     void *user;                /* for handlers that finish later */
     char client[56];           /* see http_client */
-    char query_id[17];         /* of a query, for the access log; empty: none */
+    char query_id[17];         /* of a query: for logs, and a header of the response; empty: none */
     struct http_connection *_connection;
 };
 /* A header of the request; {NULL, 0} if absent. Call from the loop or from a handler on a worker, before it streams. */

@@ -53,6 +53,7 @@ static void response_add_headers(struct http_connection *c, struct MHD_Response 
         response_add_header(response, name, value);
         name = value + strlen(value) + 1;
     }
+    response_add_header(response, "X-Sluice-Query-Id", r->query_id[0] ? r->query_id : NULL);
     response_add_header(response, "Content-Encoding", r->compressed ? "gzip" : NULL);
     response_add_header(response, "Connection", c->close ? "close" : NULL);
     response_add_cors(c, response);

@@ -13,8 +13,6 @@
 
 #include <stdatomic.h>
 
-#define QUERY_ID_HEADER "X-Sluice-Query-Id" /* of the responses to queries: their id in active_queries and logs */
-
 enum { ACTIVE_ID_SIZE = 17 }; /* as http_request.query_id */
 struct active_query {
     struct list _node;
