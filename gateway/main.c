@@ -9,9 +9,7 @@
  */
 #include "base/os/file_thread.h"
 #include "base/os/file_work.h"
-#include "base/os/process.h"
 #include "base/telemetry/log.h"
-#include "base/text/duration.h"
 #include "gateway/acceptor.h"
 #include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"

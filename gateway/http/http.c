@@ -13,7 +13,6 @@
  */
 #include "gateway/http/http.h"
 
-#include "base/telemetry/log.h"
 #include "gateway/http/http_connection.h"
 #include "gateway/http/http_spare.h"
 
@@ -23,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 /* Memory of a connection: it limits request line and headers, and stays resident while the client is idle. Above 32 KiB

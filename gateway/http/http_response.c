@@ -3,7 +3,6 @@
 #include "gateway/http/http_connection.h"
 
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 
 #include <microhttpd.h>
 #include <string.h>

@@ -7,8 +7,6 @@
  */
 #include "gateway/query/plan_internal.h"
 
-#include "base/text/duration.h"
-
 enum { NO_SERVER = -1, NO_SAMPLES = -2 /* the group has none for the step */ };
 
 struct step_run { uint32_t first, n; int *servers; /* one a group; NO_SERVER in the first place: evaluated here */ };

@@ -20,7 +20,6 @@
 #include "gateway/services/load.h"
 #include "gateway/upstream/probe.h"
 
-#include <stdio.h>
 
 void services_init(struct services *s)
 {
