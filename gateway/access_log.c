@@ -44,7 +44,7 @@ static void access_combined(struct buf *out, struct http_request *r)
     struct str host = access_or_dash(http_client_host(r)), method = access_or_dash(http_method_name(r->method));
     buf_printf(out, "%.*s - - [%s] \"%.*s ", STR_ARG(host), when, STR_ARG(method));
     access_add_uri(out, r);
-    buf_printf(out, " HTTP/1.%c\" %d %zu ", r->http_1_0 ? '0' : '1', r->status, r->out.n);
+    buf_printf(out, " HTTP/1.%c\" %d %zu ", r->http_1_0 ? '0' : '1', r->status, http_response_bytes(r));
     access_add_quoted(out, access_or_dash(http_header(r, "Referer")));
     buf_add_char(out, ' ');
     access_add_quoted(out, access_or_dash(http_header(r, "User-Agent")));
@@ -85,7 +85,7 @@ static void access_fields(struct access_line *l, struct http_request *r)
     access_add_uri(&l->out, r);
     buf_add_char(&l->out, '"');
     access_number(l, "status", r->status);
-    access_number(l, "bytes", (double)r->out.n);
+    access_number(l, "bytes", (double)http_response_bytes(r));
     access_number(l, "duration", (double)(clock_mono_ms() - r->started_mono) / 1e3);
     access_field(l, "referer", http_header(r, "Referer"));
     access_field(l, "user_agent", http_header(r, "User-Agent"));

@@ -351,7 +351,7 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
         return http_response_stream(c);
     if (c->state == HTTP_DONE && c->stream == NULL && !atomic_load(&c->r.canceled))
         return http_response_send(c);
-    if (c->state == HTTP_DONE && c->conf->hooks.sent)
+    if (c->state == HTTP_DONE && c->stream == NULL && c->conf->hooks.sent)
         c->conf->hooks.sent(&c->r);
     return MHD_NO;
 }

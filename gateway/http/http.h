@@ -101,6 +101,8 @@ struct route {
  * client left, or the deadline (clock_mono_ms; 0 = none) has passed: the handler is to return. A handler that fails
  * after its first part sets stream_failed: the response is cut, which its client notices. */
 bool http_stream_send(struct http_request *r, int64_t deadline) MUST_USE;
+/* Bytes of the response's body, for hooks.sent; of a response in parts those that were sent. */
+size_t http_response_bytes(const struct http_request *r);
 /* For routes with `finishes`: the response is complete. */
 void http_finish(struct http_request *r);
 
@@ -135,7 +137,7 @@ struct http_hooks { /* each may be NULL */
     /* Routes with on_worker: runs `run` on another thread, then `done` on r->loop. False: too many requests wait
      * (503). */
     bool (*submit)(struct http_request *r, http_handler *run, http_handler *done);
-    /* On the loop, when the response is sent, or the client of a request has left before. */
+    /* On the loop, once, when the response is sent, or the client of a request has left before. */
     void (*sent)(struct http_request *r);
     /* Takes the request back; false if `run` has started or submit was never called. */
     bool (*withdraw)(struct http_request *r);

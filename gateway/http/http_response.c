@@ -111,6 +111,12 @@ int http_response_send(struct http_connection *c)
     return result;
 }
 
+size_t http_response_bytes(const struct http_request *r)
+{
+    const struct http_stream *s = r->_connection->stream;
+    return s ? s->sent : r->out.n;
+}
+
 /* ---- responses in parts ---- */
 
 enum { STREAM_BLOCK = 64 << 10 };

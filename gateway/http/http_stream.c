@@ -42,6 +42,7 @@ ssize_t http_stream_take(struct http_stream *s, char *to, size_t max)
     }
     cond_signal(&s->taken);
     mutex_unlock(&s->lock);
+    s->sent += n;
     return result;
 }
 

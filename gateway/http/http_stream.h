@@ -28,6 +28,7 @@ struct http_stream {
     bool ended, failed;
     struct loop_task wake;       /* in the server's loop */
     bool started;                /* on the loop: the response has begun */
+    size_t sent;                 /* on the loop: bytes that were taken */
     void *owner;                 /* the connection */
     struct http_limits *limits;
 };

@@ -242,6 +242,12 @@ bool fixture_wait_for(atomic_int *value, int wanted)
 
 /* ---- the program around it ---- */
 
+static void fixture_on_sent(struct http_request *r)
+{
+    atomic_store(&http_fixture.sent_bytes, (int)http_response_bytes(r));
+    atomic_fetch_add(&http_fixture.n_sent, 1);
+}
+
 static void run_main(void *arg UNUSED) { loop_run(http_fixture.main_loop); }
 
 int http_fixture_set_up(void **state UNUSED)
@@ -251,6 +257,7 @@ int http_fixture_set_up(void **state UNUSED)
     struct listener_conf conf = {.services = &f->services, .hooks = dispatch_hooks, .routes = table,
                                  .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
                                  .limits = &f->limits, .max_push = 2000000};
+    conf.hooks.sent = fixture_on_sent;
     f->limits = (struct http_limits){.places = 100, .min_places = 1, .spare_places = 2, .idle = 100,
                                      .idle_timeout = 30000, .read_timeout = 30000, .queue_timeout = 30000,
                                      .bodies.max = 8 << 20, .body_share = 4 << 20, .responses.max = 16 << 20,

@@ -27,6 +27,7 @@ struct http_fixture {
     struct http_limits limits;
     atomic_int holding, canceled_seen; /* requests to /p/hold and /p/report: now; whose client has left */
     atomic_int streamed;               /* bytes that /p/stream has handed over */
+    atomic_int n_sent, sent_bytes;     /* calls of hooks.sent; what the last one had of the body */
     atomic_bool let_go;                /* they end */
 };
 extern struct http_fixture http_fixture;

@@ -127,6 +127,28 @@ static void a_client_leaves(void **state UNUSED)
     fixture_expect("GET /p/worker HTTP/1.1\r\nHost: x\r\n\r\n", 200, "worker 1 ");
 }
 
+static void each_response_is_sent_once(void **state UNUSED)
+{
+    static const char *const more[] = {"&ms=200", "&ms=0"}; /* the client leaves before the first part, or after the last */
+    struct buf body = {0};
+    for (size_t i = 0; i < LEN(more); i++) {
+        assert_true(fixture_wait_for(&http_fixture.holding, 0));
+        usleep(100000); /* earlier tests */
+        int fd = fixture_dial(), before = atomic_load(&http_fixture.n_sent);
+        ask(fd, 1, 70000, more[i]);
+        if (i == 0)
+            assert_true(fixture_wait_for(&http_fixture.holding, 1));
+        else
+            assert_true(receive_chunks(fd, &body));
+        close(fd);
+        assert_true(fixture_wait_for(&http_fixture.n_sent, before + 1));
+        usleep(100000);
+        assert_int_equal(atomic_load(&http_fixture.n_sent), before + 1);
+        assert_int_equal(atomic_load(&http_fixture.sent_bytes), i == 0 ? 0 : 70003);
+    }
+    buf_free(&body);
+}
+
 static void a_handler_fails(void **state UNUSED)
 {
     struct buf body = {0};
@@ -164,6 +186,7 @@ int main(void)
         cmocka_unit_test(a_client_that_is_faster_waits),
         cmocka_unit_test(a_client_that_is_slower_holds_the_worker),
         cmocka_unit_test(a_client_leaves),
+        cmocka_unit_test(each_response_is_sent_once),
         cmocka_unit_test(a_handler_fails),
         cmocka_unit_test(a_client_of_http_1_0_reads_to_the_end),
     };
