@@ -117,10 +117,4 @@ static bool federate_collect(struct api_call *c)
     return api_reply_end(c) && whole;
 }
 
-static void federate_fail(struct http_request *r, const struct err *err)
-{
-    http_text(r, err_http_status(err->kind), err->text);
-    buf_add_char(&r->out, '\n');
-}
-
-void api_federate(struct http_request *r) { api_respond_plain(r, federate_collect, federate_fail); }
+void api_federate(struct http_request *r) { api_respond_plain(r, federate_collect, http_error_text); }

@@ -211,9 +211,7 @@ static void api_read_fail(struct http_request *r, const struct err *err)
         return;
     }
     r->identity = false;
-    http_text(r, err_http_status(err->kind), err->text);
-    http_retry_after(r, err->retry_after);
-    buf_add_char(&r->out, '\n');
+    http_error_text(r, err);
 }
 
 void api_read(struct http_request *r) { api_respond_plain(r, api_read_body, api_read_fail); }

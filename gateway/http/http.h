@@ -69,7 +69,7 @@ bool http_accepts_gzip(struct http_request *r);
 struct str http_client(struct http_request *r);
 struct str http_client_host(struct http_request *r);
 /* Adds a header to the response; both texts are copied. A value with control characters, which could end the header, is
- * not sent. http_text and http_error start a new response and remove headers added before. */
+ * not sent. http_text and the errors start a new response and remove headers added before. */
 void http_header_add(struct http_request *r, const char *name, struct str value);
 void http_retry_after(struct http_request *r, int seconds); /* adds Retry-After unless 0 */
 
@@ -173,5 +173,6 @@ void http_listener_close(struct http_listener *l); /* threads as http_listen */
 /* Common responses. */
 void http_text(struct http_request *r, int status, const char *text);
 void http_error(struct http_request *r, const struct err *e); /* error object and status of the Prometheus API */
+void http_error_text(struct http_request *r, const struct err *e); /* the same as a line of text */
 
 #endif

@@ -56,6 +56,13 @@ void http_error(struct http_request *r, const struct err *e)
     json_end_object(&w);
 }
 
+void http_error_text(struct http_request *r, const struct err *e)
+{
+    http_text(r, err_http_status(e->kind), e->text);
+    http_retry_after(r, e->retry_after);
+    buf_add_char(&r->out, '\n');
+}
+
 /* As in Prometheus, the first "gzip" decides, unless its weight is 0. */
 bool http_accepts_gzip(struct http_request *r)
 {

@@ -180,11 +180,8 @@ static bool ingest_body(struct sink *sink, struct write_buffers *b, struct write
 
 void write_refuse(struct http_request *r, const struct err *err)
 {
-    int status = err_http_status(err->kind);
-    stats_add(&write_stats, status == 429 ? WRITE_BUSY : WRITE_ERRORS, 1);
-    http_text(r, status, err->text);
-    buf_add_char(&r->out, '\n');
-    http_retry_after(r, err->retry_after);
+    stats_add(&write_stats, err_http_status(err->kind) == 429 ? WRITE_BUSY : WRITE_ERRORS, 1);
+    http_error_text(r, err);
     http_finish(r);
 }
 

@@ -70,6 +70,8 @@ def test_errors_keep_their_class_and_name_the_server():
     check(504, "HTTP 504")
     fake.status, fake.headers = 429, {"Retry_After": 17}
     check(429, "HTTP 429", "17")
+    federated = sluice.get("/federate", {"match[]": "up"})
+    assert federated.status == 429 and federated.headers.get("Retry-After") == "17", federated
     fake.headers = {}
     fake.status, fake.body = 422, {"status": "error", "errorType": "execution", "error": "too many samples"}
     check(422, "too many samples")
