@@ -65,8 +65,6 @@ static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
     struct http_connection *c = CONTAINER(w, struct http_connection, watch);
     loop_unwatch(c->server->loop, w);
     atomic_store(&c->r.canceled, true);
-    if (c->r.streaming)
-        http_stream_cancel(c->stream);
     stats_add(&http_stats, HTTP_CANCELED, 1);
     if (withdraw_work(c))
         request_end_work(c);
