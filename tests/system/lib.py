@@ -2,9 +2,9 @@
 """What the tests of the running program are written with.
 
 A test is a function test_*() in tests/system/test_*.py; `raise Skip("what is missing")` skips it, @seconds(300) gives
-it more than two minutes, @alone runs it after all others on an idle machine. Whatever it starts is stopped when it
-ends, and sluice must then leave with code 0 (a sanitizer's report is a failure). Its files lie in folder(), which
-stays when it fails.
+it more than two minutes, @waits runs it beside the others, one of these at a time, and @alone after all others on an
+idle machine. Whatever it starts is stopped when it ends, and sluice must then leave with code 0 (a sanitizer's report
+is a failure). Its files lie in folder(), which stays when it fails.
 """
 import contextlib
 import gzip
@@ -28,7 +28,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 OUT = os.environ.get("OUT", "build/release")
 RELEASE = os.path.basename(OUT) == "release"  # no sanitizer
 PEERS = f"{ROOT}/build/peers/bin"
-__all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "alone", "folder", "write_file", "put_file", "free_port", "wait_until",
+__all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "waits", "alone", "folder", "write_file", "put_file", "free_port", "wait_until",
            "request", "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
            "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
            "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer",
@@ -44,6 +44,11 @@ def seconds(n):
         test.seconds = n
         return test
     return mark
+
+
+def waits(test):
+    test.waits = True
+    return test
 
 
 def alone(test):

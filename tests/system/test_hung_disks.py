@@ -44,6 +44,7 @@ def start(sluice):
     assert HANG - 1 < took < HANG + 4, f"ready after {took:.1f} s"
 
 
+@waits
 @seconds(90)
 def test_one_queue_hangs_at_the_start():
     disk = BadDisk("a-")
@@ -84,6 +85,7 @@ def test_one_queue_hangs_at_the_start():
     disk.set("")
 
 
+@waits
 @seconds(60)
 def test_the_lock_of_the_queues_hangs_at_the_start():
     disk = BadDisk()

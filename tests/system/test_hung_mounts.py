@@ -42,6 +42,7 @@ def scrapes(exporter, n=3):
     wait_until(lambda: exporter.n >= before + n, 5, "scrapes")
 
 
+@waits
 @seconds(60)
 def test_target_files_hang_at_the_start():
     disk = BadDisk()
@@ -74,6 +75,7 @@ def test_target_files_hang_at_the_start():
     disk.set("")
 
 
+@waits
 @seconds(60)
 def test_target_files_begin_to_hang():
     disk = BadDisk()
@@ -93,6 +95,7 @@ def test_target_files_begin_to_hang():
     disk.set("")
 
 
+@waits
 @seconds(90)
 def test_job_files_hang_at_the_start():
     disk = BadDisk()
@@ -122,6 +125,7 @@ def test_job_files_hang_at_the_start():
     disk.set("")
 
 
+@waits
 @seconds(60)
 def test_the_configuration_hangs_at_the_start():
     disk = BadDisk()

@@ -164,6 +164,7 @@ def test_bodies_under_way_are_bounded():
     assert answer.status == 415, answer
 
 
+@waits
 def test_slow_requests_end():
     sluice = Sluice("recent: {}\n", "--web.read-timeout=1s")
     silent = connect(sluice)

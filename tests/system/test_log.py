@@ -60,6 +60,7 @@ def gaps(times):
     return [b - a for a, b in zip(times, times[1:])]
 
 
+@waits
 @seconds(60)
 def test_a_blocked_stderr_stops_nothing():
     exporter, sink = ScriptedExporter(), RecordingSink()

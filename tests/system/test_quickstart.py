@@ -29,6 +29,7 @@ def test_ready_at_once():
     assert best < 0.1, f"ready after {best * 1000:.0f} ms"
 
 
+@waits
 @seconds(250)  # long limits start first: two minutes of waiting at the end of a run would be its length
 def test_memory_after_a_minute():
     release_build()
