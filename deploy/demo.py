@@ -74,7 +74,7 @@ def commands(ports, out):
     return {
         "node_exporter": [f"{PEERS}/node_exporter", f"--web.listen-address=127.0.0.1:{ports['node']}"],
         "primary": [f"{PEERS}/victoria-metrics", f"-httpListenAddr=127.0.0.1:{ports['primary']}",
-                    f"-storageDataPath={DIRECTORY}/primary"],
+                    f"-storageDataPath={DIRECTORY}/primary", "-search.latencyOffset=5s"], # not 30 s: a scrape interval
         "backup": [f"{PEERS}/prometheus", f"--web.listen-address=127.0.0.1:{ports['backup']}",
                    f"--config.file={DIRECTORY}/prometheus.yml", f"--storage.tsdb.path={DIRECTORY}/backup",
                    "--web.enable-remote-write-receiver"],

@@ -259,10 +259,11 @@ class Servers:
 
 
 def ask_all(server, path, params):
-    """Once more if a replica was given up because it was late, as on a busy machine: its samples are missing then."""
+    """Once more if a replica was given up because it was late, as on a busy machine: its samples are missing then. What it
+    cannot send it does not send later either."""
     for _ in range(5):
         status, answer = server.ask(path, params)
-        if not any("another replica responded" in note for note in answer.get("infos", [])):
+        if not any("another replica responded" in note and push_down.CANNOT_READ not in note for note in answer.get("infos", [])):
             break
         time.sleep(0.5)
     return status, answer

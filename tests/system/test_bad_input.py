@@ -7,7 +7,7 @@ import subprocess
 from fakes import Fake
 from lib import *
 
-GOOD = """global: {{scrape_interval: 1s}}
+GOOD = """global: {{scrape_interval: 500ms}}
 scrape_configs:
 - job_name: x
   static_configs: [{{targets: ['{e.address}']}}]

@@ -70,7 +70,7 @@ def test_stale_markers():
     """For a series that goes, once and at the time of the scrape; not for one whose page gave the time."""
     exporter, sink = ScriptedExporter(page=lambda n, ms: "stays 1\n" + ("goes 2\n" if n < 3 or n > 6 else "") +
                                       (f"stamped 3 {ms}\n" if n < 3 else "")), RecordingSink()
-    scrape(sink, exporter.address)
+    scrape(sink, exporter.address, "  scrape_interval: 500ms\n")
     wait_until(lambda: exporter.n > 9 and len(values(sink, "stays")) > 9)
     goes = values(sink, "goes")
     assert [is_stale(v) for v in goes[:5]] == [False] * 3 + [True, False], goes
@@ -159,7 +159,7 @@ def test_authorization_and_params():
                         (f"  bearer_token_file: '{token}'\n", "Bearer s3cret")):
         target, sink = Guarded(wanted), RecordingSink()
         sluice = scrape(sink, target.address,
-                        job + "  metrics_path: /probe\n  params: {module: [http_2xx], t: ['a b']}\n")
+                        job + "  scrape_interval: 500ms\n  metrics_path: /probe\n  params: {module: [http_2xx], t: ['a b']}\n")
         wait_until(lambda: sink.find("guarded"), 10, f"a scrape with {job}")
         path, _, query = target.paths[0].partition("?")
         assert path == "/probe" and sorted(query.replace("%20", "+").split("&")) == ["module=http_2xx", "t=a+b"], query

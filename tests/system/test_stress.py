@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything at once: reloads, clients that leave, full lines, stops in the middle. What a sanitizer has to say, says the exit
 code; here it is looked that sluice goes on answering and that nothing is lost."""
+import concurrent.futures
 import os
 import signal
 import socket
@@ -189,5 +190,5 @@ server_groups: [{{static_configs: [{{targets: ['{slow.address}']}}], {KIND}}}]
 
 
 def test_stop_while_busy():
-    for n in range(3):
-        stop_while_busy(n)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(stop_while_busy, range(3)))
