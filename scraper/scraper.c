@@ -98,6 +98,8 @@ static void scraper_check_awaited(struct scraper *s)
 static void on_files_news(struct loop_task *task)
 {
     struct scraper *s = CONTAINER(task, struct scraper, files_news);
+    if (s->stopping) /* lanes that have stopped accept no targets */
+        return;
     struct pool_sync sync = sync_start(s);
     for (size_t i = 0; i < s->n_pools; i++)
         if (pool_take_news(s->pools[i], &s->mutex, loop_mono(s->env.main)))

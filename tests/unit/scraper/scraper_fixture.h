@@ -59,7 +59,8 @@ static inline void stopped(void *arg) { ((struct scraper_fixture *)arg)->stopped
 
 static inline void fixture_close(struct scraper_fixture *f)
 {
-    scraper_stop(f->scraper, stopped, f);
+    if (!f->stopped)
+        scraper_stop(f->scraper, stopped, f);
     for (int i = 0; i < 100 && !f->stopped; i++)
         loop_turn(f->loop, 0);
     assert_true(f->stopped);

@@ -4,6 +4,7 @@
 #include "scraper/scraper.h"
 
 #include "scraper_fixture.h"
+#include "scraper/scraper_internal.h"
 #include "tests/unit/files.h"
 
 #include <stdlib.h>
@@ -426,6 +427,29 @@ static void a_new_pattern_takes_over(void **state UNUSED)
     assert_int_equal(unlink(one) | unlink(two) | rmdir(dir), 0);
 }
 
+/* The files are read while the scraper stops. */
+static void a_stopped_scraper_adds_no_targets(void **state UNUSED)
+{
+    struct scraper_fixture f;
+    char file[] = "build/scraper-test-XXXXXX.json", yaml[200];
+    int fd = mkstemps(file, 5);
+    assert_true(fd >= 0 && close(fd) == 0);
+    replace_file(file, "[{\"targets\": [\"a:1\"]}]");
+    snprintf(yaml, sizeof yaml, JOB "file_sd_configs: [{files: ['%s']}]\n", file);
+    fixture_open(&f);
+    struct err err;
+    assert_true(apply_without_turns(&f, yaml, &err));
+    scraper_stop(f.scraper, stopped, &f);
+    const struct file_reader *reader = f.scraper->pools[0]->readers[0];
+    for (int i = 0; i < 3000 && !(f.stopped && file_reader_was_read(reader)); i++)
+        loop_turn(f.loop, 1);
+    assert_true(f.stopped && file_reader_was_read(reader) && file_reader_files(reader)->items[0].groups != NULL);
+    turns(&f, 3);
+    assert_int_equal(f.scraper->lanes[0].n_targets, 0);
+    fixture_close(&f);
+    assert_int_equal(unlink(file), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +467,7 @@ int main(void)
         cmocka_unit_test(dropped_targets_are_remembered),
         cmocka_unit_test(files_are_watched),
         cmocka_unit_test(a_new_pattern_takes_over),
+        cmocka_unit_test(a_stopped_scraper_adds_no_targets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
