@@ -105,10 +105,11 @@ static void poll_stop(struct loop_timer *timer)
     loop_post(j->writer->env.main, &j->task);
 }
 
+/* Topologies that the lane adopts were committed before: it uses nothing of them once it has stopped. */
 static void writer_run_stop(struct loop_task *task)
 {
     struct writer_stop_job *j = CONTAINER(task, struct writer_stop_job, task);
-    if (!writer_lane_seal_some(j->lane)) {
+    if (!list_empty(&j->lane->adoptions) || !writer_lane_seal_some(j->lane)) {
         loop_post(j->lane->loop, task);
         return;
     }

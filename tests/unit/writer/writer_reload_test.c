@@ -400,13 +400,12 @@ static void observe_lane(struct loop_task *task)
 }
 
 /* A part of a block for each shard of the lane. */
-static void fill_shards(struct loop_task *task)
+static void fill_shards_of(unsigned lane, unsigned lanes, uint64_t shards)
 {
-    struct lane_task *t = CONTAINER(task, struct lane_task, task);
-    struct sink *sink = writer_sink(fixture.writer, t->lane);
+    struct sink *sink = writer_sink(fixture.writer, lane);
     struct arena scratch;
     arena_init(&scratch, 0);
-    for (uint64_t shard = t->lane; shard < MANY_SHARDS; shard += FIXTURE_LANES) {
+    for (uint64_t shard = lane; shard < shards; shard += lanes) {
         assert_int_equal(sink_begin(sink, &(struct sink_batch){.source = shard, .bytes = 100000}), SINK_OK);
         for (unsigned i = 0; i < SHARD_SERIES; i++) {
             struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("i"), arena_printf(&scratch, "%u", i)},
@@ -418,6 +417,12 @@ static void fill_shards(struct loop_task *task)
         sink_commit(sink, NULL, NULL);
     }
     arena_free(&scratch);
+}
+
+static void fill_shards(struct loop_task *task)
+{
+    struct lane_task *t = CONTAINER(task, struct lane_task, task);
+    fill_shards_of(t->lane, FIXTURE_LANES, MANY_SHARDS);
     atomic_store(&t->done, true);
 }
 
@@ -452,6 +457,83 @@ static void a_reload_seals_in_slices(void **state UNUSED)
     fixture.flush_interval = 0;
 }
 
+/* ---- rollouts on a lane whose turns the test runs ---- */
+
+enum { SINGLE_SHARDS = 64 };
+
+static void single_turn(void)
+{
+    loop_turn(fixture.lanes[0], 0);
+    loop_turn(fixture.main, 1);
+}
+
+static void single_settle(void)
+{
+    int64_t until = clock_mono_ms() + 20000;
+    while (fixture.writer->rollouts > 0 && clock_mono_ms() < until)
+        single_turn();
+    assert_int_equal(fixture.writer->rollouts, 0);
+}
+
+/* Sealing what is pending takes many slices. */
+static struct destination_conf single_start(void)
+{
+    struct destination_conf d = fixture_destination(&fixture.a, "a", SINGLE_SHARDS);
+    fixture.main = loop_new();
+    fixture.lanes[0] = loop_new();
+    fixture.writer = writer_new(&(struct writer_env){.main = fixture.main, .lanes = fixture.lanes, .n_lanes = 1,
+                                                     .queue_dir = str_of(fixture.dir), .flush_interval = 60000});
+    fixture_apply_at_once(&d, 1);
+    single_settle();
+    fill_shards_of(0, 1, SINGLE_SHARDS);
+    return d;
+}
+
+static void single_note_stop(void *stopped) { *(bool *)stopped = true; }
+
+static void single_stop(void)
+{
+    bool stopped = false;
+    int64_t until = clock_mono_ms() + 20000;
+    writer_stop(fixture.writer, 0, single_note_stop, &stopped);
+    while (!stopped && clock_mono_ms() < until)
+        single_turn();
+    assert_true(stopped && fixture.writer->lanes[0].client == NULL);
+    writer_free(fixture.writer);
+    loop_free(fixture.lanes[0]);
+    loop_free(fixture.main);
+}
+
+static void spend_a_turn(struct loop_task *task UNUSED)
+{
+    int64_t until = clock_mono_ns() + 3000000;
+    while (clock_mono_ns() < until) {}
+}
+
+/* The lane has begun to adopt a plan, and its turn ends before it has seen the next; then a third one comes. */
+static void overlapping_plans_are_adopted_in_their_order(void **state UNUSED)
+{
+    struct destination_conf d = single_start();
+    struct loop_task spend = {.run = spend_a_turn};
+    fixture_apply_at_once(&d, 1);
+    loop_post(fixture.lanes[0], &spend);
+    fixture_apply_at_once(&d, 1);
+    loop_turn(fixture.lanes[0], 0);
+    fixture_apply_at_once(&d, 1);
+    assert_int_equal(fixture.writer->rollouts, 3);
+    single_settle();
+    assert_ptr_equal(fixture.writer->lanes[0].topology, fixture.writer->topology);
+    single_stop();
+}
+
+static void a_stop_lets_adoptions_end(void **state UNUSED)
+{
+    struct destination_conf d = single_start();
+    fixture_apply_at_once(&d, 1);
+    fixture_apply_at_once(&d, 1);
+    single_stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -461,6 +543,7 @@ int main(void)
         FIXTURE_TEST(reloads_follow_each_other), FIXTURE_TEST(the_folder_has_one_owner),
         FIXTURE_TEST(a_failed_reload_leaves_nothing), FIXTURE_TEST(a_plan_in_force_is_announced),
         FIXTURE_TEST(a_safer_durability_holds_for_what_waits), FIXTURE_TEST(a_stop_overtakes_the_first_plan),
-        FIXTURE_TEST(generations_do_not_pile_up), FIXTURE_TEST(a_reload_seals_in_slices)};
+        FIXTURE_TEST(generations_do_not_pile_up), FIXTURE_TEST(a_reload_seals_in_slices),
+        FIXTURE_TEST(overlapping_plans_are_adopted_in_their_order), FIXTURE_TEST(a_stop_lets_adoptions_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
