@@ -95,14 +95,14 @@ static int64_t next_check(int64_t now)
     return at;
 }
 
-static void wait_for_work(int64_t until)
+static void wait_for_work(int64_t now, int64_t until)
 {
-    struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    struct timespec end = clock_mono_after(until == INT64_MAX ? 0 : until - now);
     lock_rank_leave(RANK_FILE_WORK);
     if (until == INT64_MAX)
         pthread_cond_wait(&work_changed, &work_lock);
     else
-        pthread_cond_clockwait(&work_changed, &work_lock, CLOCK_MONOTONIC, &t);
+        pthread_cond_clockwait(&work_changed, &work_lock, CLOCK_MONOTONIC, &end);
     lock_rank_enter(RANK_FILE_WORK);
 }
 
@@ -115,7 +115,7 @@ static struct file_work *lead_work(void)
         if (first && first->_due <= now && another_may_run(now))
             return first;
         report_hangs(now);
-        wait_for_work(next_check(now));
+        wait_for_work(now, next_check(now));
     }
     return NULL;
 }
@@ -257,12 +257,11 @@ bool file_work_goes_on(struct file_work *w)
 
 void file_work_await_threads(int64_t ms)
 {
-    int64_t until = clock_mono_ms() + ms;
-    struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    struct timespec until = clock_mono_after(ms);
     work_lock_enter();
     lock_rank_leave(RANK_FILE_WORK);
     while (n_file_threads > n_running_works
-           && pthread_cond_clockwait(&file_thread_ended, &work_lock, CLOCK_MONOTONIC, &t) != ETIMEDOUT) {
+           && pthread_cond_clockwait(&file_thread_ended, &work_lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT) {
     }
     lock_rank_enter(RANK_FILE_WORK);
     work_lock_leave();

@@ -247,10 +247,10 @@ static bool some_look_hangs(int64_t now)
 /* With the lock. */
 static void await_first_look(struct watched_file *f)
 {
-    int64_t now = clock_mono_ms(), until = now + FIRST_LOOK_MS;
-    struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-    for (; !f->looked && now < until && !some_look_hangs(now); now = clock_mono_ms())
-        pthread_cond_clockwait(&look_ended, &registry_lock, CLOCK_MONOTONIC, &t);
+    struct timespec until = clock_mono_after(FIRST_LOOK_MS);
+    while (!f->looked && !some_look_hangs(clock_mono_ms())
+           && pthread_cond_clockwait(&look_ended, &registry_lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT) {
+    }
 }
 
 struct watched_file *watched_file_new(const char *path, enum watched_kind kind)
@@ -261,11 +261,8 @@ struct watched_file *watched_file_new(const char *path, enum watched_kind kind)
     if (added)
         f = watched_add(path, kind);
     f->users++;
-    pthread_mutex_unlock(&registry_lock);
-    if (added && !file_work_in(&f->work, 0))
-        return f;
-    pthread_mutex_lock(&registry_lock);
-    await_first_look(f);
+    if (!added || file_work_in(&f->work, 0))
+        await_first_look(f);
     pthread_mutex_unlock(&registry_lock);
     return f;
 }

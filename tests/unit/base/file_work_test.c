@@ -159,6 +159,18 @@ static void works_run_at_their_time(void **state UNUSED)
     assert_true(soon_is(&works[3].ran, 3));
 }
 
+static void times_hold_while_the_clock_is_ahead(void **state UNUSED)
+{
+    clock_advance(60000); /* the works' clock is ahead of the system's, on which threads wait */
+    assert_true(file_work_in(&works[0].work, 50));
+    assert_true(soon_is(&works[0].ran, 1));
+    int64_t began = clock_mono_ms();
+    assert_true(file_work_in(&works[1].work, 60000));
+    file_work_await_threads(50); /* one is idle and stays */
+    assert_in_range(clock_mono_ms() - began, 50, SOON_MS);
+    assert_true(file_work_drop(&works[1].work));
+}
+
 static void read_many(struct counted_work *w)
 {
     for (int i = 0; i < 15 && file_work_goes_on(&w->work); i++)
@@ -189,6 +201,7 @@ int main(void)
         WITH_WORKS(threads_are_bounded),
         WITH_WORKS(quick_works_share_few_threads),
         WITH_WORKS(works_run_at_their_time),
+        WITH_WORKS(times_hold_while_the_clock_is_ahead),
         WITH_WORKS(progress_is_no_hang),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
