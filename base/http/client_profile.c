@@ -210,19 +210,16 @@ struct client_profile *client_profile_ref(struct client_profile *p)
     return p;
 }
 
-static bool profile_names_equal(struct str a, const char *b, size_t n)
-{
-    return a.n == n && strncasecmp(a.p, b, n) == 0;
-}
-
 bool client_profile_sends(const struct client_profile *p, struct str name)
 {
     bool sends = (p->username.text || p->username.file || p->credentials.text || p->credentials.file) &&
-                 profile_names_equal(name, "Authorization", strlen("Authorization"));
-    for (size_t i = 0; i < p->n_headers; i++)
-        sends = sends || profile_names_equal(name, p->headers[i], strcspn(p->headers[i], ":"));
+                 str_ieq(name, STR("Authorization"));
+    for (size_t i = 0; i < p->n_headers; i++) {
+        struct str line = str_of(p->headers[i]);
+        sends = sends || str_ieq(name, str_first(line, str_find(line, ':')));
+    }
     for (size_t i = 0; i < p->n_header_files; i++)
-        sends = sends || profile_names_equal(name, p->header_files[i].name, strlen(p->header_files[i].name));
+        sends = sends || str_ieq(name, str_of(p->header_files[i].name));
     return sends;
 }
 
