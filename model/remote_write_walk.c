@@ -185,45 +185,43 @@ static bool walk_series_labels(struct rw_walk *w, const struct rw_series *s)
     return rebuild_labels(w, str_n(s->begin, (size_t)(s->end - s->begin)));
 }
 
-/* One pass over the fields, which also finds the run of labels. */
-static enum rw_item walk_series(struct rw_walk *w, struct rw_series s, size_t fields)
-{
-    struct pb_field f;
-    for (const uint8_t *from = s.at; fields > 0 && next_field(w, &s.at, s.end, &f); from = s.at, fields--) {
-        if (!series_field(w, &f))
-            return RW_ERROR;
-        if (f.number != FIELD_LABEL)
-            continue;
-        s.split = s.split || (s.run && from != s.run_end);
-        s.run = s.run ? s.run : from;
-        s.run_end = s.at;
-    }
-    if (s.at != s.end && fields == 0) {
-        w->_series = s;
-        return RW_MORE;
-    }
-    if (s.at != s.end || !walk_series_labels(w, &s))
-        return RW_ERROR;
-    w->p = s.end;
-    return RW_SERIES;
-}
-
-static enum rw_item walk_new_series(struct rw_walk *w, struct str series, size_t fields)
+static void walk_begin_series(struct rw_walk *w, struct str series)
 {
     const uint8_t *p = (const uint8_t *)series.p;
     w->n_samples = w->n_hists = w->n_exemplars = 0;
     w->labels = (struct labels){0};
     w->labels_ok = true;
     w->reason = NULL;
-    return walk_series(w, (struct rw_series){.begin = p, .end = p + series.n, .at = p}, fields);
+    w->_series = (struct rw_series){.begin = p, .end = p + series.n, .at = p};
+}
+
+/* One pass over the fields, which also finds the run of labels. */
+static enum rw_item walk_series_fields(struct rw_walk *w, struct rw_series *s, size_t fields)
+{
+    struct pb_field f;
+    for (const uint8_t *from = s->at; fields > 0 && next_field(w, &s->at, s->end, &f); from = s->at, fields--) {
+        if (!series_field(w, &f))
+            return RW_ERROR;
+        if (f.number != FIELD_LABEL)
+            continue;
+        s->split = s->split || (s->run && from != s->run_end);
+        s->run = s->run ? s->run : from;
+        s->run_end = s->at;
+    }
+    if (s->at != s->end)
+        return fields == 0 ? RW_MORE : RW_ERROR;
+    return walk_series_labels(w, s) ? RW_SERIES : RW_ERROR;
 }
 
 /* After an error the next call begins with the series again, and finds the same one. */
-static enum rw_item walk_on_series(struct rw_walk *w, size_t fields)
+static enum rw_item walk_series(struct rw_walk *w, size_t fields)
 {
-    struct rw_series s = w->_series;
-    w->_series.begin = NULL;
-    return walk_series(w, s, fields);
+    enum rw_item item = walk_series_fields(w, &w->_series, fields);
+    if (item == RW_SERIES)
+        w->p = w->_series.end;
+    if (item != RW_MORE)
+        w->_series.begin = NULL;
+    return item;
 }
 
 static bool walk_metadata(struct rw_walk *w, struct str bytes)
@@ -253,7 +251,7 @@ enum rw_item rw_walk_some(struct rw_walk *w, size_t fields)
     const uint8_t *p = w->p;
     struct pb_field f;
     if (w->_series.begin)
-        return walk_on_series(w, fields);
+        return walk_series(w, fields);
     while (next_field(w, &p, w->end, &f)) {
         if (f.number != FIELD_TIMESERIES && f.number != FIELD_METADATA)
             continue;
@@ -261,8 +259,10 @@ enum rw_item rw_walk_some(struct rw_walk *w, size_t fields)
             rw_walk_corrupted(w, p, "field of the wrong type");
             return RW_ERROR;
         }
-        if (f.number == FIELD_TIMESERIES)
-            return walk_new_series(w, f.bytes, fields);
+        if (f.number == FIELD_TIMESERIES) {
+            walk_begin_series(w, f.bytes);
+            return walk_series(w, fields);
+        }
         if (!walk_metadata(w, f.bytes))
             return RW_ERROR;
         w->p = p;
