@@ -15,7 +15,7 @@
 #include "gateway/query/worker.h"
 #include "gateway/upstream/upstream.h"
 
-enum { READINGS_AT_ONCE = 2, READER_TICK_MS = 1000 };
+enum { READINGS_AT_ONCE = 2 };
 
 struct coverage_reader;
 struct coverage_reader *coverage_reader_new(struct loop *loop, const char *id); /* id: of the process, see via.h */

@@ -2,27 +2,17 @@
 #include "gateway/background/filter_sync.h"
 
 #include "base/http/via.h"
-#include "base/os/loop.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "gateway/background/group_visitor.h"
 #include "gateway/upstream/label_queries.h"
 #include "gateway/upstream/source.h"
 #include "gateway/upstream/stats.h"
 
 struct filter_sync {
-    struct loop *loop;
-    const char *id;
-    struct workers *workers;
-    struct budget *memory;
-    struct upstream *upstream;
-    struct loop_timer tick;
-    size_t next;                   /* group that is checked first */
-    atomic_bool stopping;
-    /* The reading that runs. */
-    struct worker_task task;
-    struct upstream *reading;      /* NULL: none */
-    struct group group;            /* a copy that may not fail silently */
-    struct arena arena;
+    struct group_visitor visitor;
+    struct group_reading reading;
+    struct group group;            /* that is read: a copy that may not fail silently */
     bool complete;                 /* all servers responded, for all labels */
 };
 
@@ -37,13 +27,13 @@ static bool filter_read_label(struct filter_sync *f, struct query_ctx *q, struct
     struct list_question what = {.kind = LIST_VALUES, .name = name, .sq = &everything};
     struct label_list found;
     struct err err;
-    f->arena.max = FILTER_MEMORY;
+    f->reading.arena.max = FILTER_MEMORY;
     bool ok = label_query_run(&scope, q, &what, &found, &err);
-    f->arena.max = 0;
+    f->reading.arena.max = 0;
     bool complete = ok && q->notes->warnings.n + q->notes->infos.n == 0;
-    if (!ok && !atomic_load(&f->stopping))
-        log_warn("upstream", "cannot read the values of a label for label_filter; retrying, and queries are not filtered by "
-                 "unknown values", "err", err.text);
+    if (!ok && !atomic_load(&f->visitor.stopping))
+        log_warn("upstream", "cannot read the values of a label for label_filter; retrying, and queries are not "
+                 "filtered by unknown values", "err", err.text);
     if (ok)
         group_filter_set(f->group.filter, name, found.strings, found.n_strings, complete);
     return complete;
@@ -51,14 +41,15 @@ static bool filter_read_label(struct filter_sync *f, struct query_ctx *q, struct
 
 static void filter_run(struct worker_task *task)
 {
-    struct filter_sync *f = CONTAINER(task, struct filter_sync, task);
+    struct filter_sync *f = CONTAINER(task, struct filter_sync, reading.task);
     struct worker *worker = worker_self();
+    struct arena *arena = &f->reading.arena;
     f->complete = true;
-    worker->via = via_line(&f->arena, STR(""), f->id);
-    for (size_t i = 0; group_filter_dynamic(f->group.filter, i).n > 0 && !atomic_load(&f->stopping); i++) {
-        struct notes notes = {.arena = &f->arena};
-        struct query_ctx q = {.arena = &f->arena, .notes = &notes, .deadline_mono = clock_mono_ms() + FILTER_MS,
-                              .canceled = &f->stopping, .user = worker};
+    worker->via = via_line(arena, STR(""), f->visitor.id);
+    for (size_t i = 0; group_filter_dynamic(f->group.filter, i).n > 0 && !atomic_load(&f->visitor.stopping); i++) {
+        struct notes notes = {.arena = arena};
+        struct query_ctx q = {.arena = arena, .notes = &notes, .deadline_mono = clock_mono_ms() + FILTER_MS,
+                              .canceled = &f->visitor.stopping, .user = worker};
         f->complete = filter_read_label(f, &q, group_filter_dynamic(f->group.filter, i)) && f->complete;
     }
     stats_add(&upstream_stats, FILTER_READINGS, 1);
@@ -69,43 +60,25 @@ static void filter_run(struct worker_task *task)
 
 /* --- on the main thread ------------------------------------------------------------------------------------------- */
 
-static void filter_release(struct filter_sync *f)
-{
-    arena_free(&f->arena);
-    upstream_unref(f->reading);
-    f->reading = NULL;
-}
-
 static void filter_done(struct worker_task *task)
 {
-    struct filter_sync *f = CONTAINER(task, struct filter_sync, task);
+    struct filter_sync *f = CONTAINER(task, struct filter_sync, reading.task);
     group_filter_synced(f->group.filter, clock_mono_ms(), f->complete);
-    filter_release(f);
+    group_reading_end(&f->reading);
 }
 
-static void filter_sync_begin(struct filter_sync *f, const struct group *g)
+static void filter_visit(struct group_visitor *v, const struct group *g)
 {
-    arena_init(&f->arena, 0);
+    struct filter_sync *f = CONTAINER(v, struct filter_sync, visitor);
+    if (!group_reading_idle(&f->reading) || !group_filter_due(g->filter, clock_mono_ms()))
+        return;
+    arena_init(&f->reading.arena, 0);
     f->group = *g;
     f->group.failure = GROUP_REQUIRED;
-    f->task = (struct worker_task){.class = WORKER_BACKGROUND, .run = filter_run, .done = filter_done, .loop = f->loop};
-    if ((f->memory == NULL || arena_charge(&f->arena, f->memory)) && worker_submit(f->workers, &f->task))
-        f->reading = upstream_ref(f->upstream);
+    if (v->memory && !arena_charge(&f->reading.arena, v->memory))
+        arena_free(&f->reading.arena);
     else
-        arena_free(&f->arena);
-}
-
-static void filter_on_tick(struct loop_timer *timer)
-{
-    struct filter_sync *f = CONTAINER(timer, struct filter_sync, tick);
-    size_t n = f->upstream->groups.n;
-    for (size_t i = 0; i < n && f->reading == NULL; i++) {
-        const struct group *g = &f->upstream->groups.items[(f->next + i) % n];
-        if (group_filter_due(g->filter, clock_mono_ms()))
-            filter_sync_begin(f, g);
-    }
-    f->next++;
-    loop_timer_in(f->loop, &f->tick, FILTER_TICK_MS);
+        group_reading_begin(&f->reading, v, filter_run, filter_done);
 }
 
 static bool filter_is_used(const struct upstream *u)
@@ -118,38 +91,21 @@ static bool filter_is_used(const struct upstream *u)
 
 void filter_sync_use(struct filter_sync *f, struct workers *workers, struct budget *memory, struct upstream *u)
 {
-    upstream_unref(f->upstream);
-    f->upstream = upstream_ref(u);
-    f->workers = workers;
-    f->memory = memory;
-    if (filter_is_used(u))
-        loop_timer_in(f->loop, &f->tick, 0);
-    else
-        loop_timer_stop(f->loop, &f->tick);
+    group_visitor_use(&f->visitor, workers, memory, u, filter_is_used(u) ? 0 : -1);
 }
 
-void filter_sync_stop(struct filter_sync *f)
-{
-    atomic_store(&f->stopping, true);
-    loop_timer_stop(f->loop, &f->tick);
-}
+void filter_sync_stop(struct filter_sync *f) { group_visitor_stop(&f->visitor); }
 
 struct filter_sync *filter_sync_new(struct loop *loop, const char *id)
 {
     struct filter_sync *f = mem_zalloc(sizeof *f);
-    f->loop = loop;
-    f->id = id;
-    f->tick.run = filter_on_tick;
+    group_visitor_init(&f->visitor, loop, id, filter_visit);
     return f;
 }
 
 void filter_sync_free(struct filter_sync *f)
 {
-    filter_sync_stop(f);
-    if (f->reading) { /* run, but main's loop did not turn again */
-        loop_unpost(f->loop, &f->task._back);
-        filter_release(f);
-    }
-    upstream_unref(f->upstream);
+    group_reading_free(&f->reading);
+    group_visitor_free(&f->visitor);
     mem_free(f);
 }

@@ -11,7 +11,7 @@
 #include "gateway/query/worker.h"
 #include "gateway/upstream/upstream.h"
 
-enum { FILTER_TICK_MS = 1000, FILTER_MS = 30000, FILTER_MEMORY = 64 << 20 /* of one group's responses */ };
+enum { FILTER_MS = 30000, FILTER_MEMORY = 64 << 20 /* of one group's responses */ };
 
 struct filter_sync;
 struct filter_sync *filter_sync_new(struct loop *loop, const char *id); /* id: of the process, see via.h */
