@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Healthy targets beside whatever misbehaves: are they scraped in time? They are served by a process of their own, so
-that the test's threads do not delay them."""
+"""Healthy targets beside whatever misbehaves: are they scraped in time? A separate process serves them, so that
+the test's threads do not delay them."""
 from lib import *
 
 PROGRAM = r'''

@@ -466,7 +466,7 @@ VALID = {"query": "1", "start": 0, "end": 60, "step": 15, "match[]": "m"}
 
 
 def test_http_api_has_every_parameter():
-    """Names in the sources and in the page are the same, and each endpoint refuses an invalid value of its own."""
+    """Names in the sources and in the page are the same, and each endpoint refuses an invalid value of each of its parameters."""
     told = parameters()
     gateway = "".join(text for path, text in sources().items() if path.startswith("gateway/") and path.endswith(".c"))
     found = set(re.findall(r'(?:form_get|form_count|form_nth|rules_listed|param_[a-z]+|has_param)\([^;"]*"([\w\[\]]+)"', gateway))

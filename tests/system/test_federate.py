@@ -3,8 +3,8 @@
 import re
 
 from lib import *
-from test_remote_read import Data, prometheus_with, write_histograms, histogram
-from wire import field, fields, read_varint
+from test_remote_read import prometheus_with, write_histograms, histogram
+from wire import fields, read_varint
 
 PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 ACCEPTS = ["", "*/*", "text/plain", "text/plain;version=0.0.4", "text/plain;version=1.0.0", "application/openmetrics-text;version=1.0.0",

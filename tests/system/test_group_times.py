@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """relative_time_range, absolute_time_range and align_query_range_with_step."""
-import json
 import time
 import urllib.parse
 

@@ -33,7 +33,7 @@ def test_hedged_replicas():
     random_queries("hedged", "14", 100)
 
 
-# --- cases in which promxy returns wrong results, as "name: expressions"; the alerting rule is a test of its own --------
+# --- cases in which promxy returns wrong results, as "name: expressions"; the alerting rule has a separate test ---------
 
 WRONG_ELSEWHERE = {
     "comparisons of max": ["max(mx) < 5", "5 > max(mx)", "max(mx) == 3", "max(mx) < bool 5"],

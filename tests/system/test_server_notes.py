@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Warnings, infos and isPartial of servers in the responses of all endpoints: once each, with the server's name."""
-import http.server
 import json
-import threading
 
 import fakes
 from lib import *
@@ -17,32 +15,18 @@ ASKED = {"query": "m", "start": 1000, "end": 1060, "step": 15, "match[]": "m"}
 PATHS = [p for p in DATA if p != "/api/v1/status/buildinfo"] + ["/api/v1/label/a/values"]
 
 
-class Server:
+class Server(fakes.Fake):
     """A server whose every response has these notes."""
 
     def __init__(self, data=None, **notes):
-        own = {**DATA, **(data or {})}
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def answer(handler):
-                path = handler.path.split("?")[0]
-                handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
-                data = ["v"] if path.startswith("/api/v1/label/") else own.get(path)
-                body = json.dumps({"status": "success", "data": data, **(notes if "status/b" not in path else {})}).encode()
-                handler.send_response(200 if data is not None else 404)
-                handler.send_header("Content-Length", str(len(body)))
-                handler.end_headers()
-                handler.wfile.write(body)
-            do_GET = do_POST = answer
+        self.responses, self.notes = {**DATA, **(data or {})}, notes
+        super().__init__()
 
-            def log_message(self, *_):
-                pass
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
+    def answer(self, request, body):
+        path = request.path.split("?")[0]
+        data = ["v"] if path.startswith("/api/v1/label/") else self.responses.get(path)
+        notes = self.notes if path != "/api/v1/status/buildinfo" else {}
+        request.reply(200 if data is not None else 404, json.dumps({"status": "success", "data": data, **notes}).encode())
 
 
 def config(*groups):
@@ -54,32 +38,28 @@ def test_notes_of_servers():
     a, b = (Server(warnings=["disk is slow", "PromQL warning: same (1:1)"], infos=["rebalancing"]) for _ in range(2))
     c = Server(isPartial=True)
     plain = Server()
-    try:
-        sluice = Sluice(config(("pair", [a, b]), ("other", [plain])))
-        for path in PATHS:
-            body = sluice.get(path, ASKED).json()
-            assert body["status"] == "success" and "isPartial" not in body, f"{path}: {body}"
-            named = [f'server group "pair": http://{s.address}: ' for s in (a, b)]
-            assert sorted(body["warnings"]) == sorted(["PromQL warning: same (1:1)"] + [n + "disk is slow" for n in named]), \
-                f"{path}: {body}"
-            assert sorted(body["infos"]) == sorted(n + "rebalancing" for n in named), f"{path}: {body}"
-        assert sluice.reconfigure(config(("cluster", [c]), ("other", [plain]))).status == 200
-        for path in PATHS:
-            body = sluice.get(path, ASKED).json()
-            assert body["isPartial"] is True, f"{path}: {body}"
-            assert body["warnings"] == [f'server group "cluster": http://{c.address}: the response is partial (isPartial)'], \
-                f"{path}: {body}"
-            if path in ("/api/v1/query", "/api/v1/query_range", "/api/v1/labels", "/api/v1/series", "/api/v1/label/a/values"):
-                answer = sluice.get(path, {**ASKED, "deny_partial_response": 1})
-                assert answer.status == 503 and "is partial" in answer.json()["error"], f"{path}: {answer}"
-                assert c.address in answer.json()["error"], f"{path}: {answer}"
-        # two sluices: the names of both are in the text, and what is partial stays so
-        outer = Sluice(config(("inner", [sluice])), name="outer")
-        body = outer.get("/api/v1/query", {"query": "m", "time": 1000}).json()
-        assert body["isPartial"] is True and any("inner" in w and "cluster" in w for w in body["warnings"]), body
-    finally:
-        for server in (a, b, c, plain):
-            server.stop()
+    sluice = Sluice(config(("pair", [a, b]), ("other", [plain])))
+    for path in PATHS:
+        body = sluice.get(path, ASKED).json()
+        assert body["status"] == "success" and "isPartial" not in body, f"{path}: {body}"
+        named = [f'server group "pair": http://{s.address}: ' for s in (a, b)]
+        assert sorted(body["warnings"]) == sorted(["PromQL warning: same (1:1)"] + [n + "disk is slow" for n in named]), \
+            f"{path}: {body}"
+        assert sorted(body["infos"]) == sorted(n + "rebalancing" for n in named), f"{path}: {body}"
+    assert sluice.reconfigure(config(("cluster", [c]), ("other", [plain]))).status == 200
+    for path in PATHS:
+        body = sluice.get(path, ASKED).json()
+        assert body["isPartial"] is True, f"{path}: {body}"
+        assert body["warnings"] == [f'server group "cluster": http://{c.address}: the response is partial (isPartial)'], \
+            f"{path}: {body}"
+        if path in ("/api/v1/query", "/api/v1/query_range", "/api/v1/labels", "/api/v1/series", "/api/v1/label/a/values"):
+            answer = sluice.get(path, {**ASKED, "deny_partial_response": 1})
+            assert answer.status == 503 and "is partial" in answer.json()["error"], f"{path}: {answer}"
+            assert c.address in answer.json()["error"], f"{path}: {answer}"
+    # two sluices: the names of both are in the text, and what is partial stays so
+    outer = Sluice(config(("inner", [sluice])), name="outer")
+    body = outer.get("/api/v1/query", {"query": "m", "time": 1000}).json()
+    assert body["isPartial"] is True and any("inner" in w and "cluster" in w for w in body["warnings"]), body
 
 
 def test_limits_are_applied_to_the_merged_list():
@@ -116,18 +96,14 @@ def test_metadata_shows_conflicts():
     path = "/api/v1/metadata"
     a = Server({path: {"both": [entry("counter", "one"), entry("gauge", "two")], "only_a": [entry("gauge", "a")]}})
     b = Server({path: {"both": [entry("gauge", "two"), entry("counter", "other <b>", "s")], "only_b": [entry("summary", "")]}})
-    try:
-        sluice = Sluice(config(("pair", [a, b]), ("other", [b])))
-        whole = sluice.data(path)
-        assert whole == {"both": [entry("counter", "one"), entry("counter", "other <b>", "s"), entry("gauge", "two")],
-                         "only_a": [entry("gauge", "a")], "only_b": [entry("summary", "")]}, whole
-        assert list(whole) == sorted(whole)
-        assert sluice.data(path, {"metric": "only_b"})["only_b"] == [entry("summary", "")]
-        for limit in (0, 1, 2, 3, 10):
-            assert list(sluice.data(path, {"limit": limit})) == list(whole)[:limit], limit
-        for limit in (1, 2, 3):
-            assert sluice.data(path, {"limit_per_metric": limit})["both"] == whole["both"][:limit], limit
-        assert sluice.data(path, {"limit_per_metric": 0}) == sluice.data(path, {"limit_per_metric": -1}) == whole
-    finally:
-        a.stop()
-        b.stop()
+    sluice = Sluice(config(("pair", [a, b]), ("other", [b])))
+    whole = sluice.data(path)
+    assert whole == {"both": [entry("counter", "one"), entry("counter", "other <b>", "s"), entry("gauge", "two")],
+                     "only_a": [entry("gauge", "a")], "only_b": [entry("summary", "")]}, whole
+    assert list(whole) == sorted(whole)
+    assert sluice.data(path, {"metric": "only_b"})["only_b"] == [entry("summary", "")]
+    for limit in (0, 1, 2, 3, 10):
+        assert list(sluice.data(path, {"limit": limit})) == list(whole)[:limit], limit
+    for limit in (1, 2, 3):
+        assert sluice.data(path, {"limit_per_metric": limit})["both"] == whole["both"][:limit], limit
+    assert sluice.data(path, {"limit_per_metric": 0}) == sluice.data(path, {"limit_per_metric": -1}) == whole

@@ -3,7 +3,6 @@
 idle clients, heavy queries. Short forms of these are in tests/system (test_isolation, test_limits). Each prints its
 figures; 20 targets are scraped each second meanwhile, and none of their scrapes may be missing.
 """
-import os
 import socket
 import threading
 import time
@@ -60,7 +59,7 @@ def test_silent_name_server():
     }
     for what, (job, rest) in cases.items():
         sluice = asks_only(Sluice(f"scrape_configs:\n{steady.job()}{job}remote_write:\n- {{url: 'http://127.0.0.1:9/w'}}\n{rest}",
-                                  "--query.timeout=3s", name=what.replace(" ", "-"), start=False), names.address)
+                                  "--query.timeout=3s", name=what.replace(" ", "-"), start=False), names.address).wait_ready()
         time.sleep(2)
         began = time.time()
         with HealthWatch(sluice) as health:

@@ -15,14 +15,13 @@ import threading
 import time
 
 from lib import *
+from steady import SteadyTargets
 
-FAST = 20  # targets that are scraped each second
 TARGETS = int(os.environ.get("TORTURE_TARGETS", 100000))
 PAGE_BYTES = int(os.environ.get("TORTURE_PAGE_BYTES", 256 << 20))
 EXPORTER = r'''
-import asyncio, sys, time
+import asyncio, sys
 page_bytes = int(sys.argv[2])
-arrivals = open(sys.argv[3], "w", buffering=1)
 SMALL = b"".join(b"small%d 1\n" % i for i in range(5))
 
 def large():
@@ -35,8 +34,6 @@ async def serve(reader, writer):
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            if head.startswith(b"GET /fast"):
-                print(time.time(), head.split()[1].decode(), file=arrivals)
             body = LARGE if head.startswith(b"GET /large") else SMALL
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body))
             for at in range(0, len(body), 1 << 20):
@@ -52,7 +49,7 @@ async def main():
     print("ready", flush=True)
     await server.serve_forever()
 
-LARGE = large() if page_bytes else b""
+LARGE = large()
 asyncio.run(main())
 '''
 
@@ -72,19 +69,14 @@ def write_targets(port, generation):
         os.rename(path, f"{folder()}/targets-{part}.json")
 
 
-def config(port, fast_port, large=False):
-    fast = ", ".join(f"'127.0.0.1:{fast_port}/fast{i}'" for i in range(FAST))
+def config(port, fast, large=False):
     jobs = f"""global: {{scrape_interval: 10m, scrape_timeout: 1m}}
 recent: {{}}
 remote_write: [{{url: 'http://127.0.0.1:9/write'}}]
 scrape_configs:
 - job_name: many
   file_sd_configs: [{{files: ['{folder()}/targets-*.json']}}]
-- job_name: fast
-  scrape_interval: 1s
-  scrape_timeout: 1s
-  static_configs: [{{targets: [{fast}]}}]
-"""
+{fast.job()}"""
     if large:
         jobs += f"""- job_name: large
   scrape_interval: 40s
@@ -142,15 +134,10 @@ def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))] * 1000 if values else 0
 
 
-def lateness(path):
+def lateness(fast):
     """[(time, seconds after the slot)] of the scrapes of fast targets; a slot is where the earliest scrapes were."""
-    by_target = {}
-    with open(path, encoding="ascii") as f:
-        for line in f:
-            t, target = line.split()
-            by_target.setdefault(target, []).append(float(t))
     found = []
-    for times in by_target.values():
+    for times in fast.times().values():
         slot = sorted((t - times[0] + 0.5) % 1 for t in times)[len(times) // 20] - 0.5 + times[0]
         found += [(t, (t - slot + 0.5) % 1 - 0.5) for t in times]
     return found
@@ -204,13 +191,11 @@ def push_new_series(sluice):
 @seconds(900)
 def test_a_lane_is_never_long_away_from_its_loop():
     release_build()
-    port, fast_port, arrivals = free_port(), free_port(), f"{folder()}/arrivals"
-    program = write_file("exporter.py", EXPORTER)
-    exporter = Process("exporter", ["python3", program, str(port), str(PAGE_BYTES), "/dev/null"])
-    fast = Process("fast", ["python3", program, str(fast_port), "0", arrivals])
-    wait_until(lambda: "ready" in exporter.log() and "ready" in fast.log(), 120, "exporters")
+    port, fast = free_port(), SteadyTargets(series=5, name="fast")
+    exporter = Process("exporter", ["python3", write_file("exporter.py", EXPORTER), str(port), str(PAGE_BYTES)])
+    wait_until(lambda: "ready" in exporter.log(), 120, "the exporter")
     write_targets(port, 0)
-    sluice = Sluice(config(port, fast_port), "-maxInsertRequestSize=64MiB", "--web.enable-lifecycle", "--lanes=2")
+    sluice = Sluice(config(port, fast), "-maxInsertRequestSize=64MiB", "--web.enable-lifecycle", "--lanes=2")
     wait_until(lambda: sluice.metric("vm_promscrape_scrape_pool_targets") >= TARGETS, 60, "targets", every=1)
     watchers = [Watcher(sluice, "/metrics", 1), Watcher(sluice, "/targets", 1), Watcher(sluice, "/-/healthy", 0.02)]
     idle, before, steal, waited, began = IdleTime(), lane_turns(sluice), steal_s(), waited_s(sluice.p.pid), time.time()
@@ -225,19 +210,19 @@ def test_a_lane_is_never_long_away_from_its_loop():
     def end_large_page():
         """Until its stale markers are written."""
         series = PAGE_BYTES // 128
-        sluice.reconfigure(config(port, fast_port))
+        sluice.reconfigure(config(port, fast))
         written = lambda: sluice.metric("vm_promscrape_stale_samples_created_total")
         wait_until(lambda: written() >= series, 300, "markers", every=1)
 
     phase("quiet", lambda: time.sleep(5))
-    phase("reload", lambda: (write_targets(port, 1), sluice.reconfigure(config(port, fast_port)), time.sleep(6)))
+    phase("reload", lambda: (write_targets(port, 1), sluice.reconfigure(config(port, fast)), time.sleep(6)))
     phase("push of 32 MiB", lambda: push_large(sluice))
     phase("600,000 new series", lambda: push_new_series(sluice))
-    phase("large page", lambda: (sluice.reconfigure(config(port, fast_port, large=True)), time.sleep(60)))
+    phase("large page", lambda: (sluice.reconfigure(config(port, fast, large=True)), time.sleep(60)))
     phase("large page ends", end_large_page)
     print(*[w.end() for w in watchers], sep="\n")
     counts = [(bound, n - m) for (bound, n), (_, m) in zip(lane_turns(sluice), before)]
-    late = [(t, after) for t, after in lateness(arrivals) if t > began]
+    late = [(t, after) for t, after in lateness(fast) if t > began]
     late_idle = [after for t, after in late if idle.at(t)]
     healthy_idle = [took for t, took in watchers[-1].took if idle.at(t)]
     print(describe("scrapes after their slots", [after for _, after in late]))
