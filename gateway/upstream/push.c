@@ -384,6 +384,7 @@ static void push_pass_notes(const struct push_call *c)
         if (push_first_equal(c->plan, r) == r)
             group_request_note_missed(&c->queries[r]->request);
         const struct notes *from = &c->queries[r]->notes;
+        to->partial = to->partial || from->partial;
         for (size_t i = 0; i < from->warnings.n; i++)
             notes_warn(to, "%.*s", STR_ARG(push_note_text(from->warnings.items[i])));
         for (size_t i = 0; i < from->infos.n; i++)

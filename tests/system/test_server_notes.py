@@ -56,10 +56,14 @@ def test_notes_of_servers():
             answer = sluice.get(path, {**ASKED, "deny_partial_response": 1})
             assert answer.status == 503 and "is partial" in answer.json()["error"], f"{path}: {answer}"
             assert c.address in answer.json()["error"], f"{path}: {answer}"
-    # two sluices: the names of both are in the text, and what is partial stays so
-    outer = Sluice(config(("inner", [sluice])), name="outer")
-    body = outer.get("/api/v1/query", {"query": "m", "time": 1000}).json()
-    assert body["isPartial"] is True and any("inner" in w and "cluster" in w for w in body["warnings"]), body
+    # two sluices: the names of both are in the text, and what is partial stays so, pushed down or not
+    for push in ("verified", "off"):
+        outer = Sluice(config(("inner", [sluice])) + f"  push_down: {push}\n", name=f"outer-{push}")
+        wait_until(lambda: outer.metric("sluice_upstream_up") == 1)
+        body = outer.get("/api/v1/query", {"query": "m", "time": 1000, "explain": 1}).json()
+        assert body["data"]["explain"]["plan"][0]["evaluated"] == {"verified": "pushed", "off": "raw"}[push], body
+        assert body.get("isPartial") is True and any("inner" in w and "cluster" in w for w in body["warnings"]), body
+        assert outer.get("/api/v1/query", {"query": "m", "time": 1000, "deny_partial_response": 1}).status == 503
 
 
 def test_limits_are_applied_to_the_merged_list():
