@@ -10,8 +10,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { LISTENERS = 16 };
-
 struct acceptor {
     struct acceptor_conf conf;
     struct loop *loop;
@@ -19,7 +17,7 @@ struct acceptor {
     struct loop_fd signals;
     struct loop_timer alarm;
     void (*on_late)(void *arg);
-    struct http_listener *listeners[LISTENERS];
+    struct http_listener *listeners[LISTENERS_MAX];
     size_t n;
 };
 
@@ -61,14 +59,9 @@ void acceptor_alarm(struct acceptor *a, int64_t ms, void (*on_late)(void *arg))
 
 static bool acceptor_listen(struct acceptor *a, struct err *err)
 {
-    const struct str_list *list = a->conf.addresses;
-    for (size_t i = 0; i < list->n; i++) {
-        if (list->items[i].n == 0)
-            continue;
-        if (a->n == LISTENERS)
-            return err_set(err, ERR_BAD_DATA, "--web.listen-address: more than %d addresses; remove some", LISTENERS);
-        a->listeners[a->n] = http_listen(list->items[i], a->loop, a->conf.servers, a->conf.n_servers, a->conf.limits,
-                                         err);
+    for (size_t i = 0; i < a->conf.n_listeners; i++) {
+        a->listeners[a->n] = http_listen(&a->conf.listeners[i], a->loop, a->conf.servers, a->conf.n_servers,
+                                         a->conf.limits, err);
         if (a->listeners[a->n] == NULL)
             return false;
         a->n++;

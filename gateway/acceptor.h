@@ -6,12 +6,11 @@
 #ifndef GATEWAY_ACCEPTOR_H
 #define GATEWAY_ACCEPTOR_H
 
-#include "base/conf/conf.h"
 #include "gateway/http/http.h"
 
 struct acceptor;
 struct acceptor_conf { /* all borrowed */
-    const struct str_list *addresses;     /* host:port, :port; empty ones are skipped */
+    struct listener *listeners; size_t n_listeners;
     struct http_server *const *servers; unsigned n_servers;
     struct http_limits *limits;
     /* On the acceptor's thread, for SIGHUP, SIGTERM and SIGINT. Must not block. */

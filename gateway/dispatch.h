@@ -12,6 +12,6 @@
       "Queries that took longer than --query.slow-threshold")
 enum dispatch_stat { DISPATCH_STATS(STATS_ID) };
 extern struct stats_group dispatch_stats;
-extern const struct http_hooks dispatch_hooks; /* require listener_conf.services */
+extern const struct http_hooks dispatch_hooks; /* require http_server_conf.services */
 
 #endif

@@ -66,7 +66,7 @@ static struct lane *lane_give_up(struct lane *l, struct err *err)
     return NULL;
 }
 
-struct lane *lane_start(unsigned id, struct services *s, const struct listener_conf *http, struct err *err)
+struct lane *lane_start(unsigned id, struct services *s, const struct http_server_conf *http, struct err *err)
 {
     struct lane *l = mem_zalloc(sizeof *l);
     char name[32];

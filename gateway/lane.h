@@ -19,7 +19,7 @@ struct lane {
 };
 /* All on the main thread, in this order; workers, writer and scraper are stopped in between. */
 /* Starts the thread and sets the loop of services.lanes[id]. NULL: no thread or descriptor left. */
-struct lane *lane_start(unsigned id, struct services *s, const struct listener_conf *http, struct err *err) MUST_USE;
+struct lane *lane_start(unsigned id, struct services *s, const struct http_server_conf *http, struct err *err) MUST_USE;
 void lane_cancel(struct lane *l);   /* cancels HTTP requests in flight and refuses new ones */
 void lane_join(struct lane *l);     /* closes the HTTP server, ends the loop and joins the thread; keeps the loop */
 void lane_free(struct lane *l);

@@ -54,6 +54,7 @@ struct program {
     struct loop **lane_loops;
     struct sink **lane_sinks;
     struct acceptor *acceptor;
+    struct listener listeners[LISTENERS_MAX]; size_t n_listeners;
     struct loop_task quit, hangup;
     atomic_bool stopping; /* the control thread is stopping */
     struct loop_timer sweep;
@@ -195,7 +196,7 @@ static bool start_lanes(struct program *p, struct err *err)
     unsigned queries = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : QUERIES;
     size_t max_insert = (size_t)f->max_insert_size;
     limits_divide(f, n, queries + PAGES + BACKGROUND, &s->http, &s->queries, &s->reports);
-    struct listener_conf conf = {.services = s, .hooks = dispatch_hooks,
+    struct http_server_conf conf = {.services = s, .hooks = dispatch_hooks,
                                  .max_push = max_insert + max_insert / 6 + 32, /* snappy's maximum compressed length */
                                  .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
                                  .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &s->http};
@@ -241,19 +242,36 @@ static void start_scraper(struct program *p)
     s->scraper = scraper_new(&env);
 }
 
+/* Empty addresses are skipped. */
+static bool make_listeners(struct program *p, struct err *err)
+{
+    const struct str_list *addresses = &p->services.flags.listen;
+    for (size_t i = 0; i < addresses->n; i++) {
+        if (addresses->items[i].n == 0)
+            continue;
+        if (p->n_listeners == LISTENERS_MAX)
+            return err_set(err, ERR_BAD_DATA, "--web.listen-address: more than %d addresses; remove some",
+                           LISTENERS_MAX);
+        p->listeners[p->n_listeners++] = (struct listener){.address = addresses->items[i]};
+    }
+    return true;
+}
+
 /* Runs before queues are opened, which may take long: health checks and signals are served meanwhile. */
 static bool start_acceptor(struct program *p, struct err *err)
 {
     struct services *s = &p->services;
-    p->acceptor = acceptor_start(&(struct acceptor_conf){.addresses = &s->flags.listen, .servers = p->servers,
-                                                         .n_servers = s->n_lanes, .limits = &s->http,
+    p->acceptor = acceptor_start(&(struct acceptor_conf){.listeners = p->listeners,
+                                                         .n_listeners = p->n_listeners,
+                                                         .servers = p->servers, .n_servers = s->n_lanes,
+                                                         .limits = &s->http,
                                                          .on_signal = on_signal, .arg = p}, err);
     return p->acceptor != NULL;
 }
 
 static bool main_start(struct program *p, struct config *c, struct err *err)
 {
-    if (!start_lanes(p, err) || !start_acceptor(p, err)) {
+    if (!make_listeners(p, err) || !start_lanes(p, err) || !start_acceptor(p, err)) {
         config_unref(c);
         return false;
     }

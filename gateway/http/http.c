@@ -388,7 +388,7 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket,
     struct http_server *s = arg;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        *socket = http_socket_open(&s->sockets, fd, s->adding, s->adding_spare);
+        *socket = http_socket_open(&s->sockets, s->adding.listener, fd, s->adding.from, s->adding.spare);
     } else if (*socket) {
         struct http_socket *k = *socket;
         http_traffic_count(&k->traffic, k->fd);
@@ -411,7 +411,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *s)
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, strict, 1, MHD_OPTION_END);
 }
 
-struct http_server *http_server_new(unsigned id, struct loop *loop, const struct listener_conf *conf)
+struct http_server *http_server_new(unsigned id, struct loop *loop, const struct http_server_conf *conf)
 {
     struct http_server *s = mem_zalloc(sizeof *s);
     *s = (struct http_server){.id = id, .loop = loop, .conf = *conf, .epoll.run = on_epoll,
@@ -435,16 +435,17 @@ struct http_server *http_server_new(unsigned id, struct loop *loop, const struct
 
 struct loop *http_server_loop(const struct http_server *s) { return s->loop; }
 
-void http_server_add(struct http_server *s, int fd, const struct sockaddr *from, unsigned n)
+void http_server_add(struct http_server *s, struct listener *l, int fd, const struct sockaddr *from, unsigned n)
 {
-    if (!http_sockets_admit(&s->sockets, fd, &s->adding_spare)) {
+    struct http_arrival a = {.listener = l, .from = from};
+    if (!http_sockets_admit(&s->sockets, fd, &a.spare)) {
         close(fd);
         return;
     }
-    s->adding = from;
+    s->adding = a;
     if (MHD_add_connection(s->daemon, fd, from, n) == MHD_YES) /* closes fd if it fails */
         stats_add(&http_stats, HTTP_CONNECTIONS, 1);
-    s->adding = NULL;
+    s->adding = (struct http_arrival){0};
     http_server_turn(s);
 }
 

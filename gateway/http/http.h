@@ -2,7 +2,7 @@
 /* The HTTP server: libmicrohttpd, used in http.c and http_response.c only. There is one server per loop, which runs the
  * library's daemon (its epoll descriptor in the loop's epoll, no internal thread); a listener in another loop accepts
  * connections and posts them to the servers in turn. This directory is independent of the rest of the program: struct
- * listener_conf has the routes, threads for long work, and the context of requests.
+ * http_server_conf has the routes, threads for long work, and the context of requests.
  *
  * A handler runs on the server's loop and must be fast, unless its route has on_worker: then the connection is
  * suspended, another thread runs the handler, and the loop resumes the connection with the response. If the client
@@ -18,6 +18,7 @@
 #include "base/budget.h"
 #include "base/os/loop.h"
 #include "base/text/url.h"
+#include "gateway/http/listener.h"
 
 #include <stdatomic.h>
 
@@ -41,7 +42,7 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     const struct route *route; /* NULL: the server itself responds */
     struct loop *loop;         /* the server's, in which the response is sent */
     unsigned lane;             /* id of the server */
-    struct services *services; /* from listener_conf; opaque here */
+    struct services *services; /* from http_server_conf; opaque here */
     struct config *config;     /* snapshot, set by hooks.begin and released by hooks.end; opaque here */
     void *task;                /* for hooks.submit */
     struct query_session *query; /* of ROUTE_QUERY, while its handler runs; for hooks.submit, opaque here */
@@ -76,7 +77,7 @@ void http_retry_after(struct http_request *r, int seconds); /* adds Retry-After 
 typedef void http_handler(struct http_request *r);
 enum route_class { /* decides limits, threads and listeners */
     ROUTE_QUERY,               /* reads samples */
-    ROUTE_PUSH,                /* writes samples: the limit of the body is listener_conf.max_push */
+    ROUTE_PUSH,                /* writes samples: the limit of the body is http_server_conf.max_push */
     ROUTE_ADMIN,               /* health, metrics and state of the program, lifecycle */
     ROUTE_PAGE,                /* web pages */
 };
@@ -142,7 +143,7 @@ struct http_hooks { /* each may be NULL */
     /* Takes the request back; false if `run` has started or submit was never called. */
     bool (*withdraw)(struct http_request *r);
 };
-struct listener_conf {
+struct http_server_conf {
     struct services *services; /* http_request.services */
     struct http_hooks hooks;
     const struct route *routes; size_t n_routes; /* borrowed, as are the strings below */
@@ -152,18 +153,19 @@ struct listener_conf {
     struct http_limits *limits;
 };
 /* A server in `loop`. id: http_request.lane of its requests. */
-struct http_server *http_server_new(unsigned id, struct loop *loop, const struct listener_conf *conf);
+struct http_server *http_server_new(unsigned id, struct loop *loop, const struct http_server_conf *conf);
 struct sockaddr;
 struct loop *http_server_loop(const struct http_server *s);
-void http_server_add(struct http_server *s, int fd, const struct sockaddr *from, unsigned n); /* on the loop's thread */
+/* On the loop's thread: serves a connection that `l` has accepted. */
+void http_server_add(struct http_server *s, struct listener *l, int fd, const struct sockaddr *from, unsigned n);
 /* On the loop's thread: cancels all requests in flight; new ones get 503. Stop the workers next, then free. */
 void http_server_cancel(struct http_server *s);
 void http_server_free(struct http_server *s);          /* on the loop's thread, after the workers have stopped */
 
-/* Accepts connections and posts them to the servers in turn. Call on the thread of `loop` or before it runs. `servers`
- * is borrowed. `address`: host:port or :port. */
+/* Accepts connections and posts them to the servers in turn. Call on the thread of `loop` or before it runs. Listener
+ * and servers are borrowed. */
 struct http_listener;
-struct http_listener *http_listen(struct str address, struct loop *loop, struct http_server *const *servers, unsigned n,
+struct http_listener *http_listen(struct listener *listener, struct loop *loop, struct http_server *const *servers, unsigned n,
                                   struct http_limits *limits, struct err *err) MUST_USE;
 const char *http_listener_address(const struct http_listener *l); /* the bound address and port */
 /* host:port for URLs opened on this machine: localhost if bound to all interfaces. */

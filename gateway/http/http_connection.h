@@ -16,7 +16,7 @@ struct MHD_Daemon;
 struct http_server {
     unsigned id;
     struct loop *loop;
-    struct listener_conf conf;
+    struct http_server_conf conf;
     struct regex *origins;
     struct MHD_Daemon *daemon;
     struct loop_fd epoll;
@@ -24,8 +24,11 @@ struct http_server {
     struct loop_task again;
     struct list working; /* of http_connection.node */
     struct http_sockets sockets;
-    const struct sockaddr *adding; /* peer of the connection that is being handed to the library */
-    bool adding_spare;
+    struct http_arrival { /* the connection that is being handed to the library */
+        struct listener *listener;
+        const struct sockaddr *from;
+        bool spare;
+    } adding;
     struct http_spare spare;
     bool stopping;
 };
@@ -40,7 +43,7 @@ struct http_connection {
     struct http_request r;
     struct list node;
     struct http_server *server;
-    const struct listener_conf *conf;
+    const struct http_server_conf *conf;
     struct MHD_Connection *mhd; /* NULL: detached, the client left while a worker streams (http_stream.h) */
     struct http_stream *stream; /* NULL: the response is sent at once */
     struct http_sockets *sockets;

@@ -17,6 +17,7 @@
 enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64, PAUSE_MS = 100, BUSY_MS = 2, LOOKUP_MS = 5000 };
 
 struct http_listener {
+    struct listener *listener;
     struct loop *loop;
     struct http_server *const *servers;
     unsigned n_servers, next;
@@ -28,6 +29,7 @@ struct http_listener {
 struct accepted {
     struct loop_task task;
     struct http_server *server;
+    struct listener *listener;
     struct http_limits *limits;
     int fd;
     struct sockaddr_storage from;
@@ -37,7 +39,7 @@ struct accepted {
 static void on_accepted(struct loop_task *task)
 {
     struct accepted *a = CONTAINER(task, struct accepted, task);
-    http_server_add(a->server, a->fd, (const struct sockaddr *)&a->from, a->n_from);
+    http_server_add(a->server, a->listener, a->fd, (const struct sockaddr *)&a->from, a->n_from);
     atomic_fetch_sub(&a->limits->accepted, 1);
     mem_free(a);
 }
@@ -47,6 +49,7 @@ static void hand_over(struct http_listener *l, const struct accepted *accepted)
     struct accepted *a = mem_dup(accepted, sizeof *a);
     a->task.run = on_accepted;
     a->server = l->servers[l->next++ % l->n_servers];
+    a->listener = l->listener;
     a->limits = l->limits;
     atomic_fetch_add(&l->limits->accepted, 1);
     loop_post(http_server_loop(a->server), &a->task);
@@ -230,9 +233,10 @@ static void read_address(struct http_listener *l)
     snprintf(l->url_host, sizeof l->url_host, any ? "%s:%s" : format, any ? "localhost" : host, port);
 }
 
-struct http_listener *http_listen(struct str address, struct loop *loop, struct http_server *const *servers, unsigned n,
+struct http_listener *http_listen(struct listener *listener, struct loop *loop, struct http_server *const *servers, unsigned n,
                                   struct http_limits *limits, struct err *err)
 {
+    struct str address = listener->address;
     char host[256], port[16];
     if (!listen_split_address(address, host, port, err))
         return NULL;
@@ -240,7 +244,7 @@ struct http_listener *http_listen(struct str address, struct loop *loop, struct 
     if (fd < 0)
         return NULL;
     struct http_listener *l = mem_zalloc(sizeof *l);
-    *l = (struct http_listener){.loop = loop, .servers = servers, .n_servers = n, .limits = limits,
+    *l = (struct http_listener){.listener = listener, .loop = loop, .servers = servers, .n_servers = n, .limits = limits,
                                 .watch = {.run = on_clients, .fd = fd}, .resume.run = on_resume};
     read_address(l);
     loop_watch(loop, &l->watch, EPOLLIN);

@@ -261,10 +261,11 @@ void http_sockets_init(struct http_sockets *s, struct loop *loop, struct http_li
 
 void http_sockets_free(struct http_sockets *s) { loop_timer_stop(s->loop, &s->sweep); }
 
-struct http_socket *http_socket_open(struct http_sockets *s, int fd, const struct sockaddr *from, bool spare)
+struct http_socket *http_socket_open(struct http_sockets *s, struct listener *l, int fd, const struct sockaddr *from,
+                                     bool spare)
 {
     struct http_socket *k = mem_zalloc(sizeof *k);
-    *k = (struct http_socket){.fd = fd, .from = address_of(s->limits, from), .spare = spare,
+    *k = (struct http_socket){.fd = fd, .listener = l, .from = address_of(s->limits, from), .spare = spare,
                               .deadline = loop_mono(s->loop) + HEAD_MS};
     atomic_fetch_add(&k->from->connections, 1);
     atomic_fetch_add(&s->limits->connections, 1);

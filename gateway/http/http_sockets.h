@@ -25,6 +25,7 @@
 
 #include "gateway/http/http.h"
 
+
 struct sockaddr;
 
 enum http_wait { HTTP_WAIT_FIRST, HTTP_WAIT_NEXT, HTTP_WAIT_HEAD, HTTP_WAIT_BODY, HTTP_WAIT_READER, HTTP_AT_WORK,
@@ -40,6 +41,7 @@ struct http_socket {
     struct list node;            /* in the list of its state, ordered by how long they have waited */
     enum http_wait wait;
     int fd;
+    struct listener *listener;   /* that accepted it */
     struct http_address *from;
     int64_t deadline;            /* monotonic ms */
     size_t body_bytes, unread_bytes;
@@ -61,7 +63,8 @@ void http_sockets_free(struct http_sockets *s); /* after all connections are clo
 
 /* Makes a place for an accepted connection. *spare: it is a spare place. False: none is available. */
 bool http_sockets_admit(struct http_sockets *s, int fd, bool *spare) MUST_USE;
-struct http_socket *http_socket_open(struct http_sockets *s, int fd, const struct sockaddr *from, bool spare);
+struct http_socket *http_socket_open(struct http_sockets *s, struct listener *l, int fd, const struct sockaddr *from,
+                                     bool spare);
 void http_socket_close(struct http_sockets *s, struct http_socket *k);
 void http_socket_wait(struct http_sockets *s, struct http_socket *k, enum http_wait wait);
 

@@ -254,7 +254,7 @@ int http_fixture_set_up(void **state UNUSED)
 {
     struct http_fixture *f = &http_fixture;
     struct err err;
-    struct listener_conf conf = {.services = &f->services, .hooks = dispatch_hooks, .routes = table,
+    struct http_server_conf conf = {.services = &f->services, .hooks = dispatch_hooks, .routes = table,
                                  .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
                                  .limits = &f->limits, .max_push = 2000000};
     conf.hooks.sent = fixture_on_sent;
@@ -264,6 +264,7 @@ int http_fixture_set_up(void **state UNUSED)
                                      .max_accepted = 64};
     http_limits_init(&f->limits);
     f->main_loop = loop_new();
+    f->address.address = STR("127.0.0.1:0");
     mutex_init(&f->services._lane_mutex, RANK_SERVICES);
     active_queries_init(&f->services.active);
     f->services.workers = workers_new(&(struct worker_conf){.workers = {FIXTURE_WORKERS, 1},
@@ -272,7 +273,7 @@ int http_fixture_set_up(void **state UNUSED)
         assert_non_null(f->lanes[i] = lane_start(i, &f->services, &conf, &err));
         f->servers[i] = f->lanes[i]->http;
     }
-    f->listener = http_listen(STR("127.0.0.1:0"), f->main_loop, f->servers, FIXTURE_LANES, &f->limits, &err);
+    f->listener = http_listen(&f->address, f->main_loop, f->servers, FIXTURE_LANES, &f->limits, &err);
     f->main_thread = thread_start("main", run_main, NULL);
     return f->listener == NULL;
 }

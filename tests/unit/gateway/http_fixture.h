@@ -23,6 +23,7 @@ struct http_fixture {
     struct lane_services lane_services[FIXTURE_LANES];
     struct config config;
     struct services services;
+    struct listener address;
     struct http_listener *listener;
     struct http_limits limits;
     atomic_int holding, canceled_seen; /* requests to /p/hold and /p/report: now; whose client has left */

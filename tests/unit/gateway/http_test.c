@@ -191,10 +191,10 @@ static void test_many(void **state UNUSED)
 static void test_port_in_use(void **state UNUSED)
 {
     struct err err;
-    struct str same = str_of(http_listener_address(http_fixture.listener));
-    assert_null(http_listen(same, http_fixture.main_loop, http_fixture.servers, FIXTURE_LANES, &http_fixture.limits, &err));
+    struct listener same = {.address = str_of(http_listener_address(http_fixture.listener))}, nowhere = {.address = STR("nowhere")};
+    assert_null(http_listen(&same, http_fixture.main_loop, http_fixture.servers, FIXTURE_LANES, &http_fixture.limits, &err));
     assert_non_null(strstr(err.text, "in use"));
-    assert_null(http_listen(STR("nowhere"), http_fixture.main_loop, http_fixture.servers, FIXTURE_LANES, &http_fixture.limits, &err));
+    assert_null(http_listen(&nowhere, http_fixture.main_loop, http_fixture.servers, FIXTURE_LANES, &http_fixture.limits, &err));
     assert_non_null(strstr(err.text, "nowhere"));
 }
 
