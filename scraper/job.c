@@ -44,7 +44,7 @@ static const struct conf_row job_rows[] = {
     JOB(SECTIONS, "metric_relabel_configs", metric_relabel_configs), .section = &relabel_section,
         .help = "Relabeling rules for scraped series"},
     JOB(SECTIONS, "static_configs", static_configs), .section = &static_group_section, .help = "Targets listed here"},
-    JOB(SECTIONS, "file_sd_configs", file_sd_configs), .section = &file_sd_section, .help = "Targets listed in files"},
+    SD_CONF_ROWS(struct scrape_job, sd, "Targets"),
     JOB(DURATION, "scrape_offset", scrape_offset),
         .help = "Offset in the interval; by default each target has its own"},
     JOB(DURATION, "scrape_align_interval", scrape_align_interval),
@@ -125,17 +125,13 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->suppress_errors = g->suppress_errors;
     job->suppress_errors_delay = g->suppress_errors_delay;
     job->suppress_duplicates = g->suppress_duplicates;
-    for (size_t i = 0; i < job->file_sd_configs.n; i++) {
-        struct file_sd *sd = (struct file_sd *)job->file_sd_configs.items + i;
-        if (sd->refresh_interval <= 0)
-            sd->refresh_interval = g->file_sd_interval > 0 ? g->file_sd_interval : 5 * 60 * 1000;
-    }
+    sd_conf_finish(&job->sd, g->file_sd_interval);
 }
 
 /* Keys that determine the set of targets, but not how one is scraped. */
 static bool names_targets(struct str key)
 {
-    return str_is(key, "static_configs") || str_is(key, "file_sd_configs") || str_is(key, "relabel_configs") ||
+    return str_is(key, "static_configs") || sd_conf_has_key(key) || str_is(key, "relabel_configs") ||
         str_is(key, "target_limit");
 }
 

@@ -7,18 +7,17 @@
 #include "scraper/scrape_stats.h"
 
 
-struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job,
-                      const struct file_reader_env *env)
+struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job, struct sd_manager *sd)
 {
     struct pool *p = mem_zalloc(sizeof *p);
-    pool_change(p, conf, g, job, env);
+    p->discovery = discovery_new(sd, (struct sd_owner){"job", conf->job_name});
+    pool_change(p, conf, g, job);
     return p;
 }
 
-void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job,
-                 const struct file_reader_env *env)
+void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job)
 {
-    pool_set_files(p, conf, env);
+    discovery_set(p->discovery, &conf->sd);
     p->conf = conf;
     running_job_unref(p->job);
     p->job = job;
@@ -37,9 +36,29 @@ static void clear_dropped(struct pool *p)
     p->n_dropped = p->dropped_total = p->invalid_total = 0;
 }
 
+void pool_show_discovery(struct pool *p, struct mutex *mutex)
+{
+    struct sd_status now = discovery_status(p->discovery), before;
+    mutex_lock(mutex); /* other threads read it */
+    before = p->sd_status;
+    p->sd_status = now;
+    mutex_unlock(mutex);
+    sd_status_free(&before);
+}
+
+bool pool_take_news(struct pool *p, struct mutex *mutex)
+{
+    bool changed = false;
+    if (!discovery_take_news(p->discovery, &changed))
+        return false;
+    pool_show_discovery(p, mutex);
+    return changed;
+}
+
 void pool_free(struct pool *p)
 {
-    pool_free_files(p);
+    discovery_free(p->discovery);
+    sd_status_free(&p->sd_status);
     for (size_t i = 0; i < p->n; i++)
         target_unref(p->targets[i]);
     mem_free(p->targets);
@@ -150,15 +169,16 @@ static void make_group(struct pool *p, struct pool_sync *s, struct found_targets
     }
 }
 
-static void find_all(struct pool *p, struct pool_sync *s, struct found_targets *f, const struct sd_listing *files)
+static void find_all(struct pool *p, struct pool_sync *s, struct found_targets *f, const struct sd_listing *found)
 {
     struct target_source from = {.mechanism = "static"};
     for (size_t i = 0; i < p->conf->static_configs.n; i++)
         make_group(p, s, f, (const struct static_group *)p->conf->static_configs.items + i, &from);
-    from.mechanism = "file";
-    for (size_t i = 0; i < files->n; i++) {
-        const struct sd_groups *groups = files->items[i]->groups;
-        from.file = str_of(files->items[i]->path);
+    for (size_t i = 0; i < found->n; i++) {
+        const struct sd_groups *groups = found->items[i].groups;
+        from.mechanism = found->items[i].mechanism;
+        from.meta = found->items[i].meta;
+        from.source = found->items[i].source;
         for (size_t g = 0; groups && g < groups->n; g++)
             make_group(p, s, f, &groups->items[g], &from);
     }
@@ -196,8 +216,8 @@ void pool_check(const struct scrape_job *conf, struct target_builder *builder, v
     struct pool p = {.conf = conf};
     struct pool_sync s = {.builder = builder};
     struct found_targets f = {0};
-    struct checked_files files;
-    pool_check_files(&files, conf, warn, arg);
+    struct sd_checked files;
+    discovery_check(&files, &conf->sd, warn, arg);
     find_all(&p, &s, &f, &files.listing);
     warn_of_found(&p, &f, warn, arg);
     for (size_t i = 0; i < f.n; i++)
@@ -206,7 +226,7 @@ void pool_check(const struct scrape_job *conf, struct target_builder *builder, v
     map_free(&f.ids);
     clear_dropped(&p);
     mem_free(p.dropped);
-    checked_files_free(&files);
+    sd_checked_free(&files);
 }
 
 /* ---- changes for the lanes ---- */
@@ -328,11 +348,11 @@ static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct fou
 void pool_sync(struct pool *p, struct pool_sync *s)
 {
     struct found_targets f = {0};
-    struct sd_listing files = pool_list_files(p);
+    struct sd_listing found = discovery_list(p->discovery);
     size_t before = p->n;
     mutex_lock(s->mutex);
     clear_dropped(p);
-    find_all(p, s, &f, &files);
+    find_all(p, s, &f, &found);
     log_found(p, &f);
     int64_t limit = p->conf->target_limit, exceeded_limit = limit > 0 && f.n > (size_t)limit ? limit : 0;
     map_free(&f.ids);
@@ -341,7 +361,7 @@ void pool_sync(struct pool *p, struct pool_sync *s)
     p->targets = f.items;
     p->n = f.n;
     mutex_unlock(s->mutex);
-    mem_free(files.items);
+    mem_free(found.items);
     log_emptied(p, before);
     stats_add(&scrape_stats, P_TARGET_LIMIT, exceeded_limit > 0);
 }

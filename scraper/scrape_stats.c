@@ -2,7 +2,7 @@
 /* Counters and histograms of the scraper. */
 #include "scraper/scrape_stats.h"
 
-#include "scraper/discovery/file_sd.h"
+#include "model/discovery/file_sd.h"
 
 struct stats_group scrape_stats = STATS_GROUP(SCRAPE_STATS);
 

@@ -10,8 +10,7 @@
 enum { STOP_MS = 2000 };
 enum { SHARE_OF_FILES = 6, FILES_A_LANE_MIN = 16 }; /* a new connection may need two descriptors */
 
-static void poll_target_files(struct file_watch *w);
-static void on_files_news(struct loop_task *task);
+static void scraper_on_news(void *arg);
 
 static void flush_failure_logs(struct loop_timer *t)
 {
@@ -40,9 +39,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
         scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight);
     mutex_init(&s->mutex, RANK_SCRAPER);
     stats_kept_init(&s->kept, 1);
-    file_watch_init(&s->file_watch, env->main, poll_target_files);
-    s->files_news.run = on_files_news;
-    list_init(&s->awaiting);
+    s->sd = sd_manager_new(&(struct sd_manager_env){.main = env->main, .news = scraper_on_news, .arg = s});
     s->flush.run = flush_failure_logs;
     loop_timer_in(env->main, &s->flush, FAILURE_LOG_FLUSH_MS);
     scrape_stats_register();
@@ -67,69 +64,19 @@ static void sync_send(struct pool_sync *sync)
     mem_free(sync->changes);
 }
 
-/* ---- target files ---- */
-
-static void poll_target_files(struct file_watch *w)
-{
-    struct scraper *s = CONTAINER(w, struct scraper, file_watch);
-    for (size_t i = 0; i < s->n_pools; i++)
-        pool_read_files(s->pools[i], s->file_watch.dirs, false);
-}
-
-static void scraper_end_waiting(struct scraper *s)
-{
-    for (struct list *node; (node = list_pop_front(&s->awaiting)) != NULL;) {
-        struct scraper_waiter *w = CONTAINER(node, struct scraper_waiter, node);
-        loop_post(s->env.main, w->task);
-        mem_free(w);
-    }
-}
-
-static void scraper_check_awaited(struct scraper *s)
-{
-    for (size_t i = 0; i < s->n_pools; i++)
-        if (pool_awaits_files(s->pools[i]))
-            return;
-    s->files_awaited = false;
-    atomic_store(&s->ready, true);
-    scraper_end_waiting(s);
-}
-
-static void on_files_news(struct loop_task *task)
-{
-    struct scraper *s = CONTAINER(task, struct scraper, files_news);
-    if (s->stopping) /* lanes that have stopped accept no targets */
-        return;
-    struct pool_sync sync = sync_start(s);
-    for (size_t i = 0; i < s->n_pools; i++)
-        if (pool_take_news(s->pools[i], &s->mutex, loop_mono(s->env.main)))
-            pool_sync(s->pools[i], &sync);
-    sync_send(&sync);
-    if (s->files_awaited)
-        scraper_check_awaited(s);
-}
+/* ---- discovery ---- */
 
 static void scraper_on_news(void *arg)
 {
     struct scraper *s = arg;
-    loop_post(s->env.main, &s->files_news);
+    struct pool_sync sync = sync_start(s);
+    for (size_t i = 0; i < s->n_pools; i++)
+        if (pool_take_news(s->pools[i], &s->mutex))
+            pool_sync(s->pools[i], &sync);
+    sync_send(&sync);
 }
 
-static struct file_reader_env scraper_reader_env(struct scraper *s)
-{
-    return (struct file_reader_env){.main = s->env.main, .news = scraper_on_news, .arg = s};
-}
-
-void scraper_await_files(struct scraper *s, struct loop_task *task)
-{
-    if (!s->files_awaited) {
-        loop_post(s->env.main, task);
-        return;
-    }
-    struct scraper_waiter *w = mem_zalloc(sizeof *w);
-    w->task = task;
-    list_push_back(&s->awaiting, &w->node);
-}
+void scraper_await_files(struct scraper *s, struct loop_task *task) { sd_manager_await(s->sd, task); }
 
 /* ---- apply ---- */
 
@@ -190,8 +137,7 @@ static struct pool *take_pool(struct scraper *s, struct str name)
 static struct pool *scraper_add_pool(struct scraper *s, const struct scrape_job *conf, struct job_set *g,
                                      struct running_job *run)
 {
-    struct file_reader_env env = scraper_reader_env(s);
-    struct pool *p = pool_new(conf, g, run, &env);
+    struct pool *p = pool_new(conf, g, run, s->sd);
     double invalid_ever;
     stats_kept_take(&s->kept, conf->job_name, &invalid_ever);
     p->invalid_ever = (uint64_t)invalid_ever;
@@ -211,11 +157,10 @@ static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, siz
                            struct running_job **runs, struct pool_sync *sync)
 {
     struct pool **pools = mem_zalloc((n + 1) * sizeof *pools);
-    struct file_reader_env env = scraper_reader_env(s);
     for (size_t i = 0; i < n; i++) {
         struct pool *p = take_pool(s, jobs[i].job_name);
         if (p)
-            pool_change(p, &jobs[i], g, runs[i], &env);
+            pool_change(p, &jobs[i], g, runs[i]);
         pools[i] = p ? p : scraper_add_pool(s, &jobs[i], g, runs[i]);
     }
     for (size_t i = 0; i < s->n_pools; i++)
@@ -225,18 +170,6 @@ static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, siz
     s->n_pools = n;
 }
 
-static void watch_target_files(struct scraper *s, const struct scrape_job *jobs, size_t n)
-{
-    int64_t shortest = 0;
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < jobs[i].file_sd_configs.n; k++) {
-            const struct file_sd *sd = (const struct file_sd *)jobs[i].file_sd_configs.items + k;
-            if (shortest == 0 || sd->refresh_interval < shortest)
-                shortest = sd->refresh_interval;
-        }
-    file_watch_set(&s->file_watch, shortest);
-}
-
 static void scraper_install_jobs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
                                  struct running_job **runs)
 {
@@ -244,15 +177,12 @@ static void scraper_install_jobs(struct scraper *s, const struct scrape_job *job
     mutex_lock(&s->mutex);
     exchange_pools(s, jobs, n, g, runs, &sync);
     mutex_unlock(&s->mutex);
-    watch_target_files(s, jobs, n);
     for (size_t i = 0; i < n; i++) {
-        pool_show_files(s->pools[i], &s->mutex);
+        pool_show_discovery(s->pools[i], &s->mutex);
         pool_sync(s->pools[i], &sync);
-        pool_read_files(s->pools[i], s->file_watch.dirs, true);
     }
     sync_send(&sync);
-    s->files_awaited = true;
-    scraper_check_awaited(s);
+    sd_manager_start(s->sd);
 }
 
 bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, const struct scrape_globals *g,
@@ -283,7 +213,7 @@ void scraper_check(const struct scrape_job *jobs, size_t n, void (*warn)(void *a
     target_builder_free(&builder);
 }
 
-bool scraper_ready(struct scraper *s) { return atomic_load(&s->ready); }
+bool scraper_ready(struct scraper *s) { return sd_manager_ready(s->sd); }
 
 /* ---- stop ---- */
 
@@ -313,9 +243,7 @@ static void stop_lane(struct loop_task *task)
 
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg)
 {
-    file_watch_stop(&s->file_watch);
-    s->files_awaited = false;
-    scraper_end_waiting(s);
+    sd_manager_stop(s->sd); /* lanes that have stopped accept no targets */
     loop_timer_stop(s->env.main, &s->flush);
     s->stop_done = done;
     s->stop_arg = arg;
@@ -341,7 +269,7 @@ void scraper_free(struct scraper *s)
         s->pools[i]->job_set->synchronous = s->pools[i]->job->job_set->synchronous = true;
         pool_free(s->pools[i]);
     }
-    loop_unpost(s->env.main, &s->files_news);
+    sd_manager_free(s->sd);
     for (unsigned i = 0; i < s->env.n_lanes; i++)
         scrape_lane_free(&s->lanes[i]);
     target_builder_free(&s->builder);

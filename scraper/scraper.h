@@ -6,8 +6,7 @@
  * lane. scraper_targets and scraper_metadata are for workers: they request from the lanes the state of their targets
  * and wait for it (snapshot.h).
  *
- * Files: job.c (configuration), discovery/ (target groups and files that list them), pool_files.c (a job's files),
- * target.c (labels, URL, identity), pool.c (the targets of a job), schedule.c (times), lane.c (one lane), scrape.c and
+ * Files: job.c (configuration), target.c (labels, URL, identity), pool.c (the targets of a job), schedule.c (times), lane.c (one lane), scrape.c and
  * report.c (one scrape), failure_log.c, page.c (from text to samples), template.c (texts and labels shared by targets),
  * scrape_cache.c (a target's last scrape), stale.c, metadata.c, scraper.c (apply and stop), snapshot.c (copies of the
  * lanes' state), status.c (state for the API).
@@ -27,7 +26,7 @@
 #include "base/os/loop.h"
 #include "model/relabel.h"
 #include "model/sink.h"
-#include "scraper/discovery/sd_conf.h"
+#include "model/discovery/sd_conf.h"
 
 #include <stdatomic.h>
 
@@ -73,7 +72,7 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     struct http_conf http;
     struct conf_items relabel_configs, metric_relabel_configs; /* struct relabel_rule */
     struct conf_items static_configs;  /* struct static_group */
-    struct conf_items file_sd_configs; /* struct file_sd */
+    struct sd_conf sd;
     int64_t scrape_offset;             /* -1 after scrape_job_finish: each target has its own */
     int64_t scrape_align_interval;
     bool no_stale_markers, suppress_errors, suppress_duplicates;

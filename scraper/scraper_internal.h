@@ -5,19 +5,14 @@
 
 #include "base/telemetry/stats.h"
 #include "base/telemetry/stats_kept.h"
-#include "scraper/discovery/file_watch.h"
 #include "scraper/pool.h"
 
-struct scraper_waiter { struct list node; struct loop_task *task; };
 struct stopping { struct loop_task task; struct scraper *scraper; struct scrape_lane *lane; };
 
 struct scraper {
     struct scraper_env env;
     struct scrape_lane *lanes;
-    struct file_watch file_watch;
-    struct loop_task files_news; /* readers of target files have news */
-    bool files_awaited;          /* reads of the newest apply have not ended */
-    struct list awaiting;        /* of struct scraper_waiter */
+    struct sd_manager *sd;
     struct target_builder builder;
     struct mutex mutex;          /* guards pools and their lists, which other threads read; lanes never lock it */
     struct pool **pools;
@@ -25,7 +20,6 @@ struct scraper {
     struct stats_kept kept;      /* counters of jobs that a reload removed; main */
     uint64_t seed;               /* hash of the external labels */
     unsigned shards;             /* of the destinations */
-    atomic_bool ready;           /* the files of the first apply were read, or hang */
     struct loop_timer flush;     /* of the jobs' failure logs */
     struct stopping *stopping;   /* one per lane, while and after stopping */
     unsigned stopped;            /* number of stopped lanes */

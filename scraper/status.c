@@ -68,7 +68,7 @@ static size_t copy_pools(const struct scraper *s, struct arena *a, struct pool_s
     for (size_t i = 0; i < s->n_pools; i++) {
         const struct pool *p = s->pools[i];
         (*out)[i] = (struct pool_status){arena_str(a, p->conf->job_name), p->dropped_total, p->invalid_total,
-                                         arena_str(a, str_of(p->file_status.missing))};
+                                         arena_str(a, str_of(p->sd_status.missing))};
     }
     return s->n_pools;
 }
@@ -246,21 +246,21 @@ static void collect_files(const struct scraper *s, struct stats_out *o)
     stats_family(o, name, STATS_GAUGE,
                  "Files of file_sd_configs whose last read failed; their previous targets are kept");
     for (size_t i = 0; i < s->n_pools; i++)
-        if (s->pools[i]->conf->file_sd_configs.n > 0)
+        if (s->pools[i]->conf->sd.file_sd_configs.n > 0)
             stats_value(o, name, &(struct stats_label){"config", s->pools[i]->conf->job_name}, 1,
-                        (double)s->pools[i]->file_status.failing);
+                        (double)s->pools[i]->sd_status.failing);
     name = "sluice_sd_hung_patterns";
     stats_family(o, name, STATS_GAUGE,
                  "Patterns of file_sd_configs whose file system does not respond; their previous targets are kept");
     for (size_t i = 0; i < s->n_pools; i++)
-        if (s->pools[i]->conf->file_sd_configs.n > 0)
+        if (s->pools[i]->conf->sd.file_sd_configs.n > 0)
             stats_value(o, name, &(struct stats_label){"config", s->pools[i]->conf->job_name}, 1,
-                        (double)s->pools[i]->file_status.hung);
+                        (double)s->pools[i]->sd_status.hung);
     name = "prometheus_sd_file_mtime_seconds";
     stats_family(o, name, STATS_GAUGE, "Unix time of the last modification of a file of file_sd_configs");
     for (size_t i = 0; i < s->n_pools; i++)
-        for (size_t k = 0; k < s->pools[i]->file_status.n; k++) {
-            const struct pool_file *f = &s->pools[i]->file_status.items[k];
+        for (size_t k = 0; k < s->pools[i]->sd_status.n; k++) {
+            const struct sd_status_file *f = &s->pools[i]->sd_status.items[k];
             const struct stats_label labels[] = {{"filename", str_of(f->path)},
                                                  {"config", s->pools[i]->conf->job_name}};
             stats_value(o, name, labels, LEN(labels), f->mtime);

@@ -46,7 +46,8 @@ static void target_start(struct target_builder *m, const struct scrape_job *job,
     for (size_t i = 0; i < from->labels.n; i++)
         builder_set(b, from->labels.keys[i], from->labels.values[i]);
     builder_set(b, STR(ADDRESS), from->address);
-    builder_set(b, STR("__meta_filepath"), from->file);
+    if (from->meta.n > 0)
+        builder_set(b, from->meta, from->source);
     set_missing(b, "job", job->job_name);
     set_missing(b, SCHEME, job->scheme);
     set_missing(b, PATH, job->metrics_path);

@@ -65,7 +65,8 @@ struct target {
 };
 
 enum target_result { TARGET_CREATED, TARGET_DROPPED, TARGET_INVALID };
-struct target_source { struct str address; struct str_map labels; struct str file; const char *mechanism; };
+/* meta: a label that has the value `source`; empty: none. */
+struct target_source { struct str address; struct str_map labels; struct str meta, source; const char *mechanism; };
 struct target_builder {  /* scratch memory; one per thread */
     struct labels_builder builder;
     struct arena scratch;

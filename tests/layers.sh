@@ -82,7 +82,6 @@ acyclic_objects() {
 acyclic base
 acyclic promql promql/promql.h
 acyclic writer writer/writer.h
-acyclic scraper
 acyclic gateway
 for layer in $layers; do acyclic_objects $layer; done
 

@@ -138,7 +138,7 @@ static void test_job_files(void **state UNUSED)
     struct config *c = load("scrape_config_files: ['more-?.yml', none.yml]\n");
     char text[400];
     assert_int_equal(c->n_jobs, 1);
-    const struct file_sd *sd = c->jobs[0].file_sd_configs.items;
+    const struct file_sd *sd = c->jobs[0].sd.file_sd_configs.items;
     snprintf(text, sizeof text, "%s/targets/*.json", folder);
     assert_str(sd->files.items[0], text);
     assert_str(sd->files.items[1], "/no/*.json");

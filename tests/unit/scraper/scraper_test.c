@@ -440,10 +440,12 @@ static void a_stopped_scraper_adds_no_targets(void **state UNUSED)
     struct err err;
     assert_true(apply_without_turns(&f, yaml, &err));
     scraper_stop(f.scraper, stopped, &f);
-    const struct file_reader *reader = f.scraper->pools[0]->readers[0];
-    for (int i = 0; i < 3000 && !(f.stopped && file_reader_was_read(reader)); i++)
+    const struct discovery *discovery = f.scraper->pools[0]->discovery;
+    for (int i = 0; i < 3000 && !(f.stopped && discovery_was_read(discovery)); i++)
         loop_turn(f.loop, 1);
-    assert_true(f.stopped && file_reader_was_read(reader) && file_reader_files(reader)->items[0].groups != NULL);
+    struct sd_listing found = discovery_list(discovery);
+    assert_true(f.stopped && discovery_was_read(discovery) && found.n == 1 && found.items[0].groups != NULL);
+    mem_free(found.items);
     turns(&f, 3);
     assert_int_equal(f.scraper->lanes[0].n_targets, 0);
     fixture_close(&f);

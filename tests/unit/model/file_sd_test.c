@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Files that list targets: what they say, and which of them are there. */
-#include "scraper/discovery/file_sd.h"
+#include "model/discovery/file_sd.h"
 
-#include "recording_sink.h"
+#include "base/telemetry/log.h"
 #include "tests/unit/files.h"
 
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +58,7 @@ static void folder_open(struct folder *d)
     snprintf(d->path, sizeof d->path, "build/file-sd-test-XXXXXX");
     assert_non_null(mkdtemp(d->path));
     snprintf(d->pattern, sizeof d->pattern, "%s/*.json", d->path);
-    d->found.job = STR("job");
+    d->found.owner = (struct sd_owner){"job", STR("job")};
     d->found.pattern = str_of(d->pattern);
 }
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Target files on a file system that hangs: glob() of a pattern below hung/ waits while the gate is closed. */
-#include "scraper/discovery/file_reader.h"
+#include "model/discovery/file_reader.h"
 
 #include "base/os/file_work.h"
 #include "base/text/duration.h"
-#include "recording_sink.h"
 #include "tests/unit/files.h"
 #include "tests/unit/log_capture.h"
 
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
 #include <dlfcn.h>
 #include <glob.h>
 #include <stdio.h>
@@ -43,7 +47,7 @@ static struct file_reader *new_reader(struct reader_fixture *f, const char *patt
     char path[120];
     struct file_reader_env env = {.main = f->loop, .news = count_news, .arg = f, .hang_ms = HANG_MS};
     snprintf(path, sizeof path, "%s/%s", f->dir, pattern);
-    return file_reader_new(&env, STR("job"), str_of(path));
+    return file_reader_new(&env, (struct sd_owner){"job", STR("job")}, str_of(path));
 }
 
 static void readers_open(struct reader_fixture *f)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Schedules reading target files: soon after a change in a watched directory (inotify), and at least once an interval.
  * Main thread. */
-#ifndef SCRAPER_DISCOVERY_FILE_WATCH_H
-#define SCRAPER_DISCOVERY_FILE_WATCH_H
+#ifndef MODEL_DISCOVERY_FILE_WATCH_H
+#define MODEL_DISCOVERY_FILE_WATCH_H
 
 #include "base/os/loop.h"
-#include "scraper/discovery/dir_watch.h"
+#include "model/discovery/dir_watch.h"
 
 struct file_watch {
     struct loop *loop;

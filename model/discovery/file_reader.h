@@ -4,12 +4,12 @@
  *
  * All functions on the main thread.
  */
-#ifndef SCRAPER_DISCOVERY_FILE_READER_H
-#define SCRAPER_DISCOVERY_FILE_READER_H
+#ifndef MODEL_DISCOVERY_FILE_READER_H
+#define MODEL_DISCOVERY_FILE_READER_H
 
 #include "base/os/loop.h"
-#include "scraper/discovery/dir_watch.h"
-#include "scraper/discovery/file_sd.h"
+#include "model/discovery/dir_watch.h"
+#include "model/discovery/file_sd.h"
 
 enum { FILE_READER_HANG_MS = 5000 };
 
@@ -20,7 +20,7 @@ struct file_reader_env {
     void *arg;
     int64_t hang_ms;         /* 0: FILE_READER_HANG_MS */
 };
-struct file_reader *file_reader_new(const struct file_reader_env *env, struct str job, struct str pattern);
+struct file_reader *file_reader_new(const struct file_reader_env *env, struct sd_owner owner, struct str pattern);
 void file_reader_free(struct file_reader *r); /* never waits */
 /* Requests a read, and if `dirs` is not NULL a watch of the directory. A request during a read is served after it.
  * await: file_reader_awaited() is true until that read has ended, or hangs. */

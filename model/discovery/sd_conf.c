@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scraper/discovery/sd_conf.h"
+#include "model/discovery/sd_conf.h"
 
 static const struct conf_row static_rows[] = {
     {CONF_ADDRESSES, "targets", offsetof(struct static_group, targets), .help = "Addresses, `host:port`"},
@@ -16,3 +16,16 @@ static const struct conf_row file_rows[] = {
     {0}};
 const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct file_sd), file_rows, NULL,
                                              "Files that list targets"};
+
+bool sd_conf_has_key(struct str key) { return str_is(key, "file_sd_configs"); }
+
+void sd_conf_finish(struct sd_conf *conf, int64_t file_interval)
+{
+    for (size_t i = 0; i < conf->file_sd_configs.n; i++) {
+        struct file_sd *sd = (struct file_sd *)conf->file_sd_configs.items + i;
+        if (sd->refresh_interval <= 0)
+            sd->refresh_interval = file_interval > 0 ? file_interval : 5 * 60 * 1000;
+    }
+}
+
+bool sd_conf_empty(const struct sd_conf *conf) { return conf->file_sd_configs.n == 0; }

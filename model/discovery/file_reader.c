@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A read works on a list of files that belongs to the reading thread, and copies it for the main thread when it ends.
  * The groups of a file are shared by both lists. */
-#include "scraper/discovery/file_reader.h"
+#include "model/discovery/file_reader.h"
 
 #include "base/os/file_work.h"
 #include "base/os/thread.h"
@@ -12,7 +12,8 @@
 
 struct file_reader {
     struct file_reader_env env;
-    char *job, *pattern;         /* never change */
+    struct sd_owner owner;       /* name: owned; never changes */
+    char *pattern;               /* likewise */
     struct file_work work;
     struct loop_task news;
     /* The main thread's. */
@@ -64,7 +65,7 @@ static void reader_watch_directory(struct file_reader *r)
     char *dir = slash ? str_dup(str_n(r->pattern, (size_t)(slash - r->pattern) + 1)) : mem_strdup(".");
     bool ok = !reader_set_at(r, dir) || dir_watch_add(dirs, dir);
     if (!ok && !r->unwatched)
-        log_warn("file_sd", "cannot watch directory with inotify; polling it every refresh_interval", "job", r->job,
+        log_warn("file_sd", "cannot watch directory with inotify; polling it every refresh_interval", r->owner.kind, r->owner.name.p,
                  "directory", dir, "err", strerror(errno));
     r->unwatched = !ok;
     mem_free(dir);
@@ -74,7 +75,7 @@ static void reader_watch_directory(struct file_reader *r)
 static void reader_log_response(struct file_reader *r) /* with the lock */
 {
     if (r->hang_told)
-        log_info("file_sd", "target files respond again", "job", r->job, "files", r->pattern);
+        log_info("file_sd", "target files respond again", r->owner.kind, r->owner.name.p, "files", r->pattern);
     r->hang_told = false;
 }
 
@@ -100,7 +101,7 @@ static void reader_hangs(struct file_work *w) /* on another thread, with the loc
     mutex_lock(&r->lock);
     if (!r->hang_told && !r->orphan)
         log_warn("file_sd", "target files do not respond; keeping their previous targets, and reading them when the file "
-                 "system responds", "job", r->job, "file", r->at ? r->at : r->pattern);
+                 "system responds", r->owner.kind, r->owner.name.p, "file", r->at ? r->at : r->pattern);
     r->hang_told = r->hung = true;
     reader_tell_main(r);
     mutex_unlock(&r->lock);
@@ -115,7 +116,7 @@ static void reader_release(struct file_work *w)
     dir_watch_unref(r->dirs);
     mutex_free(&r->lock);
     mem_free(r->at);
-    mem_free(r->job);
+    mem_free((char *)r->owner.name.p);
     mem_free(r->pattern);
     mem_free(r);
 }
@@ -160,16 +161,16 @@ static void reader_on_news(struct loop_task *task)
     r->env.news(r->env.arg);
 }
 
-struct file_reader *file_reader_new(const struct file_reader_env *env, struct str job, struct str pattern)
+struct file_reader *file_reader_new(const struct file_reader_env *env, struct sd_owner owner, struct str pattern)
 {
     struct file_reader *r = mem_zalloc(sizeof *r);
     r->env = *env;
-    r->job = str_dup(job);
+    r->owner = (struct sd_owner){owner.kind, str_of(str_dup(owner.name))};
     r->pattern = str_dup(pattern);
     r->news.run = reader_on_news;
     r->work = (struct file_work){.run = reader_read_files, .hangs = reader_hangs, .release = reader_release,
                                  .hang_ms = env->hang_ms > 0 ? env->hang_ms : FILE_READER_HANG_MS};
-    r->found = (struct file_discovery){.job = str_of(r->job), .pattern = str_of(r->pattern), .reads = reader_set_at,
+    r->found = (struct file_discovery){.owner = r->owner, .pattern = str_of(r->pattern), .reads = reader_set_at,
                                        .arg = r};
     mutex_init(&r->lock, RANK_TARGET_FILES);
     return r;

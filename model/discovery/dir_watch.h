@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Watches directories by inotify. Adding a directory looks it up, which may hang, so threads for files do it, and the
  * descriptor is closed when the last of them has released it. */
-#ifndef SCRAPER_DISCOVERY_DIR_WATCH_H
-#define SCRAPER_DISCOVERY_DIR_WATCH_H
+#ifndef MODEL_DISCOVERY_DIR_WATCH_H
+#define MODEL_DISCOVERY_DIR_WATCH_H
 
 #include "base/refs.h"
 

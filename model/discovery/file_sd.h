@@ -5,12 +5,12 @@
  * Reading may hang, so it is done by a thread for files (file_reader.h); what it has read is immutable and is shared
  * with the control thread by reference.
  */
-#ifndef SCRAPER_DISCOVERY_FILE_SD_H
-#define SCRAPER_DISCOVERY_FILE_SD_H
+#ifndef MODEL_DISCOVERY_FILE_SD_H
+#define MODEL_DISCOVERY_FILE_SD_H
 
 #include "base/refs.h"
 #include "base/telemetry/stats.h"
-#include "scraper/discovery/sd_conf.h"
+#include "model/discovery/sd_conf.h"
 
 #define FILE_SD_STATS(X)                                                              \
     X(SD_READ_ERRORS, "prometheus_sd_file_read_errors_total", STATS_COUNTER,          \
@@ -38,7 +38,8 @@ void sd_files_free(struct sd_files *f);                               /* any thr
 
 /* The files of one pattern. One thread at a time. */
 struct file_discovery {
-    struct str job, pattern;     /* set by the owner, who keeps them; pattern ends with a NUL */
+    struct sd_owner owner;       /* set by the user, who keeps the texts */
+    struct str pattern;          /* likewise; ends with a NUL */
     struct sd_files files;       /* zeroed = nothing read yet */
     bool unreadable;             /* the directory could not be read, which was reported */
     /* Called with what is wrong, instead of logging and counting it; NULL: log and count. */

@@ -8,7 +8,7 @@
  *
  * An error is logged when it first occurs or changes, and counted each time.
  */
-#include "scraper/discovery/file_sd.h"
+#include "model/discovery/file_sd.h"
 
 #include "base/json/json_tree.h"
 #include "base/telemetry/log.h"
@@ -200,7 +200,7 @@ static void report_file(const struct file_discovery *d, const char *path, const 
     }
     stats_add(&file_sd_stats, SD_READ_ERRORS, 1);
     if (!known)
-        log_warn("file_sd", "cannot load targets file; keeping its previous targets", "job", d->job.p, "file", path,
+        log_warn("file_sd", "cannot load targets file; keeping its previous targets", d->owner.kind, d->owner.name.p, "file", path,
                  "err", err->text);
 }
 
@@ -214,8 +214,8 @@ static void report_directory(struct file_discovery *d)
     }
     stats_add(&file_sd_stats, SD_READ_ERRORS, 1);
     if (!d->unreadable)
-        log_warn("file_sd", "cannot read directory of target files; keeping previous targets", "job", d->job.p, "files",
-                 d->pattern.p);
+        log_warn("file_sd", "cannot read directory of target files; keeping previous targets", d->owner.kind,
+                 d->owner.name.p, "files", d->pattern.p);
     d->unreadable = true;
 }
 

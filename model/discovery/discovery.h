@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Service discovery: the targets that scrape jobs and server groups find while the program runs.
+ *
+ * A `struct discovery` belongs to one job or group and has a source for each pattern of its file_sd_configs. A `struct
+ * sd_manager` is what the discoveries of one owner (the scraper, all server groups) share: it reads their sources after
+ * a change of the configuration, watches directories, and reports news.
+ *
+ *   manager = sd_manager_new(&env)
+ *   discovery_new(), discovery_set() for each job of a configuration, then sd_manager_start(manager)
+ *   env.news()   discovery_take_news() for each job; discovery_list() has the targets
+ *
+ * All functions on the main thread, unless stated otherwise. None of them waits.
+ */
+#ifndef MODEL_DISCOVERY_DISCOVERY_H
+#define MODEL_DISCOVERY_DISCOVERY_H
+
+#include "base/os/loop.h"
+#include "model/discovery/file_sd.h"
+
+struct sd_manager;
+struct sd_manager_env {
+    struct loop *main;
+    void (*news)(void *arg); /* discoveries may have news */
+    void *arg;
+};
+struct sd_manager *sd_manager_new(const struct sd_manager_env *env);
+void sd_manager_free(struct sd_manager *m);  /* after its discoveries */
+/* After every change of discoveries: begins to read their sources. */
+void sd_manager_start(struct sd_manager *m);
+void sd_manager_stop(struct sd_manager *m);  /* no news any more; tasks that wait are posted */
+/* Any thread: since the first start every source has been read once, or does not respond. */
+bool sd_manager_ready(const struct sd_manager *m);
+/* Posts the task to the main loop when that holds for the last start (at once if it does already), or at a stop. */
+void sd_manager_await(struct sd_manager *m, struct loop_task *task);
+
+struct discovery;
+struct discovery *discovery_new(struct sd_manager *m, struct sd_owner owner); /* copies the owner's name */
+void discovery_free(struct discovery *d);
+/* Sources that were configured before continue with their targets. The targets of those that were not remain in force
+ * until all new ones have been read once. */
+void discovery_set(struct discovery *d, const struct sd_conf *conf);
+/* False: no source has news, or others are about to have some too. *changed: discovery_list() may differ. */
+bool discovery_take_news(struct discovery *d, bool *changed) MUST_USE;
+bool discovery_was_read(const struct discovery *d); /* every source, once at least */
+
+/* Targets of a source; borrowed. Each has the label `meta` with the value `source`. */
+struct sd_found {
+    const char *mechanism;       /* "file" */
+    struct str meta, source;
+    const struct sd_groups *groups; /* NULL: none yet */
+};
+struct sd_listing { struct sd_found *items; size_t n; }; /* a file that two patterns match is listed once */
+struct sd_listing discovery_list(const struct discovery *d); /* valid until news; mem_free(items) */
+
+/* State of the sources, for other threads; owned. */
+struct sd_status {
+    char *missing;               /* patterns without a match, or NULL */
+    size_t failing;              /* files whose last read failed */
+    size_t hung;                 /* patterns whose file system does not respond */
+    struct sd_status_file { char *path; double mtime; } *items; /* in use; mtime in Unix seconds */
+    size_t n;
+};
+struct sd_status discovery_status(const struct discovery *d);
+void sd_status_free(struct sd_status *s); /* any thread */
+
+/* For --check-config: reads the files on the calling thread, and waits for their file systems. `warn` gets what a
+ * discovery would log. */
+struct sd_checked { struct file_discovery *patterns; size_t n; struct sd_listing listing; };
+void discovery_check(struct sd_checked *c, const struct sd_conf *conf, void (*warn)(void *arg, const char *text),
+                     void *arg);
+void sd_checked_free(struct sd_checked *c);
+
+#endif

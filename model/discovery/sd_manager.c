@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Starts, watches and awaits the sources of all discoveries of an owner. */
+#include "model/discovery/discovery_internal.h"
+
+#include "model/discovery/file_watch.h"
+
+#include <stdatomic.h>
+
+struct sd_waiter { struct list node; struct loop_task *task; };
+
+struct sd_manager {
+    struct sd_manager_env env;
+    struct list discoveries;
+    struct file_watch file_watch;
+    struct loop_task news;
+    bool awaits;            /* reads of the last start have not ended */
+    bool stopped;
+    atomic_bool ready;
+    struct list awaiting;   /* of struct sd_waiter */
+};
+
+/* ---- news ---- */
+
+static void sd_manager_end_waiting(struct sd_manager *m)
+{
+    for (struct list *node; (node = list_pop_front(&m->awaiting)) != NULL;) {
+        struct sd_waiter *w = CONTAINER(node, struct sd_waiter, node);
+        loop_post(m->env.main, w->task);
+        mem_free(w);
+    }
+}
+
+static void sd_manager_check_awaited(struct sd_manager *m)
+{
+    for (struct list *node = m->discoveries.next; node != &m->discoveries; node = node->next)
+        if (discovery_awaited(CONTAINER(node, struct discovery, node)))
+            return;
+    m->awaits = false;
+    atomic_store(&m->ready, true);
+    sd_manager_end_waiting(m);
+}
+
+static void sd_manager_on_news(struct loop_task *task)
+{
+    struct sd_manager *m = CONTAINER(task, struct sd_manager, news);
+    if (m->stopped)
+        return;
+    m->env.news(m->env.arg);
+    if (m->awaits)
+        sd_manager_check_awaited(m);
+}
+
+static void sd_manager_post_news(void *arg)
+{
+    struct sd_manager *m = arg;
+    loop_post(m->env.main, &m->news);
+}
+
+struct file_reader_env sd_manager_reader_env(struct sd_manager *m)
+{
+    return (struct file_reader_env){.main = m->env.main, .news = sd_manager_post_news, .arg = m};
+}
+
+int64_t sd_manager_now(const struct sd_manager *m) { return loop_mono(m->env.main); }
+
+/* ---- reading ---- */
+
+static void sd_manager_read(struct sd_manager *m, bool await)
+{
+    for (struct list *node = m->discoveries.next; node != &m->discoveries; node = node->next)
+        discovery_read(CONTAINER(node, struct discovery, node), m->file_watch.dirs, await);
+}
+
+static void poll_target_files(struct file_watch *w) { sd_manager_read(CONTAINER(w, struct sd_manager, file_watch), false); }
+
+static int64_t shortest_file_interval(const struct sd_manager *m)
+{
+    int64_t shortest = 0;
+    for (struct list *node = m->discoveries.next; node != &m->discoveries; node = node->next) {
+        int64_t interval = CONTAINER(node, struct discovery, node)->file_interval;
+        if (interval > 0 && (shortest == 0 || interval < shortest))
+            shortest = interval;
+    }
+    return shortest;
+}
+
+void sd_manager_start(struct sd_manager *m)
+{
+    file_watch_set(&m->file_watch, shortest_file_interval(m));
+    sd_manager_read(m, true);
+    m->awaits = true;
+    sd_manager_check_awaited(m);
+}
+
+void sd_manager_await(struct sd_manager *m, struct loop_task *task)
+{
+    if (!m->awaits) {
+        loop_post(m->env.main, task);
+        return;
+    }
+    struct sd_waiter *w = mem_zalloc(sizeof *w);
+    w->task = task;
+    list_push_back(&m->awaiting, &w->node);
+}
+
+bool sd_manager_ready(const struct sd_manager *m) { return atomic_load(&m->ready); }
+
+/* ---- life ---- */
+
+void sd_manager_add(struct sd_manager *m, struct discovery *d) { list_push_back(&m->discoveries, &d->node); }
+
+struct sd_manager *sd_manager_new(const struct sd_manager_env *env)
+{
+    struct sd_manager *m = mem_zalloc(sizeof *m);
+    m->env = *env;
+    m->news.run = sd_manager_on_news;
+    list_init(&m->discoveries);
+    list_init(&m->awaiting);
+    file_watch_init(&m->file_watch, env->main, poll_target_files);
+    return m;
+}
+
+void sd_manager_stop(struct sd_manager *m)
+{
+    file_watch_stop(&m->file_watch);
+    m->stopped = true;
+    m->awaits = false;
+    sd_manager_end_waiting(m);
+}
+
+void sd_manager_free(struct sd_manager *m)
+{
+    sd_manager_stop(m);
+    loop_unpost(m->env.main, &m->news);
+    mem_free(m);
+}
