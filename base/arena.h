@@ -5,7 +5,7 @@
  * that grow from 4 KB to 1 MB, and a reset keeps them for reuse. An allocation over the budget calls `on_full`, which
  * must not return (an evaluator sets it to a longjmp to the one place where the query ends); without `on_full`,
  * arena_alloc returns NULL. The same happens when the `budget` that arenas share (arena_charge) is exhausted; an arena
- * without a limit of its own (`max` 0) then allocates anyway, and its owner checks arena_over. Memory that was reset
+ * without its own limit (`max` 0) then allocates anyway, and its owner checks arena_over. Memory that was reset
  * is poisoned under AddressSanitizer. One thread at a time.
  *
  * arena_alloc returns memory aligned to 16 bytes, not zeroed; arena_bytes returns unaligned bytes from a separate

@@ -84,7 +84,7 @@ def commands(ports, out):
 
 
 def start(name, command):
-    """In a session of its own, so that Ctrl-C reaches only this script and the order of stopping is ours."""
+    """In a new session, so that Ctrl-C reaches only this script and the order of stopping is ours."""
     with open(f"{DIRECTORY}/{name}.log", "ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The access log: a line for each completed request, written by a thread of its own (base/os/line_file.h). Off unless
+/* The access log: a line for each completed request, written by a separate thread (base/os/line_file.h). Off unless
  * --web.access-log is set. Secret parameters of URLs are masked.
  *
  *   combined   127.0.0.1 - - [29/Nov/2026:15:01:02 +0000] "GET /api/v1/query?query=up HTTP/1.1" 200 118 "REFERER" "AGENT"

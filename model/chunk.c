@@ -3,7 +3,7 @@
  *
  *   bits 0-1   value: 0 equal to the previous one; 1 both are integers, encoded as difference; 2 and 3 XOR of the bits
  *   bit  2     the time step differs from the previous one: a zigzag varint of the difference follows the tag
- *   bits 3-7   equal: number of further samples with this value and step, which have no bytes of their own
+ *   bits 3-7   equal: number of further samples with this value and step, which take no bytes
  *              difference: number of bytes (3 bits), the lowest two bits of the zigzag form; the bytes are the rest
  *              XOR: number of bytes less one (3 bits), number of trailing zero bytes (2 bits; bit 0 is the third)
  *

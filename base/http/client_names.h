@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Internal to base/http: host names of calls.
  *
- * libcurl would look names up in threads of its own, without a limit, and wait for them when the transfer ends: an
+ * libcurl would look names up in its own threads, without a limit, and wait for them when the transfer ends: an
  * unresponsive name server would block the lane. Therefore libcurl never looks up names:
  *
  * 1. A transfer that needs a name ends at once.

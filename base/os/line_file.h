@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A log of lines in a file, or on stdout or stderr, that any thread appends to and no thread waits for.
  *
- * A thread of its own opens, writes and closes the file; it is started by the first line_file_use. Up to
+ * A separate thread opens, writes and closes the file; it is started by the first line_file_use. Up to
  * LINE_FILE_BYTES of lines are buffered while it cannot be written; further lines are dropped and counted. A file that
  * cannot be opened or written is logged, and its lines are dropped: it is opened again by the next line_file_use, which
  * is also how it is rotated.

@@ -2,7 +2,7 @@
 /* Counters of objects that a reload has removed (destinations, jobs), by their name on /metrics, so that a series
  * continues where it was if the object returns.
  *
- * One row of n numbers per name, of the STATS_KEPT_MAX names removed last. Guarded by a lock of its owner.
+ * One row of n numbers per name, of the STATS_KEPT_MAX names removed last. Guarded by a lock that its owner holds.
  */
 #ifndef BASE_TELEMETRY_STATS_KEPT_H
 #define BASE_TELEMETRY_STATS_KEPT_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The query log, as Prometheus' query_log_file: a JSON object for each query and range query that was evaluated,
- * written by a thread of its own (base/os/line_file.h). Beside Prometheus' fields `queryID`, and `requestID` and
+ * written by a separate thread (base/os/line_file.h). Beside Prometheus' fields `queryID`, and `requestID` and
  * `traceparent` of the request, if it has them. */
 #ifndef GATEWAY_API_QUERY_LOG_H
 #define GATEWAY_API_QUERY_LOG_H

@@ -20,7 +20,7 @@
  * last sample has the same timestamp, which only samples of one scrape have. A replica that has fewer series of
  * the metric than a sibling is not complete for it, whatever its targets say. This is requested in the background when
  * a metric is first queried, and again after COVERAGE_NAME_MS; meanwhile the result is "unknown". Only the present is
- * checked: that a metric had the same origin in the past is assumed. Metrics with timestamps of their own (cadvisor's)
+ * checked: that a metric had the same origin in the past is assumed. Metrics whose exporters set timestamps (cadvisor's)
  * are never attributed. With `trust_untargeted: true` every selector of the group is decided: series without a target
  * are then assumed to be complete wherever all targets are.
  *

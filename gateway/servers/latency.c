@@ -5,7 +5,7 @@ const char latency_family[] = "server_group_request_duration_seconds";
 const char latency_codes_family[] = "sluice_upstream_responses_total";
 const char latency_histogram_family[] = "sluice_upstream_request_duration_seconds";
 
-/* Statuses with a label value of their own, then the rest by class; "none": no complete response. */
+/* Statuses that are label values themselves, then the rest by class; "none": no complete response. */
 static const struct { int status; const char *name; } latency_codes[LATENCY_CODES] = {
     {200, "200"}, {400, "400"}, {401, "401"}, {403, "403"}, {404, "404"}, {422, "422"}, {429, "429"}, {500, "500"},
     {502, "502"}, {503, "503"}, {504, "504"}, {0, "none"}, {4, "4xx"}, {-1, "other"}};

@@ -50,7 +50,7 @@ bool group_route(const struct group *g, struct arena *a, const struct matcher *m
 struct group_reader { int64_t now; bool proxied; }; /* Unix ms; --proxy-headers: servers may have other data for it */
 bool group_admits(const struct group *g, struct group_reader by, const struct matcher *m, size_t n,
                   struct group_window *w);
-/* Whether they may have the same series, each for a time of its own: one has a time range, and no label tells them
+/* Whether they may have the same series at different times: one has a time range, and no label tells them
  * apart. */
 bool groups_share_series(const struct group *a, const struct group *b);
 enum group_failure group_failure(const struct group *g, const struct query_ctx *q);

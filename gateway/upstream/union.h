@@ -21,7 +21,7 @@ struct group_union {
 /* q: its deadline ends union_add; may be NULL */
 void union_begin(struct group_union *u, const struct query_ctx *q, struct arena *a);
 /* Adds the n series of a group. A series that another group has as well is merged if both groups have `overlap: merge` or
- * may share series, each for a time of its own; otherwise it is an error that names both. */
+ * may share series at different times; otherwise it is an error that names both. */
 bool union_add(struct group_union *u, const struct group *g, const struct labels *labels, size_t n,
                struct err *err) MUST_USE;
 void union_end(struct group_union *u);

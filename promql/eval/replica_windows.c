@@ -4,7 +4,7 @@
  * for each replica in use, and its values are copied for the windows of that replica.
  *
  * To make that cost little more than one call, each call sees only the samples of those windows, so that the others are
- * empty, or nearly; and each replica has a struct range_window of its own, since what is worked out for the timestamps
+ * empty, or nearly; and each replica has its own struct range_window, since what is worked out for the timestamps
  * of one series holds for the next one of the same target.
  */
 #include "promql/eval/eval_internal.h"

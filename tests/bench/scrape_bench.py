@@ -4,7 +4,7 @@
 scrape, 5 % of the series replaced every minute. Both forward to the same sink, which takes zstd.
 
 Each program runs alone: TARGETS=200 SERIES=1000 WARM=30 SECONDS=60 (all settable in the environment). The targets and
-the sink are processes of their own; only the CPU time of the program under test is counted.
+the sink are separate processes; only the CPU time of the program under test is counted.
 """
 import http.server
 import multiprocessing

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a query over a few series of every kind: no crash and no leak, whatever the memory is; a result's series
- * have points of the grid in order and labels of their own; and what a range query says of one of its steps is what an
+ * have points of the grid in order and distinct labels; and what a range query says of one of its steps is what an
  * instant query says at that time. The first bytes choose the grid and the budgets.
  */
 #include "base/text/duration.h"

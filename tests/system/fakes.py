@@ -14,7 +14,7 @@ PROMETHEUS_BUILDINFO = json.dumps({"status": "success", "data": PROMETHEUS_BUILD
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """HTTP/1.1 on a loopback port of its own, in threads of this process."""
+    """HTTP/1.1 on a free loopback port, in threads of this process."""
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128
@@ -69,7 +69,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Fake:
-    """Starts at once on a port of its own; stop() and start() take it off the network and put it back."""
+    """Starts at once on a free port; stop() and start() take it off the network and put it back."""
 
     def __init__(self, port=0):
         self.lock = threading.Lock()

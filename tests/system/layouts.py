@@ -319,7 +319,7 @@ class LayoutComparison(push_down.PushComparison):
 
 
 def portions(name, seed, queries, first=0):
-    """Queries are drawn in portions of 100, each with a seed of its own, so that a run can begin at any of them."""
+    """Queries are drawn in portions of 100, each with its own seed, so that a run can begin at any of them."""
     servers = Servers(name, seed)
     comparison = LayoutComparison(servers)
     for portion in range(first, (queries + 99) // 100):

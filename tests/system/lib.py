@@ -94,7 +94,8 @@ def end(keep):
 
 @contextlib.contextmanager
 def script(name, limit):
-    """What a program of its own starts is stopped when the block ends. A Skip is printed and goes no further."""
+    """For programs that tests/run does not run: what they start is stopped when the block ends. A Skip is printed and goes no
+    further."""
     begin(name, limit)
     try:
         yield

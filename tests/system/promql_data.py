@@ -123,7 +123,7 @@ class Data:
         self.add("latency_sum", base, sums, "counter")
 
     def histograms(self, step, schema, gaps=0.0, whole=False, both=False):
-        """Counting up, with resets to half. schema -53 has bounds of its own. Counts are large: extrapolation of small
+        """Counting up, with resets to half. schema -53 has custom bounds. Counts are large: extrapolation of small
         ones differs between releases."""
         below = {at: 3000 + self.r.randint(0, 999) for at in range(-2, 3)} if both else {}
         some = {at: 5000 + self.r.randint(0, 999) for at in (range(5) if schema == -53 else (-6, -5, 0, 1, 2, 7, 11))}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two independent replicas of known targets: what each of them scraped is written into a Prometheus of its own, and what
+"""Two independent replicas of known targets: what each of them scraped is written into its own Prometheus, and what
 a server group of both answers is compared with the targets, and with a Prometheus that lost nothing.
 
 A target is a counter of RATE a second that starts again at `resets`, a gauge that grows by SLOPE a second, and `up`. Each

@@ -53,7 +53,7 @@ VMAGENT_LACKS = {
     "vmagent_remotewrite_kafka_": "there is no Kafka",
 }
 
-# promxy's dashboard, likewise. Prometheus' engine and HTTP server measure under names of their own there.
+# promxy's dashboard, likewise. Prometheus' engine and HTTP server measure under other names there.
 PROMXY_ASKS = """
 process_cpu_seconds_total process_max_fds process_open_fds prometheus_engine_queries
 server_group_request_duration_seconds_count server_group_request_duration_seconds_sum

@@ -101,7 +101,7 @@ def test_directory_that_cannot_be_written():
 
 
 def test_too_few_descriptors():
-    release_build()  # a sanitizer wants descriptors of its own
+    release_build()  # a sanitizer needs more descriptors
     config = write_file("few.yml", "")
     for n, what in (4, "event loop"), (9, "lane 1"):
         p = subprocess.run(["prlimit", f"--nofile={n}", f"{ROOT}/{OUT}/sluice", f"--config.file={config}", "--lanes=4",

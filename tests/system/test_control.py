@@ -33,7 +33,7 @@ def hang(sluice):
 
 
 def ask(sluice, path):
-    """Status of a request on a connection of its own, and how long it took."""
+    """Status of a request on a new connection, and how long it took."""
     began = time.monotonic()
     try:
         with urllib.request.urlopen(sluice.url + path, timeout=10) as answer:

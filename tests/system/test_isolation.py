@@ -38,7 +38,7 @@ class NameServer:
 
 
 def asks_only(sluice, address):
-    """Starts it in a mount namespace of its own, where /etc/resolv.conf names this server."""
+    """Starts it in a new mount namespace, where /etc/resolv.conf names this server."""
     if os.geteuid() or not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"]).returncode:
         raise Skip("root, for a mount namespace")
     path = write_file("resolv.conf", f"nameserver {address}\n")

@@ -296,7 +296,7 @@ def own_user():
 
 def test_few_threads():
     """Whatever number of threads there may be: it says that it cannot start, or runs with what there is."""
-    release_build()  # a sanitizer starts threads of its own
+    release_build()  # a sanitizer starts more threads
     user, steady = own_user(), SteadyTargets(n=2)
     os.chmod(folder(), 0o777)
     config = f"scrape_configs:\n{steady.job()}recent: {{}}\n"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An HTTP/1.1 server on loopback for unit tests, in a thread of its own.
+/* An HTTP/1.1 server on loopback for unit tests, in a separate thread.
  *
  * A handler decides the response to each request: status, headers, body, a delay, a response that is cut short, none at
  * all. Without a handler the server gives the response of http_server_respond. One thread serves all connections with

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Runs a group of tests of the HTTP client over connections of its own and, unless one failed, by libcurl. `by_libcurl`
+/* Runs a group of tests of the HTTP client over its own connections and, unless one failed, by libcurl. `by_libcurl`
  * is the variable that the tests pass to client_new. */
 #ifndef TESTS_UNIT_BASE_BOTH_WAYS_H
 #define TESTS_UNIT_BASE_BOTH_WAYS_H

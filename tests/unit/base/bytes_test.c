@@ -149,7 +149,7 @@ static void budgets_are_shared(void **state)
     assert_true(buf_charge(&b, NULL));
     assert_int_equal(atomic_load(&other.used), 0);
     buf_free(&b);
-    arena_init(&a, 0); /* without a limit of its own nothing is refused */
+    arena_init(&a, 0); /* without its own limit nothing is refused */
     assert_true(arena_charge(&a, &other));
     assert_non_null(arena_alloc(&a, 4096));
     assert_true(arena_over(&a, 0));

@@ -257,7 +257,7 @@ static void do_nothing(void *arg UNUSED) {}
 
 static void users_share_and_threads_end(void **state UNUSED)
 {
-    thread_join(thread_start("first", do_nothing, NULL)); /* a sanitizer starts a thread of its own along with it */
+    thread_join(thread_start("first", do_nothing, NULL)); /* a sanitizer starts another thread along with it */
     unsigned before = count_threads();
     replace_file(path_a, "shared");
     struct watched_file *a = watched_file_new(path_a, WATCHED_LINE), *again = watched_file_new(path_a, WATCHED_LINE);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Files as users write them, in a folder of their own. */
+/* Files as users write them, in a new folder. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -230,7 +230,7 @@ static bool has_recent(const struct loaded *l, struct str like)
     return recent;
 }
 
-/* Each of two servers is filled by a destination of its own; the recent store keeps the stream of either. */
+/* Each of two servers is filled by its own destination; the recent store keeps the stream of either. */
 static void written_by_several(void **state UNUSED)
 {
     struct loaded l;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The server over real sockets: the main loop and two lanes run in threads of their own, the test is the client. What
+/* The server over real sockets: the main loop and two lanes run in separate threads, the test is the client. What
  * is served under /p/ is in http_fixture.c.
  */
 #ifndef TESTS_UNIT_HTTP_FIXTURE_H
@@ -41,7 +41,7 @@ struct fixture_reply { int status; struct str headers, body; struct buf bytes; }
 struct str fixture_header(const struct fixture_reply *r, const char *name);
 /* One response; `head`: of a HEAD request, which has no body. False when the server closed without one. */
 bool fixture_receive(int fd, bool head, struct fixture_reply *r);
-struct fixture_reply fixture_query(const char *request); /* on a connection of its own */
+struct fixture_reply fixture_query(const char *request); /* on a new connection */
 void fixture_expect(const char *request, int status, const char *body);
 bool fixture_wait_for(atomic_int *value, int wanted);
 

@@ -174,7 +174,7 @@ static void test_json(void **state UNUSED)
                "'timestamp':null,'type':'subquery'}]," RANGE_CALL("max_over_time") ",'type':'binaryExpr'}");
 }
 
-/* Parentheses around a number, and a sign before a function, are nodes of their own. */
+/* Parentheses around a number, and a sign before a function, are separate nodes. */
 static void test_json_of_durations(void **state UNUSED)
 {
     check_json("x[-(5)]",

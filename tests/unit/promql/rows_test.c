@@ -51,7 +51,7 @@ static double random_value(struct fixture *f, double before)
     }
 }
 
-/* Every 20 s; in every third series at times of its own; every fifth has histograms, too. */
+/* Every 20 s; in every third series at other times; every fifth has histograms, too. */
 static void add_series(struct fixture *f, unsigned id)
 {
     char text[16], group[2] = {(char)('a' + id % 3), 0};

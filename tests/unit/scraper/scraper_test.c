@@ -122,7 +122,7 @@ static void a_silent_target_times_out(void **state UNUSED)
     must_apply(&f, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 100ms\nscrape_offset: 0s\n" STATIC);
     http_server_be_silent(&f.server, true);
     advance_clock(&f, 10000);
-    /* real time passes, too: the client has a clock of its own */
+    /* real time passes, too: the client has its own clock */
     for (int i = 0; i < 3000 && f.sink.samples == 0; i++, advance_clock(&f, 1))
         loop_turn(f.loop, 1);
     assert_int_equal(recorder_containing(&f.sink, "up{instance=\"i\", job=\"j\"} 0 @1010000"), 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A queue in a directory of its own, without a writer: numbered blocks go in and come out. */
+/* A queue in a new directory, without a writer: numbered blocks go in and come out. */
 #ifndef TESTS_UNIT_QUEUE_FIXTURE_H
 #define TESTS_UNIT_QUEUE_FIXTURE_H
 

@@ -284,7 +284,7 @@ static void a_block_in_flight_at_the_stop_is_in_doubt(void **state UNUSED)
 static char story[64 << 10];
 static int log_fd;
 
-/* A line is written ten times a minute at the most: each test has minutes of its own. */
+/* A line is written ten times a minute at the most: each test has its own minutes. */
 static int64_t log_ahead;
 static int64_t log_clock(void) { return clock_mono_ms() + log_ahead; }
 
