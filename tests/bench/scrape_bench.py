@@ -1,151 +1,167 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Scrape and forward, sluice beside vmagent: 200 targets x 1,000 series every 5 s, values that differ per target and
-scrape, 5 % of the series replaced every minute. Both forward to the same sink, which takes zstd.
+"""Scrape and forward, sluice beside vmagent and Prometheus' agent: what a sample costs, in memory, CPU time and bytes to a
+sink that takes zstd, and how many system calls a scrape makes (all threads, writing and sending included).
 
-Each program runs alone: TARGETS=200 SERIES=1000 WARM=30 SECONDS=60 (all settable in the environment). The targets and
-the sink are separate processes; only the CPU time of the program under test is counted.
+A row is a number of targets, of series on each page (of values that differ per target and scrape) and an interval, then
+whether the pages are compressed and how many percent of the series are replaced every minute. Each program runs alone.
+The targets and the sink are a separate process (scrape_load.c, so it needs a compiler); only the CPU time of the
+program under test is counted. System calls are counted by strace after everything else, since they take longer then.
+
+In the environment:
+ROWS      rows whose names have this part; "" is all of them (an hour). "200x1000@5s plain churn" unless set
+PROGRAMS  sluice,vmagent,prometheus
+WARM, SECONDS  before and while a program is measured; two and four intervals unless set, but at least 15 and 30
 """
-import http.server
-import multiprocessing
 import os
-import random
+import re
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../system"))
 import lib  # noqa: E402
 
-TARGETS, SERIES, WARM, SECONDS = (int(os.environ.get(name, n)) for name, n in
-                                  (("TARGETS", 200), ("SERIES", 1000), ("WARM", 30), ("SECONDS", 60)))
-INTERVAL = 5
-CHURN_A_SCRAPE = SERIES * 5 // 100 * INTERVAL / 60
-MODES = ("idle", "user", "system", "iowait")
+ROWS = os.environ.get("ROWS", "200x1000@5s plain churn")
+PROGRAMS = os.environ.get("PROGRAMS", "sluice,vmagent,prometheus").split(",")
+CHURN, NODE_PAGES, STRACE_SECONDS = 5, 4, 15
+SHAPES = [(200, 1000, 5), (1000, 1000, 15), (10000, 100, 15), (50, 300, 15)]  # the last one: 1,000 samples/s
 CONFIG = """
-global: {{scrape_interval: {interval}s}}
+global: {{scrape_interval: {interval}s, scrape_timeout: {interval}s}}
 scrape_configs:
 - job_name: node
   static_configs: [{{targets: [{targets}]}}]
 """
 
 
-class Target:
-    """One page: families of 20 series; three in ten values are fractions, the rest integers."""
+class Row:
+    def __init__(self, targets, series, interval, gzip=False, churn=0, node=False):
+        self.targets, self.series, self.interval, self.gzip, self.churn, self.node = targets, series, interval, gzip, churn, node
+        pages = "node_exporter" if node else series
+        self.name = f"{targets}x{pages}@{interval}s {'gzip' if gzip else 'plain'}{' churn' if churn else ''}"
 
-    def __init__(self, seed):
-        self.random, self.owed, self.oldest = random.Random(seed), 0.0, 0
-        self.values = [self.random.randrange(1 << 30) for _ in range(SERIES)]
-        self.lines = [self.line(i, 0) for i in range(SERIES)]
+    def load(self):
+        """The process, and the ports of targets and sink."""
+        a_scrape = self.series * self.churn / 100 * self.interval / 60
+        pages = node_exporter_pages() if self.node else []
+        command = [build_load(), self.targets, self.series, self.interval, a_scrape] + ["gzip"] * self.gzip + pages
+        p = lib.Process("load", [str(word) for word in command], start=False)
+        p.p = subprocess.Popen(p.command, stdout=subprocess.PIPE, text=True)
+        return p, *map(int, p.p.stdout.readline().split())
 
-    def line(self, i, generation):
-        form = "%.4f" if i % 10 < 3 else "%d"
-        family, member = divmod(i, 20)
-        head = f"# HELP node_family_{family}_total What family {family} counts, over all of its members.\n" \
-               f"# TYPE node_family_{family}_total counter\n" if member == 0 else ""
-        return head + f'node_family_{family}_total{{device="dev{member // 4}",mode="{MODES[member % 4]}",' \
-                      f'container="web-{generation:08x}"}} {form}'
-
-    def page(self):
-        self.owed += CHURN_A_SCRAPE
-        while self.owed >= 1:
-            self.owed -= 1
-            self.lines[self.oldest] = self.line(self.oldest, self.random.getrandbits(32))
-            self.oldest = (self.oldest + 1) % SERIES
-        step = self.random.random() * 100
-        self.values = [v + step * (i % 7 + 1) for i, v in enumerate(self.values)]
-        return ("\n".join(self.lines) + "\n").encode() % tuple(self.values)
+    def config(self, port):
+        return CONFIG.format(interval=self.interval, targets=", ".join(
+            f"'127.0.{1 + i // 250}.{1 + i % 250}:{port}'" for i in range(self.targets)))
 
 
-class Counting(http.server.ThreadingHTTPServer):
-    daemon_threads, request_queue_size, allow_reuse_address = True, 512, True
-
-    def handle_error(self, request, client_address):
-        pass
+def all_rows():
+    rows = [Row(*shape, gzip=gzip, churn=churn) for shape in SHAPES for gzip in (False, True) for churn in (0, CHURN)]
+    return rows + [Row(500, 0, 15, gzip=gzip, node=True) for gzip in (False, True)]
 
 
-def serve_targets(port, pages):
-    targets = {}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
-
-        def do_GET(self):
-            host = self.headers["Host"]
-            body = targets.setdefault(host, Target(host)).page()
-            with pages.get_lock():
-                pages.value += 1
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-    Counting(("0.0.0.0", port), Handler).serve_forever()
+def build_load():
+    path = f"{lib.folder()}/scrape_load"
+    if not os.path.exists(path):
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scrape_load.c")
+        if subprocess.run(["cc", "-O2", "-o", path, source, "-ldeflate"]).returncode:
+            raise lib.Skip("a C compiler and libdeflate")
+    return path
 
 
-def serve_sink(port, wire_bytes):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
-
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", "1")
-            self.end_headers()
-            self.wfile.write(b"1")
-
-        def do_POST(self):
-            n = int(self.headers["Content-Length"])
-            self.rfile.read(n)
-            with wire_bytes.get_lock():
-                wire_bytes.value += n
-            self.send_response(204)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args):
-            pass
-    Counting(("127.0.0.1", port), Handler).serve_forever()
+def node_exporter_pages():
+    """Files of pages of a node_exporter on this machine, a second apart."""
+    paths = [f"{lib.folder()}/node_exporter.{i}" for i in range(NODE_PAGES)]
+    if not os.path.exists(paths[-1]):
+        node = lib.NodeExporter()
+        for path in paths:
+            time.sleep(1)
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(node.get("/metrics").text)
+        node.stop()
+    return paths
 
 
-def measure(program, pages, wire_bytes):
-    time.sleep(WARM)
-    before = time.monotonic(), program.cpu_seconds(), pages.value, wire_bytes.value
-    time.sleep(SECONDS)
-    after = time.monotonic(), program.cpu_seconds(), pages.value, wire_bytes.value
-    took, cpu, scrapes, sent = (b - a for a, b in zip(before, after))
-    samples = scrapes * SERIES
-    memory = program.memory_kib()
-    program.stop()
-    return {"samples/s": samples / took, "CPU s per million samples": cpu / samples * 1e6, "RSS MiB": memory["VmRSS"] / 1024,
-            "anonymous MiB": memory["RssAnon"] / 1024, "bytes per sample": sent / samples}
+# ---- the programs ----
+
+def start_sluice(config, sink):
+    return lib.Sluice(config, f"-remoteWrite.url={sink}")
+
+
+def start_vmagent(config, sink):
+    return lib.VMAgent(config, f"-remoteWrite.url={sink}")
+
+
+def start_prometheus(config, sink):
+    port, path = lib.free_port(), lib.write_file("agent.yml", f"{config}\nremote_write: [{{url: '{sink}'}}]\n")
+    command = [lib.peer("prometheus"), "--agent", f"--config.file={path}", f"--web.listen-address=127.0.0.1:{port}",
+               f"--storage.agent.path={lib.folder()}/agent"]
+    return lib.HTTPProcess("prometheus", command, port).wait_ready(60)
+
+
+STARTS = {"sluice": start_sluice, "vmagent": start_vmagent, "prometheus": start_prometheus}
+
+
+# ---- measuring ----
+
+def system_calls(program, seconds):
+    """The number that it makes meanwhile; None without strace (deploy/install-packages compare)."""
+    path = f"{lib.folder()}/strace"
+    try:
+        subprocess.run(["timeout", "-s", "INT", str(seconds), "strace", "-c", "-f", "-o", path, "-p", str(program.p.pid)],
+                       stderr=subprocess.DEVNULL)
+        with open(path, encoding="utf-8") as f:
+            return int(re.search(r"^\S+\s+\S+\s+(?:\S+\s+)?(\d+).*\btotal$", f.read(), re.M).group(1))
+    except (OSError, AttributeError):
+        return None
+
+
+def measure(row, program, counts):
+    warm, seconds = (int(os.environ.get(name, max(least, n * row.interval))) for name, n, least in
+                     (("WARM", 2, 15), ("SECONDS", 4, 30)))
+    time.sleep(warm)
+    before = time.monotonic(), program.cpu_seconds(), *counts()
+    time.sleep(seconds)
+    after = time.monotonic(), program.cpu_seconds(), *counts()
+    took, cpu, pages, samples, _, sent, on_time = (b - a for a, b in zip(before, after))
+    memory, first = program.memory_kib(), counts()[0]
+    calls = system_calls(program, STRACE_SECONDS)
+    return {"samples/s": samples / took, "CPU ns per sample": cpu / samples * 1e9, "RSS MiB": memory["VmRSS"] / 1024,
+            "anonymous MiB": memory["RssAnon"] / 1024, "bytes per sample": sent / samples,
+            "% of scrapes within 10 ms": 100 * on_time / pages,
+            "system calls per scrape": calls / (counts()[0] - first) if calls else None}
+
+
+def measure_alone(row, start):
+    load, target_port, sink_port = row.load()
+    program = start(row.config(target_port), f"http://127.0.0.1:{sink_port}/api/v1/write")
+    try:
+        return measure(row, program, lambda: [int(n) for n in lib.request(f"http://127.0.0.1:{sink_port}/counts").text.split()])
+    finally:
+        program.stop()
+        load.stop()
+
+
+def show(row, found):
+    print(f"{row.name:28}" + "".join(f"{name:>12}" for name in found) + ("   of the first" if len(found) > 1 else ""))
+    for figure in next(iter(found.values())):
+        values = [f[figure] for f in found.values()]
+        ratios = "".join(f"{values[0] / v:8.2f}" for v in values[1:] if v and values[0] is not None)
+        print(f"  {figure:26}" + "".join(f"{'-':>12}" if v is None else f"{v:12,.2f}" for v in values) + ratios, flush=True)
 
 
 def run():
-    pages, wire_bytes = multiprocessing.Value("q", 0), multiprocessing.Value("q", 0)
-    target_port, sink_port = lib.free_port(), lib.free_port()
-    helpers = [multiprocessing.Process(target=serve_targets, args=(target_port, pages), daemon=True),
-               multiprocessing.Process(target=serve_sink, args=(sink_port, wire_bytes), daemon=True)]
-    for p in helpers:
-        p.start()
-    url = f"http://127.0.0.1:{sink_port}/api/v1/write"
-    config = CONFIG.format(interval=INTERVAL, targets=", ".join(
-        f"'127.0.{1 + i // 250}.{1 + i % 250}:{target_port}'" for i in range(TARGETS)))
-    print(f"{TARGETS} targets x {SERIES} series every {INTERVAL} s, {SECONDS} s after {WARM} s of warming up")
-    found = {"sluice": measure(lib.Sluice(config, f"-remoteWrite.url={url}"), pages, wire_bytes)}
-    try:
-        found["vmagent"] = measure(lib.VMAgent(config, f"-remoteWrite.url={url}"), pages, wire_bytes)
-    except lib.Skip as why:
-        print(f"without vmagent: needs {why}")
-    print(f"{'':28}" + "".join(f"{name:>12}" for name in found) + ("       ratio" if len(found) > 1 else ""))
-    for row in found["sluice"]:
-        values = [f[row] for f in found.values()]
-        ratio = f"{values[0] / values[1]:12.2f}" if len(values) > 1 and values[1] else ""
-        print(f"{row:28}" + "".join(f"{v:12,.2f}" for v in values) + ratio)
-    print("to reach: CPU 0.33 of vmagent's, RSS 0.50")
+    for row in (r for r in all_rows() if ROWS in r.name):
+        found = {}
+        for name in PROGRAMS:
+            try:
+                found[name] = measure_alone(row, STARTS[name])
+            except lib.Skip as why:
+                print(f"without {name}: needs {why}")
+        show(row, found)
+    print("to reach: CPU 0.33 of vmagent's, RSS 0.20 (16 MiB at 200x1000), 8 system calls per scrape; all scrapes on time while "
+          "the machine has idle time")
 
 
 if __name__ == "__main__":
-    with lib.script("scrape_bench", 3600):
+    with lib.script("scrape_bench", 7200):
         run()
