@@ -135,10 +135,12 @@ static void lanes_work_beside_each_other(void **state UNUSED)
 
 static struct team spread; /* where its sinks are says which lane they are of */
 static unsigned spread_shards;
+static atomic_uint spread_batches;
 
 static enum sink_status begin_where_it_leaves(struct sink *s, const struct sink_batch *b)
 {
     assert_ptr_equal(s, &spread.lanes[b->source % spread_shards % LANES].sink.sink);
+    atomic_fetch_add(&spread_batches, 1);
     return recorder_begin(s, b);
 }
 
@@ -150,12 +152,14 @@ static void a_target_is_scraped_where_its_shard_is(void **state UNUSED)
     for (spread_shards = LANES; spread_shards < 12; spread_shards += 2) {
         struct scrape_globals g = prometheus_globals;
         g.shards = spread_shards;
+        atomic_store(&spread_batches, 0);
         team_open(&spread);
         http_server_respond(&spread.f.server, 200, "m 1\n");
         for (int i = 0; i < LANES; i++)
             spread.lanes[i].sink.sink.ops = &ops;
         apply_many(spread.scraper, &spread.f, &g, 0, MANY);
-        run_for(spread.main, 150);
+        for (int64_t end = clock_mono_ms() + 20000; atomic_load(&spread_batches) < MANY && clock_mono_ms() < end; )
+            loop_turn(spread.main, 5);
         assert_true(team_close(&spread, "up{") >= MANY / 2);
     }
 }
