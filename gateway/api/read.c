@@ -49,7 +49,9 @@ static bool api_read_match_external(struct api_call *c, struct matcher *m)
     struct str name = m->name;
     regex_quote(&pattern, m->value);
     buf_add_char(&pattern, '|');
+    struct arena_limits limits = arena_suspend_limit(c->q->arena); /* a jump would leak the pattern */
     bool ok = matcher_init(m, c->q->arena, MATCH_RE, name, buf_str(&pattern), &c->err);
+    arena_restore_limit(c->q->arena, limits);
     buf_free(&pattern);
     return ok;
 }
@@ -190,12 +192,10 @@ static bool api_read_body(struct api_call *c)
     r->c = c;
     c->session->end = api_read_end;
     c->session->end_arg = r;
-    struct arena_limits limits = arena_suspend_limit(c->q->arena);
     bool ok = read_call_decode(c->q->arena, c->r->body, &r->call, &c->err);
     struct labels external = api_read_external(c);
     for (size_t i = 0; ok && i < r->call.n; i++)
         ok = api_read_use_external(c, &r->call.queries[i], external);
-    arena_restore_limit(c->q->arena, limits);
     if (!ok || !api_read_fetch(r))
         return false;
     api_reply_begin(c);

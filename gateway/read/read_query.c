@@ -30,7 +30,7 @@ static bool read_count_fields(struct read_fields in, unsigned number, size_t *n,
 
 /* ---- one query ---- */
 
-static void read_matchers_free(void *matcher) { matchers_free(matcher, 1); }
+static void read_matcher_free(void *matcher) { matchers_free(matcher, 1); }
 
 static bool read_matcher(struct arena *a, struct str text, struct matcher *out, struct err *err)
 {
@@ -50,8 +50,13 @@ static bool read_matcher(struct arena *a, struct str text, struct matcher *out, 
         return read_corrupted(err);
     if (type >= LEN(types))
         return err_set(err, ERR_BAD_DATA, "invalid matcher type %llu", (unsigned long long)type);
-    return matcher_init(out, a, types[type], name, value, err) &&
-           (arena_at_end(a, read_matchers_free, out) || query_refuse_memory(err));
+    if (!matcher_init(out, a, types[type], name, value, err))
+        return false;
+    if (!arena_at_end(a, read_matcher_free, out))
+        return query_refuse_memory(err);
+    if (out->re)
+        arena_bytes(a, regex_bytes(out->re)); /* unused: makes the arena's budget account for the regex */
+    return true;
 }
 
 static bool read_hints(struct str text, struct read_query *out, struct err *err)
@@ -158,7 +163,9 @@ bool read_call_decode(struct arena *a, struct str body, struct read_call *out, s
             return false;
         return err_set(err, ERR_BAD_DATA, "the body is not a remote_read request compressed with snappy");
     }
-    struct str message = arena_str(a, buf_str(&plain)); /* texts of queries point into it */
+    struct arena_limits limits = arena_suspend_limit(a); /* for `plain`, which a jump would leak */
+    struct str message = arena_str(a, buf_str(&plain));  /* texts of queries point into it */
+    arena_restore_limit(a, limits);
     buf_free(&plain);
     return read_message(a, message, out, err);
 }

@@ -25,7 +25,7 @@ struct read_call {
     struct read_query *queries; size_t n;
     enum read_form form;             /* the first of the accepted ones that is known; SAMPLES if none is named */
 };
-/* body: snappy-compressed. The arena has no limit meanwhile (arena_suspend_limit), or leaves by longjmp. */
+/* body: snappy-compressed. An arena with a limit has on_full; nothing leaks when that leaves by longjmp. */
 bool read_call_decode(struct arena *a, struct str body, struct read_call *out, struct err *err) MUST_USE;
 
 #endif

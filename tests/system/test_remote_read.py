@@ -286,3 +286,23 @@ def test_a_stream_that_ends_early_is_no_response():
     began = time.monotonic()
     assert sluice.query("count(big)")["result"][0]["value"][1] == "300"
     assert time.monotonic() - began < 2
+
+
+def repeated(unit, n):
+    """snappy: the 2 bytes of unit, n times; 3 bytes a 64 of them."""
+    whole, rest = divmod(2 * n - 2, 64)
+    return varint(2 * n) + b"\x04" + unit + b"\xfe\x02\x00" * whole + bytes([rest - 1 << 2 | 2, 2, 0]) * (rest > 0)
+
+
+def test_matchers_are_within_the_memory_of_a_query():
+    """In 0.8 MB as sent: 8 million matchers, of 80 bytes of memory each; and regular expressions."""
+    sluice = Sluice("recent: {retention: 0}\n", "--query.max-memory=64MiB")
+    n = 8000000
+    empty = repeated(b"\x1a\x00", n)
+    head = b"\x0a" + varint(2 * n)  # a ReadRequest of one query
+    body = varint(len(head) + 2 * n) + bytes([len(head) - 1 << 2]) + head + empty[len(varint(2 * n)):]
+    regex = field(3, b"\x08\x02" + field(2, b"a") + field(3, b"(a{1,100}b|c.*){3}x"))
+    for what in (body, snappy_compress(field(1, regex * 20000))):
+        answer = sluice.post("/api/v1/read", what, headers={"Content-Type": "application/x-protobuf"})
+        assert answer.status == 422 and "64 MiB of memory" in answer.text, answer
+    assert sluice.memory_kib()["VmHWM"] < 220 << 10, sluice.memory_kib()
