@@ -22,6 +22,7 @@
 #include "gateway/metrics.h"
 #include "gateway/query/worker.h"
 #include "gateway/routes.h"
+#include "gateway/services/group_discovery.h"
 #include "gateway/services/services.h"
 #include "gateway/upstream/probe.h"
 
@@ -124,6 +125,7 @@ static void begin_stop(struct program *p)
     if (s->scraper == NULL || atomic_exchange(&p->stopping, true))
         return;
     services_stop_reloads(s);
+    services_stop_discovery(s);
     server_probe_stop(s->prober);
     breaker_checks_stop(s->breaker_checks);
     coverage_reader_stop(s->coverage_reader);
@@ -343,7 +345,7 @@ static void main_greet(struct program *p)
 static bool wait_until_ready(struct services *s)
 {
     int starting = SERVICES_STARTING;
-    while (!(writer_ready(s->writer) && scraper_ready(s->scraper)) && atomic_load(&s->state) == SERVICES_STARTING)
+    while (!(writer_ready(s->writer) && services_discovery_ready(s)) && atomic_load(&s->state) == SERVICES_STARTING)
         loop_turn(s->control, -1);
     return atomic_compare_exchange_strong(&s->state, &starting, SERVICES_READY);
 }
@@ -417,6 +419,7 @@ static bool check_only(const struct flags *f, struct config *c)
     for (size_t i = 0; i < c->warnings.n; i++)
         print_warning(NULL, c->warnings.items[i].p);
     scraper_check(c->jobs, c->n_jobs, print_warning, NULL);
+    group_discovery_check(c, print_warning, NULL);
     struct str file = f->config_file.n > 0 ? f->config_file : STR("the command line");
     printf("%.*s is valid: %zu scrape jobs, %zu destinations, %zu server groups\n", STR_ARG(file), c->n_jobs,
            c->n_destinations, c->n_groups);

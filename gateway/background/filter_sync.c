@@ -70,7 +70,7 @@ static void filter_done(struct worker_task *task)
 static void filter_visit(struct group_visitor *v, const struct group *g)
 {
     struct filter_sync *f = CONTAINER(v, struct filter_sync, visitor);
-    if (!group_reading_idle(&f->reading) || !group_filter_due(g->filter, clock_mono_ms()))
+    if (g->n_servers == 0 || !group_reading_idle(&f->reading) || !group_filter_due(g->filter, clock_mono_ms()))
         return;
     arena_init(&f->reading.arena, 0);
     f->group = *g;

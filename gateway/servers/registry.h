@@ -67,6 +67,7 @@ struct group_traffic {
     atomic_uint_fast64_t disagreed;    /* samples of copies with equal times and different values */
     atomic_uint_fast64_t failed;       /* queries that the group failed to serve */
     atomic_uint_fast64_t partial;      /* results without the group */
+    atomic_uint sd_failing;            /* sources of its service discovery that fail now */
 };
 
 struct server_registry;

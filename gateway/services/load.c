@@ -5,6 +5,7 @@
 #include "base/os/file_thread.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "gateway/services/group_discovery.h"
 #include "gateway/services/reload_log.h"
 
 #include <errno.h>
@@ -90,10 +91,17 @@ static void on_in_force(struct loop_task *task)
     loop_post(ask->loop, &ask->task);
 }
 
-static void on_lanes_switched(struct loop_task *task)
+static void on_targets_read(struct loop_task *task)
 {
     struct reload_request *ask = CONTAINER(task, struct reload_request, task);
     ask->task.run = on_in_force;
+    group_discovery_await(ask->services->group_discovery, task);
+}
+
+static void on_lanes_switched(struct loop_task *task)
+{
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
+    ask->task.run = on_targets_read;
     scraper_await_files(ask->services->scraper, task);
 }
 

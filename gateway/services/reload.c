@@ -17,9 +17,11 @@
 #include "gateway/background/filter_sync.h"
 #include "gateway/coverage/coverage.h"
 #include "gateway/servers/registry.h"
+#include "gateway/services/group_discovery.h"
 #include "gateway/services/load.h"
 #include "gateway/upstream/probe.h"
 
+static void services_on_discovery(void *services, bool found);
 
 void services_init(struct services *s)
 {
@@ -30,6 +32,8 @@ void services_init(struct services *s)
     via_make_id(s->id);
     s->_load = config_load_new(s);
     s->servers = server_registry_new();
+    s->group_discovery = group_discovery_new(&(struct group_discovery_env){
+        .main = s->control, .registry = s->servers, .changed = services_on_discovery, .arg = s});
     s->prober = server_prober_new(s->control, s->id);
     s->breaker_checks = breaker_checks_new(s->control, s->id);
     s->coverage = coverage_registry_new();
@@ -97,7 +101,11 @@ static struct upstream *build_upstream(struct services *s, const struct config *
         env.recent_arg = s->writer;
         env.recent_like = c->recent->like;
     }
-    return upstream_new(c->groups, c->n_groups, &env, err);
+    struct group_discovered *found = group_discovery_find(s->group_discovery, c);
+    env.discovered = found;
+    struct upstream *u = upstream_new(c->groups, c->n_groups, &env, err);
+    group_discovered_free(found, c->n_groups);
+    return u;
 }
 
 static struct writer_change *prepare_writer(struct services *s, const struct config *c, struct err *err)
@@ -115,7 +123,8 @@ static bool apply_scraper(struct services *s, struct config *c, struct err *err)
     return false;
 }
 
-static void reload_swap_config(struct services *s, struct config *c, struct upstream *u)
+/* `c` is the running configuration, or the next one. */
+static void reload_swap(struct services *s, struct config *c, struct upstream *u)
 {
     if (u && s->_upstream)
         upstream_adopt(u, s->_upstream);
@@ -127,7 +136,14 @@ static void reload_swap_config(struct services *s, struct config *c, struct upst
     mutex_unlock(&s->_mutex);
     if (old_upstream)
         upstream_unref(old_upstream);
-    config_unref(old);
+    if (old != c)
+        config_unref(old);
+}
+
+static void reload_swap_config(struct services *s, struct config *c, struct upstream *u)
+{
+    struct config *old;
+    reload_swap(s, c, u);
     mutex_lock(&s->_lane_mutex);
     old = s->_lane_config;
     s->_lane_config = c ? config_ref(c) : NULL;
@@ -156,6 +172,15 @@ static void note_success(struct services *s, const struct config *c)
         log_warn("config", "warning about the configuration", LOG_STR("warning", c->warnings.items[i]));
 }
 
+/* What works on servers beside queries continues with those of `u`. */
+static void reload_use_servers(struct services *s, struct upstream *u)
+{
+    server_probe_all(s->prober, u);
+    breaker_checks_use(s->breaker_checks, u);
+    coverage_reader_use(s->coverage_reader, s->workers, &s->queries, u);
+    filter_sync_use(s->filter_sync, s->workers, &s->queries, u);
+}
+
 bool services_apply(struct services *s, struct config *c, struct err *err)
 {
     struct upstream *u = build_upstream(s, c, err);
@@ -164,10 +189,8 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
         note_success(s, c);
         line_file_use(s->access_log, str_is(s->flags.access_log, "none") ? STR("") : s->flags.access_log);
         line_file_use(s->query_log, c->global.query_log_file);
-        server_probe_all(s->prober, u);
-        breaker_checks_use(s->breaker_checks, u);
-        coverage_reader_use(s->coverage_reader, s->workers, &s->queries, u);
-        filter_sync_use(s->filter_sync, s->workers, &s->queries, u);
+        reload_use_servers(s, u);
+        group_discovery_use(s->group_discovery, c);
     } else {
         if (u)
             upstream_unref(u);
@@ -191,6 +214,30 @@ void services_reopen(void *services)
                   "to retry", "err", err.text);
 }
 
+/* Discovery has found other servers: the groups of the running configuration are made again, as by a reload. */
+static void services_on_discovery(void *services, bool found)
+{
+    struct services *s = services;
+    struct err err;
+    if (s->_config == NULL || !(found || upstream_lacks_servers(s->_upstream)))
+        return;
+    struct upstream *u = build_upstream(s, s->_config, &err);
+    if (u == NULL) {
+        log_error("upstream", "cannot use the servers that service discovery found; keeping the previous ones", "err",
+                  err.text);
+        return;
+    }
+    reload_swap(s, s->_config, u);
+    reload_use_servers(s, u);
+}
+
+bool services_discovery_ready(const struct services *s)
+{
+    return scraper_ready(s->scraper) && group_discovery_ready(s->group_discovery);
+}
+
+void services_stop_discovery(struct services *s) { group_discovery_stop(s->group_discovery); }
+
 bool services_end_reloads(struct services *s)
 {
     bool ended = config_load_free(s->_load);
@@ -200,6 +247,7 @@ bool services_end_reloads(struct services *s)
 
 void services_free(struct services *s)
 {
+    group_discovery_free(s->group_discovery);
     server_prober_free(s->prober);
     breaker_checks_free(s->breaker_checks);
     coverage_reader_free(s->coverage_reader);

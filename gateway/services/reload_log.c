@@ -97,16 +97,6 @@ static bool log_destination_changes(const struct services *s, const struct confi
 
 /* ---- server groups ---- */
 
-/* "server_groups[2]" without a name, as in errors. */
-static struct str group_name(struct buf *scratch, const struct config *c, size_t i)
-{
-    if (c->groups[i].name.n > 0)
-        return c->groups[i].name;
-    buf_clear(scratch);
-    buf_printf(scratch, "server_groups[%zu]", i);
-    return buf_str(scratch);
-}
-
 /* Groups without a name are matched by position. */
 static const struct server_group_conf *config_find_group(const struct config *c, struct str name, size_t position)
 {
@@ -123,13 +113,13 @@ static bool log_group_changes(const struct config *before, const struct config *
     for (size_t i = 0; i < now->n_groups; i++) {
         const struct server_group_conf *g = &now->groups[i], *old = config_find_group(before, g->name, i);
         if (old == NULL)
-            name_list_add(&c.added, group_name(&scratch, now, i));
+            name_list_add(&c.added, server_group_name(&now->groups[i], i, &scratch));
         else if (!conf_equal(&server_group_section, old, g))
-            name_list_add(&c.changed, group_name(&scratch, now, i));
+            name_list_add(&c.changed, server_group_name(&now->groups[i], i, &scratch));
     }
     for (size_t i = 0; before && i < before->n_groups; i++)
         if (config_find_group(now, before->groups[i].name, i) == NULL)
-            name_list_add(&c.removed, group_name(&scratch, before, i));
+            name_list_add(&c.removed, server_group_name(&before->groups[i], i, &scratch));
     buf_free(&scratch);
     return log_item_changes("server groups changed", &c);
 }

@@ -31,6 +31,7 @@ struct lane_services { /* of one lane; used on its thread only */
 };
 
 struct config_load;
+struct group_discovery;
 struct services {
     struct flags flags;
     struct loop *control;          /* loop of the control thread */
@@ -46,6 +47,7 @@ struct services {
     struct server_registry *servers; /* what is known and counted of downstream servers, over reloads */
     struct server_prober *prober;  /* control thread */
     struct breaker_checks *breaker_checks; /* control thread */
+    struct group_discovery *group_discovery; /* control thread */
     struct coverage_registry *coverage; /* which replicas are complete, over reloads */
     struct coverage_reader *coverage_reader; /* control thread */
     struct filter_sync *filter_sync; /* control thread */
@@ -84,6 +86,10 @@ bool services_apply(struct services *s, struct config *c, struct err *err) MUST_
 /* Control thread: applies the destinations of the running configuration again, since a queue directory that hung
  * responds (writer_env.late_opened). */
 void services_reopen(void *services);
+
+/* Control thread: the target files of jobs and server groups have been read once, or do not respond. */
+bool services_discovery_ready(const struct services *s);
+void services_stop_discovery(struct services *s); /* control thread: server groups remain as they are from now on */
 
 /* ---- load.c ---- */
 

@@ -25,6 +25,8 @@ struct group {
     struct labels labels;            /* added to series */
     struct label_view view;          /* how series are shown: with these labels, and relabeled */
     struct server **servers; size_t n_servers;
+    struct str lacks;                /* why it has no servers; they are discovered */
+    struct server_registry *registry;
     struct merge_rule rule;
     enum overlap overlap;
     enum read_mode read_mode;

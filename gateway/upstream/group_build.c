@@ -2,13 +2,15 @@
 /* Makes groups of a configured one: each label set of its targets is a group. */
 #include "gateway/upstream/group.h"
 
+#include "base/telemetry/log.h"
+#include "base/text/url.h"
 #include "model/relabel.h"
 
 static struct str or_empty(struct str s) { return s.p ? s : STR(""); }
 
 /* Labels of a discovered target after relabeling. False: it was dropped. */
-static bool target_labels(const struct server_group_conf *conf, const struct group_static *s, struct str address,
-                          struct labels_builder *b)
+static bool target_labels(const struct server_group_conf *conf, const struct group_static *s,
+                          const struct sd_found *found, struct str address, struct labels_builder *b)
 {
     builder_start(b, (struct labels){0});
     builder_set(b, STR("__address__"), address);
@@ -17,6 +19,8 @@ static bool target_labels(const struct server_group_conf *conf, const struct gro
     builder_set(b, STR("__zone__"), s->zone);
     for (size_t i = 0; i < s->labels.n; i++)
         builder_set(b, s->labels.keys[i], s->labels.values[i]);
+    if (found)
+        builder_set(b, found->meta, found->source);
     return relabel_apply(relabel_rules(conf->relabel_configs), b);
 }
 
@@ -52,7 +56,7 @@ static struct group *group_with(struct group_list *list, size_t first, const str
             return &list->items[i];
     mem_grow(&list->items, &list->cap, list->n + 1, sizeof *list->items);
     list->items[list->n] = (struct group){
-        .name = conf->name, .labels = labels,
+        .name = conf->name, .labels = labels, .registry = env->registry,
         .times = conf->times, .aligned_ranges = conf->align_query_range_with_step,
         .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
         .push_down = (enum push_down)conf->push_down,
@@ -75,27 +79,157 @@ static void group_add_server(struct group *g, struct server *s)
     g->n_servers++;
 }
 
-static bool add_target(struct group_list *list, size_t first, struct arena *a, const struct server_group_conf *conf,
-                       const struct upstream_env *env, const struct group_static *s, struct str address,
-                       struct err *err)
+/* What groups are made of a configured one with. */
+struct group_build {
+    struct group_list *list;
+    size_t first;                  /* of the groups made of it */
+    struct arena *arena;
+    const struct server_group_conf *conf;
+    const struct upstream_env *env;
+    size_t n_found, n_invalid;     /* targets that service discovery has found */
+    struct err invalid;            /* the first of them */
+};
+
+/* Discovery may find a server twice. */
+static bool group_has_url(const struct group *g, struct str url)
 {
-    struct labels_builder b = {.scratch = a};
-    struct labels target = {0};
-    if (target_labels(conf, s, address, &b))
-        target = builder_labels(&b, a);
-    builder_free(&b);
-    if (target.n == 0)
-        return true;
-    struct str host = labels_get(target, STR("__address__"));
+    for (size_t i = 0; i < g->n_servers; i++)
+        if (str_eq(g->servers[i]->sent_url, url))
+            return true;
+    return false;
+}
+
+static bool group_check_names(struct labels labels, struct err *err)
+{
+    struct labels_iter it = labels_iter(labels);
+    for (struct label l; labels_next(&it, &l);)
+        if (!label_name_valid(l.name))
+            return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a valid label name", STR_ARG(l.name));
+    return true;
+}
+
+/* once: unless the group has a server with this URL. */
+static bool group_add_target(struct group_build *g, struct labels target, bool once, struct err *err)
+{
+    struct str host = or_empty(labels_get(target, STR("__address__")));
+    struct labels added = added_labels(g->conf, target, g->arena);
     struct server *server = mem_zalloc(sizeof *server);
-    if (!server_init(server, a, conf, env->registry, labels_get(target, STR("__scheme__")), or_empty(host),
+    if (!group_check_names(added, err) ||
+        !server_init(server, g->arena, g->conf, g->env->registry, labels_get(target, STR("__scheme__")), host,
                      or_empty(labels_get(target, STR("__path_prefix__"))), err)) {
         mem_free(server);
-        return err_wrap(err, "server group \"%.*s\"", STR_ARG(conf->name));
+        return false;
     }
-    server->near = env->zone.n > 0 && str_eq(labels_get(target, STR("__zone__")), env->zone);
-    group_add_server(group_with(list, first, conf, env, added_labels(conf, target, a)), server);
+    server->near = g->env->zone.n > 0 && str_eq(labels_get(target, STR("__zone__")), g->env->zone);
+    struct group *group = group_with(g->list, g->first, g->conf, g->env, added);
+    if (once && group_has_url(group, server->sent_url)) {
+        server_free(server);
+        mem_free(server);
+    } else {
+        group_add_server(group, server);
+    }
     return true;
+}
+
+/* The labels of a target after relabeling; none: it was dropped. */
+static struct labels group_target(const struct group_build *g, const struct group_static *s,
+                                  const struct sd_found *found, struct str address)
+{
+    struct labels_builder b = {.scratch = g->arena};
+    struct labels target = {0};
+    if (target_labels(g->conf, s, found, address, &b))
+        target = builder_labels(&b, g->arena);
+    builder_free(&b);
+    return target;
+}
+
+static bool group_add_statics(struct group_build *g, struct err *err)
+{
+    const struct group_static *statics = g->conf->static_configs.items;
+    for (size_t i = 0; i < g->conf->static_configs.n; i++)
+        for (size_t k = 0; k < statics[i].targets.n; k++) {
+            struct labels target = group_target(g, &statics[i], NULL, statics[i].targets.items[k]);
+            if (target.n > 0 && !group_add_target(g, target, false, err))
+                return err_wrap(err, "server group \"%.*s\"", STR_ARG(g->conf->name));
+        }
+    return true;
+}
+
+/* --- from discovery --- */
+
+static bool group_check_address(struct str address, struct err *err)
+{
+    struct buf shown = {0};
+    bool ok = address.n > 0 && str_find(address, '/') == address.n;
+    if (ok)
+        return true;
+    url_redact_address(&shown, address);
+    err_set(err, ERR_BAD_DATA, "target \"%s\" is not host:port (set scheme and path_prefix by their keys or labels)",
+            buf_z(&shown));
+    buf_free(&shown);
+    return false;
+}
+
+static void group_add_found(struct group_build *g, const struct static_group *s, const struct sd_found *found)
+{
+    for (size_t i = 0; i < s->targets.n; i++) {
+        struct group_static as = {.labels = s->labels};
+        struct labels target = group_target(g, &as, found, s->targets.items[i]);
+        struct err err;
+        if (target.n > 0 && (!group_check_address(or_empty(labels_get(target, STR("__address__"))), &err) ||
+                             !group_add_target(g, target, true, &err)) &&
+            g->n_invalid++ == 0)
+            g->invalid = err;
+    }
+}
+
+static void group_report_invalid(const struct group_build *g)
+{
+    struct buf text = {0};
+    if (g->n_invalid > 0 && g->env->warn) {
+        buf_printf(&text, "server group \"%.*s\": %s", STR_ARG(g->conf->name), g->invalid.text);
+        if (g->n_invalid > 1)
+            buf_printf(&text, " (and %zu more)", g->n_invalid - 1);
+        buf_add_z(&text, "; it is not queried");
+        g->env->warn(g->env->warn_arg, buf_z(&text));
+    } else if (g->n_invalid > 0) {
+        log_warn("upstream", "service discovery found an invalid server; not querying it",
+                 LOG_STR("group", g->conf->name), "err", g->invalid.text, LOG_U64("invalid_servers", g->n_invalid));
+    }
+    buf_free(&text);
+}
+
+static size_t count_found(const struct sd_listing *found)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < found->n; i++)
+        for (size_t k = 0; found->items[i].groups && k < found->items[i].groups->n; k++)
+            n += found->items[i].groups->items[k].targets.n;
+    return n;
+}
+
+static void group_add_discovered(struct group_build *g, const struct group_discovered *d)
+{
+    for (size_t i = 0; i < d->found.n; i++) {
+        const struct sd_groups *groups = d->found.items[i].groups;
+        for (size_t k = 0; groups && k < groups->n; k++)
+            group_add_found(g, &groups->items[k], &d->found.items[i]);
+    }
+    group_report_invalid(g);
+}
+
+/* Why discovery has brought no servers. */
+static struct str group_lacks_servers(const struct group_build *g, const struct group_discovered *d)
+{
+    if (g->n_found > GROUP_FOUND_MAX)
+        return arena_printf(g->arena, "its service discovery found %zu targets, more than %d", g->n_found,
+                            GROUP_FOUND_MAX);
+    if (g->n_invalid > 0)
+        return arena_printf(g->arena, "its service discovery found %zu invalid targets, first: %s", g->n_invalid,
+                            g->invalid.text);
+    if (g->n_found > 0)
+        return arena_printf(g->arena, "relabel_configs drop all %zu targets of its service discovery", g->n_found);
+    return d && d->problem.n > 0 ? arena_str(g->arena, d->problem) : STR("its service discovery found none");
 }
 
 /* Keys identify replicas over reloads. For copies the recent store is the last of them; its key is 0. */
@@ -108,7 +242,7 @@ static void group_init_replicas(struct group *g, const struct server_group_conf 
         keys[i] = g->servers[i]->key;
     g->copies = mem_zalloc(sizeof *g->copies);
     copies_memory_init(g->copies, keys, g->n_servers + 1);
-    g->traffic = group_traffic_get(g->servers[0]->registry, g->name);
+    g->traffic = group_traffic_get(g->registry, g->name);
     g->coverages = registry;
     g->coverage = coverage_get(registry, &(struct coverage_conf){
         .group = g->name, .labels = g->labels, .replicas = keys, .n_replicas = g->n_servers,
@@ -128,20 +262,43 @@ static bool group_without_targets(struct str name, const struct upstream_env *en
     return true;
 }
 
+struct str server_group_name(const struct server_group_conf *conf, size_t position, struct buf *scratch)
+{
+    if (conf->name.n > 0)
+        return conf->name;
+    buf_clear(scratch);
+    buf_printf(scratch, "server_groups[%zu]", position);
+    return buf_str(scratch);
+}
+
+/* Discovery has not found more than the limit: a group that lacks some of its servers would have wrong results. */
+static bool group_add_targets(struct group_build *g, const struct group_discovered *d, struct err *err)
+{
+    bool discovers = !sd_conf_empty(&g->conf->sd);
+    g->n_found = d && discovers ? count_found(&d->found) : 0;
+    if (g->n_found <= GROUP_FOUND_MAX) {
+        if (!group_add_statics(g, err))
+            return false;
+        if (g->n_found > 0)
+            group_add_discovered(g, d);
+    }
+    if (g->list->n == g->first && discovers)
+        group_with(g->list, g->first, g->conf, g->env, added_labels(g->conf, (struct labels){0}, g->arena))->lacks =
+            group_lacks_servers(g, d);
+    return g->list->n > g->first || group_without_targets(g->conf->name, g->env, err);
+}
+
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
                 const struct upstream_env *env, struct err *err)
 {
+    struct buf scratch = {0};
     struct server_group_conf named = *conf;
-    named.name = conf->name.n > 0 ? arena_str(a, conf->name) : arena_printf(a, "server_groups[%zu]", position);
-    size_t first = list->n;
-    const struct group_static *statics = conf->static_configs.items;
-    for (size_t i = 0; i < conf->static_configs.n; i++)
-        for (size_t k = 0; k < statics[i].targets.n; k++)
-            if (!add_target(list, first, a, &named, env, &statics[i], statics[i].targets.items[k], err))
-                return false;
-    if (list->n == first)
-        return group_without_targets(named.name, env, err);
-    for (size_t i = first; i < list->n; i++) {
+    named.name = arena_str(a, server_group_name(conf, position, &scratch));
+    buf_free(&scratch);
+    struct group_build build = {.list = list, .first = list->n, .arena = a, .conf = &named, .env = env};
+    if (!group_add_targets(&build, env->discovered ? &env->discovered[position] : NULL, err))
+        return false;
+    for (size_t i = build.first; i < list->n; i++) {
         struct group *g = &list->items[i];
         g->position = position;
         if (!view_make(&g->view, a, g->labels, conf->metrics_relabel_configs.items, conf->metrics_relabel_configs.n,
@@ -157,7 +314,7 @@ void groups_free(struct group_list *list)
 {
     for (size_t i = 0; i < list->n; i++) {
         if (list->items[i].traffic)
-            group_traffic_put(list->items[i].servers[0]->registry, list->items[i].traffic);
+            group_traffic_put(list->items[i].registry, list->items[i].traffic);
         for (size_t k = 0; k < list->items[i].n_servers; k++) {
             server_free(list->items[i].servers[k]);
             mem_free(list->items[i].servers[k]);

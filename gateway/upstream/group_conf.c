@@ -96,6 +96,7 @@ static const struct conf_row rows[] = {
     {CONF_STRING, "name", ROW(name), .help = "Name in errors, warnings and metrics; server_groups[N] by default"},
     {CONF_SECTIONS, "static_configs", ROW(static_configs), .section = &static_section,
      .help = "Servers of the group: replicas with the same data"},
+    SD_CONF_ROWS(struct server_group_conf, sd, "Servers"),
     {CONF_STRING, "scheme", ROW(scheme), .preset = "http",
      .help = "http or https; overridden by `__scheme__` of a target"},
     {CONF_STRING, "path_prefix", ROW(path_prefix),
@@ -173,7 +174,6 @@ static const struct conf_row rows[] = {
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept alive as needed"},
     {.type = CONF_ACCEPTED, .name = "native_histogram", .help = "Native histograms are fetched by `remote_read`"},
-    CONF_SD_ROW("file", "Its servers would not be queried"),
     CONF_SD_ROWS("Its servers would not be queried"),
     {0}};
 
@@ -188,14 +188,15 @@ static bool check_labels(const struct yaml *node, const struct str_map *labels, 
 
 static bool group_conf_check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
-    const struct server_group_conf *g = value;
+    struct server_group_conf *g = value;
     bool known = false;
     for (size_t i = 0; schemes[i]; i++)
         known = known || str_is(g->scheme, schemes[i]);
     if (!known)
         return conf_err(node, err, "server_group.scheme: \"%.*s\" is neither http nor https", STR_ARG(g->scheme));
-    if (g->static_configs.n == 0)
-        return conf_err(node, err, "server_group: static_configs is required");
+    if (g->static_configs.n == 0 && sd_conf_empty(&g->sd))
+        return conf_err(node, err, "server_group: static_configs or file_sd_configs is required");
+    sd_conf_finish(&g->sd, 0);
     return check_labels(node, &g->labels, err);
 }
 

@@ -268,6 +268,11 @@ void group_request_error(const struct group_request *r, struct err *err)
 {
     const struct err *worst = NULL;
     size_t failed = 0;
+    if (r->n == 0) {
+        err_set(err, ERR_UNAVAILABLE, "server group \"%.*s\" has no servers: %.*s", STR_ARG(r->group->name),
+                STR_ARG(r->group->lacks));
+        return;
+    }
     for (size_t i = 0; i < r->n; i++) {
         const struct err *e = &r->attempts[i]->err;
         if (e->kind == ERR_NONE)

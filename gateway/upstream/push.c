@@ -58,6 +58,8 @@ static const char *push_group_refusal(const struct group *g, bool *subqueries)
     const char *refusal = NULL;
     size_t able = 0;
     *subqueries = true;
+    if (g->n_servers == 0)
+        return "no server of it is known";
     if (g->push_down == PUSH_OFF)
         return "push_down is off";
     if (g->overlap == OVERLAP_MERGE)

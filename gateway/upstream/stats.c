@@ -57,7 +57,9 @@ static void collect_latency(struct upstream *u, struct stats_out *o, const char 
 
 /* --- of groups; shards of a group share the counters --- */
 
-enum group_which { GROUP_MISSED, GROUP_FILLED, GROUP_DISAGREED, GROUP_FAILED, GROUP_PARTIAL, GROUP_FETCHES };
+enum group_which {
+    GROUP_MISSED, GROUP_FILLED, GROUP_DISAGREED, GROUP_FAILED, GROUP_PARTIAL, GROUP_FETCHES, GROUP_SD_FAILING
+};
 static const struct { const char *name, *help; } group_families[] = {
     [GROUP_MISSED] = {"sluice_upstream_replicas_missed_total", "Replicas that failed while another one responded"},
     [GROUP_FILLED] = {"sluice_upstream_samples_filled_total",
@@ -68,7 +70,10 @@ static const struct { const char *name, *help; } group_families[] = {
     [GROUP_PARTIAL] = {"sluice_upstream_partial_results_total",
                        "Selectors and lists without a group that failed and was allowed to fail"},
     [GROUP_FETCHES] = {"sluice_upstream_fetches_total",
-                       "Sub-expressions (pushed) and selectors (raw) that a group was queried for"}};
+                       "Sub-expressions (pushed) and selectors (raw) that a group was queried for"},
+    [GROUP_SD_FAILING] = {"sluice_upstream_sd_failing",
+                          "Sources of a group's service discovery that fail or do not respond; their previous servers "
+                          "are kept"}};
 
 static double group_value(const struct group_traffic *t, enum group_which which)
 {
@@ -77,6 +82,7 @@ static double group_value(const struct group_traffic *t, enum group_which which)
     case GROUP_FILLED: return (double)atomic_load(&t->filled);
     case GROUP_DISAGREED: return (double)atomic_load(&t->disagreed);
     case GROUP_FAILED: return (double)atomic_load(&t->failed);
+    case GROUP_SD_FAILING: return (double)atomic_load(&t->sd_failing);
     default: return (double)atomic_load(&t->partial);
     }
 }
@@ -84,7 +90,7 @@ static double group_value(const struct group_traffic *t, enum group_which which)
 static void collect_groups(struct upstream *u, struct stats_out *o, enum group_which which)
 {
     const char *name = group_families[which].name;
-    stats_family(o, name, STATS_COUNTER, group_families[which].help);
+    stats_family(o, name, which == GROUP_SD_FAILING ? STATS_GAUGE : STATS_COUNTER, group_families[which].help);
     for (size_t g = 0; g < u->groups.n; g++) {
         const struct group *group = &u->groups.items[g];
         struct stats_label labels[] = {{"group", group->name}, {"kind", STR("pushed")}};

@@ -58,8 +58,17 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
         for (size_t k = first; k < u->groups.n; k++)
             u->groups.items[k].recent = recent;
     }
+    u->env.discovered = NULL; /* the caller's */
     upstream_show_traffic_once(u);
     return u;
+}
+
+bool upstream_lacks_servers(const struct upstream *u)
+{
+    for (size_t i = 0; i < u->groups.n; i++)
+        if (u->groups.items[i].n_servers == 0)
+            return true;
+    return false;
 }
 
 void upstream_adopt(struct upstream *u, struct upstream *previous)

@@ -13,6 +13,7 @@
 #include "gateway/servers/server_kind.h"
 #include "gateway/upstream/group_filter.h"
 #include "gateway/upstream/group_times.h"
+#include "model/discovery/discovery.h"
 #include "model/source.h"
 
 enum overlap { OVERLAP_NONE, OVERLAP_MERGE };
@@ -25,6 +26,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct str name, scheme, path_prefix;
     struct str_map labels;
     struct conf_items static_configs;  /* struct group_static */
+    struct sd_conf sd;                 /* discovery of further servers */
     struct conf_items relabel_configs; /* on the targets */
     int64_t anti_affinity;             /* ms, or CONF_AUTO */
     struct conf_items metrics_relabel_configs; /* struct view_rule */
@@ -47,6 +49,15 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
 };
 struct group_static { struct str_list targets; struct str zone; struct str_map labels; };
 extern const struct conf_section server_group_section;
+/* Its name, or "server_groups[N]"; may be in scratch. */
+struct str server_group_name(const struct server_group_conf *conf, size_t position, struct buf *scratch);
+
+/* What service discovery has found for a configured group. */
+enum { GROUP_FOUND_MAX = 10000 };
+struct group_discovered {
+    struct sd_listing found;           /* zeroed: nothing yet */
+    struct str problem;                /* of the discovery, for errors of a group without servers; empty: none */
+};
 
 struct upstream;
 struct loop;
@@ -56,6 +67,8 @@ struct upstream_env {
     /* State that outlives an upstream; NULL: private ones, which end with it. */
     struct server_registry *registry;
     struct coverage_registry *coverage;
+    /* One for each configured group, used by upstream_new only; NULL: nothing was discovered. */
+    const struct group_discovered *discovered;
     bool partial_response;               /* groups are allowed to fail with a warning, unless they set it */
     struct str zone;                     /* of this process; its servers come first. Empty: none */
     size_t max_response;                 /* bytes of one downstream response; 0 = 1 GiB */
@@ -67,15 +80,17 @@ struct upstream_env {
     void *recent_arg;
     struct str recent_like;
     bool recent_alone;                 /* there are no groups: the recent store is the only source */
-    /* A group whose relabeling drops all targets has no data, instead of being an error; warn may be NULL. */
+    /* A group whose relabeling drops all targets has no data, instead of being an error. (A group with service
+     * discovery and without servers fails every query that reads it.) */
     bool empty_groups;
-    void (*warn)(void *arg, const char *text);
+    void (*warn)(void *arg, const char *text); /* NULL: invalid targets that discovery has found are logged */
     void *warn_arg;
 };
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
                               struct err *err) MUST_USE;
 /* After a reload: copies from `previous` which pairs of remaining servers hold copies. Both may be in use. */
 void upstream_adopt(struct upstream *u, struct upstream *previous);
+bool upstream_lacks_servers(const struct upstream *u); /* a group has none */
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u);
 struct source *upstream_source(struct upstream *u); /* borrowed */

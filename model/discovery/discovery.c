@@ -187,6 +187,29 @@ static char *missing_patterns(const struct discovery *d)
     return copy;
 }
 
+static void explain_reader(const struct file_reader *r, struct buf *out)
+{
+    char *path = conf_absolute_path(file_reader_pattern(r));
+    const struct sd_files *files = file_reader_files(r);
+    const char *separator = out->n > 0 ? "; " : "";
+    if (file_reader_hangs(r))
+        buf_printf(out, "%s%s does not respond", separator, path);
+    else if (!file_reader_was_read(r))
+        buf_printf(out, "%s%s was not read yet", separator, path);
+    else if (files->n == 0)
+        buf_printf(out, "%sno file matches %s", separator, path);
+    mem_free(path);
+    for (size_t i = 0; i < files->n; i++)
+        if (files->items[i].failing)
+            buf_printf(out, "%scannot load %s", out->n > 0 ? "; " : "", files->items[i].path);
+}
+
+void discovery_explain(const struct discovery *d, struct buf *out)
+{
+    for (size_t i = 0; i < d->n_readers; i++)
+        explain_reader(d->readers[i], out);
+}
+
 static void status_add_files(struct sd_status *s, const struct sd_files *files, struct map *paths)
 {
     s->items = mem_realloc(s->items, (s->n + files->n + 1) * sizeof *s->items);

@@ -52,6 +52,9 @@ struct sd_found {
 struct sd_listing { struct sd_found *items; size_t n; }; /* a file that two patterns match is listed once */
 struct sd_listing discovery_list(const struct discovery *d); /* valid until news; mem_free(items) */
 
+/* Appends what is wrong with the sources, in one line: files that are missing, invalid or not read yet. */
+void discovery_explain(const struct discovery *d, struct buf *out);
+
 /* State of the sources, for other threads; owned. */
 struct sd_status {
     char *missing;               /* patterns without a match, or NULL */

@@ -12,6 +12,7 @@
 struct loaded { struct server_registry *registry; struct coverage_registry *coverage; struct arena arena; struct server_group_conf conf; struct group_list groups; struct err err; };
 
 static struct str own_zone;
+static const struct group_discovered *discovered;
 
 static bool load(struct loaded *l, const char *text)
 {
@@ -19,7 +20,8 @@ static bool load(struct loaded *l, const char *text)
     arena_init(&l->arena, 0);
     l->registry = server_registry_new();
     l->coverage = coverage_registry_new();
-    struct upstream_env env = {.registry = l->registry, .coverage = l->coverage, .zone = own_zone};
+    struct upstream_env env = {.registry = l->registry, .coverage = l->coverage, .zone = own_zone,
+                               .discovered = discovered};
     struct conf_context c = {.arena = &l->arena, .file = "f.yml"};
     const struct yaml *node = yaml_parse(&l->arena, str_of(text), "f.yml", &l->err);
     return node && conf_load(&c, &server_group_section, node, &l->conf, &l->err) &&
@@ -167,7 +169,7 @@ static void what_is_wrong(void **state UNUSED)
           "replace requires a valid target_label");
     fails("{static_configs: [{targets: ['a:1']}], dns_sd_configs: [{names: [a]}]}", "server_group.dns_sd_configs is not supported yet");
     fails("{static_configs: [{targets: ['http://a:1']}]}", "is not host:port");
-    fails("{labels: {a: b}}", "static_configs is required");
+    fails("{labels: {a: b}}", "static_configs or file_sd_configs is required");
     fails("{static_configs: [{targets: ['a:1']}], scheme: ftp}", "neither http nor https");
     fails("{static_configs: [{targets: ['a:1']}], http_client: {bearer_token: x, basic_auth: {username: y}}}",
           "keep one kind of credentials");
@@ -247,6 +249,34 @@ static void written_by_several(void **state UNUSED)
     drop(&l);
 }
 
+/* A group some of whose servers are left out would have wrong results. */
+static void too_many_are_discovered(void **state UNUSED)
+{
+    struct loaded l;
+    struct str *targets = mem_zalloc((GROUP_FOUND_MAX + 1) * sizeof *targets);
+    for (size_t i = 0; i <= GROUP_FOUND_MAX; i++)
+        targets[i] = i < 2 ? STR("a:1") : STR("dropped:1");
+    struct static_group group = {.targets = {targets, GROUP_FOUND_MAX}};
+    struct sd_groups groups = {.items = &group, .n = 1};
+    struct sd_found found = {"file", STR("__meta_filepath"), STR("f.json"), &groups};
+    struct group_discovered all = {.found = {&found, 1}};
+    static const char text[] = "{static_configs: [{targets: ['s:1']}], file_sd_configs: [{files: [f.json]}], "
+                               "relabel_configs: [{source_labels: [__address__], regex: 'dropped.*', action: drop}]}";
+    discovered = &all;
+    assert_true(load(&l, text));
+    assert_int_equal(l.groups.n, 1);
+    assert_int_equal(l.groups.items[0].n_servers, 2); /* s:1, and a:1 once */
+    drop(&l);
+    group.targets.n++;
+    assert_true(load(&l, text));
+    assert_int_equal(l.groups.n, 1);
+    assert_int_equal(l.groups.items[0].n_servers, 0);
+    assert_true(str_is(l.groups.items[0].lacks, "its service discovery found 10001 targets, more than 10000"));
+    drop(&l);
+    discovered = NULL;
+    mem_free(targets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +284,7 @@ int main(void)
         cmocka_unit_test(servers_of_the_own_zone_come_first), cmocka_unit_test(promxy_fields), cmocka_unit_test(prefix_of_the_api_is_not_doubled),
         cmocka_unit_test(what_is_wrong),
         cmocka_unit_test(targets_with_other_labels_are_shards), cmocka_unit_test(routing),
-        cmocka_unit_test(written_by_several)};
+        cmocka_unit_test(written_by_several),
+        cmocka_unit_test(too_many_are_discovered)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
