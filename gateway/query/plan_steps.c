@@ -265,7 +265,7 @@ static void plan_tell_cut(struct planner *p, const struct expr *e, const struct 
     for (size_t i = 0; i < c->n_runs; i++)
         here += plan_run_here(c, &c->runs[i]) ? c->runs[i].n : 0;
     if (here == 0)
-        plan_decide(p, e, PLAN_CUT, "different servers have different steps complete");
+        plan_decide(p, e, PLAN_PUSHED, "different servers have different steps complete");
     else
         plan_decide(p, e, PLAN_CUT, plan_why(p, "%u of %u steps are evaluated here: %s", here, c->steps->n,
                                              plan_gap_reason(c)));

@@ -334,6 +334,8 @@ static void newer_steps_are_evaluated_here(void **state UNUSED)
     assert_planned("x @ 4000", "raw x @ 4000.000");
 }
 
+static enum plan_where where_decided(size_t i) { return f.plan.decisions[i].where; }
+
 /* A step goes to the first server whose samples are complete over its window, of every selector. */
 static void steps_go_where_they_are_complete(void **state UNUSED)
 {
@@ -342,14 +344,20 @@ static void steps_go_where_they_are_complete(void **state UNUSED)
     f.groups[0].n_servers = 2;
     f.gaps = gaps;
     f.n_gaps = 1;
-    assert_planned("increase(x[2m])", "A0[0,1] increase(x[2m]); A1[1,3] increase(x[2m]); A0[4,7] increase(x[2m])");
+    assert_string_equal(planned("increase(x[2m])"),
+                        "A0[0,1] increase(x[2m]); A1[1,3] increase(x[2m]); A0[4,7] increase(x[2m])");
+    assert_int_equal(where_decided(0), PLAN_PUSHED);
+    planning_end();
     static const struct fixture_gaps both[] = {
         {0, 0, {HOUR + 60000, HOUR + 90000}}, {0, 1, {HOUR + 120000, HOUR + 120000}}};
     planning_begin(ONE);
     f.groups[0].n_servers = 2;
     f.gaps = both;
     f.n_gaps = 2;
-    assert_planned("increase(x[2m])", "A0[0,1] increase(x[2m]); A1[1,1] increase(x[2m]); A0[4,7] increase(x[2m]); raw x");
+    assert_string_equal(planned("increase(x[2m])"),
+                        "A0[0,1] increase(x[2m]); A1[1,1] increase(x[2m]); A0[4,7] increase(x[2m]); raw x");
+    assert_int_equal(where_decided(0), PLAN_CUT);
+    planning_end();
 }
 
 /* The steps are from 1 h to 1 h 10 m. A group that has none of the samples is not asked, and none of its labels matter. */
