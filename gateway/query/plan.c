@@ -57,9 +57,9 @@ static bool plan_is_one_group(const struct plan_value *v) { return v->n_routed =
 /* Have the routed groups samples of different times, and no two of the same? */
 static bool plan_times_apart(const struct planner *p, const struct plan_value *v)
 {
-    const struct plan_group *groups = p->env->groups;
-    for (size_t a = 0; a < p->env->n_groups; a++)
-        for (size_t b = a + 1; v->routed[a] && b < p->env->n_groups; b++) {
+    const struct plan_group *groups = p->groups;
+    for (size_t a = 0; a < p->n_groups; a++)
+        for (size_t b = a + 1; v->routed[a] && b < p->n_groups; b++) {
             bool apart = groups[a].limited && groups[b].limited &&
                          (groups[a].window.to <= groups[b].window.from || groups[b].window.to <= groups[a].window.from);
             if (v->routed[b] && !apart)
@@ -75,8 +75,8 @@ static const char *plan_selector_refused(struct planner *p, const struct expr *e
     if (p->too_many_names)
         return "the groups have too many different labels";
     bool disjoint = true;
-    for (size_t g = 0; g < p->env->n_groups; g++) {
-        const struct plan_group *group = &p->env->groups[g];
+    for (size_t g = 0; g < p->n_groups; g++) {
+        const struct plan_group *group = &p->groups[g];
         const char *refusal = group->refusal ? group->refusal : p->views[g]->refusal;
         if (v->routed[g] && refusal)
             return plan_why(p, "server group \"%.*s\": %s", STR_ARG(group->name), refusal);
@@ -104,7 +104,7 @@ static bool plan_admits(const struct planner *p, size_t group, const struct plan
 {
     const struct plan_env *env = p->env;
     const struct expr *s = need->selector;
-    return env->admits == NULL || env->admits(env->arg, group, s->u.selector.matchers, s->u.selector.n_matchers,
+    return env->admits == NULL || env->admits(env->arg, p->numbers[group], s->u.selector.matchers, s->u.selector.n_matchers,
                                               need->from + (need->fixed ? 0 : g->start),
                                               need->to + (need->fixed ? 0 : grid_end(g)));
 }
@@ -112,10 +112,10 @@ static bool plan_admits(const struct planner *p, size_t group, const struct plan
 static struct plan_value plan_selector(struct planner *p, const struct expr *e, int64_t range, const struct grid *grid)
 {
     struct plan_value v = {.kind = PLAN_UNION, .n_needs = 1, .needs = plan_one_need(p, e, range)};
-    uint8_t *routed = ARENA_ARRAY(p->arena, uint8_t, p->env->n_groups + 1);
+    uint8_t *routed = ARENA_ARRAY(p->arena, uint8_t, p->n_groups + 1);
     const struct matcher *matchers;
     size_t n;
-    for (size_t g = 0; g < p->env->n_groups; g++) {
+    for (size_t g = 0; g < p->n_groups; g++) {
         routed[g] = view_route(p->views[g], p->arena, e->u.selector.matchers, e->u.selector.n_matchers, &matchers, &n) &&
                     plan_admits(p, g, v.needs, grid);
         v.n_routed += routed[g];
@@ -164,7 +164,7 @@ static void plan_cut_child(struct planner *p, struct expr **slot, const struct p
 
 static bool plan_same_groups(const struct planner *p, const struct plan_value *a, const struct plan_value *b)
 {
-    return a->n_routed == b->n_routed && a->exclusive == b->exclusive && memcmp(a->routed, b->routed, p->env->n_groups) == 0;
+    return a->n_routed == b->n_routed && a->exclusive == b->exclusive && memcmp(a->routed, b->routed, p->n_groups) == 0;
 }
 
 static void plan_add_needs(struct planner *p, struct plan_value *to, const struct plan_value *from)
@@ -180,8 +180,8 @@ static void plan_add_needs(struct planner *p, struct plan_value *to, const struc
 
 static bool plan_subqueries_agree(const struct planner *p, const struct plan_value *v)
 {
-    for (size_t g = 0; g < p->env->n_groups; g++)
-        if (v->routed[g] && !p->env->groups[g].subqueries)
+    for (size_t g = 0; g < p->n_groups; g++)
+        if (v->routed[g] && !p->groups[g].subqueries)
             return false;
     return true;
 }
@@ -259,7 +259,7 @@ static bool plan_fixed_with_offset(const struct expr *e)
 /* Do servers of some routed group get more matchers? */
 static bool plan_injects(const struct planner *p, const struct plan_value *v)
 {
-    for (size_t g = 0; g < p->env->n_groups; g++)
+    for (size_t g = 0; g < p->n_groups; g++)
         if (v->routed[g] && p->views[g]->n_injected > 0)
             return true;
     return false;
@@ -532,17 +532,27 @@ static struct plan_value plan_visit(struct planner *p, struct expr **slot, const
     return evaluated_here;
 }
 
+void plan_cut(struct planner *p, struct expr **slot, const struct grid *steps)
+{
+    struct plan_value v = plan_visit(p, slot, steps);
+    plan_cut_child(p, slot, &v, steps);
+}
+
 void plan_make(struct arena *a, const struct plan_question *question, const struct plan_env *env, struct plan *out)
 {
-    struct planner p = {.arena = a, .env = env, .plan = out, .question = question};
+    struct planner p = {.arena = a, .env = env, .groups = env->groups, .n_groups = env->n_groups, .plan = out,
+                        .question = question};
+    size_t *numbers = ARENA_ARRAY(a, size_t, env->n_groups);
     struct grid grid = {question->start, question->step, question->n_steps};
     *out = (struct plan){.tree = expr_rewrite(&(struct expr_rewriter){.arena = a}, question->tree),
                          .lookback = question->lookback};
+    for (size_t g = 0; g < env->n_groups; g++)
+        numbers[g] = g;
+    p.numbers = numbers;
     plan_names_init(&p);
     if (grid.n == 0)
         return;
-    struct plan_value v = plan_visit(&p, &out->tree, &grid);
-    plan_cut_child(&p, &out->tree, &v, &grid);
+    plan_cut(&p, &out->tree, &grid);
     if (out->n_requests > PLAN_MAX_REQUESTS) {
         out->n_decisions = 0;
         plan_decide(&p, question->tree, PLAN_LOCAL, "its parts would be too many requests");

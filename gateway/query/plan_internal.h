@@ -37,6 +37,8 @@ struct plan_value {
 struct planner {
     struct arena *arena;
     const struct plan_env *env;
+    const struct plan_group *groups; size_t n_groups;
+    const size_t *numbers;           /* of each group, the number that env has for it */
     struct plan *plan;
     const struct plan_question *question;
     const struct label_view **views; /* of each group */
@@ -45,6 +47,8 @@ struct planner {
 };
 
 /* --- plan.c --- */
+/* Puts what is fetched for the parts of *slot, evaluated at these steps, in their place. */
+void plan_cut(struct planner *p, struct expr **slot, const struct grid *steps);
 const char *plan_why(struct planner *p, const char *format, ...) PRINTF(2, 3); /* in the arena */
 void plan_decide(struct planner *p, const struct expr *e, enum plan_where where, const char *why);
 

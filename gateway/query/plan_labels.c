@@ -31,9 +31,9 @@ static const struct label_view *plan_view_of_group(const struct planner *p, cons
 void plan_names_init(struct planner *p)
 {
     p->names = ARENA_ARRAY(p->arena, struct str, PLAN_NAMES_MAX);
-    p->views = ARENA_ARRAY(p->arena, const struct label_view *, p->env->n_groups);
-    for (size_t g = 0; g < p->env->n_groups; g++) {
-        const struct label_view *v = p->views[g] = plan_view_of_group(p, &p->env->groups[g]);
+    p->views = ARENA_ARRAY(p->arena, const struct label_view *, p->n_groups);
+    for (size_t g = 0; g < p->n_groups; g++) {
+        const struct label_view *v = p->views[g] = plan_view_of_group(p, &p->groups[g]);
         for (size_t i = 0; i < v->n && !p->too_many_names; i++)
             (void)(plan_add_name(p, v->items[i].name) &&
                    (v->items[i].from != VIEW_LABEL || plan_add_name(p, v->items[i].of)));
@@ -61,7 +61,7 @@ plan_names plan_names_of_group(const struct planner *p, size_t group)
 plan_names plan_names_of_groups(const struct planner *p, const struct plan_value *v)
 {
     plan_names found = 0;
-    for (size_t g = 0; g < p->env->n_groups; g++)
+    for (size_t g = 0; g < p->n_groups; g++)
         found |= v->routed[g] ? plan_names_of_group(p, g) : 0;
     return found;
 }
@@ -79,8 +79,8 @@ static bool plan_two_apart(const struct planner *p, const struct label_view *a, 
 
 bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names)
 {
-    for (size_t a = 0; a < p->env->n_groups; a++)
-        for (size_t b = a + 1; v->routed[a] && b < p->env->n_groups; b++)
+    for (size_t a = 0; a < p->n_groups; a++)
+        for (size_t b = a + 1; v->routed[a] && b < p->n_groups; b++)
             if (v->routed[b] && !plan_two_apart(p, p->views[a], p->views[b], names))
                 return false;
     return true;
@@ -105,7 +105,7 @@ struct label_view plan_view_of(const struct planner *p, size_t group, plan_names
 
 bool plan_renames_labels(const struct planner *p, const struct plan_value *v)
 {
-    for (size_t g = 0; g < p->env->n_groups; g++)
+    for (size_t g = 0; g < p->n_groups; g++)
         for (size_t i = 0; v->routed[g] && i < p->views[g]->n; i++)
             if (p->views[g]->items[i].from == VIEW_LABEL)
                 return true;
@@ -124,7 +124,7 @@ static bool plan_view_copies(const struct label_view *v)
 
 bool plan_copies_labels(const struct planner *p, const struct plan_value *v)
 {
-    for (size_t g = 0; g < p->env->n_groups; g++)
+    for (size_t g = 0; g < p->n_groups; g++)
         if (v->routed[g] && plan_view_copies(p->views[g]))
             return true;
     return false;

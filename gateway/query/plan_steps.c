@@ -25,18 +25,18 @@ struct step_choice {
 static void plan_ask_gaps(struct step_choice *c)
 {
     struct planner *p = c->p;
-    size_t n_servers = c->first_server[p->env->n_groups];
+    size_t n_servers = c->first_server[p->n_groups];
     int64_t begin = c->steps->start, end = grid_end(c->steps);
     for (size_t i = 0; i < c->v->n_needs; i++) {
         const struct plan_need *need = &c->v->needs[i];
         const struct expr *s = need->selector;
-        for (size_t g = 0; g < p->env->n_groups; g++) {
+        for (size_t g = 0; g < p->n_groups; g++) {
             const struct matcher *m;
             size_t n;
             if (!c->v->routed[g] ||
                 !view_route(p->views[g], p->arena, s->u.selector.matchers, s->u.selector.n_matchers, &m, &n))
                 continue;
-            p->env->gaps(p->env->arg, g, m, n, need->from + (need->fixed ? 0 : begin), need->to + (need->fixed ? 0 : end),
+            p->env->gaps(p->env->arg, p->numbers[g], m, n, need->from + (need->fixed ? 0 : begin), need->to + (need->fixed ? 0 : end),
                          &c->gaps[i * n_servers + c->first_server[g]], &c->why);
         }
     }
@@ -53,7 +53,7 @@ static bool plan_gap_touches(const struct plan_gaps *gaps, int64_t from, int64_t
 /* Has this server no gap in anything that the step at t needs? */
 static bool plan_step_complete(const struct step_choice *c, size_t server, int64_t t)
 {
-    size_t n_servers = c->first_server[c->p->env->n_groups];
+    size_t n_servers = c->first_server[c->p->n_groups];
     for (size_t i = 0; i < c->v->n_needs; i++) {
         const struct plan_need *need = &c->v->needs[i];
         int64_t by = need->fixed ? 0 : t;
@@ -67,13 +67,13 @@ static bool plan_step_complete(const struct step_choice *c, size_t server, int64
 static bool plan_misaligned(const struct step_choice *c, size_t group)
 {
     const struct grid *g = c->steps;
-    return c->p->env->groups[group].aligned && g->n > 1 && g->start % g->step != 0;
+    return c->p->groups[group].aligned && g->n > 1 && g->start % g->step != 0;
 }
 
 /* Of groups that only their times distinguish: has this one no samples for the step at t? */
 static bool plan_step_outside(const struct step_choice *c, size_t group, int64_t t)
 {
-    const struct plan_span *w = &c->p->env->groups[group].window;
+    const struct plan_span *w = &c->p->groups[group].window;
     for (size_t i = 0; i < c->v->n_needs; i++) {
         const struct plan_need *need = &c->v->needs[i];
         int64_t by = need->fixed ? 0 : t;
@@ -87,26 +87,26 @@ static bool plan_step_outside(const struct step_choice *c, size_t group, int64_t
 static void plan_choose_one_group(const struct step_choice *c, int *servers)
 {
     size_t n = 0;
-    for (size_t g = 0; g < c->p->env->n_groups; g++)
+    for (size_t g = 0; g < c->p->n_groups; g++)
         n += c->v->routed[g] && servers[g] != NO_SAMPLES;
-    for (size_t g = 0; n != 1 && g < c->p->env->n_groups; g++)
+    for (size_t g = 0; n != 1 && g < c->p->n_groups; g++)
         servers[g] = NO_SERVER;
 }
 
 static void plan_choose_servers(const struct step_choice *c, int64_t t, int *servers)
 {
-    const struct plan_env *env = c->p->env;
-    for (size_t g = 0; g < env->n_groups; g++) {
+    const struct planner *p = c->p;
+    for (size_t g = 0; g < p->n_groups; g++) {
         servers[g] = NO_SERVER;
         if (c->v->routed[g] && plan_step_outside(c, g, t)) {
             servers[g] = NO_SAMPLES;
             continue;
         }
-        for (size_t s = 0; c->v->routed[g] && !plan_misaligned(c, g) && servers[g] == NO_SERVER && s < env->groups[g].n_servers; s++)
+        for (size_t s = 0; c->v->routed[g] && !plan_misaligned(c, g) && servers[g] == NO_SERVER && s < p->groups[g].n_servers; s++)
             if (plan_step_complete(c, c->first_server[g] + s, t))
                 servers[g] = (int)s;
         if (c->v->routed[g] && servers[g] == NO_SERVER) {
-            for (g = 0; g < env->n_groups; g++)
+            for (g = 0; g < p->n_groups; g++)
                 servers[g] = NO_SERVER;
             return;
         }
@@ -117,7 +117,7 @@ static void plan_choose_servers(const struct step_choice *c, int64_t t, int *ser
 
 static bool plan_run_here(const struct step_choice *c, const struct step_run *run)
 {
-    for (size_t g = 0; g < c->p->env->n_groups; g++)
+    for (size_t g = 0; g < c->p->n_groups; g++)
         if (c->v->routed[g] && run->servers[g] == NO_SERVER)
             return true;
     return false;
@@ -125,7 +125,7 @@ static bool plan_run_here(const struct step_choice *c, const struct step_run *ru
 
 static void plan_make_runs(struct step_choice *c)
 {
-    size_t n = c->p->env->n_groups;
+    size_t n = c->p->n_groups;
     int *servers = ARENA_ARRAY(c->p->arena, int, n);
     for (uint32_t i = 0; i < c->steps->n; i++) {
         struct step_run *last = c->n_runs ? &c->runs[c->n_runs - 1] : NULL;
@@ -146,15 +146,15 @@ static void plan_choose(struct planner *p, const struct plan_value *v, const str
 {
     size_t n_servers = 0;
     *c = (struct step_choice){.p = p, .v = v, .steps = steps};
-    c->first_server = ARENA_ARRAY(p->arena, size_t, p->env->n_groups + 1);
-    for (size_t g = 0; g < p->env->n_groups; g++) {
+    c->first_server = ARENA_ARRAY(p->arena, size_t, p->n_groups + 1);
+    for (size_t g = 0; g < p->n_groups; g++) {
         c->first_server[g] = n_servers;
-        n_servers += p->env->groups[g].n_servers;
+        n_servers += p->groups[g].n_servers;
     }
-    c->first_server[p->env->n_groups] = n_servers;
+    c->first_server[p->n_groups] = n_servers;
     c->gaps = ARENA_ARRAY(p->arena, struct plan_gaps, n_servers * v->n_needs);
     plan_ask_gaps(c);
-    for (size_t g = 0; g < p->env->n_groups; g++)
+    for (size_t g = 0; g < p->n_groups; g++)
         if (v->routed[g] && plan_misaligned(c, g))
             c->why = "its servers evaluate ranges at multiples of the step (align_query_range_with_step)";
     plan_make_runs(c);
@@ -177,12 +177,12 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
                                  .aggregated = v->kind == PLAN_PARTS && !plan_selects_series(e->u.aggregate.op),
                                  .steps = grid_part(steps, run->first, run->n),
                                  .first_request = plan->n_requests};
-    for (size_t g = 0; g < p->env->n_groups; g++) {
+    for (size_t g = 0; g < p->n_groups; g++) {
         if (!v->routed[g] || run->servers[g] == NO_SAMPLES)
             continue;
         arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
         plan->requests[plan->n_requests++] = (struct plan_request){
-            .piece = plan->n_pieces, .group = g, .server = (size_t)run->servers[g],
+            .piece = plan->n_pieces, .group = p->numbers[g], .server = (size_t)run->servers[g],
             .text = plan_text_for(p, e, g, piece->average), .view = plan_view_of(p, g, v->present)};
         piece->n_requests++;
     }
