@@ -39,11 +39,9 @@ static bool coverage_has_key(const struct coverage *c, struct str name)
     return false;
 }
 
-/* Whether the target can have series that the query selects. */
-static bool target_concerns(const struct coverage *c, const struct coverage_target *t, const struct coverage_query *q,
-                            bool narrow)
+bool coverage_concerns(const struct coverage *c, const struct coverage_target *t, const struct coverage_query *q)
 {
-    for (size_t i = 0; narrow && i < q->n_matchers; i++) {
+    for (size_t i = 0; i < q->n_matchers; i++) {
         const struct matcher *m = &q->matchers[i];
         struct str value = labels_get(t->labels, m->name);
         if (coverage_has_key(c, m->name) && !matcher_value(m, value.p ? value : STR("")))
@@ -52,18 +50,24 @@ static bool target_concerns(const struct coverage *c, const struct coverage_targ
     return true;
 }
 
+bool coverage_target_lacks(const struct coverage_target *t, size_t replica, int64_t from, int64_t to)
+{
+    const struct coverage_seen *seen = &t->seen[replica];
+    uint32_t first = spans_find(&seen->gaps, from);
+    return seen->due < to || (first < seen->gaps.n && seen->gaps.items[first].from <= to);
+}
+
 static void asking_add_target(struct coverage *c, const struct coverage_target *t, size_t r,
                               struct coverage_asking *ask, bool narrow)
 {
     const struct coverage_seen *seen = &t->seen[r];
     uint32_t first = spans_find(&seen->gaps, ask->q->from);
-    bool gap = first < seen->gaps.n && seen->gaps.items[first].from <= ask->to, overdue = seen->due < ask->to;
-    if ((!gap && !overdue) || !target_concerns(c, t, ask->q, narrow))
+    if (!coverage_target_lacks(t, r, ask->q->from, ask->to) || (narrow && !coverage_concerns(c, t, ask->q)))
         return;
     ask->n_targets++;
     for (uint32_t i = first; i < seen->gaps.n && seen->gaps.items[i].from <= ask->to; i++)
         asking_add(ask, seen->gaps.items[i].from, seen->gaps.items[i].to);
-    if (overdue)
+    if (seen->due < ask->to)
         asking_add(ask, seen->overdue_from, ask->to);
 }
 
@@ -126,6 +130,13 @@ static const char *query_unknown(struct coverage *c, const struct coverage_query
     if (c->targets.n == 0)
         return "the servers have no `up` series";
     return c->trust_untargeted ? NULL : why;
+}
+
+bool coverage_attributes(struct coverage *c, const struct coverage_query *q)
+{
+    uint64_t lacking;
+    bool narrow;
+    return query_unknown(c, q, &lacking, &narrow) == NULL && narrow;
 }
 
 /* --- the calls ---------------------------------------------------------------------------------------------------- */

@@ -106,6 +106,16 @@ struct coverage_result {
 /* Never waits for a server. The group counts as queried: what is not known since `from` is read in the background.
  * True if all replicas are complete. */
 bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *query, struct coverage_result *out);
+
+/* Values of the label `label`, the last of coverage_by, that are read separately: no series is in two parts, and a
+ * series of no part is in the rest. */
+enum { COVERAGE_PARTS = 7, COVERAGE_VALUES = 64 };
+struct coverage_part { const struct str *values; size_t n; };
+struct coverage_division { struct str label; struct coverage_part parts[COVERAGE_PARTS]; size_t n; };
+/* Divides the targets of these queries so that the usable replicas (bits) have as few gaps as possible in each part.
+ * False: that is of no use, there are too many targets with gaps, or series may not come from targets. */
+bool coverage_divide(struct coverage *c, struct arena *a, const struct coverage_query *queries, size_t n, uint64_t usable,
+                     struct coverage_division *out);
 static inline bool coverage_complete(const struct coverage_result *a, size_t replica)
 {
     return a->replicas[replica].n_spans == 0;

@@ -111,6 +111,14 @@ void coverage_sweep(struct coverage *c);               /* frees ended targets wi
 void coverage_limit(struct coverage *c, int64_t now);  /* discards what exceeds COVERAGE_BYTES */
 void coverage_index(struct coverage *c);               /* prepares what queries read; after all other changes */
 
+/* ask.c; the mutex is held. */
+/* Whether the target can have series that the query selects, if they all come from targets. */
+bool coverage_concerns(const struct coverage *c, const struct coverage_target *t, const struct coverage_query *q);
+/* Whether the replica has a gap in the target within [from, to], or its next scrape is overdue. */
+bool coverage_target_lacks(const struct coverage_target *t, size_t replica, int64_t from, int64_t to);
+/* Whether it is known that all series that the query selects come from targets. */
+bool coverage_attributes(struct coverage *c, const struct coverage_query *q);
+
 /* names.c; the mutex is held. */
 struct coverage_name *coverage_name_asked(struct coverage *c, struct str name, int64_t now);
 struct coverage_name *coverage_name_due(struct coverage *c, int64_t now);

@@ -21,7 +21,8 @@
  *
  * Where it is pushed. For every step the first server of a group that has no gap in what the step reads; consecutive
  * steps with the same servers are one request. Steps for which a group has no such server are evaluated here
- * (EXPR_CUT). Gaps are the caller's: what a server is not known to have complete, and what must be merged here anyway.
+ * (EXPR_CUT), unless the group can be divided by targets so that each part has such a server. Gaps are the caller's: what
+ * a server is not known to have complete, and what must be merged here anyway.
  */
 #ifndef GATEWAY_QUERY_PLAN_H
 #define GATEWAY_QUERY_PLAN_H
@@ -30,6 +31,7 @@
 #include "promql/plan.h"
 
 enum { PLAN_MAX_SELECTORS = 64, PLAN_MAX_REQUESTS = 512 }; /* of a piece; of a plan, which is empty beyond it */
+enum { PLAN_MAX_PARTS = 8 }; /* of a group */
 enum { PLAN_MAX_RUNS = 16 }; /* of a cut; where gaps would make more of them, everything is evaluated here */
 
 struct plan_span { int64_t from, to; };                     /* Unix ms, both included */
@@ -48,6 +50,10 @@ struct plan_group {
     bool disjoint;           /* declared to share no series with other groups */
 };
 
+struct plan_read { const struct matcher *matchers; size_t n; int64_t from, to; }; /* by a selector, as servers get it */
+/* Matchers on one label of a group's servers: each series matches exactly one of them, also one without the label. */
+struct plan_division { struct str label; struct matcher parts[PLAN_MAX_PARTS]; size_t n; };
+
 struct plan_env {
     const struct plan_group *groups; size_t n_groups;
     /* Whether the group is read for a selector with these matchers (as the user gave them) and samples within
@@ -57,6 +63,9 @@ struct plan_env {
      * [from, to]: fills out[n_servers]. *why: the reason for them. */
     void (*gaps)(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
                  struct plan_gaps *out, const char **why);
+    /* Divides the group for these reads so that parts may have servers without gaps where the group has none. False: it
+     * cannot be divided, or that is of no use. NULL: it never can. */
+    bool (*divide)(void *arg, size_t group, const struct plan_read *reads, size_t n, struct plan_division *out);
     void *arg;
 };
 

@@ -4,6 +4,7 @@
  *   plan.c          what each node's value is made of: which nodes can be pushed, and where the tree is cut
  *   plan_labels.c   label names of groups; matchers; whether labels distinguish groups
  *   plan_steps.c    which server for which steps, and what replaces the node
+ *   plan_divide.c   parts of groups, for steps that no server has complete
  *   plan_text.c     a node as text for the servers of one group
  */
 #ifndef GATEWAY_QUERY_PLAN_INTERNAL_H
@@ -39,6 +40,8 @@ struct planner {
     const struct plan_env *env;
     const struct plan_group *groups; size_t n_groups;
     const size_t *numbers;           /* of each group, the number that env has for it */
+    const struct str *divided_by;    /* of each group, the label that tells it from the other parts of its number, or
+                                      * empty; NULL: no group is divided */
     struct plan *plan;
     const struct plan_question *question;
     const struct label_view **views; /* of each group */
@@ -59,7 +62,7 @@ void plan_names_init(struct planner *p);
 plan_names plan_names_of(const struct planner *p, const struct str *items, size_t n); /* those among the items */
 plan_names plan_names_of_groups(const struct planner *p, const struct plan_value *v);  /* labels of the routed groups */
 plan_names plan_names_of_group(const struct planner *p, size_t group);
-/* Whether any two routed groups differ in one of these labels. */
+/* Whether any two routed groups differ in one of these labels, or are parts that one of them divides. */
 bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names);
 /* How the results show the servers' labels if only these labels of the view are present. */
 struct label_view plan_view_of(const struct planner *p, size_t group, plan_names present);
@@ -71,6 +74,12 @@ bool plan_copies_labels(const struct planner *p, const struct plan_value *v);
 /* --- plan_steps.c --- */
 /* Puts what is fetched for *slot in its place, for the steps that have servers. */
 void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *steps);
+
+/* --- plan_divide.c --- */
+/* The node e, which no servers have complete at these steps because of `why`, planned over parts of its groups. NULL:
+ * nothing of it can be pushed that way. */
+struct expr *plan_divided(struct planner *p, const struct expr *e, const struct plan_value *v, const struct grid *steps,
+                          const char *why);
 
 /* --- plan_text.c --- */
 struct str plan_text_of(struct arena *a, const struct expr *e); /* as the user would write it */

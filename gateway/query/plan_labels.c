@@ -28,6 +28,11 @@ static const struct label_view *plan_view_of_group(const struct planner *p, cons
     return v;
 }
 
+static struct str plan_divided_by(const struct planner *p, size_t group)
+{
+    return p->divided_by ? p->divided_by[group] : STR_NONE;
+}
+
 void plan_names_init(struct planner *p)
 {
     p->names = ARENA_ARRAY(p->arena, struct str, PLAN_NAMES_MAX);
@@ -37,6 +42,8 @@ void plan_names_init(struct planner *p)
         for (size_t i = 0; i < v->n && !p->too_many_names; i++)
             (void)(plan_add_name(p, v->items[i].name) &&
                    (v->items[i].from != VIEW_LABEL || plan_add_name(p, v->items[i].of)));
+        if (plan_divided_by(p, g).n > 0)
+            (void)plan_add_name(p, plan_divided_by(p, g));
     }
 }
 
@@ -52,7 +59,8 @@ plan_names plan_names_of(const struct planner *p, const struct str *items, size_
 
 plan_names plan_names_of_group(const struct planner *p, size_t group)
 {
-    plan_names found = 0;
+    struct str divided_by = plan_divided_by(p, group);
+    plan_names found = plan_names_of(p, &divided_by, 1);
     for (size_t i = 0; i < p->n_names; i++)
         found |= view_touches(p->views[group], p->names[i]) ? (plan_names)1 << i : 0;
     return found;
@@ -66,9 +74,12 @@ plan_names plan_names_of_groups(const struct planner *p, const struct plan_value
     return found;
 }
 
-static bool plan_two_apart(const struct planner *p, const struct label_view *a, const struct label_view *b,
-                           plan_names names)
+static bool plan_two_apart(const struct planner *p, size_t first, size_t second, plan_names names)
 {
+    const struct label_view *a = p->views[first], *b = p->views[second];
+    struct str divided_by = plan_divided_by(p, first);
+    if (p->numbers[first] == p->numbers[second])
+        return (names & plan_names_of(p, &divided_by, 1)) != 0;
     for (size_t i = 0; i < p->n_names; i++) {
         const struct view_label *x = view_find(a, p->names[i]), *y = view_find(b, p->names[i]);
         if (names >> i & 1 && x && y && x->from == VIEW_CONSTANT && y->from == VIEW_CONSTANT && !str_eq(x->of, y->of))
@@ -81,7 +92,7 @@ bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names 
 {
     for (size_t a = 0; a < p->n_groups; a++)
         for (size_t b = a + 1; v->routed[a] && b < p->n_groups; b++)
-            if (v->routed[b] && !plan_two_apart(p, p->views[a], p->views[b], names))
+            if (v->routed[b] && !plan_two_apart(p, a, b, names))
                 return false;
     return true;
 }

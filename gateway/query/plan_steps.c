@@ -3,13 +3,18 @@
  *
  * Each step reads a window of time for each selector of the node. A server can take the step when none of its gaps
  * touches any of these windows; of several the first, so that the choice changes with gaps only. Steps with the same
- * choice in all groups are one run. A run without a server in some group is evaluated here.
+ * choice in all groups are one run. For a run without a server in some group that group is divided by targets
+ * (plan_divide.c); what has no server then, either, is evaluated here.
  */
 #include "gateway/query/plan_internal.h"
 
 enum { NO_SERVER = -1, NO_SAMPLES = -2 /* the group has none for the step */ };
 
-struct step_run { uint32_t first, n; int *servers; /* one a group; NO_SERVER in the first place: evaluated here */ };
+struct step_run {
+    uint32_t first, n;
+    int *servers;          /* one a group; NO_SERVER in a routed one's place: evaluated here */
+    struct expr *divided;  /* over parts of groups instead; NULL: it is not */
+};
 
 struct step_choice {
     struct planner *p;
@@ -137,7 +142,7 @@ static void plan_make_runs(struct step_choice *c)
         c->too_many = c->n_runs == PLAN_MAX_RUNS;
         if (c->too_many)
             return;
-        c->runs[c->n_runs++] = (struct step_run){i, 1, servers};
+        c->runs[c->n_runs++] = (struct step_run){i, 1, servers, NULL};
         servers = ARENA_ARRAY(c->p->arena, int, n);
     }
 }
@@ -250,8 +255,9 @@ static struct expr *plan_cut_runs(struct step_choice *c, struct expr *e)
     *cut = (struct expr){.kind = EXPR_CUT, .type = e->type, .pos = e->pos, .end = e->end};
     for (size_t i = 0; i < c->n_runs; i++) {
         const struct step_run *run = &c->runs[i];
-        struct expr *value = plan_run_here(c, run) ? expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, e)
-                                                   : plan_piece_value(p, e, c->v, run, c->steps);
+        struct expr *value = run->divided            ? run->divided
+                             : plan_run_here(c, run) ? expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, e)
+                                                     : plan_piece_value(p, e, c->v, run, c->steps);
         parts[i] = (struct expr_part){run->first, run->n, value};
     }
     cut->u.cut.parts = parts;
@@ -263,12 +269,30 @@ static void plan_tell_cut(struct planner *p, const struct expr *e, const struct 
 {
     uint32_t here = 0;
     for (size_t i = 0; i < c->n_runs; i++)
-        here += plan_run_here(c, &c->runs[i]) ? c->runs[i].n : 0;
+        here += plan_run_here(c, &c->runs[i]) && !c->runs[i].divided ? c->runs[i].n : 0;
     if (here == 0)
         plan_decide(p, e, PLAN_PUSHED, "different servers have different steps complete");
     else
         plan_decide(p, e, PLAN_CUT, plan_why(p, "%u of %u steps are evaluated here: %s", here, c->steps->n,
                                              plan_gap_reason(c)));
+}
+
+/* Tries to divide the groups for the steps that are evaluated here; if all servers have gaps too often, for all steps. */
+static void plan_divide_runs(struct step_choice *c, const struct expr *e)
+{
+    if (c->too_many) {
+        struct step_run all = {.n = c->steps->n, .servers = ARENA_ARRAY(c->p->arena, int, c->p->n_groups)};
+        for (size_t g = 0; g < c->p->n_groups; g++)
+            all.servers[g] = NO_SERVER;
+        c->runs[0] = all;
+        c->n_runs = 1;
+    }
+    for (size_t i = 0; i < c->n_runs; i++) {
+        struct step_run *run = &c->runs[i];
+        struct grid steps = grid_part(c->steps, run->first, run->n);
+        if (plan_run_here(c, run))
+            run->divided = plan_divided(c->p, e, c->v, &steps, plan_gap_reason(c));
+    }
 }
 
 void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *steps)
@@ -278,15 +302,18 @@ void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value
     if (p->plan->n_requests > PLAN_MAX_REQUESTS)
         return;
     plan_choose(p, v, steps, &c);
-    bool one = c.n_runs == 1;
-    if (c.too_many) {
+    plan_divide_runs(&c, e);
+    const struct step_run *one = c.n_runs == 1 ? &c.runs[0] : NULL;
+    if (one && one->divided) {
+        *slot = one->divided;
+    } else if (c.too_many) {
         plan_decide(p, e, PLAN_RAW, plan_why(p, "its steps are divided into more than %d ranges: %s", PLAN_MAX_RUNS,
                                              plan_gap_reason(&c)));
-    } else if (one && plan_run_here(&c, &c.runs[0])) {
+    } else if (one && plan_run_here(&c, one)) {
         plan_decide(p, e, PLAN_RAW, plan_gap_reason(&c));
     } else if (one) {
-        plan_decide(p, e, PLAN_PUSHED, v->kind == PLAN_PARTS ? "values of the server groups are aggregated again" : "");
-        *slot = plan_piece_value(p, e, v, &c.runs[0], steps);
+        plan_decide(p, e, PLAN_PUSHED, v->kind == PLAN_PARTS ? "values of its parts are aggregated again" : "");
+        *slot = plan_piece_value(p, e, v, one, steps);
     } else {
         plan_tell_cut(p, e, &c);
         *slot = plan_cut_runs(&c, e);

@@ -155,6 +155,62 @@ static bool push_admits(void *arg, size_t group, const struct matcher *m, size_t
     return group_admits(&p->u->groups.items[group], (struct group_reader){p->now, p->proxied}, m, n, &w);
 }
 
+static void push_free_regex(void *re) { regex_free(re); }
+
+/* label=~"a|b" or its negation; false: it is no regular expression. */
+static bool push_part_matcher(struct push_planning *p, bool negative, struct str label, const struct str *values, size_t n,
+                              struct matcher *out)
+{
+    struct buf text = {0};
+    struct err err;
+    for (size_t i = 0; i < n; i++) {
+        buf_add_z(&text, i ? "|" : "");
+        if (n > 1)
+            regex_quote(&text, values[i]);
+        else
+            buf_add_str(&text, values[i]);
+    }
+    enum match_type type = n == 1 ? (negative ? MATCH_NE : MATCH_EQ) : negative ? MATCH_NRE : MATCH_RE;
+    bool ok = matcher_init(out, p->arena, type, label, buf_str(&text), &err);
+    buf_free(&text);
+    return ok && (out->re == NULL || arena_at_end(p->arena, push_free_regex, out->re));
+}
+
+static uint64_t push_usable_servers(const struct group *g)
+{
+    uint64_t usable = 0;
+    for (size_t s = 0; s < g->n_servers && s < 64; s++)
+        if (server_state(g->servers[s]) != SERVER_DOWN && push_server_ability(g->servers[s]).expressions)
+            usable |= 1ull << s;
+    return usable;
+}
+
+/* The first part is the rest: it has all values but those of the others. */
+static bool push_divide(void *arg, size_t group, const struct plan_read *reads, size_t n, struct plan_division *out)
+{
+    struct push_planning *p = arg;
+    const struct group *g = &p->u->groups.items[group];
+    struct coverage_query *queries = ARENA_ARRAY(p->arena, struct coverage_query, n);
+    _Static_assert((int)COVERAGE_PARTS < (int)PLAN_MAX_PARTS, "the parts and the rest");
+    struct str values[COVERAGE_VALUES];
+    struct coverage_division division;
+    size_t n_values = 0;
+    for (size_t i = 0; i < n; i++)
+        queries[i] = (struct coverage_query){reads[i].matchers, reads[i].n, reads[i].from, reads[i].to, p->now};
+    if (!push_chooses(g) || p->proxied ||
+        !coverage_divide(g->coverage, p->arena, queries, n, push_usable_servers(g), &division))
+        return false;
+    *out = (struct plan_division){.label = division.label, .n = 1};
+    for (size_t i = 0; i < division.n; i++) {
+        const struct coverage_part *part = &division.parts[i];
+        for (size_t k = 0; k < part->n; k++)
+            values[n_values++] = part->values[k];
+        if (!push_part_matcher(p, false, division.label, part->values, part->n, &out->parts[out->n++]))
+            return false;
+    }
+    return push_part_matcher(p, true, division.label, values, n_values, &out->parts[0]);
+}
+
 static void push_describe_groups(struct push_planning *p)
 {
     const struct group_list *list = &p->u->groups;
@@ -193,7 +249,8 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
     struct push_planning planning = {.u = u, .arena = q->arena, .recent_from = recent_from, .now = clock_wall_ms(),
                                     .proxied = ((const struct worker *)q->user)->n_proxied > 0};
     push_describe_groups(&planning);
-    struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .admits = push_admits, .arg = &planning};
+    struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .admits = push_admits,
+                           .divide = push_divide, .arg = &planning};
     plan_make(q->arena, question, &env, plan);
     *out = (struct source_plan){.tree = plan->tree, .impl = plan};
     if (q->trace)

@@ -17,7 +17,7 @@ enum { MINUTE = 60000, HOUR = 60 * MINUTE };
 /* Groups by layout: one without labels, one with, one whose label job is shown as task, or as both; two told apart by a
  * label, two that are not, two declared disjoint. */
 enum layout { ONE, ONE_LABELED, RENAMED, COPIED, TWO, TWO_ALIKE, TWO_DISJOINT, LAYOUTS };
-struct fixture_gaps { size_t group, server; struct plan_span span; };
+struct fixture_gaps { size_t group, server; struct plan_span span; const char *inst; /* NULL: of all targets */ };
 static struct planning {
     struct arena arena;
     struct plan_group groups[2];
@@ -25,6 +25,7 @@ static struct planning {
     struct grid grid;
     struct plan plan;
     const struct fixture_gaps *gaps; size_t n_gaps;
+    const char *divided;           /* the group A by this value of inst and the rest; NULL: not */
     struct plan_span times[2];     /* of each group, that it has samples of; both 0: all */
     const char *why;
     struct buf text;
@@ -66,19 +67,38 @@ static void planning_end(void)
     arena_free(&f.arena);
 }
 
+static bool concerns_instance(const struct matcher *m, size_t n, const char *inst)
+{
+    for (size_t i = 0; inst && i < n; i++)
+        if (str_is(m[i].name, "inst") && !matcher_value(&m[i], str_of(inst)))
+            return false;
+    return true;
+}
+
 static void gaps_of(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
                     struct plan_gaps *out, const char **why)
 {
-    (void)arg, (void)m, (void)n;
+    (void)arg;
     for (size_t s = 0; s < f.groups[group].n_servers; s++) {
         struct plan_span *spans = ARENA_ARRAY(&f.arena, struct plan_span, f.n_gaps);
         out[s] = (struct plan_gaps){spans, 0};
         for (size_t i = 0; i < f.n_gaps; i++)
             if (f.gaps[i].group == group && f.gaps[i].server == s && f.gaps[i].span.to >= from &&
-                f.gaps[i].span.from <= to)
+                f.gaps[i].span.from <= to && concerns_instance(m, n, f.gaps[i].inst))
                 spans[out[s].n++] = f.gaps[i].span;
     }
     *why = f.why;
+}
+
+static bool divide(void *arg, size_t group, const struct plan_read *reads, size_t n, struct plan_division *out)
+{
+    struct err err;
+    (void)arg;
+    assert_true(n > 0 && reads[0].from < reads[0].to);
+    *out = (struct plan_division){.label = STR("inst"), .n = 2};
+    for (int i = 0; f.divided && group == 0 && i < 2; i++)
+        assert_true(matcher_init(&out->parts[i], &f.arena, i ? MATCH_EQ : MATCH_NE, STR("inst"), str_of(f.divided), &err));
+    return f.divided && group == 0;
 }
 
 static bool admits(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to)
@@ -95,7 +115,8 @@ static void plan_query(const char *query)
     struct expr *e = promql_parse(&f.arena, str_of(query), &(struct promql_syntax){0}, &err);
     if (e == NULL)
         fail_msg("%s: %s", query, err.text);
-    struct plan_env env = {.groups = f.groups, .n_groups = f.n_groups, .admits = admits, .gaps = gaps_of};
+    struct plan_env env = {.groups = f.groups, .n_groups = f.n_groups, .admits = admits, .gaps = gaps_of,
+                           .divide = divide};
     struct plan_question question = {.tree = e, .text = str_of(query), .start = f.grid.start, .step = f.grid.step,
                                      .n_steps = f.grid.n, .lookback = 5 * MINUTE, .subquery_step = 30000};
     plan_make(&f.arena, &question, &env, &f.plan);
@@ -315,7 +336,7 @@ static void assert_planned(const char *query, const char *wanted)
 
 static void newer_steps_are_evaluated_here(void **state UNUSED)
 {
-    static const struct fixture_gaps recent[] = {{0, 0, {HOUR + 4 * MINUTE, INT64_MAX}}};
+    static const struct fixture_gaps recent[] = {{0, 0, {HOUR + 4 * MINUTE, INT64_MAX}, NULL}};
     planning_begin(ONE);
     f.gaps = recent;
     f.n_gaps = 1;
@@ -339,7 +360,7 @@ static enum plan_where where_decided(size_t i) { return f.plan.decisions[i].wher
 /* A step goes to the first server whose samples are complete over its window, of every selector. */
 static void steps_go_where_they_are_complete(void **state UNUSED)
 {
-    static const struct fixture_gaps gaps[] = {{0, 0, {HOUR + 60000, HOUR + 90000}}};
+    static const struct fixture_gaps gaps[] = {{0, 0, {HOUR + 60000, HOUR + 90000}, NULL}};
     planning_begin(ONE);
     f.groups[0].n_servers = 2;
     f.gaps = gaps;
@@ -349,7 +370,7 @@ static void steps_go_where_they_are_complete(void **state UNUSED)
     assert_int_equal(where_decided(0), PLAN_PUSHED);
     planning_end();
     static const struct fixture_gaps both[] = {
-        {0, 0, {HOUR + 60000, HOUR + 90000}}, {0, 1, {HOUR + 120000, HOUR + 120000}}};
+        {0, 0, {HOUR + 60000, HOUR + 90000}, NULL}, {0, 1, {HOUR + 120000, HOUR + 120000}, NULL}};
     planning_begin(ONE);
     f.groups[0].n_servers = 2;
     f.gaps = both;
@@ -358,6 +379,74 @@ static void steps_go_where_they_are_complete(void **state UNUSED)
                         "A0[0,1] increase(x[2m]); A1[1,1] increase(x[2m]); A0[4,7] increase(x[2m]); raw x");
     assert_int_equal(where_decided(0), PLAN_CUT);
     planning_end();
+}
+
+/* Server 0 never has target a, and server 1 never has b. The parts are to the planner what groups with labels are. */
+static void a_group_is_divided_where_each_server_lacks_other_targets(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {
+        {0, 0, {INT64_MIN, INT64_MAX}, "a"}, {0, 1, {INT64_MIN, INT64_MAX}, "b"}, {0, 1, {INT64_MIN, INT64_MAX}, ""}};
+    static const struct { enum layout layout; const char *query, *wanted; } divided[] = {
+        {ONE, "x", "A0[0,11] x{inst!=\"a\"}; A1[0,11] x{inst=\"a\"}"},
+        {ONE, "x{inst=\"a\"}", "A1[0,11] x{inst=\"a\"}"},
+        {ONE, "sum(rate(x[5m])) / 2",
+         "+A0[0,11] sum(rate(x{inst!=\"a\"}[5m])); +A1[0,11] sum(rate(x{inst=\"a\"}[5m]))"},
+        {ONE, "max by (inst) (x) > 3", "A0[0,11] max by (inst) (x{inst!=\"a\"}) > 3; A1[0,11] max by (inst) (x{inst=\"a\"}) > 3"},
+        {ONE, "count without (y) (x)", "A0[0,11] count without (y) (x{inst!=\"a\"}); A1[0,11] count without (y) (x{inst=\"a\"})"},
+        {ONE, "count without (inst) (x)",
+         "+A0[0,11] count without (inst) (x{inst!=\"a\"}); +A1[0,11] count without (inst) (x{inst=\"a\"})"},
+        {ONE, "quantile(0.5, x)", "A0[0,11] x{inst!=\"a\"}; A1[0,11] x{inst=\"a\"}"},
+        {ONE, "topk(2, x)", "A0[0,11] topk(2, x{inst!=\"a\"}); A1[0,11] topk(2, x{inst=\"a\"})"},
+        {ONE, "absent(x)", "A0[0,11] x{inst!=\"a\"}; A1[0,11] x{inst=\"a\"}"},
+        {ONE, "x / on (inst) y", "A0[0,11] x{inst!=\"a\"}; A1[0,11] x{inst=\"a\"}; A0[0,11] y{inst!=\"a\"}; "
+                                 "A1[0,11] y{inst=\"a\"}"},
+        {ONE, "x / y", "A0[0,11] x{inst!=\"a\"} / y{inst!=\"a\"}; A1[0,11] x{inst=\"a\"} / y{inst=\"a\"}"},
+        {ONE, "x and on (job) y", "A0[0,11] x{inst!=\"a\"}; A1[0,11] x{inst=\"a\"}; A0[0,11] y{inst!=\"a\"}; "
+                                  "A1[0,11] y{inst=\"a\"}"},
+        {ONE, "label_replace(x, \"inst\", \"\", \"job\", \"\")", "A0[0,11] x{inst!=\"a\"}; A1[0,11] x{inst=\"a\"}"},
+        {ONE, "histogram_quantile(0.9, sum by (le, inst) (b))",
+         "A0[0,11] histogram_quantile(0.9, sum by (le, inst) (b{inst!=\"a\"})); "
+         "A1[0,11] histogram_quantile(0.9, sum by (le, inst) (b{inst=\"a\"}))"},
+        {ONE, "histogram_quantile(0.9, sum by (le) (b))",
+         "+A0[0,11] sum by (le) (b{inst!=\"a\"}); +A1[0,11] sum by (le) (b{inst=\"a\"})"},
+        {ONE, "max_over_time(sum(x)[5m:1m])", "+A0[-4,15] sum(x{inst!=\"a\"}); +A1[-4,15] sum(x{inst=\"a\"})"},
+        {ONE, "x[5m]", "raw x"},
+        {TWO, "sum by (sg) (x)", "+A0[0,11] sum(x{inst!=\"a\"}) -> {sg=\"eu\"}; +A1[0,11] sum(x{inst=\"a\"}) -> {sg=\"eu\"}; "
+                                 "+B sum(x) -> {sg=\"us\"}"},
+        {TWO, "sum by (inst) (x)", "+A0[0,11] sum by (inst) (x{inst!=\"a\"}); +A1[0,11] sum by (inst) (x{inst=\"a\"}); "
+                                   "+B sum by (inst) (x)"},
+        {RENAMED, "sum(x)", "+A0[0,11] sum(x{inst!=\"a\"}) -> {-task, -job}; +A1[0,11] sum(x{inst=\"a\"}) -> {-task, -job}"},
+    };
+    for (size_t i = 0; i < LEN(divided); i++) {
+        planning_begin(divided[i].layout);
+        f.groups[0].n_servers = 2;
+        f.gaps = gaps;
+        f.n_gaps = LEN(gaps);
+        f.divided = "a";
+        assert_planned(divided[i].query, divided[i].wanted);
+    }
+}
+
+/* The first server lacks target a and the other one b from the fifth minute on; at the end both lack a. */
+static void only_steps_without_a_server_are_divided(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {{0, 0, {HOUR + 5 * MINUTE, INT64_MAX}, "a"},
+                                               {0, 1, {HOUR + 5 * MINUTE, INT64_MAX}, "b"},
+                                               {0, 1, {HOUR + 9 * MINUTE, INT64_MAX}, "a"}};
+    planning_begin(ONE);
+    f.groups[0].n_servers = 2;
+    f.gaps = gaps;
+    f.n_gaps = LEN(gaps) - 1;
+    f.divided = "a";
+    assert_planned("sum(increase(x[1m]))", "+A0[5,6] sum(increase(x{inst!=\"a\"}[1m])); "
+                                           "+A1[5,6] sum(increase(x{inst=\"a\"}[1m])); A0[0,5] sum(increase(x[1m]))");
+    planning_begin(ONE);
+    f.groups[0].n_servers = 2;
+    f.gaps = gaps;
+    f.n_gaps = LEN(gaps);
+    f.divided = "a";
+    assert_planned("sum(increase(x[1m]))", "+A0[5,4] sum(increase(x{inst!=\"a\"}[1m])); "
+                                           "+A1[5,4] sum(increase(x{inst=\"a\"}[1m])); A0[0,5] sum(increase(x[1m])); raw x");
 }
 
 /* The steps are from 1 h to 1 h 10 m. A group that has none of the samples is not asked, and none of its labels matter. */
@@ -397,7 +486,7 @@ static void groups_of_different_times_take_their_steps(void **state UNUSED)
     };
     for (size_t i = 0; i < LEN(times); i++) {
         static const struct fixture_gaps outside[] = {
-            {0, 0, {HOUR + 4 * MINUTE + 1, INT64_MAX}}, {1, 0, {INT64_MIN, HOUR + 4 * MINUTE}}};
+            {0, 0, {HOUR + 4 * MINUTE + 1, INT64_MAX}, NULL}, {1, 0, {INT64_MIN, HOUR + 4 * MINUTE}, NULL}};
         planning_begin(TWO_ALIKE);
         f.gaps = outside;
         f.n_gaps = LEN(outside);
@@ -425,7 +514,7 @@ static void a_server_that_aligns_ranges_gets_aligned_ones(void **state UNUSED)
 /* Of two groups both must have a server. */
 static void every_group_must_have_the_step(void **state UNUSED)
 {
-    static const struct fixture_gaps gaps[] = {{1, 0, {0, HOUR + 90000}}};
+    static const struct fixture_gaps gaps[] = {{1, 0, {0, HOUR + 90000}, NULL}};
     planning_begin(TWO);
     f.gaps = gaps;
     f.n_gaps = 1;
@@ -437,7 +526,7 @@ static void too_many_gaps_are_not_worth_it(void **state UNUSED)
 {
     struct fixture_gaps gaps[40];
     for (size_t i = 0; i < LEN(gaps); i++)
-        gaps[i] = (struct fixture_gaps){0, 0, {HOUR + (int64_t)i * 4 * MINUTE, HOUR + (int64_t)i * 4 * MINUTE}};
+        gaps[i] = (struct fixture_gaps){0, 0, {HOUR + (int64_t)i * 4 * MINUTE, HOUR + (int64_t)i * 4 * MINUTE}, NULL};
     planning_begin(ONE);
     f.grid.n = 161;
     f.gaps = gaps;
@@ -488,6 +577,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queries_are_cut_where_they_distribute), cmocka_unit_test(newer_steps_are_evaluated_here),
         cmocka_unit_test(steps_go_where_they_are_complete),
+        cmocka_unit_test(a_group_is_divided_where_each_server_lacks_other_targets),
+        cmocka_unit_test(only_steps_without_a_server_are_divided),
         cmocka_unit_test(a_group_without_samples_at_that_time_is_not_asked),
         cmocka_unit_test(groups_of_different_times_take_their_steps),
         cmocka_unit_test(a_server_that_aligns_ranges_gets_aligned_ones),

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Divides groups for steps for which none of their servers is complete.
+ *
+ * Where each replica missed other targets, none of them has everything, but each target is complete on one of them.
+ * The series of the group are then divided by the values of a label that identifies targets (env.divide), and the node
+ * is planned again with the parts in place of the group. A part is a group like the original one, whose view injects a
+ * matcher on that label. No two parts have series with the same value of it, so that parts are to the planner what
+ * groups are that a label distinguishes: sums are aggregated again, by (instance) is the union of the parts.
+ *
+ * Which servers are complete for a part is decided by its own gaps, as for a group. So the division decides what can be
+ * pushed, and never what is complete.
+ */
+#include "gateway/query/plan_internal.h"
+
+enum { PLAN_MAX_PART_REQUESTS = 64 }; /* of a node; beyond it, reading raw samples is cheaper */
+
+struct part_list { struct plan_group *groups; size_t *numbers; struct str *divided_by; size_t n; };
+
+static void part_add(struct part_list *l, const struct plan_group *group, size_t number, struct str divided_by)
+{
+    l->groups[l->n] = *group;
+    l->numbers[l->n] = number;
+    l->divided_by[l->n++] = divided_by;
+}
+
+/* A copy of the view that adds this matcher to every selector. */
+static const struct label_view *part_view(struct arena *a, const struct label_view *of, const struct matcher *m)
+{
+    struct label_view *v = ARENA_NEW(a, struct label_view);
+    struct matcher *injected = ARENA_ARRAY(a, struct matcher, of->n_injected + 1);
+    for (size_t i = 0; i < of->n_injected; i++)
+        injected[i] = of->injected[i];
+    injected[of->n_injected] = *m;
+    *v = *of;
+    v->injected = injected;
+    v->n_injected++;
+    return v;
+}
+
+static bool part_list_divide(struct planner *p, const struct plan_value *v, size_t g, const struct grid *steps,
+                             struct plan_division *out)
+{
+    struct plan_read *reads = ARENA_ARRAY(p->arena, struct plan_read, v->n_needs);
+    size_t n = 0;
+    if (!v->routed[g] || p->groups[g].n_servers < 2)
+        return false;
+    for (size_t i = 0; i < v->n_needs; i++) {
+        const struct plan_need *need = &v->needs[i];
+        const struct expr *s = need->selector;
+        if (view_route(p->views[g], p->arena, s->u.selector.matchers, s->u.selector.n_matchers, &reads[n].matchers, &reads[n].n)) {
+            reads[n].from = need->from + (need->fixed ? 0 : steps->start);
+            reads[n++].to = need->to + (need->fixed ? 0 : grid_end(steps));
+        }
+    }
+    return p->env->divide(p->env->arg, p->numbers[g], reads, n, out) && !view_touches(p->views[g], out->label);
+}
+
+/* The groups of p, some of them divided. *label: by which of their labels; empty: none is. */
+static struct part_list part_list_of(struct planner *p, const struct plan_value *v, const struct grid *steps,
+                                     struct str *label)
+{
+    size_t most = p->n_groups * PLAN_MAX_PARTS;
+    struct part_list l = {.groups = ARENA_ARRAY(p->arena, struct plan_group, most),
+                          .numbers = ARENA_ARRAY(p->arena, size_t, most),
+                          .divided_by = ARENA_ARRAY(p->arena, struct str, most)};
+    *label = STR_NONE;
+    for (size_t g = 0; g < p->n_groups; g++) {
+        struct plan_division division = {0};
+        if (!part_list_divide(p, v, g, steps, &division)) {
+            part_add(&l, &p->groups[g], p->numbers[g], STR_NONE);
+            continue;
+        }
+        *label = division.label;
+        for (size_t i = 0; i < division.n; i++) {
+            part_add(&l, &p->groups[g], p->numbers[g], division.label);
+            l.groups[l.n - 1].view = part_view(p->arena, p->views[g], &division.parts[i]);
+        }
+    }
+    return l;
+}
+
+struct expr *plan_divided(struct planner *p, const struct expr *e, const struct plan_value *v, const struct grid *steps,
+                          const char *why)
+{
+    struct plan *plan = p->plan;
+    size_t n_pieces = plan->n_pieces, n_requests = plan->n_requests, n_decisions = plan->n_decisions;
+    struct str label;
+    if (p->divided_by || p->env->divide == NULL)
+        return NULL;
+    struct part_list l = part_list_of(p, v, steps, &label);
+    if (label.n == 0)
+        return NULL;
+    struct planner parts = {.arena = p->arena, .env = p->env, .groups = l.groups, .n_groups = l.n, .numbers = l.numbers,
+                            .divided_by = l.divided_by, .plan = plan, .question = p->question};
+    struct expr *copy = expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, (struct expr *)(uintptr_t)e);
+    plan_decide(p, e, PLAN_LOCAL, plan_why(p, "its series are divided by the label %.*s: %s", STR_ARG(label), why));
+    plan_names_init(&parts);
+    plan_cut(&parts, &copy, steps);
+    if (plan->n_requests > n_requests && plan->n_requests <= n_requests + PLAN_MAX_PART_REQUESTS)
+        return copy;
+    plan->n_pieces = n_pieces;
+    plan->n_requests = n_requests;
+    plan->n_decisions = n_decisions;
+    return NULL;
+}
