@@ -7,7 +7,8 @@ equal to 1e-12 of the larger value: only sums may be added in another order). Of
 groups it is counted how many needed no raw samples.
 
 Replicas are copies of one stream: their samples have equal times. What they lack (HOLES) is drawn from a seed; each
-sample is on one replica at least.
+sample is on one replica at least. Series of a target have a sample now, too, at the time of its `up`: that is how sluice
+knows that they are the target's.
 """
 import collections
 import copy
@@ -64,8 +65,14 @@ class Targets(Data):
     def __init__(self, seed, layout):
         self.floats, self.plain = layout.kinds != ("new",) * len(layout.kinds), "vm" in layout.kinds
         self.groups, self.scraped, self.offset = layout.groups if layout.labels else 0, len(layout.kinds) > 1, None
-        self.offsets = {}  # of targets, ms
+        self.offsets, self.last = {}, {}  # of targets, ms: of their scrapes in the interval; of their last one
         super().__init__(seed)
+        self.series = [(labels, samples + self.present(labels, samples)) for labels, samples in self.series]
+
+    def present(self, labels, samples):
+        t = self.last.get((labels.get("job"), labels.get("instance")), 0)
+        value = next((v for _, v in reversed(samples) if isinstance(v, Histogram) or not lib.is_stale(v)), None)
+        return [(t, value)] if samples and samples[-1][0] < t and value is not None else []
 
     def target(self, base, i):
         self.offset = self.offsets[base["job"], base["instance"]] = self.r.randrange(15000)
@@ -91,6 +98,7 @@ class Targets(Data):
         if name == "up" and self.scraped:
             end = max(time.time(), BEGIN + SECONDS)
             samples = [(t, 1.0) for t in range(samples[0][0], int(end * 1000), 15000)]
+            self.last[labels["job"], labels["instance"]] = samples[-1][0]
             super().add("scrape_samples_post_metric_relabeling", labels, [(t, 100.0) for t, _ in samples], kind)
         super().add(name, labels, samples, kind)
 
@@ -98,11 +106,13 @@ class Targets(Data):
 class Holes:
     """What the two replicas of a group lack: lacking() is 0 or 1 for the one that has not got a sample, or None."""
 
-    def __init__(self, seed, layout, offsets):
-        self.seed, self.kinds, self.trusts, self.offsets, self.known = seed, layout.holes, layout.trusts, offsets, {}
+    def __init__(self, seed, layout, data):
+        self.seed, self.kinds, self.trusts, self.data, self.known = seed, layout.holes, layout.trusts, data, {}
 
     def lacking(self, labels, t):
         target = labels.get("sg", ""), labels.get("job", labels["__name__"]), labels.get("instance", "")
+        if t == self.data.last.get(target[1:]) and "part" not in self.kinds:
+            return None
         for kind in self.kinds:
             if self.trusts and "instance" not in labels and kind not in WHOLE:
                 continue
@@ -118,7 +128,7 @@ class Holes:
             own = labels["__name__"] in ("up", "scrape_samples_post_metric_relabeling")
             return 1 if lacks or (some and not own) else None
         if kind == "scrape":
-            slot = kind, target, int((t - self.offsets.get(target[1:], 0) / 1000 + 1) // 15)
+            slot = kind, target, int((t - self.data.offsets.get(target[1:], 0) / 1000 + 1) // 15)
             if slot not in self.known:
                 r = self.random(*slot)
                 self.known[slot] = r.randrange(2) if r.random() < 0.15 else None
@@ -213,7 +223,7 @@ class Servers:
 
     def __init__(self, name, seed):
         self.layout, self.data = LAYOUTS[name], Targets(seed, LAYOUTS[name])
-        holes = Holes(seed, self.layout, self.data.offsets) if self.layout.holes else None
+        holes = Holes(seed, self.layout, self.data) if self.layout.holes else None
         self.name = f"{name}-{seed}"
         self.truth = push_down.prometheus(f"truth-{self.name}", self.data)
         self.groups = [[start_server(kind, f"{kind}-{g}-{k}-{self.name}", Spread(self.data, (g, self.layout.groups), k, holes, True))
@@ -233,6 +243,8 @@ class Servers:
         lib.wait_until(lambda: s.metric("sluice_upstream_up") == n, what="servers probed")
         if len(self.layout.kinds) > 1:
             lib.wait_until(lambda: self.covered(s), 60, "coverage known", every=0.3)
+        if self.layout.kinds == ("new", "new"):
+            lib.wait_until(lambda: self.attributed(s), 60, "it is known which metrics come from targets", every=0.3)
         return s
 
     def add_lagging(self, lag):
@@ -258,6 +270,15 @@ class Servers:
         groups = s.data("/api/v1/status/coverage", {"match[]": "up", "start": BEGIN, "end": BEGIN + SECONDS})["groups"]
         s.query_range("up", BEGIN - 4000, BEGIN + SECONDS, 600)
         return all("unknown" not in g["selectors"][0] and g.get("knownFrom", 1e18) <= BEGIN for g in groups)
+
+
+    def attributed(self, s):
+        """Whether sluice knows which metrics of each group come from targets."""
+        names = [f'{{__name__="{name}"}}' for name in sorted(self.data.kinds)]
+        found = s.data("/api/v1/status/coverage", {"match[]": names, "start": BEGIN, "end": BEGIN + SECONDS})["groups"]
+        wanted = [len({labels["__name__"] for labels, _ in Spread(self.data, (g, len(self.groups)), 0, None, True).series
+                       if "instance" in labels}) for g in range(len(self.groups))]
+        return [g["metricsOfTargets"] for g in found] == wanted
 
 
 def ask_all(server, path, params):

@@ -27,6 +27,10 @@ def test_partial_replica():
     zero_mismatches("partial", 100, 0.6)
 
 
+def test_copies_that_lack_other_targets():
+    zero_mismatches("target", 100, 0.3)
+
+
 @seconds(240)
 def test_copies_with_every_kind_of_hole():
     zero_mismatches("holes", 200)
