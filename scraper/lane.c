@@ -41,9 +41,10 @@ static void metadata_timer(struct loop_timer *timer)
 }
 
 void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent,
-                      unsigned max_inflight)
+                      unsigned max_inflight, unsigned max_idle)
 {
-    *l = (struct scrape_lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight};
+    *l = (struct scrape_lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight,
+                              .max_idle = max_idle};
     l->work.run = scrape_lane_run_work;
     l->metadata_timer.run = metadata_timer;
     l->resend.run = resend_metadata;
@@ -129,7 +130,7 @@ static void lane_resize_client(struct scrape_lane *l, size_t n_targets)
         loop_timer_in(l->loop, &l->metadata_timer, REMIND_MS);
     l->connections = wanted;
     l->client = client_new(l->loop, &(struct client_settings){.max_inflight = l->max_inflight, .connections = wanted,
-                                                            .user_agent = l->user_agent});
+                                                            .max_idle = l->max_idle, .user_agent = l->user_agent});
 }
 
 /* The length of slots follows the number of targets, but a few more or less move no target to another time. */
@@ -169,6 +170,9 @@ static void change_leave(struct scrape_lane *l, struct target *t)
 static void change_gone(struct scrape_lane *l, struct target *t)
 {
     scrape_end_target(t);
+    scrape_cancel(t); /* ends a connection that is in use */
+    if (l->client)
+        client_leave_server(l->client, t->url.p, (uint32_t)t->id);
     scrape_lane_forget_target(l, t);
     target_unref(t);
 }

@@ -14,7 +14,7 @@ struct scrape_lane {
     struct sink *sink;
     struct client *client;       /* NULL until there are targets */
     unsigned connections;        /* number that the client was created for */
-    unsigned max_inflight;
+    unsigned max_inflight, max_idle; /* requests, idle connections */
     const char *user_agent;
     struct list targets;
     size_t n_targets;
@@ -41,7 +41,7 @@ struct scrape_lane {
 };
 
 void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent,
-                      unsigned max_inflight);
+                      unsigned max_inflight, unsigned max_idle);
 void scrape_lane_free(struct scrape_lane *l); /* after scrape_lane_stop */
 
 /* Changes requested by the main thread, applied on the lane's thread for some milliseconds a turn, one message after

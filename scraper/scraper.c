@@ -8,7 +8,9 @@
 #include <sys/resource.h>
 
 enum { STOP_MS = 2000 };
-enum { SHARE_OF_FILES = 6, FILES_A_LANE_MIN = 16 }; /* a new connection may need two descriptors */
+/* Percent of the descriptors. A new connection may need two; what is left is for everything else. The lanes have about
+ * equal numbers of targets, and one that has more idle connections than it may keep would close each before its use. */
+enum { SCRAPES_SHARE = 16, IDLE_SHARE = 66, FILES_A_LANE_MIN = 16 };
 
 static void scraper_on_news(void *arg);
 
@@ -20,23 +22,25 @@ static void flush_failure_logs(struct loop_timer *t)
     loop_timer_in(s->env.main, t, FAILURE_LOG_FLUSH_MS);
 }
 
-static unsigned scrapes_at_once(unsigned n_lanes)
+static unsigned scraper_files_a_lane(unsigned n_lanes, unsigned share)
 {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return FILES_A_LANE_MIN;
-    rlim_t max = files.rlim_cur / SHARE_OF_FILES / n_lanes;
+    rlim_t max = files.rlim_cur / 100 * share / n_lanes;
     return max < FILES_A_LANE_MIN ? FILES_A_LANE_MIN : max > INT32_MAX ? INT32_MAX : (unsigned)max;
 }
 
 struct scraper *scraper_new(const struct scraper_env *env)
 {
-    unsigned max_inflight = env->max_inflight ? env->max_inflight : scrapes_at_once(env->n_lanes);
+    unsigned max_inflight = env->max_inflight ? env->max_inflight : scraper_files_a_lane(env->n_lanes, SCRAPES_SHARE);
+    unsigned max_idle = scraper_files_a_lane(env->n_lanes, IDLE_SHARE);
     struct scraper *s = mem_zalloc(sizeof *s);
     s->env = *env;
     s->lanes = mem_zalloc(env->n_lanes * sizeof *s->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
-        scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight);
+        scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight,
+                         max_idle);
     mutex_init(&s->mutex, RANK_SCRAPER);
     stats_kept_init(&s->kept, 1);
     s->sd = sd_manager_new(&(struct sd_manager_env){.main = env->main, .news = scraper_on_news, .arg = s});

@@ -88,29 +88,37 @@ static bool open_shard(struct client_multi *s)
     return client_multi_open(s, c->connections);
 }
 
-/* curl calls these on the loop's thread, the second one also for connections that outlive their call. */
-static int count_opened_socket(void *arg, curl_socket_t fd UNUSED, curlsocktype purpose UNUSED)
+static uint64_t client_url_hash(const char *url) { return hash_keyed(url, strlen(url)); }
+
+static void client_count_connections(struct client *c, int n)
 {
-    struct client *c = arg;
-    stats_add(c->stats, c->connections_row, 1);
+    if (c->stats)
+        stats_add(c->stats, c->connections_row, n);
+}
+
+/* curl calls these on the loop's thread, the second one also for connections that outlive their call. */
+static int client_on_opened_socket(void *arg, curl_socket_t fd, curlsocktype purpose UNUSED)
+{
+    struct client_call *call = arg;
+    client_multi_opened(call->shard, fd, client_url_hash(call->url));
+    client_count_connections(call->client, 1);
     return CURL_SOCKOPT_OK;
 }
 
-static int count_closed_socket(void *arg, curl_socket_t fd)
+static int client_on_closed_socket(void *arg, curl_socket_t fd)
 {
-    struct client *c = arg;
-    stats_add(c->stats, c->connections_row, -1);
+    struct client_multi *s = arg;
+    client_multi_closed(s, fd);
+    client_count_connections(s->client, -1);
     return close(fd);
 }
 
-static void count_sockets(struct client *c, CURL *easy)
+static void client_follow_sockets(struct client_call *call)
 {
-    if (c->stats == NULL)
-        return;
-    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, count_opened_socket);
-    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, c);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, count_closed_socket);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, c);
+    curl_easy_setopt(call->easy, CURLOPT_SOCKOPTFUNCTION, client_on_opened_socket);
+    curl_easy_setopt(call->easy, CURLOPT_SOCKOPTDATA, call);
+    curl_easy_setopt(call->easy, CURLOPT_CLOSESOCKETFUNCTION, client_on_closed_socket);
+    curl_easy_setopt(call->easy, CURLOPT_CLOSESOCKETDATA, call->shard);
 }
 
 static bool start_by_libcurl(struct client_call *call)
@@ -122,7 +130,7 @@ static bool start_by_libcurl(struct client_call *call)
     if (!client_call_prepare(call, call->client->user_agent))
         return false;
     curl_easy_setopt(call->easy, CURLOPT_MAXAGE_CONN, (long)call->client->idle_seconds);
-    count_sockets(call->client, call->easy);
+    client_follow_sockets(call);
     CURLMcode rc = curl_multi_add_handle(call->shard->multi, call->easy);
     return rc == CURLM_OK || err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(rc));
 }
@@ -175,7 +183,7 @@ static void client_start_waiting(struct client *c)
 /* A request that is redirected begins again with libcurl; the next one of the same URL begins with it. */
 static uint64_t *client_redirecting(struct client *c, const char *url, uint64_t *hash)
 {
-    *hash = hash_keyed(url, strlen(url));
+    *hash = client_url_hash(url);
     return &c->redirecting[*hash % REDIRECTING];
 }
 
@@ -330,13 +338,15 @@ struct client *client_new(struct loop *loop, const struct client_settings *conf)
     c->loop = loop;
     c->max_inflight = conf->max_inflight ? conf->max_inflight : 64;
     c->n_shards = n;
-    c->connections = (long)(connections / n + connections / n / 4 + SPARE_CONNECTIONS);
+    c->connections = conf->max_idle ? (long)(conf->max_idle > n ? conf->max_idle / n : 1)
+                                    : (long)(connections / n + connections / n / 4 + SPARE_CONNECTIONS);
     c->user_agent = mem_strdup(conf->user_agent ? conf->user_agent : "sluice/" VERSION);
     c->idle_seconds = conf->idle_seconds ? conf->idle_seconds : IDLE_SECONDS;
     c->stats = conf->stats;
     c->connections_row = conf->connections_row;
     c->by_libcurl = conf->by_libcurl;
-    plain_init(&c->plain, loop, c->idle_seconds * INT64_C(1000), connections + SPARE_CONNECTIONS);
+    plain_init(&c->plain, loop, c->idle_seconds * INT64_C(1000),
+               conf->max_idle ? conf->max_idle : connections + SPARE_CONNECTIONS);
     c->plain.settled = client_settle_plain;
     c->plain.connections.stats = conf->stats;
     c->plain.connections.stats_row = conf->connections_row;
@@ -417,6 +427,17 @@ void client_cancel(struct client_call *call)
     detach(call);
     client_call_free(call);
     client_start_waiting(c);
+}
+
+void client_leave_server(struct client *c, const char *url, uint32_t slot)
+{
+    struct str host;
+    uint16_t port;
+    struct client_multi *s = &c->shards[slot % c->n_shards];
+    if (client_head_server(url, &host, &port))
+        server_close_idle(&c->plain.connections, host, port);
+    if (s->multi)
+        client_multi_end_idle(s, client_url_hash(url));
 }
 
 size_t client_inflight(const struct client *c) { return c->n_running; }

@@ -62,6 +62,7 @@ struct client_settings {
     unsigned connections;       /* approximate number of servers; determines the number of multis. 0 = 100 */
     const char *user_agent;     /* NULL = "sluice/VERSION" */
     unsigned idle_seconds;      /* closes a connection idle for this long, with a delay of some seconds. 0 = 120 */
+    unsigned max_idle;          /* beyond it the longest idle connection is closed; 0 = `connections` and some more */
     bool by_libcurl;            /* all requests; the tests run both ways */
     /* gauge of open connections: row connections_row of this group; NULL = not counted */
     const struct stats_group *stats;
@@ -113,6 +114,9 @@ struct client_request {
 };
 struct client_call *client_send(struct client *c, const struct client_request *req);
 void client_cancel(struct client_call *call); /* no callback follows; allowed in callbacks */
+/* Called when one of those who send requests to the server of `url` sends no more of them: closes the connection to it
+ * that has been idle for longest. Not from a callback. */
+void client_leave_server(struct client *c, const char *url, uint32_t slot);
 size_t client_inflight(const struct client *c);
 size_t client_waiting(const struct client *c);
 

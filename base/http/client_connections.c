@@ -8,6 +8,8 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+enum { SERVER_KEY_MAX = SERVER_HOST_MAX + 1 + NUM_MAX };
+
 /* ---- servers ---- */
 
 static struct client_server *server_add(struct client_connections *pool, struct str key, struct str host, uint16_t port)
@@ -23,12 +25,18 @@ static struct client_server *server_add(struct client_connections *pool, struct 
     return s;
 }
 
-struct client_server *server_of(struct client_connections *pool, struct str host, uint16_t port)
+/* In `text`, of SERVER_KEY_MAX bytes. */
+static struct str plain_server_key(char *text, struct str host, uint16_t port)
 {
-    char text[SERVER_HOST_MAX + 1 + NUM_MAX];
     memcpy(text, host.p, host.n);
     text[host.n] = ':';
-    struct str key = str_n(text, host.n + 1 + num_format_u64(text + host.n + 1, port));
+    return str_n(text, host.n + 1 + num_format_u64(text + host.n + 1, port));
+}
+
+struct client_server *server_of(struct client_connections *pool, struct str host, uint16_t port)
+{
+    char text[SERVER_KEY_MAX];
+    struct str key = plain_server_key(text, host, port);
     struct client_server *s = map_get(&pool->servers, key);
     if (s == NULL)
         s = server_add(pool, key, host, port);
@@ -59,6 +67,14 @@ static bool connections_close_oldest(struct client_connections *pool)
         return false;
     connection_close(CONTAINER(pool->idle.next, struct client_connection, by_age));
     return true;
+}
+
+void server_close_idle(struct client_connections *pool, struct str host, uint16_t port)
+{
+    char text[SERVER_KEY_MAX];
+    struct client_server *s = map_get(&pool->servers, plain_server_key(text, host, port));
+    if (s && !list_empty(&s->idle))
+        connection_close(CONTAINER(s->idle.prev, struct client_connection, of_server));
 }
 
 static void connections_reap(struct loop_timer *t)

@@ -52,6 +52,9 @@ struct client_connections {
 void connections_init(struct client_connections *pool, struct loop *loop, int64_t idle_ms, size_t most_idle);
 void connections_free(struct client_connections *pool); /* its calls must have ended */
 
+/* Closes the server's longest idle connection, if there is one. */
+void server_close_idle(struct client_connections *pool, struct str host, uint16_t port);
+
 /* Finds the server or adds it, and counts the call as a user; server_release undoes that. host: at most SERVER_HOST_MAX
  * bytes. */
 enum { SERVER_HOST_MAX = 253 };

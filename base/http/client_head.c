@@ -51,6 +51,15 @@ static bool head_split(const char *text, struct url *u, uint16_t *port)
     return true;
 }
 
+bool client_head_server(const char *url, struct str *host, uint16_t *port)
+{
+    struct url u;
+    if (!head_split(url, &u, port))
+        return false;
+    *host = u.host;
+    return true;
+}
+
 static void head_add_request_line(struct buf *out, const char *method, const struct url *u)
 {
     buf_add_z(out, method);

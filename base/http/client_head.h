@@ -16,4 +16,7 @@ struct client_head {
 /* False: the request needs libcurl, which also reports what is invalid or missing about it. */
 bool client_head_build(struct client_head *h, const struct client_request *req, const char *user_agent) MUST_USE;
 
+/* The server of a URL that needs no libcurl; host is within the URL. */
+bool client_head_server(const char *url, struct str *host, uint16_t *port) MUST_USE;
+
 #endif

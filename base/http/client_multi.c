@@ -4,6 +4,9 @@
  * The loop watches a duplicate of curl's descriptor. curl (7.88, when a connection was never established) closes a
  * socket before it removes the watch, and by then another thread may have the same number; the duplicate stays open
  * until we close it. curl removes the watch within the same call.
+ *
+ * curl keeps idle connections, and has no call that closes one of them. So the multi knows the sockets of its
+ * connections: an idle one is one that curl does not watch, and shutdown(2) ends its connection for both peers.
  */
 #include "base/http/client_multi.h"
 
@@ -12,6 +15,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct watch {
@@ -42,8 +46,54 @@ static void client_multi_on_timer(struct loop_timer *t)
     act(CONTAINER(t, struct client_multi, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
+/* ---- sockets of connections ---- */
+
+static struct multi_socket *multi_socket_find(struct client_multi *s, int fd)
+{
+    for (size_t i = 0; i < s->n_sockets; i++)
+        if (s->sockets[i].fd == fd)
+            return &s->sockets[i];
+    return NULL;
+}
+
+static void multi_socket_set_busy(struct client_multi *s, int fd, bool busy)
+{
+    struct multi_socket *at = multi_socket_find(s, fd);
+    if (at)
+        at->busy = busy;
+}
+
+void client_multi_opened(struct client_multi *s, int fd, uint64_t url)
+{
+    mem_grow(&s->sockets, &s->sockets_cap, s->n_sockets + 1, sizeof *s->sockets);
+    s->sockets[s->n_sockets++] = (struct multi_socket){.url = url, .fd = fd, .busy = true};
+}
+
+void client_multi_closed(struct client_multi *s, int fd)
+{
+    struct multi_socket *at = multi_socket_find(s, fd);
+    if (at)
+        *at = s->sockets[--s->n_sockets];
+}
+
+void client_multi_end_idle(struct client_multi *s, uint64_t url)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < s->n_sockets; i++) {
+        struct multi_socket *at = &s->sockets[i];
+        if (at->url == url && !at->busy && !at->ended)
+            at->ended = shutdown(at->fd, SHUT_RDWR) == 0 || errno == ENOTCONN;
+        left += !at->ended;
+    }
+    if (left == 0 && s->n_calls == 0)
+        client_multi_close(s);
+}
+
+/* ---- watches ---- */
+
 static void forget_socket(struct client_multi *s, struct watch *w)
 {
+    multi_socket_set_busy(s, w->socket, false);
     curl_multi_assign(s->multi, w->socket, NULL);
     loop_unwatch(s->loop, &w->fd);
     close(w->fd.fd);
@@ -78,6 +128,7 @@ static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *arg, v
         *w = (struct watch){.fd = {.run = on_socket, .fd = fd}, .socket = socket, .shard = s};
         curl_multi_assign(s->multi, socket, w);
     }
+    multi_socket_set_busy(s, socket, true);
     uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
     return loop_watch(s->loop, &w->fd, events) ? 0 : cannot_watch(easy);
 }
@@ -112,5 +163,8 @@ void client_multi_close(struct client_multi *s)
 {
     curl_multi_cleanup(s->multi);
     s->multi = NULL;
+    mem_free(s->sockets);
+    s->sockets = NULL;
+    s->n_sockets = s->sockets_cap = 0;
     loop_timer_stop(s->loop, &s->timer);
 }

@@ -7,10 +7,18 @@
 #include "base/err.h"
 #include "base/os/loop.h"
 
+struct multi_socket { /* of a connection */
+    uint64_t url; /* hash of the one that it was opened for */
+    int fd;
+    bool busy, ended;
+};
+
 struct client_multi {
     struct client *client;
     struct loop *loop;
     void *multi; /* CURLM; NULL until opened */
+    struct multi_socket *sockets;
+    size_t n_sockets, sockets_cap;
     struct loop_timer timer;
     struct loop_timer idle;                 /* client.c's: closes an idle shard */
     unsigned n_calls;                       /* running */
@@ -22,5 +30,12 @@ struct client_multi {
 /* connections: maximum of idle connections kept. curl's global state must be initialized. */
 bool client_multi_open(struct client_multi *s, long connections) MUST_USE;
 void client_multi_close(struct client_multi *s); /* no effect when not opened; its handles must be removed before */
+
+/* curl opens and closes a socket. */
+void client_multi_opened(struct client_multi *s, int fd, uint64_t url);
+void client_multi_closed(struct client_multi *s, int fd);
+/* Ends the idle connections that were opened for the URL. curl closes their descriptors at the multi's next request;
+ * when nothing else uses the multi, it is closed. */
+void client_multi_end_idle(struct client_multi *s, uint64_t url);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the log, /targets and the API tell of targets that fail, are invalid, or are gone."""
+import json
 import os
 import re
 import time
@@ -148,3 +149,24 @@ def test_ten_thousand_targets_are_a_small_page():
         assert page.status == 200 and len(page.text) < 200_000, f"{query}: {len(page.text)} bytes"
         assert took < 2, f"{query}: {took:.2f} s"  # some 40 ms on an idle machine
     assert "10000 targets in 1 jobs" in page.text, page.text[:2000]
+
+
+def test_connections_of_removed_targets_are_closed():
+    """By a reload and by discovery; those of the others are kept."""
+    configured, discovered, stays = (ScriptedExporter() for _ in range(3))
+    targets = write_file("targets.json", json.dumps([{"targets": [discovered.address, stays.address]}]))
+    config = f"""
+global: {{scrape_interval: 200ms}}
+scrape_configs:
+- {{job_name: files, file_sd_configs: [{{files: ['{targets}'], refresh_interval: 1s}}]}}
+"""
+    sluice = Sluice(config + f"- {{job_name: static, static_configs: [{{targets: ['{configured.address}']}}]}}\n")
+    exporters = configured, discovered, stays
+    wait_until(lambda: all(e.n >= 2 for e in exporters), 10, "two scrapes of each target")
+    kept = set(stays.server.sockets)
+    assert [len(e.server.sockets) for e in exporters] == [1, 1, 1]
+    assert sluice.reconfigure(config).status == 200
+    wait_until(lambda: not configured.server.sockets, 5, "the connection to the target that a reload removed is closed")
+    put_file(targets, json.dumps([{"targets": [stays.address]}]))
+    wait_until(lambda: not discovered.server.sockets, 5, "the connection to the target that its file lacks is closed")
+    assert stays.server.sockets == kept

@@ -140,13 +140,19 @@ static void a_connection_without_a_descriptor(void **state UNUSED)
 enum test_stat { TEST_STATS(STATS_ID) };
 static struct stats_group test_stats = STATS_GROUP(TEST_STATS);
 
-static void replace_client(unsigned idle_seconds)
+static void replace_client_with(struct client_settings conf)
 {
     client_free(client_tested);
     stats_register(&test_stats);
-    client_tested = client_new(client_loop, &(struct client_settings){
-        .idle_seconds = idle_seconds, .stats = &test_stats, .connections_row = OPEN_CONNECTIONS,
-        .by_libcurl = client_by_libcurl});
+    conf.stats = &test_stats;
+    conf.connections_row = OPEN_CONNECTIONS;
+    conf.by_libcurl = client_by_libcurl;
+    client_tested = client_new(client_loop, &conf);
+}
+
+static void replace_client(unsigned idle_seconds)
+{
+    replace_client_with((struct client_settings){.idle_seconds = idle_seconds});
 }
 
 static void turn_until_closed(struct http_server *s, unsigned closed, struct client_request *also)
@@ -189,6 +195,102 @@ static void connections_to_one_peer_are_closed_while_others_are_busy(void **stat
     buf_free(&res.body);
 }
 
+static void perform_at(const struct http_server *s, struct client_result *res)
+{
+    struct client_request req = client_get("/x", res);
+    req.url = client_url(s, "/x");
+    client_perform(&req, res);
+    assert_int_equal(res->reply.status, 200);
+    for (int64_t start = clock_mono_ms(); clock_mono_ms() < start + 2; ) /* curl tells ages by the millisecond */
+        loop_turn(client_loop, 2);
+}
+
+static void leave_server(const struct http_server *s) { client_leave_server(client_tested, client_url(s, "/x"), 0); }
+
+/* Only the connection to the server that is left, and at once: nothing else is sent. */
+static void a_server_that_is_left(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    replace_client(0);
+    perform_at(&client_server, &res);
+    perform_at(&client_other, &res);
+    leave_server(&client_other);
+    turn_until_closed(&client_other, 1, NULL);
+    perform_at(&client_server, &res);
+    assert_int_equal(client_server.accepted, 1);
+    assert_int_equal(client_server.closed, 0);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 1 + client_by_libcurl); /* curl notices it later */
+    leave_server(&client_server);
+    turn_until_closed(&client_server, 1, NULL);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 0);
+    leave_server(&client_server);
+    perform_at(&client_server, &res);
+    assert_int_equal(client_server.accepted, 2);
+    buf_free(&res.body);
+}
+
+/* Another one may still send requests to it. */
+static void a_server_that_is_left_while_a_request_is_in_flight(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    replace_client(0);
+    perform_at(&client_server, &res);
+    struct client_request req = client_get("/x", &res);
+    client_start(&req, &res);
+    loop_turn(client_loop, 0);
+    leave_server(&client_server);
+    while (!res.done)
+        loop_turn(client_loop, -1);
+    assert_int_equal(res.reply.status, 200);
+    assert_int_equal(client_server.accepted, 1);
+    buf_free(&res.body);
+}
+
+static void the_longest_idle_connection_is_closed_beyond_the_limit(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    replace_client_with((struct client_settings){.max_idle = 1});
+    perform_at(&client_server, &res);
+    perform_at(&client_other, &res);
+    turn_until_closed(&client_server, 1, NULL);
+    perform_at(&client_other, &res);
+    assert_int_equal(client_other.accepted, 1);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 1);
+    perform_at(&client_server, &res);
+    turn_until_closed(&client_other, 1, NULL);
+    assert_int_equal(client_server.accepted, 2);
+    buf_free(&res.body);
+}
+
+static void limit_descriptors(rlim_t n, struct rlimit *before)
+{
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, before), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){n, before->rlim_max}), 0);
+}
+
+/* No descriptor is left but those of idle connections: the longest idle one makes place. libcurl closes none for it. */
+static void an_idle_connection_gives_its_descriptor_to_another(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    struct http_server third;
+    struct rlimit before;
+    if (client_by_libcurl)
+        return;
+    http_server_start(&third, NULL, NULL);
+    perform_at(&client_other, &res);
+    perform_at(&client_server, &res);
+    int next = dup(2);
+    close(next);
+    limit_descriptors((rlim_t)next, &before); /* the servers' ends are of this process, too: each closes one and opens one */
+    perform_at(&third, &res);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    turn_until_closed(&client_other, 1, NULL);
+    perform_at(&client_server, &res);
+    assert_int_equal(client_server.accepted, 1);
+    http_server_stop(&third);
+    buf_free(&res.body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +301,10 @@ int main(void)
         CLIENT_TEST(a_connection_without_a_descriptor),
         CLIENT_TEST(connections_of_an_idle_client_are_closed),
         CLIENT_TEST(connections_to_one_peer_are_closed_while_others_are_busy),
+        CLIENT_TEST(a_server_that_is_left),
+        CLIENT_TEST(a_server_that_is_left_while_a_request_is_in_flight),
+        CLIENT_TEST(the_longest_idle_connection_is_closed_beyond_the_limit),
+        CLIENT_TEST(an_idle_connection_gives_its_descriptor_to_another),
     };
     return RUN_BOTH_WAYS(client_by_libcurl, tests);
 }
