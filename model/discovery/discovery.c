@@ -1,76 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The sources of one job or group: a reader per pattern of target files.
+/* The sources of one job or group.
  *
- * A reload keeps the readers of unchanged patterns, with their files. The readers of patterns that were removed
- * remain in force until all new ones have been read once, so that a job whose new files hang keeps its targets.
+ * A reload keeps the sources whose settings have not changed, with their targets. Those that were removed remain in
+ * force until all new ones have been read once, so that a job whose new files hang keeps its targets.
  */
 #include "model/discovery/discovery_internal.h"
 
-/* News of a reader wait for the others, unless these hang, or have been reading ever since. */
+/* News of a source wait for the others, unless these hang, or have been reading ever since. */
 enum { NEWS_MS = 1000 };
 
-static size_t count_patterns(const struct sd_conf *conf)
+/* ---- sources ---- */
+
+static void sources_add(struct sd_sources *list, struct sd_source *s)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < conf->file_sd_configs.n; i++)
-        n += ((const struct file_sd *)conf->file_sd_configs.items)[i].files.n;
-    return n;
+    if (list->n == list->cap)
+        mem_grow(&list->items, &list->cap, list->n + 1, sizeof *list->items);
+    list->items[list->n++] = s;
 }
 
-static void append_reader(struct file_reader ***readers, size_t *n, struct file_reader *r)
+static struct sd_source *sources_take(struct sd_sources *list, struct str key)
 {
-    *readers = mem_realloc(*readers, (*n + 1) * sizeof **readers);
-    (*readers)[(*n)++] = r;
-}
-
-static struct file_reader *take_reader(struct file_reader **readers, size_t n, struct str pattern)
-{
-    for (size_t i = 0; i < n; i++)
-        if (readers[i] && str_eq(file_reader_pattern(readers[i]), pattern)) {
-            struct file_reader *r = readers[i];
-            readers[i] = NULL;
-            return r;
-        }
+    for (size_t i = 0; i < list->n; i++) {
+        struct sd_source *s = list->items[i];
+        if (s == NULL || !str_eq(s->key, key))
+            continue;
+        list->items[i] = NULL;
+        return s;
+    }
     return NULL;
 }
 
-static void discovery_set_interval(struct discovery *d, const struct sd_conf *conf)
+static void sources_free(struct sd_sources *list)
 {
-    d->file_interval = 0;
-    for (size_t i = 0; i < conf->file_sd_configs.n; i++) {
-        const struct file_sd *sd = (const struct file_sd *)conf->file_sd_configs.items + i;
-        if (d->file_interval == 0 || sd->refresh_interval < d->file_interval)
-            d->file_interval = sd->refresh_interval;
+    for (size_t i = 0; i < list->n; i++)
+        list->items[i]->ops->free(list->items[i]);
+    mem_free(list->items);
+    *list = (struct sd_sources){0};
+}
+
+static void discovery_set_files(struct discovery *d, struct sd_sources *before, const struct file_sd *sd)
+{
+    struct buf scratch = {0};
+    struct sd_source_env env = sd_manager_source_env(d->manager, d->owner);
+    for (size_t i = 0; i < sd->files.n; i++) {
+        struct sd_source *s = sources_take(before, files_source_key(&scratch, sd->files.items[i]));
+        sources_add(&d->sources, s ? s : files_source_new(&env, sd->files.items[i]));
     }
+    if (d->file_interval == 0 || sd->refresh_interval < d->file_interval)
+        d->file_interval = sd->refresh_interval;
+    buf_free(&scratch);
 }
 
 void discovery_set(struct discovery *d, const struct sd_conf *conf)
 {
-    struct file_reader **before = d->readers;
-    size_t n_before = d->n_readers;
-    struct file_reader_env env = sd_manager_reader_env(d->manager);
-    d->readers = mem_zalloc((count_patterns(conf) + 1) * sizeof *d->readers);
-    d->n_readers = 0;
-    for (size_t i = 0; i < conf->file_sd_configs.n; i++) {
-        const struct str_list *patterns = &((const struct file_sd *)conf->file_sd_configs.items)[i].files;
-        for (size_t k = 0; k < patterns->n; k++) {
-            struct file_reader *r = take_reader(before, n_before, patterns->items[k]);
-            d->readers[d->n_readers++] = r ? r : file_reader_new(&env, d->owner, patterns->items[k]);
-        }
-    }
-    for (size_t i = 0; i < n_before; i++)
-        if (before[i])
-            append_reader(&d->retired, &d->n_retired, before[i]);
-    mem_free(before);
-    discovery_set_interval(d, conf);
-}
-
-static void end_retired_readers(struct discovery *d)
-{
-    while (d->n_retired > 0)
-        file_reader_free(d->retired[--d->n_retired]);
-    mem_free(d->retired);
-    d->retired = NULL;
+    struct sd_sources before = d->sources;
+    d->sources = (struct sd_sources){0};
+    d->file_interval = 0;
+    for (size_t i = 0; i < conf->file_sd_configs.n; i++)
+        discovery_set_files(d, &before, (const struct file_sd *)conf->file_sd_configs.items + i);
+    for (size_t i = 0; i < before.n; i++)
+        if (before.items[i])
+            sources_add(&d->retired, before.items[i]);
+    mem_free(before.items);
 }
 
 struct discovery *discovery_new(struct sd_manager *m, struct sd_owner owner)
@@ -85,66 +76,67 @@ struct discovery *discovery_new(struct sd_manager *m, struct sd_owner owner)
 void discovery_free(struct discovery *d)
 {
     list_remove(&d->node);
-    end_retired_readers(d);
-    for (size_t i = 0; i < d->n_readers; i++)
-        file_reader_free(d->readers[i]);
-    mem_free(d->readers);
+    sources_free(&d->retired);
+    sources_free(&d->sources);
     mem_free((char *)d->owner.name.p);
     mem_free(d);
 }
 
-void discovery_read(struct discovery *d, struct dir_watch *dirs, bool await)
+void discovery_start(struct discovery *d, struct dir_watch *dirs)
 {
-    for (size_t i = 0; i < d->n_readers; i++)
-        file_reader_read(d->readers[i], dirs, await);
+    for (size_t i = 0; i < d->sources.n; i++)
+        d->sources.items[i]->ops->start(d->sources.items[i], dirs);
 }
 
-bool discovery_awaited(const struct discovery *d)
+void discovery_poll(struct discovery *d, struct dir_watch *dirs)
 {
-    for (size_t i = 0; i < d->n_readers; i++)
-        if (file_reader_awaited(d->readers[i]))
-            return true;
-    return false;
+    for (size_t i = 0; i < d->sources.n; i++)
+        if (d->sources.items[i]->ops->poll)
+            d->sources.items[i]->ops->poll(d->sources.items[i], dirs);
 }
 
-bool discovery_was_read(const struct discovery *d)
+static struct sd_source_state discovery_state(const struct discovery *d)
 {
-    for (size_t i = 0; i < d->n_readers; i++)
-        if (!file_reader_was_read(d->readers[i]))
-            return false;
-    return true;
+    struct sd_source_state all = {.was_read = true};
+    for (size_t i = 0; i < d->sources.n; i++) {
+        struct sd_source_state s = d->sources.items[i]->ops->state(d->sources.items[i]);
+        all.reads = all.reads || s.reads;
+        all.awaited = all.awaited || s.awaited;
+        all.was_read = all.was_read && s.was_read;
+        all.has_news = all.has_news || s.has_news;
+    }
+    return all;
 }
+
+bool discovery_awaited(const struct discovery *d) { return discovery_state(d).awaited; }
+bool discovery_was_read(const struct discovery *d) { return discovery_state(d).was_read; }
 
 /* ---- the targets in force ---- */
-
-static void list_files(struct sd_listing *l, const struct sd_files *files, struct map *paths)
-{
-    l->items = mem_realloc(l->items, (l->n + files->n + 1) * sizeof *l->items);
-    for (size_t i = 0; i < files->n; i++) {
-        bool added = true;
-        struct str path = str_of(files->items[i].path);
-        map_add(paths, path, &added);
-        if (added)
-            l->items[l->n++] = (struct sd_found){"file", STR("__meta_filepath"), path, files->items[i].groups};
-    }
-}
 
 struct sd_listing discovery_list(const struct discovery *d)
 {
     struct sd_listing l = {0};
-    struct map paths = {0};
-    for (size_t i = 0; i < d->n_readers; i++)
-        list_files(&l, file_reader_files(d->readers[i]), &paths);
-    for (size_t i = 0; i < d->n_retired; i++)
-        list_files(&l, file_reader_files(d->retired[i]), &paths);
-    map_free(&paths);
+    struct map seen = {0};
+    for (size_t i = 0; i < d->sources.n; i++)
+        d->sources.items[i]->ops->list(d->sources.items[i], &l, &seen);
+    for (size_t i = 0; i < d->retired.n; i++)
+        d->retired.items[i]->ops->list(d->retired.items[i], &l, &seen);
+    map_free(&seen);
     return l;
+}
+
+static size_t count_patterns(const struct sd_conf *conf)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < conf->file_sd_configs.n; i++)
+        n += ((const struct file_sd *)conf->file_sd_configs.items)[i].files.n;
+    return n;
 }
 
 void discovery_check(struct sd_checked *c, const struct sd_conf *conf, void (*warn)(void *arg, const char *text),
                      void *arg)
 {
-    struct map paths = {0};
+    struct map seen = {0};
     *c = (struct sd_checked){.patterns = mem_zalloc((count_patterns(conf) + 1) * sizeof *c->patterns)};
     for (size_t i = 0; i < conf->file_sd_configs.n; i++) {
         const struct str_list *patterns = &((const struct file_sd *)conf->file_sd_configs.items)[i].files;
@@ -152,10 +144,10 @@ void discovery_check(struct sd_checked *c, const struct sd_conf *conf, void (*wa
             struct file_discovery *d = &c->patterns[c->n++];
             *d = (struct file_discovery){.pattern = str_of(str_dup(patterns->items[k])), .failed = warn, .arg = arg};
             file_discovery_refresh(d);
-            list_files(&c->listing, &d->files, &paths);
+            files_source_list(&d->files, &c->listing, &seen);
         }
     }
-    map_free(&paths);
+    map_free(&seen);
 }
 
 void sd_checked_free(struct sd_checked *c)
@@ -170,71 +162,19 @@ void sd_checked_free(struct sd_checked *c)
 
 /* ---- status and news ---- */
 
-/* Patterns that match no file, as far as that is known. */
-static char *missing_patterns(const struct discovery *d)
-{
-    struct buf text = {0};
-    for (size_t i = 0; i < d->n_readers; i++) {
-        const struct file_reader *r = d->readers[i];
-        if (!file_reader_was_read(r) || file_reader_files(r)->n > 0)
-            continue;
-        char *path = conf_absolute_path(file_reader_pattern(r));
-        buf_printf(&text, "%s%s", text.n ? ", " : "", path);
-        mem_free(path);
-    }
-    char *copy = text.n > 0 ? str_dup(buf_str(&text)) : NULL;
-    buf_free(&text);
-    return copy;
-}
-
-static void explain_reader(const struct file_reader *r, struct buf *out)
-{
-    char *path = conf_absolute_path(file_reader_pattern(r));
-    const struct sd_files *files = file_reader_files(r);
-    const char *separator = out->n > 0 ? "; " : "";
-    if (file_reader_hangs(r))
-        buf_printf(out, "%s%s does not respond", separator, path);
-    else if (!file_reader_was_read(r))
-        buf_printf(out, "%s%s was not read yet", separator, path);
-    else if (files->n == 0)
-        buf_printf(out, "%sno file matches %s", separator, path);
-    mem_free(path);
-    for (size_t i = 0; i < files->n; i++)
-        if (files->items[i].failing)
-            buf_printf(out, "%scannot load %s", out->n > 0 ? "; " : "", files->items[i].path);
-}
-
 void discovery_explain(const struct discovery *d, struct buf *out)
 {
-    for (size_t i = 0; i < d->n_readers; i++)
-        explain_reader(d->readers[i], out);
-}
-
-static void status_add_files(struct sd_status *s, const struct sd_files *files, struct map *paths)
-{
-    s->items = mem_realloc(s->items, (s->n + files->n + 1) * sizeof *s->items);
-    for (size_t i = 0; i < files->n; i++) {
-        const struct sd_file *f = &files->items[i];
-        bool added = true;
-        map_add(paths, str_of(f->path), &added);
-        if (!added)
-            continue;
-        s->items[s->n++] = (struct sd_status_file){mem_strdup(f->path), (double)f->stamp.changed_ns / 1e9};
-        s->failing += f->failing;
-    }
+    for (size_t i = 0; i < d->sources.n; i++)
+        d->sources.items[i]->ops->explain(d->sources.items[i], out);
 }
 
 struct sd_status discovery_status(const struct discovery *d)
 {
-    struct sd_status s = {.missing = missing_patterns(d)};
-    struct map paths = {0};
-    for (size_t i = 0; i < d->n_readers; i++) {
-        status_add_files(&s, file_reader_files(d->readers[i]), &paths);
-        s.hung += file_reader_hangs(d->readers[i]);
-    }
-    for (size_t i = 0; i < d->n_retired; i++)
-        status_add_files(&s, file_reader_files(d->retired[i]), &paths);
-    map_free(&paths);
+    struct sd_status s = {0};
+    struct map seen = {0};
+    for (size_t i = 0; i < d->sources.n; i++)
+        d->sources.items[i]->ops->show(d->sources.items[i], &s, &seen);
+    map_free(&seen);
     return s;
 }
 
@@ -249,27 +189,23 @@ void sd_status_free(struct sd_status *s)
 static bool take_changes(struct discovery *d)
 {
     bool changed = false;
-    for (size_t i = 0; i < d->n_readers; i++)
-        changed = file_reader_take_news(d->readers[i]) || changed;
-    if (d->n_retired == 0 || !discovery_was_read(d))
+    for (size_t i = 0; i < d->sources.n; i++)
+        changed = d->sources.items[i]->ops->take_news(d->sources.items[i]) || changed;
+    if (d->retired.n == 0 || !discovery_was_read(d))
         return changed;
-    end_retired_readers(d);
+    sources_free(&d->retired);
     return true;
 }
 
 bool discovery_take_news(struct discovery *d, bool *changed)
 {
-    bool news = false, reads = false;
+    struct sd_source_state state = discovery_state(d);
     int64_t now = sd_manager_now(d->manager);
-    for (size_t i = 0; i < d->n_readers; i++) {
-        news = news || file_reader_has_news(d->readers[i]);
-        reads = reads || file_reader_reads(d->readers[i]);
-    }
-    if (!news)
+    if (!state.has_news)
         return false;
     if (d->news_at == 0)
         d->news_at = now;
-    if (reads && now - d->news_at < NEWS_MS)
+    if (state.reads && now - d->news_at < NEWS_MS)
         return false;
     d->news_at = 0;
     *changed = take_changes(d);

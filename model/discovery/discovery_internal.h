@@ -3,26 +3,24 @@
 #ifndef MODEL_DISCOVERY_DISCOVERY_INTERNAL_H
 #define MODEL_DISCOVERY_DISCOVERY_INTERNAL_H
 
-#include "base/map.h"
-#include "model/discovery/discovery.h"
-#include "model/discovery/file_reader.h"
+#include "model/discovery/sd_source.h"
 
+struct sd_sources { struct sd_source **items; size_t n, cap; };
 struct discovery {
     struct list node;             /* in the manager's list */
     struct sd_manager *manager;
     struct sd_owner owner;        /* name: owned */
-    struct file_reader **readers; /* one per pattern, in the order of the configuration */
-    size_t n_readers;
-    struct file_reader **retired; /* of the previous configuration: in force until all readers have read once */
-    size_t n_retired;
-    int64_t file_interval;        /* ms: the shortest refresh_interval; 0: no files */
+    struct sd_sources sources;    /* in the order of the configuration */
+    struct sd_sources retired;    /* of the previous one: in force until all sources have been read once */
+    int64_t file_interval;        /* ms: the shortest refresh_interval of files; 0: no files */
     int64_t news_at;              /* loop_mono of the first news that were not used yet; 0: none */
 };
-void discovery_read(struct discovery *d, struct dir_watch *dirs, bool await);
+void discovery_start(struct discovery *d, struct dir_watch *dirs);
+void discovery_poll(struct discovery *d, struct dir_watch *dirs);
 bool discovery_awaited(const struct discovery *d); /* reads of the last start have not ended */
 
 void sd_manager_add(struct sd_manager *m, struct discovery *d);
-struct file_reader_env sd_manager_reader_env(struct sd_manager *m);
+struct sd_source_env sd_manager_source_env(struct sd_manager *m, struct sd_owner owner);
 int64_t sd_manager_now(const struct sd_manager *m); /* loop_mono */
 
 #endif

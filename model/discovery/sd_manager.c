@@ -56,22 +56,21 @@ static void sd_manager_post_news(void *arg)
     loop_post(m->env.main, &m->news);
 }
 
-struct file_reader_env sd_manager_reader_env(struct sd_manager *m)
+struct sd_source_env sd_manager_source_env(struct sd_manager *m, struct sd_owner owner)
 {
-    return (struct file_reader_env){.main = m->env.main, .news = sd_manager_post_news, .arg = m};
+    return (struct sd_source_env){.main = m->env.main, .news = sd_manager_post_news, .arg = m, .owner = owner};
 }
 
 int64_t sd_manager_now(const struct sd_manager *m) { return loop_mono(m->env.main); }
 
 /* ---- reading ---- */
 
-static void sd_manager_read(struct sd_manager *m, bool await)
+static void poll_target_files(struct file_watch *w)
 {
+    struct sd_manager *m = CONTAINER(w, struct sd_manager, file_watch);
     for (struct list *node = m->discoveries.next; node != &m->discoveries; node = node->next)
-        discovery_read(CONTAINER(node, struct discovery, node), m->file_watch.dirs, await);
+        discovery_poll(CONTAINER(node, struct discovery, node), m->file_watch.dirs);
 }
-
-static void poll_target_files(struct file_watch *w) { sd_manager_read(CONTAINER(w, struct sd_manager, file_watch), false); }
 
 static int64_t shortest_file_interval(const struct sd_manager *m)
 {
@@ -87,7 +86,8 @@ static int64_t shortest_file_interval(const struct sd_manager *m)
 void sd_manager_start(struct sd_manager *m)
 {
     file_watch_set(&m->file_watch, shortest_file_interval(m));
-    sd_manager_read(m, true);
+    for (struct list *node = m->discoveries.next; node != &m->discoveries; node = node->next)
+        discovery_start(CONTAINER(node, struct discovery, node), m->file_watch.dirs);
     m->awaits = true;
     sd_manager_check_awaited(m);
 }

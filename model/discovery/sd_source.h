@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Private to model/discovery/: a source of targets, of whichever kind, as discovery.c sees it. Main thread. */
+#ifndef MODEL_DISCOVERY_SD_SOURCE_H
+#define MODEL_DISCOVERY_SD_SOURCE_H
+
+#include "base/map.h"
+#include "model/discovery/dir_watch.h"
+#include "model/discovery/discovery.h"
+
+struct sd_source_state {
+    bool reads;                  /* a read is under way, and does not hang */
+    bool awaited;                /* the first read after the last start has not ended */
+    bool was_read;               /* once at least */
+    bool has_news;               /* since take_news */
+};
+struct sd_source;
+struct sd_source_ops {
+    void (*free)(struct sd_source *s);
+    /* After a change of the configuration, whether or not the source is new. dirs: NULL: not available. */
+    void (*start)(struct sd_source *s, struct dir_watch *dirs);
+    void (*poll)(struct sd_source *s, struct dir_watch *dirs); /* files may have changed; NULL: it has a timer of its own */
+    struct sd_source_state (*state)(const struct sd_source *s);
+    bool (*take_news)(struct sd_source *s);   /* true: its targets may have changed since the last call */
+    /* Appends to *l what is not in `seen`. */
+    void (*list)(const struct sd_source *s, struct sd_listing *l, struct map *seen);
+    void (*show)(const struct sd_source *s, struct sd_status *out, struct map *seen);
+    void (*explain)(const struct sd_source *s, struct buf *out);
+};
+struct sd_source {               /* first member of the kind's struct */
+    const struct sd_source_ops *ops;
+    struct str key;              /* kind and settings: the same source in another configuration; owned */
+};
+
+struct sd_source_env {
+    struct loop *main;
+    void (*news)(void *arg);     /* a read has ended, or hangs */
+    void *arg;
+    struct sd_owner owner;       /* its name is copied */
+};
+/* ---- files_source.c ---- */
+
+struct str files_source_key(struct buf *scratch, struct str pattern);
+struct sd_source *files_source_new(const struct sd_source_env *env, struct str pattern);
+void files_source_list(const struct sd_files *files, struct sd_listing *l, struct map *seen);
+
+#endif
