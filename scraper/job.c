@@ -125,7 +125,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->suppress_errors = g->suppress_errors;
     job->suppress_errors_delay = g->suppress_errors_delay;
     job->suppress_duplicates = g->suppress_duplicates;
-    sd_conf_finish(&job->sd, g->file_sd_interval);
+    sd_conf_finish(&job->sd, &g->sd_intervals);
 }
 
 /* Keys that determine the set of targets, but not how one is scraped. */

@@ -2,7 +2,7 @@
 /* Counters and histograms of the scraper. */
 #include "scraper/scrape_stats.h"
 
-#include "model/discovery/file_sd.h"
+#include "model/discovery/sd_stats.h"
 
 struct stats_group scrape_stats = STATS_GROUP(SCRAPE_STATS);
 
@@ -19,7 +19,7 @@ struct stats_histogram scrape_samples = {"vm_promscrape_scraped_samples", "Sampl
 void scrape_stats_register(void)
 {
     stats_register(&scrape_stats);
-    stats_register(&file_sd_stats);
+    stats_register(&sd_stats);
     stats_register_histogram(&scrape_durations);
     stats_register_histogram(&scrape_sizes);
     stats_register_histogram(&scrape_samples);

@@ -58,7 +58,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     bool suppress_errors;             /* failing scrapes are not logged */
     int64_t suppress_errors_delay;    /* ms: only targets that have been failing for longer are logged */
     bool suppress_duplicates;         /* duplicate targets are not logged */
-    int64_t file_sd_interval;         /* default of file_sd_configs; 0 = 5m */
+    struct sd_intervals sd_intervals; /* defaults of refresh_interval */
     int64_t scrape_slot;              /* ms, 0 = none, or CONF_AUTO */
     unsigned shards;                  /* of the destinations, so that a target's lane can own its shard; 0 = 8 */
 };

@@ -28,6 +28,8 @@ static struct labels shown_discovered(struct arena *a, struct labels in)
         struct str prefix = STR("__param_");
         if (str_is(l.name, "__address__")) {
             builder_set(&b, l.name, shown_address(a, l.value));
+        } else if (str_is(l.name, "__meta_url")) {
+            builder_set(&b, l.name, shown_address(a, l.value));
         } else if (str_starts(l.name, prefix) && url_param_secret(str_skip(l.name, prefix.n))) {
             builder_set(&b, l.name, STR("xxxxx"));
         }
@@ -222,8 +224,8 @@ static struct pool_counts count_pool(const struct pool *p, const char *mechanism
 
 static void collect_types(const struct scraper *s, struct stats_out *o)
 {
-    static const char *const mechanisms[] = {"file", "static"};
-    static const char *const types[] = {"file_sd_configs", "static_configs"}; /* vmagent's values */
+    static const char *const mechanisms[] = {"file", "http", "static"};
+    static const char *const types[] = {"file_sd_configs", "http_sd_configs", "static_configs"}; /* vmagent's values */
     stats_family(o, "vm_promscrape_targets", STATS_GAUGE,
                  "Targets by discovery mechanism and state of the last scrape");
     for (size_t m = 0; m < LEN(mechanisms); m++) {
@@ -256,6 +258,13 @@ static void collect_files(const struct scraper *s, struct stats_out *o)
         if (s->pools[i]->conf->sd.file_sd_configs.n > 0)
             stats_value(o, name, &(struct stats_label){"config", s->pools[i]->conf->job_name}, 1,
                         (double)s->pools[i]->sd_status.hung);
+    name = "sluice_sd_failing_sources";
+    stats_family(o, name, STATS_GAUGE,
+                 "URLs of http_sd_configs whose last request failed; their previous targets are kept");
+    for (size_t i = 0; i < s->n_pools; i++)
+        if (s->pools[i]->conf->sd.http_sd_configs.n > 0)
+            stats_value(o, name, &(struct stats_label){"config", s->pools[i]->conf->job_name}, 1,
+                        (double)s->pools[i]->sd_status.unanswered);
     name = "prometheus_sd_file_mtime_seconds";
     stats_family(o, name, STATS_GAUGE, "Unix time of the last modification of a file of file_sd_configs");
     for (size_t i = 0; i < s->n_pools; i++)

@@ -166,7 +166,7 @@ static void config_set_globals(struct loader *l)
         .suppress_errors = l->flags->suppress_scrape_errors,
         .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
         .suppress_duplicates = l->flags->suppress_duplicate_targets,
-        .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
+        .no_stale_markers = l->flags->no_stale_markers, .sd_intervals = l->flags->sd_intervals};
 }
 
 /* Common rules are part of how each job is scraped, and thus of its fingerprint. */

@@ -18,6 +18,15 @@ static bool config_check_client(struct conf_errors *errors, const struct http_co
     return false;
 }
 
+static bool config_check_discovery(struct conf_errors *errors, const struct sd_conf *sd, const char *kind,
+                                   struct str name)
+{
+    bool ok = true;
+    for (size_t i = 0; i < sd->http_sd_configs.n; i++)
+        ok = config_check_client(errors, &((const struct http_sd *)sd->http_sd_configs.items)[i].http, kind, name) && ok;
+    return ok;
+}
+
 /* Behind a proxy, an address that looks like ours may be another machine's. */
 static bool check_not_itself(const struct destination_conf *d, const struct flags *f, struct str name,
                              struct conf_errors *errors)
@@ -68,8 +77,20 @@ bool config_check(struct loader *l)
     const struct config *c = l->config;
     struct conf_errors *errors = l->conf.errors;
     bool ok = true;
-    for (size_t i = 0; i < c->n_jobs; i++)
-        ok = config_check_client(errors, &c->jobs[i].http, "job", c->jobs[i].job_name) && ok;
+    for (size_t i = 0; i < c->n_jobs; i++) {
+        const struct scrape_job *job = &c->jobs[i];
+        ok = config_check_client(errors, &job->http, "job", job->job_name) && ok;
+        ok = config_check_discovery(errors, &job->sd, "http_sd_configs of job", job->job_name) && ok;
+    }
+    for (size_t i = 0; i < c->n_groups; i++) {
+        const struct server_group_conf *g = &c->groups[i];
+        struct buf scratch = {0};
+        struct str name = server_group_name(g, i, &scratch);
+        if (!sd_conf_empty(&g->sd)) /* otherwise each server's is created by check_upstream */
+            ok = config_check_client(errors, &g->client.http, "server group", name) && ok;
+        ok = config_check_discovery(errors, &g->sd, "http_sd_configs of server group", name) && ok;
+        buf_free(&scratch);
+    }
     for (size_t i = 0; i < c->n_destinations; i++)
         ok = check_destination(c, l->flags, i, errors) && ok;
     return check_upstream(l) && ok;

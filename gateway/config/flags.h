@@ -8,6 +8,7 @@
 
 #include "base/conf/conf.h"
 #include "gateway/config/auth_key.h"
+#include "model/discovery/sd_conf.h"
 
 enum dialect { DIALECT_SLUICE, DIALECT_PROMETHEUS, DIALECT_VMAGENT, DIALECT_PROMXY };
 
@@ -42,7 +43,7 @@ struct flags {
     bool dry_run, version, help;
     bool strict_parse;
     int64_t config_check_interval;
-    int64_t max_scrape_size; bool no_stale_markers; int64_t file_sd_interval;
+    int64_t max_scrape_size; bool no_stale_markers; struct sd_intervals sd_intervals;
     int64_t max_insert_size;
     struct remote_write_flags {        /* -remoteWrite.*: item i applies to url i, a single item to all */
         struct str_list url, basic_auth_username, basic_auth_username_file, basic_auth_password,

@@ -122,9 +122,11 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_DURATION, "promscrape.suppressScrapeErrorsDelay", AT(suppress_scrape_errors_delay),
              .preset = "0s", .min = 0, .max = YEAR,
              .help = "Delay before a failing target is logged"}},
-    {.row = {CONF_DURATION, "promscrape.fileSDCheckInterval", AT(file_sd_interval),
+    {.row = {CONF_DURATION, "promscrape.fileSDCheckInterval", AT(sd_intervals.file),
              .preset = "1m", .min = 1, .max = YEAR,
              .help = "Interval for checking files of file_sd_configs for changes that inotify does not report"}},
+    {.row = {CONF_DURATION, "promscrape.httpSDCheckInterval", AT(sd_intervals.http),
+             .preset = "1m", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of http_sd_configs"}},
     {.row = {CONF_SIZE, "maxInsertRequestSize", AT(max_insert_size), .preset = "32MiB", .min = 1, .max = 1ll << 40,
              .help = "Maximum size of a push request, decompressed"}},
 

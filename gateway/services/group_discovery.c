@@ -34,7 +34,7 @@ static struct discovered_group *discovered_group_find(struct group_discovery *d,
 static void discovered_group_show(struct discovered_group *g)
 {
     struct sd_status status = discovery_status(g->discovery);
-    atomic_store(&g->traffic->sd_failing, (unsigned)(status.failing + status.hung));
+    atomic_store(&g->traffic->sd_failing, (unsigned)(status.failing + status.hung + status.unanswered));
     sd_status_free(&status);
 }
 

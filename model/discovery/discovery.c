@@ -6,6 +6,8 @@
  */
 #include "model/discovery/discovery_internal.h"
 
+#include "base/telemetry/log.h"
+
 /* News of a source wait for the others, unless these hang, or have been reading ever since. */
 enum { NEWS_MS = 1000 };
 
@@ -51,6 +53,27 @@ static void discovery_set_files(struct discovery *d, struct sd_sources *before, 
     buf_free(&scratch);
 }
 
+/* Or the same source of the previous configuration. */
+static void discovery_add_source(struct discovery *d, struct sd_sources *before, struct sd_source *s)
+{
+    struct sd_source *same = sources_take(before, s->key);
+    if (same)
+        s->ops->free(s);
+    sources_add(&d->sources, same ? same : s);
+}
+
+static void discovery_set_url(struct discovery *d, struct sd_sources *before, const struct http_sd *sd)
+{
+    struct err err;
+    struct sd_source_env env = sd_manager_source_env(d->manager, d->owner);
+    struct sd_source *s = http_source_new(&env, sd, &err);
+    if (s)
+        discovery_add_source(d, before, s);
+    else
+        log_error("sd", "cannot read http_sd_configs; its targets are missing", d->owner.kind, d->owner.name.p, "err",
+                  err.text);
+}
+
 void discovery_set(struct discovery *d, const struct sd_conf *conf)
 {
     struct sd_sources before = d->sources;
@@ -58,6 +81,8 @@ void discovery_set(struct discovery *d, const struct sd_conf *conf)
     d->file_interval = 0;
     for (size_t i = 0; i < conf->file_sd_configs.n; i++)
         discovery_set_files(d, &before, (const struct file_sd *)conf->file_sd_configs.items + i);
+    for (size_t i = 0; i < conf->http_sd_configs.n; i++)
+        discovery_set_url(d, &before, (const struct http_sd *)conf->http_sd_configs.items + i);
     for (size_t i = 0; i < before.n; i++)
         if (before.items[i])
             sources_add(&d->retired, before.items[i]);

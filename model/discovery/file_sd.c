@@ -12,6 +12,7 @@
 
 #include "base/json/json_tree.h"
 #include "base/telemetry/log.h"
+#include "model/discovery/sd_stats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 
 enum { FILE_MAX = 32 << 20 };
 
-struct stats_group file_sd_stats = STATS_GROUP(FILE_SD_STATS);
+struct stats_group sd_stats = STATS_GROUP(SD_STATS);
 
 /* ---- parsing ---- */
 
@@ -69,8 +70,8 @@ static bool json_groups(struct arena *a, const char *path, const struct json_tre
     return true;
 }
 
-static bool parse_json(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n,
-                       struct err *err)
+bool sd_json_parse(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n,
+                   struct err *err)
 {
     struct json_tree *root = json_tree_parse(text, err);
     if (root == NULL)
@@ -105,7 +106,7 @@ bool sd_file_parse(struct arena *a, const char *path, struct str text, struct st
                    struct err *err)
 {
     bool json = str_ends(str_of(path), STR(".json"));
-    return json ? parse_json(a, path, text, groups, n, err) : parse_yaml(a, path, text, groups, n, err);
+    return json ? sd_json_parse(a, path, text, groups, n, err) : parse_yaml(a, path, text, groups, n, err);
 }
 
 /* ---- files ---- */
@@ -129,7 +130,15 @@ static bool read_all(int fd, const char *path, struct buf *out, struct err *err)
 
 /* ---- groups and lists of files ---- */
 
-static void sd_groups_unref(struct sd_groups *g)
+struct sd_groups *sd_groups_new(void)
+{
+    struct sd_groups *g = mem_zalloc(sizeof *g);
+    refs_init(&g->_refs);
+    arena_init(&g->arena, 0);
+    return g;
+}
+
+void sd_groups_unref(struct sd_groups *g)
 {
     if (g == NULL || !refs_drop(&g->_refs))
         return;
@@ -168,9 +177,7 @@ void sd_files_free(struct sd_files *f)
 static bool file_sd_load(struct sd_file *f, int fd, struct err *err)
 {
     struct buf text = {0};
-    struct sd_groups *g = mem_zalloc(sizeof *g);
-    refs_init(&g->_refs);
-    arena_init(&g->arena, 0);
+    struct sd_groups *g = sd_groups_new();
     bool ok = read_all(fd, f->path, &text, err)
               && sd_file_parse(&g->arena, f->path, buf_str(&text), &g->items, &g->n, err);
     buf_free(&text);
@@ -198,7 +205,7 @@ static void report_file(const struct file_discovery *d, const char *path, const 
         d->failed(d->arg, err->text);
         return;
     }
-    stats_add(&file_sd_stats, SD_READ_ERRORS, 1);
+    stats_add(&sd_stats, SD_READ_ERRORS, 1);
     if (!known)
         log_warn("file_sd", "cannot load targets file; keeping its previous targets", d->owner.kind, d->owner.name.p, "file", path,
                  "err", err->text);
@@ -212,7 +219,7 @@ static void report_directory(struct file_discovery *d)
         d->failed(d->arg, err.text);
         return;
     }
-    stats_add(&file_sd_stats, SD_READ_ERRORS, 1);
+    stats_add(&sd_stats, SD_READ_ERRORS, 1);
     if (!d->unreadable)
         log_warn("file_sd", "cannot read directory of target files; keeping previous targets", d->owner.kind,
                  d->owner.name.p, "files", d->pattern.p);

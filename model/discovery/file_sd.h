@@ -9,21 +9,17 @@
 #define MODEL_DISCOVERY_FILE_SD_H
 
 #include "base/refs.h"
-#include "base/telemetry/stats.h"
 #include "model/discovery/sd_conf.h"
 
-#define FILE_SD_STATS(X)                                                              \
-    X(SD_READ_ERRORS, "prometheus_sd_file_read_errors_total", STATS_COUNTER,          \
-      "Failed reads of file_sd_configs files")
-enum file_sd_stat { FILE_SD_STATS(STATS_ID) };
-extern struct stats_group file_sd_stats; /* registered by scrape_stats_register */
-
-struct sd_groups {               /* the groups of a file; never change */
+struct sd_groups {               /* the groups of a file or response; never change */
     struct refs _refs;
     struct arena arena;
     struct static_group *items;
     size_t n;
 };
+struct sd_groups *sd_groups_new(void);    /* empty, with one reference */
+void sd_groups_unref(struct sd_groups *g); /* any thread; NULL is fine */
+
 struct sd_stamp { uint64_t inode, size; int64_t changed_ns; };
 struct sd_file {
     char *path;                  /* owned */
@@ -50,6 +46,9 @@ struct file_discovery {
 };
 /* Checks all files; true when targets may have changed. Errors are logged when they begin or change. */
 bool file_discovery_refresh(struct file_discovery *d);
+/* Parses a list of groups in JSON; `name` begins the errors. */
+bool sd_json_parse(struct arena *a, const char *name, struct str text, struct static_group **groups, size_t *n,
+                   struct err *err) MUST_USE;
 /* Parses the text of one file. */
 bool sd_file_parse(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n,
                    struct err *err) MUST_USE;

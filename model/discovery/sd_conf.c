@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/discovery/sd_conf.h"
 
+#include "base/text/url.h"
+
 static const struct conf_row static_rows[] = {
     {CONF_ADDRESSES, "targets", offsetof(struct static_group, targets), .help = "Addresses, `host:port`"},
     {CONF_MAP, "labels", offsetof(struct static_group, labels), .help = "Labels of these targets"},
@@ -17,15 +19,40 @@ static const struct conf_row file_rows[] = {
 const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct file_sd), file_rows, NULL,
                                              "Files that list targets"};
 
-bool sd_conf_has_key(struct str key) { return str_is(key, "file_sd_configs"); }
-
-void sd_conf_finish(struct sd_conf *conf, int64_t file_interval)
+#define HTTP(field) offsetof(struct http_sd, field)
+static const struct conf_row http_rows[] = {
+    {CONF_URL, "url", HTTP(url), .required = true,
+     .help = "URL of the list, in JSON as in a file of file_sd_configs"},
+    {CONF_DURATION, "refresh_interval", HTTP(refresh_interval),
+     .help = "Time between requests, and their timeout. Default: 1m"},
+    HTTP_CONF_ROWS(struct http_sd, http),
+    {0}};
+static bool check_http_sd(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
-    for (size_t i = 0; i < conf->file_sd_configs.n; i++) {
-        struct file_sd *sd = (struct file_sd *)conf->file_sd_configs.items + i;
-        if (sd->refresh_interval <= 0)
-            sd->refresh_interval = file_interval > 0 ? file_interval : 5 * 60 * 1000;
-    }
+    const struct http_sd *sd = value;
+    struct url url;
+    struct err why;
+    if (!url_parse(sd->url, &url, &why))
+        return conf_err(yaml_get(node, "url"), err, "http_sd_config.url: %s", why.text);
+    return http_conf_check(node, &sd->http, err);
+}
+const struct conf_section http_sd_section = {"http_sd_config", sizeof(struct http_sd), http_rows, check_http_sd,
+                                             "A URL that lists targets"};
+
+bool sd_conf_has_key(struct str key) { return str_is(key, "file_sd_configs") || str_is(key, "http_sd_configs"); }
+
+static void set_interval(int64_t *interval, int64_t preset, int64_t otherwise)
+{
+    if (*interval <= 0)
+        *interval = preset > 0 ? preset : otherwise;
 }
 
-bool sd_conf_empty(const struct sd_conf *conf) { return conf->file_sd_configs.n == 0; }
+void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults)
+{
+    for (size_t i = 0; i < conf->file_sd_configs.n; i++)
+        set_interval(&((struct file_sd *)conf->file_sd_configs.items)[i].refresh_interval, defaults->file, 5 * 60000);
+    for (size_t i = 0; i < conf->http_sd_configs.n; i++)
+        set_interval(&((struct http_sd *)conf->http_sd_configs.items)[i].refresh_interval, defaults->http, 60000);
+}
+
+bool sd_conf_empty(const struct sd_conf *conf) { return conf->file_sd_configs.n + conf->http_sd_configs.n == 0; }

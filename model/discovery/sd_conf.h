@@ -4,22 +4,27 @@
 #define MODEL_DISCOVERY_SD_CONF_H
 
 #include "base/conf/conf.h"
+#include "base/http/http_conf.h"
 
 struct static_group { struct str_list targets; struct str_map labels; };
 struct file_sd { struct str_list files; int64_t refresh_interval; /* ms */ };
-extern const struct conf_section static_group_section, file_sd_section;
+struct http_sd { struct str url; int64_t refresh_interval; struct http_conf http; };
+extern const struct conf_section static_group_section, file_sd_section, http_sd_section;
 
 /* Rows to include in the section of a job or group: SD_CONF_ROWS(struct scrape_job, sd, "Targets"). */
 struct sd_conf {
     struct conf_items file_sd_configs; /* struct file_sd */
+    struct conf_items http_sd_configs; /* struct http_sd */
 };
 #define SD_CONF_ROWS(type, field, what)                                                                            \
     {CONF_SECTIONS, "file_sd_configs", offsetof(type, field.file_sd_configs), .section = &file_sd_section,         \
-     .help = what " listed in files"}
+     .help = what " listed in files"},                                                                             \
+    {CONF_SECTIONS, "http_sd_configs", offsetof(type, field.http_sd_configs), .section = &http_sd_section,         \
+     .help = what " listed by URLs"}
 /* Whether `key` is one of these rows. */
 bool sd_conf_has_key(struct str key);
-/* Sets defaults of refresh_interval; file_interval: ms, 0 = 5m. */
-void sd_conf_finish(struct sd_conf *conf, int64_t file_interval);
+struct sd_intervals { int64_t file, http; }; /* ms; 0: Prometheus' */
+void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults); /* of refresh_interval */
 bool sd_conf_empty(const struct sd_conf *conf);
 
 /* Whose targets are discovered, for log lines: "job", its name. */

@@ -6,12 +6,15 @@
 
 #include <stdatomic.h>
 
+enum { HTTP_READS_AT_ONCE = 16 };
+
 struct sd_waiter { struct list node; struct loop_task *task; };
 
 struct sd_manager {
     struct sd_manager_env env;
     struct list discoveries;
     struct file_watch file_watch;
+    struct client *client;  /* of sources that are read by HTTP; NULL: not needed yet */
     struct loop_task news;
     bool awaits;            /* reads of the last start have not ended */
     bool stopped;
@@ -56,9 +59,18 @@ static void sd_manager_post_news(void *arg)
     loop_post(m->env.main, &m->news);
 }
 
+static struct client *sd_manager_client(void *arg)
+{
+    struct sd_manager *m = arg;
+    if (m->client == NULL)
+        m->client = client_new(m->env.main, &(struct client_settings){.max_inflight = HTTP_READS_AT_ONCE});
+    return m->client;
+}
+
 struct sd_source_env sd_manager_source_env(struct sd_manager *m, struct sd_owner owner)
 {
-    return (struct sd_source_env){.main = m->env.main, .news = sd_manager_post_news, .arg = m, .owner = owner};
+    return (struct sd_source_env){.main = m->env.main, .news = sd_manager_post_news,
+                                  .client = sd_manager_client, .arg = m, .owner = owner};
 }
 
 int64_t sd_manager_now(const struct sd_manager *m) { return loop_mono(m->env.main); }
@@ -132,5 +144,7 @@ void sd_manager_free(struct sd_manager *m)
 {
     sd_manager_stop(m);
     loop_unpost(m->env.main, &m->news);
+    if (m->client)
+        client_free(m->client);
     mem_free(m);
 }

@@ -34,9 +34,14 @@ struct sd_source {               /* first member of the kind's struct */
 struct sd_source_env {
     struct loop *main;
     void (*news)(void *arg);     /* a read has ended, or hangs */
+    struct client *(*client)(void *arg); /* shared by all sources; outlives them */
     void *arg;
     struct sd_owner owner;       /* its name is copied */
 };
+
+/* A URL. NULL with err: the HTTP client cannot be created, which a check of the configuration reports. */
+struct sd_source *http_source_new(const struct sd_source_env *env, const struct http_sd *conf, struct err *err) MUST_USE;
+
 /* ---- files_source.c ---- */
 
 struct str files_source_key(struct buf *scratch, struct str pattern);

@@ -231,11 +231,11 @@ static void test_all_errors_at_once(void **state UNUSED)
 {
     static const char *const want[] = {
         "main.yml:2: global.scrape_interval: \"x\" is not a duration", "main.yml:3: global: unknown key \"surprise\"",
-        "main.yml:5: scrape_config: missing required key \"job_name\"", "main.yml:6: scrape_config.dns_sd_configs",
+        "main.yml:5: scrape_config: missing required key \"job_name\"", "main.yml:6: scrape_config.nomad_sd_configs",
         "main.yml:8: scrape_config.scheme: expected a string, got a list", "main.yml:9: remote_write: missing required key \"url\"",
         "main.yml:10: alertting"};
     struct conf_errors errors = {0};
-    put("main.yml", "global:\n  scrape_interval: x\n  surprise: 1\nscrape_configs:\n- metrics_path: /a\n  dns_sd_configs:\n"
+    put("main.yml", "global:\n  scrape_interval: x\n  surprise: 1\nscrape_configs:\n- metrics_path: /a\n  nomad_sd_configs:\n"
                     "  - names: [a]\n- {job_name: b, scheme: [a]}\nremote_write: [{name: a}]\nalertting: {}\n");
     parse_flags("config.file", NULL);
     assert_null(config_load(&flags, &errors, &err));
@@ -299,7 +299,7 @@ static void test_errors_of_all_files_at_once(void **state UNUSED)
 /* Discovery of the peers that is not there is no typing error, whatever its kind. */
 static void test_kinds_of_discovery(void **state UNUSED)
 {
-    static const char *const kinds[] = {"aws", "consul", "dns", "http", "kubernetes", "oci", "outscale", "spcs", "upcloud", "vultr"};
+    static const char *const kinds[] = {"aws", "consul", "kubernetes", "oci", "outscale", "spcs", "upcloud", "vultr"};
     for (size_t i = 0; i < LEN(kinds); i++) {
         char job[128], group[128], says[128];
         snprintf(job, sizeof job, "scrape_configs:\n- job_name: a\n  %s_sd_configs: [{a: b}]\n", kinds[i]);

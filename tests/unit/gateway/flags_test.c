@@ -96,7 +96,7 @@ static void test_forms_of_values(void **state UNUSED)
     assert_true(f.dry_run && f.no_stale_markers);
     assert_false(f.enable_lifecycle || f.enable_reload);
     assert_int_equal(f.query_memory, 1 << 30);
-    assert_int_equal(f.file_sd_interval, 90000);
+    assert_int_equal(f.sd_intervals.file, 90000);
     flags_free(&f);
     static const char *const prefixes[][2] = {
         {"--web.route-prefix=pre/", "/pre"}, {"--web.route-prefix=/a/b", "/a/b"}, {"--web.route-prefix=/", ""}};

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A URL that lists targets as a target file in JSON does (http_sd_configs of Prometheus): the status must be 200 and the
+ * content type application/json. A response that equals the last one is not parsed again. The URL may contain secrets:
+ * messages have it without them, and only the label __meta_url, which relabeling reads, has it as it is.
+ */
+#include "model/discovery/sd_poll.h"
+
+#include "base/hash.h"
+#include "base/text/url.h"
+
+enum { HTTP_SD_BODY_MAX = 32 << 20 };
+
+struct http_source {
+    struct sd_poll poll;
+    struct client_profile *profile;
+    struct client *client;        /* the manager's */
+    struct client_call *call;     /* in progress, or NULL */
+    struct buf body;
+    uint64_t hash;                /* of the last valid body */
+};
+
+static struct http_source *http_of_poll(struct sd_poll *p) { return (struct http_source *)(void *)p; }
+
+static void http_source_free(struct sd_poll *p)
+{
+    struct http_source *s = http_of_poll(p);
+    if (s->call)
+        client_cancel(s->call);
+    client_profile_unref(s->profile);
+    buf_free(&s->body);
+    mem_free(s);
+}
+
+/* ---- the response ---- */
+
+/* "application/json", and possibly "; charset=utf-8", in any case and with or without quotes. */
+static bool http_source_is_json(struct str type)
+{
+    struct str rest = type, part, name;
+    if (!str_cut(&rest, ';', &part) || !str_ieq(str_trim(part), STR("application/json")))
+        return false;
+    rest = str_trim(rest);
+    if (rest.n == 0)
+        return true;
+    return str_cut(&rest, '=', &name) && str_ieq(name, STR("charset")) &&
+           (str_ieq(rest, STR("utf-8")) || str_ieq(rest, STR("\"utf-8\"")));
+}
+
+static bool http_source_check(const struct http_source *s, const struct client_reply *reply, struct err *err)
+{
+    if (reply->status == 0) {
+        *err = reply->err;
+        return false;
+    }
+    if (reply->status != 200)
+        return err_set(err, ERR_BAD_GATEWAY, "%s: HTTP %d", s->poll.shown, reply->status);
+    if (!http_source_is_json(reply->content_type))
+        return err_set(err, ERR_BAD_GATEWAY, "%s: content type \"%.*s\" is not application/json", s->poll.shown,
+                       STR_ARG(reply->content_type));
+    return true;
+}
+
+/* *groups: NULL if they are those of the last response. */
+static bool http_source_parse(struct http_source *s, struct sd_groups **groups, struct err *err)
+{
+    uint64_t hash = hash_keyed(s->body.p, s->body.n);
+    *groups = NULL;
+    if (s->poll.found.groups && hash == s->hash)
+        return true;
+    struct sd_groups *g = sd_groups_new();
+    if (!sd_json_parse(&g->arena, s->poll.shown, buf_str(&s->body), &g->items, &g->n, err)) {
+        sd_groups_unref(g);
+        return false;
+    }
+    s->hash = hash;
+    *groups = g;
+    return true;
+}
+
+static bool http_source_on_data(void *arg, const struct client_reply *reply UNUSED, struct str piece, struct err *err)
+{
+    struct http_source *s = arg;
+    s->body.max = HTTP_SD_BODY_MAX;
+    if (!buf_try_reserve(&s->body, piece.n))
+        return err_set(err, ERR_TOO_LARGE, "the response is longer than %d MiB", HTTP_SD_BODY_MAX >> 20);
+    buf_add_str(&s->body, piece);
+    return true;
+}
+
+static void http_source_on_done(void *arg, const struct client_reply *reply)
+{
+    struct http_source *s = arg;
+    struct sd_groups *groups = NULL;
+    struct err err;
+    s->call = NULL;
+    bool ok = http_source_check(s, reply, &err) && http_source_parse(s, &groups, &err);
+    buf_free(&s->body);
+    s->body = (struct buf){0};
+    if (ok) {
+        sd_poll_succeeded(&s->poll, groups);
+        return;
+    }
+    client_hide_secrets_in(s->profile, s->poll.found.source, err.text, sizeof err.text);
+    sd_poll_failed(&s->poll, err.text);
+}
+
+/* ---- the request ---- */
+
+/* As Prometheus: a response may take as long as the next request is away. */
+static void http_source_begin(struct sd_poll *p)
+{
+    struct http_source *s = http_of_poll(p);
+    struct buf interval = {0};
+    buf_printf(&interval, "X-Prometheus-Refresh-Interval-Seconds: %.15g", (double)p->interval / 1000);
+    const char *headers[] = {"Accept: application/json", buf_z(&interval)};
+    s->call = client_send(s->client, &(struct client_request){
+        .method = "GET", .url = p->found.source.p, .profile = s->profile, .headers = headers, .n_headers = LEN(headers),
+        .slot = (uint32_t)hash_bytes(p->found.source.p, p->found.source.n), .timeout_ms = p->interval,
+        .max_body = HTTP_SD_BODY_MAX, .accept_gzip = true, .data = http_source_on_data, .done = http_source_on_done,
+        .arg = s});
+    buf_free(&interval);
+}
+
+static const struct sd_poll_ops http_source_ops = {http_source_begin, http_source_free};
+
+struct sd_source *http_source_new(const struct sd_source_env *env, const struct http_sd *conf, struct err *err)
+{
+    struct client_profile *profile = http_conf_profile(&conf->http, err);
+    struct buf shown = {0}, key = {0};
+    if (profile == NULL)
+        return NULL;
+    struct http_source *s = mem_zalloc(sizeof *s);
+    url_redact(&shown, conf->url);
+    buf_printf(&key, "http %.*s %016llx %lld", STR_ARG(conf->url), (unsigned long long)client_profile_hash(profile),
+               (long long)conf->refresh_interval);
+    sd_poll_init(&s->poll, &http_source_ops, env, conf->refresh_interval, SD_HTTP_FAILURES,
+                 &(struct sd_found){"http", STR("__meta_url"), conf->url, NULL}, buf_z(&shown), buf_str(&key));
+    s->profile = profile;
+    s->client = env->client(env->arg);
+    buf_free(&shown);
+    buf_free(&key);
+    return &s->poll.source;
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/discovery/sd_poll.h"
+
+#include "base/telemetry/log.h"
+
+#include <string.h>
+
+static struct sd_poll *poll_of(const struct sd_source *s) { return (struct sd_poll *)(uintptr_t)s; }
+
+static void poll_begin(struct sd_poll *p)
+{
+    p->reading = true;
+    p->hangs = false;
+    loop_timer_in(p->env.main, &p->late, SD_POLL_LATE_MS);
+    p->ops->begin(p);
+}
+
+static void poll_on_due(struct loop_timer *t)
+{
+    struct sd_poll *p = CONTAINER(t, struct sd_poll, due);
+    if (!p->reading)
+        poll_begin(p);
+}
+
+static void poll_on_late(struct loop_timer *t)
+{
+    struct sd_poll *p = CONTAINER(t, struct sd_poll, late);
+    p->hangs = p->has_news = true;
+    p->awaited = false;
+    p->env.news(p->env.arg);
+}
+
+/* ---- the end of a read ---- */
+
+static void poll_end(struct sd_poll *p)
+{
+    loop_timer_stop(p->env.main, &p->late);
+    loop_timer_in(p->env.main, &p->due, p->interval);
+    p->reading = p->hangs = p->awaited = false;
+    p->has_news = p->ended = true;
+    p->env.news(p->env.arg);
+}
+
+void sd_poll_succeeded(struct sd_poll *p, struct sd_groups *groups)
+{
+    if (p->error)
+        log_info("sd", "service discovery responds again", p->env.owner.kind, p->env.owner.name.p, "source", p->shown);
+    mem_free(p->error);
+    p->error = NULL;
+    if (groups) {
+        sd_groups_unref((struct sd_groups *)(uintptr_t)p->found.groups);
+        p->found.groups = groups;
+        p->changed = true;
+    }
+    poll_end(p);
+}
+
+void sd_poll_failed(struct sd_poll *p, const char *why)
+{
+    stats_add(&sd_stats, p->failures, 1);
+    if (p->error == NULL || strcmp(p->error, why) != 0) {
+        log_warn("sd", "service discovery failed; keeping its previous targets and retrying every refresh_interval",
+                 p->env.owner.kind, p->env.owner.name.p, "source", p->shown, "err", why);
+        mem_free(p->error);
+        p->error = mem_strdup(why);
+    }
+    poll_end(p);
+}
+
+/* ---- as a source ---- */
+
+static void poll_source_free(struct sd_source *s)
+{
+    struct sd_poll *p = poll_of(s);
+    loop_timer_stop(p->env.main, &p->due);
+    loop_timer_stop(p->env.main, &p->late);
+    sd_groups_unref((struct sd_groups *)(uintptr_t)p->found.groups);
+    mem_free((char *)p->env.owner.name.p);
+    mem_free((char *)p->found.source.p);
+    mem_free((char *)s->key.p);
+    mem_free(p->shown);
+    mem_free(p->error);
+    p->ops->free(p);
+}
+
+/* A source that continues over a reload is read when it is due. */
+static void poll_source_start(struct sd_source *s, struct dir_watch *dirs UNUSED)
+{
+    struct sd_poll *p = poll_of(s);
+    p->awaited = !p->ended && !p->hangs;
+    if (!p->reading && !p->ended)
+        poll_begin(p);
+}
+
+/* Until a first read has succeeded, the sources that it replaces remain in force. */
+static struct sd_source_state poll_source_state(const struct sd_source *s)
+{
+    const struct sd_poll *p = poll_of(s);
+    return (struct sd_source_state){.reads = p->reading && !p->hangs, .awaited = p->awaited,
+                                    .was_read = p->found.groups != NULL, .has_news = p->has_news};
+}
+
+static bool poll_source_take_news(struct sd_source *s)
+{
+    struct sd_poll *p = poll_of(s);
+    bool changed = p->changed;
+    p->changed = p->has_news = false;
+    return changed;
+}
+
+static void poll_source_list(const struct sd_source *s, struct sd_listing *l, struct map *seen UNUSED)
+{
+    l->items = mem_realloc(l->items, (l->n + 1) * sizeof *l->items);
+    l->items[l->n++] = poll_of(s)->found;
+}
+
+static void poll_source_show(const struct sd_source *s, struct sd_status *out, struct map *seen UNUSED)
+{
+    out->unanswered += poll_of(s)->error != NULL || poll_of(s)->hangs;
+}
+
+static void poll_source_explain(const struct sd_source *s, struct buf *out)
+{
+    const struct sd_poll *p = poll_of(s);
+    const char *separator = out->n > 0 ? "; " : "";
+    if (p->error)
+        buf_printf(out, "%s%s", separator, p->error);
+    else if (p->hangs)
+        buf_printf(out, "%s%s does not respond", separator, p->shown);
+    else if (!p->ended)
+        buf_printf(out, "%s%s was not read yet", separator, p->shown);
+}
+
+static const struct sd_source_ops poll_source_ops = {
+    .free = poll_source_free, .start = poll_source_start, .state = poll_source_state,
+    .take_news = poll_source_take_news, .list = poll_source_list, .show = poll_source_show,
+    .explain = poll_source_explain};
+
+void sd_poll_init(struct sd_poll *p, const struct sd_poll_ops *ops, const struct sd_source_env *env, int64_t interval,
+                  enum sd_stat failures, const struct sd_found *found, const char *shown, struct str key)
+{
+    *p = (struct sd_poll){.source = {.ops = &poll_source_ops, .key = {str_dup(key), key.n}}, .ops = ops, .env = *env,
+                          .interval = interval, .failures = failures, .found = *found, .shown = mem_strdup(shown),
+                          .due.run = poll_on_due, .late.run = poll_on_late};
+    p->env.owner.name = str_of(str_dup(env->owner.name));
+    p->found.source = str_of(str_dup(found->source));
+}

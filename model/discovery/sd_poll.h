@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Private to model/discovery/: a source that is read over the network, once an interval: a URL, a name of the DNS.
+ *
+ * A read that fails keeps the targets of the last one that succeeded. Errors are counted each time and logged when they
+ * begin or change. Nobody waits longer than SD_POLL_LATE_MS for the end of a read.
+ */
+#ifndef MODEL_DISCOVERY_SD_POLL_H
+#define MODEL_DISCOVERY_SD_POLL_H
+
+#include "model/discovery/sd_source.h"
+#include "model/discovery/sd_stats.h"
+
+enum { SD_POLL_LATE_MS = 5000 };
+
+struct sd_poll;
+struct sd_poll_ops {
+    void (*begin)(struct sd_poll *p); /* sd_poll_succeeded or sd_poll_failed follows, possibly within the call */
+    void (*free)(struct sd_poll *p);  /* ends a read in progress and frees the kind's struct */
+};
+struct sd_poll {                 /* first member of the kind's struct */
+    struct sd_source source;
+    const struct sd_poll_ops *ops;
+    struct sd_source_env env;    /* owner.name: owned */
+    int64_t interval;            /* ms */
+    enum sd_stat failures;
+    struct sd_found found;       /* source: owned; groups: a reference */
+    char *shown;                 /* the source without secrets, for messages; owned */
+    char *error;                 /* of the last read; NULL: it succeeded, or none has ended */
+    struct loop_timer due, late;
+    bool reading, hangs, awaited, ended, has_news, changed; /* ended: a read has, whichever way */
+};
+/* found.source, shown and source.key are copied; found.groups is NULL. */
+void sd_poll_init(struct sd_poll *p, const struct sd_poll_ops *ops, const struct sd_source_env *env, int64_t interval,
+                  enum sd_stat failures, const struct sd_found *found, const char *shown, struct str key);
+void sd_poll_succeeded(struct sd_poll *p, struct sd_groups *groups); /* takes the reference; NULL: as before */
+void sd_poll_failed(struct sd_poll *p, const char *why);
+
+#endif
