@@ -13,6 +13,7 @@ struct stream_lane {
     struct stream_labels labels;
     struct pending *pending; /* [shards]; a shard that another lane owns: staged until commit */
     uint64_t dropped;     /* samples of the batch that the rules dropped */
+    uint64_t too_large;   /* samples of the batch that exceed the limits of a block alone */
 };
 struct writer_lane {
     struct sink sink;     /* must be first */

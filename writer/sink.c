@@ -70,7 +70,8 @@ static void sink_add_series(struct sink *sink, const struct series_in *in)
         struct stream_lane *ls = &l->streams[i];
         struct labels out;
         if (stream_labels_apply(&ls->labels, in->labels, &out))
-            pending_add(sink_batch_pending(ls, (unsigned)(key % ls->stream->shards)), out, in);
+            ls->too_large += pending_add(sink_batch_pending(ls, (unsigned)(key % ls->stream->shards)),
+                                         &ls->stream->limits, out, in);
         else
             ls->dropped += in->n_samples + in->n_hists;
     }
@@ -81,8 +82,9 @@ static void sink_add_metadata(struct sink *sink, const struct metadata *m)
     struct writer_lane *l = lane_of(sink);
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream_lane *ls = &l->streams[i];
-        if (ls->stream->metadata)
-            pending_add_metadata(sink_batch_pending(ls, (unsigned)(l->batch.source % ls->stream->shards)), m);
+        unsigned shard = (unsigned)(l->batch.source % ls->stream->shards);
+        if (ls->stream->metadata && !pending_add_metadata(sink_batch_pending(ls, shard), &ls->stream->limits, m))
+            log_warn("remote_write", "metadata is larger than max_block_bytes; dropped", LOG_STR("metric", m->family));
     }
 }
 
@@ -180,7 +182,7 @@ static void run_handoff(struct loop_task *task)
         recent_take(stream->recent, l->id, buf_str(&j->pending.raw), loop_now(l->loop));
     if (j->topology == l->topology) {
         struct stream_lane *ls = &l->streams[j->stream];
-        pending_join(&ls->pending[j->shard], &j->pending);
+        pending_join(&ls->pending[j->shard], &ls->stream->limits, &j->pending);
         if (j->ack)
             pending_add_ack(&ls->pending[j->shard], j->ack);
         writer_lane_pending_changed(l, ls, j->shard, flush_due(l, j->ack));
@@ -236,6 +238,17 @@ static void count_relabel_dropped(struct stream_lane *ls)
     ls->dropped = 0;
 }
 
+static void count_too_large(struct stream_lane *ls)
+{
+    for (size_t i = 0; ls->too_large > 0 && i < ls->stream->n; i++) {
+        struct destination *d = ls->stream->destinations[i];
+        atomic_fetch_add_explicit(&d->dropped_samples[DROPPED_TOO_LARGE], ls->too_large, memory_order_relaxed);
+        log_error("remote_write", "samples are larger than max_block_bytes; dropped", "name", d->name,
+                  LOG_U64("samples", ls->too_large), LOG_U64("max_block_bytes", ls->stream->limits.bytes));
+    }
+    ls->too_large = 0;
+}
+
 /* A batch that came through other sluices added to this stream. */
 static void sink_note_origins(const struct writer_lane *l, const struct stream *stream)
 {
@@ -250,6 +263,7 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
     for (size_t i = 0; i < l->n_streams; i++) {
         bool touched = false;
         count_relabel_dropped(&l->streams[i]);
+        count_too_large(&l->streams[i]);
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
             if (l->streams[i].pending[shard].touched) {
                 touched = true;
@@ -267,7 +281,7 @@ static void abort_batch(struct sink *sink)
 {
     struct writer_lane *l = lane_of(sink);
     for (size_t i = 0; i < l->n_streams; i++) {
-        l->streams[i].dropped = 0;
+        l->streams[i].dropped = l->streams[i].too_large = 0;
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
             if (l->streams[i].pending[shard].touched)
                 pending_rollback(&l->streams[i].pending[shard]);

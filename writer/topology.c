@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Builds a topology from a configuration: destinations with equal chains, labels and shards share a stream. */
+/* Builds a topology from a configuration: destinations with equal chains, labels, shards and limits of
+ * blocks share a stream. */
 #include "writer/topology.h"
 
 #include "writer/recent/recent.h"
@@ -27,15 +28,26 @@ void topology_unref(struct topology *p)
     mem_free(p);
 }
 
+enum { LABELS_PER_SAMPLE = 10 }; /* of a block's limits, as in vmagent */
+
+static struct block_limits block_limits_of(const struct queue_conf *c)
+{
+    return (struct block_limits){.samples = (uint32_t)c->max_samples,
+                                 .labels = LABELS_PER_SAMPLE * (uint32_t)c->max_samples,
+                                 .bytes = (size_t)c->max_block_bytes};
+}
+
 static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct str_map external)
 {
     struct relabel_rules rules = relabel_rules(c->write_relabel_configs);
+    struct block_limits limits = block_limits_of(&c->queue);
     for (size_t i = 0; i < p->n_streams; i++)
-        if (stream_same(&p->streams[i], rules, external, c->extra_labels, (unsigned)c->queue.shards))
+        if (stream_same(&p->streams[i], rules, external, c->extra_labels, (unsigned)c->queue.shards) &&
+            p->streams[i].limits.samples == limits.samples && p->streams[i].limits.bytes == limits.bytes)
             return &p->streams[i];
     struct stream *s = &p->streams[p->n_streams++];
     *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels,
-                         .shards = (unsigned)c->queue.shards};
+                         .shards = (unsigned)c->queue.shards, .limits = limits};
     s->destinations = mem_zalloc(p->_cap * sizeof *s->destinations);
     s->generations = mem_zalloc(p->_cap * sizeof *s->generations);
     return s;
@@ -45,7 +57,7 @@ static bool attach_recent(struct topology *p, const struct writer_plan *from, st
 {
     p->recent = recent_ref(recent);
     if (from->recent->like.n == 0) {
-        struct destination_conf plain = {.queue = {.shards = 8}};
+        struct destination_conf plain = {.queue = {.shards = 8, .max_samples = 10000, .max_block_bytes = 8 << 20}};
         struct stream *s = stream_for(p, &plain, from->external_labels);
         s->recent = recent;
         s->metadata = s->metadata || s->n == 0; /* a stream for the store only */

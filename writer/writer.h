@@ -46,6 +46,8 @@ struct destination_conf {             /* one remote_write entry */
         int64_t shards;               /* default 8; -remoteWrite.queues */
         int64_t min_backoff, max_backoff;
         int64_t sample_age_limit;     /* ms; older blocks are dropped and counted; 0 = unlimited */
+        int64_t max_samples;          /* of a block; default 10,000 */
+        int64_t max_block_bytes;      /* before compression; default 8 MiB */
     } queue;
     int protocol;                     /* enum wire_protocol */
     int durability;                   /* enum durability */

@@ -65,6 +65,8 @@ static bool destination_set_queue(struct loader *l, const struct remote_write_fl
     bool no_disk = false, snappy = false, zstd = false;
     const int64_t hour = 3600000;
     struct queue_conf *q = &d->queue;
+    q->max_samples = f->max_rows_per_block;
+    q->max_block_bytes = f->max_block_size;
     bool ok = config_flags_parse(l, CONF_INT, "remoteWrite.queues", flag_item(&f->queues, i), 1, 256, &q->shards)
               && config_flags_parse(l, CONF_DURATION, "remoteWrite.sendTimeout", flag_item(&f->send_timeout, i), 1,
                                     hour, &d->remote_timeout)

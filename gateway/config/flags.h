@@ -54,6 +54,7 @@ struct flags {
         struct str_list label;         /* name=value */
         struct str relabel_config;
         bool show_url, drop_on_overload;
+        int64_t max_rows_per_block, max_block_size; /* of each destination that flags define */
     } remote_write;
     struct str_list accept_inert;      /* flags and keys to ignore although that is unsafe */
     bool strict;                       /* ignored flags and keys are errors */

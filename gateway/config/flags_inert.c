@@ -192,9 +192,7 @@ const struct inert_flag inert_flags[] = {
     TUNES("pushmetrics.header"),
     TUNES("pushmetrics.interval"),
     TUNES("remoteWrite.inmemoryQueues"),
-    TUNES("remoteWrite.maxBlockSize"),
     TUNES("remoteWrite.maxMetadataPerBlock"),
-    TUNES("remoteWrite.maxRowsPerBlock"),
     TUNES("remoteWrite.tlsHandshakeTimeout"),
     TUNES("remoteWrite.vmProtoCompressLevel"),
     /* Prometheus */

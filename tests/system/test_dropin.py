@@ -310,6 +310,33 @@ def test_paths_start_from_the_file():
     assert "targets missing" not in sluice.get("/targets").text
 
 
+def samples_of_requests(sink):
+    """Numbers of samples of the requests that brought series "big"."""
+    bodies = [wire.parse_write_request(wire.snappy_decompress(body)) for zipped, body in list(sink.accepted) if zipped == "snappy"]
+    return [n for body in bodies if (n := sum(len(samples) for labels, samples in body if labels["__name__"] == "big"))]
+
+
+def test_limits_of_blocks():
+    """Flags of vmagent and the key of Prometheus; a sample that is larger than a block is dropped, counted and logged."""
+    by_flag, by_key = RecordingSink(), RecordingSink()
+    sluice = Sluice(f"remote_write: [{{name: key, url: '{by_key.url}', queue_config: {{shards: 1, max_samples_per_send: 7}}}}]",
+                    f"-remoteWrite.url={by_flag.url}", "-remoteWrite.queues=1", "-remoteWrite.maxRowsPerBlock=5",
+                    "-remoteWrite.maxBlockSize=500")
+    now = now_ms()
+    series = [({"__name__": "big", "i": str(i)}, [(now + k, 1.0) for k in range(7)]) for i in range(10)]
+    series.append(({"__name__": "large", "text": "x" * 600}, [(now, 1.0), (now + 1, 1.0)]))
+    assert push(f"{sluice.url}/api/v1/write", series).status == 204
+    wait_until(lambda: sum(samples_of_requests(by_flag)) == sum(samples_of_requests(by_key)) == 70, 20, "70 samples each")
+    assert max(samples_of_requests(by_flag)) <= 5, samples_of_requests(by_flag)
+    assert max(samples_of_requests(by_key)) == 7, samples_of_requests(by_key)
+    wait_until(lambda: by_key.find("large"), 20, "the large series without the small limit")
+    assert not by_flag.find("large")
+    assert sluice.metric("sluice_remotewrite_samples_dropped_total", 'url="2:secret-url"', 'reason="too_large"') == 2, \
+        sluice.metrics()
+    assert "samples are larger than max_block_bytes; dropped" in sluice.log(), sluice.log()
+    assert "max_samples_per_send: 7" in sluice.get("/config").text
+
+
 def test_check_without_a_file():
     p = subprocess.run([f"{ROOT}/{OUT}/sluice", "--check-config"], capture_output=True, text=True, timeout=20)
     assert p.returncode == 0 and p.stdout.startswith("the command line is valid: 0 scrape jobs"), p

@@ -39,6 +39,8 @@ CHANGES = {
     "          - targets/*.json": "relative paths are shown as they are used, from the file's directory on",
     f"          - {OLD}/targets/*.yml": "likewise",
     f"          - {OLD}/targets/*.json": "likewise",
+    "      max_samples_per_send: 10000": "acts, and has another default",
+    "      max_block_bytes: 8MiB": "a new key, with its default",
     "    push_down: verified": "a new key, with its default",
     "    compression: auto": "likewise",
     "    partial_response: auto": "likewise",

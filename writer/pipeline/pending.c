@@ -3,10 +3,9 @@
  * from another lane. */
 #include "writer/pipeline/pending.h"
 
-#include "writer/queue/block.h"
-
 #include "model/remote_write.h"
 
+enum { PENDING_KEPT_BYTES = 4 << 20 };
 static const struct pending_block empty_block = {.t_min = INT64_MAX, .t_max = INT64_MIN};
 
 void pending_free(struct pending *p)
@@ -43,11 +42,20 @@ static void pending_close_block(struct pending *p)
     p->open.end = p->raw.n;
 }
 
-static void close_if_full(struct pending *p)
+static size_t pending_open_begin(const struct pending *p) { return p->n_blocks ? p->blocks[p->n_blocks - 1].end : 0; }
+
+static bool open_block_exceeds(const struct pending *p, const struct block_limits *limits)
 {
-    size_t begin = p->n_blocks ? p->blocks[p->n_blocks - 1].end : 0;
-    if (p->open.n_samples >= BLOCK_SAMPLES || p->open.n_metadata >= BLOCK_SAMPLES ||
-        p->raw.n - begin >= BLOCK_RAW_BYTES)
+    const struct pending_block *c = &p->open;
+    return c->n_samples > limits->samples || c->n_metadata > limits->samples || c->n_labels > limits->labels ||
+           p->raw.n - pending_open_begin(p) > limits->bytes;
+}
+
+static void close_if_full(struct pending *p, const struct block_limits *limits)
+{
+    const struct pending_block *c = &p->open;
+    if (c->n_samples >= limits->samples || c->n_metadata >= limits->samples || c->n_labels >= limits->labels ||
+        p->raw.n - pending_open_begin(p) >= limits->bytes)
         pending_close_block(p);
 }
 
@@ -59,7 +67,7 @@ static void pending_extend_times(struct pending_block *c, int64_t t)
         c->t_max = t;
 }
 
-void pending_add(struct pending *p, struct labels labels, const struct series_in *in)
+static void pending_append(struct pending *p, struct labels labels, const struct series_in *in)
 {
     if (in->n_hists == 0 && in->n_exemplars == 0)
         rw_append_series(&p->raw, labels, in->samples, in->n_samples);
@@ -69,35 +77,107 @@ void pending_add(struct pending *p, struct labels labels, const struct series_in
     struct pending_block *c = &p->open;
     c->end = p->raw.n;
     c->n_samples += (uint32_t)(in->n_samples + in->n_hists);
+    c->n_labels += labels.count;
     for (size_t i = 0; i < in->n_samples; i++)
         pending_extend_times(c, in->samples[i].t);
     for (size_t i = 0; i < in->n_hists; i++)
         pending_extend_times(c, rw_hist_time(in->hists[i]));
-    close_if_full(p);
 }
 
-void pending_add_metadata(struct pending *p, const struct metadata *m)
+/* The open block as it was, closed unless it is empty: what is appended next begins a block. */
+static void pending_close_before(struct pending *p, const struct pending_block *before)
 {
+    p->open = *before;
+    p->raw.n = before->end;
+    if (before->end > pending_open_begin(p))
+        pending_close_block(p);
+}
+
+/* Appends a series for which the open block has no space left: to a block of its own, in halves if it needs several. */
+static size_t pending_add_cut(struct pending *p, const struct block_limits *limits, struct labels labels,
+                              const struct series_in *in, const struct pending_block *before)
+{
+    pending_close_before(p, before);
+    struct pending_block none = p->open;
+    pending_append(p, labels, in);
+    p->open.n_labels = 0; /* one series may have any number */
+    if (!open_block_exceeds(p, limits)) {
+        p->open.n_labels = labels.count;
+        return 0;
+    }
+    pending_close_before(p, &none);
+    size_t n = in->n_samples + in->n_hists;
+    if (n < 2)
+        return n;
+    size_t s = in->n_samples / 2, h = in->n_hists / 2;
+    if (s + h == 0)
+        s = 1; /* one of each */
+    struct series_in first = {.samples = in->samples, .n_samples = s, .hists = in->hists, .n_hists = h}, second = *in;
+    second.samples += s;
+    second.n_samples -= s;
+    second.hists += h;
+    second.n_hists -= h;
+    size_t skipped = pending_add(p, limits, labels, &first);
+    return skipped + pending_add(p, limits, labels, &second);
+}
+
+size_t pending_add(struct pending *p, const struct block_limits *limits, struct labels labels,
+                   const struct series_in *in)
+{
+    struct pending_block before = p->open;
+    size_t skipped = 0;
+    pending_append(p, labels, in);
+    if (open_block_exceeds(p, limits))
+        skipped = pending_add_cut(p, limits, labels, in, &before);
+    close_if_full(p, limits);
+    return skipped;
+}
+
+bool pending_add_metadata(struct pending *p, const struct block_limits *limits, const struct metadata *m)
+{
+    struct pending_block before = p->open;
     rw_append_metadata(&p->raw, m);
+    if (p->raw.n - pending_open_begin(p) > limits->bytes) {
+        pending_close_before(p, &before);
+        before = p->open;
+        rw_append_metadata(&p->raw, m);
+        if (p->raw.n - before.end > limits->bytes) {
+            p->raw.n = before.end;
+            return false;
+        }
+    }
     p->open.end = p->raw.n;
     p->open.n_metadata++;
-    close_if_full(p);
+    close_if_full(p, limits);
+    return true;
 }
 
-static void pending_join_block(struct pending *to, struct str bytes, const struct pending_block *c)
+static bool pending_has_space(const struct pending *p, const struct block_limits *limits, size_t bytes,
+                              const struct pending_block *c)
 {
+    const struct pending_block *open = &p->open;
+    return open->n_samples + c->n_samples <= limits->samples && open->n_metadata + c->n_metadata <= limits->samples &&
+           open->n_labels + c->n_labels <= limits->labels && open->end - pending_open_begin(p) + bytes <= limits->bytes;
+}
+
+static void pending_join_block(struct pending *to, const struct block_limits *limits, struct str bytes,
+                               const struct pending_block *c)
+{
+    if (!pending_has_space(to, limits, bytes.n, c) && to->open.end > pending_open_begin(to))
+        pending_close_block(to);
     buf_add_str(&to->raw, bytes);
     to->open.end = to->raw.n;
     to->open.n_samples += c->n_samples;
+    to->open.n_labels += c->n_labels;
     to->open.n_metadata += c->n_metadata;
     if (c->n_samples > 0) {
         pending_extend_times(&to->open, c->t_min);
         pending_extend_times(&to->open, c->t_max);
     }
-    close_if_full(to);
+    close_if_full(to, limits);
 }
 
-void pending_join(struct pending *to, const struct pending *from)
+void pending_join(struct pending *to, const struct block_limits *limits, const struct pending *from)
 {
     if (pending_empty(to) && to->n_blocks == 0)
         to->open = empty_block;
@@ -105,7 +185,7 @@ void pending_join(struct pending *to, const struct pending *from)
     for (size_t i = 0; i <= from->n_blocks; i++) {
         const struct pending_block *c = i < from->n_blocks ? &from->blocks[i] : &from->open;
         if (c->end > begin)
-            pending_join_block(to, str_n(from->raw.p + begin, c->end - begin), c);
+            pending_join_block(to, limits, str_n(from->raw.p + begin, c->end - begin), c);
         begin = c->end;
     }
 }
@@ -115,7 +195,7 @@ bool pending_full(const struct pending *p) { return p->n_blocks > 0; }
 void pending_clear(struct pending *p)
 {
     buf_clear(&p->raw);
-    if (p->raw.cap > 4 * BLOCK_RAW_BYTES)
+    if (p->raw.cap > PENDING_KEPT_BYTES)
         buf_free(&p->raw); /* one large push must not keep its memory forever */
     p->n_blocks = 0;
     p->open = empty_block;

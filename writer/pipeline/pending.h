@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Pending blocks of one shard of one stream: raw bytes that are not sealed yet. Owned by one lane.
  *
- * A batch appends series after the mark; abort truncates to the mark. After every 2,000 samples or families of
- * metadata, approximately, a block boundary is recorded, so that sealing creates one block per range without copying.
+ * A batch appends series after the mark; abort truncates to the mark. Where the next series would exceed a limit of the
+ * block, a boundary is recorded, so that sealing creates one block per range without copying. A series that exceeds a
+ * limit alone is halved by samples.
  */
 #ifndef WRITER_PIPELINE_PENDING_H
 #define WRITER_PIPELINE_PENDING_H
@@ -11,9 +12,15 @@
 #include "model/sink.h"
 
 struct ack;
+/* Of one block. `labels` may be exceeded by a single series. */
+struct block_limits {
+    uint32_t samples; /* and families of metadata */
+    uint32_t labels;
+    size_t bytes;     /* before compression */
+};
 struct pending_block { /* ends at byte `end` of raw */
     size_t end;
-    uint32_t n_samples, n_metadata; /* n_metadata: families */
+    uint32_t n_samples, n_labels, n_metadata; /* n_metadata: families */
     int64_t t_min, t_max;
 };
 struct pending {
@@ -30,10 +37,12 @@ struct pending {
 void pending_free(struct pending *p);
 void pending_mark(struct pending *p);
 void pending_rollback(struct pending *p);
-void pending_add(struct pending *p, struct labels labels, const struct series_in *in);
-void pending_add_metadata(struct pending *p, const struct metadata *m);
+/* Returns the number of samples and histograms that are too large for a block, each of them alone; they are skipped. */
+size_t pending_add(struct pending *p, const struct block_limits *limits, struct labels labels,
+                   const struct series_in *in);
+bool pending_add_metadata(struct pending *p, const struct block_limits *limits, const struct metadata *m); /* likewise */
 /* Appends the bytes of `from`, block by block. */
-void pending_join(struct pending *to, const struct pending *from);
+void pending_join(struct pending *to, const struct block_limits *limits, const struct pending *from);
 bool pending_full(const struct pending *p); /* holds at least one complete block */
 static inline bool pending_empty(const struct pending *p) { return p->raw.n == 0; }
 void pending_clear(struct pending *p);  /* does not release the acks */

@@ -6,6 +6,7 @@
 #define WRITER_PIPELINE_STREAM_H
 
 #include "model/relabel.h"
+#include "writer/pipeline/pending.h"
 #include "writer/pipeline/relabel_cache.h"
 #include "writer/writer.h"
 
@@ -15,12 +16,13 @@ struct stream {
     struct relabel_rules rules;
     struct str_map external, extra;
     unsigned shards;
+    struct block_limits limits;
     struct destination **destinations; size_t n;
     size_t *generations;     /* of each destination, the generation that is written to */
     struct recent *recent;   /* NULL = no recent store follows this stream */
     bool metadata;           /* at least one receiver wants metadata */
 };
-/* True if the two can share blocks. */
+/* True if the stream has this chain and number of shards: with equal limits, destinations share its blocks. */
 bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra,
                  unsigned shards);
 

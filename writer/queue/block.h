@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A block: canonical remote write 1.0 of at most about 2,000 samples, compressed once, immutable, shared by reference.
+/* A block: canonical remote write 1.0, by default of at most 10,000 samples, compressed once, immutable, shared by
+ * reference.
  *
  * The reference count is atomic: lanes and io threads share blocks. Recoding (another codec) and splitting (after a
  * 413) create new blocks when a block is sent.
@@ -10,7 +11,7 @@
 #include "base/compress.h"
 #include "base/refs.h"
 
-enum { BLOCK_SAMPLES = 2000, BLOCK_RAW_BYTES = 1 << 20, BLOCK_MAX_BYTES = 64 << 20 };
+enum { BLOCK_MAX_BYTES = 64 << 20 };
 
 struct block {
     struct refs refs;

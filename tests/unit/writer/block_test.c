@@ -14,6 +14,7 @@
 
 static struct arena arena;
 static struct packer packer;
+static const struct block_limits limits = {.samples = 2000, .labels = 20000, .bytes = 1 << 20};
 
 static struct labels series_labels(unsigned i)
 {
@@ -24,7 +25,7 @@ static struct labels series_labels(unsigned i)
 static void add(struct pending *p, unsigned i, int64_t t)
 {
     struct sample s = {t, i};
-    pending_add(p, series_labels(i), &(struct series_in){.samples = &s, .n_samples = 1});
+    pending_add(p, &limits, series_labels(i), &(struct series_in){.samples = &s, .n_samples = 1});
 }
 
 static unsigned count(struct str raw)
@@ -148,8 +149,8 @@ static void piles_cut_and_take_back(void **state)
     for (unsigned i = 0; i < 4500; i++)
         add(&p, i, i);
     assert_int_equal(p.n_blocks, 2);
-    assert_int_equal(p.blocks[0].n_samples, BLOCK_SAMPLES);
-    assert_int_equal(p.blocks[1].t_min, BLOCK_SAMPLES);
+    assert_int_equal(p.blocks[0].n_samples, limits.samples);
+    assert_int_equal(p.blocks[1].t_min, limits.samples);
     assert_int_equal(p.open.n_samples, 500);
     p.touched = false;
     size_t n = p.raw.n;
@@ -161,7 +162,7 @@ static void piles_cut_and_take_back(void **state)
     assert_int_equal(p.n_blocks, 2);
     assert_int_equal(p.open.n_samples, 500);
     struct pending to = {0};
-    pending_join(&to, &p);
+    pending_join(&to, &limits, &p);
     assert_int_equal(count(buf_str(&to.raw)), 4500);
     assert_int_equal(to.n_blocks, 2);
     pending_free(&to);

@@ -199,6 +199,7 @@ static void an_ack_covers_every_block(void **state UNUSED)
     enum { BATCHES = 16 };
     struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
     d.max_memory_bytes = 1;
+    d.queue.max_samples = 2000;
     atomic_store(&fixture.a.status, 503);
     fixture_start_with(&d, 1);
     for (int i = 0; i < BATCHES; i++)
