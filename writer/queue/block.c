@@ -77,7 +77,9 @@ struct block *block_recode(struct packer *p, const struct block *b, enum codec t
 {
     if (!block_decompress(p, b, err))
         return NULL;
-    return block_compress(p, to, buf_str(&p->raw), b->n_samples, b->t_min, b->t_max);
+    struct block *recoded = block_compress(p, to, buf_str(&p->raw), b->n_samples, b->t_min, b->t_max);
+    recoded->joint_lanes = b->joint_lanes;
+    return recoded;
 }
 
 struct block *block_join(struct packer *p, const struct block *a, const struct block *b, struct err *err)
@@ -86,9 +88,11 @@ struct block *block_join(struct packer *p, const struct block *a, const struct b
         return NULL;
     /* a block with metadata only has no times */
     const struct block *first = a->n_samples > 0 ? a : b, *other = b->n_samples > 0 ? b : a;
-    return block_compress(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
-                      first->t_min < other->t_min ? first->t_min : other->t_min,
-                      first->t_max > other->t_max ? first->t_max : other->t_max);
+    struct block *joined = block_compress(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
+                                          first->t_min < other->t_min ? first->t_min : other->t_min,
+                                          first->t_max > other->t_max ? first->t_max : other->t_max);
+    joined->joint_lanes = a->joint_lanes;
+    return joined;
 }
 
 void block_summarize(struct packer *p, const struct block *b, struct block_summary *out)
@@ -171,7 +175,9 @@ static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
 static struct block *block_compress_part(struct packer *p, struct rw_walk *w, const struct block *from, struct str raw)
 {
     struct extent m = block_measure(w, raw);
-    return block_compress(p, from->codec, raw, m.n_samples, m.t_min, m.t_max);
+    struct block *part = block_compress(p, from->codec, raw, m.n_samples, m.t_min, m.t_max);
+    part->joint_lanes = from->joint_lanes;
+    return part;
 }
 
 bool block_split(struct packer *p, const struct block *b, struct block *half[2], struct err *err)

@@ -18,6 +18,7 @@ struct block {
     enum codec codec;
     uint32_t n_samples;
     uint32_t raw_n;       /* bytes before compression */
+    uint16_t joint_lanes; /* of a joint block, with series of several shards (send/shard.h): number of lanes; else 0 */
     int64_t t_min, t_max; /* of its samples, Unix ms */
     size_t n;
     uint8_t bytes[];

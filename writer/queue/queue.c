@@ -35,7 +35,10 @@ uint64_t queue_unwritten_bytes(const struct queue *q)
 uint64_t queue_free_bytes(const struct queue *q) { return atomic_load(&q->space.free); }
 double queue_seconds_until_full(const struct queue *q) { return atomic_load(&q->space.until_full); }
 bool queue_failing(const struct queue *q) { return atomic_load(&q->failing) || atomic_load(&q->intake.stalled); }
-struct queue_state queue_shard_state(const struct queue_shard *s) { return (struct queue_state){s->acked, s->next}; }
+struct queue_state queue_shard_state(const struct queue_shard *s)
+{
+    return (struct queue_state){s->acked, s->next, s->joint_end, s->acked_at};
+}
 
 static void shard_add_backlog(struct queue_shard *s, void *arg)
 {
@@ -276,8 +279,23 @@ static bool write_job_is_duplicate(struct write_job *j)
     return true;
 }
 
+/* Also before each write: a joint block is written after what it follows is recorded as delivered (send/shard.h). */
+static void queue_take_acks(struct queue *q)
+{
+    uint64_t next;
+    struct queue_shard *s = intake_take_ack(&q->intake, &next);
+    if (s == NULL)
+        return;
+    for (; s != NULL; s = intake_take_ack(&q->intake, &next)) {
+        shard_files_ack(s, next);
+        unwritten_ack(s);
+    }
+    queue_count_bytes(q);
+}
+
 static void queue_write_job(struct queue *q, struct write_job *j)
 {
+    queue_take_acks(q);
     int64_t begin = clock_mono_ns();
     bool duplicate = write_job_is_duplicate(j), written = !duplicate && write_job_try(q, j);
     bool safe = written && sync_or_arm(q, j);
@@ -292,27 +310,12 @@ static void queue_write_job(struct queue *q, struct write_job *j)
     enforce_disk_limit(q);
 }
 
-static void queue_take_acks(struct queue *q)
-{
-    uint64_t next;
-    struct queue_shard *s = intake_take_ack(&q->intake, &next);
-    if (s == NULL)
-        return;
-    for (; s != NULL; s = intake_take_ack(&q->intake, &next)) {
-        shard_files_ack(s, next);
-        unwritten_ack(s);
-    }
-    queue_count_bytes(q);
-}
-
 /* Executes only the jobs that are queued now, so that a slow disk does not starve the loop's timers. */
 void queue_work(struct queue *q)
 {
     struct write_job *j;
-    for (size_t n = intake_jobs(&q->intake); n > 0 && (j = intake_begin(&q->intake)) != NULL; n--) {
+    for (size_t n = intake_jobs(&q->intake); n > 0 && (j = intake_begin(&q->intake)) != NULL; n--)
         queue_write_job(q, j);
-        queue_take_acks(q);
-    }
     queue_take_acks(q);
 }
 

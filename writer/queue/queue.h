@@ -77,7 +77,9 @@ bool queue_failing(const struct queue *q);   /* the last write failed or the dis
 struct queue_backlog { uint64_t blocks, samples, bytes; int64_t oldest; /* Unix ms of the oldest sample */ };
 struct queue_backlog queue_backlog(const struct queue *q); /* undelivered blocks as found by queue_open */
 
-struct queue_state { uint64_t first, next; }; /* sequence numbers: [first, next) are to be sent */
+/* Sequence numbers: [first, next) are to be sent. joint_end: after the last joint block of them, 0 = none. acked_at:
+ * Unix ms of the last acknowledgement. */
+struct queue_state { uint64_t first, next, joint_end; int64_t acked_at; };
 struct queue_state queue_shard_state(const struct queue_shard *s); /* as found by queue_open */
 
 /* Writes a block; takes one reference. The acks' references are dropped when the block is as safe as the options

@@ -137,8 +137,11 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     struct record r;
     while (!queue_interrupted(s->queue) && segment_next(fd, g->size, &at, &r, NULL, &skipped) == SEGMENT_RECORD) {
         note_record(g, r.seq, r.n_samples, r.t_max);
-        if (r.seq >= s->acked)
-            note_undelivered(&s->backlog, &r);
+        if (r.seq < s->acked)
+            continue;
+        note_undelivered(&s->backlog, &r);
+        if (r.joint_lanes > 0 && r.seq >= s->joint_end)
+            s->joint_end = r.seq + 1;
     }
     close(fd);
     if (queue_interrupted(s->queue))
@@ -173,7 +176,7 @@ bool shard_files_open(struct queue_shard *s, struct err *err)
     s->new_dir = mkdir(s->dir, 0750) == 0;
     if (!s->new_dir && errno != EEXIST)
         return err_set(err, ERR_INTERNAL, "cannot create %s: %s", s->dir, strerror(errno));
-    if (!position_open(&s->position, s->dir, &s->acked, err) || !list_segments(s, err))
+    if (!position_open(&s->position, s->dir, &s->acked, &s->acked_at, err) || !list_segments(s, err))
         return false;
     s->next = s->acked;
     for (size_t i = 0; i < s->n; i++) {

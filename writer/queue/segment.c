@@ -9,8 +9,9 @@
  *    16  8  sequence number: one more than the record before it in the shard
  *    24  8  time of the oldest sample, Unix ms
  *    32  8  time of the newest sample
- *    40  4  number of samples
- *    44  4  bits 0..27 length of the body uncompressed in 16-byte units, bits 28..31 codec (1 snappy, 2 zstd)
+ *    40  4  number of samples; in a joint block bits 0..19, with the number of lanes in bits 20..31
+ *    44  4  bits 0..27 length of the body uncompressed in 16-byte units, bits 28..30 codec (1 snappy, 2 zstd), bit 31 set
+ *           in a joint block (send/shard.h)
  *    48  8  XXH3-64 of bytes 0..47
  *
  * There are two checksums because headers are also read without their bodies, and because a corrupted length must not
@@ -24,6 +25,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+enum { JOINT_SAMPLE_BITS = 20 };
 static const char magic[4] = {'S', 'L', 'Q', '1'};
 
 static void put_le(uint8_t *to, uint64_t v, unsigned n)
@@ -48,8 +50,9 @@ void record_encode(uint8_t head[RECORD_HEADER], const struct block *b, uint64_t 
     put_le(head + 16, seq, 8);
     put_le(head + 24, (uint64_t)b->t_min, 8);
     put_le(head + 32, (uint64_t)b->t_max, 8);
-    put_le(head + 40, b->n_samples, 4);
-    put_le(head + 44, (b->raw_n / 16 + 1) | (uint32_t)b->codec << 28, 4);
+    uint32_t joint = b->joint_lanes > 0;
+    put_le(head + 40, b->n_samples | (uint32_t)b->joint_lanes << JOINT_SAMPLE_BITS, 4);
+    put_le(head + 44, (b->raw_n / 16 + 1) | (uint32_t)b->codec << 28 | joint << 31, 4);
     put_le(head + 48, hash_bytes(head, 48), 8);
 }
 
@@ -57,13 +60,14 @@ bool record_decode(const uint8_t head[RECORD_HEADER], struct record *r)
 {
     if (memcmp(head, magic, 4) != 0 || get_le(head + 48, 8) != hash_bytes(head, 48))
         return false;
-    uint32_t packed = (uint32_t)get_le(head + 44, 4);
+    uint32_t samples = (uint32_t)get_le(head + 40, 4), packed = (uint32_t)get_le(head + 44, 4), joint = packed >> 31;
     *r = (struct record){
         .n = (uint32_t)get_le(head + 4, 4), .sum = get_le(head + 8, 8), .seq = get_le(head + 16, 8),
         .t_min = (int64_t)get_le(head + 24, 8), .t_max = (int64_t)get_le(head + 32, 8),
-        .n_samples = (uint32_t)get_le(head + 40, 4),
-        .raw_n = (packed & 0x0fffffff) * 16, .codec = (enum codec)(packed >> 28)};
-    return r->n <= BLOCK_MAX_BYTES && (r->codec == CODEC_SNAPPY || r->codec == CODEC_ZSTD);
+        .n_samples = joint ? samples & ((1u << JOINT_SAMPLE_BITS) - 1) : samples,
+        .joint_lanes = joint ? (uint16_t)(samples >> JOINT_SAMPLE_BITS) : 0,
+        .raw_n = (packed & 0x0fffffff) * 16, .codec = (enum codec)(packed >> 28 & 7)};
+    return joint == (r->joint_lanes > 0) && r->n <= BLOCK_MAX_BYTES && (r->codec == CODEC_SNAPPY || r->codec == CODEC_ZSTD);
 }
 
 bool record_body_ok(const struct record *r, const uint8_t *body) { return hash_bytes(body, r->n) == r->sum; }
@@ -110,6 +114,7 @@ static struct block *segment_read_block(int fd, uint64_t at, const struct record
     b->codec = r->codec;
     b->n_samples = r->n_samples;
     b->raw_n = r->raw_n;
+    b->joint_lanes = r->joint_lanes;
     b->t_min = r->t_min;
     b->t_max = r->t_max;
     errno = 0;

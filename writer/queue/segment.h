@@ -10,6 +10,7 @@ enum { RECORD_HEADER = 56, SEGMENT_BYTES = 16 << 20 };
 struct record {
     uint64_t seq;
     uint32_t n, n_samples, raw_n; /* n: bytes of the body */
+    uint16_t joint_lanes;         /* as in struct block */
     int64_t t_min, t_max;
     enum codec codec;
     uint64_t sum;

@@ -31,7 +31,12 @@ struct dest_settings {          /* immutable; one per topology */
 enum drop_reason { /* of dropped samples; those dropped by the queue for lack of space are counted there */
     DROPPED_REJECTED, DROPPED_TOO_LARGE, DROPPED_TOO_OLD, DROPPED_NO_SPACE, DROP_REASONS
 };
-struct destination_generation { uint32_t number; unsigned n_shards; struct shard **shards; atomic_uint undrained; };
+struct destination_generation {
+    uint32_t number;
+    unsigned n_shards; struct shard **shards;
+    atomic_uint undrained;      /* shards that have blocks */
+    atomic_uint joint_backlogs; /* shards with undelivered joint blocks from before the start (shard.h) */
+};
 struct destination {
     /* Shown in logs, metrics and pages: the configured name, else "1:secret-url", or with show_urls the URL. Main
      * changes it; a lane may still be printing an old one, so old names are kept until the destination is closed. */

@@ -68,10 +68,8 @@ void destination_lane_up(struct shard *s)
     }
 }
 
-/* --- draining generations ----------------------------------------------------------------------------------------- */
+/* --- all lanes ----------------------------------------------------------------------------------------------------- */
 
-/* A generation is drained when all earlier ones are, no lane writes to it any more and all its shards are empty. Then
- * its files are deleted, and all lanes start sending the next one. */
 struct release_job { struct loop_task task; struct destination_lane *lane; };
 
 static void run_release(struct loop_task *task)
@@ -83,6 +81,20 @@ static void run_release(struct loop_task *task)
     mem_free(j);
 }
 
+void destination_kick_lanes(struct destination *d)
+{
+    for (unsigned i = 0; i < d->n_lanes; i++) {
+        struct release_job *j = mem_alloc(sizeof *j);
+        *j = (struct release_job){{.run = run_release}, d->per_lane[i]};
+        atomic_fetch_add(&j->lane->releases, 1);
+        loop_post(d->lanes[i], &j->task);
+    }
+}
+
+/* --- draining generations ----------------------------------------------------------------------------------------- */
+
+/* A generation is drained when all earlier ones are, no lane writes to it any more and all its shards are empty. Then
+ * its files are deleted, and all lanes start sending the next one. */
 void destination_lane_drained(struct shard *s)
 {
     struct destination *d = s->dest;
@@ -94,12 +106,7 @@ void destination_lane_drained(struct shard *s)
         return;
     atomic_fetch_add(&d->active, 1);
     queue_retire(d->queue, s->generation_at);
-    for (unsigned i = 0; i < d->n_lanes; i++) {
-        struct release_job *j = mem_alloc(sizeof *j);
-        *j = (struct release_job){{.run = run_release}, d->per_lane[i]};
-        atomic_fetch_add(&j->lane->releases, 1);
-        loop_post(d->lanes[i], &j->task);
-    }
+    destination_kick_lanes(d);
 }
 
 /* --- create and free ---------------------------------------------------------------------------------------------- */

@@ -37,6 +37,7 @@ struct shard *destination_lane_shard(const struct destination_lane *dl, size_t g
 void destination_lane_up(struct shard *s);  /* a request succeeded: all waiting shards continue */
 /* a request failed: the shard waits for a retry; wait_ms 0 = use the backoff */
 void destination_lane_down(struct shard *s, int64_t wait_ms);
+void destination_kick_lanes(struct destination *d); /* on every lane, all shards send what they may */
 void destination_lane_drained(struct shard *s); /* the shard is empty: retires its generation if all its shards are */
 
 #endif

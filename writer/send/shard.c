@@ -34,6 +34,10 @@ struct shard *shard_new(struct destination *d, struct destination_generation *g,
     s->disk = disk;
     s->next_seq = state.next;
     s->read_seq = state.first;
+    s->joint_end = state.joint_end;
+    s->joint_backlog = s->joint_end > 0;
+    if (s->joint_backlog)
+        atomic_fetch_add(&g->joint_backlogs, 1);
     shard_report_held(s);
     s->read_retry.run = run_read_retry;
     s->resume.run = run_resume;
@@ -236,12 +240,51 @@ static void read_more(struct shard *s)
     queue_read(s->disk, &s->read);
 }
 
+/* --- joint blocks -------------------------------------------------------------------------------------------------- */
+
+/* Number of the first block that is not delivered. */
+static uint64_t shard_position(const struct shard *s) { return s->n > 0 ? shard_head_seq(s) : s->read_seq; }
+
+/* Once the joint blocks of a shard are delivered, others continue. */
+static void shard_check_joint(struct shard *s)
+{
+    if (s->joint_end == 0 || shard_position(s) < s->joint_end)
+        return;
+    s->joint_end = 0;
+    if (s->joint_backlog) {
+        s->joint_backlog = false;
+        if (atomic_fetch_sub(&s->generation->joint_backlogs, 1) == 1)
+            destination_kick_lanes(s->dest);
+        return;
+    }
+    for (unsigned i = s->index % s->dest->n_lanes; i < s->generation->n_shards; i += s->dest->n_lanes)
+        if (i != s->index)
+            shard_kick(s->generation->shards[i]);
+}
+
+static bool shard_waits_for_joint(const struct shard *s)
+{
+    const struct shard *first = s->generation->shards[s->index % s->dest->n_lanes];
+    if (s->joint_end > 0) /* what it has is a joint block, or older than one */
+        return false;
+    return atomic_load(&s->generation->joint_backlogs) > 0 || first->joint_end > 0;
+}
+
+bool shard_lags(const struct shard *s)
+{
+    enum { LAG_MS = 200 };
+    return shard_behind(s) ||
+           (s->n > 1 && loop_now(s->lane->loop) - s->entries[s->head].queued_at > LAG_MS);
+}
+
 /* --- append and remove -------------------------------------------------------------------------------------------- */
 
 void shard_push(struct shard *s, struct block *b, struct pending_acks acks)
 {
     bool behind = shard_behind(s);
     uint64_t seq = s->next_seq++;
+    if (b->joint_lanes > 0)
+        s->joint_end = s->next_seq;
     /* Durability memory also writes when the shard is behind (earlier blocks are on disk) and when it is stopped. */
     bool write = s->lane->settings->durability != DURABILITY_MEMORY || behind || s->state == SHARD_STOPPED;
     if (!behind && write && s->memory + b->n > shard_memory_limit(s)) {
@@ -296,11 +339,12 @@ void shard_kick(struct shard *s)
         return;
     drop_old(s);
     read_more(s);
+    shard_check_joint(s);
     if (shard_empty(s)) {
         destination_lane_drained(s);
         return;
     }
-    if (s->n == 0 || atomic_load(&s->dest->active) < s->generation_at)
+    if (s->n == 0 || atomic_load(&s->dest->active) < s->generation_at || shard_waits_for_joint(s))
         return;
     if (s->lane->down) {
         s->state = SHARD_WAITING;

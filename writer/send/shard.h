@@ -11,6 +11,15 @@
  * *behind*: new blocks go to disk only, and they are read back in order as `entries` drains. A shard that is not behind
  * also has its blocks on disk, unless durability is memory.
  *
+ * Joint blocks. While a destination keeps up, a lane fills one block for all of its shards, since large blocks compress
+ * better (writer/joint.c). It is queued in the lane's first shard. Each series stays in order, also over a crash:
+ *
+ * 1. A joint block is sealed only when the lane's other shards are empty: what they had before is delivered.
+ * 2. While a shard has undelivered joint blocks, the lane's other shards send nothing: what they have is newer.
+ * 3. Joint blocks carry a mark on disk. After a restart, when the lanes may be others, no shard of the generation sends
+ *    until those that the queue had then are delivered, and lanes seal no joint block: those of two runs may share
+ *    series, those of two lanes in one run cannot.
+ *
  * States:
  *
  *                    block ready             2xx, or dropped
@@ -48,6 +57,8 @@ struct shard {
     uint64_t read_seq;     /* of the first block that is not in entries */
     uint64_t next_seq;     /* of the next sealed block */
     uint64_t read_until;   /* next_seq when the current read was requested */
+    uint64_t joint_end;    /* after its last undelivered joint block; 0 = it has none */
+    bool joint_backlog;    /* these are from before the start: counted in the generation's `joint_backlogs` */
     bool reading;          /* `read` is in progress */
     bool drained;          /* counted in the generation's `undrained` */
     struct queue_read read;
@@ -72,6 +83,7 @@ void shard_save(struct shard *s);      /* writes blocks that are in memory only 
 void shard_stop(struct shard *s);      /* cancels the request and saves */
 void shard_start(struct shard *s);     /* after shard_stop: the destination was configured again before its files were
                                         * closed */
+bool shard_lags(const struct shard *s); /* several blocks are queued, and the oldest has been for a while */
 static inline bool shard_behind(const struct shard *s) { return s->read_seq < s->next_seq; }
 static inline bool shard_empty(const struct shard *s) { return s->n == 0 && !shard_behind(s); }
 

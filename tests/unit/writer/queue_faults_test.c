@@ -308,9 +308,11 @@ static void a_position_deleted_on_a_full_disk_is_restored(void **state UNUSED)
     assert_true(stat(path, &st) == 0 && st.st_size == 48);
     struct position p;
     struct err err;
+    int64_t written_at;
     uint64_t delivered; /* as a start after kill -9 would find it */
     snprintf(command, sizeof command, "%s/g0001-s01/00", dir);
-    assert_true(position_open(&p, command, &delivered, &err));
+    assert_true(position_open(&p, command, &delivered, &written_at, &err));
+    assert_in_range(clock_wall_ms() - written_at, 0, 60000);
     position_close(&p);
     assert_int_equal(delivered, ALL / 2);
     queue_close(q);
