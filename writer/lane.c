@@ -3,28 +3,36 @@
 #include "writer/lane.h"
 
 #include "base/text/duration.h"
+#include "writer/joint.h"
 #include "writer/stats.h"
 
 /* --- flushing ----------------------------------------------------------------------------------------------------- */
 
+static bool pending_is_due(const struct pending *p, int64_t until) { return list_linked(&p->node) && p->due <= until; }
+
 /* Until clock_mono_ns() reaches end_ns; false: some are left. */
 static bool seal_due(struct writer_lane *l, int64_t until, int64_t end_ns)
 {
-    for (size_t i = 0; i < l->n_streams; i++)
-        for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++) {
-            struct pending *p = &l->streams[i].pending[shard];
-            if (!list_linked(&p->node) || p->due > until)
+    for (size_t i = 0; i < l->n_streams; i++) {
+        struct stream_lane *ls = &l->streams[i];
+        if (pending_is_due(&ls->joint_pending, until))
+            stream_lane_seal(l, ls, l->id, &ls->joint_pending);
+        for (unsigned shard = l->id; shard < ls->stream->shards; shard += l->n_lanes) {
+            if (!pending_is_due(&ls->pending[shard], until))
                 continue;
-            writer_lane_seal(l, l->streams[i].stream, shard, p);
+            stream_lane_seal(l, ls, shard, &ls->pending[shard]);
             if (clock_mono_ns() >= end_ns)
                 return false;
         }
+    }
     return true;
 }
 
 static void run_flush(struct loop_timer *timer)
 {
     struct writer_lane *l = CONTAINER(timer, struct writer_lane, flush);
+    for (size_t i = 0; i < l->n_streams; i++)
+        stream_lane_try_join(l, &l->streams[i]);
     seal_due(l, loop_mono(l->loop), loop_slice_end(l->loop)); /* what is left is due in the next turn */
     int64_t next = INT64_MAX;
     for (struct list *n = l->open.next; n != &l->open; n = n->next) {
@@ -62,7 +70,9 @@ static void free_streams(struct writer_lane *l)
         struct stream_lane *ls = &l->streams[i];
         for (unsigned shard = 0; shard < ls->stream->shards; shard++)
             pending_free(&ls->pending[shard]);
+        pending_free(&ls->joint_pending);
         mem_free(ls->pending);
+        mem_free(ls->target);
         stream_labels_free(&ls->labels);
     }
     mem_free(l->streams);
@@ -78,6 +88,9 @@ static void create_streams(struct writer_lane *l, const struct topology *p)
         struct stream_lane *ls = &l->streams[i];
         ls->stream = &p->streams[i];
         ls->pending = mem_zalloc(ls->stream->shards * sizeof *ls->pending);
+        ls->target = mem_alloc(ls->stream->shards * sizeof *ls->target);
+        for (unsigned shard = 0; shard < ls->stream->shards; shard++)
+            ls->target[shard] = &ls->pending[shard];
         stream_labels_init(&ls->labels, ls->stream);
     }
 }

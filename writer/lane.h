@@ -12,6 +12,10 @@ struct stream_lane {
     const struct stream *stream;
     struct stream_labels labels;
     struct pending *pending; /* [shards]; a shard that another lane owns: staged until commit */
+    struct pending joint_pending; /* of all shards of this lane, while `joint` (joint.h) */
+    struct pending **target; /* [shards]: where a shard's series are appended */
+    bool joint;
+    int64_t joint_again;  /* loop_mono from which the shards may share blocks */
     uint64_t dropped;     /* samples of the batch that the rules dropped */
     uint64_t too_large;   /* samples of the batch that exceed the limits of a block alone */
 };
@@ -45,8 +49,9 @@ bool writer_lane_idle(const struct writer_lane *l); /* nothing is left to send *
 void writer_lane_stop(struct writer_lane *l);       /* cancels requests and releases the topology */
 
 extern const struct sink_ops writer_lane_sink_ops;
-/* sink.c: seals pending bytes into blocks and pushes them to every destination of the stream. */
-void writer_lane_seal(struct writer_lane *l, const struct stream *stream, unsigned shard, struct pending *p);
+/* sink.c: seals the pending bytes of a shard, or the joint ones, into blocks and pushes them to every destination of the
+ * stream. */
+void stream_lane_seal(struct writer_lane *l, struct stream_lane *ls, unsigned shard, struct pending *p);
 void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, unsigned shard, int64_t due);
 static inline bool writer_lane_owns(const struct writer_lane *l, unsigned shard) { return shard % l->n_lanes == l->id; }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Refilling, and the time from which the store is complete again. Each shard's file has no gap after its first record,
- * so the latest of these first records counts. A shard whose file is empty although it was used (all delivered, file
- * truncated) makes the store complete from now on only. */
+/* Refilling, and the time from which the store is complete again. What a shard has sent is in its own file and, as joint
+ * blocks, in that of its lane's first shard. Each file has no gap after its first record, so the latest of these first
+ * records counts. A file that is empty although it was used (all delivered, file truncated) has no gap after its last
+ * acknowledgement. A stripe has the series of one lane, so joint blocks of another number of lanes are skipped. */
 #include "writer/refill.h"
 
 #include "base/telemetry/log.h"
@@ -12,6 +13,7 @@ struct refill {
     unsigned n_lanes;
     int64_t now;
     int64_t *begins; /* per shard: t_max of its first record, INT64_MAX = none */
+    int64_t skipped; /* t_max of the blocks that were skipped, INT64_MIN = none */
     uint64_t samples;
 };
 
@@ -19,6 +21,10 @@ static bool refill_block(void *arg, unsigned shard, const struct block *b)
 {
     struct refill *f = arg;
     struct err err;
+    if (b->joint_lanes > 0 && b->joint_lanes != f->n_lanes) {
+        f->skipped = b->t_max > f->skipped ? b->t_max : f->skipped;
+        return true;
+    }
     buf_clear(&f->packer.raw);
     if (b->codec == CODEC_ZSTD && f->packer.zstd == NULL)
         f->packer.zstd = zstd_new();
@@ -37,16 +43,19 @@ void refill_recent(struct recent *r, const struct recent_conf *c, struct destina
     const struct queue_generation *g;
     size_t n = queue_generations(d->queue, &g);
     unsigned shards = g[n - 1].n_shards;
-    struct refill f = {.store = r, .n_lanes = d->n_lanes, .now = now, .begins = mem_alloc(shards * sizeof *f.begins)};
+    struct refill f = {.store = r, .n_lanes = d->n_lanes, .now = now, .skipped = INT64_MIN,
+                       .begins = mem_alloc(shards * sizeof *f.begins)};
     packer_init(&f.packer);
     for (unsigned i = 0; i < shards; i++)
         f.begins[i] = INT64_MAX;
     int64_t from = queue_walk(d->queue, (uint64_t)c->budget / 2, interrupted, refill_block, &f) ? INT64_MIN : now;
     for (unsigned i = 0; i < shards; i++) {
-        bool unused = queue_shard_state(g[n - 1].shards[i]).next == 0;
-        int64_t begin = unused ? INT64_MIN : f.begins[i] == INT64_MAX ? now : f.begins[i];
+        struct queue_state state = queue_shard_state(g[n - 1].shards[i]);
+        int64_t begin = state.next == 0 ? INT64_MIN : f.begins[i] == INT64_MAX ? state.acked_at : f.begins[i];
         from = begin > from ? begin : from;
     }
+    if (f.skipped >= from)
+        from = f.skipped + 1;
     if (f.samples > 0 && n == 1)
         recent_set_from(r, from);
     if (f.samples > 0)

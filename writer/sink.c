@@ -2,7 +2,7 @@
 /* The sink of a lane. Each series passes every stream's relabel chain and is appended to the pending block of its
  * shard. Bytes for shards of other lanes are staged and posted to their owner at commit; the lane's own pending blocks
  * are appended to in place and rolled back on abort. */
-#include "writer/lane.h"
+#include "writer/joint.h"
 
 #include "base/telemetry/log.h"
 #include "writer/recent/recent.h"
@@ -56,7 +56,7 @@ static enum sink_status sink_begin_batch(struct sink *sink, const struct sink_ba
 
 static struct pending *sink_batch_pending(struct stream_lane *ls, unsigned shard)
 {
-    struct pending *p = &ls->pending[shard];
+    struct pending *p = ls->target[shard];
     if (!p->touched)
         pending_mark(p);
     return p;
@@ -90,7 +90,7 @@ static void sink_add_metadata(struct sink *sink, const struct metadata *m)
 
 /* --- sealing ------------------------------------------------------------------------------------------------------ */
 
-struct pending_place { const struct stream *stream; unsigned shard; }; /* destination of pending bytes */
+struct pending_place { const struct stream *stream; unsigned shard; bool joint; }; /* destination of pending bytes */
 
 static void sink_push_block(struct writer_lane *l, struct pending_place to, struct str raw,
                             const struct pending_block *c, struct pending_acks acks)
@@ -100,8 +100,10 @@ static void sink_push_block(struct writer_lane *l, struct pending_place to, stru
     for (size_t i = 0; i < to.stream->n; i++) {
         struct destination_lane *dl = to.stream->destinations[i]->per_lane[l->id];
         struct block **b = &packed[dl->codec];
-        if (*b == NULL)
+        if (*b == NULL) {
             *b = block_compress(&l->packer, dl->codec, raw, c->n_samples, t_min, t_max);
+            (*b)->joint_lanes = (uint16_t)(to.joint ? l->n_lanes : 0);
+        }
         for (size_t r = 0; r < acks.n; r++)
             ack_ref(acks.acks[r]);
         shard_push(destination_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), acks);
@@ -110,23 +112,48 @@ static void sink_push_block(struct writer_lane *l, struct pending_place to, stru
         block_unref(packed[i]);
 }
 
-void writer_lane_seal(struct writer_lane *l, const struct stream *stream, unsigned shard, struct pending *p)
+static void seal_blocks(struct writer_lane *l, struct pending_place to, const struct pending *p, size_t n)
 {
-    size_t begin_at = 0;
-    for (size_t i = 0; i <= p->n_blocks && stream->n > 0; i++) {
+    size_t begin = 0;
+    for (size_t i = 0; i < n && to.stream->n > 0; i++) {
         const struct pending_block *c = i < p->n_blocks ? &p->blocks[i] : &p->open;
         struct pending_acks acks = {p->acks, p->n_acks, .more = c->end < p->raw.n};
-        if (c->end > begin_at)
-            sink_push_block(l, (struct pending_place){stream, shard}, str_n(p->raw.p + begin_at, c->end - begin_at), c,
-                            acks);
-        begin_at = c->end;
+        if (c->end > begin)
+            sink_push_block(l, to, str_n(p->raw.p + begin, c->end - begin), c, acks);
+        begin = c->end;
     }
+}
+
+static void writer_lane_seal(struct writer_lane *l, struct pending_place to, struct pending *p)
+{
+    seal_blocks(l, to, p, p->n_blocks + 1);
     for (size_t i = 0; i < p->n_acks; i++)
         ack_release(p->acks[i], true);
     p->n_acks = 0;
     pending_clear(p);
     if (list_linked(&p->node))
         list_remove(&p->node);
+}
+
+/* The pending bytes of a shard, or the joint ones; complete blocks only, unless `all`. */
+static void stream_lane_seal_pending(struct writer_lane *l, struct stream_lane *ls, unsigned shard, struct pending *p,
+                                     bool all)
+{
+    bool joint = p == &ls->joint_pending, part = joint && stream_lane_lags(l, ls);
+    struct pending_place to = {ls->stream, joint ? l->id : shard, joint};
+    if (all || part || pending_only_complete(p) || ls->stream->n == 0) {
+        writer_lane_seal(l, to, p);
+    } else {
+        seal_blocks(l, to, p, p->n_blocks);
+        pending_drop_complete(p);
+    }
+    if (part)
+        stream_lane_part(l, ls, JOINT_AGAIN_MS);
+}
+
+void stream_lane_seal(struct writer_lane *l, struct stream_lane *ls, unsigned shard, struct pending *p)
+{
+    stream_lane_seal_pending(l, ls, shard, p, true);
 }
 
 static void arm_flush(struct writer_lane *l, int64_t due)
@@ -137,23 +164,17 @@ static void arm_flush(struct writer_lane *l, int64_t due)
 
 void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, unsigned shard, int64_t due)
 {
-    struct pending *p = &ls->pending[shard];
+    struct pending *p = ls->target[shard];
     p->touched = false;
-    if (pending_full(p) || ls->stream->n == 0) {
-        writer_lane_seal(l, ls->stream, shard, p);
+    if (pending_full(p) || ls->stream->n == 0)
+        stream_lane_seal_pending(l, ls, shard, p, false);
+    if (pending_empty(p))
         return;
-    }
     if (p->due == 0 || due < p->due)
         p->due = due;
     if (!list_linked(&p->node))
         list_push_back(&l->open, &p->node);
     arm_flush(l, p->due);
-}
-
-static void pending_add_ack(struct pending *p, struct ack *r)
-{
-    mem_grow(&p->acks, &p->_cap_acks, p->n_acks + 1, sizeof *p->acks);
-    p->acks[p->n_acks++] = ack_ref(r);
 }
 
 static int64_t flush_due(const struct writer_lane *l, const struct ack *r)
@@ -182,15 +203,18 @@ static void run_handoff(struct loop_task *task)
         recent_take(stream->recent, l->id, buf_str(&j->pending.raw), loop_now(l->loop));
     if (j->topology == l->topology) {
         struct stream_lane *ls = &l->streams[j->stream];
-        pending_join(&ls->pending[j->shard], &ls->stream->limits, &j->pending);
+        pending_join(ls->target[j->shard], &ls->stream->limits, &j->pending);
         if (j->ack)
-            pending_add_ack(&ls->pending[j->shard], j->ack);
+            pending_add_ack(ls->target[j->shard], ack_ref(j->ack));
         writer_lane_pending_changed(l, ls, j->shard, flush_due(l, j->ack));
     } else { /* one of the two lanes has switched its topology, the other has not: earlier bytes go first */
         writer_lane_seal_all(l);
         if (j->ack)
-            pending_add_ack(&j->pending, j->ack);
-        writer_lane_seal(l, stream, j->shard, &j->pending);
+            pending_add_ack(&j->pending, ack_ref(j->ack));
+        writer_lane_seal(l, (struct pending_place){.stream = stream, .shard = j->shard}, &j->pending);
+        for (size_t i = 0; i < l->n_streams; i++) /* the shard may be one that must be empty for a joint block */
+            if (l->streams[i].joint)
+                stream_lane_part(l, &l->streams[i], 0);
     }
     if (j->ack)
         ack_release(j->ack, true);
@@ -219,7 +243,7 @@ static void post_to_owner(struct writer_lane *l, size_t stream, unsigned shard, 
 static void sink_commit_pending(struct writer_lane *l, size_t i, unsigned shard, struct ack *r)
 {
     struct stream_lane *ls = &l->streams[i];
-    struct pending *p = &ls->pending[shard];
+    struct pending *p = ls->target[shard];
     if (!writer_lane_owns(l, shard)) {
         post_to_owner(l, i, shard, r);
         return;
@@ -227,7 +251,7 @@ static void sink_commit_pending(struct writer_lane *l, size_t i, unsigned shard,
     if (ls->stream->recent)
         recent_take(ls->stream->recent, l->id, str_n(p->raw.p + p->mark_n, p->raw.n - p->mark_n), loop_now(l->loop));
     if (r)
-        pending_add_ack(p, r);
+        pending_add_ack(p, ack_ref(r));
     writer_lane_pending_changed(l, ls, shard, flush_due(l, r));
 }
 
@@ -265,10 +289,12 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
         count_relabel_dropped(&l->streams[i]);
         count_too_large(&l->streams[i]);
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
-            if (l->streams[i].pending[shard].touched) {
+            if (l->streams[i].target[shard]->touched) {
                 touched = true;
                 sink_commit_pending(l, i, shard, r);
             }
+        if (touched)
+            stream_lane_try_join(l, &l->streams[i]);
         if (touched && l->batch.via.n > 0)
             sink_note_origins(l, l->streams[i].stream);
     }
@@ -283,8 +309,8 @@ static void abort_batch(struct sink *sink)
     for (size_t i = 0; i < l->n_streams; i++) {
         l->streams[i].dropped = l->streams[i].too_large = 0;
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
-            if (l->streams[i].pending[shard].touched)
-                pending_rollback(&l->streams[i].pending[shard]);
+            if (l->streams[i].target[shard]->touched)
+                pending_rollback(l->streams[i].target[shard]);
     }
     sink_reserve_memory(l, -1);
 }

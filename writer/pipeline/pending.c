@@ -190,7 +190,21 @@ void pending_join(struct pending *to, const struct block_limits *limits, const s
     }
 }
 
+void pending_add_ack(struct pending *p, struct ack *a)
+{
+    mem_grow(&p->acks, &p->_cap_acks, p->n_acks + 1, sizeof *p->acks);
+    p->acks[p->n_acks++] = a;
+}
+
 bool pending_full(const struct pending *p) { return p->n_blocks > 0; }
+
+void pending_drop_complete(struct pending *p)
+{
+    size_t begin = pending_open_begin(p);
+    buf_drop_front(&p->raw, begin);
+    p->n_blocks = 0;
+    p->open.end -= begin;
+}
 
 void pending_clear(struct pending *p)
 {

@@ -43,7 +43,14 @@ size_t pending_add(struct pending *p, const struct block_limits *limits, struct 
 bool pending_add_metadata(struct pending *p, const struct block_limits *limits, const struct metadata *m); /* likewise */
 /* Appends the bytes of `from`, block by block. */
 void pending_join(struct pending *to, const struct block_limits *limits, const struct pending *from);
+void pending_add_ack(struct pending *p, struct ack *a); /* takes the reference */
 bool pending_full(const struct pending *p); /* holds at least one complete block */
+/* All of it is complete blocks. */
+static inline bool pending_only_complete(const struct pending *p)
+{
+    return p->n_blocks > 0 && p->blocks[p->n_blocks - 1].end == p->raw.n;
+}
+void pending_drop_complete(struct pending *p); /* removes the complete blocks; the acks wait for the rest, too */
 static inline bool pending_empty(const struct pending *p) { return p->raw.n == 0; }
 void pending_clear(struct pending *p);  /* does not release the acks */
 

@@ -18,6 +18,7 @@ struct receiver {
     struct zstd *zstd;     /* the server thread's */
     struct mutex lock;     /* guards the samples */
     struct received *samples; size_t n, _cap; /* in order of arrival */
+    atomic_uint requests;  /* so many were judged */
     atomic_int status;     /* 204, or the status of every response */
     atomic_bool no_zstd;   /* 415 to zstd */
     atomic_size_t too_large; /* 413 to bodies over it; 0 = off */

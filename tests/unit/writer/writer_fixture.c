@@ -23,6 +23,7 @@ struct writer_fixture fixture;
 int fixture_setup(void **state UNUSED)
 {
     fixture.show_urls = false;
+    fixture.n_lanes = 0;
     snprintf(fixture.dir, sizeof fixture.dir, "/tmp/sluice-writer-XXXXXX");
     arena_init(&fixture.arena, 0);
     receiver_start(&fixture.a);
@@ -40,16 +41,17 @@ int fixture_teardown(void **state UNUSED)
     return system(command);
 }
 
+static unsigned fixture_lanes(void) { return fixture.n_lanes > 0 ? fixture.n_lanes : FIXTURE_LANES; }
 static void run_lane(void *arg) { loop_run(arg); }
 
 void fixture_start(void)
 {
     fixture.main = loop_new();
-    for (int i = 0; i < FIXTURE_LANES; i++) {
+    for (unsigned i = 0; i < fixture_lanes(); i++) {
         fixture.lanes[i] = loop_new();
         fixture.threads[i] = thread_start("lane", run_lane, fixture.lanes[i]);
     }
-    struct writer_env env = {.main = fixture.main, .lanes = fixture.lanes, .n_lanes = FIXTURE_LANES,
+    struct writer_env env = {.main = fixture.main, .lanes = fixture.lanes, .n_lanes = fixture_lanes(),
                              .queue_dir = str_of(fixture.dir),
                              .flush_interval = fixture.flush_interval > 0 ? fixture.flush_interval : 50,
                              .show_urls = fixture.show_urls};
@@ -65,7 +67,7 @@ void fixture_stop(int64_t grace)
     writer_stop(fixture.writer, grace, on_stopped, NULL);
     while (!stopped)
         loop_turn(fixture.main, 100);
-    for (int i = 0; i < FIXTURE_LANES; i++) {
+    for (unsigned i = 0; i < fixture_lanes(); i++) {
         loop_stop(fixture.lanes[i]);
         thread_join(fixture.threads[i]);
         loop_free(fixture.lanes[i]);
@@ -171,7 +173,7 @@ static void write_series(struct sink *sink, const struct batch *b, struct arena 
 static void run_batch(struct loop_task *task)
 {
     struct batch *b = CONTAINER(task, struct batch, task);
-    struct sink *sink = writer_sink(fixture.writer, b->lane);
+    struct sink *sink = writer_sink(fixture.writer, b->lane % fixture_lanes());
     struct arena scratch;
     arena_init(&scratch, 0);
     if (sink_begin(sink, &(struct sink_batch){.source = b->source, .bytes = FIXTURE_SERIES * 60}) == SINK_OK) {
@@ -192,7 +194,7 @@ void fixture_post(int64_t from, int64_t to, bool acks)
             struct batch *b = mem_zalloc(sizeof *b);
             *b = (struct batch){{.run = run_batch}, lane, t, lane == 0 ? 0 : 77 + lane, acks};
             atomic_fetch_add(&left, 1);
-            loop_post(fixture.lanes[lane], &b->task);
+            loop_post(fixture.lanes[lane % fixture_lanes()], &b->task);
         }
 }
 

@@ -10,16 +10,17 @@
 #include "receiver.h"
 #include "writer/writer.h"
 
-enum { FIXTURE_LANES = 3, FIXTURE_SERIES = 200 };
+enum { FIXTURE_LANES = 3, FIXTURE_MOST_LANES = 4, FIXTURE_SERIES = 200 };
 struct writer_fixture {
     char dir[256];
     struct arena arena;
     struct receiver a, b;
-    struct loop *main, *lanes[FIXTURE_LANES];
-    struct thread *threads[FIXTURE_LANES];
+    struct loop *main, *lanes[FIXTURE_MOST_LANES];
+    struct thread *threads[FIXTURE_MOST_LANES];
     struct writer *writer;
     bool show_urls;
     int64_t flush_interval; /* ms; 0: 50 */
+    unsigned n_lanes;       /* of the writer; 0: FIXTURE_LANES. Each sender's batches go to one of them. */
 };
 extern struct writer_fixture fixture;
 

@@ -105,6 +105,46 @@ static void what_waits_on_disk_can_be_asked_after_a_restart(void **state UNUSED)
     fixture_stop(1000);
 }
 
+/* Joint blocks are in the files of the lanes' first shards; the other files may be empty for a long time, which
+ * is no gap. */
+static void joint_blocks_can_be_asked_after_a_restart(void **state UNUSED)
+{
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 8);
+    int64_t now = clock_wall_ms(), from;
+    size_t series;
+    atomic_store(&fixture.a.status, 503);
+    fixture_start();
+    apply_recent(&d);
+    for (int64_t t = now - 99; t < now - 90; t++) { /* the shards come apart */
+        fixture_push(t, t, true);
+        usleep(60000);
+    }
+    atomic_store(&fixture.a.status, 204);
+    fixture_await(&fixture.a, fixture_samples(9));
+    fixture_stop(1000);
+
+    fixture_start();
+    apply_recent(&d);
+    atomic_store(&fixture.a.status, 503);
+    int64_t begin = clock_wall_ms();
+    fixture_push(begin, begin + 1, true);
+    fixture_stop(10);
+
+    fixture_start();
+    apply_recent(&d);
+    assert_int_equal(recent_samples(&series, &from), fixture_samples(2));
+    assert_int_equal(series, FIXTURE_SERIES * FIXTURE_LANES);
+    assert_true(from <= begin + 1);
+    fixture_stop(10);
+
+    fixture.n_lanes = 2; /* the lanes' series are others: none is stored twice, and the store knows that it lacks some */
+    fixture_start();
+    apply_recent(&d);
+    assert_int_equal(recent_samples(&series, &from), 0);
+    assert_true(from > begin + 1);
+    fixture_stop(10);
+}
+
 /* A reload leaves the recent store whole, unless the labels of what it keeps change. */
 static void a_reload_keeps_what_is_recent(void **state UNUSED)
 {
@@ -538,6 +578,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(labels_follow_the_order), FIXTURE_TEST(what_waits_on_disk_can_be_asked_after_a_restart),
+        FIXTURE_TEST(joint_blocks_can_be_asked_after_a_restart),
         FIXTURE_TEST(a_reload_keeps_what_is_recent), FIXTURE_TEST(a_queue_without_a_destination_is_shown),
         FIXTURE_TEST(a_reload_changes_destinations_in_place),
         FIXTURE_TEST(reloads_follow_each_other), FIXTURE_TEST(the_folder_has_one_owner),
