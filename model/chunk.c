@@ -22,6 +22,13 @@ enum { SAME = 0, DELTA = 1, XOR = 2, VALUE_MASK = 3, STEP_CHANGED = 4 };
 enum { REST_SHIFT = 3, HIGH_SHIFT = 6, MOST_REPEATS = 31 };
 #define WHOLE_LIMIT 9007199254740992.0 /* 2^53 */
 
+struct chunk_mark {
+    uint32_t t, dt;      /* of the sample before the tag: ms since the chunk's t_min, and its step */
+    uint8_t v[8];        /* its value, as in memory */
+    uint16_t offset, n;  /* of the tag; number of samples before it */
+};
+enum { MARK_SIZE = sizeof(struct chunk_mark) };
+
 static size_t chunk_memory_for(size_t bytes) { return offsetof(struct chunk, bytes) + bytes; }
 
 /* At least `bytes`, rounded up as malloc does. */
@@ -45,17 +52,97 @@ void chunk_unref(struct chunk *c)
         mem_free(c);
 }
 
-struct chunk *chunk_seal(struct chunk *c)
+/* --- marks -------------------------------------------------------------------------------------------------------- */
+
+/* The k-th is the k-th from the end: the lane never moves those that exist, unless the chunk is reallocated. */
+static uint8_t *mark_at(struct chunk *c, unsigned k) { return c->bytes + c->cap - (k + 1u) * MARK_SIZE; }
+
+static struct chunk_mark chunk_mark(const struct chunk *c, unsigned k)
 {
-    c = mem_realloc(c, chunk_memory_for(c->size));
-    c->cap = c->size;
-    return c;
+    struct chunk_mark m;
+    memcpy(&m, c->bytes + c->cap - (k + 1u) * MARK_SIZE, sizeof m);
+    return m;
 }
 
-struct chunk *chunk_copy(const struct chunk *c, struct arena *a)
+static size_t chunk_free_bytes(const struct chunk *c) { return c->cap - c->size - c->n_marks * (size_t)MARK_SIZE; }
+
+static bool mark_due(const struct chunk *c)
 {
-    struct chunk *copy = arena_alloc(a, chunk_memory_for(c->size));
-    memcpy(copy, c, chunk_memory_for(c->size));
+    return c->size >= (c->n_marks + 1u) * CHUNK_MARK_BYTES && !c->unmarked;
+}
+
+/* Before a tag is written. Times that exceed a mark's are not marked. */
+static void chunk_add_mark(struct chunk *c, const struct chunk_tail *tail)
+{
+    uint64_t t = (uint64_t)tail->t - (uint64_t)c->t_min, dt = (uint64_t)tail->dt;
+    if (t > UINT32_MAX || dt > UINT32_MAX)
+        return;
+    struct chunk_mark m = {.t = (uint32_t)t, .dt = (uint32_t)dt, .offset = c->size, .n = c->n};
+    memcpy(m.v, &tail->v, sizeof m.v);
+    memcpy(mark_at(c, c->n_marks++), &m, sizeof m);
+}
+
+static int64_t mark_time(const struct chunk *c, const struct chunk_mark *m) { return c->t_min + (int64_t)m->t; }
+
+/* Number of marks before the window that begins at t_min: decoding starts at the last of them, if there is one. */
+static unsigned marks_before(const struct chunk *c, int64_t t_min)
+{
+    unsigned n = c->n_marks;
+    for (; n > 0; n--) {
+        struct chunk_mark m = chunk_mark(c, n - 1);
+        if (mark_time(c, &m) < t_min)
+            break;
+    }
+    return n;
+}
+
+/* Offset of the first mark from `from` on that has only later samples behind it, or the end. */
+static uint16_t chunk_end_offset(const struct chunk *c, unsigned from, int64_t t_max)
+{
+    if (c->t_max <= t_max)
+        return c->size;
+    for (unsigned k = from; k < c->n_marks; k++) {
+        struct chunk_mark m = chunk_mark(c, k);
+        if (mark_time(c, &m) >= t_max)
+            return m.offset;
+    }
+    return c->size;
+}
+
+/* Moves the marks, whose chunk has the capacity for both places, to the end of another capacity. */
+static void chunk_set_cap(struct chunk *c, uint16_t cap)
+{
+    size_t n = c->n_marks * (size_t)MARK_SIZE;
+    memmove(c->bytes + cap - n, c->bytes + c->cap - n, n);
+    c->cap = cap;
+}
+
+/* --- whole chunks ------------------------------------------------------------------------------------------------- */
+
+struct chunk *chunk_seal(struct chunk *c)
+{
+    chunk_set_cap(c, (uint16_t)(c->size + c->n_marks * MARK_SIZE));
+    return mem_realloc(c, chunk_memory_for(c->cap));
+}
+
+struct chunk *chunk_copy(const struct chunk *c, int64_t t_min, struct arena *a)
+{
+    unsigned skipped = marks_before(c, t_min);
+    struct chunk_mark from = {0};
+    if (skipped > 0)
+        from = chunk_mark(c, skipped - 1);
+    uint16_t size = (uint16_t)(c->size - from.offset), cap = (uint16_t)(size + (skipped > 0 ? MARK_SIZE : 0));
+    struct chunk *copy = arena_alloc(a, chunk_memory_for(cap));
+    memcpy(copy, c, chunk_memory_for(0));
+    memcpy(copy->bytes, c->bytes + from.offset, size);
+    copy->size = size;
+    copy->cap = cap;
+    copy->n = (uint16_t)(c->n - from.n);
+    copy->n_marks = skipped > 0;
+    if (skipped > 0) {
+        from.offset = from.n = 0;
+        memcpy(mark_at(copy, 0), &from, sizeof from);
+    }
     return copy;
 }
 
@@ -64,7 +151,7 @@ struct chunk *chunk_scratch(struct arena *a)
     enum { CAPACITY = CHUNK_SAMPLES * CHUNK_SAMPLE_BYTES };
     struct chunk *c = arena_alloc(a, chunk_memory_for(CAPACITY));
     if (c)
-        *c = (struct chunk){.cap = CAPACITY};
+        *c = (struct chunk){.cap = CAPACITY, .unmarked = true};
     return c;
 }
 
@@ -111,13 +198,13 @@ static uint8_t *put_value(uint8_t *p, uint8_t *tag, double before, double v)
 /* A quarter more, but not more than expected from the samples so far: unused capacity fragments memory when the chunk
  * is sealed. (The benchmark's 30,000 series: 62.5 MB; reserving all of the expected size at a quarter of the samples:
  * 65.) */
-static struct chunk *chunk_grow(struct chunk *c)
+static struct chunk *chunk_grow(struct chunk *c, size_t wanted)
 {
-    size_t min = (size_t)c->size + CHUNK_SAMPLE_BYTES, quarter = min + c->size / 4u;
-    size_t likely = min + (size_t)c->size * (CHUNK_SAMPLES - c->n) / (c->n + 1u);
+    size_t used = c->cap - chunk_free_bytes(c), min = used + wanted, quarter = min + used / 4u;
+    size_t likely = min + used * (CHUNK_SAMPLES - c->n) / (c->n + 1u);
     uint16_t cap = chunk_capacity_for(likely < quarter ? likely : quarter);
     c = mem_realloc(c, chunk_memory_for(cap));
-    c->cap = cap;
+    chunk_set_cap(c, cap);
     return c;
 }
 
@@ -141,8 +228,11 @@ struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, 
     }
     int64_t dt = minus(t, tail->t);
     if (!repeats(c, tail, dt, v)) {
-        if (c->cap - c->size < CHUNK_SAMPLE_BYTES)
-            c = chunk_grow(c);
+        size_t wanted = CHUNK_SAMPLE_BYTES + (mark_due(c) ? MARK_SIZE : 0);
+        if (chunk_free_bytes(c) < wanted)
+            c = chunk_grow(c, wanted);
+        if (wanted > CHUNK_SAMPLE_BYTES)
+            chunk_add_mark(c, tail);
         uint8_t *tag = c->bytes + c->size, *p = tag + 1;
         *tag = 0;
         if (dt != tail->dt) {
@@ -265,26 +355,49 @@ static void chunk_decode_until(struct chunk_cursor *c, const uint8_t *end)
     }
 }
 
+static uint32_t first_not_before(const struct sample *samples, uint32_t n, int64_t t)
+{
+    uint32_t lo = 0, hi = n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (samples[mid].t < t)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 /* Only the chunks at the ends of the window exceed it: the others are decoded without checking each sample. */
 static uint32_t chunk_trim_samples(struct sample *samples, uint32_t n, int64_t t_min, int64_t t_max)
 {
-    uint32_t from = 0;
     while (n > 0 && samples[n - 1].t > t_max)
         n--;
-    while (from < n && samples[from].t < t_min)
-        from++;
-    if (from > 0)
-        memmove(samples, samples + from, (n - from) * sizeof *samples);
+    if (n == 0 || samples[0].t >= t_min)
+        return n;
+    uint32_t from = first_not_before(samples, n, t_min);
+    memmove(samples, samples + from, (n - from) * sizeof *samples);
     return n - from;
+}
+
+static struct chunk_cursor chunk_cursor_at(const struct chunk *chunk, unsigned n_marks, struct sample *out)
+{
+    if (n_marks == 0)
+        return (struct chunk_cursor){.p = chunk->bytes, .t = chunk->t_min, .out = out};
+    struct chunk_mark m = chunk_mark(chunk, n_marks - 1);
+    struct chunk_cursor c = {.p = chunk->bytes + m.offset, .t = mark_time(chunk, &m), .dt = m.dt, .out = out};
+    memcpy(&c.v, m.v, sizeof c.v);
+    return c;
 }
 
 uint32_t chunk_decode(const struct chunk *chunk, int64_t t_min, int64_t t_max, struct sample *out)
 {
     enum { LAST = CHUNK_SAMPLE_BYTES - 1 };
     uint8_t last[2 * CHUNK_SAMPLE_BYTES] = {0};
-    struct chunk_cursor c = {.p = chunk->bytes, .t = chunk->t_min, .out = out};
-    const uint8_t *end = c.p + chunk->size;
-    if (chunk->size > LAST)
+    unsigned skipped = marks_before(chunk, t_min);
+    struct chunk_cursor c = chunk_cursor_at(chunk, skipped, out);
+    const uint8_t *end = chunk->bytes + chunk_end_offset(chunk, skipped, t_max);
+    if (end - c.p > LAST)
         chunk_decode_until(&c, end - LAST);
     size_t n = (size_t)(end - c.p);
     memcpy(last, c.p, n);
@@ -303,7 +416,7 @@ struct chunk *chunk_list_pack(struct arena *a, struct chunk *scratch, const stru
         scratch->n = scratch->size = scratch->repeat_tag = 0;
         for (; i < n && !chunk_full(scratch); i++)
             scratch = chunk_append(scratch, &tail, samples[i].t, samples[i].v);
-        *link = chunk_copy(scratch, a);
+        *link = chunk_copy(scratch, INT64_MIN, a);
         link = &(*link)->next;
     }
     return first;

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A chunk: up to CHUNK_SAMPLES float samples of one series, in ascending order of time, in a few bytes each. Encoding:
- * chunk.c. The lane appends to an open chunk; a sealed one never changes, except `next`, and is shared by reference. */
+ * chunk.c. The lane appends to an open chunk; a sealed one never changes, except `next`, and is shared by reference.
+ * Every CHUNK_MARK_BYTES it has a mark from which decoding can start, so that a short window of a long chunk costs what
+ * the window has. */
 #ifndef MODEL_CHUNK_H
 #define MODEL_CHUNK_H
 
 #include "base/refs.h"
 #include "model/series.h"
 
-enum { CHUNK_SAMPLES = 240, CHUNK_SAMPLE_BYTES = 19 /* largest encoded sample */ };
+enum { CHUNK_SAMPLES = 240, CHUNK_SAMPLE_BYTES = 19 /* largest encoded sample */, CHUNK_MARK_BYTES = 256 };
 struct chunk {
     int64_t t_min, t_max;
     struct chunk *next;          /* the series' next newer chunk */
     struct refs refs;
     uint16_t n, size, cap;       /* samples, bytes, capacity */
     uint16_t repeat_tag;         /* offset of the tag that counts equal samples, plus one; 0: none */
-    uint8_t bytes[];
+    uint8_t n_marks;
+    bool unmarked;               /* gets no marks: it is only decoded as a whole */
+    uint8_t bytes[];             /* cap of them: samples from the start, marks from the end */
 };
 struct chunk_tail { int64_t t, dt; double v; }; /* the last sample, from which the next one is encoded */
 
@@ -33,7 +37,8 @@ struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, 
 struct chunk *chunk_seal(struct chunk *c); /* frees unused capacity */
 /* An empty chunk in the arena that holds CHUNK_SAMPLES of any kind and is never reallocated. */
 struct chunk *chunk_scratch(struct arena *a);
-struct chunk *chunk_copy(const struct chunk *c, struct arena *a); /* of an open chunk, for decoding */
+/* Of an open chunk, for decoding samples from t_min on; it may lack earlier ones. */
+struct chunk *chunk_copy(const struct chunk *c, int64_t t_min, struct arena *a);
 /* Writes the samples with t_min <= t <= t_max to out, which must have space for c->n; returns their number. */
 uint32_t chunk_decode(const struct chunk *c, int64_t t_min, int64_t t_max, struct sample *out);
 

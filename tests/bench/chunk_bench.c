@@ -81,7 +81,7 @@ int main(void)
                     read = spent;
         }
         for (int i = 0; i < SERIES; i++)
-            bytes += chunks[i]->size;
+            bytes += chunks[i]->cap; /* with marks */
         printf("%-24s %5.2f bytes   append %5.2f ns   decode %5.2f ns\n", kinds[k].name, (double)bytes / n,
                (double)append / n, (double)read / n);
     }

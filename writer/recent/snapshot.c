@@ -30,9 +30,18 @@ struct snapshot_read { /* series_set.impl */
 
 /* --- create ------------------------------------------------------------------------------------------------------- */
 
+/* The first sealed chunk that may be in the window. Most queries ask for the newest samples, and reading the head of
+ * every older chunk is a cache miss each. */
+static struct chunk *snapshot_first_chunk(const struct snapshot_read *r, const struct recent_series *s)
+{
+    if (s->last == NULL || s->last->t_max < r->t_min)
+        return NULL;
+    return s->last->t_min <= r->t_min ? s->last : s->first;
+}
+
 static void take_chunks(const struct snapshot_read *r, const struct recent_series *s, struct snapshot *out)
 {
-    for (struct chunk *c = s->first; c && c->t_min <= r->t_max; c = c->next)
+    for (struct chunk *c = snapshot_first_chunk(r, s); c && c->t_min <= r->t_max; c = c->next)
         if (c->t_max >= r->t_min) {
             if (out->first == NULL)
                 out->first = c;
@@ -41,8 +50,8 @@ static void take_chunks(const struct snapshot_read *r, const struct recent_serie
             out->max_samples += c->n;
         }
     if (s->open && chunk_overlaps(s->open, r->t_min, r->t_max)) {
-        out->open = chunk_copy(s->open, r->arena);
-        out->max_samples += s->open->n;
+        out->open = chunk_copy(s->open, r->t_min, r->arena);
+        out->max_samples += out->open->n;
     }
 }
 
