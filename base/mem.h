@@ -37,6 +37,14 @@ static inline size_t mem_block(size_t n) { return n <= 24 ? 32 : (n + MEM_BLOCK_
 /* Grows *items (element size `size`) to at least `need` elements, doubling. Never fails. */
 void mem_grow(void *items, size_t *cap, size_t need, size_t size);
 
+/* Brings bytes that will soon be read into the CPU's cache. Any address is fine. */
+static inline void mem_prefetch(const void *p, size_t n)
+{
+    enum { CACHE_LINE = 64 };
+    for (size_t at = 0; at < n; at += CACHE_LINE)
+        __builtin_prefetch((const char *)p + at);
+}
+
 /* Marks bytes as inaccessible (and accessible again) for AddressSanitizer; no effect without it. */
 void mem_poison(const void *p, size_t n);
 void mem_unpoison(const void *p, size_t n);

@@ -406,6 +406,18 @@ uint32_t chunk_decode(const struct chunk *chunk, int64_t t_min, int64_t t_max, s
     return chunk_trim_samples(out, (uint32_t)(c.out - out), t_min, t_max);
 }
 
+void chunk_prefetch_marks(const struct chunk *c)
+{
+    mem_prefetch(c->bytes + c->cap - c->n_marks * (size_t)MARK_SIZE, c->n_marks * (size_t)MARK_SIZE);
+}
+
+void chunk_prefetch_samples(const struct chunk *c, int64_t t_min)
+{
+    unsigned skipped = marks_before(c, t_min);
+    uint16_t from = skipped > 0 ? chunk_mark(c, skipped - 1).offset : 0;
+    mem_prefetch(c->bytes + from, c->size - from < CHUNK_MARK_BYTES ? c->size - from : CHUNK_MARK_BYTES);
+}
+
 /* --- lists -------------------------------------------------------------------------------------------------------- */
 
 struct chunk *chunk_list_pack(struct arena *a, struct chunk *scratch, const struct sample *samples, size_t n)

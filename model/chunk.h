@@ -42,6 +42,11 @@ struct chunk *chunk_copy(const struct chunk *c, int64_t t_min, struct arena *a);
 /* Writes the samples with t_min <= t <= t_max to out, which must have space for c->n; returns their number. */
 uint32_t chunk_decode(const struct chunk *c, int64_t t_min, int64_t t_max, struct sample *out);
 
+/* The two steps, some time after each other, that bring into the CPU's cache what chunk_decode from t_min on will read;
+ * the head of the chunk must be there already. */
+void chunk_prefetch_marks(const struct chunk *c);
+void chunk_prefetch_samples(const struct chunk *c, int64_t t_min);
+
 /* n samples in ascending order as a list of chunks in the arena. scratch: any chunk_scratch; it is emptied. */
 struct chunk *chunk_list_pack(struct arena *a, struct chunk *scratch, const struct sample *samples, size_t n);
 void chunk_list_unpack(const struct chunk *first, struct sample *out); /* has space for all samples */

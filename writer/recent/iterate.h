@@ -9,9 +9,15 @@
 
 /* Called under the lock; may allocate in the query's arena. False: stop. */
 typedef bool visit_fn(struct recent_series *s, void *arg);
+struct series_visit {
+    visit_fn *visit;
+    /* NULL, or brings what `visit` will read of the series, beyond its struct, into the CPU's cache */
+    void (*prefetch)(const struct recent_series *s);
+    void *arg;
+};
 /* False: the query must end; err is set. */
-bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m, size_t n, visit_fn *visit, void *arg,
-                  struct err *err) MUST_USE;
+bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m, size_t n,
+                  const struct series_visit *visit, struct err *err) MUST_USE;
 
 /* Values of a label, or label names if `name` is empty, of the series that `counts` accepts: read from the index, so
  * that the cost is one series per value, not all of them. `found` may be called with duplicates. *complete false:

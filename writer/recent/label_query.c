@@ -118,14 +118,15 @@ static bool gather_from_index(struct stripe *p, struct query_ctx *q, struct labe
 static bool label_query_gather(struct recent *store, struct query_ctx *q, struct label_gather *g, visit_fn *visit,
                                struct err *err)
 {
+    const struct series_visit each = {.visit = visit, .arg = g};
     bool ok = true;
     for (unsigned i = 0; ok && i < store->n_stripes; i++) {
         if (gather_from_index(&store->stripes[i], q, g, &ok, err) || !ok)
             continue;
         if (g->query->n_sets == 0)
-            ok = stripe_visit(&store->stripes[i], q, NULL, 0, visit, g, err);
+            ok = stripe_visit(&store->stripes[i], q, NULL, 0, &each, err);
         for (size_t k = 0; ok && k < g->query->n_sets; k++)
-            ok = stripe_visit(&store->stripes[i], q, g->query->sets[k], g->query->set_sizes[k], visit, g, err);
+            ok = stripe_visit(&store->stripes[i], q, g->query->sets[k], g->query->set_sizes[k], &each, err);
     }
     map_free(&g->seen);
     return ok;

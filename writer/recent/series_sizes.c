@@ -24,8 +24,9 @@ bool writer_recent_sizes(struct source *recent, struct query_ctx *q,
 {
     struct recent *r = recent_from_source(recent);
     struct size_visit v = {visit, arg};
+    const struct series_visit each = {.visit = series_size_visit, .arg = &v};
     for (unsigned i = 0; i < r->n_stripes; i++)
-        if (!stripe_visit(&r->stripes[i], q, NULL, 0, series_size_visit, &v, err))
+        if (!stripe_visit(&r->stripes[i], q, NULL, 0, &each, err))
             return false;
     return true;
 }
