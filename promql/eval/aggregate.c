@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Aggregations that return one series per group.
  *
- * Groups are processed in sequence, so only one group has intermediate results: one cell per step. Rows are added one
- * at a time, each over all steps; only histograms are processed step by step. Either way the samples of a step are
- * added in the order of the rows.
+ * A group has one cell per step. Rows are added one at a time, each over all steps; only histograms are processed step
+ * by step. Either way the samples of a step are added in the order of the rows.
  *
  * Where the argument allows it, a row is computed when it is added (lazy_rows.c), so only one column exists at a
- * time.
+ * time. Series are read fastest in their order, so rows are added in theirs, whatever their groups, if the cells of all
+ * groups fit into the CPU's cache. Otherwise one group is processed after the other, and only one has cells.
  */
 #include "promql/eval/eval_internal.h"
 
@@ -21,21 +21,23 @@ struct cell {
     bool running;      /* avg uses the running mean */
 };
 #define NO_ROW UINT32_MAX
-struct aggregate_group {
+enum { CELLS_TOGETHER = 256 * 1024 /* bytes of the cells of all groups */ };
+struct aggregate_call {
     struct eval *ev;
     const struct expr *e;
     enum aggregate_op op;
     struct row *rows;         /* of the input */
     struct lazy_rows *lazy;   /* computes the rows; NULL: they exist already */
-    const uint32_t *members;  /* indexes of the rows in this group */
-    size_t n;
+};
+struct aggregate_group {
+    const struct aggregate_call *a;
     struct cell *cells;
-    const struct row **hists; /* members with histograms, in order */
+    const struct row **hists; /* members with histograms, in order; has space for all members */
     size_t n_hists;
     uint32_t first;           /* the first member with values */
-    struct row *out;
+    bool drop_name;
+    struct row *out;          /* set when all members are added */
 };
-static struct row *aggregate_member(const struct aggregate_group *g, size_t m) { return &g->rows[g->members[m]]; }
 
 static void add_sum(struct cell *c, double x)
 {
@@ -110,13 +112,15 @@ static double cell_value(enum aggregate_op op, const struct cell *c)
 static void aggregate_add_row(const struct aggregate_group *g, const struct row *row)
 {
     const double *v = row->v;
-    bool skip_hists = row->h && g->op != AGG_COUNT && g->op != AGG_GROUP;
+    enum aggregate_op op = g->a->op;
+    uint32_t n = g->a->ev->grid.n;
+    bool skip_hists = row->h && op != AGG_COUNT && op != AGG_GROUP;
 #define EACH(add)                                                                                                     \
-    for (uint32_t i = 0; i < g->ev->grid.n; i++)                                                                      \
+    for (uint32_t i = 0; i < n; i++)                                                                                  \
         if (!is_absent(v[i]) && !(skip_hists && row->h[i]))                                                           \
             add;                                                                                                      \
     break
-    switch (g->op) {
+    switch (op) {
     case AGG_SUM: EACH(add_sum(&g->cells[i], v[i]));
     case AGG_AVG: EACH(add_average(&g->cells[i], v[i]));
     case AGG_MIN: EACH(add_min(&g->cells[i], v[i]));
@@ -132,7 +136,7 @@ static void aggregate_add_row(const struct aggregate_group *g, const struct row 
 
 static bool has_histogram(const struct aggregate_group *g, const struct row *row)
 {
-    for (uint32_t i = 0; row->h && i < g->ev->grid.n; i++)
+    for (uint32_t i = 0; row->h && i < g->a->ev->grid.n; i++)
         if (row->h[i])
             return true;
     return false;
@@ -140,36 +144,36 @@ static bool has_histogram(const struct aggregate_group *g, const struct row *row
 
 static void aggregate_note_ignored(const struct aggregate_group *g)
 {
-    eval_info(g->ev, g->e->u.aggregate.inner, "ignored histogram in %s aggregation", aggregate_op_text(g->op));
+    eval_info(g->a->ev, g->a->e->u.aggregate.inner, "ignored histogram in %s aggregation", aggregate_op_text(g->a->op));
 }
 
 static const struct histogram *aggregate_histograms(const struct aggregate_group *g, uint32_t i,
                                                     struct histogram_sum *acc)
 {
-    const struct expr *at = g->e->u.aggregate.inner;
+    const struct expr *at = g->a->e->u.aggregate.inner;
     unsigned flags = 0;
-    histogram_sum_start(acc, g->ev->arena);
+    histogram_sum_start(acc, g->a->ev->arena);
     for (size_t m = 0; m < g->n_hists; m++) {
         const struct histogram *h = g->hists[m]->h[i];
         if (h == NULL)
             continue;
-        eval_charge(g->ev, CHARGE_HISTOGRAM);
-        if (g->op == AGG_SUM)
+        eval_charge(g->a->ev, CHARGE_HISTOGRAM);
+        if (g->a->op == AGG_SUM)
             histogram_sum_add(acc, h, &flags);
         else
             histogram_mean_add(acc, h, &flags);
         if (flags & HISTOGRAM_INCOMPATIBLE) {
-            eval_warn(g->ev, at,
+            eval_warn(g->a->ev, at,
                       "vector contains a mix of histograms with exponential and custom buckets schemas "
-                      "for metric name %s", eval_quoted(g->ev, labels_name(g->hists[m]->labels)));
+                      "for metric name %s", eval_quoted(g->a->ev, labels_name(g->hists[m]->labels)));
             return NULL;
         }
     }
     if (flags & HISTOGRAM_BOUNDS_RECONCILED)
-        eval_info(g->ev, at, "mismatched custom buckets were reconciled during aggregation");
+        eval_info(g->a->ev, at, "mismatched custom buckets were reconciled during aggregation");
     if (flags & HISTOGRAM_HINT_COLLISION)
-        eval_warn(g->ev, at, "conflicting counter resets during histogram aggregation");
-    return g->op == AGG_SUM ? histogram_sum_total(acc, g->ev->arena) : histogram_sum_mean(acc, g->ev->arena);
+        eval_warn(g->a->ev, at, "conflicting counter resets during histogram aggregation");
+    return g->a->op == AGG_SUM ? histogram_sum_total(acc, g->a->ev->arena) : histogram_sum_mean(acc, g->a->ev->arena);
 }
 
 static bool histogram_at(const struct aggregate_group *g, uint32_t i)
@@ -183,58 +187,51 @@ static bool histogram_at(const struct aggregate_group *g, uint32_t i)
 static void combine_histograms(const struct aggregate_group *g)
 {
     struct histogram_sum acc = {0};
-    for (uint32_t i = 0; i < g->ev->grid.n; i++) {
+    for (uint32_t i = 0; i < g->a->ev->grid.n; i++) {
         if (!histogram_at(g, i))
             continue;
         if (g->cells[i].n > 0) {
-            eval_warn(g->ev, g->e->u.aggregate.inner, "encountered a mix of histograms and floats for aggregation");
+            eval_warn(g->a->ev, g->a->e->u.aggregate.inner,
+                      "encountered a mix of histograms and floats for aggregation");
             row_clear(g->out, i);
             continue;
         }
         const struct histogram *h = aggregate_histograms(g, i, &acc);
         if (h)
-            row_set_hist(g->ev, g->out, i, h);
+            row_set_hist(g->a->ev, g->out, i, h);
     }
 }
 
-static void add_member(struct aggregate_group *g, size_t m)
+static void add_member(struct aggregate_group *g, uint32_t r)
 {
-    struct row *row = aggregate_member(g, m);
-    eval_charge(g->ev, g->ev->grid.n);
-    if (g->lazy && !lazy_row(g->ev, g->lazy, g->members[m], row))
+    const struct aggregate_call *a = g->a;
+    struct row *row = &a->rows[r];
+    eval_charge(a->ev, a->ev->grid.n);
+    if (a->lazy && !lazy_row(a->ev, a->lazy, r, row))
         return;
-    if (g->members[m] < g->first)
-        g->first = g->members[m];
+    if (r < g->first)
+        g->first = r;
     aggregate_add_row(g, row);
-    g->out->drop_name |= row->drop_name;
+    g->drop_name |= row->drop_name;
     if (has_histogram(g, row))
         g->hists[g->n_hists++] = row;
 }
 
-static void aggregate_group(struct aggregate_group *g)
+static void finish_group(struct aggregate_group *g, struct row *out)
 {
-    memset(g->cells, 0, g->ev->grid.n * sizeof *g->cells);
-    g->n_hists = 0;
-    g->first = NO_ROW;
-    for (size_t m = 0; m < g->n; m++)
-        add_member(g, m);
-    for (uint32_t i = 0; i < g->ev->grid.n; i++)
+    const struct aggregate_call *a = g->a;
+    g->out = out;
+    out->drop_name |= g->drop_name;
+    for (uint32_t i = 0; i < a->ev->grid.n; i++)
         if (g->cells[i].n > 0)
-            g->out->v[i] = cell_value(g->op, &g->cells[i]);
-    if (g->n_hists > 0 && (g->op == AGG_SUM || g->op == AGG_AVG))
+            out->v[i] = cell_value(a->op, &g->cells[i]);
+    if (g->n_hists > 0 && (a->op == AGG_SUM || a->op == AGG_AVG))
         combine_histograms(g);
-    else if (g->n_hists > 0 && g->op != AGG_COUNT && g->op != AGG_GROUP)
+    else if (g->n_hists > 0 && a->op != AGG_COUNT && a->op != AGG_GROUP)
         aggregate_note_ignored(g);
 }
 
 /* --- groups and operators ----------------------------------------------------------------------------------------- */
-
-static void start_groups(struct eval *ev, const struct expr *e, const struct value *in, struct aggregate_group *g)
-{
-    *g = (struct aggregate_group){.ev = ev, .e = e, .op = e->u.aggregate.op, .rows = in->rows};
-    g->cells = ARENA_ARRAY(ev->arena, struct cell, ev->grid.n);
-    g->hists = ARENA_ARRAY(ev->arena, const struct row *, in->n);
-}
 
 /* Groups are in the order of their first rows with values. Lazy rows are known to have values only when computed:
  * begins[row] is the number of the group that begins with the row, plus one. */
@@ -249,20 +246,59 @@ static void order_groups(struct eval *ev, const uint32_t *begins, size_t n_rows,
     out->n = out->_cap = n;
 }
 
-static void aggregate_groups(struct aggregate_group *g, const struct value *in, struct value *out)
+static bool cells_fit_together(const struct eval *ev, size_t n_groups)
 {
-    struct eval *ev = g->ev;
-    struct row_groups groups;
-    struct grouping by = grouping_of(ev, g->e, STR_NONE);
-    uint32_t *begins = g->lazy ? ARENA_ARRAY(ev->arena, uint32_t, in->n) : NULL;
-    group_rows(ev, &by, in, &groups);
-    for (size_t i = 0; i < groups.n; i++) {
-        g->members = groups.rows + groups.start[i];
-        g->n = groups.start[i + 1] - groups.start[i];
-        g->out = value_add_row(ev, out, groups.labels[i]);
-        aggregate_group(g);
-        if (begins && g->first != NO_ROW)
-            begins[g->first] = (uint32_t)i + 1;
+    size_t most = CELLS_TOGETHER / sizeof(struct cell);
+    return n_groups <= most && n_groups * ev->grid.n <= most;
+}
+
+struct aggregate_groups { /* being processed: all, or one after the other */
+    const struct aggregate_call *a;
+    const struct row_groups *rows;
+    struct aggregate_group *items; size_t n;
+    struct cell *cells;
+    const struct row **hists; /* in the places of their rows in rows->rows */
+};
+
+static void begin_groups(struct aggregate_groups *s, size_t from)
+{
+    size_t steps = s->a->ev->grid.n;
+    memset(s->cells, 0, s->n * steps * sizeof *s->cells);
+    for (size_t i = 0; i < s->n; i++)
+        s->items[i] = (struct aggregate_group){.a = s->a, .cells = s->cells + i * steps, .first = NO_ROW,
+                                               .hists = s->hists + s->rows->start[from + i]};
+}
+
+static void add_members(struct aggregate_groups *s, size_t from)
+{
+    const struct row_groups *rows = s->rows;
+    if (s->n == rows->n)
+        for (uint32_t r = 0; r < rows->n_rows; r++)
+            add_member(&s->items[rows->of[r]], r);
+    else
+        for (uint32_t i = rows->start[from]; i < rows->start[from + 1]; i++)
+            add_member(s->items, rows->rows[i]);
+}
+
+static void aggregate_groups(const struct aggregate_call *a, const struct value *in, struct value *out)
+{
+    struct eval *ev = a->ev;
+    struct row_groups rows;
+    struct grouping by = grouping_of(ev, a->e, STR_NONE);
+    uint32_t *begins = a->lazy ? ARENA_ARRAY(ev->arena, uint32_t, in->n) : NULL;
+    group_rows(ev, &by, in, &rows);
+    struct aggregate_groups s = {.a = a, .rows = &rows, .n = cells_fit_together(ev, rows.n) ? rows.n : 1};
+    s.items = ARENA_ARRAY(ev->arena, struct aggregate_group, s.n);
+    s.cells = ARENA_ARRAY(ev->arena, struct cell, s.n * ev->grid.n);
+    s.hists = ARENA_ARRAY(ev->arena, const struct row *, in->n);
+    for (size_t from = 0; from < rows.n; from += s.n) {
+        begin_groups(&s, from);
+        add_members(&s, from);
+        for (size_t i = 0; i < s.n; i++) {
+            finish_group(&s.items[i], value_add_row(ev, out, rows.labels[from + i]));
+            if (begins && s.items[i].first != NO_ROW)
+                begins[s.items[i].first] = (uint32_t)(from + i) + 1;
+        }
     }
     if (begins)
         order_groups(ev, begins, in->n, out);
@@ -296,13 +332,11 @@ static void aggregate_at_once(struct eval *ev, const struct expr *e, const doubl
 static void aggregate_row_by_row(struct eval *ev, const struct expr *e, struct value *out)
 {
     struct value in;
-    struct aggregate_group g;
     struct lazy_rows *lazy = lazy_rows_begin(ev, e->u.aggregate.inner, &in);
     if (lazy == NULL)
         eval_expr(ev, e->u.aggregate.inner, &in);
-    start_groups(ev, e, &in, &g);
-    g.lazy = lazy;
-    aggregate_groups(&g, &in, out);
+    struct aggregate_call a = {.ev = ev, .e = e, .op = e->u.aggregate.op, .rows = in.rows, .lazy = lazy};
+    aggregate_groups(&a, &in, out);
 }
 
 void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out)

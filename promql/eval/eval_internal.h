@@ -202,8 +202,9 @@ struct grouping { struct names names; bool without; };  /* without(): includes t
 struct grouping grouping_of(struct eval *ev, const struct expr *aggregate, struct str one_more_by);
 struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct labels l);
 struct row_groups {
-    size_t n;
+    size_t n, n_rows;
     struct labels *labels;       /* per group */
+    uint32_t *of;                /* per row: its group */
     uint32_t *rows;              /* row numbers ordered by group, then by row */
     uint32_t *start;             /* n + 1: group g has rows[start[g] .. start[g + 1]) */
 };

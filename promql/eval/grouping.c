@@ -44,9 +44,8 @@ struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct 
 
 static void grouping_free_map(void *map) { map_free(map); }
 
-/* Numbers the groups in the order of their first row; groups[row] is the number. */
-static void number_groups(struct eval *ev, const struct grouping *g, const struct value *in, uint32_t *groups,
-                          struct row_groups *out)
+/* Numbers the groups in the order of their first row. */
+static void number_groups(struct eval *ev, const struct grouping *g, const struct value *in, struct row_groups *out)
 {
     struct map *known = ARENA_NEW(ev->arena, struct map);
     size_t cap = 0;
@@ -61,22 +60,21 @@ static void number_groups(struct eval *ev, const struct grouping *g, const struc
             e->value.u = out->n;
             out->labels[out->n++] = l;
         }
-        groups[r] = (uint32_t)e->value.u;
+        out->of[r] = (uint32_t)e->value.u;
     }
     map_free(known);
 }
 
 void group_rows(struct eval *ev, const struct grouping *g, const struct value *in, struct row_groups *out)
 {
-    *out = (struct row_groups){0};
-    uint32_t *groups = ARENA_ARRAY(ev->arena, uint32_t, in->n);
-    number_groups(ev, g, in, groups, out);
+    *out = (struct row_groups){.n_rows = in->n, .of = ARENA_ARRAY(ev->arena, uint32_t, in->n)};
+    number_groups(ev, g, in, out);
     out->rows = ARENA_ARRAY(ev->arena, uint32_t, in->n);
     out->start = ARENA_ARRAY(ev->arena, uint32_t, out->n + 2);
     for (size_t r = 0; r < in->n; r++) /* counting sort: start[g + 1] is the position of the next row of group g */
-        out->start[groups[r] + 2]++;
+        out->start[out->of[r] + 2]++;
     for (size_t i = 2; i < out->n + 2; i++)
         out->start[i] += out->start[i - 1];
     for (size_t r = 0; r < in->n; r++)
-        out->rows[out->start[groups[r] + 1]++] = (uint32_t)r;
+        out->rows[out->start[out->of[r] + 1]++] = (uint32_t)r;
 }

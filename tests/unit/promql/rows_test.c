@@ -161,10 +161,10 @@ static bool same_point(const struct promql_series *a, size_t i, const struct pro
     return x ? near(x->count, y->count) && near(x->sum, y->sum) : near(a->v[i], b->v[k]);
 }
 
-static const struct promql_series *with_id(const struct promql_result *r, struct str id)
+static const struct promql_series *with_label(const struct promql_result *r, struct str name, struct str value)
 {
     for (size_t i = 0; i < r->n; i++)
-        if (str_eq(labels_get(r->series[i].labels, STR("id")), id))
+        if (str_eq(labels_get(r->series[i].labels, name), value))
             return &r->series[i];
     return NULL;
 }
@@ -183,7 +183,7 @@ static void alone(void **state)
             snprintf(id, sizeof id, "%u", s);
             snprintf(selector, sizeof selector, "{id=\"%u\"}", s);
             write_query(text, call, selector, modifier);
-            const struct promql_series *row = with_id(&all.result, str_of(id));
+            const struct promql_series *row = with_label(&all.result, STR("id"), str_of(id));
             for (uint32_t i = 0; i < STEPS; i++) {
                 ask(f, text, at_step(i), &one);
                 bool has = row && promql_has(row, i);
@@ -241,11 +241,45 @@ static void at_once(void **state)
     }
 }
 
+/* The cells of three groups over one step fit into the cache, and rows are added in their order; those over 2,500 steps
+ * do not, and groups are processed one after the other. */
+static void groups_together(void **state)
+{
+    static const char *const operators[] = {"sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"};
+    enum { FINE_STEPS = 2500, CHECKED_EVERY = 97 };
+    struct fixture *f = *state;
+    char call[TEXT], text[2 * TEXT];
+    struct promql_params fine = over_grid(), once = at_step(0);
+    fine.step = SECOND;
+    fine.end = fine.start + (FINE_STEPS - 1) * SECOND;
+    for (size_t c = 0; c < LEN(CALLS); c++) {
+        struct response all, one;
+        write_query(call, CALLS[c], "{id!=\"\"}", "");
+        snprintf(text, sizeof text, "%s by (g) (%s)", operators[c % LEN(operators)], call);
+        ask(f, text, fine, &all);
+        for (uint32_t i = 0; i < FINE_STEPS; i += CHECKED_EVERY) {
+            once.start = once.end = fine.start + i * SECOND;
+            ask(f, text, once, &one);
+            for (const char *g = "abc"; *g; g++) {
+                const struct promql_series *x = with_label(&all.result, STR("g"), str_n(g, 1)),
+                                           *y = with_label(&one.result, STR("g"), str_n(g, 1));
+                bool has = x && promql_has(x, i);
+                if (has != (y != NULL) || (has && !same_point(x, i, y, 0)))
+                    fail_msg("%s of group %c at step %u: %.17g and %.17g", text, *g, i, has ? x->v[i] : -1,
+                             y ? y->v[0] : -1);
+            }
+            arena_free(&one.arena);
+        }
+        arena_free(&all.arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone),
         cmocka_unit_test(at_once),
+        cmocka_unit_test(groups_together),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
