@@ -83,7 +83,8 @@ size_t builder_size(const struct labels_builder *b, size_t *count);
 struct labels builder_labels(struct labels_builder *b, struct arena *a);
 struct labels builder_append(struct labels_builder *b, struct buf *out); /* points into out: valid until it grows */
 
-/* Operations of PromQL and routing; results in the arena. names are sorted, n_names of them. */
+/* Operations of PromQL and routing; results in the arena. names are sorted, n_names of them. The results of labels_keep
+ * and labels_drop may be a part of l. */
 struct labels labels_keep(struct arena *a, struct labels l, const struct str *names, size_t n_names);
 struct labels labels_drop(struct arena *a, struct labels l, const struct str *names, size_t n_names);
 /* sets the label, or deletes it for an empty value */

@@ -2,25 +2,34 @@
 /* Derives label sets from others. Unchanged pairs are copied as bytes. */
 #include "model/labels.h"
 
-/* The pairs of l that are in `names` (if `named`) or not in it: their bytes, contiguous. */
+/* The pairs of l that are in `names` (if `named`) or not in it. If they are contiguous, as they are without the metric's
+ * name, the result is that part of l; otherwise it is a copy. */
 static struct labels select_pairs(struct arena *a, struct labels l, const struct str *names, size_t n_names, bool named)
 {
-    char *p = l.n ? arena_bytes(a, l.n) : NULL;
-    if (p == NULL)
-        return (struct labels){0};
-    struct labels out = {(const uint8_t *)p, 0, 0};
+    struct labels out = {0};
     struct labels_iter it = labels_iter(l);
     const uint8_t *from = it.p;
+    char *copy = NULL;
     size_t i = 0;
-    for (struct label pair; labels_next(&it, &pair); from = it.p) {
+    for (struct label pair; (i < n_names || !named) && labels_next(&it, &pair); from = it.p) {
         int order = -1;
         while (i < n_names && (order = str_cmp(names[i], pair.name)) < 0)
             i++;
         bool found = i < n_names && order == 0;
+        size_t n = (size_t)(it.p - from);
         if (found != named)
             continue;
-        memcpy(p + out.n, from, (size_t)(it.p - from));
-        out.n += (uint32_t)(it.p - from);
+        if (out.n > 0 && copy == NULL && from != out.p + out.n) {
+            if ((copy = arena_bytes(a, l.n)) == NULL)
+                return (struct labels){0};
+            memcpy(copy, out.p, out.n);
+            out.p = (const uint8_t *)copy;
+        }
+        if (out.n == 0)
+            out.p = from;
+        if (copy)
+            memcpy(copy + out.n, from, n);
+        out.n += (uint32_t)n;
         out.count++;
     }
     return out;

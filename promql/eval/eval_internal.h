@@ -110,6 +110,8 @@ struct instant { /* a selector and its evaluation times */
 };
 struct instant instant_begin(struct eval *ev, const struct expr *selector, struct series_set *set,
                              enum sample_field part);
+/* Whether the label sets remain different without the names (labels_without_name): all series have the same name. */
+bool set_differs_without_names(struct eval *ev, const struct series_set *set);
 /* Writes every step of the row of series i, whose column may be uninitialized; returns the number of samples that it
  * holds. */
 uint64_t instant_row(struct eval *ev, const struct instant *in, size_t i, struct row *row);

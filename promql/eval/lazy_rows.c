@@ -37,8 +37,9 @@ static struct lazy_rows *lazy_rows_of_call(struct eval *ev, const struct expr *e
     const struct function_impl *impl = function_impl(e->u.call.fn->id);
     if (impl->finish)
         return NULL;
-    lazy_rows_add_labels(ev, &ev->sets[selector_of_call(e)->u.selector.select], impl->keeps_name, out);
-    if (!impl->keeps_name && !ev->delayed_names && value_repeats_labels(ev, out))
+    const struct series_set *set = &ev->sets[selector_of_call(e)->u.selector.select];
+    lazy_rows_add_labels(ev, set, impl->keeps_name, out);
+    if (!impl->keeps_name && !ev->delayed_names && !set_differs_without_names(ev, set) && value_repeats_labels(ev, out))
         return NULL;
     struct lazy_rows *l = ARENA_NEW(ev->arena, struct lazy_rows);
     *l = (struct lazy_rows){.call = ARENA_NEW(ev->arena, struct range_call)};

@@ -151,7 +151,8 @@ void eval_range_call(struct eval *ev, const struct expr *e, struct value *out)
         over_subquery(ev, &c, out);
     if (c.impl->finish)
         c.impl->finish(ev, e, out);
-    if (!ev->delayed_names)
+    bool differ = c.set && c.impl->finish == NULL && set_differs_without_names(ev, c.set);
+    if (!ev->delayed_names && !differ)
         value_merge(ev, out);
 }
 

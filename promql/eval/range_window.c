@@ -131,9 +131,10 @@ bool range_window_series(struct eval *ev, struct range_window *f, struct series_
                          struct range_input *in)
 {
     struct series s;
-    eval_check(ev);
+    eval_charge(ev, CHARGE_SERIES);
     if (!series_set_get(set, i, &s, ev->err))
         eval_stop(ev);
+    eval_charge(ev, (uint64_t)s.n_samples + s.n_hists);
     f->several = false;
     if (s.n_replicas > 0) {
         f->several = !replica_windows_find(ev, f, &s, in);

@@ -93,6 +93,33 @@ static uint64_t selector_fill_row(struct eval *ev, struct row *row, const struct
     return row_mem_estimate(row, ev->grid.n);
 }
 
+/* Whether the labels that an operation drops with the name include more than the name. */
+static bool selector_name_alone(struct labels l, struct str *name)
+{
+    static const struct str type = {"__type__", 8}, unit = {"__unit__", 8};
+    struct labels_iter it = labels_iter(l);
+    *name = STR_NONE;
+    for (struct label pair; labels_next(&it, &pair) && str_cmp(pair.name, unit) <= 0;) {
+        if (str_eq(pair.name, STR(METRIC_NAME)))
+            *name = pair.value;
+        else if (str_eq(pair.name, type) || str_eq(pair.name, unit))
+            return false;
+    }
+    return true;
+}
+
+bool set_differs_without_names(struct eval *ev, const struct series_set *set)
+{
+    struct str first = STR_NONE, name;
+    for (size_t i = 0; i < set->n; i++) {
+        eval_charge(ev, CHARGE_LABELS / 2);
+        if (!selector_name_alone(set->series[i].labels, &name) || (i > 0 && !str_eq(name, first)))
+            return false;
+        first = name;
+    }
+    return true;
+}
+
 static void selector_drop_buckets(struct eval *ev, struct series *s)
 {
     struct hist_sample *copy = ARENA_ARRAY(ev->arena, struct hist_sample, s->n_hists);
@@ -114,9 +141,10 @@ struct instant instant_begin(struct eval *ev, const struct expr *selector, struc
 uint64_t instant_row(struct eval *ev, const struct instant *in, size_t i, struct row *row)
 {
     struct series s;
-    eval_check(ev);
+    eval_charge(ev, CHARGE_SERIES);
     if (!series_set_get(in->set, i, &s, ev->err))
         eval_stop(ev);
+    eval_charge(ev, (uint64_t)s.n_samples + s.n_hists);
     if (in->drop_buckets && s.n_hists > 0)
         selector_drop_buckets(ev, &s);
     row->labels = s.labels;

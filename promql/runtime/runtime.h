@@ -95,8 +95,8 @@ static inline void eval_charge(struct eval *ev, uint64_t n)
     if (!query_charge(&ev->work, n, ev->err))
         eval_stop(ev);
 }
-/* making a label set, formatting a number, adding a histogram */
-enum { CHARGE_LABELS = QUERY_CHARGE_LABELS, CHARGE_TEXT = 64, CHARGE_HISTOGRAM = 128 };
+/* making a label set, formatting a number, adding a histogram, loading a series beyond its samples */
+enum { CHARGE_LABELS = QUERY_CHARGE_LABELS, CHARGE_TEXT = 64, CHARGE_HISTOGRAM = 128, CHARGE_SERIES = 512 };
 void eval_on_end(struct eval *ev, void (*fn)(void *arg), void *arg);
 struct buf *eval_buf(struct eval *ev); /* freed at the end; may be freed earlier by buf_free */
 

@@ -176,6 +176,14 @@ static void test_shapes(void **state UNUSED)
     assert_text(labels_keep(&arena, l, names, LEN(names)), "{a=\"1\", c=\"3\"}");
     assert_text(labels_drop(&arena, l, names, LEN(names)), "{b=\"2\", d=\"4\"}");
     assert_text(labels_keep(&arena, l, NULL, 0), "{}");
+    struct str ends[] = {STR("a"), STR("d")}, middle[] = {STR("b"), STR("c")};
+    assert_text(labels_drop(&arena, l, ends, 2), "{b=\"2\", c=\"3\"}");
+    assert_text(labels_keep(&arena, l, middle, 2), "{b=\"2\", c=\"3\"}");
+    assert_text(labels_drop(&arena, l, middle, 2), "{a=\"1\", d=\"4\"}");
+    assert_text(labels_keep(&arena, l, ends, 2), "{a=\"1\", d=\"4\"}");
+    assert_ptr_equal(labels_drop(&arena, l, ends, 1).p + labels_drop(&arena, l, ends, 1).n, l.p + l.n); /* no copy */
+    assert_int_equal(labels_drop(&arena, l, ends, 1).count, 3);
+    assert_int_equal(labels_keep(&arena, l, ends, 2).count, 2);
     assert_text(labels_drop(&arena, l, NULL, 0), "{a=\"1\", b=\"2\", c=\"3\", d=\"4\"}");
     static const char *const names_with[] = {"0", "a", "aa", "b", "d", "e"};
     for (size_t i = 0; i < LEN(names_with); i++) {
