@@ -30,7 +30,7 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/system
 CC         ?= cc
 CXX        ?= c++
 PKG_CONFIG ?= pkg-config
-PACKAGES   := libmicrohttpd libcurl libcares yaml-0.1 jansson libzstd snappy libprotobuf-c libxxhash re2 zlib libdeflate
+PACKAGES   := libmicrohttpd gnutls libcrypt libcurl libcares yaml-0.1 jansson libzstd snappy libprotobuf-c libxxhash re2 zlib libdeflate
 BUILD      ?= build
 comma      := ,
 

@@ -30,6 +30,7 @@
     X(RANK_COVERAGE, "coverage")                 /* of a group */                                                      \
     X(RANK_SERVER, "downstream server")                                                                                \
     X(RANK_WORKERS, "workers")                                                                                         \
+    X(RANK_AUTH, "logins")                       /* posts */                                                            \
     X(RANK_LOOP, "loop")                         /* posted tasks */                                                    \
     X(RANK_LEAF, "leaf")                         /* nothing is taken while it is held */
 #define LOCK_RANK_ID(id, name) id,

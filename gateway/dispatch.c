@@ -52,6 +52,12 @@ static bool refuse_key(struct http_request *r)
     return true;
 }
 
+/* As in vmagent, a key of the route replaces the user of -httpAuth.username. */
+static bool dispatch_open(const struct http_request *r)
+{
+    return r->route->open || auth_key_is_set(&r->services->flags.auth_keys, (enum auth_key)r->route->auth_key);
+}
+
 static bool dispatch_begin(struct http_request *r)
 {
     const struct route *route = r->route;
@@ -191,5 +197,5 @@ static bool dispatch_withdraw(struct http_request *r)
     return true;
 }
 
-const struct http_hooks dispatch_hooks = {.begin = dispatch_begin, .end = dispatch_end, .submit = dispatch_submit,
+const struct http_hooks dispatch_hooks = {.begin = dispatch_begin, .open = dispatch_open, .end = dispatch_end, .submit = dispatch_submit,
                                         .withdraw = dispatch_withdraw, .sent = access_log_write};

@@ -22,7 +22,7 @@ static void greeting_destinations(struct buf *out, const struct config *c)
                        "-remoteWrite.url\n");
 }
 
-static void greeting_queries(struct buf *out, const struct config *c, const char *address, const char *prefix)
+static void greeting_queries(struct buf *out, const struct config *c, const char *url, const char *prefix)
 {
     if (c->n_groups == 0 && c->recent == NULL) {
         buf_add_z(out, "Queries: no source; add server_groups, or `recent: {}` to keep the newest samples in memory\n");
@@ -31,19 +31,19 @@ static void greeting_queries(struct buf *out, const struct config *c, const char
     buf_add_z(out, "Queries: ");
     if (c->n_groups > 0)
         buf_printf(out, "%zu server group%s", c->n_groups, c->n_groups == 1 ? "" : "s");
-    buf_printf(out, "%s%s\n  curl -gs 'http://%s%s/api/v1/query?query=up'\n", c->n_groups > 0 &&
-               c->recent ? " and " : "", c->recent ? "the newest samples in memory" : "", address, prefix);
+    buf_printf(out, "%s%s\n  curl -gs '%s%s/api/v1/query?query=up'\n", c->n_groups > 0 &&
+               c->recent ? " and " : "", c->recent ? "the newest samples in memory" : "", url, prefix);
 }
 
-void greeting_print(struct buf *out, const struct config *c, const char *address, const char *prefix)
+void greeting_print(struct buf *out, const struct config *c, const char *url, const char *prefix)
 {
     buf_printf(out, "\nsluice %s is ready.\n\n"
-                    "  http://%s%s/          pages and endpoints\n"
-                    "  http://%s%s/targets   scrape targets, remote write destinations, server groups\n"
-                    "  http://%s%s/metrics   metrics of this program\n\n",
-               VERSION, address, prefix, address, prefix, address, prefix);
+                    "  %s%s/          pages and endpoints\n"
+                    "  %s%s/targets   scrape targets, remote write destinations, server groups\n"
+                    "  %s%s/metrics   metrics of this program\n\n",
+               VERSION, url, prefix, url, prefix, url, prefix);
     greeting_jobs(out, c);
     greeting_destinations(out, c);
-    greeting_queries(out, c, address, prefix);
+    greeting_queries(out, c, url, prefix);
     buf_add_char(out, '\n');
 }

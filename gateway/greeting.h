@@ -5,7 +5,7 @@
 
 #include "gateway/config/config.h"
 
-/* address: host:port for URLs; prefix: --web.route-prefix, "" for none. */
-void greeting_print(struct buf *out, const struct config *c, const char *address, const char *prefix);
+/* url: scheme and host for URLs; prefix: --web.route-prefix, "" for none. */
+void greeting_print(struct buf *out, const struct config *c, const char *url, const char *prefix);
 
 #endif

@@ -5,7 +5,7 @@
  *     reports about targets      1/8    or 256 MiB, enough for 100,000 targets, but at most 1/2
  *     unread responses           1/8    at most 256 MiB
  *     request bodies             1/8    at most 128 MiB, at least one push
- *     idle connections           1/64   36 KiB each; at most 256 MiB
+ *     idle connections           1/64   36 KiB each, with TLS 48 KiB; at most 256 MiB
  *
  * The recent store and the queues have separate limits (recent.budget, max_memory_bytes).
  *
@@ -22,7 +22,7 @@
 enum {
     IDLE_MS = 120000,
     MAX_BODIES = 128 << 20, MAX_RESPONSES = 256 << 20, MAX_IDLE = 256 << 20, REPORTS = 256 << 20, /* bytes */
-    RESERVED_FILES = 64, FILES_PER_WORKER = 5, FILES_PER_LANE = 4, FILES_ACCEPTOR = 3,
+    RESERVED_FILES = 64, FILES_PER_WORKER = 5, FILES_PER_LANE = 6 /* two daemons of libmicrohttpd */, FILES_ACCEPTOR = 3,
     MAX_ACCEPTED = 256, MIN_ACCEPTED = 4,
     MIN_PLACES = 16
 };
@@ -48,7 +48,8 @@ static void divide_memory(const struct flags *f, unsigned n_lanes, struct http_l
                           struct budget *reports)
 {
     size_t all = allowed_memory(f), query = (size_t)f->query_memory, push = (size_t)f->max_insert_size / 6 * 7 + 64;
-    size_t idle = size_min(all / 64, MAX_IDLE) / HTTP_CONNECTION_MEMORY;
+    bool tls = f->web_config_file.n > 0 || f->listener.tls.n > 0;
+    size_t idle = size_min(all / 64, MAX_IDLE) / (HTTP_CONNECTION_MEMORY + (tls ? HTTP_TLS_MEMORY : 0));
     queries->max = size_min(all / 2, query > SIZE_MAX / 4 ? SIZE_MAX : 4 * query);
     reports->max = size_max(all / 8, size_min(all / 2, REPORTS));
     http->responses.max = size_min(all / 8, MAX_RESPONSES);

@@ -18,11 +18,13 @@
 #include "gateway/dispatch.h"
 #include "gateway/greeting.h"
 #include "gateway/lane.h"
+#include "gateway/http/http_auth.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
 #include "gateway/query/worker.h"
 #include "gateway/routes.h"
 #include "gateway/services/group_discovery.h"
+#include "gateway/services/access_watch.h"
 #include "gateway/services/services.h"
 #include "gateway/upstream/probe.h"
 
@@ -55,6 +57,7 @@ struct program {
     struct loop **lane_loops;
     struct sink **lane_sinks;
     struct acceptor *acceptor;
+    struct http_auth *auth;
     struct listener listeners[LISTENERS_MAX]; size_t n_listeners;
     struct loop_task quit, hangup;
     atomic_bool stopping; /* the control thread is stopping */
@@ -126,6 +129,7 @@ static void begin_stop(struct program *p)
         return;
     services_stop_reloads(s);
     services_stop_discovery(s);
+    access_watch_stop(s->access_watch);
     server_probe_stop(s->prober);
     breaker_checks_stop(s->breaker_checks);
     coverage_reader_stop(s->coverage_reader);
@@ -197,11 +201,13 @@ static bool start_lanes(struct program *p, struct err *err)
     unsigned n = f->lanes > 0 ? (unsigned)f->lanes : cores;
     unsigned queries = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : QUERIES;
     size_t max_insert = (size_t)f->max_insert_size;
+    if ((p->auth = http_auth_new()) == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "cannot draw a key for logins: the system has no random numbers");
     limits_divide(f, n, queries + PAGES + BACKGROUND, &s->http, &s->queries, &s->reports);
     struct http_server_conf conf = {.services = s, .hooks = dispatch_hooks,
                                  .max_push = max_insert + max_insert / 6 + 32, /* snappy's maximum compressed length */
                                  .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
-                                 .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &s->http};
+                                 .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &s->http, .auth = p->auth};
     s->workers = workers_new(&(struct worker_conf){
         .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES,
                     [WORKER_BACKGROUND] = BACKGROUND, [WORKER_PUSH] = n / LANES_PER_PUSH_WORKER + 1},
@@ -244,8 +250,8 @@ static void start_scraper(struct program *p)
     s->scraper = scraper_new(&env);
 }
 
-/* Empty addresses are skipped. */
-static bool make_listeners(struct program *p, struct err *err)
+/* Empty addresses are skipped. Nothing is accepted before TLS and users are in force. */
+static bool make_listeners(struct program *p, const struct config *c, struct err *err)
 {
     const struct str_list *addresses = &p->services.flags.listen;
     for (size_t i = 0; i < addresses->n; i++) {
@@ -254,8 +260,12 @@ static bool make_listeners(struct program *p, struct err *err)
         if (p->n_listeners == LISTENERS_MAX)
             return err_set(err, ERR_BAD_DATA, "--web.listen-address: more than %d addresses; remove some",
                            LISTENERS_MAX);
-        p->listeners[p->n_listeners++] = (struct listener){.address = addresses->items[i]};
+        struct listener *l = &p->listeners[p->n_listeners];
+        listener_init(l, addresses->items[i]);
+        listener_set_access(l, http_access_ref(c->access->of[p->n_listeners++]));
     }
+    p->services.listeners = p->listeners;
+    p->services.n_listeners = p->n_listeners;
     return true;
 }
 
@@ -273,7 +283,7 @@ static bool start_acceptor(struct program *p, struct err *err)
 
 static bool main_start(struct program *p, struct config *c, struct err *err)
 {
-    if (!make_listeners(p, err) || !start_lanes(p, err) || !start_acceptor(p, err)) {
+    if (!make_listeners(p, c, err) || !start_lanes(p, err) || !start_acceptor(p, err)) {
         config_unref(c);
         return false;
     }
@@ -292,6 +302,7 @@ static void tear_down(struct program *p)
     for (unsigned i = 0; i < s->n_lanes; i++)
         lane_cancel(p->lanes[i]);
     workers_stop(s->workers);
+    http_auth_stop(p->auth);
     for (unsigned i = 0; i < s->n_lanes; i++)
         lane_join(p->lanes[i]);
     workers_free(s->workers);
@@ -303,6 +314,9 @@ static void tear_down(struct program *p)
     loop_turn(s->control, 0);
     for (unsigned i = 0; i < s->n_lanes; i++)
         lane_free(p->lanes[i]);
+    http_auth_free(p->auth);
+    for (size_t i = 0; i < p->n_listeners; i++)
+        listener_free(&p->listeners[i]);
     http_limits_free(&s->http);
     mem_free(s->lanes);
     mem_free(p->lanes);
@@ -329,8 +343,11 @@ static void main_greet(struct program *p)
         return;
     struct config *c = services_config(s);
     if (isatty(STDOUT_FILENO) && !str_is(s->flags.log_format, "json")) {
-        struct buf text = {0};
-        greeting_print(&text, c, http_listener_url_host(acceptor_listener(p->acceptor, 0)), s->flags.path_prefix.p);
+        struct buf text = {0}, url = {0};
+        buf_printf(&url, "http%s://%s", c->access->of[0] && c->access->of[0]->tls ? "s" : "",
+                   http_listener_url_host(acceptor_listener(p->acceptor, 0)));
+        greeting_print(&text, c, buf_z(&url), s->flags.path_prefix.p);
+        buf_free(&url);
         fwrite(text.p, 1, text.n, stdout);
         fflush(stdout);
         buf_free(&text);

@@ -9,6 +9,7 @@
 #include "gateway/dispatch.h"
 #include "gateway/ingest/write.h"
 #include "gateway/lane.h"
+#include "gateway/services/access_watch.h"
 #include "gateway/services/services.h"
 
 static void collect_config(struct stats_out *o, struct services *s)
@@ -130,6 +131,7 @@ void metrics_start(struct services *s)
     stats_register_histogram(&lane_turns);
     resolver_register_stats();
     watched_file_register_stats();
+    access_watch_register_stats();
     stats_collector(gateway_metrics_collect, s);
     stats_collector(process_collect, NULL);
 }

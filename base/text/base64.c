@@ -13,3 +13,33 @@ void base64_add(struct buf *out, struct str in)
             buf_add_char(out, k > left ? '=' : digits[three >> (18 - 6 * k) & 63]);
     }
 }
+
+static int base64_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+bool base64_read(struct buf *out, struct str in)
+{
+    size_t padding = 0;
+    while (padding < 2 && padding < in.n && in.p[in.n - 1 - padding] == '=')
+        padding++;
+    if (in.n % 4 != 0)
+        return false;
+    uint32_t bits = 0;
+    for (size_t i = 0; i < in.n - padding; i++) {
+        int digit = base64_digit(in.p[i]);
+        if (digit < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)digit;
+        if (i % 4 > 0)
+            buf_add_char(out, (char)(bits >> (6 - 2 * (i % 4)) & 0xff));
+    }
+    return padding == 0 || (bits & (padding == 1 ? 3 : 15)) == 0;
+}

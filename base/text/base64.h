@@ -6,5 +6,7 @@
 #include "base/buf.h"
 
 void base64_add(struct buf *out, struct str in); /* appends */
+/* Appends the decoded bytes; false: not base64 with padding, or bits that a decoder would lose are set. */
+bool base64_read(struct buf *out, struct str in) MUST_USE;
 
 #endif

@@ -29,4 +29,6 @@ bool auth_key_matches(const struct auth_keys *keys, enum auth_key key, struct st
     return keys->values[key].n == 0 || texts_equal(keys->values[key], sent);
 }
 
+bool auth_key_is_set(const struct auth_keys *keys, enum auth_key key) { return keys->values[key].n > 0; }
+
 const char *auth_key_flag(enum auth_key key) { return flag_names[key]; }

@@ -14,6 +14,7 @@ struct auth_keys { struct str values[AUTH_KEYS]; /* empty: not required */ };
 bool auth_keys_check(const struct auth_keys *keys, struct err *err) MUST_USE;
 /* `sent`: the parameter of the request. The time that it takes does not depend on where the two differ. */
 bool auth_key_matches(const struct auth_keys *keys, enum auth_key key, struct str sent) MUST_USE;
+bool auth_key_is_set(const struct auth_keys *keys, enum auth_key key);
 const char *auth_key_flag(enum auth_key key); /* "metricsAuthKey" */
 
 #endif

@@ -5,7 +5,8 @@
  * 2. Jobs: those of scrape_config_files are added, and all inherit from `global`.
  * 3. Destinations: those of -remoteWrite.* are appended to remote_write.
  * 4. Server groups of the three sections that may have them are concatenated.
- * 5. References by name are checked (written_by, recent.like), then what can only be checked for the complete
+ * 5. Who may use the listeners (access.h).
+ * 6. References by name are checked (written_by, recent.like), then what can only be checked for the complete
  *    configuration (config_check.c).
  *
  * A failed step does not end the load unless later ones depend on it, so that all errors are reported at once.
@@ -362,6 +363,26 @@ static void config_hide_flag_urls(const struct loader *l, struct conf_items *des
     destinations->items = copies;
 }
 
+static bool access_read_file(void *arg, const char *path, struct buf *out, struct err *err)
+{
+    struct loader *l = arg;
+    struct err *before = l->err;
+    l->err = err;
+    bool ok = config_read_file(l, path, out);
+    l->err = before;
+    return ok;
+}
+
+static bool config_load_access(struct loader *l, void *arg UNUSED)
+{
+    l->config->tls_server = l->file.tls_server;
+    l->config->tls_server_node = yaml_get(l->document, "tls_server_config");
+    l->config->access = access_load(&(struct access_source){.flags = l->flags, .tls = l->config->tls_server,
+                                                            .tls_node = l->config->tls_server_node,
+                                                            .read = access_read_file, .arg = l}, l->err);
+    return l->config->access != NULL;
+}
+
 /* Prints the effective configuration, including inherited values. */
 static void config_print_masked(struct loader *l)
 {
@@ -379,10 +400,11 @@ static bool config_load_all(struct loader *l)
     if (!l->broken)
         config_set_globals(l);
     bool jobs = config_step(l, config_load_jobs, NULL), destinations = config_step(l, config_load_destinations, NULL);
+    bool access = config_step(l, config_load_access, NULL);
     if (l->broken)
         return false;
     bool groups = destinations && config_step(l, config_load_groups, NULL) && config_step(l, config_load_recent, NULL);
-    return config_check(l) && jobs && groups;
+    return config_check(l) && jobs && groups && access;
 }
 
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err)
@@ -426,6 +448,7 @@ void config_unref(struct config *c)
 {
     if (c == NULL || !refs_drop(&c->refs))
         return;
+    access_set_unref(c->access);
     arena_free(&c->arena);
     mem_free(c);
 }

@@ -8,6 +8,7 @@
 
 #include "base/os/thread.h"
 #include "base/refs.h"
+#include "gateway/config/access.h"
 #include "gateway/config/flags.h"
 #include "gateway/upstream/upstream.h"
 #include "scraper/scraper.h"
@@ -35,6 +36,9 @@ struct config {
     bool empty_groups;               /* a group may have no targets */
     bool incomplete;                 /* jobs of files that do not respond are missing (struct config_reader) */
     struct recent_conf *recent;      /* NULL = disabled; enabled by default if there is no destination and no group */
+    struct tls_server_conf *tls_server; /* of promxy's file; NULL: none */
+    const struct yaml *tls_server_node;
+    struct access_set *access;       /* of the listeners */
     struct str masked;               /* the configuration as YAML, secrets as <secret>, for status/config */
     struct str_list warnings;        /* about ignored keys and missing files, a line each */
     struct str_list ignored;         /* keys of the file that are ignored with a warning, without duplicates */

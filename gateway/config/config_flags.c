@@ -7,13 +7,6 @@
 
 #include "base/text/url.h"
 
-static struct str flag_item(const struct str_list *list, size_t i)
-{
-    if (list->n == 1)
-        return list->items[0];
-    return i < list->n ? list->items[i] : STR_NONE;
-}
-
 static bool config_flags_parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min,
                                int64_t max, void *to)
 {
@@ -25,23 +18,23 @@ static bool config_flags_parse(struct loader *l, enum conf_type type, const char
 
 static bool destination_set_auth(struct loader *l, const struct remote_write_flags *f, size_t i, struct http_conf *http)
 {
-    struct basic_auth_conf basic = {.username = flag_item(&f->basic_auth_username, i),
-                                    .username_file = flag_item(&f->basic_auth_username_file, i),
-                                    .password = flag_item(&f->basic_auth_password, i),
-                                    .password_file = flag_item(&f->basic_auth_password_file, i)};
+    struct basic_auth_conf basic = {.username = flags_item(&f->basic_auth_username, i),
+                                    .username_file = flags_item(&f->basic_auth_username_file, i),
+                                    .password = flags_item(&f->basic_auth_password, i),
+                                    .password_file = flags_item(&f->basic_auth_password_file, i)};
     if (basic.username.n > 0 || basic.username_file.n > 0) {
         http->basic_auth = ARENA_NEW(l->conf.arena, struct basic_auth_conf);
         *http->basic_auth = basic;
     }
-    http->bearer_token = flag_item(&f->bearer_token, i);
-    http->bearer_token_file = flag_item(&f->bearer_token_file, i);
-    http->proxy_url = flag_item(&f->proxy_url, i);
-    http->tls.ca_file = flag_item(&f->tls_ca_file, i);
-    http->tls.cert_file = flag_item(&f->tls_cert_file, i);
-    http->tls.key_file = flag_item(&f->tls_key_file, i);
-    http->tls.server_name = flag_item(&f->tls_server_name, i);
+    http->bearer_token = flags_item(&f->bearer_token, i);
+    http->bearer_token_file = flags_item(&f->bearer_token_file, i);
+    http->proxy_url = flags_item(&f->proxy_url, i);
+    http->tls.ca_file = flags_item(&f->tls_ca_file, i);
+    http->tls.cert_file = flags_item(&f->tls_cert_file, i);
+    http->tls.key_file = flags_item(&f->tls_key_file, i);
+    http->tls.server_name = flags_item(&f->tls_server_name, i);
     bool *insecure = &http->tls.insecure_skip_verify;
-    return config_flags_parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", flag_item(&f->tls_insecure, i), 0, 0,
+    return config_flags_parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", flags_item(&f->tls_insecure, i), 0, 0,
                               insecure);
 }
 
@@ -67,20 +60,20 @@ static bool destination_set_queue(struct loader *l, const struct remote_write_fl
     struct queue_conf *q = &d->queue;
     q->max_samples = f->max_rows_per_block;
     q->max_block_bytes = f->max_block_size;
-    bool ok = config_flags_parse(l, CONF_INT, "remoteWrite.queues", flag_item(&f->queues, i), 1, 256, &q->shards)
-              && config_flags_parse(l, CONF_DURATION, "remoteWrite.sendTimeout", flag_item(&f->send_timeout, i), 1,
+    bool ok = config_flags_parse(l, CONF_INT, "remoteWrite.queues", flags_item(&f->queues, i), 1, 256, &q->shards)
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.sendTimeout", flags_item(&f->send_timeout, i), 1,
                                     hour, &d->remote_timeout)
-              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", flag_item(&f->retry_min, i), 1,
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", flags_item(&f->retry_min, i), 1,
                                     hour, &q->min_backoff)
-              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", flag_item(&f->retry_max, i), 1,
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", flags_item(&f->retry_max, i), 1,
                                     hour, &q->max_backoff)
-              && config_flags_parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", flag_item(&f->max_disk, i), 0, 0,
+              && config_flags_parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", flags_item(&f->max_disk, i), 0, 0,
                                     &d->max_disk_bytes)
               && config_flags_parse(l, CONF_BOOL, "remoteWrite.disableOnDiskQueue",
-                                    flag_item(&f->disable_disk_queue, i), 0, 0, &no_disk)
-              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forcePromProto", flag_item(&f->force_prom_proto, i), 0,
+                                    flags_item(&f->disable_disk_queue, i), 0, 0, &no_disk)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forcePromProto", flags_item(&f->force_prom_proto, i), 0,
                                     0, &snappy)
-              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forceVMProto", flag_item(&f->force_vm_proto, i), 0, 0,
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forceVMProto", flags_item(&f->force_vm_proto, i), 0, 0,
                                     &zstd);
     if (q->max_backoff < q->min_backoff)
         q->max_backoff = q->min_backoff;
@@ -130,7 +123,7 @@ static bool destination_set_relabeling(struct loader *l, void *arg)
 {
     const struct flag_destination *new = arg;
     struct conf_items own = {0};
-    struct str file = flag_item(&l->flags->remote_write.url_relabel_config, new->i);
+    struct str file = flags_item(&l->flags->remote_write.url_relabel_config, new->i);
     if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, &own))
         return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
     mark_chain_end(l, own);
@@ -149,7 +142,7 @@ static bool destination_set_fields(struct loader *l, void *arg)
     d->url = f->url.items[i];
     if (!url_parse(d->url, &url, l->err))
         return err_wrap(l->err, "-remoteWrite.url");
-    destination_set_headers(l, flag_item(&f->headers, i), &d->http.headers);
+    destination_set_headers(l, flags_item(&f->headers, i), &d->http.headers);
     return destination_set_auth(l, f, i, &d->http) && destination_set_queue(l, f, i, d)
            && destination_set_labels(l, &f->label, &d->extra_labels) && http_conf_check(NULL, &d->http, l->err);
 }
@@ -166,7 +159,7 @@ bool config_add_destinations(struct loader *l)
             continue;
         new.d = (struct destination_conf *)made.items + made.n++;
         ok = config_step(l, destination_set_fields, &new) && ok; /* first, since it sets all defaults */
-        struct str rules = flag_item(&l->flags->remote_write.url_relabel_config, new.i);
+        struct str rules = flags_item(&l->flags->remote_write.url_relabel_config, new.i);
         if (rules.n > 0 && str_eq(rules, failed_file))
             continue;
         if (!config_step(l, destination_set_relabeling, &new)) {

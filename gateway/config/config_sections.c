@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Tables of the top level of the file and of `global`, and the Markdown of all sections. */
 #include "gateway/config/config_file.h"
+#include "gateway/config/web_conf.h"
 
 #include "base/conf/yaml.h"
 
@@ -127,7 +128,8 @@ static const struct conf_row file_rows[] = {
     GUARD("remote_read", "Its servers would not be queried; add them to `server_groups`"),
     ACCEPTED("rule_files", "Rules are not evaluated"),
     ACCEPTED("alerting", "Alerts are not sent"),
-    GUARD("tls_server_config", "HTTP would be served without TLS and client certificates"),
+    {CONF_OPTIONAL, "tls_server_config", FILE_AT(tls_server), .section = &tls_server_section,
+     .help = "TLS of listeners, as in the file of `--web.config.file`, which is preferable"},
     ACCEPTED("storage", "There is no TSDB; see `recent`"),
     ACCEPTED("tracing", "Traces are not sent"),
     ACCEPTED("otlp", "OTLP is not accepted"),
@@ -158,16 +160,24 @@ static size_t add_nested(const struct conf_section **list, size_t n, size_t max,
     return n;
 }
 
-void config_document(struct buf *out)
+/* Writes the sections from list[from] on and those nested in them; returns their number. */
+static size_t document_sections(struct buf *out, const struct conf_section **list, size_t from, size_t n, size_t max)
 {
-    const struct conf_section *list[64] = {&file_section};
-    size_t n = 1;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = from; i < n; i++) {
         const struct conf_section *s = list[i];
         buf_printf(out, "### %s\n\n%s\n\n", s->name[0] ? s->name : "top level", s->help ? s->help : "");
         buf_add_z(out, "| key | type | default | meaning |\n|---|---|---|---|\n");
         conf_document(out, s);
         buf_add_char(out, '\n');
-        n = add_nested(list, n, LEN(list), s);
+        n = add_nested(list, n, max, s);
     }
+    return n;
+}
+
+void config_document(struct buf *out)
+{
+    const struct conf_section *list[64] = {&file_section};
+    size_t n = document_sections(out, list, 0, 1, LEN(list) - 1);
+    list[n] = &web_section;
+    document_sections(out, list, n, n + 1, LEN(list));
 }

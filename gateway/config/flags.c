@@ -415,6 +415,13 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
     return external_url_apply(out, flags_is_set(out, "web.route-prefix"), err) && flags_check_set(out, err) && flags_judge(out, p.uses, p.n_uses, err);
 }
 
+struct str flags_item(const struct str_list *list, size_t i)
+{
+    if (list->n == 1)
+        return list->items[0];
+    return i < list->n ? list->items[i] : STR_NONE;
+}
+
 void flags_free(struct flags *f)
 {
     buf_free(&f->errors.text);

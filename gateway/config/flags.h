@@ -28,6 +28,13 @@ struct flags {
     int64_t memory_bytes; double memory_percent; /* for queries and HTTP; bytes 0 = the percentage */
     int64_t max_connections, read_timeout;
     struct str path_prefix, external_url, cors_origin;
+    struct str web_config_file;        /* access.h, also for the next */
+    struct listen_flags {              /* lists: item i applies to listen address i, a single item to all */
+        struct str_list tls, tls_cert_file, tls_key_file, tls_min_version, mtls, mtls_ca_file;
+        struct str_list tls_cipher_suites; /* of all addresses */
+        struct str auth_username, auth_password;
+        struct str header_csp, header_frame_options, header_hsts;
+    } listener;
     struct str link_prefix;            /* of paths in pages: path of external_url; not set: path_prefix */
     struct str zone;                   /* of this process: servers of the same zone are preferred */
     struct str log_level, log_format;
@@ -67,6 +74,8 @@ struct flags {
 };
 bool flags_parse(int argc, char **argv, struct flags *out, struct err *err) MUST_USE;
 void flags_free(struct flags *f);
+/* Item i of a list whose items belong to URLs or addresses: a single item applies to all. */
+struct str flags_item(const struct str_list *list, size_t i);
 void flags_help(struct buf *out);
 void flags_document(struct buf *out);  /* Markdown tables: docs/configuration.md is checked against them */
 

@@ -14,16 +14,6 @@
 
 const struct inert_flag inert_flags[] = {
     /* vmagent */
-    GUARDS("httpAuth.username", "all requests would be served without authentication"),
-    GUARDS("httpAuth.password", "all requests would be served without authentication"),
-    GUARDS_SWITCH("tls", "HTTP would be served without TLS"),
-    GUARDS("tlsCertFile", "HTTP would be served without TLS"),
-    GUARDS("tlsKeyFile", "HTTP would be served without TLS"),
-    GUARDS("tlsCipherSuites", "HTTP would be served without TLS"),
-    GUARDS("tlsMinVersion", "HTTP would be served without TLS"),
-    GUARDS("http.header.csp", "responses would lack the header"),
-    GUARDS("http.header.frameOptions", "responses would lack the header"),
-    GUARDS("http.header.hsts", "responses would lack the header"),
     GUARDS("secret.flags", "the values of these flags would be shown"),
     GUARDS_SWITCH("httpListenAddr.useProxyProtocol", "requests with the PROXY protocol would be rejected"),
     GUARDS("graphiteListenAddr", "the listener would not be opened"),
@@ -196,7 +186,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("remoteWrite.tlsHandshakeTimeout"),
     TUNES("remoteWrite.vmProtoCompressLevel"),
     /* Prometheus */
-    GUARDS("web.config.file", "HTTP would be served without TLS and authentication"),
     GUARDS_SWITCH("web.enable-otlp-receiver", "OTLP pushes would be rejected"),
     LOSES_SWITCH("web.enable-admin-api", "there is no admin API"),
     LOSES("web.remote-write-receiver.accepted-protobuf-messages", "remote write 1.0 is accepted"),

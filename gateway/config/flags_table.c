@@ -2,6 +2,7 @@
 #include "gateway/config/flags_table.h"
 
 #define AT(field)  offsetof(struct flags, field)
+#define LISTEN(field) offsetof(struct flags, listener.field)
 #define RW(field)  offsetof(struct flags, remote_write.field)
 #define YEAR       (366ll * 86400000)
 
@@ -20,6 +21,34 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_STRINGS, "web.listen-address", AT(listen),
              .help = "Addresses to listen on for HTTP requests: `host:port` or `:port`"},
      .also = {"httpListenAddr", "bind-addr"}},
+    {.row = {CONF_STRING, "web.config.file", AT(web_config_file), .preset = "",
+             .help = "File with TLS, users and headers of all listen addresses, as of Prometheus; reloaded when it changes"}},
+    {.row = {CONF_STRINGS, "tls", LISTEN(tls),
+             .help = "Serve HTTPS. The n-th value of this flag and the next applies to the n-th listen address, a single "
+                     "value to all"}, .switches = true},
+    {.row = {CONF_STRINGS, "tlsCertFile", LISTEN(tls_cert_file),
+             .help = "Certificate file for `--tls`; reloaded when it changes"}},
+    {.row = {CONF_STRINGS, "tlsKeyFile", LISTEN(tls_key_file), .help = "Key file for `--tls`; reloaded when it changes"}},
+    {.row = {CONF_STRINGS, "tlsMinVersion", LISTEN(tls_min_version),
+             .help = "Minimum TLS version: TLS10, TLS11, TLS12 (default), TLS13"}},
+    {.row = {CONF_STRINGS, "mtls", LISTEN(mtls), .help = "Require client certificates that `--mtlsCAFile` signed"},
+     .switches = true},
+    {.row = {CONF_STRINGS, "mtlsCAFile", LISTEN(mtls_ca_file),
+             .help = "CA file for `--mtls`; reloaded when it changes"}},
+    {.row = {CONF_STRINGS, "tlsCipherSuites", LISTEN(tls_cipher_suites),
+             .help = "Cipher suites of all addresses, by Go's names; see `cipher_suites` of `tls_server_config`"}},
+    {.row = {CONF_STRING, "httpAuth.username", LISTEN(auth_username), .preset = "",
+             .help = "User name that requests need (basic auth), but for `/health`, `/ping`, `/favicon.ico` and endpoints "
+                     "with an `authKey`"}},
+    {.row = {CONF_STRING, "httpAuth.password", LISTEN(auth_password), .preset = "",
+             .help = "Password of `--httpAuth.username`, or `file://` and the path of a file with it; reloaded when that "
+                     "changes"}, .secret = true},
+    {.row = {CONF_STRING, "http.header.csp", LISTEN(header_csp), .preset = "",
+             .help = "Value of the header `Content-Security-Policy` of all responses"}},
+    {.row = {CONF_STRING, "http.header.frameOptions", LISTEN(header_frame_options), .preset = "",
+             .help = "Value of the header `X-Frame-Options` of all responses"}},
+    {.row = {CONF_STRING, "http.header.hsts", LISTEN(header_hsts), .preset = "",
+             .help = "Value of the header `Strict-Transport-Security` of all responses"}},
     {.row = {CONF_STRING, "storage.agent.path", AT(queue_dir),
              .help = "Directory of the disk queues"}, .also = {"remoteWrite.tmpDataPath", "storage.path"}},
     {.row = {CONF_INT, "lanes", AT(lanes), .preset = "0", .min = 0, .max = 256,

@@ -5,6 +5,7 @@
  *
  * What the library leaves to us (checked with 0.9.75):
  * - A suspended connection does not notice that its client disconnects: the loop watches the descriptor for EPOLLRDHUP.
+ * - If a connection is suspended in the first call of a request, that call is made again after it is resumed.
  * - All suspended connections must be resumed before the daemon is stopped.
  * - It accepts heads in which the end of a line or of the body is ambiguous: http_head.c detects and http_request_check
  *   refuses them.
@@ -15,6 +16,9 @@
 
 #include "gateway/http/http_connection.h"
 #include "gateway/http/http_spare.h"
+#include "gateway/http/http_tls.h"
+
+#include "base/telemetry/log.h"
 
 #include <microhttpd.h>
 #include <netdb.h>
@@ -32,24 +36,25 @@ struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
 
 /* ---- turning the daemon ---- */
 
-static void http_server_turn(struct http_server *s)
+static void http_daemon_turn(struct http_daemon *d)
 {
     MHD_UNSIGNED_LONG_LONG ms;
-    MHD_run(s->daemon);
-    if (MHD_get_timeout(s->daemon, &ms) != MHD_YES)
-        loop_timer_stop(s->loop, &s->timer);
+    struct loop *loop = d->server->loop;
+    MHD_run(d->mhd);
+    if (MHD_get_timeout(d->mhd, &ms) != MHD_YES)
+        loop_timer_stop(loop, &d->timer);
     else if (ms == 0)
-        loop_post(s->loop, &s->again);
+        loop_post(loop, &d->again);
     else
-        loop_timer_in(s->loop, &s->timer, (int64_t)ms + 1);
+        loop_timer_in(loop, &d->timer, (int64_t)ms + 1);
 }
 
 static void on_epoll(struct loop_fd *w, uint32_t events UNUSED)
 {
-    http_server_turn(CONTAINER(w, struct http_server, epoll));
+    http_daemon_turn(CONTAINER(w, struct http_daemon, epoll));
 }
-static void http_on_timer(struct loop_timer *t) { http_server_turn(CONTAINER(t, struct http_server, timer)); }
-static void on_again(struct loop_task *t) { http_server_turn(CONTAINER(t, struct http_server, again)); }
+static void http_on_timer(struct loop_timer *t) { http_daemon_turn(CONTAINER(t, struct http_daemon, timer)); }
+static void on_again(struct loop_task *t) { http_daemon_turn(CONTAINER(t, struct http_daemon, again)); }
 
 /* ---- suspending and resuming ---- */
 
@@ -66,7 +71,7 @@ static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
     loop_unwatch(c->server->loop, w);
     atomic_store(&c->r.canceled, true);
     stats_add(&http_stats, HTTP_CANCELED, 1);
-    if (withdraw_work(c))
+    if (c->state == HTTP_WORKING && withdraw_work(c))
         request_end_work(c);
 }
 
@@ -79,14 +84,14 @@ void http_connection_suspend(struct http_connection *c)
     loop_watch(c->server->loop, &c->watch, EPOLLRDHUP);
 }
 
-static void http_resume(struct http_connection *c)
+void http_connection_resume(struct http_connection *c)
 {
     if (!c->suspended)
         return;
     c->suspended = false;
     loop_unwatch(c->server->loop, &c->watch);
     MHD_resume_connection(c->mhd);
-    loop_post(c->server->loop, &c->server->again);
+    loop_post(c->server->loop, &c->daemon->again);
 }
 
 static void request_begin_work(struct http_connection *c)
@@ -103,6 +108,7 @@ static void connection_free(struct http_connection *c)
     http_stream_free(c->stream);
     buf_free(&c->r.headers);
     arena_free(&c->r.arena);
+    http_access_unref(c->access);
     mem_free(c->uri);
     mem_free(c);
 }
@@ -124,7 +130,7 @@ static void request_end_work(struct http_connection *c)
     http_request_drop_body(c); /* not counted while the client reads the response */
     http_spare_put(&c->server->spare, &c->r.uncompressed);
     http_spare_save(&c->server->spare, &c->r.out);
-    http_resume(c);
+    http_connection_resume(c);
 }
 
 void http_finish(struct http_request *r)
@@ -140,7 +146,7 @@ static void on_stream_wake(struct loop_task *t)
     struct http_stream *s = CONTAINER(t, struct http_stream, wake);
     struct http_connection *c = s->owner;
     if (c->mhd)
-        http_resume(c);
+        http_connection_resume(c);
 }
 
 bool http_stream_send(struct http_request *r, int64_t deadline)
@@ -211,22 +217,27 @@ static void refuse_full(struct http_connection *c)
 
 /* Refuses a request before its body is read, after which the library closes the connection. Without a body the
  * connection stays open. */
+static enum MHD_Result begin_body(struct http_connection *c)
+{
+    c->state = HTTP_BODY;
+    if (c->has_body && c->r.route)
+        http_socket_wait(&c->server->sockets, c->socket, HTTP_WAIT_BODY);
+    return c->r.route == NULL && (c->has_body || c->close) ? http_response_send(c) : MHD_YES;
+}
+
 static enum MHD_Result http_start_request(struct http_connection *c, const char *method, const char *version)
 {
     struct http_head head;
     read_head(c, method, version, &head);
     c->r.http_1_0 = !head.http_1_1;
-    c->state = HTTP_BODY;
     if (c->server->stopping)
         http_refuse(c, 503, "Service Unavailable\n");
     else
         http_request_start(c, method);
     if (c->socket->spare)
         refuse_full(c);
-    bool body = http_request_check(c, &head);
-    if (body && c->r.route)
-        http_socket_wait(&c->server->sockets, c->socket, HTTP_WAIT_BODY);
-    return c->r.route == NULL && (body || c->close) ? http_response_send(c) : MHD_YES;
+    c->has_body = http_request_check(c, &head);
+    return c->close || http_access_check(c) ? begin_body(c) : MHD_YES;
 }
 
 /* On a worker. */
@@ -306,11 +317,14 @@ static size_t on_unescape(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, c
 static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
 {
     struct http_connection *c = mem_zalloc(sizeof *c);
-    c->server = arg;
+    c->daemon = arg;
+    c->server = c->daemon->server;
     c->conf = &c->server->conf;
     c->sockets = &c->server->sockets;
     c->socket = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    c->socket->used = true;
     http_socket_wait(c->sockets, c->socket, HTTP_WAIT_HEAD);
+    c->access = listener_access(c->socket->listener);
     c->body.budget = &c->conf->limits->bodies;
     c->mhd = mhd;
     c->uri = mem_strdup(uri);
@@ -338,6 +352,8 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
     struct http_connection *c = *request;
     if (c->state == HTTP_HEADERS)
         return http_start_request(c, method, version);
+    if (c->state == HTTP_LOGIN)
+        return begin_body(c);
     if (*n > 0) {
         http_request_read_body(c, data, *n);
         *n = 0;
@@ -382,13 +398,24 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
     connection_free(c);
 }
 
+/* A TLS session begins with the settings of its listener. */
+static struct http_socket *begin_connection(struct http_server *s, struct MHD_Connection *mhd)
+{
+    struct http_socket *k = s->adding.socket;
+    int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    if (k == NULL)
+        return http_socket_open(&s->sockets, s->adding.listener, fd, s->adding.from, s->adding.spare);
+    http_tls_begin(k->tls, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
+    s->adding.socket = NULL;
+    return k;
+}
+
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket,
                           enum MHD_ConnectionNotificationCode what)
 {
-    struct http_server *s = arg;
+    struct http_server *s = ((struct http_daemon *)arg)->server;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        *socket = http_socket_open(&s->sockets, s->adding.listener, fd, s->adding.from, s->adding.spare);
+        *socket = begin_connection(s, mhd);
     } else if (*socket) {
         struct http_socket *k = *socket;
         http_traffic_count(&k->traffic, k->fd);
@@ -399,41 +426,61 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket,
 /* ---- life ---- */
 
 /* Later versions than 0.9.75, whose heads http_head.c checks, refuse bare LF, folded lines and blanks in the URI
- * themselves if they are told to. */
-static struct MHD_Daemon *start_daemon(struct http_server *s)
+ * themselves if they are told to. Certificates are those of listeners (http_tls_begin()), not of the daemon. */
+static struct MHD_Daemon *start_daemon(struct http_daemon *d, bool tls)
 {
-    const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
+    const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0);
     const enum MHD_OPTION strict = texts_are_exact() ? MHD_OPTION_END : MHD_OPTION_STRICT_FOR_CLIENT;
-    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s,
-                            MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-                            s, MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIBRARY_CONNECTIONS,
+    const enum MHD_OPTION certificate = tls ? MHD_OPTION_HTTPS_CERT_CALLBACK : MHD_OPTION_END;
+    struct MHD_OptionItem more[] = {{certificate, 0, http_tls_no_certificate()}, {MHD_OPTION_END, 0, NULL}};
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, d, MHD_OPTION_ARRAY, more,
+                            MHD_OPTION_URI_LOG_CALLBACK, on_uri, d, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, d, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                            d, MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIBRARY_CONNECTIONS,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, strict, 1, MHD_OPTION_END);
+}
+
+static bool http_daemon_begin(struct http_daemon *d, struct http_server *s, bool tls)
+{
+    *d = (struct http_daemon){.server = s, .epoll.run = on_epoll, .timer.run = http_on_timer, .again.run = on_again};
+    d->mhd = start_daemon(d, tls);
+    if (d->mhd == NULL)
+        return false;
+    d->epoll.fd = MHD_get_daemon_info(d->mhd, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    if (loop_watch(s->loop, &d->epoll, EPOLLIN))
+        return true;
+    MHD_stop_daemon(d->mhd);
+    d->mhd = NULL;
+    return false;
 }
 
 struct http_server *http_server_new(unsigned id, struct loop *loop, const struct http_server_conf *conf)
 {
     struct http_server *s = mem_zalloc(sizeof *s);
-    *s = (struct http_server){.id = id, .loop = loop, .conf = *conf, .epoll.run = on_epoll,
-                              .timer.run = http_on_timer, .again.run = on_again};
+    *s = (struct http_server){.id = id, .loop = loop, .conf = *conf};
     list_init(&s->working);
+    http_hellos_init(&s->hellos);
     http_spare_init(&s->spare, loop);
     http_sockets_init(&s->sockets, loop, conf->limits);
     s->sockets.on_sweep = refuse_late_work;
     s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
-    s->daemon = start_daemon(s);
-    if (s->daemon == NULL) {
+    if (!http_daemon_begin(&s->plain, s, false)) {
         fprintf(stderr,
                 "sluice: cannot start the HTTP server of lane %u: out of descriptors or memory; raise the limit of "
                 "open files (ulimit -n) or use fewer --lanes\n", id);
         abort();
     }
-    s->epoll.fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-    loop_watch(loop, &s->epoll, EPOLLIN);
     return s;
 }
 
 struct loop *http_server_loop(const struct http_server *s) { return s->loop; }
+
+static void http_daemon_add(struct http_daemon *d, int fd, const struct sockaddr *from, unsigned n)
+{
+    if (MHD_add_connection(d->mhd, fd, from, n) == MHD_YES) /* closes fd if it fails */
+        stats_add(&http_stats, HTTP_CONNECTIONS, 1);
+    http_daemon_turn(d);
+}
 
 void http_server_add(struct http_server *s, struct listener *l, int fd, const struct sockaddr *from, unsigned n)
 {
@@ -442,11 +489,32 @@ void http_server_add(struct http_server *s, struct listener *l, int fd, const st
         close(fd);
         return;
     }
-    s->adding = a;
-    if (MHD_add_connection(s->daemon, fd, from, n) == MHD_YES) /* closes fd if it fails */
-        stats_add(&http_stats, HTTP_CONNECTIONS, 1);
+    struct http_access *access = listener_access(l);
+    bool tls = access && access->tls;
+    if (tls && s->tls.mhd == NULL && !http_daemon_begin(&s->tls, s, true)) { /* the first one */
+        stats_add(&http_stats, HTTP_FULL, 1);
+        log_error("http", "cannot serve TLS: out of descriptors or memory; closing the connection");
+        close(fd);
+    } else if (tls) {
+        http_hello_add(s, l, http_tls_ref(access->tls), fd, from, n, a.spare);
+    } else {
+        s->adding = a;
+        http_daemon_add(&s->plain, fd, from, n);
+        s->adding = (struct http_arrival){0};
+    }
+    http_access_unref(access);
+}
+
+/* The reference outlives the library's session if that cannot be used. */
+void http_server_greet(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n)
+{
+    struct http_tls *tls = http_tls_ref(k->tls);
+    s->adding = (struct http_arrival){.socket = k};
+    http_daemon_add(&s->tls, k->fd, from, n);
+    if (s->adding.socket)
+        http_socket_close(&s->sockets, k);
     s->adding = (struct http_arrival){0};
-    http_server_turn(s);
+    http_tls_unref(tls);
 }
 
 void http_server_cancel(struct http_server *s)
@@ -456,8 +524,18 @@ void http_server_cancel(struct http_server *s)
         atomic_store(&CONTAINER(n, struct http_connection, node)->r.canceled, true);
 }
 
+static void http_daemon_end(struct http_daemon *d)
+{
+    if (d->mhd == NULL)
+        return;
+    MHD_run(d->mhd);
+    loop_unwatch(d->server->loop, &d->epoll);
+    loop_timer_stop(d->server->loop, &d->timer);
+    MHD_stop_daemon(d->mhd);
+}
+
 /* A task, since the server's own task may be queued in the loop: this one takes its place. */
-static void on_freed(struct loop_task *t) { mem_free(CONTAINER(t, struct http_server, again)); }
+static void on_freed(struct loop_task *t) { mem_free(CONTAINER(t, struct http_server, plain.again)); }
 
 void http_server_free(struct http_server *s)
 {
@@ -466,17 +544,17 @@ void http_server_free(struct http_server *s)
         if (c->stream)
             http_stream_end(c->stream, &c->r.out, true);
         if (c->mhd)
-            http_resume(c);
+            http_connection_resume(c);
     }
-    MHD_run(s->daemon);
-    loop_unwatch(s->loop, &s->epoll);
-    loop_timer_stop(s->loop, &s->timer);
-    MHD_stop_daemon(s->daemon);
+    http_hellos_free(s);
+    http_daemon_end(&s->plain);
+    http_daemon_end(&s->tls);
     while (!list_empty(&s->working)) /* detached ones */
         request_end_work(CONTAINER(s->working.next, struct http_connection, node));
     http_sockets_free(&s->sockets);
     http_spare_free(&s->spare);
     regex_free(s->origins);
-    s->again.run = on_freed;
-    loop_post(s->loop, &s->again);
+    loop_unpost(s->loop, &s->tls.again);
+    s->plain.again.run = on_freed;
+    loop_post(s->loop, &s->plain.again);
 }

@@ -95,6 +95,7 @@ struct route {
     bool always;               /* served even if connections or memory are exhausted, or no configuration is loaded */
     bool logged;               /* requests are logged */
     unsigned char auth_key;    /* key that hooks.begin requires; 0 = none */
+    bool open;                 /* needs no user of a listener whose users spare such routes, see http_hooks.open */
     size_t max_body;           /* bytes; 0 = 1 MiB, or max_push for ROUTE_PUSH */
 };
 /* On a worker, in a handler: sends `out` and empties it; the rest follows with further calls and when the handler
@@ -110,7 +111,8 @@ void http_finish(struct http_request *r);
 /* Limits of all lanes together; one instance per process. 0 means no limit unless stated otherwise. */
 struct stats_group;
 extern struct stats_group http_stats;
-enum { HTTP_ADDRESSES = 4096, HTTP_CONNECTION_MEMORY = 36 << 10 /* of one that had a request, until it closes */ };
+enum { HTTP_ADDRESSES = 4096, HTTP_CONNECTION_MEMORY = 36 << 10, /* of one that had a request, until it closes */
+       HTTP_TLS_MEMORY = 12 << 10 /* of its TLS session, besides */ };
 struct http_limits {
     unsigned places;           /* connections per server; at least 1 */
     unsigned min_places;       /* places that remain however few descriptors are left */
@@ -133,6 +135,8 @@ void http_limits_free(struct http_limits *l);
 struct http_hooks { /* each may be NULL */
     /* On the loop, before the handler or submit: sets the request's context. False: refused, `r` holds the response. */
     bool (*begin)(struct http_request *r);
+    /* On the loop: the route needs no user of a listener whose users spare such routes (http_users_new). */
+    bool (*open)(const struct http_request *r);
     /* On the loop, after the handler; called once for each successful begin. */
     void (*end)(struct http_request *r);
     /* Routes with on_worker: runs `run` on another thread, then `done` on r->loop. False: too many requests wait
@@ -151,6 +155,7 @@ struct http_server_conf {
     const char *cors_origin;   /* regex, ".*" = any; NULL = no CORS headers */
     size_t max_push;           /* limit of the body of ROUTE_PUSH, compressed */
     struct http_limits *limits;
+    struct http_auth *auth;    /* of all servers; NULL: no listener has users */
 };
 /* A server in `loop`. id: http_request.lane of its requests. */
 struct http_server *http_server_new(unsigned id, struct loop *loop, const struct http_server_conf *conf);

@@ -6,6 +6,8 @@
 #include "base/regex/regex.h"
 #include "base/telemetry/stats.h"
 #include "gateway/http/http.h"
+#include "gateway/http/http_auth.h"
+#include "gateway/http/http_hello.h"
 #include "gateway/http/http_sockets.h"
 #include "gateway/http/http_spare.h"
 #include "gateway/http/http_stream.h"
@@ -13,19 +15,26 @@
 struct MHD_Connection;
 struct MHD_Daemon;
 
+struct http_daemon { /* of the library: one serves HTTP, one TLS */
+    struct http_server *server;
+    struct MHD_Daemon *mhd;    /* NULL: none */
+    struct loop_fd epoll;
+    struct loop_timer timer;
+    struct loop_task again;
+};
+
 struct http_server {
     unsigned id;
     struct loop *loop;
     struct http_server_conf conf;
     struct regex *origins;
-    struct MHD_Daemon *daemon;
-    struct loop_fd epoll;
-    struct loop_timer timer;
-    struct loop_task again;
+    struct http_daemon plain, tls;
+    struct http_hellos hellos; /* connections that are not yet the TLS daemon's */
     struct list working; /* of http_connection.node */
     struct http_sockets sockets;
     struct http_arrival { /* the connection that is being handed to the library */
         struct listener *listener;
+        struct http_socket *socket; /* NULL: it is to be opened */
         const struct sockaddr *from;
         bool spare;
     } adding;
@@ -35,6 +44,7 @@ struct http_server {
 
 enum http_state {
     HTTP_HEADERS, /* the request line has been read */
+    HTTP_LOGIN,   /* the same, suspended until its password is verified */
     HTTP_BODY,    /* routed; or refused: r.route is NULL and `r` holds the response */
     HTTP_WORKING, /* suspended, in the server's list; a worker or the handler has it */
     HTTP_DONE,    /* `r` holds the response */
@@ -43,7 +53,9 @@ struct http_connection {
     struct http_request r;
     struct list node;
     struct http_server *server;
+    struct http_daemon *daemon;
     const struct http_server_conf *conf;
+    struct http_access *access; /* of the listener when the request began; NULL: none */
     struct MHD_Connection *mhd; /* NULL: detached, the client left while a worker streams (http_stream.h) */
     struct http_stream *stream; /* NULL: the response is sent at once */
     struct http_sockets *sockets;
@@ -51,6 +63,7 @@ struct http_connection {
     enum http_state state;
     enum { BODY_KEPT, BODY_TOO_LARGE, BODY_NO_MEMORY } dropped; /* why the rest of the body is discarded */
     bool suspended;
+    bool has_body;
     bool close;           /* after the response: further bytes on the connection cannot be trusted */
     struct buf body;
     struct loop_fd watch; /* while suspended: notices that the client disconnects */
@@ -72,7 +85,14 @@ struct http_connection {
     X(HTTP_FULL, "sluice_http_closed_total{reason=\"full\"}", STATS_COUNTER, CLOSED_HELP)                            \
     X(HTTP_NO_PLACE, "sluice_http_refused_total{reason=\"connections\"}", STATS_COUNTER, REFUSED_HELP)               \
     X(HTTP_NO_BODY_MEMORY, "sluice_http_refused_total{reason=\"body_memory\"}", STATS_COUNTER, REFUSED_HELP)         \
-    X(HTTP_NO_WORKER, "sluice_http_refused_total{reason=\"query_queue\"}", STATS_COUNTER, REFUSED_HELP)
+    X(HTTP_NO_WORKER, "sluice_http_refused_total{reason=\"query_queue\"}", STATS_COUNTER, REFUSED_HELP)          \
+    X(HTTP_NO_LOGIN, "sluice_http_refused_total{reason=\"logins\"}", STATS_COUNTER, REFUSED_HELP)                 \
+    X(HTTP_UNAUTHORIZED, "sluice_http_unauthorized_total", STATS_COUNTER,                                          \
+      "Requests refused with 401: without credentials, or with wrong ones")                                        \
+    X(HTTP_PASSWORDS, "sluice_http_passwords_verified_total", STATS_COUNTER,                                       \
+      "Passwords verified by bcrypt; repeated ones are cached")                                                    \
+    X(HTTP_TLS_UNUSED, "sluice_http_tls_unused_total", STATS_COUNTER,                                              \
+      "TLS connections that ended before their first request: failed handshakes, refused client certificates")
 #define ERRORS_HELP  "Requests that failed, by class of the status"
 #define CLOSED_HELP  "Connections closed by the server: idle ones, and others before request or response was complete"
 #define REFUSED_HELP "Requests refused with 503 because a limit of the process was reached"
@@ -81,6 +101,15 @@ enum http_stat { HTTP_STATS(STATS_ID) };
 /* ---- http.c ---- */
 
 void http_connection_suspend(struct http_connection *c); /* and watches whether its client disconnects */
+void http_connection_resume(struct http_connection *c);
+/* Hands a connection of a TLS listener to the library, which answers its ClientHello. */
+void http_server_greet(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n);
+
+/* ---- http_access.c ---- */
+
+/* The head is read: refuses the request (c->r.route NULL) or not; false: its password is being verified, and the
+ * connection is suspended until then. */
+bool http_access_check(struct http_connection *c);
 
 /* ---- http_response.c: results are of enum MHD_Result ---- */
 

@@ -28,16 +28,29 @@ static void response_add_cors(struct http_connection *c, struct MHD_Response *re
     response_add_header(response, "Vary", "Origin");
 }
 
-/* Pages load no scripts of other sites and are shown in no frame; no response is taken for another type. */
-static void response_add_security(const struct http_request *r, struct MHD_Response *response)
+/* Adds a header unless the listener's configuration has one of that name. */
+static void response_add_default(const struct http_connection *c, struct MHD_Response *response, const char *name,
+                                 const char *value)
 {
-    response_add_header(response, "X-Content-Type-Options", "nosniff");
-    if (!str_starts(str_of(r->content_type), STR("text/html")))
-        return;
-    response_add_header(response, "X-Frame-Options", "DENY");
-    response_add_header(response, "Content-Security-Policy",
-                        "default-src 'self'; style-src 'self' 'unsafe-inline'; "
-                        "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+    for (size_t i = 0; c->access && i < c->access->n_headers; i++)
+        if (str_ieq(str_of(c->access->headers[i].name), str_of(name)))
+            return;
+    response_add_header(response, name, value);
+}
+
+/* Pages load no scripts of other sites and are shown in no frame; no response is taken for another type. */
+static void response_add_security(const struct http_connection *c, struct MHD_Response *response)
+{
+    const struct http_access *a = c->access;
+    response_add_default(c, response, "X-Content-Type-Options", "nosniff");
+    if (str_starts(str_of(c->r.content_type), STR("text/html"))) {
+        response_add_default(c, response, "X-Frame-Options", "DENY");
+        response_add_default(c, response, "Content-Security-Policy",
+                             "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+                             "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+    }
+    for (size_t i = 0; a && i < a->n_headers; i++)
+        response_add_header(response, a->headers[i].name, a->headers[i].value[0] ? a->headers[i].value : NULL);
 }
 
 static void response_add_headers(struct http_connection *c, struct MHD_Response *response)
@@ -56,7 +69,7 @@ static void response_add_headers(struct http_connection *c, struct MHD_Response 
     response_add_header(response, "Content-Encoding", r->compressed ? "gzip" : NULL);
     response_add_header(response, "Connection", c->close ? "close" : NULL);
     response_add_cors(c, response);
-    response_add_security(r, response);
+    response_add_security(c, response);
 }
 
 static void http_count_request(const struct http_request *r)
@@ -88,7 +101,7 @@ static void charge_response(struct http_connection *c)
     size_t left = budget_left(&l->responses);
     http_sockets_drop_unread(&c->server->sockets, out->cap > left ? out->cap - left : 0);
     buf_charge_anyway(out, &l->responses);
-    loop_post(c->server->loop, &c->server->again);
+    loop_post(c->server->loop, &c->daemon->again);
 }
 
 /* The library borrows the body until on_completed. */

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/os/process.h"
 #include "gateway/http/http_connection.h"
+#include "gateway/http/http_tls.h"
 
 #include <netinet/in.h>
 #include <string.h>
@@ -279,6 +280,9 @@ struct http_socket *http_socket_open(struct http_sockets *s, struct listener *l,
 
 void http_socket_close(struct http_sockets *s, struct http_socket *k)
 {
+    if (k->tls && !k->used)
+        stats_add(&http_stats, HTTP_TLS_UNUSED, 1);
+    http_tls_unref(k->tls);
     http_socket_drop_body(k);
     drop_unread(k);
     atomic_fetch_sub(&k->from->connections, 1);

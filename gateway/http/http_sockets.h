@@ -32,7 +32,7 @@ enum http_wait { HTTP_WAIT_FIRST, HTTP_WAIT_NEXT, HTTP_WAIT_HEAD, HTTP_WAIT_BODY
                  HTTP_CLOSING, HTTP_WAITS };
 
 struct http_address { /* counters of the addresses with one hash */
-    atomic_uint connections;
+    atomic_uint connections, logins; /* logins: passwords that wait for their verification */
     atomic_size_t body_bytes, unread_bytes;
 };
 
@@ -42,6 +42,8 @@ struct http_socket {
     enum http_wait wait;
     int fd;
     struct listener *listener;   /* that accepted it */
+    struct http_tls *tls;        /* NULL: HTTP */
+    bool used;                   /* a request has begun */
     struct http_address *from;
     int64_t deadline;            /* monotonic ms */
     size_t body_bytes, unread_bytes;

@@ -1,17 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A listen address and the settings of its connections. A connection keeps a pointer to its listener from accept() to
- * close(), so that each request is served with the settings of the address that it arrived on.
+/* A listen address, and who may use it and how. A connection keeps a pointer to its listener from accept() to close();
+ * TLS applies to connections that are accepted after it was set, users and headers to requests that begin after it.
  *
- * The owner creates the listeners before the acceptor starts and frees them after the lanes have ended.
+ * The owner creates the listeners before the acceptor starts and frees them after the lanes have ended. Reloads replace
+ * a listener's access, which is immutable and reference counted.
  */
 #ifndef GATEWAY_HTTP_LISTENER_H
 #define GATEWAY_HTTP_LISTENER_H
 
+#include "base/os/thread.h"
+#include "base/refs.h"
 #include "base/str.h"
+
+struct http_tls;   /* http_tls.h */
+struct http_users; /* http_auth.h */
+struct access_header { char *name, *value; };
+struct http_access {
+    struct refs refs;
+    struct http_tls *tls;          /* NULL: HTTP */
+    struct http_users *users;      /* NULL: no authentication */
+    struct access_header *headers; size_t n_headers; /* of every response; an empty value: the header is not sent */
+};
+/* `headers` is copied; the references to tls and users are taken over. */
+struct http_access *http_access_new(struct http_tls *tls, struct http_users *users,
+                                    const struct access_header *headers, size_t n_headers);
+struct http_access *http_access_ref(struct http_access *a); /* NULL is fine, also below */
+void http_access_unref(struct http_access *a);
 
 enum { LISTENERS_MAX = 16 };
 struct listener {
-    struct str address;  /* as configured: host:port or :port */
+    struct str address;            /* as configured: host:port or :port */
+    struct mutex _lock;            /* guards what follows */
+    struct http_access *_access;   /* NULL: HTTP without authentication */
 };
+void listener_init(struct listener *l, struct str address);
+void listener_free(struct listener *l);
+/* Any thread: a reference, or NULL. */
+struct http_access *listener_access(struct listener *l) MUST_USE;
+void listener_set_access(struct listener *l, struct http_access *a); /* any thread; takes the reference over */
 
 #endif

@@ -18,6 +18,7 @@
 #include "gateway/coverage/coverage.h"
 #include "gateway/servers/registry.h"
 #include "gateway/services/group_discovery.h"
+#include "gateway/services/access_watch.h"
 #include "gateway/services/load.h"
 #include "gateway/upstream/probe.h"
 
@@ -30,6 +31,7 @@ void services_init(struct services *s)
     s->access_log = line_file_new();
     s->query_log = line_file_new();
     via_make_id(s->id);
+    s->access_watch = access_watch_new(s);
     s->_load = config_load_new(s);
     s->servers = server_registry_new();
     s->group_discovery = group_discovery_new(&(struct group_discovery_env){
@@ -187,6 +189,7 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
     bool ok = u != NULL && reload_apply_config(s, c, u, err);
     if (ok) {
         note_success(s, c);
+        access_watch_use(s->access_watch, c->access);
         line_file_use(s->access_log, str_is(s->flags.access_log, "none") ? STR("") : s->flags.access_log);
         line_file_use(s->query_log, c->global.query_log_file);
         reload_use_servers(s, u);
@@ -248,6 +251,7 @@ bool services_end_reloads(struct services *s)
 void services_free(struct services *s)
 {
     group_discovery_free(s->group_discovery);
+    access_watch_free(s->access_watch);
     server_prober_free(s->prober);
     breaker_checks_free(s->breaker_checks);
     coverage_reader_free(s->coverage_reader);

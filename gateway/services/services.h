@@ -38,6 +38,8 @@ struct services {
     struct lane_services *lanes; unsigned n_lanes;
     struct workers *workers;       /* gateway/query/worker.h */
     struct http_limits http;       /* limits of clients */
+    struct listener *listeners; size_t n_listeners; /* of the non-empty listen addresses, in their order */
+    struct access_watch *access_watch; /* control thread */
     struct budget queries;         /* memory of running queries: arenas, decoders, rendered results */
     struct budget reports;         /* memory of pages and reports about all targets */
     struct line_file *access_log, *query_log; /* NULL: none (base/os/line_file.h) */

@@ -151,8 +151,8 @@ def flags(s, echo):
             f"-remoteWrite.headers=X-F: {s('flag headers')}^^X-G: {s('flag header 2')}",
             f"-remoteWrite.proxyURL=http://p:{s.quoted('flag proxy')}@{echo}",
             f"-pushmetrics.url=http://u:{s('pushmetrics')}@127.0.0.1:1/",
-            f"-httpAuth.password={s('httpAuth.password')}", f"-remoteWrite.oauth2.clientSecret={s('flag oauth2')}",
-            "--accept-inert=httpAuth.password,oauth2,remoteWrite.oauth2.clientSecret", "--log.level=debug",
+            f"-remoteWrite.oauth2.clientSecret={s('flag oauth2')}",
+            "--accept-inert=oauth2,remoteWrite.oauth2.clientSecret", "--log.level=debug",
             "-remoteWrite.retryMinInterval=50ms"]
 
 

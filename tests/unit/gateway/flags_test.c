@@ -205,7 +205,7 @@ static void test_inert(void **state UNUSED)
     struct flags f;
     assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d",
                       "-promscrape.gceSDCheckInterval=1m", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
-                      "--log-level=trace", "-tls=false", "-remoteWrite.rateLimit=0", "-promscrape.cluster.membersCount=1"));
+                      "--log-level=trace", "-enableMultitenantHandlers=false", "-remoteWrite.rateLimit=0", "-promscrape.cluster.membersCount=1"));
     assert_int_equal(f.warnings.n, 2);
     assert_str(f.warnings.items[0], "--loggerTimezone is ignored: logs are written to stderr, in UTC, with fixed fields");
     assert_str(f.ignored.items[1], "storage.tsdb.retention.time");
@@ -213,13 +213,13 @@ static void test_inert(void **state UNUSED)
     assert_int_equal(f.tuning.n, 3);
     assert_str(f.tuning.items[1], "promscrape.gceSDCheckInterval");
     flags_free(&f);
-    assert_false(PARSE(&f, "-httpAuth.password=x", "-graphiteListenAddr=:2003", "-tls", "-enableTCP6"));
+    assert_false(PARSE(&f, "-streamAggr.config=x", "-graphiteListenAddr=:2003", "-enableMultitenantHandlers", "-enableTCP6"));
     assert_int_equal(f.errors.n, 3);
     assert_non_null(strstr(buf_z(&f.errors.text), "--graphiteListenAddr is not supported yet: the listener would not be opened; "));
-    assert_non_null(strstr(err.text, "--httpAuth.password is not supported yet: all requests would be served without authentication; remove it, or start "
-                                     "with --accept-inert=httpAuth.password to ignore it (and 2 more"));
+    assert_non_null(strstr(err.text, "--streamAggr.config is not supported yet: raw samples would be sent instead of aggregates; remove it, or start "
+                                     "with --accept-inert=streamAggr.config to ignore it (and 2 more"));
     flags_free(&f);
-    assert_true(PARSE(&f, "-httpAuth.password=x", "--web.config.file=w.yml", "--accept-inert=httpAuth.password,web.config.file"));
+    assert_true(PARSE(&f, "-streamAggr.config=x", "--maxIngestionRate=5", "--accept-inert=streamAggr.config,maxIngestionRate"));
     assert_int_equal(f.ignored.n, 2);
     flags_free(&f);
     assert_false(PARSE(&f, "--strict", "-loggerTimezone=UTC"));

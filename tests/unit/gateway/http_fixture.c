@@ -264,7 +264,7 @@ int http_fixture_set_up(void **state UNUSED)
                                      .max_accepted = 64};
     http_limits_init(&f->limits);
     f->main_loop = loop_new();
-    f->address.address = STR("127.0.0.1:0");
+    listener_init(&f->address, STR("127.0.0.1:0"));
     mutex_init(&f->services._lane_mutex, RANK_SERVICES);
     active_queries_init(&f->services.active);
     f->services.workers = workers_new(&(struct worker_conf){.workers = {FIXTURE_WORKERS, 1},

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS of listeners: versions, cipher suites, client certificates, reloads, and clients that are slow with it."""
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+from lib import *
+from secure import *
+
+SERVER = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
+MUTUAL = SERVER + "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n"
+
+
+def authority():
+    ca = Authority()
+    ca.issue("server")
+    return ca
+
+
+def shaken(sluice, *options):
+    """Whether openssl completes a handshake, and its output."""
+    p = subprocess.run(["openssl", "s_client", "-connect", sluice.address, "-CAfile", f"{folder()}/ca.pem", *options],
+                       input=b"", capture_output=True, timeout=20)
+    text = (p.stdout + p.stderr).decode(errors="replace")
+    return "Cipher is (NONE)" not in text and "Cipher is" in text and "alert" not in text, text
+
+
+def serial(sluice, ca):
+    """Of the certificate that is served."""
+    with socket.create_connection(("127.0.0.1", sluice.port), timeout=10) as s:
+        with ca.context().wrap_socket(s, server_hostname="127.0.0.1") as tls:
+            return tls.getpeercert()["serialNumber"]
+
+
+def test_old_versions_and_weak_ciphers_are_refused():
+    ca = Authority()
+    ca.issue("server", key=RSA)
+    sluice = secured(SERVER, context=ca.context())
+    for options in (("-tls1_2",), ("-tls1_3",), ("-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"),
+                    ("-tls1_2", "-cipher", "ECDHE-RSA-CHACHA20-POLY1305"), ("-groups", "P-256"), ("-groups", "X25519")):
+        ok, text = shaken(sluice, *options)
+        assert ok, (options, text)
+    for options in (("-tls1", "-cipher", "ALL:@SECLEVEL=0"), ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"),
+                    ("-tls1_2", "-cipher", "AES128-GCM-SHA256"), ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA:@SECLEVEL=0"),
+                    ("-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"), ("-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"),
+                    ("-tls1_2", "-cipher", "NULL:eNULL:@SECLEVEL=0")):
+        ok, text = shaken(sluice, *options)
+        assert not ok, (options, text)
+
+
+def test_versions_suites_and_curves_can_be_chosen():
+    ca = Authority()
+    ca.issue("server", key=RSA)
+    sluice = secured(SERVER + "  max_version: TLS12\n  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "
+                     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n  curve_preferences: [CurveP384]\n", context=ca.context())
+    ok, text = shaken(sluice)
+    assert ok and "ECDHE-RSA-AES256-GCM-SHA384" in text and "TLSv1.2" in text, text
+    for options in (("-tls1_3",), ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"), ("-groups", "P-256")):
+        ok, text = shaken(sluice, *options)
+        assert not ok, (options, text)
+    put_file(sluice.web_path, SERVER + "  min_version: TLS13\n")
+    assert fetch(sluice, "/-/reload", ca.context(), data=b"").status == 200
+    assert shaken(sluice, "-tls1_3")[0]
+    assert not shaken(sluice, "-tls1_2")[0]
+
+
+def test_client_certificates():
+    """Signed by another CA, without the right name, for another purpose, or none: no response of any kind."""
+    ca, stranger = authority(), Authority("stranger")
+    ca.issue("client", "DNS:scraper.local", "clientAuth")
+    ca.issue("address", "IP:192.0.2.7", "clientAuth")
+    ca.issue("unlisted", "DNS:other.local", "clientAuth")
+    stranger.issue("foreign", "DNS:scraper.local", "clientAuth")
+    sluice = secured(MUTUAL + "  client_allowed_sans: [scraper.local, 192.0.2.7]\n", context=ca.context("client"))
+    assert fetch(sluice, "/-/healthy", ca.context("address")).status == 200
+    for client in (None, "unlisted", "foreign", "server"):
+        assert refused(sluice, "/-/healthy", ca.context(client)), client
+    plain = fetch(sluice, "/-/healthy")
+    assert plain.status == 400 and plain.text == "this listener expects TLS: use https in the URL", plain
+    assert sluice_metric(sluice, ca.context("client"), "sluice_http_tls_unused_total") >= 5
+
+
+def sluice_metric(sluice, context, name):
+    return float(re.search(rf"^{name} (\S+)$", fetch(sluice, "/metrics", context).text, re.M)[1])
+
+
+def test_certificates_that_are_not_verified():
+    """The kinds that ask for a certificate without verifying it, and that verify only one that is there."""
+    ca, stranger = authority(), Authority("stranger")
+    ca.issue("client", "DNS:a", "clientAuth")
+    stranger.issue("foreign", "DNS:a", "clientAuth")
+    served = {"RequestClientCert": [None, "foreign", "client"], "RequireAnyClientCert": ["foreign", "client"],
+              "RequireClientCert": ["foreign", "client"], "VerifyClientCertIfGiven": [None, "client"],
+              "RequireAndVerifyClientCert": ["client"]}
+    sluice = secured(SERVER, context=ca.context())
+    for kind, clients in served.items():
+        put_file(sluice.web_path, SERVER + f"  client_ca_file: ca.pem\n  client_auth_type: {kind}\n")
+        os.kill(sluice.p.pid, signal.SIGHUP)
+        probe = clients[-1]
+        absent = next((c for c in (None, "foreign", "client") if c not in clients), "none")
+        def in_force():
+            assert fetch(sluice, "/-/healthy", ca.context(probe)).status == 200
+            return absent == "none" and "reload" in sluice.log() or refused(sluice, "/-/healthy", ca.context(absent))
+        if kind != "RequestClientCert":
+            wait_until(in_force, 15, kind)
+        for client in (None, "foreign", "client"):
+            if client in clients:
+                assert fetch(sluice, "/-/healthy", ca.context(client)).status == 200, (kind, client)
+            else:
+                assert refused(sluice, "/-/healthy", ca.context(client)), (kind, client)
+
+
+def test_replaced_certificates_are_served():
+    """Without a signal, in about two seconds; a connection that is open goes on, and a broken file changes nothing."""
+    ca = authority()
+    sluice = secured(SERVER, context=ca.context())
+    first = serial(sluice, ca)
+    connection = http.client.HTTPSConnection("127.0.0.1", sluice.port, timeout=10, context=ca.context())
+    connection.request("GET", "/-/healthy")
+    assert connection.getresponse().read()
+    ca.issue("server")
+    second = wait_until(lambda: serial(sluice, ca) != first and serial(sluice, ca), 15, "the new certificate")
+    put_file(f"{folder()}/server.pem", "no certificate")
+    wait_until(lambda: "cannot reload certificates" in sluice.log(), 15, "the broken certificate is reported")
+    assert serial(sluice, ca) == second
+    error = re.search("cannot reload certificates.*", sluice.log())[0]
+    assert "web.yml:2: tls_server_config.cert_file: server.pem: no certificate in PEM form" in error, error
+    ca.issue("server")
+    wait_until(lambda: serial(sluice, ca) not in (first, second), 15, "the third certificate")
+    connection.request("GET", "/-/healthy")
+    assert connection.getresponse().read()
+    assert sluice_metric(sluice, ca.context(), "sluice_http_access_reload_errors_total") == 1
+
+
+def test_tls_can_be_turned_on_and_off():
+    ca = authority()
+    sluice = secured("{}")
+    put_file(sluice.web_path, SERVER)
+    wait_until(lambda: fetch(sluice, "/-/healthy", ca.context()).status == 200, 15, "TLS")
+    put_file(sluice.web_path, "{}")
+    wait_until(lambda: fetch(sluice, "/-/healthy").status == 200, 15, "no TLS")
+
+
+def test_wrong_configurations_are_named():
+    """File, line, key and value; the same at a reload, which changes nothing."""
+    ca = authority()
+    ca.issue("other")
+    write_file("empty.pem", "")
+    openssl("genrsa", "-aes128", "-passout", "pass:x", "-out", "encrypted.key", "2048")
+    wrong = [
+        ("tls_server_config:\n  key_file: server.key\n", "web.yml:1: tls_server_config.cert_file: is required"),
+        ("tls_server_config:\n  cert_file: server.pem\n", "web.yml:1: tls_server_config.key_file: is required"),
+        ("tls_server_config:\n  cert_file: no.pem\n  key_file: server.key\n", "web.yml:2: tls_server_config.cert_file: "),
+        ("tls_server_config:\n  cert_file: empty.pem\n  key_file: server.key\n", "tls_server_config.cert_file: empty.pem: no certificate"),
+        ("tls_server_config:\n  cert_file: server.pem\n  key_file: other.key\n", "web.yml:3: tls_server_config.key_file: other.key: the key does not belong"),
+        ("tls_server_config:\n  cert_file: server.pem\n  key_file: encrypted.key\n", "encrypted.key: the key is encrypted"),
+        (SERVER + "  min_version: TLS14\n", "web.yml:4: tls_server_config.min_version: \"TLS14\""),
+        (SERVER + "  min_version: TLS13\n  max_version: TLS12\n", "tls_server_config.max_version: must not be below min_version"),
+        (SERVER + "  cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]\n", "web.yml:4: tls_server_config.cipher_suites: \"TLS_RSA_WITH_RC4_128_SHA\" is unknown or insecure"),
+        (SERVER + "  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]\n  max_version: TLS12\n", "none of the cipher suites fits the key"),
+        (SERVER + "  curve_preferences: [CurveP192]\n", "tls_server_config.curve_preferences: \"CurveP192\" is none of"),
+        (SERVER + "  client_auth_type: Always\n", "tls_server_config.client_auth_type: \"Always\""),
+        (SERVER + "  client_ca_file: ca.pem\n", "client_auth_type: is required with client_ca_file"),
+        (SERVER + "  client_auth_type: RequireAndVerifyClientCert\n", "web.yml:4: tls_server_config.client_auth_type: \"RequireAndVerifyClientCert\" requires client_ca_file"),
+        (SERVER + "  client_allowed_sans: [a]\n", "web.yml:4: tls_server_config.client_allowed_sans: requires"),
+        (SERVER + "  surprise: 1\n", "web.yml:4: tls_server_config: unknown key \"surprise\""),
+        ("basic_auth_users:\n  alice: secret\n", "web.yml:2: basic_auth_users: alice: not a bcrypt hash"),
+        ("http_server_config:\n  headers:\n    X-Other: a\n", "web.yml:3: http_server_config.headers: header \"X-Other\" cannot be set"),
+        ("http_server_config:\n  headers:\n    X-Frame-Options: allow\n", "X-Frame-Options: \"allow\" is not one of deny, sameorigin"),
+        ("rate_limit: {burst: 1}\n", "rate_limit"),
+    ]
+    for web, error in wrong[::4] + wrong[16:17]:
+        log = start_error(web=web)
+        assert error in log, (web, log)
+    sluice = secured(SERVER, context=ca.context())
+    for web, error in wrong:
+        put_file(sluice.web_path, web)
+        answer = fetch(sluice, "/-/reload", ca.context(), data=b"")
+        assert answer.status >= 400 and error in answer.text, (web, answer)
+        assert "secret" not in answer.text
+    put_file(sluice.web_path, SERVER)
+    assert fetch(sluice, "/-/reload", ca.context(), data=b"").status == 200
+    assert "cannot read" in start_error("--web.config.file=nowhere.yml") or "nowhere.yml" in start_error("--web.config.file=nowhere.yml")
+
+
+def test_a_crowd_of_idle_handshakes_costs_nothing():
+    """Clients that connect and send nothing, half a ClientHello, or noise: others are served, memory stays."""
+    ca = authority()
+    exporter = ScriptedExporter()
+    sluice = secured(SERVER, f"global: {{scrape_interval: 200ms}}\nscrape_configs:\n- job_name: a\n"
+                     f"  static_configs: [{{targets: ['{exporter.address}']}}]\n", context=ca.context())
+    fetch(sluice, "/metrics", ca.context())
+    before, n = sluice.memory_kib()["VmRSS"], exporter.n
+    idle = []
+    for i in range(600):
+        s = socket.create_connection(("127.0.0.1", sluice.port))
+        s.sendall((b"", b"\x16\x03\x01\x02\x00" + b"\x01" * 40, b"\x16\x03\x01")[i % 3])
+        idle.append(s)
+    began = time.monotonic()
+    for _ in range(20):
+        assert fetch(sluice, "/-/ready", ca.context()).status == 200
+    assert time.monotonic() - began < 10
+    wait_until(lambda: exporter.n > n + 5, 10, "scrapes go on")
+    grown = sluice.memory_kib()["VmRSS"] - before
+    for s in idle:
+        s.close()
+    noise = socket.create_connection(("127.0.0.1", sluice.port), timeout=10)
+    noise.sendall(b"\x16\x03\x01\x00\x05hello")
+    try:
+        assert noise.recv(100) == b""
+    except ConnectionResetError:
+        pass
+    wait_until(lambda: sluice_metric(sluice, ca.context(), "sluice_http_tls_unused_total") >= 601, 15)
+    if RELEASE:
+        assert grown < 3000, f"600 idle handshakes: {grown} KiB"
+
+
+def test_a_hundred_reloads_leave_nothing():
+    ca = authority()
+    users = f"basic_auth_users: {{alice: '{SECRET}'}}\n"
+    sluice = secured(MUTUAL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven") + users, context=ca.context(),
+                     user=("alice", "secret"))
+    def used():
+        return len(os.listdir(f"/proc/{sluice.p.pid}/fd")), sluice.memory_kib()["VmRSS"]
+    def reload(i):
+        put_file(sluice.web_path, MUTUAL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven") + users
+                 + f"# {i}\n")
+        assert fetch(sluice, "/-/reload", ca.context(), ("alice", "secret"), data=b"").status == 200
+    for i in range(20):
+        reload(i)
+    fds, rss = used()
+    for i in range(100):
+        reload(i)
+    wait_until(lambda: used()[0] <= fds + 2, 15, "no descriptor is left open")
+    if RELEASE:
+        assert used()[1] < rss + 1500, (rss, used())
