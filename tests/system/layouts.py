@@ -47,6 +47,9 @@ LAYOUTS = {
     "holes": Layout(1, ("new", "new"), HOLES),
     "groups": Layout(2, ("new", "new"), HOLES, labels=True),
     "groups_disjoint": Layout(2, ("new", "new"), ("window", "target")),
+    "untrusted": Layout(1, ("new", "new"), HOLES, trusts=False),
+    "untrusted_targets": Layout(1, ("new", "new"), ("target", "reset", "end"), trusts=False),
+    "three": Layout(1, ("new", "new", "new"), ("window", "target", "end")),
     "partial": Layout(1, ("new", "new"), ("part",)),
     "old": Layout(1, ("old",)),
     "old_holes": Layout(1, ("old", "old"), HOLES),
@@ -104,10 +107,17 @@ class Targets(Data):
 
 
 class Holes:
-    """What the two replicas of a group lack: lacking() is 0 or 1 for the one that has not got a sample, or None."""
+    """What the replicas of a group lack. Of the first two each sample is on one at least: lacking() is 0 or 1 for the one that
+    has not got it, or None. A third has holes of its own."""
 
     def __init__(self, seed, layout, data):
         self.seed, self.kinds, self.trusts, self.data, self.known = seed, layout.holes, layout.trusts, data, {}
+        self.of_third = Holes(f"{seed} third", layout._replace(kinds=()), data) if len(layout.kinds) > 2 else None
+
+    def lacks(self, replica, labels, t):
+        if replica == 2:
+            return self.of_third.lacking(labels, t) is not None
+        return self.lacking(labels, t) == replica
 
     def lacking(self, labels, t):
         target = labels.get("sg", ""), labels.get("job", labels["__name__"]), labels.get("instance", "")
@@ -169,7 +179,7 @@ class Spread(Data):
             if (labels.get("sg") or f"g{random.Random(f'{one}').randrange(group[1])}") != f"g{group[0]}":
                 continue
             if holes:
-                samples = [(t, v) for t, v in samples if holes.lacking(labels, t) != replica]
+                samples = [(t, v) for t, v in samples if not holes.lacks(replica, labels, t)]
             self.series.append(({k: v for k, v in labels.items() if k != "sg" or not strip}, samples))
 
 
@@ -243,7 +253,7 @@ class Servers:
         lib.wait_until(lambda: s.metric("sluice_upstream_up") == n, what="servers probed")
         if len(self.layout.kinds) > 1:
             lib.wait_until(lambda: self.covered(s), 60, "coverage known", every=0.3)
-        if self.layout.kinds == ("new", "new"):
+        if len(self.layout.kinds) > 1 and set(self.layout.kinds) == {"new"}:
             lib.wait_until(lambda: self.attributed(s), 60, "it is known which metrics come from targets", every=0.3)
         return s
 
