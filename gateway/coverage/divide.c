@@ -55,9 +55,9 @@ static bool divided_values_collect(struct coverage *c, const struct coverage_que
         return false;
     for (size_t r = 0; r < c->n; r++)
         overdue = overdue || c->due[r] < coverage_min(q->to, q->now);
-    for (size_t i = 0; i < c->n_gappy && !overdue; i++)
+    for (size_t i = 0; i < c->n_gappy && !overdue && !l->too_many; i++)
         divided_values_add_target(l, c, c->gappy[i], q);
-    for (struct map_entry *e = overdue ? map_next(&c->targets, NULL) : NULL; e; e = map_next(&c->targets, e))
+    for (struct map_entry *e = overdue ? map_next(&c->targets, NULL) : NULL; e && !l->too_many; e = map_next(&c->targets, e))
         divided_values_add_target(l, c, e->value.p, q);
     return !l->too_many;
 }
@@ -68,12 +68,10 @@ static int divided_values_compare(const void *a, const void *b)
     return str_cmp(((const struct divided_value *)a)->value, ((const struct divided_value *)b)->value);
 }
 
-/* The usable replica with gaps in the fewest values. False: there are not two, or one has no gap at all. */
+/* The usable replica with gaps in the fewest values. False: it has no gap at all. */
 static bool divided_values_base(const struct divided_values *l, uint64_t usable, uint64_t *base)
 {
     size_t least = SIZE_MAX;
-    if ((usable & (usable - 1)) == 0)
-        return false;
     for (size_t r = 0; r < COVERAGE_REPLICAS; r++) {
         size_t n = 0;
         for (size_t i = 0; i < l->n; i++)
@@ -83,7 +81,7 @@ static bool divided_values_base(const struct divided_values *l, uint64_t usable,
             *base = 1ull << r;
         }
     }
-    return least > 0 && least < SIZE_MAX;
+    return least > 0;
 }
 
 /* The part of each value, beginning with 1; 0: the rest. Returns the number of parts besides the rest. alone: values of
@@ -126,7 +124,7 @@ bool coverage_divide(struct coverage *c, struct arena *a, const struct coverage_
     struct divided_values l = {.text = arena_alloc(a, DIVIDED_BYTES)};
     size_t parts[COVERAGE_VALUES], n_parts = 0;
     uint64_t base = 0;
-    bool ok = n > 0;
+    bool ok = n > 0 && (usable & (usable - 1)) != 0; /* two at least */
     *out = (struct coverage_division){.label = c->by[c->n_by - 1]};
     mutex_lock(&c->mutex);
     for (size_t i = 0; i < n && ok; i++)

@@ -427,6 +427,20 @@ static void a_group_is_divided_where_each_server_lacks_other_targets(void **stat
     }
 }
 
+/* A label that the group shows under another name, or replaces, cannot tell the parts apart here. */
+static void a_label_that_is_shown_differently_divides_nothing(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {
+        {0, 0, {INT64_MIN, INT64_MAX}, "a"}, {0, 1, {INT64_MIN, INT64_MAX}, "b"}, {0, 1, {INT64_MIN, INT64_MAX}, ""}};
+    planning_begin(ONE);
+    set_label(&f.groups[0], "inst", "all");
+    f.groups[0].n_servers = 2;
+    f.gaps = gaps;
+    f.n_gaps = LEN(gaps);
+    f.divided = "a";
+    assert_planned("sum(x)", "raw x");
+}
+
 /* The first server lacks target a and the other one b from the fifth minute on; at the end both lack a. */
 static void only_steps_without_a_server_are_divided(void **state UNUSED)
 {
@@ -578,6 +592,7 @@ int main(void)
         cmocka_unit_test(queries_are_cut_where_they_distribute), cmocka_unit_test(newer_steps_are_evaluated_here),
         cmocka_unit_test(steps_go_where_they_are_complete),
         cmocka_unit_test(a_group_is_divided_where_each_server_lacks_other_targets),
+        cmocka_unit_test(a_label_that_is_shown_differently_divides_nothing),
         cmocka_unit_test(only_steps_without_a_server_are_divided),
         cmocka_unit_test(a_group_without_samples_at_that_time_is_not_asked),
         cmocka_unit_test(groups_of_different_times_take_their_steps),
