@@ -6,6 +6,8 @@
 #include "gateway/query/params.h"
 #include "gateway/api/query.h"
 #include "gateway/query/render.h"
+#include "model/labels_sort.h"
+#include "model/str_sort.h"
 
 /* limit, start, end and match[], in the order in which Prometheus checks them. */
 static bool api_series_read_params(struct api_call *c, struct series_query *sq, bool prefixed)
@@ -33,14 +35,9 @@ static size_t api_series_limit(struct api_call *c, size_t n, size_t limit, bool 
     return over ? limit : n;
 }
 
-static int api_series_compare_text(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
 static bool write_strings(struct api_call *c, const struct series_query *sq, struct str_set *set)
 {
-    if (!api_sort(c, set->items, set->n, sizeof *set->items, api_series_compare_text))
+    if (!str_sort(&c->work, c->q->arena, set->items, set->n, &c->err))
         return false;
     size_t n = api_series_limit(c, set->n, sq->limit, set->truncated);
     json_begin_array(&c->json);
@@ -53,14 +50,9 @@ static bool write_strings(struct api_call *c, const struct series_query *sq, str
     return true;
 }
 
-static int api_series_compare_labels(const void *a, const void *b)
-{
-    return labels_cmp(*(const struct labels *)a, *(const struct labels *)b);
-}
-
 static bool api_series_write_labels(struct api_call *c, const struct series_query *sq, struct labels_set *set)
 {
-    if (!api_sort(c, set->items, set->n, sizeof *set->items, api_series_compare_labels))
+    if (!labels_sort(&c->work, c->q->arena, set->items, set->n, sizeof *set->items, 0, &c->err))
         return false;
     size_t n = api_series_limit(c, set->n, sq->limit, set->truncated);
     json_begin_array(&c->json);

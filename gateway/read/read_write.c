@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "base/protobuf.h"
 #include "gateway/read/read_chunk.h"
+#include "model/labels_sort.h"
 
 enum { READ_FRAME_BYTES = 1 << 20 /* of chunks, as in Prometheus */ };
 
@@ -22,11 +23,6 @@ static void read_buffers_free(struct read_buffers *b)
 /* ---- the series of a set, sorted by their labels ---- */
 
 struct read_item { struct labels labels; size_t index; };
-
-static int read_item_compare(const void *a, const void *b)
-{
-    return labels_cmp(((const struct read_item *)a)->labels, ((const struct read_item *)b)->labels);
-}
 
 static struct labels read_external(struct read_writer *w, struct labels l)
 {
@@ -46,7 +42,8 @@ static struct read_item *read_items(struct read_writer *w, const struct series_s
             return NULL;
         items[i] = (struct read_item){read_external(w, set->series[i].labels), i};
     }
-    return query_sort(w->work, w->q->arena, items, set->n, sizeof *items, read_item_compare, err) ? items : NULL;
+    return labels_sort(w->work, w->q->arena, items, set->n, sizeof *items, offsetof(struct read_item, labels), err)
+               ? items : NULL;
 }
 
 /* ---- SAMPLES ---- */

@@ -8,6 +8,8 @@
 #include "gateway/upstream/push.h"
 #include "gateway/upstream/selected.h"
 #include "gateway/upstream/union.h"
+#include "model/labels_sort.h"
+#include "model/str_sort.h"
 
 /* --- the recent store --------------------------------------------------------------------------------------------- */
 
@@ -205,15 +207,6 @@ static bool source_query_lists(struct upstream *u, struct query_ctx *q, const st
     return ok;
 }
 
-static int source_compare_text(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-static int source_compare_labels(const void *a, const void *b)
-{
-    return labels_cmp(*(const struct labels *)a, *(const struct labels *)b);
-}
-
 static bool strings(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct str_set *out,
                     struct err *err)
 {
@@ -222,7 +215,7 @@ static bool strings(struct upstream *u, struct query_ctx *q, const struct list_q
     if (!source_query_lists(u, q, what, &all, err))
         return false;
     struct query_work work = reading_work(q);
-    if (!query_sort(&work, q->arena, all.strings, all.n_strings, sizeof *all.strings, source_compare_text, err) ||
+    if (!str_sort(&work, q->arena, all.strings, all.n_strings, err) ||
         !query_charge(&work, all.n_strings, err))
         return false;
     for (size_t i = 0; i < all.n_strings; i++)
@@ -257,7 +250,7 @@ static bool source_series(struct source *source, struct query_ctx *q, const stru
                             err))
         return false;
     struct query_work work = reading_work(q);
-    if (!query_sort(&work, q->arena, all.labels, all.n_labels, sizeof *all.labels, source_compare_labels, err) ||
+    if (!labels_sort(&work, q->arena, all.labels, all.n_labels, sizeof *all.labels, 0, err) ||
         !query_charge(&work, all.n_labels, err))
         return false;
     for (size_t i = 0; i < all.n_labels; i++)

@@ -143,20 +143,42 @@ static bool posting_counts(struct index_walk *w, const struct posting *posting)
     return false;
 }
 
+/* The next values, fetched into the cache together, as the series of a visit_batch. They stay while the walk is not
+ * broken. */
+struct posting_batch { const struct posting *items[VISIT_BATCH]; unsigned n; };
+
+static void posting_batch_fill(struct posting_batch *b, const struct stripe *p, const struct name_postings *names,
+                               struct map_walk *walk)
+{
+    enum { VALUE_BYTES_READ = 24 }; /* of most values, all */
+    const struct map_entry *e;
+    for (b->n = 0; b->n < VISIT_BATCH && (e = map_walk_next(&names->values, walk));) {
+        mem_prefetch(e->value.p, sizeof(struct posting) + VALUE_BYTES_READ);
+        b->items[b->n++] = e->value.p;
+    }
+    for (unsigned i = 0; i < b->n; i++)
+        if (b->items[i]->n > 0)
+            mem_prefetch(p->series[posting_ids(b->items[i])[0]], sizeof **p->series);
+}
+
 /* only_one: whether any value counts. */
 static bool walk_values(struct index_walk *w, const struct name_postings *names, bool only_one)
 {
     struct map_walk walk = {0};
-    for (const struct map_entry *e; !w->broken && (e = map_walk_next(&names->values, &walk));) {
-        const struct posting *posting = e->value.p;
-        if (!posting_counts(w, posting))
-            continue;
-        if (only_one)
-            return true;
-        w->visit->found(str_n(posting->value, posting->value_bytes), w->visit->arg);
-        if (++w->asked % STRIPE_SLICE == 0)
-            (void)index_walk_pause(w);
-    }
+    struct posting_batch batch;
+    do {
+        posting_batch_fill(&batch, w->v.stripe, names, &walk);
+        for (unsigned i = 0; i < batch.n && !w->broken; i++) {
+            const struct posting *posting = batch.items[i];
+            if (!posting_counts(w, posting))
+                continue;
+            if (only_one)
+                return true;
+            w->visit->found(str_n(posting->value, posting->value_bytes), w->visit->arg);
+            if (++w->asked % STRIPE_SLICE == 0)
+                (void)index_walk_pause(w);
+        }
+    } while (batch.n > 0 && !w->broken);
     return false;
 }
 

@@ -2,7 +2,7 @@
 /* Label queries: names and values of labels, label sets, metadata of families. */
 #include "writer/recent/iterate.h"
 
-#include "model/query_work.h"
+#include "model/str_sort.h"
 
 static bool label_query_overlaps(const struct recent_series *s, int64_t t_min, int64_t t_max)
 {
@@ -132,15 +132,10 @@ static bool label_query_gather(struct recent *store, struct query_ctx *q, struct
     return ok;
 }
 
-static int label_query_compare_text(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
 static bool finish_strings(struct query_ctx *q, struct str_set *set, size_t limit, struct err *err)
 {
     struct query_work work = {.q = q, .where = "reading the recent store"};
-    if (!query_sort(&work, q->arena, set->items, set->n, sizeof *set->items, label_query_compare_text, err))
+    if (!str_sort(&work, q->arena, set->items, set->n, err))
         return false;
     size_t n = 0;
     for (size_t i = 0; i < set->n; i++)
