@@ -162,13 +162,13 @@ static bool page_update_lines(struct page *p, size_t lines)
         const struct staged *s = &r->stage[x->n];
         x->ids[x->n++] = s->id;
         if (id_uncached(s->id))
-            scrape_cache_add_text(x, &p->texts, str_n(r->text.p + s->at, s->n));
+            scrape_cache_add_text(x, r->interner, &p->texts, str_n(r->text.p + s->at, s->n));
         else
             entry_ref(r->interner, r->templates, id_entry(s->id));
     }
     if (x->n < r->n)
         return true;
-    scrape_cache_flush_texts(x, &p->texts);
+    scrape_cache_flush_texts(x, r->interner, &p->texts);
     buf_free(&p->texts);
     x->texts.p = mem_realloc(x->texts.p, x->texts.n);
     x->texts.cap = x->texts.n;

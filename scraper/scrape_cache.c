@@ -4,7 +4,7 @@
 
 #include "base/compress.h"
 
-enum { FRAME_BYTES = 64 << 10 };
+enum { FRAME_BYTES = 64 << 10, LEVEL = 1 };
 
 bool scrape_cache_clear_some(struct scrape_cache *x, struct interner *in, size_t lines)
 {
@@ -27,29 +27,29 @@ void scrape_cache_clear(struct scrape_cache *x, struct interner *in)
     }
 }
 
-void scrape_cache_flush_texts(struct scrape_cache *x, struct buf *frame)
+void scrape_cache_flush_texts(struct scrape_cache *x, struct interner *in, struct buf *frame)
 {
     if (frame->n == 0)
         return;
     size_t at = x->texts.n;
     uint32_t n = 0;
     buf_add(&x->texts, &n, sizeof n);
-    compress_snappy(&x->texts, buf_str(frame));
+    compress_zstd(interner_zstd(in), &x->texts, buf_str(frame), LEVEL);
     n = (uint32_t)(x->texts.n - at - sizeof n);
     memcpy(x->texts.p + at, &n, sizeof n);
     buf_clear(frame);
 }
 
-void scrape_cache_add_text(struct scrape_cache *x, struct buf *frame, struct str text)
+void scrape_cache_add_text(struct scrape_cache *x, struct interner *in, struct buf *frame, struct str text)
 {
     uint32_t n = (uint32_t)text.n;
     buf_add(frame, &n, sizeof n);
     buf_add_str(frame, text);
     if (frame->n >= FRAME_BYTES)
-        scrape_cache_flush_texts(x, frame);
+        scrape_cache_flush_texts(x, in, frame);
 }
 
-static bool next_frame(const struct scrape_cache *x, struct cached_text_reader *r)
+static bool next_frame(const struct scrape_cache *x, struct interner *in, struct cached_text_reader *r)
 {
     uint32_t n;
     struct err err;
@@ -60,13 +60,13 @@ static bool next_frame(const struct scrape_cache *x, struct cached_text_reader *
     r->at = 0;
     struct str packed = str_n(x->texts.p + r->next + sizeof n, n);
     r->next += sizeof n + n;
-    return decompress(CODEC_SNAPPY, NULL, packed, SIZE_MAX, &r->frame, &err);
+    return decompress(CODEC_ZSTD, interner_zstd(in), packed, SIZE_MAX, &r->frame, &err);
 }
 
-struct str scrape_cache_next_text(const struct scrape_cache *x, struct cached_text_reader *r)
+struct str scrape_cache_next_text(const struct scrape_cache *x, struct interner *in, struct cached_text_reader *r)
 {
     uint32_t n;
-    if (r->at == r->frame.n && !next_frame(x, r))
+    if (r->at == r->frame.n && !next_frame(x, in, r))
         return STR_NONE;
     memcpy(&n, r->frame.p + r->at, sizeof n);
     r->at += sizeof n + n;

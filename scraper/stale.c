@@ -78,7 +78,7 @@ static bool step_to(struct marker_writer *w, uint32_t line, size_t *lines)
 {
     for (; w->at < line && *lines > 0; w->at++, --*lines)
         if (id_uncached(w->last->ids[w->at])) {
-            scrape_cache_next_text(w->last, &w->texts);
+            scrape_cache_next_text(w->last, w->interner, &w->texts);
             w->at_uncached++;
         }
     return w->at == line;
@@ -92,7 +92,7 @@ static struct labels vanished_labels(struct marker_writer *w)
         return entry_splice(x->templates, x->templates->entries[id_entry(id)], w->target, &w->labels);
     struct derived d;
     struct err err; /* it was derived successfully when it was scraped */
-    bool ok = template_derive(w->interner, x->templates, w->target, scrape_cache_next_text(x, &w->texts),
+    bool ok = template_derive(w->interner, x->templates, w->target, scrape_cache_next_text(x, w->interner, &w->texts),
                               uncached_type(&x->uncached[w->at_uncached++]), &d, &err);
     return ok ? d.labels : (struct labels){0};
 }

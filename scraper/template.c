@@ -7,6 +7,7 @@
  */
 #include "scraper/template.h"
 
+#include "base/compress.h"
 #include "base/hash.h"
 #include "base/refs.h"
 #include "base/text/num.h"
@@ -45,10 +46,18 @@ void interner_free(struct interner *in)
 {
     map_free(&in->template_groups);
     mem_free(in->seen);
+    zstd_free(in->zstd);
     builder_free(&in->builder);
     arena_free(&in->scratch);
     buf_free(&in->wire);
     mem_release_all(&in->release);
+}
+
+struct zstd *interner_zstd(struct interner *in)
+{
+    if (in->zstd == NULL)
+        in->zstd = zstd_new();
+    return in->zstd;
 }
 
 /* ---- template groups ---- */

@@ -73,6 +73,7 @@ struct interner {
     struct map template_groups;
     size_t private_bytes, private_max;
     struct seen_text *seen; /* NULL until the budget is exhausted */
+    struct zstd *zstd;      /* likewise; for the texts of uncached lines */
     struct labels_builder builder;
     struct arena scratch;
     struct arena_mark mark;
@@ -81,6 +82,7 @@ struct interner {
 };
 void interner_init(struct interner *in);
 void interner_free(struct interner *in); /* all groups must be unreferenced */
+struct zstd *interner_zstd(struct interner *in);
 
 /* Returns a reference. */
 struct template_group *template_group_get(struct interner *in, struct running_job *job, const struct target_labels *t);

@@ -74,12 +74,48 @@ static void new_rules_keep_what_they_do_not_change(void **state UNUSED)
     feed_close(&f);
 }
 
+/* A page of `lines` series with an own label value. */
+static void show_page_of(struct feed *f, struct source *s, int lines, const char *own)
+{
+    struct buf text = {0};
+    for (int i = 0; i < lines; i++)
+        buf_printf(&text, "node_cpu_seconds_total{cpu=\"%d\",mode=\"mode%d\",pod=\"%s\"} %d\n", i / 10, i % 10, own, i);
+    assert_true(feed_show(f, s, buf_z(&text), 1000));
+    buf_free(&text);
+}
+
+static size_t bytes_kept(const struct source *s)
+{
+    return s->last.cap * sizeof *s->last.ids + s->last.n_uncached * sizeof *s->last.uncached + s->last.texts.cap;
+}
+
+/* What the head of scrape_cache.h promises, for pages that are small. */
+static void a_series_takes_few_bytes(void **state UNUSED)
+{
+    enum { LINES = 100, SHARED = 8, UNSHARED = 24 };
+    struct feed f;
+    feed_open(&f, "job_name: j");
+    f.interner.private_max = 0;
+    struct source a = source_open(&f, (struct label[]){{STR("instance"), STR("a")}}, 1);
+    struct source b = source_open(&f, (struct label[]){{STR("instance"), STR("b")}}, 1);
+    show_page_of(&f, &a, LINES, "web-7d4b9c6f5-x2x4z");
+    assert_int_equal(f.page.result.uncached_lines, LINES);
+    assert_in_range(bytes_kept(&a), 1, UNSHARED * LINES);
+    show_page_of(&f, &b, LINES, "web-7d4b9c6f5-x2x4z");
+    assert_int_equal(f.page.result.uncached_lines, 0);
+    assert_in_range(bytes_kept(&b), 1, SHARED * LINES);
+    source_close(&f, &a);
+    source_close(&f, &b);
+    feed_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(targets_share_texts_and_keep_their_labels),
         cmocka_unit_test(a_shared_text_is_kept_beyond_the_budget),
         cmocka_unit_test(new_rules_keep_what_they_do_not_change),
+        cmocka_unit_test(a_series_takes_few_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
