@@ -28,11 +28,17 @@ static bool config_check_discovery(struct conf_errors *errors, const struct sd_c
 }
 
 /* Behind a proxy, an address that looks like ours may be another machine's. */
-static bool check_not_itself(const struct destination_conf *d, const struct flags *f, struct str name,
-                             struct conf_errors *errors)
+static bool check_not_itself(const struct config *c, const struct destination_conf *d, const struct flags *f,
+                             struct str name, struct conf_errors *errors)
 {
     struct err err;
-    struct str own = d->http.proxy_url.n > 0 ? STR_NONE : own_address_of_url(d->url, &f->listen);
+    bool *tls = ARENA_ARRAY(&((struct config *)(uintptr_t)c)->arena, bool, f->listen.n + 1);
+    for (size_t i = 0, k = 0; tls && c->access && i < f->listen.n; i++)
+        if (f->listen.items[i].n > 0 && k < c->access->n) {
+            tls[i] = c->access->of[k] && c->access->of[k]->tls;
+            k++;
+        }
+    struct str own = d->http.proxy_url.n > 0 ? STR_NONE : own_address_of_url(d->url, &f->listen, tls);
     if (own.n == 0)
         return true;
     err_set(&err, ERR_BAD_DATA, "remote_write \"%.*s\": url is the address of this program (--web.listen-address=%.*s): its "
@@ -50,7 +56,7 @@ static bool check_destination(const struct config *c, const struct flags *f, siz
     url_redact(&url, d->url);
     struct str name = d->name.n > 0 ? d->name : buf_str(&url);
     bool client = config_check_client(errors, &d->http, "remote_write", name);
-    bool other = check_not_itself(d, f, name, errors);
+    bool other = check_not_itself(c, d, f, name, errors);
     bool unique = writer_check_destination(c->destinations, i, &err);
     if (!unique)
         conf_errors_add(errors, err.text);

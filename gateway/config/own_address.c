@@ -71,14 +71,17 @@ static bool host_reaches(struct str host, struct str listen_host)
     return memcmp(&to, &own, sizeof to) == 0 || (local && ip_is_loopback(&own));
 }
 
-struct str own_address_of_url(struct str url, const struct str_list *listen)
+struct str own_address_of_url(struct str url, const struct str_list *listen, const bool *tls)
 {
     struct url u;
-    if (!url_parse(url, &u, NULL) || !str_is(u.scheme, "http"))
-        return STR_NONE; /* TLS ends elsewhere */
-    struct str port = u.port.n > 0 ? u.port : STR("80");
+    if (!url_parse(url, &u, NULL))
+        return STR_NONE;
+    bool https = str_is(u.scheme, "https");
+    struct str port = u.port.n > 0 ? u.port : https ? STR("443") : STR("80");
     for (size_t i = 0; i < listen->n; i++) {
         struct str own_host, own_port;
+        if (https != (tls && tls[i])) /* TLS ends elsewhere */
+            continue;
         if (address_split(listen->items[i], &own_host, &own_port) && str_eq(port, own_port) &&
             host_reaches(u.host, own_host))
             return listen->items[i];

@@ -5,7 +5,8 @@
 
 #include "base/conf/conf.h"
 
-/* listen: "host:port" or ":port" each. The one that the URL reaches, an empty string when it reaches none. */
-struct str own_address_of_url(struct str url, const struct str_list *listen);
+/* listen: "host:port" or ":port" each; tls: which of them serve TLS, NULL: none. The one that the URL reaches, an empty
+ * string when it reaches none. */
+struct str own_address_of_url(struct str url, const struct str_list *listen, const bool *tls);
 
 #endif

@@ -11,7 +11,18 @@
 static bool reaches(const char *url, const char *listen)
 {
     struct str item = str_of(listen);
-    return own_address_of_url(str_of(url), &(struct str_list){&item, 1}).n > 0;
+    return own_address_of_url(str_of(url), &(struct str_list){&item, 1}, NULL).n > 0;
+}
+
+static void with_tls(void **state UNUSED)
+{
+    struct str items[] = {STR(":8429"), STR("127.0.0.1:443")};
+    const struct str_list list = {items, 2};
+    const bool tls[] = {true, true};
+    assert_true(own_address_of_url(STR("https://localhost:8429/api/v1/write"), &list, tls).n > 0);
+    assert_true(own_address_of_url(STR("https://127.0.0.1/"), &list, tls).n > 0);
+    assert_false(own_address_of_url(STR("http://localhost:8429/api/v1/write"), &list, tls).n > 0);
+    assert_false(own_address_of_url(STR("https://127.0.0.1/"), &list, NULL).n > 0);
 }
 
 static void every_interface(void **state UNUSED)
@@ -46,6 +57,6 @@ static void one_address(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_interface), cmocka_unit_test(one_address)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(with_tls), cmocka_unit_test(every_interface), cmocka_unit_test(one_address)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
