@@ -9,6 +9,7 @@
  */
 #include "base/os/file_thread.h"
 #include "base/os/file_work.h"
+#include "base/os/service_notify.h"
 #include "base/telemetry/log.h"
 #include "gateway/acceptor.h"
 #include "gateway/background/breaker_checks.h"
@@ -147,6 +148,7 @@ static void request_stop(struct services *s)
         return;
     atomic_store(&stop_requested, true);
     log_info("main", "stopping");
+    service_notify("STOPPING=1");
     loop_post(s->control, &p->quit);
 }
 
@@ -338,14 +340,15 @@ static void log_ready(const struct services *s, const struct config *c, const ch
 static void main_greet(struct program *p)
 {
     struct services *s = &p->services;
-    size_t n = acceptor_count(p->acceptor);
-    if (n == 0)
-        return;
+    size_t n = acceptor_count(p->acceptor), shown = 0;
     struct config *c = services_config(s);
-    if (isatty(STDOUT_FILENO) && !str_is(s->flags.log_format, "json")) {
+    while (shown < n && http_listener_url_host(acceptor_listener(p->acceptor, shown))[0] == 0)
+        shown++;
+    if (shown < n && isatty(STDOUT_FILENO) && !str_is(s->flags.log_format, "json")) {
         struct buf text = {0}, url = {0};
-        buf_printf(&url, "http%s://%s", c->access->of[0] && c->access->of[0]->tls ? "s" : "",
-                   http_listener_url_host(acceptor_listener(p->acceptor, 0)));
+        const struct http_access *access = c->access->of[shown];
+        buf_printf(&url, "http%s://%s", access && access->tls ? "s" : "",
+                   http_listener_url_host(acceptor_listener(p->acceptor, shown)));
         greeting_print(&text, c, buf_z(&url), s->flags.path_prefix.p);
         buf_free(&url);
         fwrite(text.p, 1, text.n, stdout);
@@ -382,6 +385,7 @@ static bool main_serve(struct program *p, struct config *c, struct err *err)
     bool incomplete = c->incomplete; /* the running configuration has a reference */
     if (wait_until_ready(s)) {
         services_watch_config(s);
+        service_notify("READY=1");
         main_greet(p);
         if (incomplete)
             services_reload(s);

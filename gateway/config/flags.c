@@ -10,6 +10,7 @@
 
 #include "base/telemetry/log.h"
 #include "base/regex/regex.h"
+#include "base/text/num.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
 #include "gateway/config/external_url.h"
@@ -17,6 +18,7 @@
 #include "gateway/config/proxy_headers.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 struct flag_values { struct str *items; size_t n, cap; }; /* of one row, as text */
 
@@ -390,6 +392,23 @@ static void flags_open_reload(struct flags *f)
     f->enable_reload = f->enable_lifecycle || (!refused && dialects[f->dialect].reload_open);
 }
 
+enum { FIRST_PASSED_FD = 3, PASSED_MAX = 16 };
+
+/* sd_listen_fds(3): LISTEN_FDS sockets from the third descriptor on, if LISTEN_PID is this process. */
+static bool flags_listen_on_passed(struct flags *f, struct err *err)
+{
+    const char *n_text = getenv("LISTEN_FDS"), *pid_text = getenv("LISTEN_PID");
+    uint64_t n = 0, pid = 0;
+    if (n_text == NULL || pid_text == NULL || !num_parse_u64(str_of(n_text), &n) || n == 0 || n > PASSED_MAX ||
+        !num_parse_u64(str_of(pid_text), &pid) || pid != (uint64_t)getpid())
+        return err_set(err, ERR_BAD_DATA, "--web.systemd-socket: systemd passed no sockets, or more than %d (LISTEN_FDS); "
+                       "start the program by its .socket unit", PASSED_MAX);
+    f->listen = (struct str_list){ARENA_ARRAY(&f->arena, struct str, n), 0};
+    for (; f->listen.n < n; f->listen.n++)
+        f->listen.items[f->listen.n] = arena_printf(&f->arena, "fd:%zu", FIRST_PASSED_FD + f->listen.n);
+    return true;
+}
+
 bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
 {
     memset(out, 0, sizeof *out);
@@ -412,6 +431,8 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
     }
     flags_open_reload(out);
     flags_reload_by_feature(out);
+    if (out->systemd_socket && !out->dry_run && !flags_listen_on_passed(out, err))
+        return false;
     return external_url_apply(out, flags_is_set(out, "web.route-prefix"), err) && flags_check_set(out, err) && flags_judge(out, p.uses, p.n_uses, err);
 }
 

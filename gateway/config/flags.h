@@ -16,6 +16,7 @@ struct flags {
     struct arena arena;
     enum dialect dialect;
     struct str config_file;
+    bool systemd_socket;               /* `listen` has the sockets that systemd passed, as fd:N */
     struct str_list listen;            /* default :8429 (vmagent and sluice), :9090 (prometheus), :8082 (promxy) */
     struct str queue_dir;
     int64_t lanes;                     /* 0 = cores */

@@ -19,8 +19,10 @@ const struct flag_row flag_rows[] = {
              .help = "Program whose defaults apply: `sluice`, `prometheus`, `vmagent` or `promxy`. Default: `vmagent` "
                      "with `--promscrape.config`, `promxy` with `--config`, otherwise `sluice`"}},
     {.row = {CONF_STRINGS, "web.listen-address", AT(listen),
-             .help = "Addresses to listen on for HTTP requests: `host:port` or `:port`"},
+             .help = "Addresses to listen on for HTTP requests: `host:port`, `:port`, or `unix:` and the path of a socket"},
      .also = {"httpListenAddr", "bind-addr"}},
+    {.row = {CONF_BOOL, "web.systemd-socket", AT(systemd_socket), .preset = "false",
+             .help = "Listen on the sockets that systemd passes (socket activation) instead of on addresses"}},
     {.row = {CONF_STRING, "web.config.file", AT(web_config_file), .preset = "",
              .help = "File with TLS, users and headers of all listen addresses, as of Prometheus; reloaded when it changes"}},
     {.row = {CONF_STRINGS, "tls", LISTEN(tls),

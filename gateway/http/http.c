@@ -490,7 +490,7 @@ void http_server_add(struct http_server *s, struct listener *l, int fd, const st
         return;
     }
     struct http_access *access = listener_access(l);
-    bool tls = access && access->tls;
+    bool tls = access && access->tls && from->sa_family != AF_UNIX;
     if (tls && s->tls.mhd == NULL && !http_daemon_begin(&s->tls, s, true)) { /* the first one */
         stats_add(&http_stats, HTTP_FULL, 1);
         log_error("http", "cannot serve TLS: out of descriptors or memory; closing the connection");

@@ -173,7 +173,7 @@ struct http_listener;
 struct http_listener *http_listen(struct listener *listener, struct loop *loop, struct http_server *const *servers, unsigned n,
                                   struct http_limits *limits, struct err *err) MUST_USE;
 const char *http_listener_address(const struct http_listener *l); /* the bound address and port */
-/* host:port for URLs opened on this machine: localhost if bound to all interfaces. */
+/* host:port for URLs opened on this machine: localhost if bound to all interfaces; empty: a Unix socket. */
 const char *http_listener_url_host(const struct http_listener *l);
 void http_listener_close(struct http_listener *l); /* threads as http_listen */
 

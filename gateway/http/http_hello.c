@@ -13,6 +13,7 @@
 /* A record's head and the head of the message in it (RFC 8446, 5.1 and 4). */
 enum { RECORD_HEAD = 5, RECORD_HANDSHAKE = 0x16, RECORD_MAX = 16384, MESSAGE_HEAD = 4, MESSAGE_CLIENT_HELLO = 1,
        HELLO_HEAD = RECORD_HEAD + MESSAGE_HEAD };
+enum { WAKES_MAX = 100 /* without enough bytes: the kernel is short of memory */ };
 
 static void hello_close(struct http_hello *h)
 {
@@ -82,7 +83,7 @@ static void on_hello_readable(struct loop_fd *w, uint32_t events)
         hello_close(h);
     else if (arrived >= bytes)
         hello_complete(h);
-    else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) || ++h->wakes == WAKES_MAX)
         hello_close(h);
     else
         hello_await(h, bytes);

@@ -21,6 +21,7 @@ struct http_hello {
     struct list node;
     struct loop_fd watch;
     struct http_server *server;
+    unsigned wakes;
     struct http_socket *socket;
     struct sockaddr_storage from;
     unsigned n_from;

@@ -4,6 +4,8 @@
  */
 #include "gateway/http/http.h"
 
+#include "gateway/http/http_listen.h"
+
 #include "base/http/resolver.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
@@ -220,12 +222,24 @@ static int open_any(struct str address, const char *port, struct err *err)
     return fd;
 }
 
+static int open_address(struct loop *loop, struct str address, struct err *err)
+{
+    char host[256], port[16];
+    if (!listen_split_address(address, host, port, err))
+        return -1;
+    return host[0] ? open_host(loop, address, host, port, err) : open_any(address, port, err);
+}
+
 static void read_address(struct http_listener *l)
 {
     struct sockaddr_storage at;
     socklen_t n = sizeof at;
     char host[256] = "", port[16] = "";
     getsockname(l->watch.fd, (struct sockaddr *)&at, &n);
+    if (at.ss_family == AF_UNIX) {
+        snprintf(l->address, sizeof l->address, "%.*s", STR_ARG(l->listener->address));
+        return;
+    }
     getnameinfo((struct sockaddr *)&at, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
     bool any = strcmp(host, "::") == 0 || strcmp(host, "0.0.0.0") == 0;
     const char *format = strchr(host, ':') ? "[%s]:%s" : "%s:%s";
@@ -237,10 +251,8 @@ struct http_listener *http_listen(struct listener *listener, struct loop *loop, 
                                   struct http_limits *limits, struct err *err)
 {
     struct str address = listener->address;
-    char host[256], port[16];
-    if (!listen_split_address(address, host, port, err))
-        return NULL;
-    int fd = host[0] ? open_host(loop, address, host, port, err) : open_any(address, port, err);
+    int fd = listen_is_unix(address) ? listen_open_unix(address, err)
+             : listen_is_fd(address) ? listen_take_fd(address, err) : open_address(loop, address, err);
     if (fd < 0)
         return NULL;
     struct http_listener *l = mem_zalloc(sizeof *l);
@@ -259,6 +271,8 @@ void http_listener_close(struct http_listener *l)
     loop_unwatch(l->loop, &l->watch);
     loop_timer_stop(l->loop, &l->resume);
     close(l->watch.fd);
+    if (listen_is_unix(l->listener->address))
+        unlink(l->listener->address.p + 5);
     log_info("http", "listener closed", "address", l->address);
     mem_free(l);
 }

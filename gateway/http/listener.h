@@ -2,6 +2,8 @@
 /* A listen address, and who may use it and how. A connection keeps a pointer to its listener from accept() to close();
  * TLS applies to connections that are accepted after it was set, users and headers to requests that begin after it.
  *
+ * Unix sockets have no TLS: who may open the file may connect. Users and headers apply to them.
+ *
  * The owner creates the listeners before the acceptor starts and frees them after the lanes have ended. Reloads replace
  * a listener's access, which is immutable and reference counted.
  */
@@ -29,7 +31,7 @@ void http_access_unref(struct http_access *a);
 
 enum { LISTENERS_MAX = 16 };
 struct listener {
-    struct str address;            /* as configured: host:port or :port */
+    struct str address;            /* as configured: host:port, :port, unix:PATH or fd:N; ends with a NUL */
     struct mutex _lock;            /* guards what follows */
     struct http_access *_access;   /* NULL: HTTP without authentication */
 };

@@ -3,6 +3,7 @@
 
 #include "base/list.h"
 #include "base/os/file_thread.h"
+#include "base/os/service_notify.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "gateway/services/group_discovery.h"
@@ -174,6 +175,8 @@ static void load_on_ended(struct loop_task *task)
     l->hangs = false;
     loop_timer_stop(l->services->control, &l->late);
     load_log_errors(l);
+    if (!stopping && !l->if_changed)
+        service_notify("READY=1");
     if (stopping)
         err_set(&l->err, ERR_UNAVAILABLE, "the program is stopping");
     bool ok = !stale && !stopping && l->changed && load_apply(l);
@@ -229,6 +232,8 @@ static void load_begin(struct config_load *l, bool if_changed)
         config_reader_free(&l->reader);
         return;
     }
+    if (!if_changed)
+        service_notify_reloading();
     loop_timer_in(l->services->control, &l->late, LOAD_HANG_MS);
     file_thread_notify(l->thread, FILE_ENDED, l->services->control, &l->ended);
 }
