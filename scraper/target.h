@@ -35,7 +35,7 @@ struct target {
     struct str job_name, url;     /* url: NUL-terminated */
     struct labels discovered;
     struct target_labels labels;
-    const char *mechanism;        /* "static" or "file" */
+    const char *mechanism;        /* "static", or as in struct sd_found */
     struct scrape_lane *lane;            /* NULL until the main thread has assigned one */
     /* Main thread only: */
     const struct running_job *wanted; /* settings last sent to the lane; borrowed from the pool */

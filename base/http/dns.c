@@ -3,7 +3,7 @@
  * configuration once; when one of the files changes, the channel is replaced and pending lookups restart in the new
  * one.
  */
-#include "base/http/dns.h"
+#include "base/http/dns_records.h"
 
 #include <ares.h>
 #include <arpa/inet.h>
@@ -26,6 +26,8 @@ struct dns_lookup {
     struct list node;
     struct dns *dns;
     void *arg;
+    void (*found)(void *arg, struct dns_records *r); /* of records; NULL: addresses are looked up */
+    enum dns_type type;
     char name[];
 };
 struct dns {
@@ -213,18 +215,25 @@ static void dns_explain(struct dns_result *r, int status, int timeouts)
     }
 }
 
+/* True: the lookup was interrupted by the end of the channel. */
+static bool dns_interrupted(struct dns_lookup *l, int status)
+{
+    if (status != ARES_EDESTRUCTION)
+        return false;
+    list_remove(&l->node);
+    if (l->dns->dropping)
+        mem_free(l);
+    else
+        list_push_back(&l->dns->again, &l->node);
+    return true;
+}
+
 static void dns_on_result(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
     struct dns_lookup *l = arg;
     struct dns_result r = {.addresses = ""};
-    if (status == ARES_EDESTRUCTION) {
-        list_remove(&l->node);
-        if (l->dns->dropping)
-            mem_free(l);
-        else
-            list_push_back(&l->dns->again, &l->node);
+    if (dns_interrupted(l, status))
         return;
-    }
     if (status == ARES_SUCCESS)
         dns_take_addresses(&r, found);
     else
@@ -233,19 +242,53 @@ static void dns_on_result(void *arg, int status, int timeouts, struct ares_addri
     dns_finish(l, &r);
 }
 
+static void dns_finish_records(struct dns_lookup *l, struct dns_records *r)
+{
+    void *arg = l->arg;
+    void (*found)(void *arg, struct dns_records *r) = l->found;
+    if (list_linked(&l->node))
+        list_remove(&l->node);
+    mem_free(l);
+    found(arg, r);
+}
+
+static void dns_on_records(void *arg, int status, int timeouts, unsigned char *message, int length)
+{
+    struct dns_lookup *l = arg;
+    struct dns_records records = {0};
+    struct dns_result r = {.addresses = ""};
+    if (dns_interrupted(l, status))
+        return;
+    if (status == ARES_SUCCESS)
+        status = dns_records_parse(l->type, message, length, &records);
+    if (status != ARES_SUCCESS) {
+        dns_explain(&r, status, timeouts);
+        records.why = r.outcome == DNS_ABSENT && status != ARES_EBADNAME ? NULL : r.why;
+    }
+    dns_finish_records(l, &records);
+}
+
 static void dns_start_lookup(struct dns_lookup *l)
 {
     struct dns *d = l->dns;
     struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_flags = 0};
     if (d->channel == NULL) {
-        dns_finish(l, &(struct dns_result){.outcome = DNS_FAILED, .why = "cannot read /etc/resolv.conf"});
+        static const char why[] = "cannot read /etc/resolv.conf";
+        if (l->found)
+            dns_finish_records(l, &(struct dns_records){.why = why});
+        else
+            dns_finish(l, &(struct dns_result){.outcome = DNS_FAILED, .why = why});
         return;
     }
     list_push_back(&d->lookups, &l->node);
+    if (l->found) {
+        ares_search(d->channel, l->name, DNS_CLASS_IN, dns_records_type(l->type), dns_on_records, l);
+        return;
+    }
     ares_getaddrinfo(d->channel, l->name, NULL, &hints, dns_on_result, l); /* may complete within the call */
 }
 
-void dns_ask(struct dns *d, const char *name, void *arg)
+static struct dns_lookup *dns_lookup_new(struct dns *d, const char *name, void *arg)
 {
     size_t n = strlen(name) + 1;
     struct dns_lookup *l = mem_zalloc(sizeof *l + n);
@@ -253,6 +296,21 @@ void dns_ask(struct dns *d, const char *name, void *arg)
     l->arg = arg;
     memcpy(l->name, name, n);
     dns_renew(d);
+    return l;
+}
+
+void dns_ask(struct dns *d, const char *name, void *arg)
+{
+    dns_start_lookup(dns_lookup_new(d, name, arg));
+    dns_set_timer(d);
+}
+
+void dns_ask_records(struct dns *d, const char *name, enum dns_type type,
+                     void (*found)(void *arg, struct dns_records *r), void *arg)
+{
+    struct dns_lookup *l = dns_lookup_new(d, name, arg);
+    l->found = found;
+    l->type = type;
     dns_start_lookup(l);
     dns_set_timer(d);
 }

@@ -30,6 +30,22 @@ struct dns;
 struct dns *dns_new(struct loop *loop, void (*answered)(void *arg, const struct dns_result *r));
 void dns_free(struct dns *d);                            /* pending lookups are dropped without a result */
 void dns_ask(struct dns *d, const char *name, void *arg); /* name: copied */
+
+/* Records of a name, for service discovery: by the name servers and the search list of /etc/resolv.conf, without
+ * /etc/hosts. A name that does not exist, or has none of these records, has an empty list. */
+enum dns_type { DNS_A, DNS_AAAA, DNS_MX, DNS_NS, DNS_SRV };
+struct dns_record {
+    char *target;             /* an address, without brackets; or a host name that ends with a dot */
+    unsigned port;            /* of DNS_SRV */
+};
+struct dns_records {          /* items: owned, sorted by target and port */
+    struct dns_record *items; size_t n;
+    const char *why;          /* NULL: succeeded; otherwise there are no items */
+};
+void dns_records_free(struct dns_records *r);
+/* found: called once, possibly within the call; it takes the items of *r. */
+void dns_ask_records(struct dns *d, const char *name, enum dns_type type,
+                     void (*found)(void *arg, struct dns_records *r), void *arg);
 /* For tests: "127.0.0.1:5353" instead of the servers in resolv.conf; NULL: restores those. Call before dns_new. */
 void dns_use_servers(const char *servers);
 

@@ -66,6 +66,13 @@ struct resolver_name {
     char text[];
 };
 
+struct records_lookup {
+    struct list node;        /* in resolver.record_queue, or resolver.record_lookups */
+    struct records_request *request; /* NULL: it was canceled */
+    enum dns_type type;
+    char name[];
+};
+
 static pthread_mutex_t lifetime = PTHREAD_MUTEX_INITIALIZER; /* guards refs and the end of the thread */
 static unsigned refs;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -73,6 +80,7 @@ static struct resolver { /* under `mutex`, except fields of the thread */
     struct map names;
     struct list names_used; /* least recently used first */
     struct list lookup_queue; /* names whose lookup the thread has not started */
+    struct list record_queue, record_lookups; /* of struct records_lookup: not started, and in progress */
     struct thread *thread;  /* NULL until the first lookup */
     struct loop *loop;
     struct loop_task start;
@@ -185,7 +193,56 @@ static void resolver_look_up_some(void)
 }
 
 static void resolver_on_portion(struct loop_timer *t UNUSED) { resolver_look_up_some(); }
-static void resolver_on_start(struct loop_task *t UNUSED) { resolver_look_up_some(); }
+
+/* ---- records ---- */
+
+static void records_tell(struct loop_task *task)
+{
+    struct records_request *r = CONTAINER(task, struct records_request, _task);
+    r->_posted = false;
+    r->done(r);
+}
+
+static void resolver_on_records(void *arg, struct dns_records *records)
+{
+    struct records_lookup *l = arg;
+    pthread_mutex_lock(&mutex);
+    struct records_request *r = l->request;
+    list_remove(&l->node);
+    if (r) {
+        r->records = *records;
+        *records = (struct dns_records){0};
+        r->_lookup = NULL;
+        r->_posted = true;
+        r->_task.run = records_tell;
+        loop_post(r->loop, &r->_task);
+    }
+    pthread_mutex_unlock(&mutex);
+    dns_records_free(records);
+    mem_free(l);
+}
+
+static struct records_lookup *resolver_next_records(void)
+{
+    pthread_mutex_lock(&mutex);
+    struct list *node = list_pop_front(&resolver.record_queue);
+    if (node)
+        list_push_back(&resolver.record_lookups, node);
+    pthread_mutex_unlock(&mutex);
+    return node ? CONTAINER(node, struct records_lookup, node) : NULL;
+}
+
+static void resolver_look_up_records(void)
+{
+    for (struct records_lookup *l; (l = resolver_next_records()) != NULL;)
+        dns_ask_records(resolver.dns, l->name, l->type, resolver_on_records, l);
+}
+
+static void resolver_on_start(struct loop_task *t UNUSED)
+{
+    resolver_look_up_some();
+    resolver_look_up_records();
+}
 
 static void resolver_collect(struct stats_out *o, void *arg UNUSED)
 {
@@ -357,6 +414,44 @@ void resolver_cancel(struct resolver_request *r)
     pthread_mutex_unlock(&mutex);
 }
 
+bool resolver_ask_records(struct records_request *r, const char *name, enum dns_type type)
+{
+    size_t n = strlen(name) + 1;
+    struct records_lookup *l = mem_zalloc(sizeof *l + n);
+    memcpy(l->name, name, n);
+    l->type = type;
+    l->request = r;
+    r->records = (struct dns_records){0};
+    pthread_mutex_lock(&mutex);
+    bool started = resolver_start_thread();
+    if (started) {
+        r->_lookup = l;
+        list_push_back(&resolver.record_queue, &l->node);
+        loop_post(resolver.loop, &resolver.start);
+    } else {
+        r->records.why = "cannot start a thread for name lookups";
+    }
+    pthread_mutex_unlock(&mutex);
+    if (!started)
+        mem_free(l);
+    return !started;
+}
+
+void resolver_cancel_records(struct records_request *r)
+{
+    pthread_mutex_lock(&mutex);
+    if (r->_lookup)
+        r->_lookup->request = NULL;
+    if (r->_posted)
+        loop_unpost(r->loop, &r->_task);
+    bool posted = r->_posted;
+    r->_lookup = NULL;
+    r->_posted = false;
+    pthread_mutex_unlock(&mutex);
+    if (posted)
+        dns_records_free(&r->records);
+}
+
 /* ---- lifetime ---- */
 
 void resolver_register_stats(void)
@@ -372,6 +467,8 @@ void resolver_retain(void)
         pthread_mutex_lock(&mutex);
         list_init(&resolver.names_used);
         list_init(&resolver.lookup_queue);
+        list_init(&resolver.record_queue);
+        list_init(&resolver.record_lookups);
         pthread_mutex_unlock(&mutex);
         stats_collector(resolver_collect, NULL);
     }
@@ -388,6 +485,10 @@ static void resolver_end(void)
     while (!list_empty(&resolver.names_used))
         resolver_forget(CONTAINER(resolver.names_used.next, struct resolver_name, used));
     map_free(&resolver.names);
+    for (struct list *node; (node = list_pop_front(&resolver.record_queue)) != NULL;)
+        mem_free(CONTAINER(node, struct records_lookup, node));
+    for (struct list *node; (node = list_pop_front(&resolver.record_lookups)) != NULL;)
+        mem_free(CONTAINER(node, struct records_lookup, node));
     loop_free(resolver.loop);
     resolver = (struct resolver){0};
 }

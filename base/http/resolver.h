@@ -36,6 +36,19 @@ void resolver_release(void);
 /* True: the result is in *r, and done is not called. A literal address resolves to itself. */
 bool resolver_ask(struct resolver_request *r, const char *name) MUST_USE;
 void resolver_cancel(struct resolver_request *r); /* on its loop's thread; done is not called; no effect when idle */
+/* Records of a name, for service discovery; not cached (base/http/dns.h). */
+struct records_lookup;
+struct records_request { /* embed it; idle when zeroed except the first two fields */
+    struct loop *loop;    /* the calling thread's */
+    void (*done)(struct records_request *r); /* runs in that loop */
+    struct dns_records records; /* then: the result, the caller's */
+    struct records_lookup *_lookup;
+    struct loop_task _task;
+    bool _posted;
+};
+/* True: no thread can be started; records.why tells so, and done is not called. */
+bool resolver_ask_records(struct records_request *r, const char *name, enum dns_type type) MUST_USE;
+void resolver_cancel_records(struct records_request *r); /* on its loop's thread; done is not called; no effect when idle */
 bool resolver_is_literal(const char *host);       /* an address, also "[2001:db8::1]", or localhost: needs no lookup */
 
 #endif

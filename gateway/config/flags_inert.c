@@ -154,7 +154,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("promscrape.consulagentSDCheckInterval"),
     TUNES("promscrape.consulSDCheckInterval"),
     TUNES("promscrape.digitaloceanSDCheckInterval"),
-    TUNES("promscrape.dnsSDCheckInterval"),
     TUNES("promscrape.dockerSDCheckInterval"),
     TUNES("promscrape.dockerswarmSDCheckInterval"),
     TUNES("promscrape.ec2SDCheckInterval"),

@@ -74,6 +74,13 @@ static void discovery_set_url(struct discovery *d, struct sd_sources *before, co
                   err.text);
 }
 
+static void discovery_set_names(struct discovery *d, struct sd_sources *before, const struct dns_sd *sd)
+{
+    struct sd_source_env env = sd_manager_source_env(d->manager, d->owner);
+    for (size_t i = 0; i < sd->names.n; i++)
+        discovery_add_source(d, before, dns_source_new(&env, sd, sd->names.items[i]));
+}
+
 void discovery_set(struct discovery *d, const struct sd_conf *conf)
 {
     struct sd_sources before = d->sources;
@@ -83,6 +90,8 @@ void discovery_set(struct discovery *d, const struct sd_conf *conf)
         discovery_set_files(d, &before, (const struct file_sd *)conf->file_sd_configs.items + i);
     for (size_t i = 0; i < conf->http_sd_configs.n; i++)
         discovery_set_url(d, &before, (const struct http_sd *)conf->http_sd_configs.items + i);
+    for (size_t i = 0; i < conf->dns_sd_configs.n; i++)
+        discovery_set_names(d, &before, (const struct dns_sd *)conf->dns_sd_configs.items + i);
     for (size_t i = 0; i < before.n; i++)
         if (before.items[i])
             sources_add(&d->retired, before.items[i]);

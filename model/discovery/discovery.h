@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Service discovery: the targets that scrape jobs and server groups find while the program runs.
  *
- * A `struct discovery` belongs to one job or group and has a source for each pattern of its file_sd_configs and
- * each URL of its http_sd_configs. A `struct
+ * A `struct discovery` belongs to one job or group and has a source for each pattern of its file_sd_configs, each
+ * URL of its http_sd_configs and each name of its dns_sd_configs. A `struct
  * sd_manager` is what the discoveries of one owner (the scraper, all server groups) share: it reads their sources after
  * a change of the configuration, watches directories, and reports news.
  *
@@ -46,7 +46,7 @@ bool discovery_was_read(const struct discovery *d); /* every source, once at lea
 
 /* Targets of a source; borrowed. Each has the label `meta` with the value `source`. */
 struct sd_found {
-    const char *mechanism;       /* "file", "http" */
+    const char *mechanism;       /* "file", "http", "dns" */
     struct str meta, source;
     const struct sd_groups *groups; /* NULL: none yet */
 };
@@ -61,7 +61,7 @@ struct sd_status {
     char *missing;               /* patterns without a match, or NULL */
     size_t failing;              /* files whose last read failed */
     size_t hung;                 /* patterns whose file system does not respond */
-    size_t unanswered;           /* URLs whose last read failed, or that do not respond */
+    size_t unanswered;           /* URLs and names whose last read failed, or that do not respond */
     struct sd_status_file { char *path; double mtime; } *items; /* in use; mtime in Unix seconds */
     size_t n;
 };

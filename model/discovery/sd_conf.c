@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/discovery/sd_conf.h"
 
+#include "base/http/dns.h"
 #include "base/text/url.h"
 
 static const struct conf_row static_rows[] = {
@@ -39,7 +40,34 @@ static bool check_http_sd(struct conf_context *c UNUSED, const struct yaml *node
 const struct conf_section http_sd_section = {"http_sd_config", sizeof(struct http_sd), http_rows, check_http_sd,
                                              "A URL that lists targets"};
 
-bool sd_conf_has_key(struct str key) { return str_is(key, "file_sd_configs") || str_is(key, "http_sd_configs"); }
+#define DNS(field) offsetof(struct dns_sd, field)
+const char *const dns_sd_types[] = {
+    [DNS_A] = "A", [DNS_AAAA] = "AAAA", [DNS_MX] = "MX", [DNS_NS] = "NS", [DNS_SRV] = "SRV", NULL};
+static const struct conf_row dns_rows[] = {
+    {CONF_STRINGS, "names", DNS(names), .required = true, .help = "Names to look up"},
+    {CONF_ENUM, "type", DNS(type), .preset = "SRV", .names = dns_sd_types, .help = "Type of the records"},
+    {CONF_INT, "port", DNS(port), .min = 0, .max = 65535, .help = "Port of the targets; SRV records have their own"},
+    {CONF_DURATION, "refresh_interval", DNS(refresh_interval), .help = "Time between lookups. Default: 30s"},
+    {0}};
+static bool check_dns_sd(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct dns_sd *sd = value;
+    if (sd->names.n == 0)
+        return conf_err(node, err, "dns_sd_config.names: must not be empty");
+    for (size_t i = 0; i < sd->names.n; i++)
+        if (sd->names.items[i].n == 0)
+            return conf_err(node, err, "dns_sd_config.names: a name is empty");
+    if (sd->port == 0 && sd->type != DNS_SRV)
+        return conf_err(node, err, "dns_sd_config.port: required for records of type %s", dns_sd_types[sd->type]);
+    return true;
+}
+const struct conf_section dns_sd_section = {"dns_sd_config", sizeof(struct dns_sd), dns_rows, check_dns_sd,
+                                            "DNS records that name targets"};
+
+bool sd_conf_has_key(struct str key)
+{
+    return str_is(key, "file_sd_configs") || str_is(key, "http_sd_configs") || str_is(key, "dns_sd_configs");
+}
 
 static void set_interval(int64_t *interval, int64_t preset, int64_t otherwise)
 {
@@ -53,6 +81,11 @@ void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults)
         set_interval(&((struct file_sd *)conf->file_sd_configs.items)[i].refresh_interval, defaults->file, 5 * 60000);
     for (size_t i = 0; i < conf->http_sd_configs.n; i++)
         set_interval(&((struct http_sd *)conf->http_sd_configs.items)[i].refresh_interval, defaults->http, 60000);
+    for (size_t i = 0; i < conf->dns_sd_configs.n; i++)
+        set_interval(&((struct dns_sd *)conf->dns_sd_configs.items)[i].refresh_interval, defaults->dns, 30000);
 }
 
-bool sd_conf_empty(const struct sd_conf *conf) { return conf->file_sd_configs.n + conf->http_sd_configs.n == 0; }
+bool sd_conf_empty(const struct sd_conf *conf)
+{
+    return conf->file_sd_configs.n + conf->http_sd_configs.n + conf->dns_sd_configs.n == 0;
+}

@@ -41,6 +41,8 @@ struct sd_source_env {
 
 /* A URL. NULL with err: the HTTP client cannot be created, which a check of the configuration reports. */
 struct sd_source *http_source_new(const struct sd_source_env *env, const struct http_sd *conf, struct err *err) MUST_USE;
+/* A name of dns_sd_configs. */
+struct sd_source *dns_source_new(const struct sd_source_env *env, const struct dns_sd *conf, struct str name);
 
 /* ---- files_source.c ---- */
 

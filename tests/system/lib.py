@@ -422,16 +422,17 @@ def peer(name):
 class Prometheus(HTTPProcess):
     """Takes remote writes, in order only unless out_of_order says how late a sample may be; old=True is Debian 12's."""
 
-    def __init__(self, config="", *flags, name="prometheus", old=False, out_of_order=None):
+    def __init__(self, config="", *flags, name="prometheus", old=False, out_of_order=None, start=True):
         port = free_port()
         if out_of_order:
             config += f"\nstorage: {{tsdb: {{out_of_order_time_window: {out_of_order}}}}}\n"
         path = write_file(f"{name}.yml", config)
         super().__init__(name, [peer("prometheus-old" if old else "prometheus"), f"--config.file={path}",
                                 f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path={folder()}/{name}-data",
-                                "--web.enable-remote-write-receiver", "--web.enable-lifecycle", *flags], port)
+                                "--web.enable-remote-write-receiver", "--web.enable-lifecycle", *flags], port, start)
         self.write_url = f"{self.url}/api/v1/write"
-        self.wait_ready(60)
+        if start:
+            self.wait_ready(60)
 
 
 class VictoriaMetrics(HTTPProcess):

@@ -190,6 +190,75 @@ static void a_new_address_wins_over_an_old_one(void **state UNUSED)
     assert_string_equal(resolve("moving.test", NULL), "127.0.0.6");
 }
 
+static int n_records_done;
+static void on_records(struct records_request *r UNUSED) { n_records_done++; }
+
+static void ask_for_records(struct records_request *r, const char *name, enum dns_type type)
+{
+    *r = (struct records_request){.loop = loop, .done = on_records};
+    n_records_done = 0;
+    assert_false(resolver_ask_records(r, name, type));
+}
+
+static void await_records(void)
+{
+    for (int64_t began = clock_mono_ms(); n_records_done == 0 && clock_mono_ms() - began < 5000;)
+        loop_turn(loop, 10);
+    assert_int_equal(n_records_done, 1);
+}
+
+static void records_are_sorted(void **state UNUSED)
+{
+    struct records_request r;
+    ask_for_records(&r, "many.test", DNS_A);
+    await_records();
+    assert_null(r.records.why);
+    assert_int_equal(r.records.n, 2);
+    assert_string_equal(r.records.items[0].target, "127.0.0.1");
+    assert_string_equal(r.records.items[1].target, "127.0.0.2");
+    dns_records_free(&r.records);
+    ask_for_records(&r, "many.test", DNS_AAAA);
+    await_records();
+    assert_int_equal(r.records.n, 1);
+    assert_string_equal(r.records.items[0].target, "::1");
+    dns_records_free(&r.records);
+}
+
+static void absent_records_are_no_failure(void **state UNUSED)
+{
+    static const char *const names[] = {"absent.test", "empty.test"};
+    struct records_request r;
+    for (size_t i = 0; i < LEN(names); i++) {
+        ask_for_records(&r, names[i], DNS_A);
+        await_records();
+        assert_null(r.records.why);
+        assert_int_equal(r.records.n, 0);
+    }
+    ask_for_records(&r, "broken.test", DNS_A);
+    await_records();
+    assert_non_null(strstr(r.records.why, "reports a failure"));
+    ask_for_records(&r, "not..valid", DNS_A);
+    await_records();
+    assert_non_null(r.records.why);
+}
+
+/* Before the lookup, during it, and when its result is on its way; the last one is in progress at the end. */
+static void records_can_be_canceled(void **state UNUSED)
+{
+    struct records_request r;
+    ask_for_records(&r, "late.test", DNS_A);
+    resolver_cancel_records(&r);
+    ask_for_records(&r, "one.test", DNS_A);
+    usleep(400 * 1000);
+    resolver_cancel_records(&r);
+    resolver_cancel_records(&r);
+    ask_for_records(&r, "silent.test", DNS_A);
+    usleep(50 * 1000);
+    resolver_cancel_records(&r);
+    loop_turn(loop, 20);
+    assert_int_equal(n_records_done, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +270,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_canceled_request_is_not_answered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(old_addresses_serve_while_nobody_responds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_new_address_wins_over_an_old_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(records_are_sorted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(absent_records_are_no_failure, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(records_can_be_canceled, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
