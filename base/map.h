@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A hash table from byte strings to pointers or numbers: open addressing, power-of-two size, linear probing. It grows
- * at 3/4 load, a few entries at a time, and deletes by shifting back. Hashes are keyed, so peers may choose the keys.
+ * before 3/4 load, a few entries at a time, and deletes by shifting back. Hashes are keyed, so peers may choose the keys.
  * Keys are borrowed: they must not move while the entry exists (usually a key is a field of the value). The iteration
  * order is unspecified. One thread at a time.
  */
@@ -20,6 +20,8 @@ struct map {
     size_t n, cap;           /* entries, slots */
     struct map_entry *_old;  /* the table before the last growth, until all its entries have moved; NULL */
     size_t _old_cap, _moved; /* slots of _old; how many of them have moved */
+    struct map_entry *_next; /* the table after the next growth, while its pages are touched; NULL */
+    size_t _touched;         /* bytes of _next */
 };
 
 void map_free(struct map *m); /* frees the table, not the values */

@@ -73,6 +73,15 @@ void mem_grow(void *items, size_t *cap, size_t need, size_t size)
     *cap = n;
 }
 
+size_t mem_touch(void *zeroed, size_t bytes, size_t at, size_t n)
+{
+    enum { PAGE = 4096 };
+    size_t end = bytes - at > n ? at + n : bytes;
+    for (; at < end; at += PAGE - at % PAGE)
+        ((volatile char *)zeroed)[at] = 0;
+    return end;
+}
+
 void mem_poison(const void *p UNUSED, size_t n UNUSED)
 {
 #ifdef MEM_ASAN

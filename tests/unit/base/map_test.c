@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 enum { KEYS = 4000 };
 static char keys[KEYS][16];
@@ -139,6 +140,44 @@ static void test_growth_in_steps(void **state UNUSED)
     map_free(&m);
 }
 
+/* The pages of a large table are touched before it is used, one in four additions: no burst of additions has many page
+ * faults. */
+static void test_growth_touches_pages_in_steps(void **state UNUSED)
+{
+    enum { MANY = 700000, BURST = 100 };
+    uint64_t *numbers = mem_alloc(MANY * sizeof *numbers);
+    struct map m = {0};
+    long worst = 0, before = 0;
+    size_t growths = 0, cap = 0;
+    for (size_t i = 0; i < MANY; i++)
+        numbers[i] = i;
+    for (size_t i = 0; i < MANY; i++) {
+        if (i % BURST == 0) {
+            struct rusage usage;
+            getrusage(RUSAGE_THREAD, &usage);
+            worst = i > 0 && usage.ru_minflt - before > worst ? usage.ru_minflt - before : worst;
+            before = usage.ru_minflt;
+        }
+        map_set(&m, str_n(&numbers[i], sizeof numbers[i]), &numbers[i]);
+        assert_true(4 * m.n <= 3 * m.cap);
+        growths += m.cap > cap;
+        cap = m.cap;
+    }
+    assert_true(growths > 15);
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ /* their own memory has pages, too */
+    assert_in_range(worst, 1, 40);
+#endif
+    for (size_t i = 0; i < MANY; i++)
+        assert_ptr_equal(map_get(&m, str_n(&numbers[i], sizeof numbers[i])), &numbers[i]);
+    map_free(&m);
+    for (size_t i = 0; i < 1400; i++) /* ends while the next table is touched */
+        map_set(&m, str_n(&numbers[i], sizeof numbers[i]), &numbers[i]);
+    assert_non_null(m._next);
+    map_free(&m);
+    assert_null(m._next);
+    mem_free(numbers);
+}
+
 /* Additions while somebody walks: what was there before is met all the same. */
 static void test_walk_with_additions(void **state UNUSED)
 {
@@ -200,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_set_and_add),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_growth_in_steps),
+        cmocka_unit_test(test_growth_touches_pages_in_steps),
         cmocka_unit_test(test_walk_with_additions),
         cmocka_unit_test(test_chosen_keys),
     };
