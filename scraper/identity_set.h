@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A set of series identities, rebuilt for each use in memory that the lane keeps. Open addressing with linear
  * probing over 64-bit keys. Keys are keyed hashes, so that a target cannot provoke collisions; their lowest bit is a
- * mark. identity_set_start must be called with the largest number of elements. */
+ * mark. identity_set_start must be called with the largest number of elements, then identity_set_touch while it returns
+ * true: it touches some pages of a large table, since its slots are used in random order, and each page would have two
+ * faults, at a read and at a write. */
 #ifndef SCRAPER_IDENTITY_SET_H
 #define SCRAPER_IDENTITY_SET_H
 
@@ -10,8 +12,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { IDENTITY_SET_KEEP = 1 << 17 };
-struct identity_set { uint64_t *slots; size_t cap, n; };
+enum { IDENTITY_SET_KEEP = 1 << 17, IDENTITY_SET_TOUCH = 512 << 10 /* bytes, up to 1 ms */ };
+struct identity_set { uint64_t *slots; size_t cap, n, touched /* bytes */; };
 enum identity_mark { IDENTITY_ABSENT, IDENTITY_FIRST, IDENTITY_AGAIN };
 
 static inline void identity_set_free(struct identity_set *s) { mem_free(s->slots); }
@@ -35,10 +37,19 @@ static inline void identity_set_start(struct identity_set *s, size_t max_element
         mem_free(s->slots);
         s->slots = mem_zalloc(cap * sizeof *s->slots);
         s->cap = cap;
+        s->touched = 0;
     } else {
         memset(s->slots, 0, s->cap * sizeof *s->slots);
     }
     s->n = 0;
+}
+
+/* True while there is more to touch. */
+static inline bool identity_set_touch(struct identity_set *s)
+{
+    size_t bytes = s->cap * sizeof *s->slots;
+    s->touched = mem_touch(s->slots, bytes, s->touched, IDENTITY_SET_TOUCH);
+    return s->touched < bytes;
 }
 
 /* The slot of the identity, or the free slot for it; *key is set to the key to store. */

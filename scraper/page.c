@@ -27,7 +27,7 @@ void page_start(struct page *p, uint64_t source, const struct target_labels *tar
     marker_writer_start(&p->markers, source, target, last);
     p->last = last;
     p->written = p->compared = p->compared_uncached = 0;
-    p->comparing = false;
+    p->comparing = p->ready = false;
     p->updating = UPDATE_BEGIN;
 }
 
@@ -75,6 +75,10 @@ bool page_compare(struct page *p, size_t lines)
 {
     if (!p->comparing && !page_begin_compare(p))
         return false;
+    if (!p->ready) {
+        p->ready = !identity_set_touch(&p->markers.set) && (p->reader.timed == 0 || !identity_set_touch(&p->times));
+        return true;
+    }
     if (p->compared < p->reader.n) {
         find_duplicates(p, p->reader.n - p->compared > lines ? p->compared + lines : p->reader.n);
         return true;

@@ -35,7 +35,7 @@ struct page {
     struct identity_set times;   /* samples by series and time, if lines have their own timestamps */
     struct buf labels, texts;    /* scratch; texts: a frame of uncached ones */
     struct scrape_cache *last;
-    bool comparing;              /* page_compare has begun */
+    bool comparing, ready;       /* page_compare has begun; its sets are ready */
     size_t compared, compared_uncached; /* progress of page_compare: staged lines, uncached lines */
     size_t written;              /* staged samples that are written */
     struct scrape_cache next;    /* built by page_update_cache from the first next.n staged lines */

@@ -136,6 +136,8 @@ void markers_end_begin(struct marker_writer *w, uint64_t source, const struct ta
 
 bool markers_end_some(struct marker_writer *w, int64_t t, size_t lines)
 {
+    if (w->found == 0 && identity_set_touch(&w->set))
+        return true;
     if (w->found < w->last->n) {
         markers_find_gone(w, lines);
         return true;
