@@ -169,11 +169,13 @@ class Regions:
         time.sleep(seconds / 2)
         for r in answering:
             r.check(since, what)
-        wait_until(self.settled, 60, f"queues sent after: {what}")
+        wait_until(self.settled, 60, f"queues sent and results fresh after: {what}")
 
     def settled(self):
-        """What one failure left in the queues is no part of the next one."""
-        return max(v for r in self.regions for name, v in r.sluice.metrics().items()
+        """What one failure left is no part of the next one: queues, and the time without samples while a sluice was
+        killed, which VictoriaMetrics shows for up to 5 s more, since it shows few new samples that late."""
+        fresh = all(r.polls[-1][3] is not None and r.polls[-1][3] < FRESH / 2 for r in self.regions)
+        return fresh and max(v for r in self.regions for name, v in r.sluice.metrics().items()
                    if name.startswith("sluice_remotewrite_oldest_pending_seconds")) < 1.5
 
     def links(self, *links, fault="partition"):
