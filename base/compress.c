@@ -125,13 +125,28 @@ static bool compress_ensure(struct buf *out, size_t n, struct err *err)
     return got || err_set(err, ERR_LIMIT, "cannot allocate %zu bytes for decompressed data", n);
 }
 
+static bool snappy_length(struct str in, size_t max, size_t *n, struct err *err)
+{
+    if (in.n == 0 || snappy_uncompressed_length(in.p, in.n, n) != SNAPPY_OK)
+        return err_set(err, ERR_BAD_DATA, "corrupted snappy data: no length at the start");
+    return *n <= max || too_large(err, "snappy", max);
+}
+
+/* Twice as much as libsnappy would need. */
+bool snappy_most(struct str in, size_t max, size_t *most, struct err *err)
+{
+    size_t n;
+    if (!snappy_length(in, max, &n, err))
+        return false;
+    *most = 2 * snappy_max_compressed_length(n);
+    return true;
+}
+
 static bool decompress_snappy(struct str in, size_t max, struct buf *out, struct err *err)
 {
     size_t n;
-    if (in.n == 0 || snappy_uncompressed_length(in.p, in.n, &n) != SNAPPY_OK)
-        return err_set(err, ERR_BAD_DATA, "corrupted snappy data: no length at the start");
-    if (n > max)
-        return too_large(err, "snappy", max);
+    if (!snappy_length(in, max, &n, err))
+        return false;
     if (!compress_ensure(out, n + 1, err)) /* + 1: never a NULL pointer for an empty message */
         return false;
     if (snappy_uncompress(in.p, in.n, out->p + out->n, &n) != SNAPPY_OK)

@@ -8,6 +8,7 @@
 #include "base/http/client_body.h"
 
 #include "base/compress.h"
+#include "base/text/num.h"
 
 enum {
     DECOMPRESS_CHUNK = 512, /* compressed bytes: they expand to half a megabyte at most */
@@ -31,6 +32,8 @@ void client_body_take_header(struct client_call *call, struct str name, struct s
         keep(call->content_type, sizeof call->content_type, &r->content_type, value);
     else if (str_ieq(name, STR("content-encoding")))
         keep(call->content_encoding, sizeof call->content_encoding, &r->content_encoding, value);
+    else if (str_ieq(name, STR("content-length")) && !num_parse_u64(value, &call->declared_body))
+        call->declared_body = 0; /* whoever reads the head refuses it */
     else if (str_ieq(name, STR("retry-after")))
         keep(call->retry_after, sizeof call->retry_after, &r->retry_after, value);
     else if (str_ieq(name, STR("location")))
@@ -41,15 +44,25 @@ void client_body_forget_head(struct client_call *call)
 {
     struct client_reply *r = &call->reply;
     r->content_type = r->content_encoding = r->retry_after = r->location = STR_NONE;
+    call->declared_body = 0;
 }
 
 /* ---- the body ---- */
 
+/* A body that is declared to be too large, compressed or not, is not worth its bytes up to the limit. */
+static bool call_accepts(struct client_call *call, size_t n)
+{
+    size_t max = call->req.max_body;
+    if (max == 0 || (n <= max - call->body && call->declared_body <= max))
+        return true;
+    return err_set(&call->reply.err, ERR_TOO_LARGE, "response body exceeds %zu bytes", max);
+}
+
 static bool call_deliver(struct client_call *call, struct str piece)
 {
     struct client_reply *r = &call->reply;
-    if (call->req.max_body && piece.n > call->req.max_body - call->body)
-        return err_set(&r->err, ERR_TOO_LARGE, "response body exceeds %zu bytes", call->req.max_body);
+    if (!call_accepts(call, piece.n))
+        return false;
     call->body += piece.n;
     if (call->req.data == NULL || piece.n == 0)
         return true;
@@ -105,6 +118,8 @@ static bool is_gzip(struct str encoding)
 bool client_body_take(struct client_call *call, struct str piece)
 {
     struct str encoding = call->reply.content_encoding;
+    if (!call_accepts(call, 0))
+        return false;
     if (!call->req.accept_gzip || is_identity_encoding(encoding))
         return call_deliver(call, piece);
     bool gzip = is_gzip(encoding);

@@ -58,6 +58,7 @@ struct client_call {
     size_t n_own;                   /* number of leading `headers` that are not the profile's */
     void *easy;  /* CURL; NULL until started */
     size_t body; /* decoded bytes so far */
+    uint64_t declared_body; /* Content-Length; 0 = none */
     struct client_scratch *scratch; /* the client's */
     struct buf packed;     /* a gzip body that may be small, until it is complete */
     struct gunzip *gunzip; /* of a compressed body that is large or not gzip */

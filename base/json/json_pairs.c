@@ -91,6 +91,7 @@ size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum
         if (p < end && *p == ']') {
             json_reader_consume(r, p);
             *next = json_reader_close(r);
+            r->_token = r->offset;
             return n;
         }
         if (r->_state == AFTER_VALUE)
@@ -102,6 +103,7 @@ size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum
         r->_state = AFTER_VALUE;
         n++;
     }
+    r->_token = r->offset;
     if (wrong)
         *next = json_reader_fail(r, wrong);
     else if (n < max)

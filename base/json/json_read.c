@@ -242,12 +242,14 @@ static bool between_documents(const struct json_reader *r)
     return r->_state == AFTER_DOCUMENT || (r->many && r->_depth == 0);
 }
 
-enum json_token json_next(struct json_reader *r)
+static enum json_token json_read_token(struct json_reader *r)
 {
     for (;;) {
         json_reader_consume(r, json_skip_space(r->_p, r->_end));
         if (r->_state == BROKEN)
             return JSON_ERROR;
+        if (r->offset - r->_token > JSON_BLANKS)
+            return json_reader_fail(r, "too much white space");
         if (r->_p == r->_end)
             return r->_finished && between_documents(r) ? JSON_END : json_reader_more(r, 0);
         char c = *r->_p;
@@ -278,14 +280,25 @@ enum json_token json_next(struct json_reader *r)
     }
 }
 
+enum json_token json_next(struct json_reader *r)
+{
+    enum json_token token = json_read_token(r);
+    if (token != JSON_MORE)
+        r->_token = r->offset;
+    return token;
+}
+
 enum json_token json_skip(struct json_reader *r)
 {
+    uint64_t before = r->offset;
     if (r->_skip == 0) {
         bool begun = r->_state == AT_FIRST || r->_state == AT_FIRST_KEY;
         r->_skip = r->_depth - begun + 1;
     }
     for (;;) {
         enum json_token token = json_next(r);
+        r->skipped += r->offset - before;
+        before = r->offset;
         if (token == JSON_MORE)
             return token;
         if (token == JSON_ERROR || token == JSON_END || (r->_depth + 1 == r->_skip && token != JSON_KEY)) {

@@ -4,7 +4,8 @@
  * Input is fed as it arrives; json_next returns one token at a time, and JSON_MORE when it needs more. A string token
  * is valid until the next call of json_feed or json_next (unescaped into a buffer of the reader when it has escapes,
  * else a slice of the input). json_pairs is the hot loop over [[t,"v"],...]: it reads all complete pairs of the input
- * without tokens. Nesting is limited to JSON_DEPTH, a string to max_string bytes. One thread at a time.
+ * without tokens. Nesting is limited to JSON_DEPTH, a string to max_string bytes, white space between two tokens to
+ * JSON_BLANKS. One thread at a time.
  */
 #ifndef BASE_JSON_JSON_READ_H
 #define BASE_JSON_JSON_READ_H
@@ -12,7 +13,7 @@
 #include "base/err.h"
 #include "base/buf.h"
 
-enum { JSON_DEPTH = 64 };
+enum { JSON_DEPTH = 64, JSON_BLANKS = 1 << 20, JSON_SKIPPED = 2 << 20 /* bytes */ };
 enum json_token {
     JSON_MORE, /* feed more, or call json_finish */
     JSON_END,  /* the document is complete; trailing white space only */
@@ -30,10 +31,12 @@ struct json_reader {
     bool many;           /* set by the caller: a sequence of documents, as in JSON lines; it may be empty */
     bool nan;            /* set by the caller: the word NaN, which is not JSON, is JSON_NULL */
     uint64_t offset;     /* of the next byte to read, for messages */
+    uint64_t skipped;    /* bytes that json_skip has read */
     struct err err;      /* set when JSON_ERROR was returned */
     /* private */
     struct buf _tail, _unescaped;
     const char *_p, *_end;
+    uint64_t _token;     /* offset where the last token ended */
     uint8_t _stack[JSON_DEPTH];
     unsigned _depth, _state;
     unsigned _skip; /* json_skip in progress: the depth at which it ends, plus one */
@@ -49,6 +52,11 @@ enum json_token json_next(struct json_reader *r);
 /* After JSON_KEY, or for a value just begun (an OBJECT or ARRAY token): skips the complete value. JSON_MORE: call
  * again after feeding; JSON_ERROR; any other token: done. */
 enum json_token json_skip(struct json_reader *r);
+/* More than JSON_SKIPPED, and most of what was read: a response that never comes to its contents. */
+static inline bool json_mostly_skipped(const struct json_reader *r)
+{
+    return r->skipped > JSON_SKIPPED && r->skipped > r->offset / 2;
+}
 
 struct json_pair { int64_t t_ms; double v; };
 /* Inside an array of [number,"number"] pairs (after its JSON_ARRAY token): reads up to `max` pairs and returns their

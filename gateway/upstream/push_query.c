@@ -70,6 +70,7 @@ static void push_attempt_start(struct attempt *a)
     uint32_t n = (query->steps.n - 1) / PUSH_MAX_POINTS + 1;
     p->response = batch_response(query->request.batch, query->view, a->server, &a->arena);
     p->response.notes = &query->notes;
+    p->response.most_points = query->steps.n < PUSH_MAX_POINTS ? query->steps.n : PUSH_MAX_POINTS;
     p->_err = (struct err){0};
     p->_n_fetches = p->_left = 0;
     p->_fetches = ARENA_ARRAY(q->arena, struct fetch *, n);

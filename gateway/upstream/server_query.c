@@ -85,6 +85,8 @@ static void server_query_steps(struct server_query *query, struct response *to)
 {
     const struct select *sel = &query->_grid;
     bool one = sel->step <= 0 || sel->end <= sel->start;
+    int64_t steps = one ? 1 : (sel->end - sel->start) / sel->step + 1;
+    to->most_points = steps < MAX_POINTS ? (size_t)steps : MAX_POINTS;
     for (int64_t start = sel->start, last; start <= sel->end; start = last + sel->step) {
         struct buf form = {0};
         last = one || (sel->end - start) / sel->step < MAX_POINTS ? sel->end : start + (MAX_POINTS - 1) * sel->step;

@@ -8,7 +8,7 @@ import time
 import urllib.parse
 
 from lib import *
-from test_misbehaving_servers import END, START, STEP, Healthy, result
+from misbehaving import END, START, STEP, Healthy, result
 from test_upstream import group, groups
 
 

@@ -127,6 +127,8 @@ static bool export_read(struct export_response *x, struct err *err)
     for (;;) {
         bool skipping = x->place == SKIP;
         enum json_token token = skipping ? json_skip(&x->r) : json_next(&x->r);
+        if (token == JSON_MORE && json_mostly_skipped(&x->r))
+            return response_waste(err);
         if (token == JSON_MORE || token == JSON_END)
             return true;
         if (token == JSON_ERROR)

@@ -4,7 +4,7 @@
  *   Query        { start = 1; end = 2; repeated Matcher matchers = 3; Hints hints = 4 }
  *   ReadResponse { repeated QueryResult results = 1 }     QueryResult { repeated TimeSeries timeseries = 1 }
  * A QueryResult has the form of a WriteRequest, so that the walk of remote write decodes it. The response is one snappy
- * block, which is buffered until it is complete.
+ * block, which is buffered until it is complete, or longer than what it declares to be.
  */
 #include "gateway/upstream/decode/remote_read.h"
 #include "gateway/upstream/decode/read_stream.h"
@@ -180,6 +180,17 @@ static void remote_read_begin(struct decoder *d, struct str content_type)
         r->stream = read_stream_decoder_new(r->response, r->max, r->refusal);
 }
 
+static bool remote_read_is_possible(const struct remote_read_response *r, struct err *err)
+{
+    size_t most;
+    if (!snappy_most(buf_str(&r->packed), r->max, &most, err)) {
+        err->kind = err->kind == ERR_BAD_DATA ? ERR_BAD_GATEWAY : err->kind;
+        return err_wrap(err, "remote_read");
+    }
+    return r->packed.n <= most ||
+           err_set(err, ERR_BAD_GATEWAY, "remote_read: the response is longer than it declares to be");
+}
+
 static bool remote_read_feed(struct decoder *d, struct str piece, struct err *err)
 {
     struct remote_read_response *r = CONTAINER(d, struct remote_read_response, decoder);
@@ -189,7 +200,7 @@ static bool remote_read_feed(struct decoder *d, struct str piece, struct err *er
         return err_set(err, ERR_LIMIT, "remote_read: the response exceeds the limit of %zu MiB of memory",
                        r->packed.max >> 20);
     buf_add_str(&r->packed, piece);
-    return true;
+    return r->packed.n < SNAPPY_LENGTH || remote_read_is_possible(r, err);
 }
 
 static bool remote_read_finish(struct decoder *d, struct err *err)

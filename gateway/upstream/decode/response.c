@@ -53,6 +53,9 @@ void label_list_warn(const struct label_list *l, struct str text)
 
 bool response_check_budget(const struct response *a, size_t n, struct err *err)
 {
+    if (a->most_points > 0 && n > a->most_points)
+        return err_set(err, ERR_BAD_GATEWAY, "a series has more points than the %zu steps that were requested",
+                       a->most_points);
     if (a->budget == 0 || n <= a->budget / sizeof(struct sample))
         return true;
     return err_set(err, ERR_LIMIT, "a single series exceeds the limit of %zu MiB of memory", a->budget >> 20);
@@ -78,7 +81,12 @@ static bool response_count_fits(uint64_t n, struct err *err)
 
 static bool in_window(const struct response *a, int64_t t) { return t >= a->t_min && t <= a->t_max; }
 
-static bool out_of_order(struct labels labels, struct err *err)
+bool response_waste(struct err *err)
+{
+    return err_set(err, ERR_BAD_GATEWAY, "cannot parse the response: most of it belongs to unknown keys");
+}
+
+bool response_disorder(struct labels labels, struct err *err)
 {
     struct buf name = {0};
     labels_print(&name, labels);
@@ -170,7 +178,7 @@ bool response_add(struct response *a, struct labels labels, const struct sample 
     if (!query_charge(&a->work, QUERY_CHARGE_LABELS + n + n_hists, err))
         return false;
     if (!cut_samples(a, samples, n, &first, &n) || !cut_hists(a, hists, n_hists, &first_hist, &n_hists))
-        return out_of_order(labels, err);
+        return response_disorder(labels, err);
     if (n + n_hists == 0)
         return true;
     labels = response_own_labels(a, labels);

@@ -49,6 +49,7 @@ struct response { /* series of one server; several requests may fill one respons
     unsigned own;                /* bits: those of these labels that the series have themselves; they are kept */
     int64_t t_min, t_max;        /* samples outside of it are dropped */
     size_t budget;               /* maximum bytes of the samples of one series; 0 = no limit */
+    size_t most_points;          /* of a series in one response: one for each step that was requested; 0 = no limit */
     bool packs;                  /* keeps samples in chunks, in a quarter of the memory and less: response_series */
     struct series *series; size_t n, cap;
     struct chunk **chunks; size_t chunks_cap; /* packs: by series, or NULL: it is in `samples` after all */
@@ -66,7 +67,7 @@ void response_info(struct notes *n, struct response_secrets secrets, struct str 
  * with a warning. False: the request denies it. */
 bool response_partial(const struct query_ctx *q, struct notes *n, struct response_secrets from,
                       struct err *err) MUST_USE;
-/* Whether a series being decoded may have more than n samples, which are not in the arena yet. */
+/* Whether a series being decoded may have n samples, which are not in the arena yet. */
 bool response_check_budget(const struct response *a, size_t n, struct err *err) MUST_USE;
 /* VictoriaMetrics returns duplicate samples. Of samples (sorted by time) with equal times the largest value is kept, as
  * in its deduplication, and a stale marker only if there is no other value. Returns the number of samples kept. */
@@ -84,6 +85,11 @@ bool response_unite(struct response *a, struct err *err) MUST_USE;
 struct series response_series(const struct response *a, size_t i, struct arena *to);
 /* The same with only the newest samples: at least CHUNK_SAMPLES, if it has so many. */
 struct series response_newest(const struct response *a, size_t i, struct arena *to);
+
+/* Errors of responses that need not be read to their end: samples of a series that are out of order, mostly values of
+ * unknown keys. */
+bool response_disorder(struct labels labels, struct err *err);
+bool response_waste(struct err *err);
 
 struct decoder *json_decoder_new(struct response *a); /* for /api/v1/query and query_range: vector or matrix */
 struct decoder *export_decoder_new(struct response *a); /* for VictoriaMetrics' /api/v1/export */

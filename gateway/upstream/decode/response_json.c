@@ -4,8 +4,12 @@
  *    "data":{"resultType":"matrix","result":[{"metric":{..},"values":[[t,"v"],..],"histograms":[..]},..]}}
  * `place` is the value that the decoder is in. Nearly all bytes are in "values", from which json_pairs reads complete
  * pairs. Unknown keys are skipped. Of histograms only the presence is recorded: this form lacks their layout.
+ *
+ * A response without an end is recognized early, if nothing valid can follow what has arrived: times that go back, more
+ * points than steps, the same series again, or mostly values of unknown keys. Samples after the window are dropped at
+ * once. The response as a whole is checked when it is complete.
  */
-#include "gateway/upstream/decode/response.h"
+#include "gateway/upstream/decode/stored.h"
 
 #include "base/json/json_read.h"
 #include "base/text/num.h"
@@ -28,6 +32,7 @@ struct json_response {
     char error[256];
     struct json_labels names;
     struct labels labels;         /* of the current series */
+    struct buf last;              /* those of the previous series */
     bool has_labels;
     struct json_pair *pairs; size_t n, cap;
 };
@@ -70,6 +75,11 @@ static bool json_response_end_series(struct json_response *j, struct err *err)
                    "a pair is a sample");
     if (!j->has_labels)
         return err_set(err, ERR_BAD_GATEWAY, "the response has a series without \"metric\"");
+    struct str labels = str_n((const char *)j->labels.p, j->labels.n);
+    if (j->last.n > 0 && str_eq(labels, buf_str(&j->last)))
+        return response_clash(j->labels, true, err);
+    buf_clear(&j->last);
+    buf_add_str(&j->last, labels);
     j->place = RESULT;
     j->has_labels = false;
     size_t n = j->n;
@@ -79,15 +89,31 @@ static bool json_response_end_series(struct json_response *j, struct err *err)
 
 /* --- tokens by place ---------------------------------------------------------------------------------------------- */
 
-static bool take_pairs(struct json_response *j, enum json_token *next)
+/* Of those that are too late one is kept, to compare the next with. */
+static void json_response_drop_late(struct json_response *j)
 {
+    size_t last = j->n - 1, n = last;
+    while (n > 0 && j->pairs[n - 1].t_ms > j->response->t_max)
+        n--;
+    j->pairs[n] = j->pairs[last];
+    j->n = n + 1;
+}
+
+/* False: *next is an error, or the samples are invalid. */
+static bool json_response_pairs(struct json_response *j, enum json_token *next, struct err *err)
+{
+    size_t before = j->n;
     mem_grow(&j->pairs, &j->cap, j->n + PAIRS, sizeof *j->pairs);
     j->n += json_pairs(&j->r, j->pairs + j->n, PAIRS, next);
+    if (before > 0 && j->n > before && j->pairs[j->n - 1].t_ms <= j->pairs[before - 1].t_ms)
+        return response_disorder(j->labels, err);
+    if (j->n > before)
+        json_response_drop_late(j);
     if (*next == JSON_END_ARRAY) {
         j->place = SERIES;
         j->in_values = false;
     }
-    return *next == JSON_ARRAY || *next == JSON_END_ARRAY;
+    return response_check_budget(j->response, j->n, err);
 }
 
 /* [time, "value"] of an instant vector, token by token. */
@@ -182,7 +208,8 @@ static bool json_response_token(struct json_response *j, enum json_token token, 
     case WARNINGS:
     case INFOS: return take_note(j, token) || unexpected(j, err);
     case METRIC: return json_response_metric(j, token, err);
-    case VALUE: return take_value(j, token) || unexpected(j, err);
+    case VALUE:
+        return take_value(j, token) ? response_check_budget(j->response, j->n, err) : unexpected(j, err);
     default: return take_structure(j, token, err);
     }
 }
@@ -193,9 +220,9 @@ static bool json_response_read(struct json_response *j, struct err *err)
     for (;;) {
         enum json_token token;
         if (j->in_values) {
-            if (!response_check_budget(j->response, j->n, err))
+            if (!json_response_pairs(j, &token, err))
                 return false;
-            if (take_pairs(j, &token))
+            if (token == JSON_ARRAY || token == JSON_END_ARRAY)
                 continue;
         } else if (j->place == SKIP) {
             token = json_skip(&j->r);
@@ -207,6 +234,8 @@ static bool json_response_read(struct json_response *j, struct err *err)
         } else {
             token = json_next(&j->r);
         }
+        if (token == JSON_MORE && json_mostly_skipped(&j->r) && !j->response->lossy)
+            return response_waste(err);
         if (token == JSON_MORE || token == JSON_END)
             return true;
         if (token == JSON_ERROR)
@@ -245,6 +274,7 @@ static void json_response_free(struct decoder *d)
     struct json_response *j = CONTAINER(d, struct json_response, decoder);
     json_reader_free(&j->r);
     json_labels_free(&j->names);
+    buf_free(&j->last);
     mem_free(j->pairs);
     mem_free(j);
 }

@@ -149,6 +149,8 @@ static bool names_read(struct names_response *t, struct err *err)
 {
     for (;;) {
         enum json_token token = t->place == NAMES_SKIP ? json_skip(&t->r) : json_next(&t->r);
+        if (token == JSON_MORE && json_mostly_skipped(&t->r))
+            return response_waste(err);
         if (token == JSON_MORE || token == JSON_END)
             return true;
         if (token == JSON_ERROR)

@@ -85,6 +85,20 @@ static void gzip_is_decoded_within_the_limit(void **state UNUSED)
     expect_gzip("/gzip/large", 2 << 20, false);
 }
 
+/* Not a byte of it is delivered. */
+static void a_declared_length_above_the_limit_is_enough(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    struct client_request req = client_get("/big", &res);
+    client_perform(&req, &res);
+    assert_true(res.pieces > 1);
+    req.max_body = res.body.n - 1;
+    client_perform(&req, &res);
+    assert_int_equal(res.reply.err.kind, ERR_TOO_LARGE);
+    assert_int_equal(res.pieces, 0);
+    buf_free(&res.body);
+}
+
 static void a_packed_body_must_be_whole(void **state UNUSED)
 {
     static const char *const paths[] = {"/gzip/cut", "/gzip/br"};
@@ -259,6 +273,7 @@ int main(void)
         CLIENT_TEST(a_post_sends_its_body_without_expect),
         CLIENT_TEST(an_error_status_is_an_answer),
         CLIENT_TEST(gzip_is_decoded_within_the_limit),
+        CLIENT_TEST(a_declared_length_above_the_limit_is_enough),
         CLIENT_TEST(a_packed_body_must_be_whole),
         CLIENT_TEST(the_data_callback_ends_or_cancels_a_call),
         CLIENT_TEST(a_status_counts_whatever_the_body_does),

@@ -104,6 +104,22 @@ static void test_damaged(void **state UNUSED)
     }
 }
 
+/* What a block of snappy begins with limits its length. */
+static void test_snappy_most(void **state UNUSED)
+{
+    struct buf packed = {0};
+    struct err err = {0};
+    size_t most;
+    compress_snappy(&packed, STR("as long as a short message is"));
+    assert_true(snappy_most(str_first(buf_str(&packed), SNAPPY_LENGTH), BIG, &most, &err));
+    assert_in_range(most, packed.n, 1000);
+    assert_false(snappy_most(STR("\xff\xff\xff\xff\x0f"), BIG, &most, &err));
+    assert_int_equal(err.kind, ERR_TOO_LARGE);
+    assert_false(snappy_most(STR("\xff\xff\xff\xff\xff\xff"), BIG, &most, &err));
+    assert_int_equal(err.kind, ERR_BAD_DATA);
+    buf_free(&packed);
+}
+
 /* A header may claim terabytes; nothing is taken for it. */
 static void test_bombs(void **state UNUSED)
 {
@@ -318,7 +334,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_cut_short),
         cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_snappy_most), cmocka_unit_test(test_bombs),
         cmocka_unit_test(test_zstd_frames),
         cmocka_unit_test(test_gzip_while),
         cmocka_unit_test(test_gunzip_in_pieces),

@@ -189,6 +189,76 @@ static void many_pairs(void **state UNUSED)
     buf_free(&text);
 }
 
+/* Fed again and again, `more` is refused before 5 MiB have arrived. */
+static void fails_early(const char *head, const char *more, const char *words)
+{
+    struct responses t;
+    size_t n = strlen(head);
+    responses_begin(&t);
+    t.response.t_max = 1000000;
+    struct decoder *d = json_decoder_new(&t.response);
+    assert_true(d->feed(d, str_of(head), &t.err));
+    while (n < 5 << 20 && d->feed(d, str_of(more), &t.err))
+        n += strlen(more);
+    assert_non_null(strstr(t.err.text, words));
+    assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
+    d->free(d);
+    responses_end(&t);
+}
+
+#define RESULTS "{\"status\":\"success\",\"data\":{\"result\":["
+static void without_an_end(void **state UNUSED)
+{
+    char blanks[1000];
+    memset(blanks, ' ', sizeof blanks);
+    blanks[sizeof blanks - 1] = 0;
+    fails_early("{\"status\":\"success\",", blanks, "too much white space");
+    fails_early("{\"status\":\"success\",\"more\":[1", ",[2,{\"a\":\"xxxxxxxxxxxxxxxxxxxx\"}]", "belongs to unknown keys");
+    fails_early("{\"status\":\"success\"", ",\"more\":[2,{\"a\":\"xxxxxxxxxxxxxxxxxxxx\"}]", "belongs to unknown keys");
+    fails_early(RESULTS "{\"metric\":{\"a\":\"b\"},\"values\":[[1,\"2\"]", ",[2,\"1\"],[3,\"1\"],[2.5,\"1\"]",
+                "samples of {a=\"b\"} are out of order");
+    fails_early(RESULTS "{\"metric\":{\"a\":\"b\"},\"value\":[1,\"2\"]}", ",{\"metric\":{\"a\":\"b\"},\"value\":[1,\"2\"]}",
+                "duplicate series {a=\"b\"}");
+}
+
+/* Of the samples after the window at most one is kept while they arrive. */
+static void late_samples_cost_no_memory(void **state UNUSED)
+{
+    struct responses t;
+    struct buf text = {0};
+    struct err err = {0};
+    responses_begin(&t);
+    t.response.t_max = 3000;
+    t.response.budget = 10000 * sizeof(struct sample);
+    struct decoder *d = json_decoder_new(&t.response);
+    assert_true(d->feed(d, STR(RESULTS "{\"metric\":{\"a\":\"b\"},\"values\":[[1,\"1\"],[2,\"2\"],[3,\"3\"]"), &err));
+    for (int i = 4; i < 100000; i++) {
+        buf_printf(&text, ",[%d,\"%d\"]", i, i);
+        if (i % 1000 == 0) {
+            assert_true(d->feed(d, buf_str(&text), &err));
+            buf_clear(&text);
+        }
+    }
+    assert_true(d->feed(d, STR("]}]}}"), &err) && d->finish(d, &err));
+    assert_string_equal(responses_text(&t), "{a=\"b\"} 1@1000 2@2000 3@3000");
+    d->free(d);
+    buf_free(&text);
+    responses_end(&t);
+}
+
+static void more_points_than_steps(void **state UNUSED)
+{
+    struct responses t;
+    responses_begin(&t);
+    t.response.most_points = 2;
+    const char *text = RESULTS "{\"metric\":{},\"values\":[[1,\"1\"],[2,\"2\"]]}]}}";
+    assert_true(responses_feed(json_decoder_new(&t.response), str_of(text), 7, &t.err));
+    text = RESULTS "{\"metric\":{\"a\":\"b\"},\"values\":[[1,\"1\"],[2,\"2\"],[3,\"3\"]]}]}}";
+    assert_false(responses_feed(json_decoder_new(&t.response), str_of(text), 7, &t.err));
+    assert_non_null(strstr(t.err.text, "more points than the 2 steps"));
+    responses_end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +266,7 @@ int main(void)
         cmocka_unit_test(notes_name_their_server),
         cmocka_unit_test(partial_responses),
         cmocka_unit_test(notes_come_along), cmocka_unit_test(histograms_are_noticed), cmocka_unit_test(window_and_group_labels),
-        cmocka_unit_test(what_is_wrong), cmocka_unit_test(many_pairs)};
+        cmocka_unit_test(what_is_wrong), cmocka_unit_test(many_pairs), cmocka_unit_test(without_an_end),
+        cmocka_unit_test(late_samples_cost_no_memory), cmocka_unit_test(more_points_than_steps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
