@@ -135,6 +135,16 @@ static size_t on_body(char *p, size_t one UNUSED, size_t n, void *arg)
     return client_body_take(call, str_n(p, n)) ? n : 0;
 }
 
+struct client_progress client_progress(const struct client_call *call)
+{
+    curl_off_t bytes = 0;
+    if (call->is_plain)
+        return (struct client_progress){call->head_complete, call->reply.body_bytes};
+    if (call->easy && call->head_complete)
+        curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
+    return (struct client_progress){call->head_complete, (uint64_t)bytes};
+}
+
 static int64_t info_ms(CURL *easy, CURLINFO info)
 {
     curl_off_t us = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Checks servers whose breaker is half-open, or that are suspected to hang (gateway/servers/breaker.h), so that no
- * query waits for them: each is sent the trivial query of gateway/upstream/server_check.h. Breakers are polled every
+ * query waits for them: each is sent the trivial request of gateway/upstream/server_check.h. Breakers are polled every
  * CHECKS_TICK_MS; at most CHECKS_AT_ONCE checks are in flight. Checks count as requests.
  *
  * Called on the main thread, in its loop.

@@ -136,7 +136,7 @@ static void expr_cancel(struct attempt *a)
         fetch_cancel(query->fetch);
 }
 
-static const struct attempt_ops expr_ops = {expr_start, expr_cancel};
+static const struct attempt_ops expr_ops = {expr_start, expr_cancel, NULL};
 
 static void reading_add_origin(struct coverage_reading *to, const struct response *response)
 {

@@ -108,7 +108,7 @@ static void report_attempt_cancel(struct attempt *a)
     fetch_cancel(CONTAINER(a, struct report_attempt, attempt)->fetch);
 }
 
-static const struct attempt_ops report_attempt_ops = {report_attempt_start, report_attempt_cancel};
+static const struct attempt_ops report_attempt_ops = {report_attempt_start, report_attempt_cancel, NULL};
 
 struct report_query { /* at one group */
     struct group_request request;

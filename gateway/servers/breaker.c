@@ -35,20 +35,43 @@ static void breaker_pause(struct breaker *b, unsigned failures, int64_t now)
     atomic_store(&b->pause_ends, now + breaker_vary(pause));
 }
 
-void breaker_succeed(struct breaker *b)
+/* Most of the time there is nothing to write to what all workers read. */
+void breaker_succeed(struct breaker *b, int64_t now)
 {
+    if (atomic_load(&b->suspected))
+        atomic_store(&b->suspected, false);
+    if (atomic_load(&b->failures) == 0)
+        return;
+    if (!breaker_closed(b)) {
+        if (atomic_fetch_add(&b->passed, 1) < atomic_load(&b->needed)) {
+            atomic_store(&b->pause_ends, now + breaker_vary(BREAKER_PAUSE_MS));
+            return;
+        }
+        atomic_store(&b->closed_at, now);
+    }
     atomic_store(&b->failures, 0);
-    atomic_store(&b->suspected, false);
     atomic_store(&b->hangs, false);
+}
+
+/* How many successes close it again. */
+static void breaker_open(struct breaker *b, int64_t now)
+{
+    int64_t closed_at = atomic_load(&b->closed_at);
+    bool relapse = closed_at > 0 && now - closed_at < BREAKER_RELAPSE_MS;
+    unsigned needed = atomic_load(&b->needed);
+    atomic_store(&b->needed, !relapse ? 0 : needed + 1 < BREAKER_MOST_SUCCESSES ? needed + 1 : needed);
 }
 
 /* A query that was sent before the pause may fail within it: that does not lengthen the pause. */
 void breaker_fail(struct breaker *b, int64_t now)
 {
+    atomic_store(&b->passed, 0);
     if (breaker_state(b, now) == BREAKER_OPEN)
         return;
     breaker_pause(b, atomic_load(&b->failures) + 1, now);
-    atomic_fetch_add(&b->failures, 1);
+    unsigned before = atomic_fetch_add(&b->failures, 1);
+    if (before == BREAKER_PATIENCE - 1)
+        breaker_open(b, now);
 }
 
 void breaker_trip(struct breaker *b, int64_t now, bool hangs)

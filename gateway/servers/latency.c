@@ -22,7 +22,7 @@ static const struct { const char *path, *name; } latency_calls[] = {
     [LATENCY_METADATA] = {"/metadata", "metadata"}, [LATENCY_STATUS] = {"/", "status"}};
 _Static_assert(LEN(latency_calls) == LATENCY_CALLS, "a name for each call");
 
-static enum latency_call latency_call_of(const char *path)
+enum latency_call latency_call_of(const char *path)
 {
     enum latency_call call = path ? 0 : LATENCY_READ;
     if (path && str_ends(str_of(path), STR("/export/native")))

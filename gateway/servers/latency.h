@@ -21,6 +21,7 @@ struct latency {
     atomic_uint_fast64_t buckets[LATENCY_BUCKETS];                      /* by latency_bounds[]; the last is +Inf */
 };
 
+enum latency_call latency_call_of(const char *path); /* NULL: remote_read */
 /* path NULL: remote_read. status: of HTTP, 0 without a complete response. */
 void latency_count(struct latency *l, const char *path, int status, bool succeeded, int64_t took_ms);
 

@@ -42,6 +42,7 @@ struct server_health {
     struct { _Atomic uint64_t text; _Atomic int64_t until; /* clock_mono_ms */ } histograms[SERVER_TEXTS];
     atomic_bool answered;          /* a request has ended, whichever way */
     struct breaker breaker;
+    struct breaker calls[LATENCY_CALLS]; /* of one kind of request, while the server responds to others */
     _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */
     _Atomic int64_t failing_since; /* Unix ms of the first of these failures, which was logged; 0 = none */
     struct mutex mutex;            /* for what follows */

@@ -30,6 +30,7 @@ struct fetch {
     bool begun;                /* the decoder knows the type of the response */
     bool damaged;              /* ended by the decoder or a limit, not by the network */
     uint64_t samples;          /* decoded */
+    struct { int64_t at; uint64_t bytes; } seen; /* by batch_stalls: clock_mono_ms, 0 = never; of the response */
     int64_t begin;             /* clock_mono_ms */
 };
 
@@ -88,6 +89,32 @@ static void batch_give_up(struct request_batch *r, const struct server *s, const
     struct given_up *g = ARENA_NEW(r->q->arena, struct given_up);
     *g = (struct given_up){s->health, *err, r->q->remembered};
     r->q->remembered = g;
+}
+
+static bool fetch_stalls(struct fetch *f, int64_t now)
+{
+    struct client_progress p = f->call ? client_progress(f->call) : (struct client_progress){0};
+    bool stalls = f->seen.at > 0 && now - f->seen.at >= STALL_MS && p.body_bytes - f->seen.bytes < STALL_BYTES;
+    if (p.has_head && !stalls && (f->seen.at == 0 || now - f->seen.at >= STALL_MS)) {
+        f->seen.at = now;
+        f->seen.bytes = p.body_bytes;
+    }
+    return p.has_head && stalls;
+}
+
+bool batch_stalls(struct request_batch *r, const struct server *s, unsigned calls, struct err *err)
+{
+    int64_t now = clock_mono_ms();
+    for (struct list *node = r->in_flight.next; node != &r->in_flight; node = node->next) {
+        struct fetch *f = CONTAINER(node, struct fetch, node);
+        if (f->plan.server != s || !(calls >> latency_call_of(f->plan.path) & 1) || !fetch_stalls(f, now))
+            continue;
+        err_set(err, ERR_GATEWAY_TIME, "timed out after %lld ms: the response of %s has begun and does not go on",
+                (long long)(now - f->begin), f->plan.path ? f->plan.path : "remote_read");
+        server_blame(s, err);
+        return true;
+    }
+    return false;
 }
 
 /* --- the end of a request ----------------------------------------------------------------------------------------- */
@@ -321,11 +348,16 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
         if (late || err.kind == ERR_LIMIT)
             batch_give_up(f->batch, f->plan.server, &err);
     }
+    enum latency_call call = latency_call_of(f->plan.path);
     bool served = ok || (f->plan.refusal && *f->plan.refusal != BLOCKS_WANTED);
     if (!joined && served)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
     else if (!joined && f->batch->err.kind == ERR_NONE)
         server_failed(f->plan.server, reply, f->damaged, err.text);
+    if (late)
+        breaker_suspect(server_breaker(f->plan.server, call));
+    else if (!joined && reply->status != 0 && reply->status != 502 && reply->status != 504)
+        breaker_succeed(server_breaker(f->plan.server, call), clock_mono_ms());
     if (reply->status == 508)
         server_log_loop(f->plan.server);
     if (!joined)

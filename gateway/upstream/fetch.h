@@ -23,8 +23,9 @@ struct request_batch {
     struct list in_flight;      /* struct fetch */
     struct list requests;       /* struct group_request, from its start to its stop */
     struct list checks;         /* struct server_check, of servers that are late; batch_wait does not wait for them */
-    /* A check has ended; hangs: the error if the server hangs, otherwise NULL. */
-    void (*checked)(struct request_batch *r, struct server *s, const struct err *hangs);
+    /* A check has ended, of a kind of requests (enum latency_call) or SERVER_ITSELF; hangs: the error if the server
+     * hangs, otherwise NULL. */
+    void (*checked)(struct request_batch *r, struct server *s, unsigned call, const struct err *hangs);
     struct err err;             /* why the batch ends; set by batch_fail */
     int64_t _left;              /* units of work until the next check */
 };
@@ -78,5 +79,9 @@ struct fetch_plan {
 bool batch_gave_up(const struct request_batch *r, const struct server *s, struct err *err);
 void fetch_send(struct request_batch *r, const struct fetch_plan *plan); /* form is copied */
 void fetch_cancel(struct fetch *f);                                     /* no callback */
+/* Whether a response of the server has begun, and less than STALL_BYTES of it have arrived in the last STALL_MS or more,
+ * between two calls: fills err. */
+enum { STALL_MS = 400, STALL_BYTES = 512 };
+bool batch_stalls(struct request_batch *r, const struct server *s, unsigned calls, struct err *err);
 
 #endif

@@ -4,9 +4,16 @@
 #include "gateway/upstream/server_check.h"
 #include "gateway/upstream/stats.h"
 
-enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250, LATE_MIN_MS = 50, LATE_AGAIN_MS = 1000 };
+enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250, LATE_MIN_MS = 50, LATE_AGAIN_MS = 500 };
 
 /* --- attempts ----------------------------------------------------------------------------------------------------- */
+
+static unsigned attempt_calls(const struct attempt *a)
+{
+    return a->request->ops->calls ? a->request->ops->calls(a) : 0;
+}
+
+static bool attempt_is_paused(const struct attempt *a) { return !server_serves(a->server, attempt_calls(a)); }
 
 static void attempt_enter(struct attempt *a, enum attempt_state next)
 {
@@ -19,8 +26,8 @@ static void attempt_enter(struct attempt *a, enum attempt_state next)
             attempt_failed(a, &why);
         else
             a->request->ops->start(a);
-        if (a->state == ATTEMPT_RUNNING && breaker_hangs(&a->server->health->breaker))
-            server_check_begin(a->request->batch, a->server, 0);
+        if (a->state == ATTEMPT_RUNNING && server_hangs(a->server, attempt_calls(a)))
+            server_check_begin(a->request->batch, a->server, attempt_calls(a), 0);
     } else if (next == ATTEMPT_IDLE && before == ATTEMPT_RUNNING) {
         a->request->ops->cancel(a);
     }
@@ -42,7 +49,7 @@ static struct attempt *next_attempt(const struct group_request *r)
     for (size_t i = 0; i < r->n; i++) {
         if (r->attempts[i]->state != ATTEMPT_IDLE)
             continue;
-        if (server_ready(r->attempts[i]->server))
+        if (!attempt_is_paused(r->attempts[i]))
             return r->attempts[i];
         paused = paused ? paused : r->attempts[i];
     }
@@ -66,7 +73,8 @@ static void arm_late_timer(struct group_request *r, int64_t ms)
     loop_timer_in(r->batch->worker->loop, &r->_late, ms);
 }
 
-static void group_requests_checked(struct request_batch *batch, struct server *s, const struct err *hangs);
+static void group_requests_checked(struct request_batch *batch, struct server *s, unsigned call,
+                                   const struct err *hangs);
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
@@ -90,7 +98,7 @@ static void ask_all(struct group_request *r)
 {
     bool any = false;
     for (size_t i = 0; i < r->n; i++)
-        if (server_ready(r->attempts[i]->server)) {
+        if (!attempt_is_paused(r->attempts[i])) {
             ask_idle(r->attempts[i]);
             any = true;
         }
@@ -168,34 +176,57 @@ static void on_late_timer(struct loop_timer *t)
     for (size_t i = 0; i < r->n; i++) {
         struct attempt *a = r->attempts[i];
         if (a->state == ATTEMPT_RUNNING && attempt_is_dispensable(a))
-            server_check_begin(r->batch, a->server, request_elapsed(r));
+            server_check_begin(r->batch, a->server, attempt_calls(a), request_elapsed(r));
         atomic_fetch_add(&a->server->traffic->hedges, hedges && a->state == ATTEMPT_RUNNING);
     }
     if (hedges)
         ask_next(r);
 }
 
-static void request_checked(struct group_request *r, const struct server *s, const struct err *hangs)
+static void attempt_hopeless(struct attempt *a, const struct err *why)
 {
-    for (size_t i = 0; i < r->n; i++) {
-        struct attempt *a = r->attempts[i];
-        bool hopeless = attempt_is_dispensable(a) || breaker_hangs(&s->health->breaker);
-        if (a->server != s || a->state != ATTEMPT_RUNNING || !hopeless)
-            continue;
-        if (hangs) {
-            attempt_enter(a, ATTEMPT_IDLE);
-            attempt_failed(a, hangs);
-        } else if (!loop_timer_armed(&r->_late)) {
-            int64_t again = 2 * request_elapsed(r);
-            arm_late_timer(r, again > LATE_AGAIN_MS ? again : LATE_AGAIN_MS);
-        }
+    attempt_enter(a, ATTEMPT_IDLE);
+    attempt_failed(a, why);
+}
+
+/* The server works, but the response may have stopped on its way. */
+static void attempt_works(struct attempt *a)
+{
+    struct group_request *r = a->request;
+    unsigned calls = attempt_calls(a);
+    struct err stalls = {0};
+    if (batch_stalls(r->batch, a->server, calls, &stalls)) {
+        for (unsigned call = 0; call < LATENCY_CALLS; call++)
+            if (calls >> call & 1)
+                server_check_failed(a->server, call, true, stalls.text);
+        attempt_hopeless(a, &stalls);
+    } else if (!loop_timer_armed(&r->_late)) {
+        int64_t elapsed = request_elapsed(r);
+        arm_late_timer(r, elapsed > LATE_AGAIN_MS ? elapsed : LATE_AGAIN_MS);
     }
 }
 
-static void group_requests_checked(struct request_batch *batch, struct server *s, const struct err *hangs)
+static void request_checked(struct group_request *r, const struct server *s, unsigned call, const struct err *hangs)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        struct attempt *a = r->attempts[i];
+        if (a->server != s || a->state != ATTEMPT_RUNNING)
+            continue;
+        unsigned calls = attempt_calls(a);
+        if (!attempt_is_dispensable(a) && !server_hangs(s, calls))
+            continue;
+        if (hangs && (call == SERVER_ITSELF || (calls >> call & 1)))
+            attempt_hopeless(a, hangs);
+        else if (!hangs && call == SERVER_ITSELF)
+            attempt_works(a);
+    }
+}
+
+static void group_requests_checked(struct request_batch *batch, struct server *s, unsigned call,
+                                   const struct err *hangs)
 {
     for (struct list *n = batch->requests.next; n != &batch->requests; n = n->next)
-        request_checked(CONTAINER(n, struct group_request, _node), s, hangs);
+        request_checked(CONTAINER(n, struct group_request, _node), s, call, hangs);
 }
 
 void group_request_init(struct group_request *r, struct request_batch *batch, const struct group *group,
@@ -232,7 +263,7 @@ static bool attempt_was_skipped(const struct attempt *a)
     for (size_t i = 0; r->mode != READ_MERGE && i < r->n && r->attempts[i] != a; i++)
         if (r->attempts[i]->state == ATTEMPT_SUCCEEDED)
             return false;
-    return r->mode == READ_MERGE || !server_ready(a->server);
+    return r->mode == READ_MERGE || attempt_is_paused(a);
 }
 
 void group_request_note_missed(const struct group_request *r)

@@ -21,11 +21,13 @@
  *
  * The next is the first idle one in the order of `attempts` that is not paused, otherwise the first idle one: a paused
  * server is queried if no other is left. If it hung when it was last checked, it is checked again meanwhile: the query
- * waits for it no longer than for the check.
+ * waits for it no longer than for the check. A server may be paused for some kinds of requests only.
  *
  * A server that hangs costs the time until it is late, and that of the check (server_check.h). It is late after three
  * times its usual response time, or, of replicas that are merged, after half as long again as the first response took.
- * Otherwise a request that is the last hope is not checked: it has time until the deadline.
+ * While its checks pass, it is checked again and again, later each time; if its response has begun and does not go on
+ * between two checks, it fails, too. Otherwise a request that is the last hope is not checked: it has time until the
+ * deadline.
  *
  * On the worker's thread, within one request_batch: requests run in batch_wait.
  *
@@ -49,6 +51,8 @@ struct attempt { /* at one server; first member of the caller's struct */
 struct attempt_ops {
     void (*start)(struct attempt *a);  /* sends the request; attempt_succeeded or attempt_failed follows */
     void (*cancel)(struct attempt *a); /* of a running one: neither follows. It may be started again */
+    /* The kinds of requests that it sends, or would send, as bits by enum latency_call; NULL: unknown. */
+    unsigned (*calls)(const struct attempt *a);
 };
 struct group_request {
     struct request_batch *batch;

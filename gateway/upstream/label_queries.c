@@ -197,7 +197,15 @@ static void label_attempt_start(struct attempt *a)
         label_attempt_ask_names(at);
 }
 
-static const struct attempt_ops label_attempt_ops = {label_attempt_start, label_attempt_cancel};
+static unsigned label_attempt_calls(const struct attempt *a)
+{
+    static const enum latency_call calls[] = {
+        [LIST_NAMES] = LATENCY_LABEL_NAMES, [LIST_VALUES] = LATENCY_LABEL_VALUES, [LIST_SERIES] = LATENCY_SERIES,
+        [LIST_METADATA] = LATENCY_METADATA, [LIST_EXEMPLARS] = LATENCY_EXEMPLARS};
+    return 1u << calls[CONTAINER(a, struct label_attempt, attempt)->of->asked];
+}
+
+static const struct attempt_ops label_attempt_ops = {label_attempt_start, label_attempt_cancel, label_attempt_calls};
 
 /* --- which groups ------------------------------------------------------------------------------------------------- */
 

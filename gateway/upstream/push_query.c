@@ -83,7 +83,12 @@ static void push_attempt_start(struct attempt *a)
 
 static void push_attempt_cancel(struct attempt *a) { push_cancel_fetches(CONTAINER(a, struct push_attempt, attempt)); }
 
-static const struct attempt_ops push_attempt_ops = {push_attempt_start, push_attempt_cancel};
+static unsigned push_attempt_calls(const struct attempt *a)
+{
+    return 1u << (push_query_of(a)->steps.n == 1 ? LATENCY_QUERY : LATENCY_QUERY_RANGE);
+}
+
+static const struct attempt_ops push_attempt_ops = {push_attempt_start, push_attempt_cancel, push_attempt_calls};
 
 void push_query_start(struct push_query *query, struct request_batch *batch, const struct group *group,
                       const struct label_view *view)

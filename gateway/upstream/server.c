@@ -223,8 +223,9 @@ void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes)
     while ((fastest == 0 || took_ms + 1 < fastest) &&
            !atomic_compare_exchange_weak(&s->traffic->fastest_ms, &fastest, took_ms + 1)) {
     }
-    breaker_succeed(&s->health->breaker);
-    server_reached(s);
+    breaker_succeed(&s->health->breaker, clock_mono_ms());
+    if (!breaker_failing(&s->health->breaker))
+        server_reached(s);
     atomic_store(&s->health->last_ok_at, clock_wall_ms());
     atomic_store(&s->health->answered, true);
     atomic_fetch_add(&s->traffic->requests, 1);
@@ -253,8 +254,9 @@ void server_failed(struct server *s, const struct client_reply *reply, bool dama
 {
     server_note_error(s, why);
     if (server_was_reached(reply, damaged)) {
-        breaker_succeed(&s->health->breaker);
-        server_reached(s);
+        breaker_succeed(&s->health->breaker, clock_mono_ms());
+        if (!breaker_failing(&s->health->breaker))
+            server_reached(s);
     } else {
         log_unreachable(s, why);
         breaker_fail(&s->health->breaker, clock_mono_ms());
@@ -264,13 +266,41 @@ void server_failed(struct server *s, const struct client_reply *reply, bool dama
     atomic_store(&s->health->answered, true); /* after counting failures: not shown as up in between */
 }
 
-void server_check_failed(struct server *s, bool late, const char *why)
+void server_check_failed(struct server *s, unsigned call, bool late, const char *why)
 {
     server_note_error(s, why);
     atomic_fetch_add(&s->traffic->hung, late);
-    log_unreachable(s, why);
-    breaker_trip(&s->health->breaker, clock_mono_ms(), late);
+    if (call == SERVER_ITSELF)
+        log_unreachable(s, why);
+    breaker_trip(server_breaker(s, call), clock_mono_ms(), late);
     atomic_store(&s->health->answered, true);
+}
+
+bool server_serves(const struct server *s, unsigned calls)
+{
+    bool serves = server_ready(s);
+    for (unsigned call = 0; call < LATENCY_CALLS; call++)
+        serves = serves && (!(calls >> call & 1) || breaker_closed(server_breaker(s, call)));
+    return serves;
+}
+
+bool server_hangs(const struct server *s, unsigned calls)
+{
+    bool hangs = breaker_hangs(server_breaker(s, SERVER_ITSELF));
+    for (unsigned call = 0; call < LATENCY_CALLS; call++)
+        hangs = hangs || ((calls >> call & 1) && breaker_hangs(server_breaker(s, call)));
+    return hangs;
+}
+
+enum breaker_state server_breaker_state(const struct server *s)
+{
+    int64_t now = clock_mono_ms();
+    enum breaker_state worst = BREAKER_CLOSED;
+    for (unsigned call = 0; call <= SERVER_ITSELF; call++) {
+        enum breaker_state state = breaker_state(server_breaker(s, call), now);
+        worst = state > worst ? state : worst;
+    }
+    return worst;
 }
 
 void server_log_loop(const struct server *s)
@@ -354,7 +384,7 @@ void server_show(struct server *s, struct arena *a, struct server_status *out)
     *out = (struct server_status){
         .group = arena_str(a, s->group), .url = arena_str(a, s->shown_url),
         .state = server_state_name(server_state(s)),
-        .breaker = breaker_state_name(breaker_state(&s->health->breaker, clock_mono_ms())),
+        .breaker = breaker_state_name(server_breaker_state(s)),
         .last_error_at = atomic_load(&s->health->last_error_at), .last_ok_at = atomic_load(&s->health->last_ok_at),
         .requests = atomic_load(&s->traffic->requests), .failures = atomic_load(&s->traffic->failures),
         .bytes = atomic_load(&s->traffic->bytes),

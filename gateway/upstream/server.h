@@ -43,12 +43,24 @@ void server_free(struct server *s);
 
 /* False while its breaker is not closed: it is then queried only if no other server is left. */
 static inline bool server_ready(const struct server *s) { return breaker_closed(&s->health->breaker); }
+/* The same, and those of these kinds of requests (bits by enum latency_call) are closed, too. */
+bool server_serves(const struct server *s, unsigned calls);
+/* Its last check, or one of these kinds of requests, had no response: requests wait no longer than for the next one. */
+bool server_hangs(const struct server *s, unsigned calls);
+/* The breaker of a kind of requests; SERVER_ITSELF: of all. */
+enum { SERVER_ITSELF = LATENCY_CALLS };
+static inline struct breaker *server_breaker(const struct server *s, unsigned call)
+{
+    return call == SERVER_ITSELF ? &s->health->breaker : &s->health->calls[call];
+}
 void server_asked(struct server *s); /* a request is being sent */
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes);
 /* damaged: the response was invalid; the network worked. A server that responded with an error is not paused. */
 void server_failed(struct server *s, const struct client_reply *reply, bool damaged, const char *why);
-/* A check failed (server_check.h): opens its breaker. late: it did not respond. */
-void server_check_failed(struct server *s, bool late, const char *why);
+/* A check of a kind of requests failed (server_check.h): opens its breaker. late: there was no response. */
+void server_check_failed(struct server *s, unsigned call, bool late, const char *why);
+/* The state to show: of its breaker, or of the one of a kind of requests that is worse. */
+enum breaker_state server_breaker_state(const struct server *s);
 /* It responded with 508: queries to it return to this process (base/http/via.h). */
 void server_log_loop(const struct server *s);
 /* external_labels of the server, a copy in the arena. False: they must be requested (/api/v1/status/config). */

@@ -209,14 +209,20 @@ static struct str server_query_metric(const struct server_query *query)
     return STR("");
 }
 
-static enum server_query_step step_of_kind(struct server_query *query)
+/* While remote_read hangs, the query API serves: it has the same samples, but for native histograms. */
+static bool server_query_reads(const struct server_query *query)
 {
     const struct server *s = query->attempt.server;
-    query->_samples = server_has_histograms(s, server_query_metric(query));
-    bool reads = query->_samples || (s->wants_read && !needs_steps(query));
+    bool wants = s->wants_read && !needs_steps(query) && breaker_closed(server_breaker(s, LATENCY_READ));
+    return (wants || server_has_histograms(s, server_query_metric(query))) && !atomic_load(&s->health->cannot_read);
+}
+
+static enum server_query_step step_of_kind(struct server_query *query)
+{
+    query->_samples = server_has_histograms(query->attempt.server, server_query_metric(query));
     if (query->_kind == SERVER_VICTORIAMETRICS)
         return step_of_export(query);
-    return step_of_method(query, reads && !atomic_load(&s->health->cannot_read) ? READ_REMOTE : READ_QUERY);
+    return step_of_method(query, server_query_reads(query) ? READ_REMOTE : READ_QUERY);
 }
 
 /* --- PROBE: kind and version of the server ------------------------------------------------------------------------ */
@@ -438,4 +444,19 @@ static void server_query_start(struct attempt *a)
 
 static void server_query_cancel(struct attempt *a) { cancel_fetches(CONTAINER(a, struct server_query, attempt)); }
 
-const struct attempt_ops server_query_ops = {server_query_start, server_query_cancel};
+/* By the method that is in use, or would be. */
+static unsigned server_query_calls(const struct attempt *a)
+{
+    const struct server_query *query = CONTAINER(a, const struct server_query, attempt);
+    bool runs = a->state == ATTEMPT_RUNNING && query->_step == STEP_READ;
+    enum server_kind kind = server_kind(a->server);
+    bool one = query->sel->step <= 0 || query->sel->end <= query->sel->start;
+    unsigned values = query->sel->kind != SELECT_INSTANT ? 0 : 1u << (one ? LATENCY_QUERY : LATENCY_QUERY_RANGE);
+    if (runs ? query->_method <= READ_EXPORT : kind == SERVER_VICTORIAMETRICS)
+        return 1u << LATENCY_EXPORT;
+    if (runs ? query->_method == READ_REMOTE : server_query_reads(query))
+        return 1u << LATENCY_READ;
+    return needs_steps(query) ? values : values | 1u << LATENCY_QUERY;
+}
+
+const struct attempt_ops server_query_ops = {server_query_start, server_query_cancel, server_query_calls};

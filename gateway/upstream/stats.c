@@ -22,7 +22,7 @@ static double value(struct server *s, enum which which)
     case HEDGES: return (double)atomic_load(&s->traffic->hedges);
     case HUNG: return (double)atomic_load(&s->traffic->hung);
     case IN_FLIGHT: return atomic_load(&s->traffic->in_flight);
-    case BREAKER: return breaker_state(&s->health->breaker, clock_mono_ms());
+    case BREAKER: return server_breaker_state(s);
     default: return 0;
     }
 }
@@ -233,6 +233,6 @@ void upstream_collect(struct upstream *u, struct stats_out *o)
     upstream_collect_family(u, o, "sluice_upstream_hung_total", STATS_COUNTER,
                             "Canceled requests to a server that hangs, as a check has shown", HUNG);
     upstream_collect_family(u, o, "sluice_upstream_breaker_state", STATS_GAUGE,
-                            "Circuit breaker of the server: 0 closed, 1 half-open, 2 open: not queried if others are "
-                            "left", BREAKER);
+                            "Circuit breaker of the server, or of the kind of requests that is worst: 0 closed, 1 "
+                            "half-open, 2 open: not queried if others are left", BREAKER);
 }

@@ -75,8 +75,8 @@ class Healthy(fakes.Fake):
             return result("matrix", series_of(range(first, last + 1, step), total))
         last = int(float(form.get("time", END)))
         if window:
-            first = last - int(window.group(1)) // 1000
-            return result("matrix", series_of(range((first // STEP + 1) * STEP, last + 1, STEP), total))
+            before = last * 1000 - int(window.group(1))
+            return result("matrix", series_of(range((before // (STEP * 1000) + 1) * STEP, last + 1, STEP), total))
         return result("vector", [{"metric": s["metric"], "value": s["values"][0]} for s in series_of([last], total)])
 
     def evaluate(self, request, path, form, right):
@@ -84,15 +84,15 @@ class Healthy(fakes.Fake):
 
 
 class Misbehaving(Healthy):
-    """Tells what it is, and answers queries by fault(self, request, the right response): those that `picks` of their
-    path and form, or all."""
+    """Tells what it is, and answers queries by fault(self, request, the right response): those of the paths in `only`
+    (the last part of each), or all; of these every one, or every second one, third one, ..."""
 
-    def __init__(self, fault, picks=None):
-        self.fault, self.picks, self.ended = fault, picks, threading.Event()
+    def __init__(self, fault, only=None, every=1):
+        self.fault, self.only, self.ended, self.numbers = fault, only, threading.Event(), itertools.cycle(range(every))
         super().__init__()
 
     def evaluate(self, request, path, form, right):
-        if self.picks and not self.picks(path, form):
+        if (self.only and path.rpartition("/")[2] not in self.only) or next(self.numbers) > 0:
             return super().evaluate(request, path, form, right)
         request.close_connection = True
         return self.fault(self, request, right)
@@ -238,7 +238,7 @@ def broken_utf8(server, request, right):
 LATE, NO_JSON, MEMORY = "timed out after", "invalid JSON at byte", "MiB of memory"
 FAULTS = {  # what the error tells, and its status where no replica is beside the server
     hang_before_headers: (LATE, 504), hang_after_headers: (LATE, 504), slow_drip: (LATE, 504),
-    endless_blanks: ("too much white space", 502), endless_unknown_key: ("most of it belongs to unknown keys", 502),
+    endless_blanks: ("too much white space", 502), endless_unknown_key: ("values of unknown keys", 502),
     endless_string: ("string or number too long", 502), endless_samples: ("more points than", 502),
     endless_series: ("duplicate series", 502), endless_new_series: (MEMORY, 422),
     ten_gigabytes: ("response body exceeds 1073741824 bytes", 422),

@@ -142,6 +142,11 @@ server_groups:
             self.polls.append((began, time.monotonic() - began, status, age))
             time.sleep(ASK_EVERY)
 
+    def newest_stored(self):
+        """Seconds, of what was pushed to this region, in its own storage."""
+        found = [t for labels, samples in self.storage.raw("m").items() for t, _ in samples if ("region", self.name) in labels]
+        return max(found) / 1000
+
     def check(self, since, what):
         """All queries since then were answered in time, with fresh samples."""
         polls = [p for p in self.polls if p[0] >= since]
@@ -173,10 +178,10 @@ class Regions:
 
     def settled(self):
         """What one failure left is no part of the next one: queues, and the time without samples while a sluice was
-        killed, which VictoriaMetrics shows for up to 5 s more, since it shows few new samples that late."""
-        fresh = all(r.polls[-1][3] is not None and r.polls[-1][3] < FRESH / 2 for r in self.regions)
-        return fresh and max(v for r in self.regions for name, v in r.sluice.metrics().items()
-                   if name.startswith("sluice_remotewrite_oldest_pending_seconds")) < 1.5
+        killed. VictoriaMetrics shows few new samples up to 5 s late, unless it is flushed, as by raw()."""
+        queued = max(v for r in self.regions for name, v in r.sluice.metrics().items()
+                     if name.startswith("sluice_remotewrite_oldest_pending_seconds"))
+        return queued < 1.5 and all(time.time() - r.newest_stored() < FRESH / 4 for r in self.regions)
 
     def links(self, *links, fault="partition"):
         return lambda: [link.set(fault) for link in links], lambda: [link.set(None) for link in links]

@@ -83,7 +83,7 @@ static bool in_window(const struct response *a, int64_t t) { return t >= a->t_mi
 
 bool response_waste(struct err *err)
 {
-    return err_set(err, ERR_BAD_GATEWAY, "cannot parse the response: most of it belongs to unknown keys");
+    return err_set(err, ERR_BAD_GATEWAY, "cannot parse the response: it consists of values of unknown keys");
 }
 
 bool response_disorder(struct labels labels, struct err *err)

@@ -17,7 +17,7 @@ static void failures_in_a_row_open_it(void **state UNUSED)
 {
     struct breaker b = {0};
     fail_times(&b, BREAKER_PATIENCE - 1, 0);
-    breaker_succeed(&b);
+    breaker_succeed(&b, 0);
     fail_times(&b, BREAKER_PATIENCE - 1, 0);
     assert_int_equal(breaker_state(&b, 0), BREAKER_CLOSED);
     assert_true(breaker_failing(&b));
@@ -26,7 +26,7 @@ static void failures_in_a_row_open_it(void **state UNUSED)
     assert_int_equal(breaker_state(&b, BREAKER_PAUSE_MS * 3 / 4 - 1), BREAKER_OPEN);
     assert_int_equal(breaker_state(&b, BREAKER_PAUSE_MS * 5 / 4), BREAKER_HALF_OPEN);
     assert_false(breaker_closed(&b)); /* half-open: only the check is sent */
-    breaker_succeed(&b);
+    breaker_succeed(&b, 0);
     assert_int_equal(breaker_state(&b, 0), BREAKER_CLOSED);
 }
 
@@ -83,10 +83,40 @@ static void a_trip_opens_it_at_once(void **state UNUSED)
     breaker_trip(&b, BREAKER_PAUSE_MS * 5 / 4, false); /* refused: a query notices at once when it is back */
     assert_false(breaker_hangs(&b));
     breaker_trip(&b, BREAKER_PAUSE_MS * 5 / 4, true);
-    breaker_succeed(&b);
+    breaker_succeed(&b, 0);
     assert_false(breaker_hangs(&b) || !breaker_closed(&b));
     breaker_trip(&b, BREAKER_PAUSE_MS * 5 / 4, false);
     assert_int_equal(breaker_state(&b, BREAKER_PAUSE_MS * 5 / 4), BREAKER_OPEN);
+}
+
+static int64_t open_and_succeed(struct breaker *b, int64_t now, unsigned successes)
+{
+    breaker_trip(b, now, true);
+    for (unsigned i = 0; i < successes; i++) {
+        assert_false(breaker_closed(b));
+        now += BREAKER_PAUSE_MS * 5 / 4;
+        assert_true(breaker_needs_check(b, now));
+        breaker_succeed(b, now);
+    }
+    assert_true(breaker_closed(b));
+    return now;
+}
+
+static void a_relapse_takes_more_successes(void **state UNUSED)
+{
+    struct breaker b = {0};
+    int64_t now = open_and_succeed(&b, 1000, 1);
+    for (unsigned needed = 2; needed <= BREAKER_MOST_SUCCESSES; needed++)
+        now = open_and_succeed(&b, now + BREAKER_RELAPSE_MS - 1, needed);
+    now = open_and_succeed(&b, now + 1, BREAKER_MOST_SUCCESSES);
+    now = open_and_succeed(&b, now + BREAKER_RELAPSE_MS, 1);
+    breaker_trip(&b, now, true); /* a failure in between: from the start */
+    breaker_succeed(&b, now);
+    breaker_trip(&b, now, true);
+    breaker_succeed(&b, now);
+    assert_false(breaker_closed(&b));
+    breaker_succeed(&b, now);
+    assert_true(breaker_closed(&b) && !breaker_hangs(&b));
 }
 
 int main(void)
@@ -97,6 +127,7 @@ int main(void)
         cmocka_unit_test(pauses_double_up_to_a_limit),
         cmocka_unit_test(pauses_vary),
         cmocka_unit_test(a_trip_opens_it_at_once),
+        cmocka_unit_test(a_relapse_takes_more_successes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

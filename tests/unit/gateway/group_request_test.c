@@ -69,7 +69,7 @@ static void fake_start(struct attempt *a)
 
 static void fake_cancel(struct attempt *a) { CONTAINER(a, struct fake, attempt)->canceled++; }
 
-static const struct attempt_ops fake_ops = {fake_start, fake_cancel};
+static const struct attempt_ops fake_ops = {fake_start, fake_cancel, NULL};
 
 static int set_up(void **state)
 {
@@ -315,7 +315,7 @@ static void checked(struct world *w, size_t i, bool hangs)
     struct err err = error_of(ERR_GATEWAY_TIME, "hangs");
     assert_false(list_empty(&w->batch.checks));
     server_check_cancel_all(&w->batch);
-    w->batch.checked(&w->batch, &w->servers[i], hangs ? &err : NULL);
+    w->batch.checked(&w->batch, &w->servers[i], SERVER_ITSELF, hangs ? &err : NULL);
 }
 
 static void a_last_resort_that_hung_is_checked(void **state)
@@ -351,9 +351,9 @@ static void merge_gives_up_a_server_that_hangs(void **state)
     checked(w, 0, true);
     check(w, "far");
     assert_int_equal(w->fakes[0].canceled, 1);
-    w->batch.checked(&w->batch, &w->servers[2], NULL);
+    w->batch.checked(&w->batch, &w->servers[2], SERVER_ITSELF, NULL);
     check(w, "far");
-    pass(w, 2 * 15001 - 1); /* twice what has passed */
+    pass(w, 15001 - 1); /* as long again */
     assert_true(list_empty(&w->batch.checks));
     pass(w, 1);
     checked(w, 2, true);
@@ -394,8 +394,56 @@ static void first_asks_the_next_when_a_server_hangs(void **state)
     check(w, "ffr");
     pass(w, 60000); /* the last one has time until the deadline */
     assert_true(list_empty(&w->batch.checks));
-    w->batch.checked(&w->batch, &w->servers[2], &(struct err){.kind = ERR_GATEWAY_TIME});
+    w->batch.checked(&w->batch, &w->servers[2], SERVER_ITSELF, &(struct err){.kind = ERR_GATEWAY_TIME});
     check(w, "ffr");
+}
+
+static unsigned fake_calls(const struct attempt *a UNUSED) { return 1u << LATENCY_READ; }
+
+static void start_reading(struct world *w, enum read_mode mode)
+{
+    static const struct attempt_ops ops = {fake_start, fake_cancel, fake_calls};
+    group_request_init(&w->request, &w->batch, &w->group, mode, &ops, w->fakes, sizeof *w->fakes);
+    group_request_start(&w->request);
+}
+
+/* A server that responds to others may hang for the kind of requests that is sent. */
+static void a_kind_of_requests_that_hangs(void **state)
+{
+    struct world *w = *state;
+    const struct err hangs = error_of(ERR_GATEWAY_TIME, "hangs");
+    for (size_t i = 0; i < SERVERS; i++)
+        w->servers[i].read_url = str_of(w->url);
+    start_reading(w, READ_MERGE);
+    answer(w, 1);
+    pass(w, 51);
+    assert_true(w->batch.checks.next->next != w->batch.checks.prev); /* both running ones, twice */
+    server_check_cancel_all(&w->batch);
+    assert_true(breaker_needs_check(&w->health[0].calls[LATENCY_READ], clock_mono_ms()));
+    w->batch.checked(&w->batch, &w->servers[0], SERVER_ITSELF, NULL);
+    check(w, "rar");
+    w->batch.checked(&w->batch, &w->servers[0], LATENCY_EXPORT, &hangs); /* of another request of the batch */
+    check(w, "rar");
+    w->batch.checked(&w->batch, &w->servers[0], LATENCY_READ, &hangs);
+    check(w, "far");
+    w->batch.checked(&w->batch, &w->servers[2], SERVER_ITSELF, &hangs);
+    check(w, "faf");
+}
+
+static void a_server_may_be_paused_for_a_kind_of_requests(void **state)
+{
+    struct world *w = *state;
+    breaker_trip(&w->health[0].calls[LATENCY_READ], clock_mono_ms(), true);
+    breaker_trip(&w->health[1].calls[LATENCY_EXPORT], clock_mono_ms(), true);
+    start_reading(w, READ_FIRST);
+    check(w, "iri");
+    answer(w, 1);
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 1);
+    assert_int_equal(server_breaker_state(&w->servers[0]), BREAKER_OPEN);
+    group_request_stop(&w->request);
+    start(w, READ_FIRST); /* of another kind */
+    check(w, "rii");
 }
 
 static void one_check_is_for_all_requests_of_a_batch(void **state)
@@ -479,6 +527,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_complete_server_that_hangs_is_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(first_asks_the_next_when_a_server_hangs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_check_is_for_all_requests_of_a_batch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_kind_of_requests_that_hangs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_server_may_be_paused_for_a_kind_of_requests, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_check_at_the_end_of_a_batch_leaves_a_suspicion, set_up, tear_down),
         cmocka_unit_test_setup_teardown(attempts_may_fail_while_they_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_worst_error_is_reported, set_up, tear_down),

@@ -213,8 +213,8 @@ static void without_an_end(void **state UNUSED)
     memset(blanks, ' ', sizeof blanks);
     blanks[sizeof blanks - 1] = 0;
     fails_early("{\"status\":\"success\",", blanks, "too much white space");
-    fails_early("{\"status\":\"success\",\"more\":[1", ",[2,{\"a\":\"xxxxxxxxxxxxxxxxxxxx\"}]", "belongs to unknown keys");
-    fails_early("{\"status\":\"success\"", ",\"more\":[2,{\"a\":\"xxxxxxxxxxxxxxxxxxxx\"}]", "belongs to unknown keys");
+    fails_early("{\"status\":\"success\",\"more\":[1", ",[2,{\"a\":\"xxxxxxxxxxxxxxxxxxxx\"}]", "values of unknown keys");
+    fails_early("{\"status\":\"success\"", ",\"more\":[2,{\"a\":\"xxxxxxxxxxxxxxxxxxxx\"}]", "values of unknown keys");
     fails_early(RESULTS "{\"metric\":{\"a\":\"b\"},\"values\":[[1,\"2\"]", ",[2,\"1\"],[3,\"1\"],[2.5,\"1\"]",
                 "samples of {a=\"b\"} are out of order");
     fails_early(RESULTS "{\"metric\":{\"a\":\"b\"},\"value\":[1,\"2\"]}", ",{\"metric\":{\"a\":\"b\"},\"value\":[1,\"2\"]}",

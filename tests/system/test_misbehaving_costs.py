@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a misbehaving server costs the queries of a group with a healthy replica: their result is that of the replica,
+within half again the usual time of the same query. A server that hangs costs the first one a check of 0.5 s, too, and one
+that hangs every second time or for one kind of requests may cost two. Each request of `ask` is timed on a machine that
+runs other tests: what one may cost beyond that is NOISE, and later requests count by their median."""
+import json
+import statistics
+import time
+
+import remote_read
+from lib import *
+from misbehaving import *
+
+USUAL = 0.04                     # seconds that a healthy server takes
+NOISE, QUIET = (0.8, 0.2) if RELEASE else (3, 1)  # of one request, of the median of some
+CHECKED = 0.55                   # CHECK_MIN_MS and LATE_MIN_MS
+HANG = (hang_before_headers, hang_after_headers, slow_drip)
+FILLS_MEMORY = 1.5               # seconds until 32 MiB are used
+AT = {"start": START, "end": END}
+KINDS = {"instant": ("query", {"time": END}), "range": ("query_range", {**AT, "step": STEP}), "series": ("series", AT),
+         "labels": ("labels", AT), "values": ("label/i/values", AT), "read": ("read", {})}
+ANY_BODY = {*HANG, reset_in_the_middle, truncated_json, error_with_200, unauthorized, html, redirect_loop, endless_blanks,
+            endless_string, endless_unknown_key, ten_gigabytes}
+MERGE, HEDGE, FIRST = ({"read_mode": mode, "push_down": "off"} for mode in ("merge", "hedge", "first_available"))
+
+
+class Case:
+    """A request of a kind to a group of its own."""
+
+    def __init__(self, kind, servers, name, group):
+        self.kind, self.name, self.servers = kind, name, servers
+        self.group = {"name": name, "labels": {"case": name}, "remote_read": kind == "read", "timeout": "8s",
+                      "static_configs": [{"targets": [s.address for s in servers]}], **group}
+
+    def ask(self, sluice):
+        """Seconds, and the result as text, without the name of the group."""
+        path, params = KINDS[self.kind]
+        began = time.monotonic()
+        if self.kind == "read":
+            answer = remote_read.read(sluice, [remote_read.read_query(
+                [("__name__", "=", "m"), ("case", "=", self.name)], START * 1000, END * 1000)])
+            took, data = time.monotonic() - began, None
+            data = sorted(map(repr, remote_read.sampled(answer)[0]))
+        else:
+            key = "query" if path.startswith("query") else "match[]"
+            answer = sluice.get(f"/api/v1/{path}", {key: f'm{{case="{self.name}"}}', **params})
+            took = time.monotonic() - began
+            assert answer.status == 200 and "warnings" not in answer.json(), (self.name, answer)
+            infos = answer.json().get("infos", [])
+            assert all(self.name in info for info in infos), (self.name, infos)
+            data = answer.json()["data"]
+        return took, json.dumps(data, sort_keys=True).replace(self.name, "NAME")
+
+
+def check_costs(group, kinds, faults, **misbehaves):
+    """misbehaves: of Misbehaving; one_kind: only requests of the kind that the case asks for."""
+    one_kind, every = misbehaves.get("one_kind", False), misbehaves.get("every", 1)
+    usual, cases = {}, []
+    good = Healthy()
+    good.usual = USUAL
+    for kind in kinds:
+        only = [KINDS[kind][0].rpartition("/")[2]] if one_kind else None
+        usual[kind] = Case(kind, [good, Healthy()], f"usual-{kind}", group)
+        usual[kind].servers[1].usual = USUAL
+        cases += [Case(kind, [Misbehaving(fault, only, every), good], f"{kind}-{fault.__name__}", group) for fault in faults
+                  if kind in ("instant", "range") or fault in ANY_BODY]
+    sluice = Sluice(json.dumps({"server_groups": [c.group for c in [*cases, *usual.values()]]}), "--query.max-memory=32MiB")
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2 * len(cases) + 2 * len(usual))
+    right = {kind: usual[kind].ask(sluice)[1] for kind in kinds}
+    takes = {kind: statistics.median(usual[kind].ask(sluice)[0] for _ in range(5)) for kind in kinds}
+    for case in cases:
+        fault, most = case.servers[0].fault, 1.5 * takes[case.kind]
+        once = CHECKED * (2 if one_kind or every > 1 else 1) if fault in HANG else \
+            FILLS_MEMORY if fault == endless_new_series else 0
+        asked = [case.ask(sluice) for _ in range(4 if every == 1 else 8)]  # it takes some to know it for several kinds
+        case.servers[0].ended.set()
+        later = statistics.median(took for took, _ in asked[-3:])
+        told = (case.name, [round(took, 2) for took, _ in asked], most, once)
+        assert all(data == right[case.kind] for _, data in asked), (told, [data for _, data in asked])
+        assert max(took for took, _ in asked) <= most + once + NOISE, told
+        assert later <= most + QUIET + (FILLS_MEMORY if fault == endless_new_series else 0), told
+    if RELEASE:
+        assert sluice.memory_kib()["VmHWM"] <= 100 << 10, sluice.memory_kib()
+
+
+def test_instant_queries_of_replicas():
+    check_costs(MERGE, ["instant"], FAULTS)
+
+
+def test_range_queries_of_replicas():
+    check_costs(MERGE, ["range"], FAULTS)
+
+
+def test_lists_of_replicas():
+    check_costs(MERGE, ["series", "labels", "values"], ANY_BODY)
+
+
+def test_remote_read_of_replicas():
+    check_costs(MERGE, ["read"], ANY_BODY)
+
+
+def test_replicas_of_known_coverage():
+    check_costs({}, ["range", "labels", "read"], [*HANG, html, reset_in_the_middle, endless_blanks])
+
+
+def test_hedged_replicas():
+    check_costs(HEDGE, ["instant", "range", "labels", "read"], [*HANG, html, reset_in_the_middle, endless_blanks])
+
+
+def test_the_first_replica():
+    check_costs(FIRST, ["range", "labels", "read"], [*HANG, html, reset_in_the_middle, endless_blanks])
+
+
+def test_one_kind_of_requests():
+    check_costs(MERGE, KINDS, HANG, one_kind=True)
+
+
+def test_every_second_request():
+    check_costs(MERGE, ["range", "labels", "read"], [*HANG, error_with_200, endless_blanks], every=2)
+
+
+def test_every_second_request_of_one_kind():
+    check_costs(FIRST, ["range", "labels", "read"], [*HANG, error_with_200, reset_in_the_middle], one_kind=True, every=2)
