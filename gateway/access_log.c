@@ -42,7 +42,9 @@ static void access_combined(struct buf *out, struct http_request *r)
     gmtime_r(&now, &tm);
     strftime(when, sizeof when, "%d/%b/%Y:%H:%M:%S +0000", &tm);
     struct str host = access_or_dash(http_client_host(r)), method = access_or_dash(http_method_name(r->method));
-    buf_printf(out, "%.*s - - [%s] \"%.*s ", STR_ARG(host), when, STR_ARG(method));
+    buf_printf(out, "%.*s - ", STR_ARG(host));
+    json_escape(out, access_or_dash(r->login));
+    buf_printf(out, " [%s] \"%.*s ", when, STR_ARG(method));
     access_add_uri(out, r);
     buf_printf(out, " HTTP/1.%c\" %d %zu ", r->http_1_0 ? '0' : '1', r->status, http_response_bytes(r));
     access_add_quoted(out, access_or_dash(http_header(r, "Referer")));
@@ -79,6 +81,7 @@ static void access_fields(struct access_line *l, struct http_request *r)
     access_field(l, "time", buf_str(&text));
     buf_free(&text);
     access_field(l, "client", http_client(r));
+    access_field(l, "user", r->login);
     access_field(l, "method", access_or_dash(http_method_name(r->method)));
     access_begin_field(l, "uri");
     buf_add_char(&l->out, '"');

@@ -7,6 +7,7 @@
 #include "base/os/watched_file.h"
 #include "gateway/api/query.h"
 #include "gateway/dispatch.h"
+#include "gateway/http/http_tls.h"
 #include "gateway/ingest/write.h"
 #include "gateway/lane.h"
 #include "gateway/services/access_watch.h"
@@ -97,6 +98,18 @@ static void collect_logs(struct stats_out *o, struct services *s)
                  (double)line_file_dropped(s->access_log));
 }
 
+static void collect_listeners(struct stats_out *o, struct services *s)
+{
+    static const char name[] = "sluice_http_tls_certificate_expiry_timestamp_seconds";
+    stats_family(o, name, STATS_GAUGE, "Time when the certificate of a listen address expires");
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        struct http_access *a = listener_access(&s->listeners[i]);
+        if (a && a->tls)
+            stats_value(o, name, &(struct stats_label){"address", s->listeners[i].address}, 1, (double)http_tls_expiry(a->tls));
+        http_access_unref(a);
+    }
+}
+
 static void collect_upstream(struct stats_out *o, struct services *s)
 {
     struct upstream *u = services_upstream(s);
@@ -118,6 +131,7 @@ static void gateway_metrics_collect(struct stats_out *o, void *arg)
     collect_limits(o, s);
     collect_flags(o, s);
     collect_logs(o, s);
+    collect_listeners(o, s);
     collect_upstream(o, s);
 }
 

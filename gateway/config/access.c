@@ -184,6 +184,8 @@ static bool access_flag_password(struct access_loader *l, struct str *out)
 {
     struct str given = l->source->flags->listener.auth_password;
     *out = given;
+    if (str_starts(given, STR("http://")) || str_starts(given, STR("https://")))
+        return err_set(l->err, ERR_BAD_DATA, "--httpAuth.password: passwords are not read from URLs; use file:// and a path");
     if (!str_starts(given, STR("file://")))
         return true;
     *out = access_read(l, str_skip(given, 7));

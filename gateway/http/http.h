@@ -59,6 +59,7 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     bool identity;             /* set by the handler: `out` is sent as it is */
     void *user;                /* for handlers that finish later */
     char client[56];           /* see http_client */
+    struct str login;          /* name of the user whose password was right; empty: the listener has no users */
     char query_id[17];         /* of a query: for logs, and a header of the response; empty: none */
     struct http_connection *_connection;
 };

@@ -14,11 +14,18 @@ static void refuse_login(struct http_connection *c, enum http_login result)
     http_header_add(&c->r, "WWW-Authenticate", STR("Basic realm=\"sluice\", charset=\"UTF-8\""));
 }
 
+static void accept_login(struct http_connection *c)
+{
+    c->r.login = http_auth_user(&c->r.arena, http_header(&c->r, "Authorization"));
+}
+
 static void on_login(struct loop_task *t)
 {
     struct http_login_check *check = CONTAINER(t, struct http_login_check, done);
     struct http_connection *c = check->owner;
-    if (check->result != LOGIN_OK)
+    if (check->result == LOGIN_OK)
+        accept_login(c);
+    else
         refuse_login(c, check->result);
     http_login_check_free(check);
     http_connection_resume(c);
@@ -40,11 +47,11 @@ bool http_access_check(struct http_connection *c)
     enum http_login result = http_auth_begin(c->conf->auth, c->access->users, http_header(&c->r, "Authorization"),
                                              c->socket->from, &check);
     if (result == LOGIN_OK)
-        return true;
-    if (result != LOGIN_WAITS) {
+        accept_login(c);
+    else if (result != LOGIN_WAITS)
         refuse_login(c, result);
+    if (result != LOGIN_WAITS)
         return true;
-    }
     c->state = HTTP_LOGIN;
     http_socket_wait(c->sockets, c->socket, HTTP_AT_WORK);
     http_connection_suspend(c);

@@ -337,6 +337,20 @@ enum http_login http_auth_begin(struct http_auth *a, const struct http_users *u,
     return result;
 }
 
+struct str http_auth_user(struct arena *a, struct str authorization)
+{
+    struct buf text = {0};
+    struct str name = STR(""), password;
+    if (login_parse(authorization, &text, &name, &password))
+        name = arena_str(a, name);
+    else
+        name = STR("");
+    if (text.p)
+        explicit_bzero(text.p, text.cap);
+    buf_free(&text);
+    return name;
+}
+
 void http_login_check_free(struct http_login_check *c)
 {
     mem_free(c->_hash);

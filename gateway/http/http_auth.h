@@ -13,6 +13,7 @@
 #ifndef GATEWAY_HTTP_HTTP_AUTH_H
 #define GATEWAY_HTTP_HTTP_AUTH_H
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/os/loop.h"
 #include "base/str.h"
@@ -52,6 +53,8 @@ struct http_auth *http_auth_new(void);
  * runs, which happens for each check before http_auth_stop returns, or afterwards if its loop still runs. */
 enum http_login http_auth_begin(struct http_auth *a, const struct http_users *u, struct str authorization,
                                 struct http_address *from, const struct http_login_check *check);
+/* The name in the header, in the arena; empty: none. */
+struct str http_auth_user(struct arena *a, struct str authorization);
 void http_auth_stop(struct http_auth *a); /* checks that wait end as BUSY; joins the thread; NULL is fine */
 void http_auth_free(struct http_auth *a);
 

@@ -14,6 +14,7 @@ struct http_tls {
     gnutls_priority_t priority;
     enum http_client_auth client_auth;
     struct buf sans; /* each followed by a NUL */
+    int64_t expiry;  /* Unix seconds */
 };
 
 /* ---- cipher suites ---- */
@@ -163,12 +164,15 @@ static const char *tls_read_key(struct str pem, struct err *err)
     return algorithm == GNUTLS_PK_RSA || algorithm == GNUTLS_PK_RSA_PSS ? "ECDHE-RSA" : "ECDHE-ECDSA";
 }
 
-static bool tls_check_certificates(struct str pem, struct err *err)
+/* *expiry: of the first one, the server's. */
+static bool tls_check_certificates(struct str pem, int64_t *expiry, struct err *err)
 {
     gnutls_x509_crt_t *list = NULL;
     unsigned n = 0;
     gnutls_datum_t text = datum_of(pem);
     int result = gnutls_x509_crt_list_import2(&list, &n, &text, GNUTLS_X509_FMT_PEM, 0);
+    if (result >= 0 && n > 0)
+        *expiry = gnutls_x509_crt_get_expiration_time(list[0]);
     for (unsigned i = 0; result >= 0 && i < n; i++)
         gnutls_x509_crt_deinit(list[i]);
     gnutls_free(list);
@@ -179,7 +183,7 @@ static bool tls_set_pair(struct http_tls *t, const struct http_tls_conf *c, cons
 {
     gnutls_datum_t cert = datum_of(c->cert), text = datum_of(c->key);
     *key = "cert";
-    if (!tls_check_certificates(c->cert, err))
+    if (!tls_check_certificates(c->cert, &t->expiry, err))
         return false;
     int result = gnutls_certificate_set_x509_key_mem2(t->credentials, &cert, &text, GNUTLS_X509_FMT_PEM, NULL, 0);
     if (result >= 0)
@@ -193,10 +197,11 @@ static bool tls_set_pair(struct http_tls *t, const struct http_tls_conf *c, cons
 static bool tls_set_client_ca(struct http_tls *t, const struct http_tls_conf *c, const char **key, struct err *err)
 {
     gnutls_datum_t text = datum_of(c->client_ca);
+    int64_t expiry;
     *key = "client_ca";
     if (c->client_ca.n == 0)
         return true;
-    if (!tls_check_certificates(c->client_ca, err))
+    if (!tls_check_certificates(c->client_ca, &expiry, err))
         return false;
     int result = gnutls_certificate_set_x509_trust_mem(t->credentials, &text, GNUTLS_X509_FMT_PEM);
     return result >= 0 || err_set(err, ERR_BAD_DATA, "%s", gnutls_strerror(result));
@@ -323,6 +328,8 @@ struct http_tls *http_tls_new(const struct http_tls_conf *c, const char **key, s
     http_tls_unref(t);
     return NULL;
 }
+
+int64_t http_tls_expiry(const struct http_tls *t) { return t->expiry; }
 
 struct http_tls *http_tls_ref(struct http_tls *t)
 {

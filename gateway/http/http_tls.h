@@ -29,6 +29,7 @@ struct http_tls;
 struct http_tls *http_tls_new(const struct http_tls_conf *conf, const char **key, struct err *err) MUST_USE;
 struct http_tls *http_tls_ref(struct http_tls *t);
 void http_tls_unref(struct http_tls *t); /* NULL is fine */
+int64_t http_tls_expiry(const struct http_tls *t); /* of the server's certificate, Unix seconds */
 /* Prepares a session (gnutls_session_t) that has not begun its handshake. The caller keeps a reference until the
  * session is freed. */
 void http_tls_begin(struct http_tls *t, void *session);

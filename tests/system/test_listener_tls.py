@@ -85,7 +85,7 @@ def test_client_certificates():
 
 
 def sluice_metric(sluice, context, name):
-    return float(re.search(rf"^{name} (\S+)$", fetch(sluice, "/metrics", context).text, re.M)[1])
+    return float(re.search(rf"^{re.escape(name)} (\S+)$", fetch(sluice, "/metrics", context).text, re.M)[1])
 
 
 def test_certificates_that_are_not_verified():
@@ -133,6 +133,8 @@ def test_replaced_certificates_are_served():
     wait_until(lambda: serial(sluice, ca) not in (first, second), 15, "the third certificate")
     connection.request("GET", "/-/healthy")
     assert connection.getresponse().read()
+    expiry = sluice_metric(sluice, ca.context(), rf'sluice_http_tls_certificate_expiry_timestamp_seconds{{address="{sluice.address}"}}')
+    assert 47 * 3600 < expiry - time.time() < 49 * 3600, expiry
     assert sluice_metric(sluice, ca.context(), "sluice_http_access_reload_errors_total") == 1
 
 

@@ -38,6 +38,22 @@ def test_users():
     assert fetch(sluice, "/api/v1/write", user=ALICE, data=body, headers=push_headers).status == 204
 
 
+def test_the_access_log_has_the_user():
+    """Only one whose password was right, in all formats."""
+    for format, known, unknown in (("combined", "127.0.0.1 - alice [", "127.0.0.1 - - ["), ("json", '"user":"alice"', '"user":""'),
+                                   ("logfmt", 'user="alice"', 'user=""')):
+        sluice = secured(USERS, "", f"--web.access-log={folder()}/{format}.log", f"--web.access-log-format={format}", user=ALICE,
+                         name=format)
+        fetch(sluice, "/known", user=ALICE)
+        fetch(sluice, "/unknown", user=("mallory", "secret"))
+        def lines(path):
+            with open(f"{folder()}/{format}.log", encoding="utf-8") as f:
+                return [line for line in f if path in line]
+        wait_until(lambda: lines("/unknown"), 10, "the log")
+        assert known in lines("/known")[0] and unknown in lines("/unknown")[0], lines("known")
+        assert "mallory" not in "".join(lines(""))
+
+
 def test_a_password_is_verified_once():
     """However many connections send it at the same time, with a body or without, and after a reload."""
     sluice = secured(USERS, user=ALICE)
@@ -155,7 +171,8 @@ def test_wrong_flags_are_named():
             (("-mtls",), "--mtls: requires --tls"),
             (("-httpAuth.password=x",), "--httpAuth.password: requires --httpAuth.username"),
             (("-httpAuth.username=x",), "--httpAuth.username: requires --httpAuth.password"),
-            (("-httpAuth.username=x", "-httpAuth.password=file://nowhere"), "--httpAuth.password: nowhere: No such file")]:
+            (("-httpAuth.username=x", "-httpAuth.password=file://nowhere"), "--httpAuth.password: nowhere: No such file"),
+            (("-httpAuth.username=x", "-httpAuth.password=https://a/b"), "--httpAuth.password: passwords are not read from URLs")]:
         log = start_error(*flags)
         assert error in log, (flags, log)
 

@@ -72,7 +72,7 @@ def test_access_log_with_fields():
     sluice.stop()
     sluice = Sluice("", "--web.access-log=stdout", "--web.access-log-format=logfmt", name="logfmt")
     assert sluice.get("/api/v1/query?query=vector(1)").status == 200
-    assert re.search(r'^time="\S+" client="127\.0\.0\.1:\d+" method="GET" uri="/api/v1/query\?query=vector\(1\)" status=200 bytes=\d+ '
+    assert re.search(r'^time="\S+" client="127\.0\.0\.1:\d+" user="" method="GET" uri="/api/v1/query\?query=vector\(1\)" status=200 bytes=\d+ '
                      r'duration=\S+ referer="" user_agent="\S*" query_id="[0-9A-F]{16}" request_id="" traceparent=""$',
                      wait_until(lambda: sluice.log() if "vector" in sluice.log() else None), re.M), sluice.log()
 
