@@ -10,9 +10,8 @@
  * A callback may unwatch, and free, any descriptor's watch, even one with a ready event in the same batch: unwatching
  * clears that event.
  *
- * A turn is short, so that nothing waits long for what else is ready. Timers get 1 ms of it, events get 1 ms, tasks run
- * until 2 ms have passed since its start; each kind makes some progress in every turn. Tasks come last, so that what an
- * event posts, such as a scrape's response, needs no other turn. What is left runs in the next
+ * A turn is short, so that nothing waits long for what else is ready. Timers get 1 ms of it, tasks run until 2 ms have
+ * passed since its start, events get 1 ms; each kind makes some progress in every turn. What is left runs in the next
  * turns before anything newer of its kind: timers by the time they are due, tasks and events in their order. Timers
  * come first, since a late scrape is seen in its data.
  */
@@ -409,8 +408,8 @@ void loop_turn(struct loop *l, int64_t wait_ms)
     l->turn++;
     l->turning = true;
     run_timers(l);
-    run_descriptors(l);
     run_tasks(l);
+    run_descriptors(l);
     l->turning = false;
     if (l->turns)
         observe_turn(l);

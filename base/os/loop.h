@@ -6,7 +6,7 @@
  * monotonic clock (loop_mono), so a jump of the wall clock moves no timer. A test sets both with loop_set_clock and
  * runs turns by hand, without waiting for timers.
  *
- * Fairness. A turn waits for events, then runs due timers, then ready descriptors, then the tasks posted so far; after
+ * Fairness. A turn waits for events, then runs due timers, then the tasks posted so far, then ready descriptors; after
  * 2 ms it leaves the rest to the next turn. Work that takes longer is done in slices: a slice ends when loop_slice_end
  * has come, and re-posts the task.
  */
