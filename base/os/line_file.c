@@ -70,9 +70,11 @@ static void line_file_write_lines(struct line_file *f, struct str text)
 {
     if (text.n == 0 || (f->fd >= 0 && write_all(f->fd, text)))
         return;
+    size_t lines = str_count(text, '\n');
     if (f->fd >= 0)
-        log_error("log", "cannot write log file; dropping lines", "file", f->open_path, "err", strerror(errno));
-    atomic_fetch_add(&f->dropped, str_count(text, '\n'));
+        log_error("log", "cannot write log file; dropping lines", "file", f->open_path, LOG_U64("lines", lines), "err",
+                  strerror(errno));
+    atomic_fetch_add(&f->dropped, lines);
 }
 
 /* Takes what has arrived: lines, and a file for those from `from` on. False: nothing is left, and the thread is to

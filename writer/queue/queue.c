@@ -216,7 +216,7 @@ static void drop_from_memory(struct queue *q, struct write_job *oldest)
 {
     shard_count_lost(oldest->shard, 1, oldest->block->n_samples, oldest->block->n);
     log_error("queue", "cannot write queue block and max_memory_bytes is used up; dropping the oldest block", "dir",
-              oldest->shard->dir, "err", strerror(q->write_errno));
+              oldest->shard->dir, LOG_U64("samples", oldest->block->n_samples), "err", strerror(q->write_errno));
     unwritten_remove(oldest->shard, oldest);
 }
 

@@ -123,7 +123,7 @@ static void intake_drop_jobs(struct list *removed)
         struct write_job *j = job_in_order(n);
         shard_count_lost(j->shard, 1, j->block->n_samples, j->block->n);
         log_error("queue", "queue disk does not respond and max_memory_bytes is used up; dropping the oldest block",
-                  "dir", j->shard->dir);
+                  "dir", j->shard->dir, LOG_U64("samples", j->block->n_samples));
         write_job_end(j, false);
         write_job_free(j);
     }

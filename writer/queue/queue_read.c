@@ -62,10 +62,10 @@ static bool read_error(struct queue_shard *s, const struct segment *g, struct qu
 {
     if (++s->read_errors < MAX_READ_ERRORS)
         return false;
-    uint64_t blocks = g->last + 1 - r->next;
-    log_error("queue", "cannot read queue segment; dropping the rest of it after 60 attempts", "dir", s->dir, "err",
-              strerror(errno));
-    shard_count_lost(s, blocks, g->n_samples * blocks / g->n_blocks, g->size - s->read_at);
+    uint64_t blocks = g->last + 1 - r->next, samples = g->n_samples * blocks / g->n_blocks;
+    log_error("queue", "cannot read queue segment; dropping the rest of it after 60 attempts", "dir", s->dir,
+              LOG_U64("blocks", blocks), LOG_U64("samples", samples), "err", strerror(errno));
+    shard_count_lost(s, blocks, samples, g->size - s->read_at);
     r->next = g->last + 1;
     return true;
 }

@@ -145,14 +145,17 @@ static void drop_oldest(struct shard *s)
 {
     bool sending = s->state == SHARD_SENDING;
     size_t before = s->n;
+    uint64_t samples = 0;
     while (s->memory > shard_memory_limit(s) && s->n > 1) {
         struct queued_block e = shard_take_queued_block(s, sending ? 1 : 0);
         destination_count_dropped(s->dest, e.block, DROPPED_NO_SPACE);
+        samples += e.block->n_samples;
         block_unref(e.block);
         s->resent_as_snappy = s->resent_as_snappy && sending;
-        log_warn("remote_write", "max_memory_bytes is used up and durability is memory; dropping the oldest blocks",
-                 "name", s->dest->name);
     }
+    if (s->n < before)
+        log_warn("remote_write", "max_memory_bytes is used up and durability is memory; dropping the oldest blocks",
+                 "name", s->dest->name, LOG_U64("blocks", before - s->n), LOG_U64("samples", samples));
     if (s->n < before && !sending)
         queue_ack(s->disk, entry_at(s, 0)->seq);
 }
@@ -391,11 +394,12 @@ static struct block *shard_rejoin_block(struct shard *s, size_t at, size_t *next
     struct block *block = block_ref(first->block);
     for (*next = at + 1; *next < s->n && entry_at(s, *next)->seq == first->seq; ++*next) {
         struct err err;
-        struct block *joined = block_join(s->lane->packer, block, entry_at(s, *next)->block, &err);
+        const struct block *part = entry_at(s, *next)->block;
+        struct block *joined = block_join(s->lane->packer, block, part, &err);
         if (joined == NULL) {
-            destination_count_dropped(s->dest, entry_at(s, *next)->block, DROPPED_REJECTED);
+            destination_count_dropped(s->dest, part, DROPPED_REJECTED);
             log_error("remote_write", "cannot rejoin a split block for the disk queue; dropping a part of it", "name",
-                      s->dest->name, "err", err.text);
+                      s->dest->name, LOG_U64("samples", part->n_samples), "err", err.text);
             continue;
         }
         block_unref(block);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/text/duration.h"
+#include "tests/unit/log_capture.h"
 #include "queue_fixture.h"
 #include "writer_fixture.h"
 #include "writer/queue/queue_shard.h"
@@ -86,6 +87,7 @@ static void memory_drops_the_oldest(void **state UNUSED)
 {
     enum { ON_DISK = 4, ALL = 40, IN_MEMORY = 10 };
     uint64_t first;
+    log_capture_start();
     struct queue *q = fault_queue(1, (struct queue_limits){.max_memory = IN_MEMORY * (TEST_BLOCK_BYTES + 200)});
     queue_write_blocks(q, 0, 0, ON_DISK);
     assert_int_equal(read_all(q, 0, 0, &first), ON_DISK);
@@ -102,6 +104,8 @@ static void memory_drops_the_oldest(void **state UNUSED)
     q = fault_queue(1, (struct queue_limits){0});
     assert_int_equal(read_all(q, 0, 0, &first), ON_DISK + kept);
     queue_close(q);
+    queue_assert_drop_logged("cannot write queue block and max_memory_bytes is used up; dropping the oldest block");
+    log_capture_stop();
 }
 
 /* A segment that is dropped for max_disk_bytes costs nothing while a lane has its blocks in memory. When the lane stops

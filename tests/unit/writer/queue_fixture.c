@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue_fixture.h"
+#include "tests/unit/log_capture.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -112,6 +113,15 @@ void queue_read_drop(struct queue_read *r)
 {
     for (unsigned i = 0; i < r->n; i++)
         block_unref(r->items[i].block);
+}
+
+void queue_assert_drop_logged(const char *message)
+{
+    const char *line = strstr(log_capture_text(), message);
+    assert_non_null(line);
+    const char *samples = strstr(line, " samples="), *end = strchr(line, '\n');
+    assert_true(samples && end && samples < end);
+    assert_int_equal(strtol(samples + strlen(" samples="), NULL, 10), TEST_BLOCK_SAMPLES);
 }
 
 void spoil_file(const char *path, long at, const char *bytes, size_t n)

@@ -26,6 +26,8 @@ struct block *sized_block(uint64_t number);
 void queue_write_blocks(struct queue *q, unsigned shard, uint64_t from, uint64_t to); /* without acks */
 void queue_read_from(struct queue_shard *s, struct queue_read *r, uint64_t from); /* waits; release: queue_read_drop */
 void queue_read_drop(struct queue_read *r);
+/* A log line with this message, in log_capture_text(), tells the samples of a block. */
+void queue_assert_drop_logged(const char *message);
 void spoil_file(const char *path, long at, const char *bytes, size_t n);
 
 int queue_make_dir(void **state);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/text/duration.h"
+#include "tests/unit/log_capture.h"
 #include "queue_fixture.h"
 #include "writer_fixture.h"
 #include "writer/queue/queue_shard.h"
@@ -111,6 +112,7 @@ static void a_hung_disk_costs_no_more_than_its_limit(void **state UNUSED)
 {
     enum { LIMIT = 10, ALL = 50 };
     uint64_t first;
+    log_capture_start();
     struct queue *q = hang_queue((struct queue_limits){.max_memory = LIMIT * (TEST_BLOCK_BYTES + 200)});
     stall(q);
     assert_false(queue_read_memory(queue_newest_shard(q, 0), &(struct queue_read){.from = UINT64_MAX}) == false);
@@ -126,6 +128,8 @@ static void a_hung_disk_costs_no_more_than_its_limit(void **state UNUSED)
     q = hang_queue((struct queue_limits){0});
     assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, ALL);
     queue_close(q);
+    queue_assert_drop_logged("queue disk does not respond and max_memory_bytes is used up; dropping the oldest block");
+    log_capture_stop();
 }
 
 /* What a lane holds is not dropped; what is delivered needs no disk, and is no loss. */
