@@ -15,6 +15,7 @@
  * Destinations that remain are changed in place, so that samples always have a queue. Reloads may overlap: phase 3 runs
  * once, for the newest topology, when all rollouts have finished.
  */
+#include "base/telemetry/log.h"
 #include "base/text/url.h"
 #include "writer/refill.h"
 #include "writer/writer_internal.h"
@@ -483,6 +484,26 @@ static unsigned count_late(const struct writer_change *c)
     return n;
 }
 
+/* Destinations whose relabeling rules are not read; logs which begin or cease to be. */
+static unsigned note_unread_rules(const struct writer_change *c)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        struct destination *d = c->drafts[i].dest;
+        struct str file = c->drafts[i].conf->unread_rules;
+        n += file.n > 0;
+        if (d == NULL || d->without_rules == (file.n > 0))
+            continue;
+        d->without_rules = file.n > 0;
+        if (file.n > 0)
+            log_error("remote_write", "file of relabeling rules does not respond; the destination gets no samples, and "
+                      "pushes are refused, until it does", "name", d->name, LOG_STR("file", file));
+        else
+            log_info("remote_write", "relabeling rules are read; the destination gets samples", "name", d->name);
+    }
+    return n;
+}
+
 void writer_commit(struct writer_change *c, void (*release)(void *arg), void *release_arg)
 {
     struct writer *w = c->w;
@@ -499,6 +520,7 @@ void writer_commit(struct writer_change *c, void (*release)(void *arg), void *re
     writer_use_recent(w, c->from.recent, c->recent);
     writer_install_topology(w, c->topology);
     atomic_store(&w->n_late, count_late(c));
+    atomic_store(&w->n_without_rules, note_unread_rules(c));
     late_sweep(w);
     free_change(c);
 }

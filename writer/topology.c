@@ -83,8 +83,10 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
     for (size_t i = 0; i < from->n; i++) {
         if (dests[i] == NULL)
             continue;
-        struct stream *s = stream_for(p, &from->destinations[i], from->external_labels);
         p->destinations[p->n++] = dests[i];
+        if (from->destinations[i].unread_rules.n > 0) /* it only sends what its queue has */
+            continue;
+        struct stream *s = stream_for(p, &from->destinations[i], from->external_labels);
         s->destinations[s->n++] = dests[i];
         s->metadata = s->metadata || from->destinations[i].send_metadata;
     }

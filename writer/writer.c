@@ -140,6 +140,7 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
 
 bool writer_ready(struct writer *w) { return atomic_load(&w->ready); }
 unsigned writer_late(struct writer *w) { return atomic_load(&w->n_late); }
+unsigned writer_without_rules(struct writer *w) { return atomic_load(&w->n_without_rules); }
 bool writer_has_streams(struct writer *w) { return atomic_load(&w->has_streams); }
 
 struct source *writer_recent(struct writer *w)

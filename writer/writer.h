@@ -42,6 +42,8 @@ struct destination_conf {             /* one remote_write entry */
     struct http_conf http;
     struct conf_items write_relabel_configs; /* struct relabel_rule */
     struct str_map extra_labels;      /* -remoteWrite.label: set last, overrides */
+    struct str unread_rules;          /* a file of relabeling rules that does not respond; empty: all are read.
+                                       * Otherwise the destination gets no new samples */
     struct queue_conf {               /* queue_config, with Prometheus' names where they apply */
         int64_t shards;               /* default 8; -remoteWrite.queues */
         int64_t min_backoff, max_backoff;
@@ -111,6 +113,8 @@ void writer_await(struct writer *w, struct loop_task *task);
 bool writer_ready(struct writer *w); /* any thread: the first configuration is in force; before that sinks are busy */
 /* Any thread: destinations of the configuration that are not used because their queue directories hang. */
 unsigned writer_late(struct writer *w);
+/* Any thread: those that get no new samples because files of their relabeling rules hang. */
+unsigned writer_without_rules(struct writer *w);
 bool writer_has_streams(struct writer *w); /* any thread: samples written to a sink have a receiver, on every lane */
 struct sink *writer_sink(struct writer *w, unsigned lane);
 /* Seals pending blocks, sends for at most grace_ms, writes the rest to disk, syncs, and calls `done` on the main loop.

@@ -28,6 +28,7 @@ struct writer {
     atomic_bool ready, has_streams;
     struct late_opens late;    /* queue directories that hang (late.c) */
     atomic_uint n_late;        /* destinations that are not used because of it */
+    atomic_uint n_without_rules; /* destinations whose relabeling rules are not read yet */
     struct list retiring;      /* removed destinations (retire.c) */
     struct orphan_list orphans; /* under the lock (orphans.c) */
     struct loop_timer orphans_timer;

@@ -122,10 +122,17 @@ static bool config_parse_list(struct loader *l, const char *path, struct str tex
     return ok;
 }
 
-bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, struct conf_items *items)
+bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, struct conf_items *items,
+                      bool *hangs)
 {
     struct buf text = {0};
-    bool ok = config_read_file(l, path, &text) && config_parse_list(l, path, buf_str(&text), section, NULL, items, NULL);
+    enum config_read read = config_read_optional(l, path, &text);
+    *hangs = read == CONFIG_READ_HANGS;
+    if (*hangs) {
+        l->config->incomplete = true;
+        return true;
+    }
+    bool ok = read == CONFIG_READ_OK && config_parse_list(l, path, buf_str(&text), section, NULL, items, NULL);
     buf_free(&text);
     return ok;
 }

@@ -34,7 +34,8 @@ struct config {
     struct server_group_conf *groups; size_t n_groups;
     bool empty;                      /* the file exists and is empty */
     bool empty_groups;               /* a group may have no targets */
-    bool incomplete;                 /* jobs of files that do not respond are missing (struct config_reader) */
+    bool incomplete;                 /* jobs or relabeling rules of files that do not respond are missing (struct
+                                      * config_reader) */
     struct recent_conf *recent;      /* NULL = disabled; enabled by default if there is no destination and no group */
     struct tls_server_conf *tls_server; /* of promxy's file; NULL: none */
     const struct yaml *tls_server_node;
@@ -48,7 +49,8 @@ struct config {
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err) MUST_USE;
 /* A load that another thread watches. */
 struct config_reader {
-    bool starting;                   /* scrape_config_files that do not respond for 5 s are left out, with a warning */
+    bool starting;                   /* scrape_config_files and files of relabeling rules that do not respond for 5 s
+                                      * are left out */
     struct mutex _lock;              /* guards _at */
     char *_at;
 };

@@ -42,9 +42,9 @@ enum config_read config_read_pattern(struct loader *l, const char *pattern, stru
 
 /* ---- config.c ---- */
 
-/* Loads a YAML file that is a list of `section`. */
+/* Loads a YAML file that is a list of `section`. *hangs, only during a start: it does not respond; no items. */
 bool config_load_list(struct loader *l, const char *path, const struct conf_section *section,
-                      struct conf_items *items) MUST_USE;
+                      struct conf_items *items, bool *hangs) MUST_USE;
 /* Checks what start and reload will do with it, except sockets and queues: unique names, HTTP clients. Adds all
  * errors. */
 bool config_check(struct loader *l) MUST_USE;

@@ -107,27 +107,38 @@ static void mark_chain_end(struct loader *l, struct conf_items rules)
         ((struct relabel_rule *)rules.items)[rules.n - 1].ends_chain = dialects[l->flags->dialect].page.drops_reserved;
 }
 
+struct relabel_file { struct str path; struct conf_items rules; bool hangs; }; /* path empty: none */
+struct flag_destination {
+    size_t i;
+    struct relabel_file common;
+    struct str hung; /* the last file that did not respond, which other URLs may have, too; empty: none */
+    struct destination_conf *d;
+};
+
 /* -remoteWrite.relabelConfig; loaded, and thus checked, even if no URL is set */
-static bool load_common_relabeling(struct loader *l, void *rules)
+static bool load_common_relabeling(struct loader *l, void *arg)
 {
-    struct str file = l->flags->remote_write.relabel_config;
-    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, rules))
+    struct relabel_file *f = arg;
+    f->path = l->flags->remote_write.relabel_config;
+    if (f->path.n > 0 && !config_load_list(l, f->path.p, &relabel_section, &f->rules, &f->hangs))
         return err_wrap(l->err, "-remoteWrite.relabelConfig");
-    mark_chain_end(l, *(struct conf_items *)rules);
+    mark_chain_end(l, f->rules);
     return true;
 }
 
-struct flag_destination { size_t i; struct conf_items common; struct destination_conf *d; };
-
 static bool destination_set_relabeling(struct loader *l, void *arg)
 {
-    const struct flag_destination *new = arg;
-    struct conf_items own = {0};
-    struct str file = flags_item(&l->flags->remote_write.url_relabel_config, new->i);
-    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, &own))
+    struct flag_destination *new = arg;
+    struct relabel_file own = {.path = flags_item(&l->flags->remote_write.url_relabel_config, new->i)};
+    own.hangs = own.path.n > 0 && str_eq(own.path, new->hung);
+    if (own.path.n > 0 && !own.hangs
+        && !config_load_list(l, own.path.p, &relabel_section, &own.rules, &own.hangs))
         return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
-    mark_chain_end(l, own);
-    return config_join(l, new->common, own, sizeof(struct relabel_rule), &new->d->write_relabel_configs);
+    if (own.hangs)
+        new->hung = own.path;
+    mark_chain_end(l, own.rules);
+    new->d->unread_rules = own.hangs ? own.path : new->common.hangs ? new->common.path : STR_NONE;
+    return config_join(l, new->common.rules, own.rules, sizeof(struct relabel_rule), &new->d->write_relabel_configs);
 }
 
 static bool destination_set_fields(struct loader *l, void *arg)

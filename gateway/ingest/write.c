@@ -265,6 +265,11 @@ static bool write_check_open(struct services *s, struct http_request *r, struct 
         err->retry_after = RETRY_SECONDS;
         return false;
     }
+    if (writer_without_rules(s->writer) > 0) {
+        err_set(err, ERR_UNAVAILABLE, "a file of relabeling rules of a destination does not respond; retry later");
+        err->retry_after = RETRY_SECONDS;
+        return false;
+    }
     return writer_has_streams(s->writer)
            || err_set(err, ERR_NOT_FOUND, "cannot store samples: no destination is configured; add remote_write or "
                       "recent to the configuration");

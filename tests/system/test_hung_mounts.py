@@ -125,20 +125,93 @@ def test_job_files_hang_at_the_start():
     disk.set("")
 
 
+def pages(sink, relabeled):
+    """Values of the samples that the rules have changed, or of the others."""
+    return [v for labels, samples in sink.find("page").items() for _, v in samples
+            if v == v and (("relabeled", "yes") in labels) == relabeled]
+
+
+def push_status(sluice):
+    return push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(now_ms(), 1.0)])]).status
+
+
+@waits
+@seconds(90)
+def test_relabel_files_hang_at_the_start():
+    """A destination whose rules cannot be read sends what its queue has, and gets no sample that they have not changed."""
+    disk = BadDisk()
+    exporter, a, b = ScriptedExporter(page=lambda n, ms: f"page {n}\n"), RecordingSink(), RecordingSink()
+    rules = f"{disk.mount}/rules.yml"
+    put_file(rules, "[{target_label: relabeled, replacement: 'yes'}]\n")
+    sluice = Sluice("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+                    f"scrape_configs: [{{job_name: s, static_configs: [{{targets: ['{exporter.address}']}}]}}]\n",
+                    f"-remoteWrite.url={a.url}", f"-remoteWrite.urlRelabelConfig={rules}",
+                    f"-remoteWrite.url={b.url}", "-remoteWrite.urlRelabelConfig=", env=disk.env, start=False)
+    a.status = 503
+    sluice.start()
+    sluice.wait_ready()
+    wait_until(lambda: len(pages(b, False)) > 5, 10, "pages in the queue of a")
+    sluice.stop()
+
+    disk.set("mount")
+    a.status = 204
+    sluice.start()
+    quick(sluice.wait_ready, HANG + 4, "ready")
+    started, n = exporter.n, len(pages(b, False))
+    wait_until(lambda: len(pages(a, True)) > 5 and len(pages(b, False)) > n + 3, 10, "a gets its queue, b all samples")
+    assert max(pages(a, True)) <= started, "a sample was relabeled by rules that cannot be read"
+    line = [l for l in sluice.log().splitlines() if "file of relabeling rules does not respond" in l]
+    assert len(line) == 1 and "level=error" in line[0] and "name=1:secret-url" in line[0] and rules in line[0], line
+    assert push_status(sluice) == 503
+    wait_until(lambda: "cannot read the configuration: a file does not respond" in sluice.log(), 2 * HANG, "the load hangs")
+    answer = quick(lambda: sluice.post("/-/reload"), 1, "a reload")
+    assert answer.status == 500 and f"{rules} does not respond" in answer.text, answer
+
+    disk.set("")
+    wait_until(lambda: pages(a, True) and max(pages(a, True)) > started + 3, 10, "a gets new samples")
+    assert pages(a, False) == [] and sluice.log().count("relabeling rules are read") == 1
+    wait_until(lambda: push_status(sluice) == 204, 5, "pushes")
+    disk.set("mount")
+    stop(sluice, 4)
+    disk.set("")
+
+
+@waits
+@seconds(60)
+def test_common_relabel_file_hangs_at_the_start():
+    disk = BadDisk()
+    good, a, b = ScriptedExporter(), RecordingSink(), RecordingSink()
+    rules = f"{disk.mount}/rules.yml"
+    put_file(rules, "[]\n")
+    sluice = Sluice("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+                    f"scrape_configs: [{{job_name: good, static_configs: [{{targets: ['{good.address}']}}]}}]\n",
+                    f"-remoteWrite.url={a.url}", f"-remoteWrite.url={b.url}", f"-remoteWrite.relabelConfig={rules}",
+                    env=disk.env, start=False)
+    disk.set("mount")
+    sluice.start()
+    quick(sluice.wait_ready, HANG + 4, "ready")
+    scrapes(good)
+    assert sluice.log().count("file of relabeling rules does not respond") == 2, sluice.log()
+    assert not a.find("up") and not b.find("up")
+    disk.set("")
+    wait_until(lambda: a.find("up") and b.find("up"), HANG + 10, "the destinations get samples")
+    sluice.stop()
+
+
 @waits
 @seconds(60)
 def test_the_configuration_hangs_at_the_start():
     disk = BadDisk()
     good = ScriptedExporter()
-    put_file(f"{disk.mount}/rules.yml", "[]\n")
-    arguments = [f"--remoteWrite.relabelConfig={disk.mount}/rules.yml"]
+    put_file(f"{disk.mount}/web.yml", "{}\n")
+    arguments = [f"--web.config.file={disk.mount}/web.yml"]
     sluice = Sluice("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
                     f"scrape_configs: [{{job_name: good, static_configs: [{{targets: ['{good.address}']}}]}}]\n",
                     *arguments, env=disk.env, start=False)
     disk.set("mount")
     sluice.start()
     wait_until(lambda: "a file does not respond; starting when it does" in sluice.log(), 2 * HANG + 5, "the log line")
-    assert f"{disk.mount}/rules.yml" in sluice.log(), sluice.log()
+    assert f"{disk.mount}/web.yml" in sluice.log(), sluice.log()
     sluice.p.terminate()
     assert quick(lambda: sluice.wait_exit(30), 2, "a stop") != 0
     sluice.start()
