@@ -83,29 +83,54 @@ void compress_zstd(struct zstd *z, struct buf *out, struct str in, int level)
 
 enum { GZIP_WRAPPER = 16, ANY_WRAPPER = 32 }; /* added to zlib's window bits */
 
-bool compress_gzip(struct buf *out, struct str in, int level, bool (*go_on)(void *arg), void *arg)
+struct gzip_writer { z_stream s; };
+
+struct gzip_writer *gzip_writer_new(int level)
+{
+    struct gzip_writer *g = mem_zalloc(sizeof *g);
+    if (deflateInit2(&g->s, level, Z_DEFLATED, MAX_WBITS + GZIP_WRAPPER, 8, Z_DEFAULT_STRATEGY) == Z_OK)
+        return g;
+    mem_free(g);
+    return NULL;
+}
+
+void gzip_writer_free(struct gzip_writer *g)
+{
+    if (g == NULL)
+        return;
+    deflateEnd(&g->s);
+    mem_free(g);
+}
+
+bool gzip_writer_add(struct gzip_writer *g, struct buf *out, struct str in, bool last, bool (*go_on)(void *arg),
+                     void *arg)
 {
     enum { PIECE = 128 << 10 };
-    z_stream s = {0};
-    if (deflateInit2(&s, level, Z_DEFLATED, MAX_WBITS + GZIP_WRAPPER, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        return false;
-    s.next_in = (Bytef *)(uintptr_t)in.p;
+    z_stream *s = &g->s;
     int result = Z_OK;
     size_t left = in.n;
     bool going = true;
+    s->next_in = (Bytef *)(uintptr_t)in.p;
     do {
-        s.avail_in = left > PIECE ? PIECE : (uInt)left;
-        left -= s.avail_in;
+        s->avail_in = left > PIECE ? PIECE : (uInt)left;
+        left -= s->avail_in;
         do {
-            s.next_out = (Bytef *)compress_reserve(out, STEP);
-            s.avail_out = STEP;
-            result = deflate(&s, left ? Z_NO_FLUSH : Z_FINISH);
-            out->n += STEP - s.avail_out;
+            s->next_out = (Bytef *)compress_reserve(out, STEP);
+            s->avail_out = STEP;
+            result = deflate(s, left || !last ? Z_NO_FLUSH : Z_FINISH);
+            out->n += STEP - s->avail_out;
             going = go_on == NULL || go_on(arg);
-        } while (going && s.avail_out == 0);
+        } while (going && s->avail_out == 0);
     } while (going && left > 0 && (result == Z_OK || result == Z_BUF_ERROR)); /* the latter: the output was just full */
-    deflateEnd(&s);
-    return result == Z_STREAM_END;
+    return last ? result == Z_STREAM_END : going && (result == Z_OK || result == Z_BUF_ERROR);
+}
+
+bool compress_gzip(struct buf *out, struct str in, int level, bool (*go_on)(void *arg), void *arg)
+{
+    struct gzip_writer *g = gzip_writer_new(level);
+    bool ok = g && gzip_writer_add(g, out, in, true, go_on, arg);
+    gzip_writer_free(g);
+    return ok;
 }
 
 /* Decompression. */

@@ -26,10 +26,19 @@ void compress_zstd(struct zstd *z, struct buf *out, struct str in, int level);
  * it returns false the compression stops. False: stopped, or no memory; the data appended to `out` is incomplete. */
 bool compress_gzip(struct buf *out, struct str in, int level, bool (*go_on)(void *arg), void *arg) MUST_USE;
 
+/* The same in pieces, for one thread; 260 KB. NULL: no memory. add: `last` ends the data; bytes may appear in `out`
+ * with later pieces only. */
+struct gzip_writer;
+struct gzip_writer *gzip_writer_new(int level);
+void gzip_writer_free(struct gzip_writer *g);
+bool gzip_writer_add(struct gzip_writer *g, struct buf *out, struct str in, bool last, bool (*go_on)(void *arg),
+                     void *arg) MUST_USE;
+
 /* How many bytes a snappy block has at most that begins with `in`. False with an error: it does not begin with a length,
  * or decompresses to more than `max` bytes. */
 enum { SNAPPY_LENGTH = 5 /* bytes of `in` that are sufficient */ };
 bool snappy_most(struct str in, size_t max, size_t *most, struct err *err) MUST_USE;
+
 /* Appends the decompressed data, at most `max` bytes; nothing on failure. */
 bool decompress(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err) MUST_USE;
 

@@ -100,7 +100,8 @@ struct route {
     size_t max_body;           /* bytes; 0 = 1 MiB, or max_push for ROUTE_PUSH */
 };
 /* On a worker, in a handler: sends `out` and empties it; the rest follows with further calls and when the handler
- * returns. Status and headers are sent with the first part. Waits while the client has not read about 1 MiB. False: the
+ * returns. Status and headers are sent with the first part; from then on parts are compressed if the client accepts it,
+ * unless `identity` is set. Waits while the client has not read about 1 MiB. False: the
  * client left, or the deadline (clock_mono_ms; 0 = none) has passed: the handler is to return. A handler that fails
  * after its first part sets stream_failed: the response is cut, which its client notices. */
 bool http_stream_send(struct http_request *r, int64_t deadline) MUST_USE;

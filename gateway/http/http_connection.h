@@ -42,6 +42,7 @@ struct http_server {
     bool stopping;
 };
 
+enum { HTTP_GZIP_LEVEL = 1 };
 enum http_state {
     HTTP_HEADERS, /* the request line has been read */
     HTTP_LOGIN,   /* the same, suspended until its password is verified */
@@ -115,6 +116,9 @@ bool http_access_check(struct http_connection *c);
 
 int http_response_send(struct http_connection *c);
 int http_response_stream(struct http_connection *c); /* c->stream */
+/* On the worker: compresses `out` as a part of the stream, the last one or another. False: the response is to be
+ * cut. */
+bool http_stream_compress(struct http_request *r, bool last);
 
 /* ---- http_traffic.c ---- */
 

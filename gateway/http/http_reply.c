@@ -85,12 +85,26 @@ static bool compress_in_time(void *arg)
            (r->deadline_mono == 0 || clock_mono_ms() < r->deadline_mono);
 }
 
+bool http_stream_compress(struct http_request *r, bool last)
+{
+    struct http_stream *s = r->_connection->stream;
+    struct buf compressed = {0};
+    bool ok = gzip_writer_add(s->gzip, &compressed, buf_str(&r->out), last, compress_in_time, r);
+    buf_clear(&r->out);
+    if (ok)
+        buf_add_str(&r->out, buf_str(&compressed));
+    buf_free(&compressed);
+    return ok;
+}
+
 void http_compress(struct http_request *r)
 {
+    if (r->streaming && r->compressed && !r->stream_failed && !http_stream_compress(r, true))
+        r->stream_failed = true;
     if (r->compressed || r->identity || r->out.n < MIN_COMPRESSED_BYTES || !http_accepts_gzip(r))
         return;
     struct buf compressed = {0};
-    if (!compress_gzip(&compressed, buf_str(&r->out), 1, compress_in_time, r)) {
+    if (!compress_gzip(&compressed, buf_str(&r->out), HTTP_GZIP_LEVEL, compress_in_time, r)) {
         buf_free(&compressed);
         return;
     }

@@ -21,6 +21,7 @@ void http_stream_free(struct http_stream *s)
     if (s == NULL)
         return;
     budget_give(&s->limits->responses, HTTP_STREAM_AHEAD);
+    gzip_writer_free(s->gzip);
     buf_free(&s->bytes);
     cond_free(&s->taken);
     mutex_free(&s->lock);

@@ -7,12 +7,15 @@
  *     are not taken                      <----------  the connection is suspended until `wake`
  *   the handler returns                  ---------->  http_stream_end: the rest, and the end, or an error
  *
+ * Parts are compressed by the worker, as one gzip file, if the client accepts it.
+ *
  * If the client leaves while the worker is at work, the connection is detached: the worker's next call returns false,
  * and the request is freed when its handler has returned.
  */
 #ifndef GATEWAY_HTTP_HTTP_STREAM_H
 #define GATEWAY_HTTP_HTTP_STREAM_H
 
+#include "base/compress.h"
 #include "base/os/thread.h"
 #include "gateway/http/http.h"
 
@@ -26,6 +29,7 @@ struct http_stream {
     struct cond taken;           /* of `bytes`; or the client left */
     struct buf bytes; size_t at; /* not sent yet: from `at` on */
     bool ended, failed;
+    struct gzip_writer *gzip;    /* the worker's; NULL: parts are sent as they are */
     struct loop_task wake;       /* in the server's loop */
     bool started;                /* on the loop: the response has begun */
     size_t sent;                 /* on the loop: bytes that were taken */

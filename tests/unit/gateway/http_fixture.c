@@ -61,7 +61,7 @@ static void stream(struct http_request *r)
 {
     uint64_t parts = fixture_number(r, "parts"), bytes = fixture_number(r, "bytes"), fail = fixture_number(r, "fail");
     atomic_fetch_add(&http_fixture.holding, 1);
-    r->identity = true;
+    r->identity = fixture_number(r, "gzip") == 0;
     r->content_type = "application/x-parts";
     http_header_add(r, "X-Early", STR("yes"));
     for (uint64_t i = 0; i < parts; i++) {

@@ -2,6 +2,7 @@
 /* Responses that a worker sends in parts, over real sockets. */
 #include "http_fixture.h"
 
+#include "base/compress.h"
 #include "base/text/duration.h"
 #include "base/text/num.h"
 
@@ -50,6 +51,14 @@ static bool receive_chunks(int fd, struct buf *body)
     }
 }
 
+static void ask_compressed(int fd, unsigned parts, unsigned bytes)
+{
+    char text[256];
+    snprintf(text, sizeof text, "GET /p/stream?parts=%u&bytes=%u&gzip=1 HTTP/1.1\r\nHost: x\r\n"
+             "Accept-Encoding: gzip\r\n\r\n", parts, bytes);
+    fixture_send(fd, text);
+}
+
 static void ask(int fd, unsigned parts, unsigned bytes, const char *more)
 {
     char text[256];
@@ -79,6 +88,27 @@ static void parts_arrive_in_order(void **state UNUSED)
     }
     close(fd);
     buf_free(&body);
+}
+
+/* All parts are one gzip file of one member, which some clients require. */
+static void parts_are_compressed(void **state UNUSED)
+{
+    static const unsigned shapes[][2] = {{1, 0}, {7, 100}, {40, 200000}};
+    struct inflater *inflater = inflater_new();
+    struct buf body = {0}, plain = {0};
+    int fd = fixture_dial();
+    for (size_t i = 0; i < LEN(shapes); i++) {
+        ask_compressed(fd, shapes[i][0], shapes[i][1]);
+        assert_true(receive_chunks(fd, &body));
+        buf_clear(&plain);
+        assert_true(inflater_gunzip(inflater, buf_str(&body), 64 << 20, &plain));
+        check_body(&plain, shapes[i][0], shapes[i][1]);
+        assert_true(plain.n < 1000 || body.n < plain.n / 10);
+    }
+    close(fd);
+    inflater_free(inflater);
+    buf_free(&body);
+    buf_free(&plain);
 }
 
 static void a_client_that_is_faster_waits(void **state UNUSED)
@@ -183,6 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_arrive_in_order),
+        cmocka_unit_test(parts_are_compressed),
         cmocka_unit_test(a_client_that_is_faster_waits),
         cmocka_unit_test(a_client_that_is_slower_holds_the_worker),
         cmocka_unit_test(a_client_leaves),
