@@ -2,6 +2,7 @@
 #include "gateway/api/call.h"
 
 #include "gateway/query/params.h"
+#include "gateway/query/worker.h"
 #include "gateway/services/services.h"
 
 #include <stdio.h>
@@ -65,6 +66,25 @@ static bool api_call_run(struct api_call *c, struct http_request *r, api_body *b
     return ok;
 }
 
+/* ---- parts of a reply ---- */
+
+/* A partial result must not replace a complete one. */
+static void api_forbid_caching(const struct api_call *c)
+{
+    if (c->q->notes->partial)
+        http_header_add(c->r, "Cache-Control", STR("no-store"));
+}
+
+bool api_send_part(struct api_call *c, struct err *err)
+{
+    api_forbid_caching(c);
+    worker_turn_end(c->q->user);
+    bool sent = http_stream_send(c->r, c->q->deadline_mono);
+    if (!sent && !query_ended(c->q, "sending the response", err))
+        return err_set(err, ERR_CANCELED, "the client disconnected");
+    return sent && worker_turn_begin(c->q->user, c->q, err);
+}
+
 bool api_charge(struct api_call *c, uint64_t units) { return query_charge(&c->work, units, &c->err); }
 
 bool api_sort(struct api_call *c, void *items, size_t n, size_t size, query_compare *compare)
@@ -112,20 +132,16 @@ void api_write_notes(struct json_writer *w, const struct notes *n)
     write_list(w, "infos", "info", &n->infos);
 }
 
-/* A partial result must not replace a complete one. */
-static void api_forbid_caching(const struct api_call *c)
-{
-    if (c->q->notes->partial)
-        http_header_add(c->r, "Cache-Control", STR("no-store"));
-}
-
 void api_respond(struct http_request *r, api_body *body)
 {
     struct api_call c;
     r->content_type = "application/json";
     buf_add_z(&r->out, "{\"status\":\"success\",\"data\":");
     if (!api_call_run(&c, r, body)) {
-        http_error(r, &c.err);
+        if (r->streaming) /* the client misses the end, and fails */
+            r->stream_failed = true;
+        else
+            http_error(r, &c.err);
     } else if (r->status == 204) {
         buf_clear(&r->out);
     } else {

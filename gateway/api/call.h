@@ -45,6 +45,9 @@ void api_deadline(struct api_call *c, int64_t timeout);
 /* Between the two the reply takes no more memory than the budget has left; false, with ERR_LIMIT: it would be more. */
 void api_reply_begin(struct api_call *c);
 bool api_reply_end(struct api_call *c) MUST_USE;
+/* Sends what the reply has so far, and empties it (http_stream_send); another query may evaluate while the client
+ * reads. Errors are then no longer responses: the reply is cut. False: the query must end. */
+bool api_send_part(struct api_call *c, struct err *err) MUST_USE;
 /* Writes ,"warnings":[...] and ,"infos":[...]: at most ten of each, and the number of further ones. */
 void api_write_notes(struct json_writer *w, const struct notes *n);
 

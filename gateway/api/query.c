@@ -53,6 +53,20 @@ static bool api_query_run(struct api_call *c, const struct query_params *params,
     return c->err.kind == ERR_BAD_DATA ? err_wrap(&c->err, "invalid parameter \"query\"") : false;
 }
 
+/* A large result is sent while the rest of it is rendered: complete, it would take several times the memory of the
+ * query. Smaller ones have a length, and become errors as long as they are rendered. HTTP/1.0 cannot tell a cut
+ * response from a complete one. */
+static bool query_send_rendered(void *arg, struct err *err)
+{
+    enum { FIRST_PART = 4 << 20, PART = 256 << 10 };
+    struct api_call *c = arg;
+    const struct http_request *r = c->r;
+    if (r->out.over)
+        return api_reply_end(c); /* the error */
+    bool parts = !r->http_1_0 && r->method != HTTP_HEAD;
+    return !parts || r->out.n < (r->streaming ? PART : FIRST_PART) || api_send_part(c, err);
+}
+
 static bool answer(struct api_call *c, const struct query_request *a)
 {
     int64_t queued_ms = clock_mono_ms() - c->r->started_mono;
@@ -60,7 +74,8 @@ static bool answer(struct api_call *c, const struct query_request *a)
     if (!api_query_run(c, &a->params, &result))
         return false;
     api_reply_begin(c);
-    bool whole = render_result(&c->json, &result.value, c->q, &c->err);
+    const struct render_flush flush = {query_send_rendered, c};
+    bool whole = render_result(&c->json, &result.value, c->q, &flush, &c->err);
     if (a->stats)
         render_stats(&c->json, &result.value.stats, queued_ms * 1000000,
                      (struct render_grid){a->params.start, a->params.step});

@@ -10,7 +10,6 @@
 
 #include "base/text/duration.h"
 #include "gateway/api/call.h"
-#include "gateway/query/worker.h"
 #include "gateway/read/read_write.h"
 #include "gateway/services/services.h"
 
@@ -154,17 +153,11 @@ static bool api_read_fetch(struct read_reply *r)
 
 /* ---- the response ---- */
 
-/* Frames are sent while the others are made; another query may evaluate while the client reads. */
+/* Frames are sent while the others are made. */
 static bool api_read_flush(void *arg, struct err *err)
 {
     struct api_call *c = arg;
-    if (c->r->out.n < READ_PART_BYTES)
-        return true;
-    worker_turn_end(c->q->user);
-    bool sent = http_stream_send(c->r, c->q->deadline_mono);
-    if (!sent && !query_ended(c->q, "sending the response", err))
-        return err_set(err, ERR_CANCELED, "the client disconnected");
-    return sent && worker_turn_begin(c->q->user, c->q, err);
+    return c->r->out.n < READ_PART_BYTES || api_send_part(c, err);
 }
 
 static bool api_read_write(struct read_reply *r, struct labels external)

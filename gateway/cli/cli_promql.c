@@ -125,7 +125,7 @@ static bool cli_evaluate(struct command *c, struct expr *tree, struct str sample
     if (!cli_read_params(c, newest, &params, err) || !query_run(&service, &q, &params, &result, err))
         return false;
     struct json_writer w = {.out = &c->out};
-    if (!render_result(&w, &result.value, &q, err))
+    if (!render_result(&w, &result.value, &q, NULL, err))
         return false;
     json_end_object(&w);
     cli_print_notes("warning", &notes.warnings);

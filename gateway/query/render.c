@@ -14,6 +14,7 @@ enum { POINTS_BETWEEN_CHECKS = 10000 }; /* a millisecond */
 struct render {
     struct json_writer *json;
     const struct query_ctx *q;
+    const struct render_flush *flush;
     struct err *err;
     size_t points; /* since the deadline was last checked */
     bool ended;
@@ -193,6 +194,7 @@ static void render_series(struct render *r, const struct promql_result *result)
         else
             matrix_series(r, &result->series[i], &stamps);
         json_end_object(w);
+        r->ended = r->ended || (r->flush && !r->flush->fn(r->flush->arg, r->err));
     }
     json_end_array(w);
     mem_free(stamps.items);
@@ -221,9 +223,9 @@ static void render_string(struct json_writer *w, const struct promql_result *res
 }
 
 bool render_result(struct json_writer *w, const struct promql_result *result, const struct query_ctx *q,
-                   struct err *err)
+                   const struct render_flush *flush, struct err *err)
 {
-    struct render r = {.json = w, .q = q, .err = err};
+    struct render r = {.json = w, .q = q, .flush = flush, .err = err};
     static const char *const names[] = {
         [PROMQL_SCALAR] = "scalar", [PROMQL_VECTOR] = "vector", [PROMQL_MATRIX] = "matrix", [PROMQL_STRING] = "string"};
     json_begin_object(w);

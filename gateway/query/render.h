@@ -6,10 +6,12 @@
 #include "base/json/json_write.h"
 #include "promql/promql.h"
 
-/* Writes {"resultType":"matrix","result":[...]} without the closing brace, so that stats can follow. False with an
- * error: the deadline passed or the client disconnected, and the output is incomplete. */
+/* Called after each series, may empty the output; false: the rendering ends. */
+struct render_flush { bool (*fn)(void *arg, struct err *err); void *arg; };
+/* Writes {"resultType":"matrix","result":[...]} without the closing brace, so that stats can follow. `flush` may be
+ * NULL. False with an error: the deadline passed or the client disconnected, and the output is incomplete. */
 bool render_result(struct json_writer *w, const struct promql_result *result, const struct query_ctx *q,
-                   struct err *err) MUST_USE;
+                   const struct render_flush *flush, struct err *err) MUST_USE;
 
 void render_labels(struct json_writer *w, struct labels l); /* {"__name__":"up","job":"x"} */
 

@@ -33,7 +33,7 @@ static void check(const struct promql_result *result, const char *wanted)
     struct buf out = {0};
     struct json_writer w = {.out = &out};
     struct err err = {0};
-    assert_true(render_result(&w, result, &(struct query_ctx){0}, &err));
+    assert_true(render_result(&w, result, &(struct query_ctx){0}, NULL, &err));
     json_end_object(&w);
     assert_string_equal(buf_z(&out), wanted);
     buf_free(&out);
