@@ -6,6 +6,7 @@
  *   plan_steps.c    which server for which steps, and what replaces the node
  *   plan_divide.c   parts of groups, for steps that no server has complete
  *   plan_text.c     a node as text for the servers of one group
+ *   plan_histograms.c  metrics whose native histograms a node's value may have
  */
 #ifndef GATEWAY_QUERY_PLAN_INTERNAL_H
 #define GATEWAY_QUERY_PLAN_INTERNAL_H
@@ -85,5 +86,10 @@ struct expr *plan_divided(struct planner *p, const struct expr *e, const struct 
 struct str plan_text_of(struct arena *a, const struct expr *e); /* as the user would write it */
 /* As the servers of the group get it. average: sum and count of the aggregation's argument. */
 struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, bool average);
+
+/* --- plan_histograms.c --- */
+/* The metrics, n of them, of which the value may have native histograms; those of selectors without a name are not
+ * known. */
+struct str *plan_histogram_metrics(struct arena *a, const struct expr *e, size_t *n);
 
 #endif

@@ -182,13 +182,16 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
                                  .aggregated = v->kind == PLAN_PARTS && !plan_selects_series(e->u.aggregate.op),
                                  .steps = grid_part(steps, run->first, run->n),
                                  .first_request = plan->n_requests};
+    size_t n_metrics;
+    const struct str *metrics = plan_histogram_metrics(p->arena, e, &n_metrics);
     for (size_t g = 0; g < p->n_groups; g++) {
         if (!v->routed[g] || run->servers[g] == NO_SAMPLES)
             continue;
         arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
         plan->requests[plan->n_requests++] = (struct plan_request){
             .piece = plan->n_pieces, .group = p->numbers[g], .server = (size_t)run->servers[g],
-            .text = plan_text_for(p, e, g, piece->average), .view = plan_view_of(p, g, v->present)};
+            .text = plan_text_for(p, e, g, piece->average), .view = plan_view_of(p, g, v->present),
+            .metrics = metrics, .n_metrics = n_metrics};
         piece->n_requests++;
     }
     return plan->n_pieces++;

@@ -229,6 +229,15 @@ static void push_describe_groups(struct push_planning *p)
 
 static const char push_histograms[] = "a response has native histograms, whose JSON is incomplete";
 
+/* Of an expression with several metrics only itself is known: any of them may have the histograms. */
+static bool push_request_brings_histograms(const struct server *s, const struct plan_request *r)
+{
+    for (size_t i = 0; i < r->n_metrics; i++)
+        if (server_has_histograms(s, r->metrics[i]))
+            return true;
+    return server_has_histograms(s, r->text);
+}
+
 /* Is it known that a request of the plan brings native histograms? Any server of a group may get it, or a chosen one. */
 static bool push_brings_histograms(const struct upstream *u, const struct plan *plan)
 {
@@ -236,7 +245,7 @@ static bool push_brings_histograms(const struct upstream *u, const struct plan *
         const struct plan_request *r = &plan->requests[i];
         const struct group *g = &u->groups.items[r->group];
         for (size_t s = 0; s < g->n_servers; s++)
-            if ((!push_chooses(g) || s == r->server) && server_has_histograms(g->servers[s], r->text))
+            if ((!push_chooses(g) || s == r->server) && push_request_brings_histograms(g->servers[s], r))
                 return true;
     }
     return false;
@@ -390,11 +399,12 @@ static bool push_notes_fit(struct push_call *c, const struct plan_piece *piece, 
     return true;
 }
 
-static void push_saw_histograms(const struct push_query *query)
+static void push_saw_histograms(const struct push_query *query, const struct plan_request *r)
 {
+    struct str what = r->n_metrics == 1 ? r->metrics[0] : query->text;
     for (size_t i = 0; i < query->request.n; i++)
         if (query->request.attempts[i]->state == ATTEMPT_SUCCEEDED)
-            server_saw_histograms(query->request.attempts[i]->server, query->text);
+            server_saw_histograms(query->request.attempts[i]->server, what);
 }
 
 static bool push_collect_piece(struct push_call *c, struct plan_piece *piece, struct map *seen)
@@ -407,7 +417,7 @@ static bool push_collect_piece(struct push_call *c, struct plan_piece *piece, st
         if (response == NULL)
             return push_doubt(c, arena_z(c->batch->q->arena, str_of(why.text)));
         if (response->lossy) {
-            push_saw_histograms(query);
+            push_saw_histograms(query, &c->plan->requests[piece->first_request + i]);
             return push_doubt(c, push_histograms);
         }
         if (!push_notes_fit(c, piece, &query->notes) || !push_add_response(c, piece, response, seen, cap))

@@ -66,8 +66,8 @@ void server_log_loop(const struct server *s);
 /* external_labels of the server, a copy in the arena. False: they must be requested (/api/v1/status/config). */
 bool server_external(struct server *s, struct arena *a, struct labels *out);
 void server_set_external(struct server *s, struct labels labels);
-/* Remembers for ten minutes that the results for a metric or an expression have native histograms, so that they are not
- * requested as JSON first. */
+/* Remembers for ten minutes that the results for a metric, or an expression with several, have native histograms, so
+ * that they are not requested as JSON first. */
 void server_saw_histograms(const struct server *s, struct str text);
 bool server_has_histograms(const struct server *s, struct str text);
 /* Whether VictoriaMetrics' native export of a window (ms) is what its JSON export is, at less cost. UNKNOWN: its flags

@@ -354,6 +354,16 @@ static bool read_complete(struct server_query *query, struct err *err)
     return !marks || staleness_mark(a, &query->_steps, &query->_grid, err);
 }
 
+/* A metric that is queried stays known as one with histograms. */
+static void read_saw_histograms(const struct server_query *query)
+{
+    size_t i = 0;
+    while (i < query->response.n && query->response.series[i].n_hists == 0)
+        i++;
+    if (i < query->response.n)
+        server_saw_histograms(query->attempt.server, server_query_metric(query));
+}
+
 static enum server_query_step read_end(struct server_query *query)
 {
     if (query->_err.kind != ERR_NONE)
@@ -366,6 +376,8 @@ static enum server_query_step read_end(struct server_query *query)
         server_blame(query->attempt.server, &query->_err);
         return STEP_FAILED;
     }
+    if (query->_samples)
+        read_saw_histograms(query);
     atomic_fetch_add(&query->attempt.server->traffic->samples, query->response.n_samples);
     return STEP_SUCCEEDED;
 }
