@@ -36,6 +36,7 @@ struct config_load {
     /* The thread's until it has ended. */
     struct timespec time;         /* of the file at the last check */
     off_t size;
+    bool checked;                 /* there was one */
     bool changed;
     struct config *config;        /* NULL: not loaded, see err */
     struct conf_errors errors;
@@ -53,14 +54,16 @@ struct config_load *config_load_new(struct services *s)
 
 /* ---- the thread ---- */
 
-/* True if the file differs from the last check. */
+/* True if the file differs from the last check; the first one finds what the start has loaded. */
 static bool file_changed(struct config_load *l)
 {
     struct stat now;
+    bool first = !l->checked;
+    l->checked = true;
     if (stat(l->services->flags.config_file.p, &now) < 0)
         return false;
-    bool changed = now.st_size != l->size || now.st_mtim.tv_sec != l->time.tv_sec
-                   || now.st_mtim.tv_nsec != l->time.tv_nsec;
+    bool changed = !first && (now.st_size != l->size || now.st_mtim.tv_sec != l->time.tv_sec
+                              || now.st_mtim.tv_nsec != l->time.tv_nsec);
     l->size = now.st_size;
     l->time = now.st_mtim;
     return changed;
@@ -288,9 +291,8 @@ void services_watch_config(struct services *s)
 {
     if (s->flags.config_check_interval == 0 || s->flags.config_file.n == 0)
         return;
-    file_changed(s->_load);
     s->_load->check.run = on_watch;
-    loop_timer_in(s->control, &s->_load->check, s->flags.config_check_interval);
+    on_watch(&s->_load->check);
 }
 
 void services_stop_reloads(struct services *s)

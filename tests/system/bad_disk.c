@@ -5,6 +5,7 @@
  *   hang          writes, syncs and reads do not return until the word is gone
  *   lock          the same of opening the file "lock"
  *   mount         nothing that is done with a path below $BAD_MOUNT_DIR returns until the word is gone
+ *   stat          the same of stat only
  *   write=ERRNO   pwrite, pwritev and ftruncate fail, and so does opening for writing
  */
 #define _GNU_SOURCE
@@ -40,16 +41,18 @@ static void faults(char text[128])
         close(fd);
 }
 
-static void wait_for_mount(const char *path)
+static void wait_while(const char *path, const char *fault)
 {
     const char *dir = getenv("BAD_MOUNT_DIR");
     char text[128];
     int saved = errno;
     if (dir && strncmp(path, dir, strlen(dir)) == 0)
-        for (faults(text); strstr(text, "mount"); faults(text))
+        for (faults(text); strstr(text, fault); faults(text))
             usleep(20000);
     errno = saved;
 }
+
+static void wait_for_mount(const char *path) { wait_while(path, "mount"); }
 
 static bool on_bad_disk(int fd)
 {
@@ -107,7 +110,7 @@ int open(const char *path, int flags, ...)
 }
 
 FILE *fopen(const char *path, const char *mode) { REAL(fopen); wait_for_mount(path); return real(path, mode); }
-int stat(const char *path, struct stat *st) { REAL(stat); wait_for_mount(path); return real(path, st); }
+int stat(const char *path, struct stat *st) { REAL(stat); wait_for_mount(path); wait_while(path, "stat"); return real(path, st); }
 int access(const char *path, int mode) { REAL(access); wait_for_mount(path); return real(path, mode); }
 int inotify_add_watch(int fd, const char *path, uint32_t mask) { REAL(inotify_add_watch); wait_for_mount(path); return real(fd, path, mask); }
 

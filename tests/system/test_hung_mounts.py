@@ -219,3 +219,33 @@ def test_the_configuration_hangs_at_the_start():
     disk.set("")
     sluice.wait_ready()
     scrapes(good)
+
+
+@waits
+@seconds(60)
+def test_the_check_of_the_configuration_hangs():
+    """With -promscrape.configCheckInterval, from the first check on, which follows the start."""
+    disk = BadDisk()
+    first, second = ScriptedExporter(), ScriptedExporter()
+
+    def put_config(exporter):
+        put_file(f"{disk.mount}/c.yml", "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+                 f"scrape_configs: [{{job_name: s, static_configs: [{{targets: ['{exporter.address}']}}]}}]\n")
+
+    put_config(first)
+    sluice = Sluice(None, f"--config.file={disk.mount}/c.yml", "-promscrape.configCheckInterval=1s",
+                    "--web.enable-lifecycle", env=disk.env, start=False)
+    disk.set("stat")
+    sluice.start()
+    quick(sluice.wait_ready, 4, "ready")
+    scrapes(first)
+    wait_until(lambda: "cannot read the configuration: a file does not respond" in sluice.log(), 2 * HANG + 5, "the hang")
+    put_config(second)
+    disk.set("")
+    scrapes(second)  # what was changed meanwhile
+    put_config(first)
+    wait_until(lambda: sluice.log().count("configuration reloaded") >= 2, 5, "the change is noticed")
+    scrapes(first)
+    disk.set("mount")
+    stop(sluice, 4)
+    disk.set("")
