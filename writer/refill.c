@@ -17,7 +17,7 @@ struct refill {
     uint64_t samples;
 };
 
-static bool refill_block(void *arg, unsigned shard, const struct block *b)
+static bool refill_block(void *arg, unsigned shard, const struct block *b, uint64_t seq UNUSED)
 {
     struct refill *f = arg;
     struct err err;

@@ -93,7 +93,7 @@ static void sink_add_metadata(struct sink *sink, const struct metadata *m)
 struct pending_place { const struct stream *stream; unsigned shard; bool joint; }; /* destination of pending bytes */
 
 static void sink_push_block(struct writer_lane *l, struct pending_place to, struct str raw,
-                            const struct pending_block *c, struct pending_acks acks)
+                            const struct pending_block *c, struct write_terms terms)
 {
     struct block *packed[CODEC_DEFLATE + 1] = {NULL};
     int64_t t_min = c->n_samples ? c->t_min : 0, t_max = c->n_samples ? c->t_max : 0;
@@ -104,9 +104,9 @@ static void sink_push_block(struct writer_lane *l, struct pending_place to, stru
             *b = block_compress(&l->packer, dl->codec, raw, c->n_samples, t_min, t_max);
             (*b)->joint_lanes = (uint16_t)(to.joint ? l->n_lanes : 0);
         }
-        for (size_t r = 0; r < acks.n; r++)
-            ack_ref(acks.acks[r]);
-        shard_push(destination_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), acks);
+        for (size_t r = 0; r < terms.n; r++)
+            ack_ref(terms.acks[r]);
+        shard_push(destination_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), terms);
     }
     for (size_t i = 0; i < LEN(packed); i++)
         block_unref(packed[i]);
@@ -117,9 +117,9 @@ static void seal_blocks(struct writer_lane *l, struct pending_place to, const st
     size_t begin = 0;
     for (size_t i = 0; i < n && to.stream->n > 0; i++) {
         const struct pending_block *c = i < p->n_blocks ? &p->blocks[i] : &p->open;
-        struct pending_acks acks = {p->acks, p->n_acks, .more = c->end < p->raw.n};
+        struct write_terms terms = {p->acks, p->n_acks, .more = c->end < p->raw.n};
         if (c->end > begin)
-            sink_push_block(l, to, str_n(p->raw.p + begin, c->end - begin), c, acks);
+            sink_push_block(l, to, str_n(p->raw.p + begin, c->end - begin), c, terms);
         begin = c->end;
     }
 }

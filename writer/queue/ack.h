@@ -34,8 +34,9 @@ static inline struct ack *ack_ref(struct ack *a)
 }
 void ack_release(struct ack *a, bool ok); /* any thread */
 
-/* The acks that wait for one block; a reference of each belongs to the block. more: the same acks wait for a later
- * block of this shard too, so that one sync serves both. */
-struct pending_acks { struct ack *const *acks; size_t n; bool more; };
+/* When a block must be on disk. The acks wait for that; a reference of each belongs to the block. more: the same acks
+ * wait for a later block of this shard too, so that one sync serves both. write_by: clock_mono_ms at which it is written
+ * unless it is delivered by then; 0, or with acks: at once. */
+struct write_terms { struct ack *const *acks; size_t n; bool more; int64_t write_by; };
 
 #endif

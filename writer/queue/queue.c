@@ -433,16 +433,16 @@ void queue_stop_checks(struct queue *q)
 
 /* --- posting ------------------------------------------------------------------------------------------------------ */
 
-void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct pending_acks acks)
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct write_terms terms)
 {
     struct queue *q = s->queue;
     uint64_t max = atomic_load(&q->max_memory), unwritten = atomic_load_explicit(&q->unwritten, memory_order_relaxed);
     if (max == 0 || atomic_load(&q->keep_all))
         max = UINT64_MAX;
-    struct write_job *j = mem_alloc(sizeof *j + acks.n * sizeof j->acks[0]);
-    *j = (struct write_job){.shard = s, .block = b, .seq = seq, .more = acks.more, .n = acks.n};
-    if (acks.n > 0)
-        memcpy(j->acks, acks.acks, acks.n * sizeof j->acks[0]);
+    struct write_job *j = mem_alloc(sizeof *j + terms.n * sizeof j->acks[0]);
+    *j = (struct write_job){.shard = s, .block = b, .seq = seq, .more = terms.more, .n = terms.n};
+    if (terms.n > 0)
+        memcpy(j->acks, terms.acks, terms.n * sizeof j->acks[0]);
     intake_put(&q->intake, j, unwritten < max ? max - unwritten : 0);
 }
 

@@ -59,7 +59,7 @@ size_t queue_generations(const struct queue *q, const struct queue_generation **
 /* Visits every valid record on disk of the newest generation, delivered ones too, oldest first per shard, at most the
  * newest max_bytes of each shard. Main, once, right after queue_open; the io thread calls visit, meanwhile main waits.
  * False: not all of them, because the disk hangs, `interrupted` became true, or a visit returned false. */
-typedef bool queue_visit(void *arg, unsigned shard, const struct block *b);
+typedef bool queue_visit(void *arg, unsigned shard, const struct block *b, uint64_t seq);
 bool queue_walk(struct queue *q, uint64_t max_bytes, bool (*interrupted)(void), queue_visit *visit, void *arg) MUST_USE;
 /* Adds a generation with another number of shards behind the others while the queue is in use (a reload). Waits for the
  * io thread, at most five seconds. queue_shrink removes it again if it was never used. */
@@ -89,7 +89,7 @@ struct queue_state queue_shard_state(const struct queue_shard *s); /* as found b
  * nothing. The same holds for blocks that the io thread cannot accept because its disk does not respond
  * (queue_intake.c).
  */
-void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct pending_acks acks);
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct write_terms terms);
 /* Declares that the lane has all unacknowledged blocks before `until` in its memory, so that they are not lost when the
  * disk loses them. A read moves it too: call this only while no read is in progress. */
 void queue_hold(struct queue_shard *s, uint64_t until);

@@ -215,11 +215,11 @@ void queue_open_cancel(struct queue *q)
 
 /* --- main: walking ------------------------------------------------------------------------------------------------ */
 
-static bool walk_visit(void *arg, unsigned shard, const struct block *b)
+static bool walk_visit(void *arg, unsigned shard, const struct block *b, uint64_t seq)
 {
     struct queue_walk_job *j = arg;
     mutex_lock(&j->lock);
-    bool wanted = file_thread_goes_on(j->queue->life.self) && j->visit && j->visit(j->arg, shard, b);
+    bool wanted = file_thread_goes_on(j->queue->life.self) && j->visit && j->visit(j->arg, shard, b, seq);
     mutex_unlock(&j->lock);
     return wanted;
 }

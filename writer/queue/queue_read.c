@@ -125,7 +125,7 @@ static bool walk_segment(struct queue_shard *s, const struct segment *g, queue_v
     struct block *b;
     bool wanted = true;
     while (fd >= 0 && wanted && segment_next(fd, g->size, &at, &r, &b, &skipped) == SEGMENT_RECORD) {
-        wanted = visit(arg, index, b);
+        wanted = visit(arg, index, b, r.seq);
         block_unref(b);
     }
     if (fd >= 0)

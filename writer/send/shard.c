@@ -282,7 +282,7 @@ bool shard_lags(const struct shard *s)
 
 /* --- append and remove -------------------------------------------------------------------------------------------- */
 
-void shard_push(struct shard *s, struct block *b, struct pending_acks acks)
+void shard_push(struct shard *s, struct block *b, struct write_terms terms)
 {
     bool behind = shard_behind(s);
     uint64_t seq = s->next_seq++;
@@ -299,13 +299,13 @@ void shard_push(struct shard *s, struct block *b, struct pending_acks acks)
     if (behind) {
         if (!s->reading && s->memory > READ_BYTES_FAILING && queue_failing(s->dest->queue))
             release_memory(s);
-        queue_write(s->disk, b, seq, acks);
+        queue_write(s->disk, b, seq, terms);
     } else {
         s->read_seq = s->next_seq;
         if (write)
-            queue_write(s->disk, block_ref(b), seq, acks);
-        for (size_t i = 0; i < acks.n && !write; i++)
-            ack_release(acks.acks[i], true);
+            queue_write(s->disk, block_ref(b), seq, terms);
+        for (size_t i = 0; i < terms.n && !write; i++)
+            ack_release(terms.acks[i], true);
         append_entry(s, b, seq, loop_now(s->lane->loop));
         if (!write && s->lane->settings->on_full == FULL_DROP_OLDEST)
             drop_oldest(s);
@@ -412,7 +412,7 @@ void shard_save(struct shard *s)
 {
     for (size_t i = 0, next; i < s->n; i = next) {
         struct block *b = shard_rejoin_block(s, i, &next);
-        queue_write(s->disk, b, entry_at(s, i)->seq, (struct pending_acks){0});
+        queue_write(s->disk, b, entry_at(s, i)->seq, (struct write_terms){0});
     }
 }
 

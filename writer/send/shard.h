@@ -77,7 +77,7 @@ struct shard *shard_new(struct destination *d, struct destination_generation *g,
 void shard_free(struct shard *s);
 
 /* Appends a block; takes one reference. */
-void shard_push(struct shard *s, struct block *b, struct pending_acks acks);
+void shard_push(struct shard *s, struct block *b, struct write_terms terms);
 void shard_kick(struct shard *s);      /* sends the head if the state allows it */
 void shard_save(struct shard *s);      /* writes blocks that are in memory only to disk */
 void shard_stop(struct shard *s);      /* cancels the request and saves */

@@ -16,7 +16,7 @@ static void damage_costs_one_record(void **state)
     struct queue *q = queue_open_here(1);
     enum { SIZE = 500, RECORD = RECORD_HEADER + SIZE };
     for (uint32_t i = 0; i < 10; i++)
-        queue_write(queue_newest_shard(q, 0), numbered_block(i, SIZE), i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), numbered_block(i, SIZE), i, (struct write_terms){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", queue_dir, 0);
@@ -32,7 +32,7 @@ static void damage_costs_one_record(void **state)
         assert_int_equal(r.items[i].seq, left[i]);
     queue_read_drop(&r);
     /* and it goes on behind the tear */
-    queue_write(queue_newest_shard(q, 0), numbered_block(99, SIZE), 9, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(99, SIZE), 9, (struct write_terms){0});
     queue_read_from(queue_newest_shard(q, 0), &r, 9);
     assert_int_equal(r.n, 1);
     assert_int_equal(block_number(r.items[0].block), 99);
@@ -51,9 +51,9 @@ static void a_record_within_a_body_is_not_read(void **state)
     record_encode(outer->bytes + 200, inner, 1);
     memcpy(outer->bytes + 200 + RECORD_HEADER, inner->bytes, inner->n);
     block_unref(inner);
-    queue_write(queue_newest_shard(q, 0), numbered_block(0, 100), 0, (struct pending_acks){0});
-    queue_write(queue_newest_shard(q, 0), outer, 1, (struct pending_acks){0});
-    queue_write(queue_newest_shard(q, 0), numbered_block(2, 100), 2, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(0, 100), 0, (struct write_terms){0});
+    queue_write(queue_newest_shard(q, 0), outer, 1, (struct write_terms){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(2, 100), 2, (struct write_terms){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", queue_dir, 0);
@@ -78,7 +78,7 @@ static void wrong_lengths_hide_nothing(void **state)
     enum { SIZE = 500, RECORD = RECORD_HEADER + SIZE };
     struct queue *q = queue_open_here(1);
     for (uint32_t i = 0; i < 10; i++)
-        queue_write(queue_newest_shard(q, 0), numbered_block(i, SIZE), i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), numbered_block(i, SIZE), i, (struct write_terms){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", queue_dir, 0);
@@ -119,7 +119,7 @@ static void random_damage_never_misleads(void **state)
         struct queue_state st = queue_shard_state(queue_newest_shard(q, 0));
         for (uint32_t i = 0; i < BLOCKS; i++)
             queue_write(queue_newest_shard(q, 0), numbered_block((uint32_t)st.next + i, 100 + (size_t)rand() % 900),
-                        st.next + i, (struct pending_acks){0});
+                        st.next + i, (struct write_terms){0});
         queue_ack(queue_newest_shard(q, 0), st.next);
         queue_close(q);
         char command[400];
@@ -155,7 +155,7 @@ static void a_torn_position_costs_one_step(void **state)
         struct queue *q = queue_open_here(1);
         uint64_t begin = queue_shard_state(queue_newest_shard(q, 0)).next;
         for (uint32_t i = 0; i < 20; i++)
-            queue_write(queue_newest_shard(q, 0), numbered_block(i, 100), begin + i, (struct pending_acks){0});
+            queue_write(queue_newest_shard(q, 0), numbered_block(i, 100), begin + i, (struct write_terms){0});
         for (uint64_t i = 2; i <= 10; i += 2) {
             queue_ack(queue_newest_shard(q, 0), begin + i);
             queue_read_from(queue_newest_shard(q, 0), &r, begin + 20); /* else the io thread may take them together */
@@ -177,7 +177,7 @@ static void what_cannot_be_opened_is_not_given_up(void **state)
     (void)state;
     queue_home = loop_new();
     struct queue *q = queue_open_here(1);
-    queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), 0, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), 0, (struct write_terms){0});
     queue_close(q);
     q = queue_open_here(1);
     char path[300], away[310];
@@ -209,7 +209,7 @@ static void a_file_without_records_is_no_trap(void **state)
     struct queue *q = queue_open_here(1);
     enum { FIRST = 3 };
     for (uint32_t i = 0; i < FIRST; i++)
-        queue_write(queue_newest_shard(q, 0), numbered_block(i, 8 << 20), i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), numbered_block(i, 8 << 20), i, (struct write_terms){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", queue_dir, FIRST);
@@ -220,7 +220,7 @@ static void a_file_without_records_is_no_trap(void **state)
     assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, FIRST);
     assert_int_equal(access(path, F_OK), -1); /* its name is free for the next blocks */
     for (uint32_t i = FIRST; i < 3 * FIRST; i++)
-        queue_write(queue_newest_shard(q, 0), numbered_block(i, 8 << 20), i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), numbered_block(i, 8 << 20), i, (struct write_terms){0});
     queue_close(q);
     q = queue_open_here(1);
     struct queue_read r;
@@ -241,15 +241,15 @@ static void a_torn_header_hides_nothing(void **state)
     queue_home = loop_new();
     enum { SIZE = 1000, TORN = 5000, AFTER = 5 };
     struct queue *q = queue_open_here(1);
-    queue_write(queue_newest_shard(q, 0), numbered_block(0, SIZE), 0, (struct pending_acks){0});
-    queue_write(queue_newest_shard(q, 0), numbered_block(1, TORN), 1, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(0, SIZE), 0, (struct write_terms){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(1, TORN), 1, (struct write_terms){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", queue_dir, 0);
     assert_int_equal(truncate(path, RECORD_HEADER + SIZE + RECORD_HEADER + 100), 0);
     q = queue_open_here(1);
     for (uint32_t i = 0; i < AFTER; i++)
-        queue_write(queue_newest_shard(q, 0), numbered_block(1 + i, SIZE), 1 + i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), numbered_block(1 + i, SIZE), 1 + i, (struct write_terms){0});
     queue_close(q);
     q = queue_open_here(1);
     assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, 1 + AFTER);

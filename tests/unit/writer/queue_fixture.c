@@ -89,7 +89,7 @@ struct block *sized_block(uint64_t number)
 void queue_write_blocks(struct queue *q, unsigned shard, uint64_t from, uint64_t to)
 {
     for (uint64_t i = from; i < to; i++)
-        queue_write(queue_newest_shard(q, shard), sized_block(i), i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, shard), sized_block(i), i, (struct write_terms){0});
 }
 
 struct loop *queue_home;

@@ -169,7 +169,7 @@ static void a_push_waits_only_so_long(void **state UNUSED)
     atomic_store(&hang, true);
     struct ack *r = ack_new(home, on_told, NULL);
     queue_write(queue_newest_shard(q, 0), sized_block(0), 0,
-                (struct pending_acks){.acks = (struct ack *const[]){r}, .n = 1});
+                (struct write_terms){.acks = (struct ack *const[]){r}, .n = 1});
     for (fake_ms = 0; fake_ms < ACK_TIMEOUT_MS; fake_ms += ACK_TIMEOUT_MS / 4) {
         loop_turn(home, 0);
         assert_int_equal(told, 0);
@@ -361,7 +361,7 @@ static void opening_is_interrupted(void **state UNUSED)
         b->t_min = b->t_max = 1;
         b->raw_n = 16;
         memset(b->bytes, 0, 10);
-        queue_write(queue_newest_shard(q, 0), b, i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), b, i, (struct write_terms){0});
     }
     queue_close(q);
     atomic_store(&slow, true); /* the first poll comes before the end of the first read */
@@ -395,13 +395,13 @@ static void a_hung_disk_does_not_hold_the_start(void **state UNUSED)
     queue_close(q);
 }
 
-static bool count_visit(void *arg, unsigned shard UNUSED, const struct block *b UNUSED)
+static bool count_visit(void *arg, unsigned shard UNUSED, const struct block *b UNUSED, uint64_t seq UNUSED)
 {
     atomic_fetch_add((atomic_int *)arg, 1);
     return true;
 }
 
-static bool visit_three(void *arg, unsigned shard UNUSED, const struct block *b UNUSED)
+static bool visit_three(void *arg, unsigned shard UNUSED, const struct block *b UNUSED, uint64_t seq UNUSED)
 {
     return atomic_fetch_add((atomic_int *)arg, 1) < 2;
 }

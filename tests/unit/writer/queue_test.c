@@ -15,7 +15,7 @@ static void survives_reopening(void **state)
     queue_home = loop_new();
     struct queue *q = queue_open_here(2);
     for (uint32_t i = 0; i < 40; i++)
-        queue_write(queue_newest_shard(q, 1), numbered_block(i, 1000), i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 1), numbered_block(i, 1000), i, (struct write_terms){0});
     queue_ack(queue_newest_shard(q, 1), 10);
     queue_close(q);
     q = queue_open_here(2);
@@ -46,17 +46,17 @@ static void a_large_block_hurts_no_other(void **state)
     struct queue *q = queue_open(&(struct queue_options){.dir = queue_dir, .shards = 1, .limits.max_bytes = LIMIT},
                                  NULL, &err);
     assert_non_null(q);
-    queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), 0, (struct pending_acks){0});
-    queue_write(queue_newest_shard(q, 0), numbered_block(2, LIMIT / 2), 1, (struct pending_acks){0});
-    queue_write(queue_newest_shard(q, 0), numbered_block(3, 100), 2, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), 0, (struct write_terms){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(2, LIMIT / 2), 1, (struct write_terms){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(3, 100), 2, (struct write_terms){0});
     struct queue_read r;
     queue_read_from(queue_newest_shard(q, 0), &r, 0);
     assert_int_equal(r.n, 3);
     assert_int_equal(queue_stats(q)->blocks_dropped, 0);
     queue_read_drop(&r);
     queue_hold(queue_newest_shard(q, 0), 0);
-    queue_write(queue_newest_shard(q, 0), numbered_block(4, 2 * LIMIT), 3, (struct pending_acks){0});
-    queue_write(queue_newest_shard(q, 0), numbered_block(5, 100), 4, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(4, 2 * LIMIT), 3, (struct write_terms){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(5, 100), 4, (struct write_terms){0});
     queue_read_from(queue_newest_shard(q, 0), &r, 0);
     assert_int_equal(r.n, 1);
     assert_int_equal(block_number(r.items[0].block), 5);
@@ -71,7 +71,7 @@ static void another_number_of_shards_waits(void **state)
     (void)state;
     queue_home = loop_new();
     struct queue *q = queue_open_here(2);
-    queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), 0, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), 0, (struct write_terms){0});
     queue_close(q);
     q = queue_open_here(4);
     const struct queue_generation *g;
@@ -96,7 +96,7 @@ static void old_segments_go_first(void **state)
                                  NULL, &err);
     assert_non_null(q);
     for (uint32_t i = 0; i < 100; i++)
-        queue_write(queue_newest_shard(q, 0), numbered_block(i, 1 << 20), i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), numbered_block(i, 1 << 20), i, (struct write_terms){0});
     struct queue_read r;
     queue_read_from(queue_newest_shard(q, 0), &r, 0);
     assert_true(r.n > 0 && r.items[0].seq > 0);
@@ -118,7 +118,7 @@ static void small_limits_hold(void **state)
                                  NULL, &err);
     assert_non_null(q);
     for (uint32_t i = 0; i < BLOCKS; i++)
-        queue_write(queue_newest_shard(q, i % SHARDS), numbered_block(i, SIZE), i / SHARDS, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, i % SHARDS), numbered_block(i, SIZE), i / SHARDS, (struct write_terms){0});
     struct queue_read r;
     for (unsigned i = 0; i < SHARDS; i++) {
         queue_read_from(queue_newest_shard(q, i), &r, 0);
@@ -130,7 +130,7 @@ static void small_limits_hold(void **state)
     unsigned long long dropped = queue_stats(q)->blocks_dropped;
     queue_limit(q, &(struct queue_limits){.max_bytes = LIMIT, .keep_all = true});
     for (uint32_t i = 0; i < BLOCKS; i++)
-        queue_write(queue_newest_shard(q, 0), numbered_block(i, SIZE), BLOCKS / SHARDS + i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), numbered_block(i, SIZE), BLOCKS / SHARDS + i, (struct write_terms){0});
     queue_close(q);
     q = queue_open_here(SHARDS);
     assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, BLOCKS / SHARDS + BLOCKS);
@@ -147,7 +147,7 @@ static void nothing_is_written_twice(void **state)
     struct queue *q = queue_open_here(1);
     for (int round = 0; round < 2; round++)
         for (uint32_t i = 0; i < 10; i++)
-            queue_write(queue_newest_shard(q, 0), numbered_block(i, 100), i, (struct pending_acks){0});
+            queue_write(queue_newest_shard(q, 0), numbered_block(i, 100), i, (struct write_terms){0});
     queue_close(q);
     q = queue_open_here(1);
     assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, 10);
@@ -163,9 +163,9 @@ static void what_was_missed_is_written_later(void **state)
     struct queue *q = queue_open_here(1);
     struct queue_read r;
     fixture_limit_files(4000);
-    queue_write(queue_newest_shard(q, 0), numbered_block(0, 1000), 0, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(0, 1000), 0, (struct write_terms){0});
     for (uint32_t i = 1; i < 4; i++)
-        queue_write(queue_newest_shard(q, 0), numbered_block(i, i == 3 ? 100 : 5000), i, (struct pending_acks){0}); /* the last would fit */
+        queue_write(queue_newest_shard(q, 0), numbered_block(i, i == 3 ? 100 : 5000), i, (struct write_terms){0}); /* the last would fit */
     queue_read_from(queue_newest_shard(q, 0), &r, 0);
     assert_int_equal(r.n, 4); /* one from disk, the others from memory */
     for (unsigned i = 0; i < r.n; i++)
@@ -177,7 +177,7 @@ static void what_was_missed_is_written_later(void **state)
     queue_read_from(queue_newest_shard(q, 0), &r, 2); /* behind the acknowledgement */
     queue_read_drop(&r);
     fixture_unlimit_files();
-    queue_write(queue_newest_shard(q, 0), numbered_block(4, 1000), 4, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(4, 1000), 4, (struct write_terms){0});
     queue_close(q);
     q = queue_open_here(1);
     queue_read_from(queue_newest_shard(q, 0), &r, queue_shard_state(queue_newest_shard(q, 0)).first);
@@ -195,7 +195,7 @@ static void foreign_names_are_ignored(void **state)
     (void)state;
     queue_home = loop_new();
     struct queue *q = queue_open_here(1);
-    queue_write(queue_newest_shard(q, 0), numbered_block(7, 100), 0, (struct pending_acks){0});
+    queue_write(queue_newest_shard(q, 0), numbered_block(7, 100), 0, (struct write_terms){0});
     queue_close(q);
     char path[300], command[3000];
     snprintf(path, sizeof path, "%s/g0001-s01/00", queue_dir);
@@ -208,7 +208,7 @@ static void foreign_names_are_ignored(void **state)
     assert_int_equal(queue_generations(q, &g), 1);
     assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, 1);
     for (uint32_t i = 1; i < 4; i++) { /* each name that was taken is one that the queue needs */
-        queue_write(queue_newest_shard(q, 0), numbered_block(i, SEGMENT_BYTES), i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), numbered_block(i, SEGMENT_BYTES), i, (struct write_terms){0});
         struct queue_read r;
         queue_read_from(queue_newest_shard(q, 0), &r, i);
         assert_true(r.n == 1 && r.items[0].seq == i);
@@ -235,7 +235,7 @@ static void the_position_needs_no_space(void **state)
         struct stat st;
         assert_true(stat(path, &st) == 0 && st.st_size == POSITION_BYTES);
         uint64_t next = queue_shard_state(queue_newest_shard(q, 0)).next;
-        queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), next, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), next, (struct write_terms){0});
         fixture_limit_files(POSITION_BYTES);
         queue_ack(queue_newest_shard(q, 0), next + 1);
         struct queue_read r;
