@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Refilling, and the time from which the store is complete again. What a shard has sent is in its own file and, as joint
- * blocks, in that of its lane's first shard. Each file has no gap after its first record, so the latest of these first
- * records counts. A file that is empty although it was used (all delivered, file truncated) has no gap after its last
- * acknowledgement. A stripe has the series of one lane, so joint blocks of another number of lanes are skipped. */
+ * blocks, in that of its lane's first shard. Blocks that were delivered soon are in no file, which shows as a gap of the
+ * sequence numbers; so of the first records after the last gap of each file the latest counts. A shard that was used and
+ * has no undelivered block makes the store complete from now on only. A stripe has the series of one lane, so joint
+ * blocks of another number of lanes are skipped. */
 #include "writer/refill.h"
 
 #include "base/telemetry/log.h"
@@ -12,12 +13,12 @@ struct refill {
     struct packer packer;
     unsigned n_lanes;
     int64_t now;
-    int64_t *begins; /* per shard: t_max of its first record, INT64_MAX = none */
+    struct refill_shard { int64_t begin; uint64_t next; } *shards; /* begin: t_max of the first record after a gap */
     int64_t skipped; /* t_max of the blocks that were skipped, INT64_MIN = none */
     uint64_t samples;
 };
 
-static bool refill_block(void *arg, unsigned shard, const struct block *b, uint64_t seq UNUSED)
+static bool refill_block(void *arg, unsigned shard, const struct block *b, uint64_t seq)
 {
     struct refill *f = arg;
     struct err err;
@@ -31,8 +32,9 @@ static bool refill_block(void *arg, unsigned shard, const struct block *b, uint6
     if (!decompress(b->codec, f->packer.zstd, str_n(b->bytes, b->n), BLOCK_MAX_BYTES, &f->packer.raw, &err))
         return true;
     recent_take(f->store, shard % f->n_lanes, buf_str(&f->packer.raw), f->now);
-    if (f->begins[shard] == INT64_MAX)
-        f->begins[shard] = b->t_max;
+    if (seq != f->shards[shard].next)
+        f->shards[shard].begin = b->t_max;
+    f->shards[shard].next = seq + 1;
     f->samples += b->n_samples;
     return true;
 }
@@ -44,14 +46,14 @@ void refill_recent(struct recent *r, const struct recent_conf *c, struct destina
     size_t n = queue_generations(d->queue, &g);
     unsigned shards = g[n - 1].n_shards;
     struct refill f = {.store = r, .n_lanes = d->n_lanes, .now = now, .skipped = INT64_MIN,
-                       .begins = mem_alloc(shards * sizeof *f.begins)};
+                       .shards = mem_zalloc(shards * sizeof *f.shards)};
     packer_init(&f.packer);
     for (unsigned i = 0; i < shards; i++)
-        f.begins[i] = INT64_MAX;
+        f.shards[i].next = UINT64_MAX;
     int64_t from = queue_walk(d->queue, (uint64_t)c->budget / 2, interrupted, refill_block, &f) ? INT64_MIN : now;
     for (unsigned i = 0; i < shards; i++) {
         struct queue_state state = queue_shard_state(g[n - 1].shards[i]);
-        int64_t begin = state.next == 0 ? INT64_MIN : f.begins[i] == INT64_MAX ? state.acked_at : f.begins[i];
+        int64_t begin = state.next == 0 ? INT64_MIN : state.first == state.next ? now : f.shards[i].begin;
         from = begin > from ? begin : from;
     }
     if (f.skipped >= from)
@@ -61,5 +63,5 @@ void refill_recent(struct recent *r, const struct recent_conf *c, struct destina
     if (f.samples > 0)
         log_info("recent", "refilled from the queue on disk", "name", d->name, LOG_U64("samples", f.samples));
     packer_free(&f.packer);
-    mem_free(f.begins);
+    mem_free(f.shards);
 }

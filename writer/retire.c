@@ -36,8 +36,11 @@ static void run_closed(struct loop_task *task)
 {
     struct retiring *x = CONTAINER(task, struct retiring, closed);
     struct writer *w = x->writer;
-    if (x->dest)
+    if (x->dest) {
         destination_close(x->dest);
+        if (w->stopped == NULL) /* its size is known now that all is written */
+            orphans_find(w);
+    }
     list_remove(&x->node);
     mem_free(x);
     writer_stop_if_retired(w);
@@ -86,12 +89,12 @@ static void log_backlog(const struct destination *d)
 {
     log_warn("remote_write", "destination removed with undelivered samples; its queue directory stays until the "
              "destination is configured again or the directory is deleted", "name", d->name, "dir", d->identity,
-             LOG_U64("pending_bytes", queue_bytes(d->queue)));
+             LOG_U64("pending_bytes", queue_bytes(d->queue) + queue_unwritten_bytes(d->queue)));
 }
 
 void retire_add(struct writer *w, struct destination *d)
 {
-    if (w->stopped == NULL && queue_bytes(d->queue) > 0)
+    if (w->stopped == NULL && queue_bytes(d->queue) + queue_unwritten_bytes(d->queue) > 0)
         log_backlog(d);
     struct retiring *x = mem_zalloc(sizeof *x);
     *x = (struct retiring){.freed.run = run_freed, .closed.run = run_closed, .writer = w, .dest = d};

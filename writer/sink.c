@@ -7,7 +7,10 @@
 #include "base/telemetry/log.h"
 #include "writer/recent/recent.h"
 
-enum { PUSH_DELAY_MS = 20 }; /* delay within which pushes that wait for the disk are batched */
+enum {
+    PUSH_DELAY_MS = 20, /* delay within which pushes that wait for the disk are batched */
+    WRITE_AFTER_MS = 60 /* delay of writing after the flush tick; blocks that are delivered by then are not written */
+};
 
 static struct writer_lane *lane_of(struct sink *s) { return CONTAINER(s, struct writer_lane, sink); }
 
@@ -112,12 +115,26 @@ static void sink_push_block(struct writer_lane *l, struct pending_place to, stru
         block_unref(packed[i]);
 }
 
+/* The end of the current interval: all lanes flush at the same time. */
+static int64_t flush_due(const struct writer_lane *l, const struct ack *r)
+{
+    int64_t interval = r && l->flush_ms > PUSH_DELAY_MS ? PUSH_DELAY_MS : l->flush_ms;
+    return (loop_mono(l->loop) / interval + 1) * interval;
+}
+
+static int64_t write_due(const struct writer_lane *l, const struct pending *p)
+{
+    int64_t tick = p->due > 0 ? p->due : flush_due(l, NULL), now = loop_mono(l->loop);
+    return (tick > now ? tick : now) + WRITE_AFTER_MS;
+}
+
 static void seal_blocks(struct writer_lane *l, struct pending_place to, const struct pending *p, size_t n)
 {
     size_t begin = 0;
     for (size_t i = 0; i < n && to.stream->n > 0; i++) {
         const struct pending_block *c = i < p->n_blocks ? &p->blocks[i] : &p->open;
-        struct write_terms terms = {p->acks, p->n_acks, .more = c->end < p->raw.n};
+        struct write_terms terms = {p->acks, p->n_acks, .more = c->end < p->raw.n,
+                                    .write_by = write_due(l, p)};
         if (c->end > begin)
             sink_push_block(l, to, str_n(p->raw.p + begin, c->end - begin), c, terms);
         begin = c->end;
@@ -175,11 +192,6 @@ void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, 
     if (!list_linked(&p->node))
         list_push_back(&l->open, &p->node);
     arm_flush(l, p->due);
-}
-
-static int64_t flush_due(const struct writer_lane *l, const struct ack *r)
-{
-    return loop_mono(l->loop) + (r && l->flush_ms > PUSH_DELAY_MS ? PUSH_DELAY_MS : l->flush_ms);
 }
 
 /* --- shards of other lanes ---------------------------------------------------------------------------------------- */

@@ -115,7 +115,7 @@ static const struct stats_family families[] = {
      "Time until the queue is full at the rate of the last five minutes; +Inf while it does not grow",
      queue_until_full, BY_QUEUE},
     {"sluice_queue_unwritten_bytes", STATS_GAUGE,
-     "Bytes of blocks that could not be written to disk and are kept in memory", queue_unwritten, BY_QUEUE},
+     "Bytes of blocks that are not delivered and not yet on disk", queue_unwritten, BY_QUEUE},
     {"vm_persistentqueue_bytes_written_total", STATS_COUNTER, "Bytes written to disk", queue_written, BY_QUEUE},
     {"vm_persistentqueue_bytes_read_total", STATS_COUNTER, "Bytes read back from disk", queue_read_bytes, BY_QUEUE},
     {"vm_persistentqueue_write_duration_seconds_total", STATS_COUNTER, "Time spent writing", queue_write_seconds,

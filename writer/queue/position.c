@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SLOT = 24, SLOTS = 2, POSITION_BYTES = SLOTS * SLOT };
@@ -34,9 +33,8 @@ static bool position_decode(const uint8_t slot[SLOT], uint64_t *done)
     return memcmp(want, slot, SLOT) == 0;
 }
 
-bool position_open(struct position *p, const char *dir, uint64_t *done, int64_t *written_at, struct err *err)
+bool position_open(struct position *p, const char *dir, uint64_t *done, struct err *err)
 {
-    struct stat st;
     char path[4096];
     uint8_t slots[POSITION_BYTES] = {0};
     uint64_t at;
@@ -46,12 +44,11 @@ bool position_open(struct position *p, const char *dir, uint64_t *done, int64_t 
     if (p->fd < 0)
         return err_set(err, ERR_INTERNAL, "cannot open %s: %s", path, strerror(errno));
     ssize_t n = pread(p->fd, slots, sizeof slots, 0);
-    if (n < 0 || fstat(p->fd, &st) != 0) {
+    if (n < 0) {
         err_set(err, ERR_INTERNAL, "cannot read %s: %s", path, strerror(errno));
         position_close(p);
         return false;
     }
-    *written_at = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     /* Preallocated so that a full disk cannot block the position. When the disk is full now, later writes take the
      * space. */
     if (n < POSITION_BYTES && pwrite(p->fd, slots + n, (size_t)(POSITION_BYTES - n), n) != POSITION_BYTES - n)

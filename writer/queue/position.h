@@ -16,9 +16,8 @@ struct position {
     int fd;        /* -1 = not open */
     unsigned slot; /* the next one to write */
 };
-/* done: the position read, 0 for a new file. written_at: when the file was last written, Unix ms. */
-bool position_open(struct position *p, const char *dir, uint64_t *done, int64_t *written_at,
-                   struct err *err) MUST_USE;
+/* done: the position read, 0 for a new file. */
+bool position_open(struct position *p, const char *dir, uint64_t *done, struct err *err) MUST_USE;
 void position_close(struct position *p);
 bool position_write(struct position *p, uint64_t done) MUST_USE; /* false with errno */
 

@@ -4,8 +4,9 @@
  * The thread runs its own loop. Lanes hand it jobs (queue_intake.c), and it posts results back. It never waits for a
  * lane, and no lane waits for it: a slow disk slows only this destination.
  *
- * 1. Writing. A job is appended to its shard's last segment. If that fails, the block joins the shard's unwritten list
- *    in memory, which is retried before the shard's next block and once a second.
+ * 1. Writing. A job waits until it is due, and is removed if its block is delivered first. Then it is appended to its
+ *    shard's last segment. If that fails, the block joins the shard's unwritten list in memory, which is retried before
+ *    the shard's next block and once a second.
  * 2. Limits. Over max_memory unwritten blocks are dropped, or segments if the disk is full; over max_disk_bytes the
  *    oldest segments are dropped.
  * 3. Syncing. fdatasync once a second for shards whose destination is behind, or before the ack with durability always.
@@ -37,7 +38,7 @@ double queue_seconds_until_full(const struct queue *q) { return atomic_load(&q->
 bool queue_failing(const struct queue *q) { return atomic_load(&q->failing) || atomic_load(&q->intake.stalled); }
 struct queue_state queue_shard_state(const struct queue_shard *s)
 {
-    return (struct queue_state){s->acked, s->next, s->joint_end, s->acked_at};
+    return (struct queue_state){s->acked, s->next, s->joint_end};
 }
 
 static void shard_add_backlog(struct queue_shard *s, void *arg)
@@ -311,15 +312,26 @@ static void queue_write_job(struct queue *q, struct write_job *j)
 }
 
 /* Executes only the jobs that are queued now, so that a slow disk does not starve the loop's timers. */
-void queue_work(struct queue *q)
+static void queue_execute_jobs(struct queue *q, int64_t until)
 {
     struct write_job *j;
-    for (size_t n = intake_jobs(&q->intake); n > 0 && (j = intake_begin(&q->intake)) != NULL; n--)
+    for (size_t n = intake_jobs(&q->intake); n > 0 && (j = intake_begin(&q->intake, until)) != NULL; n--)
         queue_write_job(q, j);
     queue_take_acks(q);
 }
 
-void queue_run_work(struct loop_task *task) { queue_work(CONTAINER(task, struct queue, intake.work)); }
+void queue_work(struct queue *q) { queue_execute_jobs(q, INT64_MAX); }
+
+static void queue_work_due(struct queue *q)
+{
+    queue_execute_jobs(q, clock_mono_ms());
+    int64_t next = intake_due(&q->intake);
+    if (next != INT64_MAX)
+        loop_timer_at(q->loop, &q->write, next);
+}
+
+static void run_write(struct loop_timer *timer) { queue_work_due(CONTAINER(timer, struct queue, write)); }
+void queue_run_work(struct loop_task *task) { queue_work_due(CONTAINER(task, struct queue, intake.work)); }
 
 /* --- reading and syncing, on the io thread ------------------------------------------------------------------------ */
 
@@ -332,6 +344,7 @@ static void queue_read_done(struct loop_task *task)
 static void run_read(struct loop_task *task)
 {
     struct queue_read *r = CONTAINER(task, struct queue_read, task);
+    queue_work(r->shard->queue); /* what waits to be written is read, too */
     int64_t begin = clock_mono_ns();
     if (shard_files_read(r->shard, r)) {
         unwritten_read(r->shard, r);
@@ -410,6 +423,7 @@ static void run_check(struct loop_timer *timer)
 
 void queue_start_checks(struct queue *q)
 {
+    q->write.run = run_write;
     q->sync.run = run_sync;
     q->check.run = run_check;
     queue_space_measure(&q->space, q->queue_dir.dir);
@@ -426,6 +440,7 @@ static void sync_dirty(struct queue_shard *s, void *arg UNUSED)
 
 void queue_stop_checks(struct queue *q)
 {
+    loop_timer_stop(q->loop, &q->write);
     loop_timer_stop(q->loop, &q->check);
     loop_timer_stop(q->loop, &q->sync);
     queue_dir_each(&q->queue_dir, sync_dirty, NULL);
@@ -440,7 +455,8 @@ void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct wr
     if (max == 0 || atomic_load(&q->keep_all))
         max = UINT64_MAX;
     struct write_job *j = mem_alloc(sizeof *j + terms.n * sizeof j->acks[0]);
-    *j = (struct write_job){.shard = s, .block = b, .seq = seq, .more = terms.more, .n = terms.n};
+    *j = (struct write_job){.shard = s, .block = b, .seq = seq, .more = terms.more, .n = terms.n,
+                            .write_by = terms.n > 0 || terms.write_by == 0 ? clock_mono_ms() : terms.write_by};
     if (terms.n > 0)
         memcpy(j->acks, terms.acks, terms.n * sizeof j->acks[0]);
     intake_put(&q->intake, j, unwritten < max ? max - unwritten : 0);

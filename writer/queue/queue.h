@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The queue on disk of one destination, and the io thread that owns its files.
  *
- * A block is written when it is sealed (page cache, no sync); fdatasync runs at most once a second, and only while the
- * destination is behind. Positions are written on every acknowledgement. kill -9 loses nothing that was sealed; a power
- * loss loses at most one second of it. Formats: queue_dir.c, queue_shard.c, segment.c.
+ * A block is written when its caller demands (page cache, no sync), unless it is delivered by then; fdatasync runs at
+ * most once a second, and only while the destination is behind. Positions are written on every acknowledgement of a block
+ * that was written. kill -9 loses nothing that was due; a power loss loses at most one second of it. Formats:
+ * queue_dir.c, queue_shard.c, segment.c.
  *
  * Threads. queue_open and queue_close: main. The other calls: the lane that owns the shard; they post to the io thread,
  * which posts the result back. Calls of one lane are executed in order.
@@ -77,12 +78,12 @@ bool queue_failing(const struct queue *q);   /* the last write failed or the dis
 struct queue_backlog { uint64_t blocks, samples, bytes; int64_t oldest; /* Unix ms of the oldest sample */ };
 struct queue_backlog queue_backlog(const struct queue *q); /* undelivered blocks as found by queue_open */
 
-/* Sequence numbers: [first, next) are to be sent. joint_end: after the last joint block of them, 0 = none. acked_at:
- * Unix ms of the last acknowledgement. */
-struct queue_state { uint64_t first, next, joint_end; int64_t acked_at; };
+/* Sequence numbers: [first, next) are to be sent; some of them may never have been written, but were delivered.
+ * joint_end: after the last joint block of them, 0 = none. */
+struct queue_state { uint64_t first, next, joint_end; };
 struct queue_state queue_shard_state(const struct queue_shard *s); /* as found by queue_open */
 
-/* Writes a block; takes one reference. The acks' references are dropped when the block is as safe as the options
+/* Writes a block when the terms say; takes one reference. The acks' references are dropped when the block is as safe as the options
  * demand. A block that is on disk already is not written again. A block that cannot be written is kept in memory, is
  * read from there, and is retried before the next one of its shard and once a second, until it is acknowledged. When
  * such blocks exceed max_memory, segments are dropped if the disk is full, else the oldest such block; keep_all drops

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Jobs between the lanes and the io thread. A disk that responds takes a job within microseconds, and the lists are
- * empty. While it does not respond:
+/* Jobs between the lanes and the io thread.
  *
- * 1. A delivered block needs no disk: once its job is older than STALLED_MS, the next block or acknowledgement of any
- *    shard removes it and acknowledges pushes that wait for it. Younger ones are written nevertheless: the recent
- *    store is filled from them after a restart.
+ * A delivered block needs no disk: the acknowledgement removes its job, and acknowledges pushes that wait for it. While a
+ * destination keeps up nothing is written. The position on disk moves only past blocks that are there.
+ *
+ * A disk that responds takes a job within microseconds once it is due. While it does not respond:
+ *
+ * 1. Once a job is overdue by STALLED_MS, the disk counts as stalled.
  * 2. All other jobs count against max_memory_bytes, together with blocks whose write failed. Over it the oldest block
  *    that is in no lane's memory is dropped and counted. With on_full: push_back nothing is dropped, the sink refuses
  *    batches.
@@ -29,6 +31,7 @@ void intake_init(struct intake *in, struct loop *loop, void (*work)(struct loop_
     list_init(&in->acked);
     in->loop = loop;
     in->work.run = work;
+    in->next_work = INT64_MAX;
 }
 
 void intake_free(struct intake *in)
@@ -58,25 +61,42 @@ static void intake_unlink(struct intake *in, struct write_job *j)
     atomic_fetch_sub_explicit(&in->bytes, write_job_bytes(j), memory_order_relaxed);
 }
 
-static bool intake_oldest_waits(const struct intake *in)
-{
-    return !list_empty(&in->jobs) && clock_mono_ms() - job_in_order(in->jobs.next)->queued_at > STALLED_MS;
-}
-
-/* Moves delivered blocks that have been waiting too long to `removed`, linked by `order`. */
-static void intake_remove_delivered(struct intake *in, struct list *removed)
+static bool intake_overdue(const struct intake *in)
 {
     int64_t now = clock_mono_ms();
-    for (struct list *n = in->jobs.next, *next; n != &in->jobs; n = next) {
-        struct write_job *j = job_in_order(n);
+    for (const struct list *n = in->jobs.next; n != &in->jobs; n = n->next)
+        if (now - job_in_order(n)->write_by > STALLED_MS)
+            return true;
+    return false;
+}
+
+/* Moves the delivered blocks of a shard to `removed`, linked by `order`. */
+static void intake_remove_delivered(struct intake *in, struct queue_shard *s, struct list *removed)
+{
+    for (struct list *n = s->intake.jobs.next, *next; n != &s->intake.jobs; n = next) {
+        struct write_job *j = job_in_shard(n);
         next = n->next;
-        if (now - j->queued_at <= STALLED_MS)
+        if (j->seq >= s->intake.acked)
             return;
-        if (j->busy || j->seq >= j->shard->intake.acked)
+        if (j->busy)
             continue;
         intake_unlink(in, j);
         list_push_back(removed, &j->order);
     }
+}
+
+/* Earlier blocks of the shard are due with this one. True: the io thread must be woken for it. */
+static bool intake_schedule(struct intake *in, const struct write_job *j)
+{
+    for (struct list *n = j->shard->intake.jobs.prev; n != &j->shard->intake.jobs; n = n->prev) {
+        if (job_in_shard(n)->write_by < j->write_by)
+            break;
+        job_in_shard(n)->write_by = j->write_by;
+    }
+    if (j->write_by >= in->next_work)
+        return false;
+    in->next_work = j->write_by;
+    return true;
 }
 
 /* Blocks before `held` are skipped: they are in the lane's memory too, dropping them here would free none. */
@@ -95,7 +115,7 @@ static void intake_remove_over_limit(struct intake *in, uint64_t limit, struct l
 /* True once per stall: to be logged. */
 static bool intake_note_stall(struct intake *in)
 {
-    bool stalled = intake_oldest_waits(in), first = stalled && !in->logged;
+    bool stalled = intake_overdue(in), first = stalled && !in->logged;
     atomic_store_explicit(&in->stalled, stalled, memory_order_relaxed);
     in->logged = in->logged || stalled;
     return first;
@@ -140,10 +160,8 @@ static bool intake_has(const struct intake_shard *s, uint64_t seq)
 void intake_put(struct intake *in, struct write_job *j, uint64_t limit)
 {
     struct queue_shard *s = j->shard;
-    struct list removed, delivered;
+    struct list removed;
     list_init(&removed);
-    list_init(&delivered);
-    j->queued_at = clock_mono_ms();
     mutex_lock(&in->lock);
     bool queued = intake_has(&s->intake, j->seq);
     if (!queued) {
@@ -152,20 +170,18 @@ void intake_put(struct intake *in, struct write_job *j, uint64_t limit)
         in->n_jobs++;
         atomic_fetch_add_explicit(&in->bytes, write_job_bytes(j), memory_order_relaxed);
     }
-    bool log = intake_note_stall(in);
-    if (atomic_load_explicit(&in->stalled, memory_order_relaxed)) { /* otherwise the io thread takes them at once */
-        intake_remove_delivered(in, &delivered);
+    bool wake = intake_schedule(in, j), log = intake_note_stall(in);
+    if (atomic_load_explicit(&in->stalled, memory_order_relaxed)) /* otherwise the io thread takes them when due */
         intake_remove_over_limit(in, limit, &removed);
-    }
     mutex_unlock(&in->lock);
-    loop_post(in->loop, &in->work);
+    if (wake)
+        loop_post(in->loop, &in->work);
     if (queued) {
         write_job_end(j, true);
         write_job_free(j);
     }
     if (log)
         intake_log_stall(s);
-    intake_free_delivered(&delivered);
     intake_drop_jobs(&removed);
 }
 
@@ -174,14 +190,17 @@ void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next)
     struct list removed;
     list_init(&removed);
     mutex_lock(&in->lock);
+    /* the first one, too: the position tells that the shard was used (writer/refill.c) */
+    bool moves = s->intake.acked < s->intake.done_until || s->intake.acked == 0;
     if (next > s->intake.acked)
         s->intake.acked = next;
     if (!list_linked(&s->intake.ack_node))
         list_push_back(&in->acked, &s->intake.ack_node);
-    intake_remove_delivered(in, &removed);
+    intake_remove_delivered(in, s, &removed);
     bool log = intake_note_stall(in);
     mutex_unlock(&in->lock);
-    loop_post(in->loop, &in->work);
+    if (moves)
+        loop_post(in->loop, &in->work);
     if (log)
         intake_log_stall(s);
     intake_free_delivered(&removed);
@@ -221,14 +240,29 @@ size_t intake_jobs(struct intake *in)
     return n;
 }
 
-struct write_job *intake_begin(struct intake *in)
+int64_t intake_due(struct intake *in)
 {
+    int64_t due = INT64_MAX;
     mutex_lock(&in->lock);
-    struct write_job *j = list_empty(&in->jobs) ? NULL : job_in_order(in->jobs.next);
-    if (j)
-        j->busy = true;
+    for (const struct list *n = in->jobs.next; n != &in->jobs; n = n->next)
+        if (job_in_order(n)->write_by < due)
+            due = job_in_order(n)->write_by;
+    in->next_work = due;
     mutex_unlock(&in->lock);
-    return j;
+    return due;
+}
+
+struct write_job *intake_begin(struct intake *in, int64_t until)
+{
+    struct write_job *found = NULL;
+    mutex_lock(&in->lock);
+    for (const struct list *n = in->jobs.next; n != &in->jobs && found == NULL; n = n->next)
+        if (job_in_order(n)->write_by <= until)
+            found = job_in_order(n);
+    if (found)
+        found->busy = true;
+    mutex_unlock(&in->lock);
+    return found;
 }
 
 void intake_done(struct intake *in, struct write_job *j)
@@ -237,7 +271,7 @@ void intake_done(struct intake *in, struct write_job *j)
     intake_unlink(in, j);
     if (j->seq >= j->shard->intake.done_until)
         j->shard->intake.done_until = j->seq + 1;
-    bool stalled = intake_oldest_waits(in), over = in->logged && !stalled;
+    bool stalled = intake_overdue(in), over = in->logged && !stalled;
     atomic_store_explicit(&in->stalled, stalled, memory_order_relaxed);
     in->logged = stalled;
     mutex_unlock(&in->lock);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The list of jobs from the lanes to the io thread: blocks to write and acknowledgements.
  *
+ * A job waits here until it is due (write_terms.write_by). One that is delivered by then is never written.
+ *
  * The io thread may wait for its disk for minutes. So jobs that it has not taken yet are bounded, can be read by the
  * lane, and are dropped when they are no longer needed. Rules: queue_intake.c.
  *
@@ -17,7 +19,8 @@ struct intake {
     struct list jobs;       /* of all shards, oldest first; a job is removed when the io thread has finished it */
     struct list acked;      /* shards with an acknowledgement that the io thread has not taken */
     size_t n_jobs;
-    struct loop *loop; struct loop_task work; /* posted when there are jobs or acknowledgements */
+    int64_t next_work;      /* mono ms at which the io thread looks at the jobs again */
+    struct loop *loop; struct loop_task work; /* posted when it must do so earlier, or position files must move */
     bool logged;            /* the stall is logged */
     atomic_ullong bytes;    /* of the jobs; written under the lock, read by any thread */
     atomic_bool stalled;    /* the oldest job is overdue; likewise */
@@ -34,8 +37,10 @@ void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next);
 /* Like queue_read, synchronously, when everything from r->from on is here. False: the io thread must read it. */
 bool intake_read(struct intake *in, struct queue_shard *s, struct queue_read *r);
 
-/* The io thread. intake_begin: the oldest job, which is not dropped until intake_done; NULL: none. */
-struct write_job *intake_begin(struct intake *in);
+/* The io thread. intake_due: when the next job is due, INT64_MAX = there is none. intake_begin: the oldest job that is
+ * due until then, which is not dropped until intake_done; NULL: none. */
+int64_t intake_due(struct intake *in);
+struct write_job *intake_begin(struct intake *in, int64_t until);
 void intake_done(struct intake *in, struct write_job *j); /* the caller owns the job from now on */
 struct queue_shard *intake_take_ack(struct intake *in, uint64_t *next); /* NULL: none */
 size_t intake_jobs(struct intake *in);

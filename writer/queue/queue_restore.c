@@ -148,8 +148,7 @@ bool shard_files_restore(struct queue_shard *s, struct restored *r)
     struct err err;
     uint64_t done;
     unlink(path); /* a file that another program put exists may be ahead */
-    int64_t written_at;
-    if (!position_open(&created, s->dir, &done, &written_at, &err))
+    if (!position_open(&created, s->dir, &done, &err))
         return false;
     position_close(&s->position);
     s->position = created;

@@ -176,7 +176,7 @@ bool shard_files_open(struct queue_shard *s, struct err *err)
     s->new_dir = mkdir(s->dir, 0750) == 0;
     if (!s->new_dir && errno != EEXIST)
         return err_set(err, ERR_INTERNAL, "cannot create %s: %s", s->dir, strerror(errno));
-    if (!position_open(&s->position, s->dir, &s->acked, &s->acked_at, err) || !list_segments(s, err))
+    if (!position_open(&s->position, s->dir, &s->acked, err) || !list_segments(s, err))
         return false;
     s->next = s->acked;
     for (size_t i = 0; i < s->n; i++) {
@@ -352,8 +352,8 @@ void shard_files_ack(struct queue_shard *s, uint64_t next)
 {
     if (next <= s->acked)
         return;
+    s->position_stale |= s->acked < s->next || s->acked == 0; /* others were never written */
     s->acked = next;
-    s->position_stale = true;
     if (!shard_files_write_position(s))
         log_warn("queue", "cannot write queue position; retrying every 1s, and delivered blocks are sent again after a "
                  "restart until then", "dir", s->dir, "err", strerror(errno));

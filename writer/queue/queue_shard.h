@@ -36,7 +36,6 @@ struct queue_shard {
     struct intake_shard intake;
     char *dir;
     uint64_t acked;        /* everything before it is delivered or dropped */
-    int64_t acked_at;      /* when the position was last written before the opening, Unix ms */
     uint64_t next;         /* after the last record on disk */
     struct queue_backlog backlog; /* as found at the opening */
     uint64_t joint_end;    /* likewise: after the last undelivered joint block; 0 = none */

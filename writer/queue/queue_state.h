@@ -32,6 +32,7 @@ struct queue {
     struct loop *loop;
     struct file_thread *thread;
     struct loop_timer sync, check; /* check: once a second, always */
+    struct loop_timer write;       /* when the next job is due */
     struct queue_space space;
     int write_errno;                  /* errno of the last failed write */
     int64_t backoff, retry_at; /* mono ms */

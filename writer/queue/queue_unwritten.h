@@ -16,7 +16,7 @@ struct write_job {
     struct queue_shard *shard;
     struct block *block;
     uint64_t seq;
-    int64_t queued_at;  /* mono ms */
+    int64_t write_by;   /* mono ms at which the io thread takes it */
     bool busy;          /* the io thread is writing it */
     bool more;          /* the same acks wait for a later block too */
     size_t n;

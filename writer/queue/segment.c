@@ -6,7 +6,8 @@
  *     0  4  magic "SLQ1"
  *     4  4  length of the body
  *     8  8  XXH3-64 of the body
- *    16  8  sequence number: one more than the record before it in the shard
+ *    16  8  sequence number: larger than that of the record before it in the shard. Numbers between them belong to blocks
+ *           that were delivered before they would have been written, or are lost
  *    24  8  time of the oldest sample, Unix ms
  *    32  8  time of the newest sample
  *    40  4  number of samples; in a joint block bits 0..19, with the number of lanes in bits 20..31

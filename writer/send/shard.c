@@ -297,6 +297,7 @@ void shard_push(struct shard *s, struct block *b, struct write_terms terms)
         shard_report_held(s);
     }
     if (behind) {
+        terms.write_by = 0; /* it is only there */
         if (!s->reading && s->memory > READ_BYTES_FAILING && queue_failing(s->dest->queue))
             release_memory(s);
         queue_write(s->disk, b, seq, terms);

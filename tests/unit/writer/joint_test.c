@@ -68,7 +68,7 @@ static void a_lane_fills_one_block_while_its_destination_keeps_up(void **state U
         fixture_push(t, t, false);
         fixture_await(&fixture.a, fixture_samples(t));
     }
-    assert_in_range(atomic_load(&fixture.a.requests), 10, 10 * FIXTURE_LANES * 2);
+    assert_in_range(atomic_load(&fixture.a.requests), 10, 10 * FIXTURE_LANES * 4); /* of 240 */
     fixture_check(&fixture.a, 1, 10);
     fixture_stop(1000);
 }
@@ -131,7 +131,7 @@ static void joint_blocks_of_an_earlier_run_go_first(void **state UNUSED)
         fixture_push(t + 1, t + 1, true);
         t += 2;
         fixture_stop(0);
-        assert_in_range(joint_records(), 1, 2 * lanes);
+        assert_true(joint_records() > 0);
         fixture.n_lanes = lanes % FIXTURE_MOST_LANES + 1;
         fixture_start_with(&d, 1);
         fixture_push(t, t, true); /* waits for the joint blocks */

@@ -149,8 +149,10 @@ static void a_full_disk_recovers(void **state UNUSED)
         skip();
     for (uint64_t begin = 0; begin < 3 * ALL; begin += ALL) {
         struct queue *q = fault_queue(SHARDS, (struct queue_limits){.max_memory = 16 << 20});
-        for (unsigned i = 0; i < SHARDS; i++)
-            assert_int_equal(queue_shard_state(queue_newest_shard(q, i)).first, begin); /* nothing delivered is left */
+        for (unsigned i = 0; i < SHARDS; i++) { /* nothing delivered is left */
+            struct queue_state st = queue_shard_state(queue_newest_shard(q, i));
+            assert_true(st.first == st.next && st.next <= begin);
+        }
         for (unsigned i = 0; i < SHARDS; i++)
             queue_write_blocks(q, i, begin, begin + ALL);
         for (unsigned i = 0; i < SHARDS; i++)
@@ -312,11 +314,9 @@ static void a_position_deleted_on_a_full_disk_is_restored(void **state UNUSED)
     assert_true(stat(path, &st) == 0 && st.st_size == 48);
     struct position p;
     struct err err;
-    int64_t written_at;
     uint64_t delivered; /* as a start after kill -9 would find it */
     snprintf(command, sizeof command, "%s/g0001-s01/00", dir);
-    assert_true(position_open(&p, command, &delivered, &written_at, &err));
-    assert_in_range(clock_wall_ms() - written_at, 0, 60000);
+    assert_true(position_open(&p, command, &delivered, &err));
     position_close(&p);
     assert_int_equal(delivered, ALL / 2);
     queue_close(q);

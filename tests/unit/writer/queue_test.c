@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The queue on disk: what was written is read back, within its limits and whatever else lies in its directory. */
+#include "base/text/duration.h"
 #include "queue_fixture.h"
 
 #include "writer_fixture.h"
@@ -236,9 +237,10 @@ static void the_position_needs_no_space(void **state)
         assert_true(stat(path, &st) == 0 && st.st_size == POSITION_BYTES);
         uint64_t next = queue_shard_state(queue_newest_shard(q, 0)).next;
         queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), next, (struct write_terms){0});
+        struct queue_read r;
+        queue_read_from(queue_newest_shard(q, 0), &r, next + 1); /* behind the write */
         fixture_limit_files(POSITION_BYTES);
         queue_ack(queue_newest_shard(q, 0), next + 1);
-        struct queue_read r;
         queue_read_from(queue_newest_shard(q, 0), &r, next + 1); /* behind the ack */
         fixture_unlimit_files();
         queue_close(q);
@@ -247,6 +249,49 @@ static void the_position_needs_no_space(void **state)
         queue_close(q);
         assert_int_equal(truncate(path, size), 0);
     }
+    loop_free(queue_home);
+}
+
+/* A block is written when it is due, with the earlier ones of its shard, unless it is delivered before. */
+static void what_is_delivered_soon_is_not_written(void **state UNUSED)
+{
+    queue_home = loop_new();
+    struct queue *q = queue_open_here(2);
+    struct queue_shard *a = queue_newest_shard(q, 0), *b = queue_newest_shard(q, 1);
+    struct write_terms later = {.write_by = clock_mono_ms() + 60000};
+    for (uint64_t seq = 0; seq < 4; seq++) {
+        queue_write(a, numbered_block((unsigned)seq, 100), seq, later);
+        queue_write(b, numbered_block((unsigned)seq, 100), seq, later);
+    }
+    queue_ack(a, 2);
+    usleep(20000);
+    assert_int_equal(queue_stats(q)->bytes_written, 0);
+    queue_write(a, numbered_block(4, 100), 4, (struct write_terms){.write_by = clock_mono_ms() + 50});
+    usleep(10000);
+    assert_int_equal(queue_stats(q)->bytes_written, 0);
+    int64_t until = clock_mono_ms() + 5000;
+    while (queue_stats(q)->bytes_written < 300 && clock_mono_ms() < until)
+        usleep(1000);
+    usleep(5000);
+    assert_int_equal(queue_stats(q)->bytes_written, 300);
+    struct queue_read r;
+    queue_read_from(b, &r, 0); /* a read has what waits to be written */
+    assert_int_equal(r.n, 4);
+    for (unsigned i = 0; i < r.n; i++)
+        block_unref(r.items[i].block);
+    queue_ack(a, 5);
+    queue_ack(b, 4);
+    queue_write(a, numbered_block(5, 100), 5, later);
+    queue_write(a, numbered_block(6, 100), 6, later);
+    queue_ack(a, 6);
+    queue_write(b, numbered_block(4, 100), 4, later);
+    queue_close(q); /* writes what is not delivered, due or not */
+    q = queue_open_here(2);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).first, 6);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, 7);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 1)).first, 4);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 1)).next, 5);
+    queue_close(q);
     loop_free(queue_home);
 }
 
@@ -259,6 +304,7 @@ int main(void)
         QUEUE_TEST(old_segments_go_first),
         QUEUE_TEST(small_limits_hold),
         QUEUE_TEST(nothing_is_written_twice),
+        QUEUE_TEST(what_is_delivered_soon_is_not_written),
         QUEUE_TEST(what_was_missed_is_written_later),
         QUEUE_TEST(foreign_names_are_ignored),
         QUEUE_TEST(the_position_needs_no_space),

@@ -24,6 +24,7 @@ int fixture_setup(void **state UNUSED)
 {
     fixture.show_urls = false;
     fixture.n_lanes = 0;
+    fixture.flush_interval = 0;
     snprintf(fixture.dir, sizeof fixture.dir, "/tmp/sluice-writer-XXXXXX");
     arena_init(&fixture.arena, 0);
     receiver_start(&fixture.a);

@@ -9,6 +9,9 @@
 
 #include "base/text/duration.h"
 #include "writer_fixture.h"
+#include "writer/writer_internal.h"
+
+#include <unistd.h>
 
 static void two_destinations_get_everything_in_order(void **state UNUSED)
 {
@@ -156,6 +159,46 @@ static void bad_blocks_are_dropped_and_counted(void **state UNUSED)
     fixture_stop(1000);
 }
 
+/* --- the flush tick ----------------------------------------------------------------------------------------------- */
+
+static const struct queue_stats *first_queue_stats(void)
+{
+    return queue_stats(fixture.writer->destinations[0]->queue);
+}
+
+/* Nothing is written while the destination keeps up. While it does not respond or rejects, no sample is older than the
+ * flush interval and 100 ms when it is written. */
+static void only_what_is_not_delivered_is_written_at_the_tick(void **state UNUSED)
+{
+    enum { FLUSH = 300, LATE = 100 + 150 /* a loaded machine */ };
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 8);
+    fixture.flush_interval = FLUSH;
+    fixture_start_with(&d, 1);
+    for (int64_t t = 1; t <= 5; t++) {
+        fixture_push(t, t, false);
+        usleep(100000);
+    }
+    fixture_await(&fixture.a, fixture_samples(5));
+    assert_int_equal(first_queue_stats()->bytes_written, 0);
+    assert_int_equal(fixture_status().pending_bytes, 0);
+    atomic_store(&fixture.a.status, 503);
+    for (int64_t t = 6; t <= 9; t++) {
+        uint64_t before = first_queue_stats()->bytes_written;
+        int64_t begin = clock_mono_ms();
+        fixture_push(t, t, false);
+        while (first_queue_stats()->bytes_written == before && clock_mono_ms() < begin + 5000)
+            usleep(2000);
+        usleep(20000);
+        assert_in_range(clock_mono_ms() - begin, 0, FLUSH + LATE);
+        fixture_stop(0);
+        fixture_start_with(&d, 1);
+    }
+    atomic_store(&fixture.a.status, 204);
+    fixture_await(&fixture.a, fixture_samples(9));
+    fixture_check(&fixture.a, 1, 9);
+    fixture_stop(1000);
+}
+
 /* --- a batch of several blocks ------------------------------------------------------------------------------------ */
 
 enum { NO_ANSWER, SAFE, UNSAFE, REFUSED };
@@ -242,6 +285,7 @@ int main(void)
         FIXTURE_TEST(a_restart_goes_on_where_it_was), FIXTURE_TEST(durability_memory_keeps_the_order),
         FIXTURE_TEST(what_is_too_old_is_dropped_and_counted), FIXTURE_TEST(large_blocks_are_cut),
         FIXTURE_TEST(a_cut_block_is_whole_after_a_stop), FIXTURE_TEST(bad_blocks_are_dropped_and_counted),
+        FIXTURE_TEST(only_what_is_not_delivered_is_written_at_the_tick),
         FIXTURE_TEST(an_ack_covers_every_block), FIXTURE_TEST(a_disk_that_has_room_again_is_used)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
