@@ -3,7 +3,8 @@
  *
  *   plan.c          what each node's value is made of: which nodes can be pushed, and where the tree is cut
  *   plan_labels.c   label names of groups; matchers; whether labels distinguish groups
- *   plan_steps.c    which server for which steps, and what replaces the node
+ *   plan_steps.c    which server for which steps
+ *   plan_pieces.c   the requests to them, and what replaces the node
  *   plan_divide.c   parts of groups, for steps that no server has complete
  *   plan_text.c     a node as text for the servers of one group
  *   plan_histograms.c  metrics whose native histograms a node's value may have
@@ -75,6 +76,13 @@ bool plan_copies_labels(const struct planner *p, const struct plan_value *v);
 /* --- plan_steps.c --- */
 /* Puts what is fetched for *slot in its place, for the steps that have servers. */
 void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *steps);
+
+/* --- plan_pieces.c --- */
+/* In place of a group's server. */
+enum { PLAN_NO_SERVER = -1, PLAN_NO_SAMPLES = -2 /* the group has none for the steps */ };
+/* The value of e at these steps, which the servers (one a group) evaluate. */
+struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v, const int *servers,
+                         const struct grid *steps);
 
 /* --- plan_divide.c --- */
 /* The node e, which no servers have complete at these steps because of `why`, planned over parts of its groups. NULL:

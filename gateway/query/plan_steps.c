@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Chooses servers for the steps of what is cut out, and puts the results into the tree.
+/* Chooses servers for the steps of what is cut out.
  *
  * Each step reads a window of time for each selector of the node. A server can take the step when none of its gaps
  * touches any of these windows; of several the first, so that the choice changes with gaps only. Steps with the same
@@ -8,11 +8,9 @@
  */
 #include "gateway/query/plan_internal.h"
 
-enum { NO_SERVER = -1, NO_SAMPLES = -2 /* the group has none for the step */ };
-
 struct step_run {
     uint32_t first, n;
-    int *servers;          /* one a group; NO_SERVER in a routed one's place: evaluated here */
+    int *servers;          /* one a group; PLAN_NO_SERVER in a routed one's place: evaluated here */
     struct expr *divided;  /* over parts of groups instead; NULL: it is not */
 };
 
@@ -93,26 +91,26 @@ static void plan_choose_one_group(const struct step_choice *c, int *servers)
 {
     size_t n = 0;
     for (size_t g = 0; g < c->p->n_groups; g++)
-        n += c->v->routed[g] && servers[g] != NO_SAMPLES;
+        n += c->v->routed[g] && servers[g] != PLAN_NO_SAMPLES;
     for (size_t g = 0; n != 1 && g < c->p->n_groups; g++)
-        servers[g] = NO_SERVER;
+        servers[g] = PLAN_NO_SERVER;
 }
 
 static void plan_choose_servers(const struct step_choice *c, int64_t t, int *servers)
 {
     const struct planner *p = c->p;
     for (size_t g = 0; g < p->n_groups; g++) {
-        servers[g] = NO_SERVER;
+        servers[g] = PLAN_NO_SERVER;
         if (c->v->routed[g] && plan_step_outside(c, g, t)) {
-            servers[g] = NO_SAMPLES;
+            servers[g] = PLAN_NO_SAMPLES;
             continue;
         }
-        for (size_t s = 0; c->v->routed[g] && !plan_misaligned(c, g) && servers[g] == NO_SERVER && s < p->groups[g].n_servers; s++)
+        for (size_t s = 0; c->v->routed[g] && !plan_misaligned(c, g) && servers[g] == PLAN_NO_SERVER && s < p->groups[g].n_servers; s++)
             if (plan_step_complete(c, c->first_server[g] + s, t))
                 servers[g] = (int)s;
-        if (c->v->routed[g] && servers[g] == NO_SERVER) {
+        if (c->v->routed[g] && servers[g] == PLAN_NO_SERVER) {
             for (g = 0; g < p->n_groups; g++)
-                servers[g] = NO_SERVER;
+                servers[g] = PLAN_NO_SERVER;
             return;
         }
     }
@@ -123,7 +121,7 @@ static void plan_choose_servers(const struct step_choice *c, int64_t t, int *ser
 static bool plan_run_here(const struct step_choice *c, const struct step_run *run)
 {
     for (size_t g = 0; g < c->p->n_groups; g++)
-        if (c->v->routed[g] && run->servers[g] == NO_SERVER)
+        if (c->v->routed[g] && run->servers[g] == PLAN_NO_SERVER)
             return true;
     return false;
 }
@@ -165,85 +163,7 @@ static void plan_choose(struct planner *p, const struct plan_value *v, const str
     plan_make_runs(c);
 }
 
-/* --- pieces ------------------------------------------------------------------------------------------------------- */
-
-static bool plan_is_average(const struct expr *e, const struct plan_value *v)
-{
-    return v->kind == PLAN_PARTS && e->u.aggregate.op == AGG_AVG;
-}
-
-static size_t plan_add_piece(struct planner *p, const struct expr *e, const struct plan_value *v,
-                             const struct step_run *run, const struct grid *steps)
-{
-    struct plan *plan = p->plan;
-    arena_grow(p->arena, &plan->pieces, &plan->_cap_pieces, plan->n_pieces + 1, sizeof *plan->pieces);
-    struct plan_piece *piece = &plan->pieces[plan->n_pieces];
-    *piece = (struct plan_piece){.average = plan_is_average(e, v),
-                                 .aggregated = v->kind == PLAN_PARTS && !plan_selects_series(e->u.aggregate.op),
-                                 .steps = grid_part(steps, run->first, run->n),
-                                 .first_request = plan->n_requests};
-    size_t n_metrics;
-    const struct str *metrics = plan_histogram_metrics(p->arena, e, &n_metrics);
-    for (size_t g = 0; g < p->n_groups; g++) {
-        if (!v->routed[g] || run->servers[g] == NO_SAMPLES)
-            continue;
-        arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
-        plan->requests[plan->n_requests++] = (struct plan_request){
-            .piece = plan->n_pieces, .group = p->numbers[g], .server = (size_t)run->servers[g],
-            .text = plan_text_for(p, e, g, piece->average), .view = plan_view_of(p, g, v->present),
-            .metrics = metrics, .n_metrics = n_metrics};
-        piece->n_requests++;
-    }
-    return plan->n_pieces++;
-}
-
-static struct expr *plan_fetched(struct planner *p, const struct expr *e, struct series_set *set)
-{
-    struct expr *node = ARENA_NEW(p->arena, struct expr);
-    *node = (struct expr){.kind = EXPR_FETCHED, .type = VALUE_VECTOR, .pos = e->pos, .end = e->end};
-    node->u.fetched.set = set;
-    node->u.fetched.of = e;
-    return node;
-}
-
-/* The aggregation of parts, which are in `set`. */
-static struct expr *plan_aggregate_parts(struct planner *p, const struct expr *e, enum aggregate_op op,
-                                         struct series_set *set)
-{
-    struct expr *node = ARENA_NEW(p->arena, struct expr);
-    *node = *e;
-    node->u.aggregate.op = op;
-    node->u.aggregate.inner = plan_fetched(p, e, set);
-    return node;
-}
-
-/* sum(sums) / sum(counts), which have the same label sets. */
-static struct expr *plan_divide(struct planner *p, const struct expr *e, struct series_set *sets)
-{
-    struct expr *node = ARENA_NEW(p->arena, struct expr);
-    *node = (struct expr){.kind = EXPR_BINARY, .type = VALUE_VECTOR, .pos = e->pos, .end = e->end};
-    node->u.binary.op = OP_DIV;
-    node->u.binary.left = plan_aggregate_parts(p, e, AGG_SUM, &sets[0]);
-    node->u.binary.right = plan_aggregate_parts(p, e, AGG_SUM, &sets[1]);
-    node->u.binary.matching = ARENA_NEW(p->arena, struct matching);
-    struct expr *paren = ARENA_NEW(p->arena, struct expr); /* not an operation of the chain around it */
-    *paren = (struct expr){.kind = EXPR_PAREN, .type = VALUE_VECTOR, .pos = e->pos, .end = e->end, .u.paren.inner = node};
-    return paren;
-}
-
-/* The sets are arrays of the piece that must not move: pieces grow, so that each run has its own. */
-static struct expr *plan_piece_value(struct planner *p, const struct expr *e, const struct plan_value *v,
-                                     const struct step_run *run, const struct grid *steps)
-{
-    size_t at = plan_add_piece(p, e, v, run, steps);
-    struct series_set *sets = ARENA_ARRAY(p->arena, struct series_set, 2);
-    p->plan->pieces[at].sets = sets;
-    if (v->kind != PLAN_PARTS)
-        return plan_fetched(p, e, &sets[0]);
-    if (p->plan->pieces[at].average)
-        return plan_divide(p, e, sets);
-    return plan_aggregate_parts(p, e, aggregate_of_parts(e->u.aggregate.op), &sets[0]);
-}
+/* --- the tree ----------------------------------------------------------------------------------------------------- */
 
 static const char *plan_gap_reason(const struct step_choice *c)
 {
@@ -258,9 +178,10 @@ static struct expr *plan_cut_runs(struct step_choice *c, struct expr *e)
     *cut = (struct expr){.kind = EXPR_CUT, .type = e->type, .pos = e->pos, .end = e->end};
     for (size_t i = 0; i < c->n_runs; i++) {
         const struct step_run *run = &c->runs[i];
+        struct grid steps = grid_part(c->steps, run->first, run->n);
         struct expr *value = run->divided            ? run->divided
                              : plan_run_here(c, run) ? expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, e)
-                                                     : plan_piece_value(p, e, c->v, run, c->steps);
+                                                     : plan_pushed(p, e, c->v, run->servers, &steps);
         parts[i] = (struct expr_part){run->first, run->n, value};
     }
     cut->u.cut.parts = parts;
@@ -286,7 +207,7 @@ static void plan_divide_runs(struct step_choice *c, const struct expr *e)
     if (c->too_many) {
         struct step_run all = {.n = c->steps->n, .servers = ARENA_ARRAY(c->p->arena, int, c->p->n_groups)};
         for (size_t g = 0; g < c->p->n_groups; g++)
-            all.servers[g] = NO_SERVER;
+            all.servers[g] = PLAN_NO_SERVER;
         c->runs[0] = all;
         c->n_runs = 1;
     }
@@ -316,7 +237,7 @@ void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value
         plan_decide(p, e, PLAN_RAW, plan_gap_reason(&c));
     } else if (one) {
         plan_decide(p, e, PLAN_PUSHED, v->kind == PLAN_PARTS ? "values of its parts are aggregated again" : "");
-        *slot = plan_piece_value(p, e, v, one, steps);
+        *slot = plan_pushed(p, e, v, one->servers, steps);
     } else {
         plan_tell_cut(p, e, &c);
         *slot = plan_cut_runs(&c, e);
