@@ -64,6 +64,7 @@ void plan_names_init(struct planner *p);
 plan_names plan_names_of(const struct planner *p, const struct str *items, size_t n); /* those among the items */
 plan_names plan_names_of_groups(const struct planner *p, const struct plan_value *v);  /* labels of the routed groups */
 plan_names plan_names_of_group(const struct planner *p, size_t group);
+bool plan_is_part(const struct planner *p, size_t group); /* of a divided group */
 /* Whether any two routed groups differ in one of these labels, or are parts that one of them divides. */
 bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names);
 /* How the results show the servers' labels if only these labels of the view are present. */
@@ -78,9 +79,11 @@ bool plan_copies_labels(const struct planner *p, const struct plan_value *v);
 void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *steps);
 
 /* --- plan_pieces.c --- */
+enum { PLAN_MAX_PARTS_HERE = 3 }; /* of a divided group, beside those that servers evaluate */
 /* In place of a group's server. */
 enum { PLAN_NO_SERVER = -1, PLAN_NO_SAMPLES = -2 /* the group has none for the steps */ };
-/* The value of e at these steps, which the servers (one a group) evaluate. */
+/* The value of e at these steps, which the servers (one a group) evaluate. Parts of a group may have none; they are
+ * evaluated here. */
 struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v, const int *servers,
                          const struct grid *steps);
 

@@ -33,6 +33,8 @@ static struct str plan_divided_by(const struct planner *p, size_t group)
     return p->divided_by ? p->divided_by[group] : STR_NONE;
 }
 
+bool plan_is_part(const struct planner *p, size_t group) { return plan_divided_by(p, group).n > 0; }
+
 void plan_names_init(struct planner *p)
 {
     p->names = ARENA_ARRAY(p->arena, struct str, PLAN_NAMES_MAX);
@@ -42,7 +44,7 @@ void plan_names_init(struct planner *p)
         for (size_t i = 0; i < v->n && !p->too_many_names; i++)
             (void)(plan_add_name(p, v->items[i].name) &&
                    (v->items[i].from != VIEW_LABEL || plan_add_name(p, v->items[i].of)));
-        if (plan_divided_by(p, g).n > 0)
+        if (plan_is_part(p, g))
             (void)plan_add_name(p, plan_divided_by(p, g));
     }
 }

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What is requested for a node, and what replaces it in the tree: its values from the servers, or an aggregation of
  * their parts.
+ *
+ * A few parts of a divided group may have no server. They are evaluated here and united with what the servers send: by
+ * `or`, since no two parts have series of the same labels. Aggregations of parts may have; those that are evaluated here
+ * get a label that tells them apart, which the aggregation of all parts drops.
  */
 #include "gateway/query/plan_internal.h"
+
+#include <stdio.h>
 
 static bool plan_is_average(const struct expr *e, const struct plan_value *v)
 {
@@ -22,7 +28,7 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
     size_t n_metrics;
     const struct str *metrics = plan_histogram_metrics(p->arena, e, &n_metrics);
     for (size_t g = 0; g < p->n_groups; g++) {
-        if (!v->routed[g] || servers[g] == PLAN_NO_SAMPLES)
+        if (!v->routed[g] || servers[g] < 0)
             continue;
         arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
         plan->requests[plan->n_requests++] = (struct plan_request){
@@ -43,41 +49,160 @@ static struct expr *plan_fetched(struct planner *p, const struct expr *e, struct
     return node;
 }
 
-/* The aggregation of parts, which are in `set`. */
-static struct expr *plan_aggregate_parts(struct planner *p, const struct expr *e, enum aggregate_op op,
-                                         struct series_set *set)
+/* --- parts that are evaluated here -------------------------------------------------------------------------------- */
+
+struct part_selectors { struct arena *arena; const struct matcher *only; };
+
+static bool plan_narrow_selector(struct expr *e, void *arg)
 {
-    struct expr *node = ARENA_NEW(p->arena, struct expr);
-    *node = *e;
+    const struct part_selectors *part = arg;
+    if (e->kind != EXPR_SELECTOR)
+        return true;
+    size_t n = e->u.selector.n_matchers;
+    struct matcher *all = ARENA_ARRAY(part->arena, struct matcher, n + 1);
+    for (size_t i = 0; i < n; i++)
+        all[i] = e->u.selector.matchers[i];
+    all[n] = *part->only;
+    e->u.selector.matchers = all;
+    e->u.selector.n_matchers = n + 1;
+    return true;
+}
+
+/* e over the series of one part of a group. Its view shows the label that divides the group as it is. */
+static struct expr *plan_part_here(struct planner *p, const struct expr *e, size_t group)
+{
+    const struct label_view *v = p->views[group];
+    struct part_selectors part = {p->arena, &v->injected[v->n_injected - 1]};
+    struct expr_rewriter r = {.arena = p->arena, .enter = plan_narrow_selector, .arg = &part};
+    return expr_rewrite(&r, (struct expr *)(uintptr_t)e);
+}
+
+static struct expr *plan_string(struct arena *a, struct str text)
+{
+    struct expr *e = ARENA_NEW(a, struct expr);
+    *e = (struct expr){.kind = EXPR_STRING, .type = VALUE_STRING, .u.string = text};
+    return e;
+}
+
+/* label_replace(inner, "__part__", "3", "", "") */
+static struct expr *plan_number_part(struct planner *p, struct expr *inner, size_t number)
+{
+    struct expr *e = ARENA_NEW(p->arena, struct expr), **args = ARENA_ARRAY(p->arena, struct expr *, 5);
+    char text[24];
+    snprintf(text, sizeof text, "%zu", number);
+    *e = (struct expr){.kind = EXPR_CALL, .type = VALUE_VECTOR, .pos = inner->pos, .end = inner->end};
+    args[0] = inner;
+    args[1] = plan_string(p->arena, STR(PLAN_PART_LABEL));
+    args[2] = plan_string(p->arena, arena_str(p->arena, str_of(text)));
+    args[3] = args[4] = plan_string(p->arena, STR(""));
+    e->u.call.fn = function_find(STR("label_replace"));
+    e->u.call.args = args;
+    e->u.call.n_args = 5;
+    return e;
+}
+
+static struct expr *plan_paren(struct planner *p, struct expr *inner)
+{
+    struct expr *e = ARENA_NEW(p->arena, struct expr);
+    *e = (struct expr){.kind = EXPR_PAREN, .type = inner->type, .pos = inner->pos, .end = inner->end, .u.paren.inner = inner};
+    return e;
+}
+
+static struct expr *plan_or(struct planner *p, struct expr *left, struct expr *right)
+{
+    struct expr *e = ARENA_NEW(p->arena, struct expr);
+    *e = (struct expr){.kind = EXPR_BINARY, .type = VALUE_VECTOR, .pos = left->pos, .end = left->end};
+    e->u.binary.op = OP_OR;
+    e->u.binary.left = left;
+    e->u.binary.right = plan_paren(p, right);
+    e->u.binary.matching = ARENA_NEW(p->arena, struct matching);
+    e->u.binary.matching->card = CARD_MANY_TO_MANY;
+    return plan_paren(p, e); /* not an operation of the chain around it */
+}
+
+/* --- all parts ---------------------------------------------------------------------------------------------------- */
+
+struct pushed_node {
+    struct planner *p;
+    const struct expr *e;
+    const struct plan_value *v;
+    const int *servers;
+    bool numbered; /* parts that are evaluated here may have the labels of others: they get a label of their own */
+};
+
+static struct expr *pushed_aggregate_over(const struct pushed_node *n, enum aggregate_op op, struct expr *inner)
+{
+    struct expr *node = ARENA_NEW(n->p->arena, struct expr);
+    *node = *n->e;
     node->u.aggregate.op = op;
-    node->u.aggregate.inner = plan_fetched(p, e, set);
+    node->u.aggregate.inner = inner;
+    return node;
+}
+
+/* What the servers sent, and the value of the parts that are evaluated here. If e aggregates: part is what makes a part,
+ * and of_parts what makes one of several. */
+static struct expr *pushed_unite(const struct pushed_node *n, struct series_set *set, enum aggregate_op part,
+                                 enum aggregate_op of_parts)
+{
+    struct planner *p = n->p;
+    struct expr *all = plan_fetched(p, n->e, set);
+    all = n->numbered ? pushed_aggregate_over(n, of_parts, all) : all; /* several may have the same labels */
+    for (size_t g = 0; g < p->n_groups; g++) {
+        if (!n->v->routed[g] || n->servers[g] != PLAN_NO_SERVER)
+            continue;
+        struct expr *here = plan_part_here(p, n->e, g);
+        if (here->kind == EXPR_AGGREGATE)
+            here->u.aggregate.op = part;
+        all = plan_or(p, all, n->numbered ? plan_number_part(p, here, g + 1) : here);
+    }
+    return all;
+}
+
+/* The aggregation of parts, which are in `set`. */
+static struct expr *pushed_aggregate(const struct pushed_node *n, enum aggregate_op part, enum aggregate_op of_parts,
+                                     struct series_set *set)
+{
+    struct arena *a = n->p->arena;
+    struct expr *node = pushed_aggregate_over(n, of_parts, pushed_unite(n, set, part, of_parts));
+    if (n->numbered && node->u.aggregate.without) {
+        size_t had = node->u.aggregate.n_labels;
+        struct str *labels = ARENA_ARRAY(a, struct str, had + 1);
+        for (size_t i = 0; i < had; i++)
+            labels[i] = node->u.aggregate.labels[i];
+        labels[had] = STR(PLAN_PART_LABEL);
+        node->u.aggregate.labels = labels;
+        node->u.aggregate.n_labels = had + 1;
+    }
     return node;
 }
 
 /* sum(sums) / sum(counts), which have the same label sets. */
-static struct expr *plan_divide(struct planner *p, const struct expr *e, struct series_set *sets)
+static struct expr *pushed_divide(const struct pushed_node *n, struct series_set *sets)
 {
+    struct planner *p = n->p;
     struct expr *node = ARENA_NEW(p->arena, struct expr);
-    *node = (struct expr){.kind = EXPR_BINARY, .type = VALUE_VECTOR, .pos = e->pos, .end = e->end};
+    *node = (struct expr){.kind = EXPR_BINARY, .type = VALUE_VECTOR, .pos = n->e->pos, .end = n->e->end};
     node->u.binary.op = OP_DIV;
-    node->u.binary.left = plan_aggregate_parts(p, e, AGG_SUM, &sets[0]);
-    node->u.binary.right = plan_aggregate_parts(p, e, AGG_SUM, &sets[1]);
+    node->u.binary.left = pushed_aggregate(n, AGG_SUM, AGG_SUM, &sets[0]);
+    node->u.binary.right = pushed_aggregate(n, AGG_COUNT, AGG_SUM, &sets[1]);
     node->u.binary.matching = ARENA_NEW(p->arena, struct matching);
-    struct expr *paren = ARENA_NEW(p->arena, struct expr); /* not an operation of the chain around it */
-    *paren = (struct expr){.kind = EXPR_PAREN, .type = VALUE_VECTOR, .pos = e->pos, .end = e->end, .u.paren.inner = node};
-    return paren;
+    return plan_paren(p, node); /* not an operation of the chain around it */
 }
 
 /* The sets are arrays of the piece that must not move: pieces grow, so that each run has its own. */
 struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v, const int *servers,
                          const struct grid *steps)
 {
-    size_t at = plan_add_piece(p, e, v, servers, steps);
+    size_t at = plan_add_piece(p, e, v, servers, steps), here = 0;
     struct series_set *sets = ARENA_ARRAY(p->arena, struct series_set, 2);
+    struct pushed_node n = {.p = p, .e = e, .v = v, .servers = servers};
+    for (size_t g = 0; g < p->n_groups; g++)
+        here += v->routed[g] && servers[g] == PLAN_NO_SERVER;
+    n.numbered = here > 0 && v->kind == PLAN_PARTS && !plan_selects_series(e->u.aggregate.op);
     p->plan->pieces[at].sets = sets;
     if (v->kind != PLAN_PARTS)
-        return plan_fetched(p, e, &sets[0]);
+        return pushed_unite(&n, &sets[0], e->kind == EXPR_AGGREGATE ? e->u.aggregate.op : AGG_SUM, AGG_SUM);
     if (p->plan->pieces[at].average)
-        return plan_divide(p, e, sets);
-    return plan_aggregate_parts(p, e, aggregate_of_parts(e->u.aggregate.op), &sets[0]);
+        return pushed_divide(&n, sets);
+    return pushed_aggregate(&n, e->u.aggregate.op, aggregate_of_parts(e->u.aggregate.op), &sets[0]);
 }

@@ -96,9 +96,25 @@ static void plan_choose_one_group(const struct step_choice *c, int *servers)
         servers[g] = PLAN_NO_SERVER;
 }
 
+/* Are all groups that are read parts of one, of which the rest and all but a few others have a server? */
+static bool plan_mostly_chosen(const struct step_choice *c, const int *servers)
+{
+    size_t first = SIZE_MAX, none = 0;
+    for (size_t g = 0; g < c->p->n_groups; g++) {
+        if (!c->v->routed[g])
+            continue;
+        first = first == SIZE_MAX ? g : first;
+        none += servers[g] == PLAN_NO_SERVER;
+        if (!plan_is_part(c->p, g) || c->p->numbers[g] != c->p->numbers[first])
+            return false;
+    }
+    return first != SIZE_MAX && servers[first] != PLAN_NO_SERVER && none <= PLAN_MAX_PARTS_HERE;
+}
+
 static void plan_choose_servers(const struct step_choice *c, int64_t t, int *servers)
 {
     const struct planner *p = c->p;
+    bool missing = false;
     for (size_t g = 0; g < p->n_groups; g++) {
         servers[g] = PLAN_NO_SERVER;
         if (c->v->routed[g] && plan_step_outside(c, g, t)) {
@@ -108,22 +124,38 @@ static void plan_choose_servers(const struct step_choice *c, int64_t t, int *ser
         for (size_t s = 0; c->v->routed[g] && !plan_misaligned(c, g) && servers[g] == PLAN_NO_SERVER && s < p->groups[g].n_servers; s++)
             if (plan_step_complete(c, c->first_server[g] + s, t))
                 servers[g] = (int)s;
-        if (c->v->routed[g] && servers[g] == PLAN_NO_SERVER) {
-            for (g = 0; g < p->n_groups; g++)
-                servers[g] = PLAN_NO_SERVER;
-            return;
-        }
+        missing = missing || (c->v->routed[g] && servers[g] == PLAN_NO_SERVER);
     }
+    missing = missing && !plan_mostly_chosen(c, servers);
+    for (size_t g = 0; missing && g < p->n_groups; g++)
+        servers[g] = PLAN_NO_SERVER;
     if (c->v->exclusive)
         plan_choose_one_group(c, servers);
 }
 
+/* The number of routed groups without a server; those with one are counted in *chosen. */
+static size_t plan_run_lacks(const struct step_choice *c, const struct step_run *run, size_t *chosen)
+{
+    size_t none = 0;
+    *chosen = 0;
+    for (size_t g = 0; g < c->p->n_groups; g++) {
+        none += c->v->routed[g] && run->servers[g] == PLAN_NO_SERVER;
+        *chosen += c->v->routed[g] && run->servers[g] >= 0;
+    }
+    return none;
+}
+
 static bool plan_run_here(const struct step_choice *c, const struct step_run *run)
 {
-    for (size_t g = 0; g < c->p->n_groups; g++)
-        if (c->v->routed[g] && run->servers[g] == PLAN_NO_SERVER)
-            return true;
-    return false;
+    size_t chosen;
+    return plan_run_lacks(c, run, &chosen) > 0 && chosen == 0;
+}
+
+/* Are some parts evaluated here, and the others by servers? */
+static bool plan_run_partly(const struct step_choice *c, const struct step_run *run)
+{
+    size_t chosen;
+    return plan_run_lacks(c, run, &chosen) > 0 && chosen > 0;
 }
 
 static void plan_make_runs(struct step_choice *c)
@@ -191,10 +223,15 @@ static struct expr *plan_cut_runs(struct step_choice *c, struct expr *e)
 
 static void plan_tell_cut(struct planner *p, const struct expr *e, const struct step_choice *c)
 {
-    uint32_t here = 0;
-    for (size_t i = 0; i < c->n_runs; i++)
+    uint32_t here = 0, partly = 0;
+    for (size_t i = 0; i < c->n_runs; i++) {
+        partly += plan_run_partly(c, &c->runs[i]) ? c->runs[i].n : 0;
         here += plan_run_here(c, &c->runs[i]) && !c->runs[i].divided ? c->runs[i].n : 0;
-    if (here == 0)
+    }
+    if (partly > 0)
+        plan_decide(p, e, PLAN_CUT, plan_why(p, "%u of %u steps are evaluated here, %u for some targets: %s", here,
+                                             c->steps->n, partly, plan_gap_reason(c)));
+    else if (here == 0)
         plan_decide(p, e, PLAN_PUSHED, "different servers have different steps complete");
     else
         plan_decide(p, e, PLAN_CUT, plan_why(p, "%u of %u steps are evaluated here: %s", here, c->steps->n,
@@ -235,7 +272,7 @@ void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value
                                              plan_gap_reason(&c)));
     } else if (one && plan_run_here(&c, one)) {
         plan_decide(p, e, PLAN_RAW, plan_gap_reason(&c));
-    } else if (one) {
+    } else if (one && !plan_run_partly(&c, one)) {
         plan_decide(p, e, PLAN_PUSHED, v->kind == PLAN_PARTS ? "values of its parts are aggregated again" : "");
         *slot = plan_pushed(p, e, v, one->servers, steps);
     } else {

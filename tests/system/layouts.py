@@ -125,7 +125,9 @@ class Holes:
         if PAST and t == self.data.last.get(target[1:]) and "part" not in self.kinds:
             return None
         for kind in self.kinds:
-            if self.trusts and "instance" not in labels and kind not in WHOLE:
+            # Nothing shows that samples at irregular times are copies if no replica has one that the other one has, too
+            # (docs/http-api.md): "sparse" lacks what all series of its server lack.
+            if kind not in WHOLE and "instance" not in labels and (self.trusts or labels["__name__"] == "sparse"):
                 continue
             side = self.side(kind, target, labels, t / 1000 - BEGIN)
             if side is not None:

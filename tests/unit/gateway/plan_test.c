@@ -441,6 +441,47 @@ static void a_label_that_is_shown_differently_divides_nothing(void **state UNUSE
     assert_planned("sum(x)", "raw x");
 }
 
+/* Both servers lack target a: it is evaluated here, and the rest is not. */
+static void targets_without_a_server_are_evaluated_here(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {
+        {0, 0, {INT64_MIN, INT64_MAX}, "a"}, {0, 1, {INT64_MIN, INT64_MAX}, "a"}, {0, 1, {INT64_MIN, INT64_MAX}, "b"}};
+    static const struct { const char *query, *wanted, *tree; } mixed[] = {
+        {"x{b=\"1\"} > 3", "A0[0,11] x{b=\"1\",inst!=\"a\"} > 3; raw x{b=\"1\",inst=\"a\"}",
+         "(x{b=\"1\"} > 3 or (x{b=\"1\",inst=\"a\"} > 3))"},
+        {"sum(rate(x[5m])) / 2", "+A0[0,11] sum(rate(x{inst!=\"a\"}[5m])); raw x{inst=\"a\"}",
+         "sum((sum(sum(rate(x[5m]))) or "
+         "(label_replace(sum(rate(x{inst=\"a\"}[5m])), \"__part__\", \"2\", \"\", \"\")))) / 2"},
+        {"min without (inst) (x)", "+A0[0,11] min without (inst) (x{inst!=\"a\"}); raw x{inst=\"a\"}",
+         "min without (inst, __part__) ((min without (inst) (min without (inst) (x)) or "
+         "(label_replace(min without (inst) (x{inst=\"a\"}), \"__part__\", \"2\", \"\", \"\"))))"},
+        {"max by (inst) (x)", "A0[0,11] max by (inst) (x{inst!=\"a\"}); raw x{inst=\"a\"}",
+         "(max by (inst) (x) or (max by (inst) (x{inst=\"a\"})))"},
+        {"topk(2, x)", "A0[0,11] topk(2, x{inst!=\"a\"}); raw x{inst=\"a\"}",
+         "topk(2, (topk(2, x) or (topk(2, x{inst=\"a\"}))))"},
+        {"count(x)", "+A0[0,11] count(x{inst!=\"a\"}); raw x{inst=\"a\"}",
+         "sum((sum(count(x)) or "
+         "(label_replace(count(x{inst=\"a\"}), \"__part__\", \"2\", \"\", \"\"))))"},
+    };
+    for (size_t i = 0; i < LEN(mixed); i++) {
+        struct buf tree = {0};
+        planning_begin(ONE);
+        f.groups[0].n_servers = 2;
+        f.gaps = gaps;
+        f.n_gaps = LEN(gaps);
+        f.divided = "a";
+        assert_string_equal(planned(mixed[i].query), mixed[i].wanted);
+        promql_print(&tree, f.plan.tree);
+        assert_string_equal(buf_z(&tree), mixed[i].tree);
+        size_t cut = 0;
+        while (cut < f.plan.n_decisions && where_decided(cut) != PLAN_CUT)
+            cut++;
+        assert_true(cut < f.plan.n_decisions);
+        buf_free(&tree);
+        planning_end();
+    }
+}
+
 /* The first server lacks target a and the other one b from the fifth minute on; at the end both lack a. */
 static void only_steps_without_a_server_are_divided(void **state UNUSED)
 {
@@ -460,7 +501,9 @@ static void only_steps_without_a_server_are_divided(void **state UNUSED)
     f.n_gaps = LEN(gaps);
     f.divided = "a";
     assert_planned("sum(increase(x[1m]))", "+A0[5,4] sum(increase(x{inst!=\"a\"}[1m])); "
-                                           "+A1[5,4] sum(increase(x{inst=\"a\"}[1m])); A0[0,5] sum(increase(x[1m])); raw x");
+                                           "+A1[5,4] sum(increase(x{inst=\"a\"}[1m])); "
+                                           "+A0[9,2] sum(increase(x{inst!=\"a\"}[1m])); A0[0,5] sum(increase(x[1m])); "
+                                           "raw x{inst=\"a\"}");
 }
 
 /* The steps are from 1 h to 1 h 10 m. A group that has none of the samples is not asked, and none of its labels matter. */
@@ -593,6 +636,7 @@ int main(void)
         cmocka_unit_test(steps_go_where_they_are_complete),
         cmocka_unit_test(a_group_is_divided_where_each_server_lacks_other_targets),
         cmocka_unit_test(a_label_that_is_shown_differently_divides_nothing),
+        cmocka_unit_test(targets_without_a_server_are_evaluated_here),
         cmocka_unit_test(only_steps_without_a_server_are_divided),
         cmocka_unit_test(a_group_without_samples_at_that_time_is_not_asked),
         cmocka_unit_test(groups_of_different_times_take_their_steps),
