@@ -11,6 +11,9 @@ import time
 from lib import *
 from secure import *
 
+# Of "secret", with cost 10.
+SLOW = "$2y$10$abcdefghijklmnopqrstuuqflPDzB6gcMhKa1rZqKiun2YGL5sa2u"
+
 SERVER = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
 MUTUAL = SERVER + "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n"
 
@@ -187,6 +190,31 @@ def test_wrong_configurations_are_named():
     put_file(sluice.web_path, SERVER)
     assert fetch(sluice, "/-/reload", ca.context(), data=b"").status == 200
     assert "cannot read" in start_error("--web.config.file=nowhere.yml") or "nowhere.yml" in start_error("--web.config.file=nowhere.yml")
+
+
+def test_large_bodies_both_ways():
+    """A push and a result of megabytes over TLS are those over HTTP, also when the password of the first request is
+    verified while its body is on the way, and when curl waits for 100 Continue."""
+    ca = authority()
+    plain = free_port()
+    sluice = Sluice("", f"-httpListenAddr=127.0.0.1:{plain}", "-tls=true,false", "-tlsCertFile=server.pem", "-tlsKeyFile=server.key",
+                    f"--web.config.file={write_file('web.yml', 'basic_auth_users: {alice: ' + repr(SLOW) + '}')}", ready=False)
+    wait_until(lambda: fetch(sluice, "/-/ready", ca.context()).status == 401, 30, "ready")
+    user, now, text = ("alice", "secret"), now_ms(), os.urandom(30).hex()
+    body = wire.snappy_compress(wire.write_request(
+        [({"__name__": "m", "i": f"{i}-{text}{i * 7919 % 100003}"}, [(now, float(i))]) for i in range(40000)]))
+    assert len(body) > 1 << 20, len(body)
+    write_file("body", "")
+    with open(f"{folder()}/body", "wb") as f:
+        f.write(body)
+    said = subprocess.run(["curl", "-sS", "--cacert", "ca.pem", "-u", "alice:secret", "--data-binary", "@body", "-H",
+                           "Content-Type: application/x-protobuf", "-H", "Content-Encoding: snappy", "-H", "Expect: 100-continue",
+                           "-o", "/dev/null", "-w", "%{http_code}", f"https://{sluice.address}/api/v1/write"], cwd=folder(),
+                          capture_output=True, text=True, timeout=60)
+    assert said.stdout == "204", said
+    answers = [fetch(sluice, f"/api/v1/query?query=m&time={now / 1000}", context, user, port=port, timeout=60).body
+               for context, port in ((ca.context(), sluice.port), (None, plain))]
+    assert answers[0] == answers[1] and len(answers[0]) > 4 << 20, [len(a) for a in answers]
 
 
 def test_a_crowd_of_idle_handshakes_costs_nothing():
