@@ -2,6 +2,7 @@
 """Clients that break off in every state of a login and a handshake, while TLS and users change under them."""
 import os
 import random
+import signal
 import socket
 import ssl
 import threading
@@ -123,6 +124,30 @@ def test_clients_that_break_off_anywhere():
     assert refused(sluice, "/-/ready", ca.context("server"), ALICE), "a certificate for servers is none for clients"
     wait_until(lambda: len(os.listdir(f"/proc/{sluice.p.pid}/fd")) < 60, 20, "connections are closed")
     assert crowd.rounds > 100, crowd.rounds
+
+
+def test_a_burst_of_handshakes_keeps_turns_short():
+    """150 clients whose ClientHellos arrive together at one lane: each costs a signature, and its turn is over."""
+    release_build()
+    ca = Authority()
+    ca.issue("server", key=RSA)
+    sluice = secured("tls_server_config: {cert_file: server.pem, key_file: server.key}\n", "", "--lanes=1", context=ca.context())
+    def longer_than(seconds):
+        return sum(turns for bound, turns in lane_turns(sluice) if bound > seconds)
+    sluice.get = lambda path: fetch(sluice, path, ca.context())
+    before, message, clients = longer_than(0.02), hello(), []
+    for _ in range(150):
+        clients.append(socket.create_connection(("127.0.0.1", sluice.port), timeout=20))
+        clients[-1].sendall(message[:-1])
+    time.sleep(0.2)
+    sluice.p.send_signal(signal.SIGSTOP)
+    for s in clients:
+        s.sendall(message[-1:])
+    sluice.p.send_signal(signal.SIGCONT)
+    for s in clients:
+        assert s.recv(5)[0] == 0x16, "a ServerHello"
+        s.close()
+    assert longer_than(0.02) == before, lane_turns(sluice)
 
 
 def test_a_stop_while_logins_and_handshakes_wait():
