@@ -291,7 +291,8 @@ struct access_set *access_load(const struct access_source *source, struct err *e
     refs_init(&l.set->refs);
     arena_init(&arena, ACCESS_MEMORY);
     l.conf = (struct conf_context){.arena = &arena, .file = "the flags", .warn = access_warn, .ignored = access_ignore,
-                                   .accept_inert = &source->flags->accept_inert, .strict = source->flags->strict};
+                                   .accept_inert = &source->flags->accept_inert, .errors = source->errors,
+                                   .strict = source->flags->strict};
     bool ok = access_parse_file(&l) && access_add_all(&l);
     arena_free(&arena);
     if (ok)

@@ -25,6 +25,7 @@ struct access_source {
     /* Appends the text of a file. */
     bool (*read)(void *arg, const char *path, struct buf *out, struct err *err);
     void *arg;
+    struct conf_errors *errors;        /* collects all errors of the file; NULL: the first ends the load */
 };
 /* NULL with an error, which names file or flag, key and value. */
 struct access_set *access_load(const struct access_source *source, struct err *err) MUST_USE;

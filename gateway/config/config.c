@@ -386,7 +386,8 @@ static bool config_load_access(struct loader *l, void *arg UNUSED)
     l->config->tls_server_node = yaml_get(l->document, "tls_server_config");
     l->config->access = access_load(&(struct access_source){.flags = l->flags, .tls = l->config->tls_server,
                                                             .tls_node = l->config->tls_server_node,
-                                                            .read = access_read_file, .arg = l}, l->err);
+                                                            .read = access_read_file, .arg = l,
+                                                            .errors = l->conf.errors}, l->err);
     return l->config->access != NULL;
 }
 

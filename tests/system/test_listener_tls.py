@@ -181,6 +181,9 @@ def test_wrong_configurations_are_named():
     for web, error in wrong[::4] + wrong[16:17]:
         log = start_error(web=web)
         assert error in log, (web, log)
+    log = start_error(web="basic_auth_users: {}\ntls_server_config: {surprise: 1, min_version: TLS9}\nother: 1\n")
+    for error in ("web.yml:2: tls_server_config: unknown key", "\"TLS9\"", "web.yml:3: "):
+        assert error in log, (error, log)
     sluice = secured(SERVER, context=ca.context())
     for web, error in wrong:
         put_file(sluice.web_path, web)
