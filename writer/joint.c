@@ -60,6 +60,8 @@ static void join_pending(struct writer_lane *l, struct stream_lane *ls, struct p
     if (to->due == 0 || from->due < to->due)
         to->due = from->due;
     pending_clear(from);
+    stream_charge_pending(ls->stream, from);
+    stream_charge_pending(ls->stream, to);
     if (list_linked(&from->node))
         list_remove(&from->node);
     if (!list_linked(&to->node))

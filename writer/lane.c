@@ -43,6 +43,22 @@ static void run_flush(struct loop_timer *timer)
         loop_timer_at(l->loop, &l->flush, next);
 }
 
+/* Memory that was not used for LANE_RELEASE_MS is freed: a lane's shards seldom fill blocks of their own, and a large push may
+ * be the last one. */
+static void run_release_pending(struct loop_timer *timer)
+{
+    struct writer_lane *l = CONTAINER(timer, struct writer_lane, release);
+    bool held = false;
+    for (size_t i = 0; i < l->n_streams; i++) {
+        struct stream_lane *ls = &l->streams[i];
+        held |= pending_release_idle(&ls->joint_pending);
+        for (unsigned shard = 0; shard < ls->stream->shards; shard++)
+            held |= pending_release_idle(&ls->pending[shard]);
+    }
+    if (held)
+        loop_timer_in(l->loop, timer, LANE_RELEASE_MS);
+}
+
 void writer_lane_seal_all(struct writer_lane *l) { seal_due(l, INT64_MAX, INT64_MAX); }
 bool writer_lane_seal_some(struct writer_lane *l) { return seal_due(l, INT64_MAX, loop_slice_end(l->loop)); }
 
@@ -59,6 +75,7 @@ void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, stru
     l->all = all;
     l->flush_ms = flush_ms;
     l->flush.run = run_flush;
+    l->release.run = run_release_pending;
     list_init(&l->open);
     list_init(&l->adoptions);
     packer_init(&l->packer);
@@ -208,6 +225,7 @@ void writer_lane_stop(struct writer_lane *l)
     loop_timer_stop(l->loop, &l->flush);
     writer_lane_switch(l, NULL);
     loop_timer_stop(l->loop, &l->flush);
+    loop_timer_stop(l->loop, &l->release);
     if (l->client)
         client_free(l->client);
     l->client = NULL;

@@ -32,6 +32,7 @@ struct writer_lane {
     struct stream_lane *streams; size_t n_streams;
     struct list open;     /* pending blocks that hold bytes */
     struct loop_timer flush;
+    struct loop_timer release; /* armed while pending blocks hold memory */
     struct sink_batch batch;
 };
 
@@ -51,6 +52,9 @@ void writer_lane_stop(struct writer_lane *l);       /* cancels requests and rele
 extern const struct sink_ops writer_lane_sink_ops;
 /* sink.c: seals the pending bytes of a shard, or the joint ones, into blocks and pushes them to every destination of the
  * stream. */
+/* Counts pending bytes against the memory of the stream's destinations; after each change of them. */
+void stream_charge_pending(const struct stream *s, struct pending *p);
+enum { LANE_RELEASE_MS = 5000 };
 void stream_lane_seal(struct writer_lane *l, struct stream_lane *ls, unsigned shard, struct pending *p);
 void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, unsigned shard, int64_t due);
 static inline bool writer_lane_owns(const struct writer_lane *l, unsigned shard) { return shard % l->n_lanes == l->id; }

@@ -16,17 +16,28 @@ static struct writer_lane *lane_of(struct sink *s) { return CONTAINER(s, struct 
 
 /* --- capacity ----------------------------------------------------------------------------------------------------- */
 
+enum { EXPECTED_RATIO = 4 }; /* of compression, at least: what a batch or pending bytes count for before */
+
 static bool has_capacity(const struct destination *d, const struct dest_settings *s, size_t bytes)
 {
     if (s->on_full != FULL_PUSH_BACK)
         return true;
     uint64_t waiting = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed) +
-                       atomic_load_explicit(&d->reserved_bytes, memory_order_relaxed) + bytes / 4;
+                       atomic_load_explicit(&d->reserved_bytes, memory_order_relaxed) + bytes / EXPECTED_RATIO;
     if (s->durability == DURABILITY_MEMORY)
         return waiting <= s->max_memory_bytes;
     if (queue_failing(d->queue))
         return waiting + queue_unwritten_bytes(d->queue) <= s->max_memory_bytes;
-    return s->max_disk_bytes == 0 || queue_bytes(d->queue) + bytes / 4 <= s->max_disk_bytes;
+    return s->max_disk_bytes == 0 || queue_bytes(d->queue) + bytes / EXPECTED_RATIO <= s->max_disk_bytes;
+}
+
+void stream_charge_pending(const struct stream *s, struct pending *p)
+{
+    size_t before = p->charged;
+    p->charged = p->raw.n / EXPECTED_RATIO;
+    for (size_t i = 0; i < s->n && p->charged != before; i++) /* wraps around where it is less */
+        atomic_fetch_add_explicit(&s->destinations[i]->reserved_bytes, (unsigned long long)p->charged - before,
+                                  memory_order_relaxed);
 }
 
 static void sink_reserve_memory(struct writer_lane *l, int sign)
@@ -34,9 +45,9 @@ static void sink_reserve_memory(struct writer_lane *l, int sign)
     for (size_t i = 0; i < l->topology->n; i++) {
         atomic_ullong *r = &l->topology->destinations[i]->reserved_bytes;
         if (sign > 0)
-            atomic_fetch_add_explicit(r, l->batch.bytes / 4, memory_order_relaxed);
+            atomic_fetch_add_explicit(r, l->batch.bytes / EXPECTED_RATIO, memory_order_relaxed);
         else
-            atomic_fetch_sub_explicit(r, l->batch.bytes / 4, memory_order_relaxed);
+            atomic_fetch_sub_explicit(r, l->batch.bytes / EXPECTED_RATIO, memory_order_relaxed);
     }
 }
 
@@ -148,6 +159,7 @@ static void writer_lane_seal(struct writer_lane *l, struct pending_place to, str
         ack_release(p->acks[i], true);
     p->n_acks = 0;
     pending_clear(p);
+    stream_charge_pending(to.stream, p);
     if (list_linked(&p->node))
         list_remove(&p->node);
 }
@@ -185,6 +197,9 @@ void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, 
     p->touched = false;
     if (pending_full(p) || ls->stream->n == 0)
         stream_lane_seal_pending(l, ls, shard, p, false);
+    stream_charge_pending(ls->stream, p);
+    if (!loop_timer_armed(&l->release))
+        loop_timer_in(l->loop, &l->release, LANE_RELEASE_MS);
     if (pending_empty(p))
         return;
     if (p->due == 0 || due < p->due)

@@ -23,7 +23,7 @@ void pending_mark(struct pending *p)
     p->mark_blocks = p->n_blocks;
     p->mark_open = p->open;
     p->mark_n = p->raw.n;
-    p->touched = true;
+    p->touched = p->used = true;
 }
 
 void pending_rollback(struct pending *p)
@@ -181,6 +181,7 @@ void pending_join(struct pending *to, const struct block_limits *limits, const s
 {
     if (pending_empty(to) && to->n_blocks == 0)
         to->open = empty_block;
+    to->used = true;
     size_t begin = 0;
     for (size_t i = 0; i <= from->n_blocks; i++) {
         const struct pending_block *c = i < from->n_blocks ? &from->blocks[i] : &from->open;
@@ -204,6 +205,14 @@ void pending_drop_complete(struct pending *p)
     buf_drop_front(&p->raw, begin);
     p->n_blocks = 0;
     p->open.end -= begin;
+}
+
+bool pending_release_idle(struct pending *p)
+{
+    if (!p->used && pending_empty(p))
+        buf_free(&p->raw);
+    p->used = false;
+    return p->raw.cap > 0;
 }
 
 void pending_clear(struct pending *p)

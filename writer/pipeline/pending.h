@@ -29,6 +29,8 @@ struct pending {
     struct pending_block open;  /* the last one; open.end == raw.n */
     size_t mark_blocks; struct pending_block mark_open; size_t mark_n; /* state at the start of the batch */
     bool touched;               /* changed by the current batch */
+    bool used;                  /* since pending_release_idle was called last */
+    size_t charged;             /* of raw.n, against the destinations' memory (sink.c) */
     int64_t due;                /* loop_mono at which it must be sealed; 0 = empty */
     struct list node;           /* in the lane's `open` list while not empty */
     struct ack **acks; size_t n_acks, _cap_acks; /* acks that wait for these bytes */
@@ -53,5 +55,7 @@ static inline bool pending_only_complete(const struct pending *p)
 void pending_drop_complete(struct pending *p); /* removes the complete blocks; the acks wait for the rest, too */
 static inline bool pending_empty(const struct pending *p) { return p->raw.n == 0; }
 void pending_clear(struct pending *p);  /* does not release the acks */
+/* Frees the memory if it was not used since the last call. True: it holds memory. */
+bool pending_release_idle(struct pending *p);
 
 #endif

@@ -170,6 +170,28 @@ static void an_abort_takes_back_what_was_cut(void **state UNUSED)
     arena_free(&arena);
 }
 
+static void idle_memory_is_freed(void **state UNUSED)
+{
+    struct pending p = {0};
+    struct sample s = {1, 1};
+    struct series_in in = {.samples = &s, .n_samples = 1};
+    pending_mark(&p);
+    pending_add(&p, &limits, labels_of(1, 2), &in);
+    assert_true(pending_release_idle(&p));
+    assert_true(pending_release_idle(&p)); /* it has bytes */
+    assert_true(p.raw.n > 0);
+    pending_mark(&p);
+    pending_clear(&p);
+    assert_true(pending_release_idle(&p)); /* it was used */
+    assert_false(pending_release_idle(&p));
+    assert_null(p.raw.p);
+    pending_mark(&p);
+    pending_add(&p, &limits, labels_of(1, 2), &in);
+    assert_int_equal(check_blocks(&p, &limits), 1);
+    pending_free(&p);
+    arena_free(&arena);
+}
+
 int main(void)
 {
     arena_init(&arena, 0);
@@ -177,6 +199,6 @@ int main(void)
         cmocka_unit_test(metadata_is_cut_into_blocks), cmocka_unit_test(no_block_exceeds_a_limit),
         cmocka_unit_test(blocks_are_filled_to_the_limit),
         cmocka_unit_test(only_a_sample_that_is_too_large_alone_is_skipped),
-        cmocka_unit_test(an_abort_takes_back_what_was_cut)};
+        cmocka_unit_test(an_abort_takes_back_what_was_cut), cmocka_unit_test(idle_memory_is_freed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -181,11 +181,15 @@ static void only_what_is_not_delivered_is_written_at_the_tick(void **state UNUSE
     fixture_await(&fixture.a, fixture_samples(5));
     assert_int_equal(first_queue_stats()->bytes_written, 0);
     assert_int_equal(fixture_status().pending_bytes, 0);
+    const atomic_ullong *reserved = &fixture.writer->destinations[0]->reserved_bytes;
+    assert_int_equal(atomic_load(reserved), 0); /* pending bytes count until they are a block */
     atomic_store(&fixture.a.status, 503);
     for (int64_t t = 6; t <= 9; t++) {
         uint64_t before = first_queue_stats()->bytes_written;
         int64_t begin = clock_mono_ms();
         fixture_push(t, t, false);
+        assert_true(atomic_load(&fixture.writer->destinations[0]->reserved_bytes) > FIXTURE_SERIES * 40 / 4 ||
+                    fixture_status().pending_bytes > 0);
         while (first_queue_stats()->bytes_written == before && clock_mono_ms() < begin + 5000)
             usleep(2000);
         usleep(20000);
