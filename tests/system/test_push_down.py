@@ -181,7 +181,8 @@ def test_keys_of_a_group_turn_it_off():
     sluice = Sluice(f"server_groups: [{{{both}, read_mode: first_available}}]\n", name="first")
     wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
     explained = explain(sluice, "sum(m)", time=START + 600)
-    assert not reasons(explained) and [r["server"] for r in explained["requests"]] == [a.url], explained
+    asked = [r["server"] for r in explained["requests"] if r["query"] != "vector(1)"]  # that checks a server that is late
+    assert not reasons(explained) and asked == [a.url], explained
     a.stop()
     assert sluice.query("sum(m)", START + 600)["result"] == b.query("sum(m)", START + 600)["result"]
 
