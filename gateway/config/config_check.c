@@ -32,13 +32,14 @@ static bool check_not_itself(const struct config *c, const struct destination_co
                              struct str name, struct conf_errors *errors)
 {
     struct err err;
-    bool *tls = ARENA_ARRAY(&((struct config *)(uintptr_t)c)->arena, bool, f->listen.n + 1);
-    for (size_t i = 0, k = 0; tls && c->access && i < f->listen.n; i++)
+    bool *tls = mem_zalloc(f->listen.n + 1);
+    for (size_t i = 0, k = 0; c->access && i < f->listen.n; i++)
         if (f->listen.items[i].n > 0 && k < c->access->n) {
             tls[i] = c->access->of[k] && c->access->of[k]->tls;
             k++;
         }
     struct str own = d->http.proxy_url.n > 0 ? STR_NONE : own_address_of_url(d->url, &f->listen, tls);
+    mem_free(tls);
     if (own.n == 0)
         return true;
     err_set(&err, ERR_BAD_DATA, "remote_write \"%.*s\": url is the address of this program (--web.listen-address=%.*s): its "

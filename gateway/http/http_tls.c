@@ -150,8 +150,10 @@ static const char *tls_read_key(struct str pem, struct err *err)
 {
     gnutls_x509_privkey_t key;
     gnutls_datum_t text = datum_of(pem);
-    if (gnutls_x509_privkey_init(&key) != 0)
-        return err_set(err, ERR_UNAVAILABLE, "out of memory") ? NULL : NULL;
+    if (gnutls_x509_privkey_init(&key) != 0) {
+        err_set(err, ERR_UNAVAILABLE, "GnuTLS is out of memory");
+        return NULL;
+    }
     int result = gnutls_x509_privkey_import2(key, &text, GNUTLS_X509_FMT_PEM, NULL, 0);
     int algorithm = result == 0 ? gnutls_x509_privkey_get_pk_algorithm(key) : 0;
     gnutls_x509_privkey_deinit(key);

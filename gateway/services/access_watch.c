@@ -36,13 +36,13 @@ static void access_watch_close_files(struct access_watch *w)
 void access_watch_use(struct access_watch *w, struct access_set *set)
 {
     struct services *s = w->services;
-    struct watched_file *files[ACCESS_FILES_MAX];
+    struct watched_file *files[ACCESS_FILES_MAX] = {0};
     for (size_t i = 0; i < s->n_listeners; i++)
         listener_set_access(&s->listeners[i], http_access_ref(set->of[i]));
     for (size_t i = 0; i < set->n_files; i++)
         files[i] = watched_file_new(set->files[i].path, WATCHED_BYTES);
     access_watch_close_files(w);
-    memcpy(w->files, files, set->n_files * sizeof *files);
+    memcpy(w->files, files, sizeof files);
     access_set_ref(set);
     access_set_unref(w->set);
     w->set = set;

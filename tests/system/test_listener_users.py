@@ -209,3 +209,11 @@ def test_promxys_section():
     log = start_error(config="tls_server_config: {cert_file: server.pem, key_file: server.key}\n",
                       web="tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
     assert "TLS is set twice" in log, log
+
+
+def test_a_destination_over_tls_that_is_the_program_itself():
+    Authority().issue("one")
+    port = free_port()
+    flags = ["-tls", "-tlsCertFile=one.pem", "-tlsKeyFile=one.key", f"-remoteWrite.url=https://127.0.0.1:{port}/api/v1/write"]
+    sluice = Sluice("", *flags, port=port, ready=False)
+    assert sluice.wait_exit(20) == 1 and "url is the address of this program" in sluice.log(), sluice.log()
