@@ -83,6 +83,7 @@ struct plan_piece {
 
 struct plan_request {
     size_t piece, group, server;
+    uint64_t others;         /* bits: servers that could evaluate it, too, if that one is late or fails */
     struct str text;         /* for the server */
     const struct str *metrics; size_t n_metrics; /* whose native histograms the result may have */
     struct label_view view;  /* of the results' labels */

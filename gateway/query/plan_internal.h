@@ -83,9 +83,9 @@ enum { PLAN_MAX_PARTS_HERE = 3 }; /* of a divided group, beside those that serve
 /* In place of a group's server. */
 enum { PLAN_NO_SERVER = -1, PLAN_NO_SAMPLES = -2 /* the group has none for the steps */ };
 /* The value of e at these steps, which the servers (one a group) evaluate. Parts of a group may have none; they are
- * evaluated here. */
+ * evaluated here. others: of each group, bits of servers that could evaluate it, too. */
 struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v, const int *servers,
-                         const struct grid *steps);
+                         const uint64_t *others, const struct grid *steps);
 
 /* --- plan_divide.c --- */
 /* The node e, which no servers have complete at these steps because of `why`, planned over parts of its groups. NULL:

@@ -16,7 +16,7 @@ static bool plan_is_average(const struct expr *e, const struct plan_value *v)
 }
 
 static size_t plan_add_piece(struct planner *p, const struct expr *e, const struct plan_value *v,
-                             const int *servers, const struct grid *steps)
+                             const int *servers, const uint64_t *others, const struct grid *steps)
 {
     struct plan *plan = p->plan;
     arena_grow(p->arena, &plan->pieces, &plan->_cap_pieces, plan->n_pieces + 1, sizeof *plan->pieces);
@@ -32,7 +32,7 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
             continue;
         arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
         plan->requests[plan->n_requests++] = (struct plan_request){
-            .piece = plan->n_pieces, .group = p->numbers[g], .server = (size_t)servers[g],
+            .piece = plan->n_pieces, .group = p->numbers[g], .server = (size_t)servers[g], .others = others[g],
             .text = plan_text_for(p, e, g, piece->average), .view = plan_view_of(p, g, v->present),
             .metrics = metrics, .n_metrics = n_metrics};
         piece->n_requests++;
@@ -191,9 +191,9 @@ static struct expr *pushed_divide(const struct pushed_node *n, struct series_set
 
 /* The sets are arrays of the piece that must not move: pieces grow, so that each run has its own. */
 struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v, const int *servers,
-                         const struct grid *steps)
+                         const uint64_t *others, const struct grid *steps)
 {
-    size_t at = plan_add_piece(p, e, v, servers, steps), here = 0;
+    size_t at = plan_add_piece(p, e, v, servers, others, steps), here = 0;
     struct series_set *sets = ARENA_ARRAY(p->arena, struct series_set, 2);
     struct pushed_node n = {.p = p, .e = e, .v = v, .servers = servers};
     for (size_t g = 0; g < p->n_groups; g++)

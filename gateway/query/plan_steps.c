@@ -11,6 +11,7 @@
 struct step_run {
     uint32_t first, n;
     int *servers;          /* one a group; PLAN_NO_SERVER in a routed one's place: evaluated here */
+    uint64_t *others;      /* one a group, bits: servers that could take all of its steps, too */
     struct expr *divided;  /* over parts of groups instead; NULL: it is not */
 };
 
@@ -53,14 +54,14 @@ static bool plan_gap_touches(const struct plan_gaps *gaps, int64_t from, int64_t
     return false;
 }
 
-/* Has this server no gap in anything that the step at t needs? */
-static bool plan_step_complete(const struct step_choice *c, size_t server, int64_t t)
+/* Has this server no gap in anything that the steps from `first` to `last` need? */
+static bool plan_steps_complete(const struct step_choice *c, size_t server, int64_t first, int64_t last)
 {
     size_t n_servers = c->first_server[c->p->n_groups];
     for (size_t i = 0; i < c->v->n_needs; i++) {
         const struct plan_need *need = &c->v->needs[i];
-        int64_t by = need->fixed ? 0 : t;
-        if (plan_gap_touches(&c->gaps[i * n_servers + server], need->from + by, need->to + by))
+        int64_t from = need->from + (need->fixed ? 0 : first), to = need->to + (need->fixed ? 0 : last);
+        if (plan_gap_touches(&c->gaps[i * n_servers + server], from, to))
             return false;
     }
     return true;
@@ -122,7 +123,7 @@ static void plan_choose_servers(const struct step_choice *c, int64_t t, int *ser
             continue;
         }
         for (size_t s = 0; c->v->routed[g] && !plan_misaligned(c, g) && servers[g] == PLAN_NO_SERVER && s < p->groups[g].n_servers; s++)
-            if (plan_step_complete(c, c->first_server[g] + s, t))
+            if (plan_steps_complete(c, c->first_server[g] + s, t, t))
                 servers[g] = (int)s;
         missing = missing || (c->v->routed[g] && servers[g] == PLAN_NO_SERVER);
     }
@@ -172,8 +173,21 @@ static void plan_make_runs(struct step_choice *c)
         c->too_many = c->n_runs == PLAN_MAX_RUNS;
         if (c->too_many)
             return;
-        c->runs[c->n_runs++] = (struct step_run){i, 1, servers, NULL};
+        c->runs[c->n_runs++] = (struct step_run){.first = i, .n = 1, .servers = servers};
         servers = ARENA_ARRAY(c->p->arena, int, n);
+    }
+}
+
+static void plan_find_others(const struct step_choice *c, struct step_run *run)
+{
+    struct grid steps = grid_part(c->steps, run->first, run->n);
+    run->others = ARENA_ARRAY(c->p->arena, uint64_t, c->p->n_groups);
+    for (size_t g = 0; g < c->p->n_groups; g++) {
+        run->others[g] = 0;
+        for (size_t s = 0; c->v->routed[g] && run->servers[g] >= 0 && s < c->p->groups[g].n_servers && s < 64; s++)
+            if (s != (size_t)run->servers[g] &&
+                plan_steps_complete(c, c->first_server[g] + s, steps.start, grid_end(&steps)))
+                run->others[g] |= UINT64_C(1) << s;
     }
 }
 
@@ -193,6 +207,8 @@ static void plan_choose(struct planner *p, const struct plan_value *v, const str
         if (v->routed[g] && plan_misaligned(c, g))
             c->why = "its servers evaluate ranges at multiples of the step (align_query_range_with_step)";
     plan_make_runs(c);
+    for (size_t i = 0; i < c->n_runs; i++)
+        plan_find_others(c, &c->runs[i]);
 }
 
 /* --- the tree ----------------------------------------------------------------------------------------------------- */
@@ -213,7 +229,7 @@ static struct expr *plan_cut_runs(struct step_choice *c, struct expr *e)
         struct grid steps = grid_part(c->steps, run->first, run->n);
         struct expr *value = run->divided            ? run->divided
                              : plan_run_here(c, run) ? expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, e)
-                                                     : plan_pushed(p, e, c->v, run->servers, &steps);
+                                                     : plan_pushed(p, e, c->v, run->servers, run->others, &steps);
         parts[i] = (struct expr_part){run->first, run->n, value};
     }
     cut->u.cut.parts = parts;
@@ -274,7 +290,7 @@ void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value
         plan_decide(p, e, PLAN_RAW, plan_gap_reason(&c));
     } else if (one && !plan_run_partly(&c, one)) {
         plan_decide(p, e, PLAN_PUSHED, v->kind == PLAN_PARTS ? "values of its parts are aggregated again" : "");
-        *slot = plan_pushed(p, e, v, one->servers, steps);
+        *slot = plan_pushed(p, e, v, one->servers, one->others, steps);
     } else {
         plan_tell_cut(p, e, &c);
         *slot = plan_cut_runs(&c, e);

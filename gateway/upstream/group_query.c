@@ -31,21 +31,19 @@ static bool compares(const struct group_query *l, bool alone)
            recent_adds(l) || l->sel->wants_origin;
 }
 
-/* The first replica that is known to have everything that the selector reads: its samples are those of the group, and
- * nothing has to be merged. NULL: there is none. */
-static struct attempt *group_complete_replica(const struct group_query *l, const struct matcher *matchers, size_t n)
+/* Which replicas are known to have everything that the selector reads: the samples of the first one that responds are
+ * those of the group, and nothing has to be merged. */
+static void group_complete_replicas(struct group_query *l, const struct matcher *matchers, size_t n)
 {
     const struct group *g = l->group;
     struct coverage_query query = {matchers, n, l->sel->t_min, l->sel->t_max, clock_wall_ms()};
     struct coverage_result known;
     if (!merges(g) || g->push_down == PUSH_OFF || g->rule.prefer_max || recent_adds(l) ||
         l->request.batch->worker->n_proxied > 0)
-        return NULL;
+        return;
     coverage_ask(g->coverage, l->request.batch->q->arena, &query, &known);
     for (size_t i = 0; i < g->n_servers; i++)
-        if (coverage_complete(&known, i) && server_state(g->servers[i]) != SERVER_DOWN)
-            return l->request.attempts[i];
-    return NULL;
+        l->request.attempts[i]->complete = coverage_complete(&known, i) && server_state(g->servers[i]) != SERVER_DOWN;
 }
 
 /* Samples before a short window show intervals and gaps at its beginning, unless the time range begins there. */
@@ -88,9 +86,9 @@ bool group_query_start(struct group_query *l, struct request_batch *batch)
     l->queries = ARENA_ARRAY(batch->q->arena, struct server_query, l->group->n_servers);
     group_request_init(&l->request, batch, l->group, l->group->read_mode, &server_query_ops, l->queries,
                        sizeof *l->queries);
-    l->request.complete = group_complete_replica(l, matchers, n);
+    group_complete_replicas(l, matchers, n);
     for (size_t i = 0; i < l->request.n; i++) {
-        bool alone = l->request.complete == l->request.attempts[i];
+        bool alone = l->request.attempts[i]->complete;
         l->queries[i].sel = alone && !l->group->view.unites ? l->sel : &l->sight;
         l->queries[i].view = &l->group->view;
         l->queries[i].matchers = matchers;

@@ -106,6 +106,17 @@ static void ask_all(struct group_request *r)
         ask_idle(r->attempts[i]);
 }
 
+/* The next that may be queried instead of another complete one. NULL: none. */
+static struct attempt *next_complete(const struct group_request *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        struct attempt *a = r->attempts[i];
+        if (a->complete && a->state == ATTEMPT_IDLE && !attempt_is_paused(a))
+            return a;
+    }
+    return NULL;
+}
+
 static void ask_complete(struct group_request *r)
 {
     arm_late_timer(r, hedge_delay(r->complete->server));
@@ -117,6 +128,7 @@ void group_request_start(struct group_request *r)
     list_push_back(&r->batch->requests, &r->_node);
     r->batch->checked = group_requests_checked;
     r->_begin = loop_mono(r->batch->worker->loop);
+    r->complete = r->mode == READ_MERGE ? next_complete(r) : NULL;
     if (r->complete)
         ask_complete(r);
     else if (r->mode == READ_MERGE)
@@ -125,10 +137,34 @@ void group_request_start(struct group_request *r)
         ask_next(r);
 }
 
+/* The response is used alone. One that was given up for it is told of. */
+static void request_settle(struct group_request *r, const struct attempt *by)
+{
+    r->settled = true;
+    loop_timer_stop(r->batch->worker->loop, &r->_late);
+    for (size_t i = 0; i < r->n; i++) {
+        struct attempt *a = r->attempts[i];
+        bool late = a->state == ATTEMPT_RUNNING && a->passed > 0;
+        if (a == by || a->state == ATTEMPT_FAILED)
+            continue;
+        attempt_enter(a, ATTEMPT_IDLE);
+        if (!late)
+            continue;
+        attempt_enter(a, ATTEMPT_FAILED);
+        err_set(&a->err, ERR_GATEWAY_TIME, "canceled after %lld ms: the response is late",
+                (long long)request_elapsed(r));
+        server_blame(a->server, &a->err);
+    }
+}
+
 void attempt_succeeded(struct attempt *a)
 {
     struct group_request *r = a->request;
     attempt_enter(a, ATTEMPT_SUCCEEDED);
+    if (a->complete) {
+        request_settle(r, a);
+        return;
+    }
     if (r->mode == READ_MERGE) {
         int64_t half = request_elapsed(r) / 2;
         if (has_attempt(r, ATTEMPT_RUNNING) && !loop_timer_armed(&r->_late))
@@ -200,7 +236,14 @@ static void attempt_works(struct attempt *a)
             if (calls >> call & 1)
                 server_check_failed(a->server, call, true, stalls.text);
         attempt_hopeless(a, &stalls);
-    } else if (!loop_timer_armed(&r->_late)) {
+        return;
+    }
+    struct attempt *next = a->complete && a->passed++ > 0 ? next_complete(r) : NULL;
+    if (next) {
+        atomic_fetch_add(&a->server->traffic->hedges, 1);
+        attempt_enter(next, ATTEMPT_RUNNING);
+    }
+    if (a->state == ATTEMPT_RUNNING && !loop_timer_armed(&r->_late)) {
         int64_t elapsed = request_elapsed(r);
         arm_late_timer(r, elapsed > LATE_AGAIN_MS ? elapsed : LATE_AGAIN_MS);
     }
@@ -258,7 +301,7 @@ bool group_request_answered(const struct group_request *r) { return has_attempt(
 static bool attempt_was_skipped(const struct attempt *a)
 {
     const struct group_request *r = a->request;
-    if (a->state != ATTEMPT_IDLE || r->complete)
+    if (a->state != ATTEMPT_IDLE || r->complete || (r->settled && r->mode == READ_MERGE))
         return false;
     for (size_t i = 0; r->mode != READ_MERGE && i < r->n && r->attempts[i] != a; i++)
         if (r->attempts[i]->state == ATTEMPT_SUCCEEDED)

@@ -18,6 +18,7 @@
  *   late timer          check the running ones                   none has responded: check the running ones, and start
  *                                                                the next (READ_HEDGE)
  *   a check fails       the running one at this server fails     likewise
+ *   a second one passes start the next that is complete, if the running one is
  *
  * The next is the first idle one in the order of `attempts` that is not paused, otherwise the first idle one: a paused
  * server is queried if no other is left. If it hung when it was last checked, it is checked again meanwhile: the query
@@ -31,8 +32,10 @@
  *
  * On the worker's thread, within one request_batch: requests run in batch_wait.
  *
- * A replica that is known to be complete (`complete`, gateway/coverage) is queried alone under READ_MERGE; if it fails,
- * the request goes on as if there were none.
+ * A replica that is known to be complete (gateway/coverage) is queried alone under READ_MERGE, and its response is
+ * sufficient; if it fails, all are queried. The same is true of each server to which an expression is pushed. If it is
+ * late, and still when it has passed a second check, the next one that is complete is queried, too, and whichever
+ * responds first is used: nothing is lost by that.
  */
 #ifndef GATEWAY_UPSTREAM_GROUP_REQUEST_H
 #define GATEWAY_UPSTREAM_GROUP_REQUEST_H
@@ -45,6 +48,8 @@ struct attempt { /* at one server; first member of the caller's struct */
     struct group_request *request;
     struct server *server;
     enum attempt_state state;
+    bool complete;               /* it has everything that is requested: its response alone is sufficient */
+    unsigned passed;             /* checks, while it was late */
     struct err err;              /* FAILED */
     struct arena arena;          /* for the response; freed with the query's, or when the attempt fails or is canceled */
 };
@@ -61,6 +66,7 @@ struct group_request {
     const struct attempt_ops *ops;
     struct attempt **attempts; size_t n; /* in order of preference */
     struct attempt *complete;    /* READ_MERGE: queried alone, since it has everything; all, if it fails. NULL: none */
+    bool settled;                /* a complete one has responded */
     bool dispensable;            /* the caller can do without a response */
     struct loop_timer _late;
     struct list _node;           /* of request_batch.requests */

@@ -237,16 +237,16 @@ static bool route(struct label_query *in, struct arena *a, struct group_reader b
     return n > 0 || sq->n_sets == 0;
 }
 
-/* The first replica that is known to have all series of these selectors and times, so that the others have none that it
- * lacks. NULL: all are queried. */
-static struct attempt *label_query_complete(const struct label_query *in, const struct request_batch *batch)
+/* Which replicas are known to have all series of these selectors and times, so that the others have none that they
+ * lack. */
+static void label_query_mark_complete(const struct label_query *in, const struct request_batch *batch)
 {
     const struct group *g = in->group;
     const struct series_query *sq = &in->routed;
     bool series = in->asked == LIST_SERIES || in->asked == LIST_NAMES || in->asked == LIST_VALUES;
     bool merges = g->read_mode == READ_MERGE && g->n_servers > 1 && g->push_down != PUSH_OFF && !g->rule.prefer_max;
     if (!series || !merges || sq->t_min == INT64_MIN || batch->worker->n_proxied > 0)
-        return NULL;
+        return;
     bool *whole = ARENA_ARRAY(batch->q->arena, bool, g->n_servers);
     for (size_t i = 0; i < sq->n_sets || i == 0; i++) {
         struct coverage_query query = {sq->n_sets ? sq->sets[i] : NULL, sq->n_sets ? sq->set_sizes[i] : 0, sq->t_min,
@@ -257,9 +257,7 @@ static struct attempt *label_query_complete(const struct label_query *in, const 
             whole[k] = (i == 0 || whole[k]) && coverage_complete(&known, k);
     }
     for (size_t k = 0; k < g->n_servers; k++)
-        if (whole[k] && server_state(g->servers[k]) != SERVER_DOWN)
-            return in->request.attempts[k];
-    return NULL;
+        in->request.attempts[k]->complete = whole[k] && server_state(g->servers[k]) != SERVER_DOWN;
 }
 
 /* All servers are queried, regardless of the read mode, unless one is known to be complete: each may have items that the
@@ -278,7 +276,7 @@ static bool label_query_start(struct label_query *in, struct request_batch *batc
                        sizeof *in->attempts);
     for (size_t i = 0; i < in->request.n; i++)
         in->attempts[i].of = in;
-    in->request.complete = label_query_complete(in, batch);
+    label_query_mark_complete(in, batch);
     group_request_start(&in->request);
     return true;
 }

@@ -310,7 +310,7 @@ struct push_call *push_start(struct upstream *u, struct request_batch *batch, co
         }
         struct push_query *query = c->queries[i] = ARENA_NEW(batch->q->arena, struct push_query);
         *query = (struct push_query){.text = r->text, .steps = plan->pieces[r->piece].steps,
-                                     .lookback = plan->lookback, .server = r->server};
+                                     .lookback = plan->lookback, .server = r->server, .others = r->others};
         push_query_start(query, batch, &u->groups.items[r->group], &r->view);
     }
     return c;

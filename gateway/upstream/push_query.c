@@ -90,6 +90,22 @@ static unsigned push_attempt_calls(const struct attempt *a)
 
 static const struct attempt_ops push_attempt_ops = {push_attempt_start, push_attempt_cancel, push_attempt_calls};
 
+/* No other server has the same value. */
+static void push_query_choose(struct push_query *query)
+{
+    struct group_request *r = &query->request;
+    struct attempt **all = r->attempts;
+    size_t n = r->n;
+    r->attempts = ARENA_ARRAY(r->batch->q->arena, struct attempt *, n);
+    r->n = 0;
+    r->attempts[r->n++] = all[query->server];
+    for (size_t i = 0; i < n && i < 64; i++)
+        if (i != query->server && (query->others >> i & 1))
+            r->attempts[r->n++] = all[i];
+    for (size_t i = 0; i < r->n; i++)
+        r->attempts[i]->complete = true;
+}
+
 void push_query_start(struct push_query *query, struct request_batch *batch, const struct group *group,
                       const struct label_view *view)
 {
@@ -100,10 +116,8 @@ void push_query_start(struct push_query *query, struct request_batch *batch, con
     group_request_init(&query->request, batch, group, chosen ? READ_FIRST : group->read_mode, &push_attempt_ops,
                        query->attempts, sizeof *query->attempts);
     query->request.dispensable = group->n_servers > 1; /* raw samples of the others */
-    if (chosen) { /* no other has the same value */
-        query->request.attempts += query->server;
-        query->request.n = 1;
-    }
+    if (chosen)
+        push_query_choose(query);
     atomic_fetch_add(&group->traffic->pushed, 1);
     group_request_start(&query->request);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* An expression at one server group: evaluated by the first server that responds, according to the group's read mode,
- * or by a chosen server. */
+ * or by a chosen server, or another that is known to be complete, too, if that one is late or fails. */
 #ifndef GATEWAY_UPSTREAM_PUSH_QUERY_H
 #define GATEWAY_UPSTREAM_PUSH_QUERY_H
 
@@ -20,6 +20,7 @@ struct push_query {
     struct grid steps;
     int64_t lookback;
     size_t server;              /* of the group, where it merges its replicas */
+    uint64_t others;            /* likewise; bits */
     struct notes notes;         /* of the responses */
     struct push_attempt *attempts;
 };

@@ -59,6 +59,48 @@ def incomplete(sluice, selector, start, replica):
     return status(sluice, selector, start)["selectors"][0]["replicas"][replica]["incomplete"]
 
 
+def missed_a_scrape(server, since, until):
+    """The server itself, on a busy machine."""
+    for samples in server.raw("up").values():
+        inside = [(t / 1000, v) for t, v in samples if since < t / 1000 < until]
+        times = [since, *(t for t, _ in inside), until]
+        if any(v == 0 for _, v in inside) or any(y - x > 1.5 for x, y in zip(times, times[1:])):
+            return True
+    return False
+
+
+def stop_and_check(a, b, one, two, sluice):
+    """The begin of the time in which a has a gap and b has none; None: a busy machine made other gaps."""
+    before = [replica["gaps"] for replica in status(sluice)["replicas"]]
+    begin = time.time() - 2
+    stopped = begin
+    try:
+        a.stop()
+        stopped = time.time()
+        time.sleep(3)
+        # a cannot be reached: b alone is what there is
+        await_decision(sluice, [False, True], "scripted_counter", begin)
+        a.start()
+        a.wait_ready()
+        await_decision(sluice, [True, True], "scripted_counter", timeout=40)
+        back = time.time()
+        await_decision(sluice, [False, True], "scripted_counter", begin)
+        await_decision(sluice, [True, True], "scripted_counter", begin, stopped - 2)
+        for gap in incomplete(sluice, "scripted_counter", begin, 0):
+            assert stopped - 4 < gap["from"] and gap["to"] < back, (gap, stopped, back)
+        gaps = status(sluice)
+        assert [replica["gaps"] for replica in gaps["replicas"]] == [before[0] + 2, before[1]], gaps
+        assert {g["target"]["instance"] for g in gaps["lastGaps"]} == {one.address, two.address}, gaps
+    except AssertionError:
+        if not a.alive():
+            a.start()
+        a.wait_ready()
+        if not missed_a_scrape(b, begin - 2, time.time() - 1) and not missed_a_scrape(a, begin - 2, stopped - 1):
+            raise
+        return None
+    return begin
+
+
 def test_a_stopped_server_has_a_gap():
     one, two = ScriptedExporter(), ScriptedExporter()
     rules = "groups: [{name: g, rules: [{record: 'job:scripted:sum', expr: sum by (job) (scripted_counter)},\n" \
@@ -66,29 +108,14 @@ def test_a_stopped_server_has_a_gap():
     config = scraping(("node", (one, two)), rules=rules)
     a, b, sluice = replicas(config, config)
     await_decision(sluice, [True, True], "scripted_counter")
-    begin = time.time() - 2
     kinds = {"job:scripted:sum": "the metric has series that are not scraped from a target",     # a rule
              "recorded": "the metric has series that are not scraped from a target",             # with the target's labels
              "scripted_stamped_counter": "the metric has series that are not scraped from a target",
              '{job="node"}': "the selector names no metric"}
     for selector, why in kinds.items():
         await_decision(sluice, why, selector)
-    a.stop()
-    stopped = time.time()
-    time.sleep(3)
-    # a cannot be reached: b alone is what there is
-    await_decision(sluice, [False, True], "scripted_counter", begin)
-    a.start()
-    a.wait_ready()
-    await_decision(sluice, [True, True], "scripted_counter", timeout=40)
-    back = time.time()
-    await_decision(sluice, [False, True], "scripted_counter", begin)
-    await_decision(sluice, [True, True], "scripted_counter", begin, stopped - 2)
-    for gap in incomplete(sluice, "scripted_counter", begin, 0):
-        assert stopped - 4 < gap["from"] and gap["to"] < back, (gap, stopped, back)
-    gaps = status(sluice)
-    assert gaps["replicas"][0]["gaps"] == 2 and gaps["replicas"][1]["gaps"] == 0, gaps
-    assert {g["target"]["instance"] for g in gaps["lastGaps"]} == {one.address, two.address}, gaps
+    begin = next(filter(None, (stop_and_check(a, b, one, two, sluice) for _ in range(3))), None)
+    assert begin, "the machine is too busy for servers that scrape every second"
     # a reload keeps what is known
     readings = 'sluice_upstream_coverage_readings_total{group="west"}'
     before = sluice.metrics()[readings]

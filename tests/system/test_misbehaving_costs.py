@@ -7,9 +7,11 @@ import json
 import statistics
 import time
 
+import fakes
 import remote_read
 from lib import *
 from misbehaving import *
+from test_coverage import decided, scraping
 
 USUAL = 0.04                     # seconds that a healthy server takes
 NOISE, QUIET = (0.8, 0.2) if RELEASE else (3, 1)  # of one request, of the median of some
@@ -121,3 +123,45 @@ def test_every_second_request():
 
 def test_every_second_request_of_one_kind():
     check_costs(FIRST, ["range", "labels", "read"], [*HANG, error_with_200, reset_in_the_middle], one_kind=True, every=2)
+
+
+class Forwarding(fakes.Fake):
+    """Passes requests on to a server; while it `keeps` some, those whose body has this text have no response."""
+
+    def __init__(self, server):
+        self.behind, self.keeps, self.kept = server, None, 0
+        super().__init__()
+
+    def answer(self, asked, body):
+        if self.keeps and self.keeps in body:
+            self.kept += 1
+            time.sleep(10)
+            asked.close_connection = True
+            return None
+        kind = {"Content-Type": asked.headers["Content-Type"]} if body else None
+        answer = request(self.behind.url + asked.path, data=body or None, headers=kind, method=asked.command)
+        return asked.reply(answer.status, answer.body, Content_Type="application/json")
+
+
+def test_one_query_hangs_at_a_complete_replica():
+    """Its checks pass, so that only what coverage shows of the other one tells that nothing is lost without it."""
+    exporter = ScriptedExporter()
+    config = scraping(("node", (exporter,)))
+    a, b = (Prometheus(config, name=name) for name in "ab")
+    before = Forwarding(a)
+    servers = {"name": "west", "remote_read": False, "timeout": "8s", "static_configs": [{"targets": [before.address, b.address]}]}
+    sluice = Sluice(json.dumps({"server_groups": [servers]}))
+    wait_until(lambda: all(len(p.raw("up").popitem()[1]) > 6 for p in (a, b)))
+    at = time.time()
+    wait_until(lambda: decided(sluice, "scripted_counter", at - 6, at) == [True, True], 60, every=0.5)
+    for query, path in (("scripted_counter[3s]", "query"), ("sum(rate(scripted_counter[3s]))", "query"),
+                        ("max_over_time(scripted_counter[3s])", "query_range")):
+        form = {"query": query, "time": at} if path == "query" else {"query": query, "start": at - 2, "end": at, "step": 1}
+        right = sluice.data(f"/api/v1/{path}", form)
+        before.keeps, before.kept, began = b"scripted_counter", 0, time.monotonic()
+        answer = sluice.get(f"/api/v1/{path}", form)
+        took, before.keeps = time.monotonic() - began, None
+        assert answer.status == 200 and before.kept, (query, answer, before.kept)
+        assert took < 1.5 + NOISE, (query, took)
+        assert any("the response is late" in info and before.address in info for info in answer.json()["infos"]), answer
+        assert len(answer.json()["data"]["result"]) == len(right["result"]) > 0, (query, answer, right)

@@ -151,7 +151,7 @@ def test_downstream_cuts_its_answers():
 
     def ask(n):
         answer = sluice.get("/api/v1/query_range", {"query": f"x{n % 3} + y", "start": 0, "end": 100, "step": 10})
-        assert answer.status in (200, 502, 503), answer
+        assert answer.status in (200, 502, 503, 504), answer  # 504: on a busy machine a check may time out
 
     with Together(*[ask for _ in range(8)], restart):
         time.sleep(ROUND)

@@ -173,7 +173,7 @@ static void merge_asks_all_and_waits_for_all(void **state)
 static void start_complete(struct world *w, size_t complete)
 {
     group_request_init(&w->request, &w->batch, &w->group, READ_MERGE, &fake_ops, w->fakes, sizeof *w->fakes);
-    w->request.complete = &w->fakes[complete].attempt;
+    w->fakes[complete].attempt.complete = true;
     group_request_start(&w->request);
 }
 
@@ -378,6 +378,63 @@ static void a_complete_server_that_hangs_is_given_up(void **state)
     check(w, "rfr");
 }
 
+/* Its requests pass checks, but there is no response: another that is complete loses nothing. */
+static void a_late_complete_server_is_hedged_with_another(void **state)
+{
+    struct world *w = *state;
+    group_request_init(&w->request, &w->batch, &w->group, READ_MERGE, &fake_ops, w->fakes, sizeof *w->fakes);
+    w->fakes[0].attempt.complete = w->fakes[2].attempt.complete = true;
+    group_request_start(&w->request);
+    check(w, "rii");
+    pass(w, 251);
+    checked(w, 0, false);
+    check(w, "rii");
+    pass(w, 501);
+    checked(w, 0, false);
+    check(w, "rir");
+    assert_int_equal(w->traffic[0].hedges, 1);
+    answer(w, 2);
+    check(w, "fia");
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 1);
+    assert_non_null(strstr(arena_z(&w->arena, w->notes.infos.items[0]), "the response is late"));
+}
+
+static void a_late_complete_server_may_respond_first(void **state)
+{
+    struct world *w = *state;
+    group_request_init(&w->request, &w->batch, &w->group, READ_FIRST, &fake_ops, w->fakes, sizeof *w->fakes);
+    for (size_t i = 0; i < SERVERS; i++)
+        w->fakes[i].attempt.complete = true;
+    group_request_start(&w->request);
+    pass(w, 251);
+    checked(w, 0, false);
+    pass(w, 501);
+    checked(w, 0, false);
+    check(w, "rri");
+    answer(w, 0);
+    check(w, "aii");
+    assert_int_equal(w->fakes[1].canceled, 1);
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 0);
+}
+
+/* Of what others have responded nothing is needed. */
+static void a_complete_response_is_sufficient(void **state)
+{
+    struct world *w = *state;
+    group_request_init(&w->request, &w->batch, &w->group, READ_MERGE, &fake_ops, w->fakes, sizeof *w->fakes);
+    w->fakes[0].attempt.complete = w->fakes[1].attempt.complete = true;
+    group_request_start(&w->request);
+    refuse(w, 0, ERR_UNAVAILABLE, "a is down");
+    check(w, "frr");
+    answer(w, 2);
+    answer(w, 1);
+    check(w, "fai");
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 1);
+}
+
 static void first_asks_the_next_when_a_server_hangs(void **state)
 {
     struct world *w = *state;
@@ -513,6 +570,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(merge_asks_all_and_waits_for_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_complete_server_is_asked_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_the_complete_server_all_are_asked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_late_complete_server_is_hedged_with_another, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_late_complete_server_may_respond_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_complete_response_is_sufficient, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merge_asks_a_paused_server_when_all_others_failed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merge_leaves_a_paused_server_alone_when_another_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merge_asks_all_when_all_are_paused, set_up, tear_down),

@@ -382,6 +382,31 @@ static void steps_go_where_they_are_complete(void **state UNUSED)
 }
 
 /* Server 0 never has target a, and server 1 never has b. The parts are to the planner what groups with labels are. */
+/* Only a server that has all of a request's steps may take its place. */
+static void others_have_all_steps(void **state UNUSED)
+{
+    const struct fixture_gaps gaps[] = {{0, 0, {HOUR + 5 * MINUTE, HOUR + 5 * MINUTE}, NULL},
+                                        {0, 2, {HOUR - 4 * MINUTE, HOUR - 4 * MINUTE}, NULL}};
+    planning_begin(ONE);
+    f.groups[0].n_servers = 4;
+    f.gaps = gaps;
+    f.n_gaps = LEN(gaps);
+    plan_query("rate(m[1m])");
+    assert_int_equal(f.plan.n_requests, 3); /* 0 before the gap, 1 around it, 0 after it */
+    const uint64_t wanted[] = {0xe, 0xc, 0xe};
+    for (size_t i = 0; i < LEN(wanted); i++)
+        assert_int_equal(f.plan.requests[i].others, wanted[i]);
+    planning_end();
+    planning_begin(ONE);
+    f.groups[0].n_servers = 3;
+    f.gaps = gaps;
+    f.n_gaps = LEN(gaps);
+    plan_query("rate(m[5m])"); /* the first step lacks a sample at the last server */
+    assert_int_equal(f.plan.requests[0].server, 0);
+    assert_int_equal(f.plan.requests[0].others, 2);
+    planning_end();
+}
+
 static void a_group_is_divided_where_each_server_lacks_other_targets(void **state UNUSED)
 {
     static const struct fixture_gaps gaps[] = {
@@ -633,6 +658,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queries_are_cut_where_they_distribute), cmocka_unit_test(newer_steps_are_evaluated_here),
+        cmocka_unit_test(others_have_all_steps),
         cmocka_unit_test(steps_go_where_they_are_complete),
         cmocka_unit_test(a_group_is_divided_where_each_server_lacks_other_targets),
         cmocka_unit_test(a_label_that_is_shown_differently_divides_nothing),
