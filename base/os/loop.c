@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The event loop.
  *
- * Timers are a binary heap of pointers; each timer knows its index, so that moving or stopping one is O(log n).
+ * Timers are a binary heap; each timer knows its index, so that moving or stopping one is O(log n). The heap has a copy
+ * of the times, since with ten thousand targets most timers are in no cache.
  *
  * Posting takes the mutex. The eventfd that wakes the loop is written only when the loop sleeps or is about to
  * (`sleeping`, under the same mutex), so posting to a busy loop costs no system call. The eventfd is watched
@@ -37,9 +38,15 @@ enum {
     SLICE_MIN_NS = 500 * 1000,
 };
 
+struct heap_timer {
+    int64_t due;   /* loop_mono ms */
+    uint32_t turn; /* number of the turn in which it was armed */
+    struct loop_timer *timer;
+};
+
 struct loop {
     int epoll, wake;
-    struct loop_timer **timers; /* a heap: timers[i]->due <= that of 2i+1 and 2i+2; timers[i]->_at == i + 1 */
+    struct heap_timer *timers; /* timers[i] is due no later than 2i+1 and 2i+2; timers[i].timer->_at == i + 1 */
     size_t n_timers, cap_timers;
     struct loop_clock clock;
     bool clock_set;
@@ -116,34 +123,34 @@ void loop_set_clock(struct loop *l, struct loop_clock clock)
 
 /* ---- timers ---- */
 
-static void timer_heap_put(struct loop *l, size_t i, struct loop_timer *t)
+static void timer_heap_put(struct loop *l, size_t i, struct heap_timer t)
 {
     l->timers[i] = t;
-    t->_at = (uint32_t)i + 1;
+    t.timer->_at = (uint32_t)i + 1;
 }
 
 /* Of timers due at the same time those that were armed in an earlier turn come first. */
-static bool timer_before(const struct loop_timer *a, const struct loop_timer *b)
+static bool timer_before(const struct heap_timer *a, const struct heap_timer *b)
 {
-    return a->due < b->due || (a->due == b->due && (int32_t)(a->_turn - b->_turn) < 0);
+    return a->due < b->due || (a->due == b->due && (int32_t)(a->turn - b->turn) < 0);
 }
 
-static void sift_up(struct loop *l, size_t i, struct loop_timer *t)
+static void sift_up(struct loop *l, size_t i, struct heap_timer t)
 {
-    while (i > 0 && timer_before(t, l->timers[(i - 1) / 2])) {
+    while (i > 0 && timer_before(&t, &l->timers[(i - 1) / 2])) {
         timer_heap_put(l, i, l->timers[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
     timer_heap_put(l, i, t);
 }
 
-static void timer_heap_sift_down(struct loop *l, size_t i, struct loop_timer *t)
+static void timer_heap_sift_down(struct loop *l, size_t i, struct heap_timer t)
 {
     for (;;) {
         size_t child = 2 * i + 1;
-        if (child + 1 < l->n_timers && timer_before(l->timers[child + 1], l->timers[child]))
+        if (child + 1 < l->n_timers && timer_before(&l->timers[child + 1], &l->timers[child]))
             child++;
-        if (child >= l->n_timers || !timer_before(l->timers[child], t))
+        if (child >= l->n_timers || !timer_before(&l->timers[child], &t))
             break;
         timer_heap_put(l, i, l->timers[child]);
         i = child;
@@ -152,10 +159,10 @@ static void timer_heap_sift_down(struct loop *l, size_t i, struct loop_timer *t)
 }
 
 /* Moves `t` from index i to the index that its due time requires. */
-static void timer_heap_settle(struct loop *l, size_t i, struct loop_timer *t)
+static void timer_heap_settle(struct loop *l, size_t i, struct heap_timer t)
 {
     sift_up(l, i, t);
-    if (t->_at == i + 1)
+    if (t.timer->_at == i + 1)
         timer_heap_sift_down(l, i, t);
 }
 
@@ -166,8 +173,7 @@ void loop_timer_at(struct loop *l, struct loop_timer *t, int64_t due_mono)
         t->_at = (uint32_t)++l->n_timers;
     }
     t->due = l->turning && due_mono < l->mono ? l->mono : due_mono;
-    t->_turn = l->turn;
-    timer_heap_settle(l, t->_at - 1, t);
+    timer_heap_settle(l, t->_at - 1, (struct heap_timer){t->due, l->turn, t});
 }
 
 void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms)
@@ -182,8 +188,8 @@ void loop_timer_stop(struct loop *l, struct loop_timer *t)
         return;
     size_t i = t->_at - 1;
     t->_at = 0;
-    struct loop_timer *moved = l->timers[--l->n_timers];
-    if (moved != t)
+    struct heap_timer moved = l->timers[--l->n_timers];
+    if (moved.timer != t)
         timer_heap_settle(l, i, moved);
 }
 
@@ -199,8 +205,9 @@ static bool loop_time_is_up(const struct loop *l, int64_t since_ns, int64_t ns)
 static void run_timers(struct loop *l)
 {
     while (l->n_timers > 0) {
-        struct loop_timer *t = l->timers[0];
-        if (t->due > l->mono || t->_turn == l->turn)
+        struct heap_timer first = l->timers[0];
+        struct loop_timer *t = first.timer;
+        if (first.due > l->mono || first.turn == l->turn)
             return;
         loop_timer_stop(l, t);
         t->run(t);
@@ -332,7 +339,7 @@ static int sleep_ms(const struct loop *l, int64_t wait_ms)
 {
     int64_t ms = l->clock_set && wait_ms < 0 ? 0 : wait_ms;
     if (l->n_timers > 0) {
-        int64_t left = l->timers[0]->due - loop_mono(l);
+        int64_t left = l->timers[0].due - loop_mono(l);
         if (left <= 0)
             return 0;
         if (!l->clock_set && (ms < 0 || left < ms))

@@ -28,9 +28,8 @@ struct loop_task { /* embed it; zeroed = not posted */
 };
 struct loop_timer { /* embed it; zeroed = not armed */
     void (*run)(struct loop_timer *timer);
-    int64_t due;    /* loop_mono ms */
-    uint32_t _at;   /* index in the heap + 1; 0 = not armed */
-    uint32_t _turn; /* number of the turn in which it was armed */
+    int64_t due;  /* loop_mono ms */
+    uint32_t _at; /* index in the heap + 1; 0 = not armed */
 };
 struct loop_fd { /* embed it; zeroed = not watched */
     void (*run)(struct loop_fd *watch, uint32_t events); /* EPOLL* bits */
