@@ -6,7 +6,7 @@
  * callback no handle may be added or removed (`in_curl`), so requests made by the user's callback are carried out by
  * `settle` when curl has returned; finished transfers are reported there too.
  *
- * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, in its multi), resolving
+ * A call is in exactly one list: tokens (its profile needs a token of OAuth 2.0 first), waiting or doubtful (no handle yet), running (it has one, in its multi), resolving
  * (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer reports it,
  * since client_send must not call back before it returns).
  */
@@ -14,6 +14,7 @@
 
 #include "base/http/client_body.h"
 #include "base/http/client_call.h"
+#include "base/http/client_error.h"
 #include "base/http/client_names.h"
 #include "base/http/client_plain.h"
 #include "base/http/resolver.h"
@@ -34,7 +35,7 @@ struct client {
     unsigned idle_seconds;
     const struct stats_group *stats;
     unsigned connections_row;
-    struct list waiting, running, resolving, failed;
+    struct list tokens, waiting, running, resolving, failed;
     struct list doubtful;       /* queue of the doubtful requests */
     size_t n_waiting, n_running; /* n_waiting: in both queues */
     size_t n_doubtful;          /* running doubtful requests */
@@ -178,6 +179,66 @@ static void client_start_waiting(struct client *c)
     }
 }
 
+/* ---- tokens ---- */
+
+static void client_enqueue(struct client_call *call)
+{
+    struct client *c = call->client;
+    list_push_back(call->req.doubtful ? &c->doubtful : &c->waiting, &call->node);
+    call->state = CALL_WAITING;
+    c->n_waiting++;
+}
+
+static void client_drop_token(struct client_call *call)
+{
+    oauth2_cancel(&call->token->request);
+    loop_timer_stop(call->client->loop, &call->token->late);
+    mem_free(call->token);
+    call->token = NULL;
+}
+
+/* With the token, or with the error of its fetch, which the start reports. */
+static void client_on_token(struct oauth2_request *r)
+{
+    struct client_token *token = CONTAINER(r, struct client_token, request);
+    struct client_call *call = token->call;
+    int64_t waited = loop_mono(r->loop) - token->since;
+    if (call->req.timeout_ms)
+        call->req.timeout_ms = call->req.timeout_ms > waited ? call->req.timeout_ms - waited : 1;
+    client_drop_token(call);
+    list_remove(&call->node);
+    client_enqueue(call);
+    client_start_waiting(call->client);
+}
+
+static void client_on_late_token(struct loop_timer *t)
+{
+    struct client_call *call = CONTAINER(t, struct client_token, late)->call;
+    client_describe(&(struct client_failure){call->req.method, call->url, call->req.timeout_ms}, ERR_GATEWAY_TIME,
+                    "timed out: the oauth2 token_url does not respond", &call->reply.err);
+    client_drop_token(call);
+    client_move_call(call, &call->client->failed, CALL_FAILED);
+    loop_timer_in(call->client->loop, &call->client->client_notify_failed, 0);
+}
+
+/* False: there is a token, or an error of its fetch. */
+static bool client_await_token(struct client_call *call, struct oauth2 *oauth2)
+{
+    struct client *c = call->client;
+    struct client_token *token = call->token = mem_zalloc(sizeof *token);
+    *token = (struct client_token){.request = {.loop = c->loop, .done = client_on_token}, .call = call,
+                                   .late.run = client_on_late_token, .since = loop_mono(c->loop)};
+    if (oauth2_ask(oauth2, &token->request)) {
+        client_drop_token(call);
+        return false;
+    }
+    if (call->req.timeout_ms)
+        loop_timer_in(c->loop, &token->late, call->req.timeout_ms);
+    list_push_back(&c->tokens, &call->node);
+    call->state = CALL_TOKEN;
+    return true;
+}
+
 /* ---- redirects ---- */
 
 /* A request that is redirected begins again with libcurl; the next one of the same URL begins with it. */
@@ -210,6 +271,8 @@ static void detach(struct client_call *call)
     struct client *c = call->client;
     if (call->state == CALL_WAITING)
         c->n_waiting--;
+    if (call->state == CALL_TOKEN)
+        client_drop_token(call);
     if (call->is_plain)
         plain_stop(call);
     else if (call->state == CALL_RUNNING || call->state == CALL_CANCELED)
@@ -352,6 +415,7 @@ struct client *client_new(struct loop *loop, const struct client_settings *conf)
     c->plain.connections.stats_row = conf->connections_row;
     c->client_notify_failed.run = client_notify_failed;
     resolver_retain();
+    list_init(&c->tokens);
     list_init(&c->waiting);
     list_init(&c->doubtful);
     list_init(&c->running);
@@ -376,6 +440,7 @@ void client_free(struct client *c)
 {
     if (c == NULL)
         return;
+    drop_all(&c->tokens);
     drop_all(&c->waiting);
     drop_all(&c->doubtful);
     drop_all(&c->running);
@@ -399,13 +464,16 @@ void client_free(struct client *c)
 
 struct client_call *client_send(struct client *c, const struct client_request *req)
 {
-    bool plain = !c->by_libcurl && !client_is_redirected(c, req->url);
+    struct oauth2 *oauth2 = client_profile_oauth2(req->profile);
+    bool unready = oauth2 && !oauth2_ready(oauth2); /* a plain call needs all headers now */
+    bool plain = !c->by_libcurl && !client_is_redirected(c, req->url) && !unready;
     struct client_call *call = client_call_new(req, plain ? c->user_agent : NULL);
     call->client = c;
     call->scratch = &c->scratch;
     call->shard = &c->shards[req->slot % c->n_shards];
-    list_push_back(req->doubtful ? &c->doubtful : &c->waiting, &call->node);
-    c->n_waiting++;
+    if (unready && client_await_token(call, oauth2))
+        return call;
+    client_enqueue(call);
     client_start_waiting(c);
     return call;
 }

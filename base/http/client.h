@@ -28,6 +28,7 @@ struct stats_group;
 struct client_profile;
 struct client_call; /* a request in progress */
 
+struct client_oauth2;
 struct client_header_file { const char *name, *path; };
 struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     const char *username, *username_file, *password, *password_file;
@@ -41,6 +42,16 @@ struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     size_t n_headers;
     const struct client_header_file *header_files; /* headers with values in files, n_header_files of them */
     size_t n_header_files;
+    const struct client_oauth2 *oauth2; /* NULL: none */
+};
+struct client_oauth2_param { const char *name, *value; };
+struct client_oauth2 { /* Authorization by a token (oauth2.h) */
+    const char *client_id, *client_secret, *client_secret_file, *token_url;
+    const char *const *scopes;
+    size_t n_scopes;
+    const struct client_oauth2_param *params; /* more parameters of the request for a token */
+    size_t n_params;
+    struct client_profile_conf http;          /* of that request */
 };
 bool client_profile_check(const struct client_profile_conf *c, struct err *err) MUST_USE; /* whether it is valid */
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err) MUST_USE;

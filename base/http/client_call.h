@@ -10,6 +10,7 @@
 #include "base/http/client_head.h"
 #include "base/http/client_multi.h"
 #include "base/http/client_profile.h"
+#include "base/http/oauth2.h"
 #include "base/http/resolver.h"
 #include "base/http/response_reader.h"
 
@@ -19,7 +20,14 @@ enum call_state {
     CALL_RESOLVING, /* in `resolving`: its handle waits for a name; it counts as running */
     CALL_FAILED,   /* in `failed`: it could not be started */
     CALL_CANCELED, /* in `running` until curl has returned */
+    CALL_TOKEN,    /* in `tokens`: a token of its profile is fetched (oauth2.h) */
     CALL_DONE      /* in no list */
+};
+struct client_token { /* CALL_TOKEN */
+    struct oauth2_request request;
+    struct loop_timer late;
+    struct client_call *call;
+    int64_t since;                        /* loop_mono */
 };
 /* The exchange of a request that is made without libcurl (client_plain.c). */
 enum { PLAIN_ADDRESSES = 8 };
@@ -69,6 +77,7 @@ struct client_call {
     /* the transfer ended, or will end, because libcurl needs the address of a name (client_names.h) */
     bool name_missing;
     struct client_names *names; /* NULL until needed */
+    struct client_token *token; /* NULL: none is fetched */
     int64_t before_ms;     /* from start_mono to the start of the current attempt by libcurl */
     struct client_reply reply;
     char content_type[256], content_encoding[64], retry_after[64], location[512];

@@ -8,6 +8,7 @@
 #include "base/http/client_profile.h"
 
 #include "base/hash.h"
+#include "base/http/oauth2.h"
 #include "base/os/watched_file.h"
 #include "base/refs.h"
 #include "base/text/base64.h"
@@ -41,6 +42,7 @@ struct client_profile {
     size_t n_headers;
     struct header_file *header_files;
     size_t n_header_files;
+    struct oauth2 *oauth2; /* NULL: none */
     uint64_t hash; /* of all settings */
 };
 
@@ -126,7 +128,8 @@ static char *copy_proxy(const char *url)
 bool client_profile_check(const struct client_profile_conf *c, struct err *err)
 {
     long version;
-    return parse_version(c->min_version, &version, err) && check_words(c, err);
+    return parse_version(c->min_version, &version, err) && check_words(c, err) &&
+           (c->oauth2 == NULL || oauth2_check(c->oauth2, err));
 }
 
 static struct profile_value profile_value_new(const char *text, const char *file, enum watched_kind kind)
@@ -164,6 +167,8 @@ static uint64_t profile_hash_settings(const struct client_profile_conf *c)
         profile_add_setting(&all, c->header_files[i].name);
         profile_add_setting(&all, c->header_files[i].path);
     }
+    if (c->oauth2)
+        oauth2_settings(c->oauth2, &all);
     uint64_t hash = hash_bytes(all.p, all.n);
     buf_free(&all);
     return hash;
@@ -172,10 +177,13 @@ static uint64_t profile_hash_settings(const struct client_profile_conf *c)
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
 {
     long version;
-    if (!parse_version(c->min_version, &version, err) || !check_words(c, err))
+    struct oauth2 *oauth2 = NULL;
+    if (!parse_version(c->min_version, &version, err) || !check_words(c, err) ||
+        (c->oauth2 && (oauth2 = oauth2_get(c->oauth2, err)) == NULL))
         return NULL;
     struct client_profile *p = mem_zalloc(sizeof *p);
     refs_init(&p->refs);
+    p->oauth2 = oauth2;
     p->hash = profile_hash_settings(c);
     p->username = profile_value_new(c->username, c->username_file, WATCHED_LINE);
     p->password = profile_value_new(c->password, c->password_file, WATCHED_LINE);
@@ -212,7 +220,7 @@ struct client_profile *client_profile_ref(struct client_profile *p)
 
 bool client_profile_sends(const struct client_profile *p, struct str name)
 {
-    bool sends = (p->username.text || p->username.file || p->credentials.text || p->credentials.file) &&
+    bool sends = (p->username.text || p->username.file || p->credentials.text || p->credentials.file || p->oauth2) &&
                  str_ieq(name, STR("Authorization"));
     for (size_t i = 0; i < p->n_headers; i++) {
         struct str line = str_of(p->headers[i]);
@@ -243,6 +251,7 @@ void client_profile_unref(struct client_profile *p)
         profile_value_free(&p->header_files[i].value);
     }
     mem_free(p->header_files);
+    oauth2_unref(p->oauth2);
     mem_free(p);
 }
 
@@ -326,7 +335,8 @@ bool client_profile_lines(const struct client_profile *p, struct buf *out, struc
         return true;
     for (size_t i = 0; i < p->n_headers; i++)
         buf_printf(out, "%s\n", p->headers[i]);
-    if (!format_basic_auth(p, out, err) || !format_credentials(p, out, err))
+    if (!format_basic_auth(p, out, err) || !format_credentials(p, out, err) ||
+        (p->oauth2 && !oauth2_line(p->oauth2, out, err)))
         return false;
     for (size_t i = 0; i < p->n_header_files; i++)
         if (!format_header_file(&p->header_files[i], out, err))
@@ -347,6 +357,8 @@ static bool apply_lines(const struct client_profile *p, struct curl_slist **head
     buf_free(&lines);
     return ok;
 }
+
+struct oauth2 *client_profile_oauth2(const struct client_profile *p) { return p ? p->oauth2 : NULL; }
 
 bool client_profile_follows_redirects(const struct client_profile *p) { return p == NULL || !p->no_follow_redirects; }
 
@@ -371,6 +383,8 @@ static void list_secrets(const struct client_profile *p, struct secrets *list)
         value_now_release(&header);
     }
     secrets_add_url(list, str_of(p->proxy_url));
+    if (p->oauth2)
+        oauth2_secrets(p->oauth2, list);
 }
 
 void client_hide_secrets(struct client_profile *p, struct str url, struct str text, struct buf *out)

@@ -79,6 +79,32 @@ static const struct conf_row tls_rows[] = {
 const struct conf_section tls_section = {"tls_config", sizeof(struct tls_conf), tls_rows, .check = check_tls,
                                          .help = "TLS of the connection"};
 
+static bool check_oauth2(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct oauth2_conf *o = value;
+    return one_of(node, "oauth2: client_secret", o->client_secret, "client_secret_file", o->client_secret_file, err);
+}
+
+static const struct conf_row oauth2_rows[] = {
+    {CONF_STRING, "client_id", offsetof(struct oauth2_conf, client_id), .required = true, .help = "Client"},
+    ROW(CONF_SECRET, oauth2_conf, client_secret, "Secret of the client"),
+    ROW(CONF_FILE, oauth2_conf, client_secret_file, "File with the secret, re-read each second"),
+    {CONF_URL, "token_url", offsetof(struct oauth2_conf, token_url), .required = true,
+     .help = "URL that tokens are requested from"},
+    ROW(CONF_STRINGS, oauth2_conf, scopes, "Scopes of the token"),
+    ROW(CONF_MAP, oauth2_conf, endpoint_params, "Further parameters of the request for a token"),
+    {CONF_SECTION, "tls_config", offsetof(struct oauth2_conf, tls), .section = &tls_section,
+     .help = "TLS of the connection to token_url"},
+    {CONF_URL, "proxy_url", offsetof(struct oauth2_conf, proxy_url), .help = "http, https or socks5 proxy to token_url"},
+    {CONF_STRING, "no_proxy", offsetof(struct oauth2_conf, no_proxy),
+     .help = "Hosts reached without the proxy, comma separated"},
+    {CONF_BOOL, "proxy_from_environment", offsetof(struct oauth2_conf, proxy_from_environment),
+     .help = "Take the proxy from HTTP_PROXY and friends"},
+    {0}};
+const struct conf_section oauth2_section = {"oauth2", sizeof(struct oauth2_conf), oauth2_rows, .check = check_oauth2,
+                                            .help = "Tokens of OAuth 2.0 by client credentials, requested when they are "
+                                                    "needed and shared by all users of the same settings"};
+
 /* ---- http_headers ---- */
 
 struct header_values { struct str_list values, secrets, files; };
@@ -177,12 +203,14 @@ bool http_headers_equal(const void *a, const void *b)
 
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)
 {
-    const char *set_keys[4];
+    const char *set_keys[5];
     unsigned n = 0;
     if (h->basic_auth)
         set_keys[n++] = "basic_auth";
     if (h->authorization)
         set_keys[n++] = "authorization";
+    if (h->oauth2)
+        set_keys[n++] = "oauth2";
     if (h->bearer_token.n > 0)
         set_keys[n++] = "bearer_token";
     if (h->bearer_token_file.n > 0)
@@ -223,6 +251,25 @@ static void set_tls(struct client_profile_conf *p, const struct tls_conf *t)
     p->insecure_skip_verify = t->insecure_skip_verify;
 }
 
+struct oauth2_texts { const char **scopes; struct client_oauth2_param *params; };
+
+static void set_oauth2(struct client_oauth2 *to, struct oauth2_texts *texts, const struct oauth2_conf *o)
+{
+    texts->scopes = mem_zalloc((o->scopes.n + 1) * sizeof *texts->scopes);
+    texts->params = mem_zalloc((o->endpoint_params.n + 1) * sizeof *texts->params);
+    for (size_t i = 0; i < o->scopes.n; i++)
+        texts->scopes[i] = o->scopes.items[i].p;
+    for (size_t i = 0; i < o->endpoint_params.n; i++)
+        texts->params[i] = (struct client_oauth2_param){o->endpoint_params.keys[i].p, o->endpoint_params.values[i].p};
+    *to = (struct client_oauth2){
+        .client_id = o->client_id.p, .client_secret = o->client_secret.p, .client_secret_file = o->client_secret_file.p,
+        .token_url = o->token_url.p, .scopes = texts->scopes, .n_scopes = o->scopes.n, .params = texts->params,
+        .n_params = o->endpoint_params.n,
+        .http = {.proxy_url = o->proxy_url.p, .no_proxy = o->no_proxy.p,
+                 .proxy_from_environment = o->proxy_from_environment}};
+    set_tls(&to->http, &o->tls);
+}
+
 /* Calls use() with what a profile is made of. */
 static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struct client_profile_conf *c, void *arg,
                                                                      struct err *err), void *arg, struct err *err)
@@ -233,6 +280,12 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
                                     .no_follow_redirects = !h->follow_redirects};
     set_credentials(&p, h);
     set_tls(&p, &h->tls);
+    struct client_oauth2 oauth2;
+    struct oauth2_texts texts = {0};
+    if (h->oauth2) {
+        set_oauth2(&oauth2, &texts, h->oauth2);
+        p.oauth2 = &oauth2;
+    }
     size_t n = 0;
     const struct str_map *values = &h->http_headers.values, *files = &h->http_headers.files;
     char **lines = mem_zalloc((h->headers.n + values->n) * sizeof *lines);
@@ -256,6 +309,8 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
         mem_free(lines[--n]);
     mem_free(lines);
     mem_free(paths);
+    mem_free(texts.scopes);
+    mem_free(texts.params);
     return ok;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The rows shared by every section with an HTTP client (Prometheus' http_config): basic_auth, authorization,
- * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, ... and the profile made from
- * them. oauth2 and sigv4 are not supported yet: an error unless accepted by --accept-inert.
+ * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, oauth2, ... and the profile
+ * made from them. sigv4 is not supported yet: an error unless accepted by --accept-inert.
  */
 #ifndef BASE_HTTP_HTTP_CONF_H
 #define BASE_HTTP_HTTP_CONF_H
@@ -15,12 +15,21 @@ struct tls_conf {
     struct str ca, ca_file, cert, cert_file, key, key_file, server_name, min_version;
     bool insecure_skip_verify;
 };
+struct oauth2_conf {
+    struct str client_id, client_secret, client_secret_file, token_url;
+    struct str_list scopes;
+    struct str_map endpoint_params;
+    struct tls_conf tls;
+    struct str proxy_url, no_proxy;
+    bool proxy_from_environment;
+};
 /* Prometheus' form, name: {values: [...], secrets: [...], files: [...]}, flattened: one entry for each value and each
  * file. */
 struct http_headers { struct str_map values, files; };
 struct http_conf {
     struct basic_auth_conf *basic_auth;
     struct authorization_conf *authorization;
+    struct oauth2_conf *oauth2;
     struct str bearer_token, bearer_token_file;
     struct tls_conf tls;
     struct str proxy_url, no_proxy;
@@ -29,7 +38,7 @@ struct http_conf {
     struct http_headers http_headers;
 };
 /* Rows to include in a section: HTTP_CONF_ROWS(struct scrape_conf, http). Uses offsetof(type, field.x). */
-extern const struct conf_section basic_auth_section, authorization_section, tls_section;
+extern const struct conf_section basic_auth_section, authorization_section, tls_section, oauth2_section;
 bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
 void http_headers_print(struct buf *out, const void *field, unsigned indent); /* without the values */
 bool http_headers_equal(const void *a, const void *b);
@@ -54,7 +63,8 @@ bool http_headers_equal(const void *a, const void *b);
     {CONF_CUSTOM, "http_headers", offsetof(type, field.http_headers), .custom = http_headers_custom,                  \
      .print = http_headers_print, .equal = http_headers_equal, .form = "mapping",                                     \
      .help = "Extra request headers: name to `{values: [...], secrets: [...], files: [...]}`"}, \
-    {CONF_GUARD, "oauth2", 0, .help = "Requests would be sent without credentials"},                         \
+    {CONF_OPTIONAL, "oauth2", offsetof(type, field.oauth2), .section = &oauth2_section,                              \
+     .help = "Authorization by a token of OAuth 2.0 (client credentials)"},                                          \
     {CONF_GUARD, "proxy_connect_header", 0, .help = "Requests to the proxy would be sent without these headers"}
 
 /* Accepts at most one kind of credentials; otherwise an error at the node. */

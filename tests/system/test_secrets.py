@@ -152,7 +152,7 @@ def flags(s, echo):
             f"-remoteWrite.proxyURL=http://p:{s.quoted('flag proxy')}@{echo}",
             f"-pushmetrics.url=http://u:{s('pushmetrics')}@127.0.0.1:1/",
             f"-remoteWrite.oauth2.clientSecret={s('flag oauth2')}",
-            "--accept-inert=oauth2,remoteWrite.oauth2.clientSecret", "--log.level=debug",
+            "--accept-inert=remoteWrite.oauth2.clientSecret", "--log.level=debug",
             "-remoteWrite.retryMinInterval=50ms"]
 
 

@@ -213,7 +213,7 @@ static void test_inert_keys(void **state UNUSED)
     refused("scrape_configs:\n- job_name: a\n  consul_sd_configs:\n  - server: x\n", 3, "scrape_config.consul_sd_configs is not");
     static const char *const accepted[] = {"--accept-inert=scrape_config.series_limit,kubernetes_sd_configs", NULL};
     const char *text = "rule_files: [x]\nscrape_configs:\n- {job_name: a, series_limit: 5, stream_parse: true}\n"
-                       "- {job_name: b, series_limit: 5, kubernetes_sd_configs: [{role: pod}], oauth2: {}}\n";
+                       "- {job_name: b, series_limit: 5, kubernetes_sd_configs: [{role: pod}]}\n";
     struct config *c = load_as("config.file", text, accepted);
     if (c == NULL)
         fail_msg("%s", err.text);
