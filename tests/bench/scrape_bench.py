@@ -7,6 +7,7 @@ A row is a number of targets, of series on each page (of values that differ per 
 whether the pages are compressed and how many percent of the series are replaced every minute. Each program runs alone.
 The targets and the sink are a separate process (scrape_load.c, so it needs a compiler); only the CPU time of the
 program under test is counted. System calls are counted by strace after everything else, since they take longer then.
+Scrapes are on time on an idle machine only; on a busy one `chrt -r 1` before the command shows the same.
 
 In the environment:
 ROWS      rows whose names have this part; "" is all of them (an hour). "200x1000@5s plain churn" unless set
