@@ -37,18 +37,29 @@ def read_response():
     return wire.snappy_compress(wire.field(1, wire.write_request(samples)))
 
 
+class Lines(bytes):
+    """Of VictoriaMetrics' export."""
+
+
+def exported():
+    series = series_of(range(START, END + 1, STEP), False)
+    return Lines(b"".join(json.dumps({"metric": s["metric"], "values": [float(v) for _, v in s["values"]],
+                                      "timestamps": [t * 1000 for t, _ in s["values"]]}).encode() + b"\n" for s in series))
+
+
 def body_of(right):
     return right if isinstance(right, bytes) else json.dumps(right).encode()
 
 
 def reply_with(request, right):
-    kind = {"Content_Type": "application/x-protobuf", "Content_Encoding": "snappy"} if isinstance(right, bytes) else {}
+    kind = {"Content_Type": "application/stream+json"} if isinstance(right, Lines) else \
+        {"Content_Type": "application/x-protobuf", "Content_Encoding": "snappy"} if isinstance(right, bytes) else {}
     return request.reply(200, body_of(right), **kind)
 
 
 class Healthy(fakes.Fake):
-    """A Prometheus 3.5.3 with samples of m{i="1"} and m{i="2"} every 20 s; it knows `m`, `m[...]`, `sum(m)`, lists and
-    remote_read. Its responses take `usual` seconds."""
+    """A Prometheus 3.5.3 with samples of m{i="1"} and m{i="2"} every 20 s; it knows `m`, `m[...]`, `sum(m)`, lists,
+    remote_read, and VictoriaMetrics' export as JSON. Its responses take `usual` seconds."""
     usual = 0
 
     def answer(self, request, body):
@@ -67,6 +78,8 @@ class Healthy(fakes.Fake):
             return {"status": "success", "data": LISTS[path]}
         if path.endswith("/read"):
             return read_response()
+        if path.endswith("/export"):
+            return exported()
         if form.get("query") == CHECK:
             return result("vector", [{"metric": {}, "value": [END, "1"]}])
         total, window = form.get("query", "").startswith("sum"), re.search(r"\[(\d+)ms\]", form.get("query", ""))

@@ -20,7 +20,8 @@ HANG = (hang_before_headers, hang_after_headers, slow_drip)
 FILLS_MEMORY = 1.5               # seconds until 32 MiB are used
 AT = {"start": START, "end": END}
 KINDS = {"instant": ("query", {"time": END}), "range": ("query_range", {**AT, "step": STEP}), "series": ("series", AT),
-         "labels": ("labels", AT), "values": ("label/i/values", AT), "read": ("read", {})}
+         "labels": ("labels", AT), "values": ("label/i/values", AT), "read": ("read", {}),
+         "export": ("query_range", {**AT, "step": STEP})}
 ANY_BODY = {*HANG, reset_in_the_middle, truncated_json, error_with_200, unauthorized, html, redirect_loop, endless_blanks,
             endless_string, endless_unknown_key, ten_gigabytes}
 MERGE, HEDGE, FIRST = ({"read_mode": mode, "push_down": "off"} for mode in ("merge", "hedge", "first_available"))
@@ -31,7 +32,8 @@ class Case:
 
     def __init__(self, kind, servers, name, group):
         self.kind, self.name, self.servers = kind, name, servers
-        self.group = {"name": name, "labels": {"case": name}, "remote_read": kind == "read", "timeout": "8s",
+        more = {"kind": "victoriametrics"} if kind == "export" else {}
+        self.group = {**more, "name": name, "labels": {"case": name}, "remote_read": kind == "read", "timeout": "8s",
                       "static_configs": [{"targets": [s.address for s in servers]}], **group}
 
     def ask(self, sluice):
@@ -61,7 +63,7 @@ def check_costs(group, kinds, faults, **misbehaves):
     good = Healthy()
     good.usual = USUAL
     for kind in kinds:
-        only = [KINDS[kind][0].rpartition("/")[2]] if one_kind else None
+        only = [kind if kind == "export" else KINDS[kind][0].rpartition("/")[2]] if one_kind else None
         usual[kind] = Case(kind, [good, Healthy()], f"usual-{kind}", group)
         usual[kind].servers[1].usual = USUAL
         cases += [Case(kind, [Misbehaving(fault, only, every), good], f"{kind}-{fault.__name__}", group) for fault in faults
@@ -99,6 +101,10 @@ def test_lists_of_replicas():
 
 def test_remote_read_of_replicas():
     check_costs(MERGE, ["read"], ANY_BODY)
+
+
+def test_exports_of_replicas():
+    check_costs(MERGE, ["export"], ANY_BODY)
 
 
 def test_replicas_of_known_coverage():
