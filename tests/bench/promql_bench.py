@@ -17,7 +17,8 @@ import wire  # noqa: E402
 ROUNDS = int(os.environ.get("ROUNDS", 25))
 BEGIN, SECONDS, SCRAPE = 1_700_006_400, 3600, 15
 COUNTERS, HISTOGRAMS, PAIRS, BOUNDS = 10000, 1000, 5000, ("0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf")
-FIFTH, QUARTER = 5, 4
+FIFTH, QUARTER, EIGHTH = 5, 4, 8
+INSTANT, VALUES = None, 0 # no step: at the end; the values of the label that is named
 QUERIES = [ # what, query, step in seconds, how many times less CPU is the goal
     ("sum by (rate)", "sum by (job) (rate(bench_total[5m]))", 15, FIFTH),
     ("raw range", 'bench_total{job=~"job-[01]"}', 15, QUARTER),
@@ -26,6 +27,10 @@ QUERIES = [ # what, query, step in seconds, how many times less CPU is the goal
     ("topk", "topk(10, rate(bench_total[5m]))", 60, FIFTH),
     ("join 5,000 x 5,000", "sum(bench_used / on (id) bench_limit)", 60, FIFTH),
     ("regex selector", 'count(bench_total{instance=~"host-.*[13579]:.*"})', 60, FIFTH),
+    ("instant sum by (rate)", "sum by (job) (rate(bench_total[5m]))", INSTANT, EIGHTH),
+    ("instant quantile", "quantile(0.9, bench_total)", INSTANT, EIGHTH),
+    ("instant vector", "bench_total", INSTANT, QUARTER),
+    ("10,000 label values", "id", VALUES, 1),
 ]
 
 
@@ -82,8 +87,13 @@ def memory(server):
 
 
 def ask(server, query, step):
-    answer = server.post("/api/v1/query_range", data={"query": query, "start": BEGIN, "end": BEGIN + SECONDS, "step": step},
-                         timeout=120)
+    if step == VALUES:
+        answer = server.get(f"/api/v1/label/{query}/values", timeout=120)
+    elif step == INSTANT:
+        answer = server.post("/api/v1/query", data={"query": query, "time": BEGIN + SECONDS}, timeout=120)
+    else:
+        answer = server.post("/api/v1/query_range", data={"query": query, "start": BEGIN, "end": BEGIN + SECONDS, "step": step},
+                             timeout=120)
     assert answer.status == 200, f"{server.name}: {answer}"
     return answer
 
@@ -97,9 +107,9 @@ def measure(server, query, step):
     return answer, (server.cpu_seconds() - busy) / ROUNDS, (time.monotonic() - began) / ROUNDS
 
 
-def line(name, ours, theirs, goal, form="%.3f"):
+def line(name, ours, theirs, goal, form="%.4f"):
     ratio = theirs / ours
-    print(f"{name:20} {form % ours:>9} {form % theirs:>11} {ratio:7.1f} x   at least {goal} x   "
+    print(f"{name:22} {form % ours:>9} {form % theirs:>11} {ratio:7.1f} x   at least {goal} x   "
           f"{'reached' if ratio >= goal else 'MISSED'}", flush=True)
 
 
@@ -108,10 +118,13 @@ def main():
     sluice = lib.Sluice("recent: {retention: 0s, budget: 1GiB}\n")
     load((sluice, prometheus))
     held = memory(sluice)[0], memory(prometheus)[0]
-    print(f"{'CPU seconds a query':20} {'sluice':>9} {'Prometheus':>11} {'ratio':>9}   goal")
+    print(f"{'CPU seconds a query':22} {'sluice':>9} {'Prometheus':>11} {'ratio':>9}   goal")
     for name, query, step, goal in QUERIES:
         (a, ours, _), (b, theirs, _) = (measure(server, query, step) for server in (sluice, prometheus))
-        lib.same_answer(a, b, name)
+        if step == VALUES:
+            assert a == b, f"{name}: {len(a)} and {len(b)} values"
+        else:
+            lib.same_answer(a, b, name)
         line(name, ours, theirs, goal)
     print("resident MB")
     line("  loaded", *held, 3, "%.0f")
