@@ -213,7 +213,7 @@ def test_dns_sd_finds_what_prometheus_finds():
     assert len(targets(ours, "A-3")) == len(targets(theirs, "A-3")) == 2, "targets are lost by a failure"
     assert ours.metric("prometheus_sd_dns_lookups_total") > synced[1]
     assert ours.metric("prometheus_sd_dns_lookup_failures_total") > 0
-    line = [line for line in ours.log().splitlines() if "service discovery failed" in line and "A records of web.test" in line]
+    line = [line for line in ours.log().splitlines() if "service discovery failed" in line and '"A records of web.test"' in line]
     assert line and "job=A-3" in line[0], ours.log()
     names.code, names.silent = 0, False
     del names.records["web.test", "NS"]

@@ -8,7 +8,9 @@
 #include "base/text/duration.h"
 #include "tests/unit/files.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct http_server token_server;
