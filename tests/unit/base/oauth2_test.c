@@ -240,7 +240,7 @@ static void a_new_secret_needs_a_new_token(void **state UNUSED)
     issuer.wants_form = true;
     must_send(p, "token-1");
     assert_non_null(strstr(issuer.last, "client_secret=s3cret-one"));
-    write_file(path, "s3cret-other");
+    replace_file(path, "s3cret-other");
     struct client_result res = {.done = 0};
     struct client_request req = get_as(p, &res);
     for (int64_t until = clock_mono_ms() + 5000; clock_mono_ms() < until && issuer_asked() < 3; usleep(5000))
