@@ -54,17 +54,18 @@ static bool api_query_run(struct api_call *c, const struct query_params *params,
 }
 
 /* A large result is sent while the rest of it is rendered: complete, it would take several times the memory of the
- * query. Smaller ones have a length, and become errors as long as they are rendered. HTTP/1.0 cannot tell a cut
- * response from a complete one. */
+ * query. Smaller ones take less CPU in one piece, have a length, and become errors as long as they are rendered, if the
+ * query's memory suffices. HTTP/1.0 cannot tell a cut response from a complete one. */
 static bool query_send_rendered(void *arg, struct err *err)
 {
-    enum { FIRST_PART = 4 << 20, PART = 256 << 10 };
+    enum { FIRST_PART = 16 << 20, PART = 256 << 10 };
     struct api_call *c = arg;
     const struct http_request *r = c->r;
     if (r->out.over)
         return api_reply_end(c); /* the error */
     bool parts = !r->http_1_0 && r->method != HTTP_HEAD;
-    return !parts || r->out.n < (r->streaming ? PART : FIRST_PART) || api_send_part(c, err);
+    size_t half = r->out.max / 2, first = half > 0 && half < FIRST_PART ? half : FIRST_PART;
+    return !parts || r->out.n < (r->streaming ? PART : first) || api_send_part(c, err);
 }
 
 static bool answer(struct api_call *c, const struct query_request *a)
