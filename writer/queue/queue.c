@@ -294,16 +294,19 @@ static void queue_take_acks(struct queue *q)
     queue_count_bytes(q);
 }
 
+/* A block that was delivered since its job was begun is not written: the position on disk would not cover it, and it would
+ * be sent again after a restart. */
 static void queue_write_job(struct queue *q, struct write_job *j)
 {
     queue_take_acks(q);
     int64_t begin = clock_mono_ns();
-    bool duplicate = write_job_is_duplicate(j), written = !duplicate && write_job_try(q, j);
-    bool safe = written && sync_or_arm(q, j);
+    bool delivered = j->seq < j->shard->acked, needless = delivered || write_job_is_duplicate(j);
+    bool written = !needless && write_job_try(q, j);
+    bool safe = delivered || (written && sync_or_arm(q, j));
     atomic_fetch_add(&q->stats.write_ns, (unsigned long long)(clock_mono_ns() - begin));
     intake_done(&q->intake, j);
     write_job_end(j, safe);
-    if (duplicate || written || j->seq < j->shard->acked)
+    if (needless || written)
         write_job_free(j);
     else
         unwritten_add(j->shard, j);
