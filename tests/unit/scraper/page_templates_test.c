@@ -102,7 +102,7 @@ static void a_series_takes_few_bytes(void **state UNUSED)
     assert_int_equal(f.page.result.uncached_lines, LINES);
     assert_in_range(bytes_kept(&a), 1, UNSHARED * LINES);
     show_page_of(&f, &b, LINES, "web-7d4b9c6f5-x2x4z");
-    assert_int_equal(f.page.result.uncached_lines, 0);
+    assert_in_range(f.page.result.uncached_lines, 0, LINES / 20); /* lines that share a slot of `seen` by chance */
     assert_in_range(bytes_kept(&b), 1, SHARED * LINES);
     source_close(&f, &a);
     source_close(&f, &b);

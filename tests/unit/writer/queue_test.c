@@ -287,8 +287,13 @@ static void what_is_delivered_soon_is_not_written(void **state UNUSED)
     queue_write(b, numbered_block(4, 100), 4, later);
     queue_close(q); /* writes what is not delivered, due or not */
     q = queue_open_here(2);
-    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).first, 6);
-    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, 7);
+    struct queue_state at = queue_shard_state(queue_newest_shard(q, 0));
+    assert_in_range(at.first, 5, 6); /* 5: its ack was taken alone, and the position moves for what is on disk only */
+    assert_int_equal(at.next, 7);
+    queue_read_from(queue_newest_shard(q, 0), &r, at.first);
+    assert_int_equal(r.n, 1);
+    assert_int_equal(r.items[0].seq, 6);
+    block_unref(r.items[0].block);
     assert_int_equal(queue_shard_state(queue_newest_shard(q, 1)).first, 4);
     assert_int_equal(queue_shard_state(queue_newest_shard(q, 1)).next, 5);
     queue_close(q);
