@@ -101,6 +101,7 @@ def stop_and_check(a, b, one, two, sluice):
     return begin
 
 
+@waits
 def test_a_stopped_server_has_a_gap():
     one, two = ScriptedExporter(), ScriptedExporter()
     rules = "groups: [{name: g, rules: [{record: 'job:scripted:sum', expr: sum by (job) (scripted_counter)},\n" \
@@ -125,6 +126,7 @@ def test_a_stopped_server_has_a_gap():
     assert f'sluice_upstream_coverage_targets{{group="west",url="{a.url}"}}' in sluice.metrics()
 
 
+@waits
 def test_what_one_server_does_not_have():
     shared, cut, trimmed = ScriptedExporter(), ScriptedExporter(), ScriptedExporter()
     drop = "metric_relabel_configs: [{source_labels: [id], regex: '3', action: drop}]"
@@ -139,6 +141,7 @@ def test_what_one_server_does_not_have():
     await_decision(sluice, [False, True], f'up{{instance="{cut.address}"}}')
 
 
+@waits
 def test_pushed_and_federated_series_are_not_of_targets():
     target = ScriptedExporter()
     config = scraping(("node", (target,)))
@@ -157,6 +160,7 @@ def test_pushed_and_federated_series_are_not_of_targets():
     await_decision(trusting, [True, True], '{job="push"}')
 
 
+@waits
 def test_victoriametrics_that_agents_fill():
     target = ScriptedExporter()
     a, b = VictoriaMetrics(name="a"), VictoriaMetrics(name="b")

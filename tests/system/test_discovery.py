@@ -43,6 +43,7 @@ def failures(sluice):
     return sluice.metric("prometheus_sd_http_failures_total")
 
 
+@waits
 def test_http_sd_finds_what_prometheus_finds():
     listed = TargetList({"targets": ["127.0.0.1:1", "127.0.0.1:2"], "labels": {"a": "b", "__meta_x": "y"}},
                         {"targets": ["127.0.0.1:3"]}, {"labels": {"none": "1"}}, {"targets": []})
@@ -184,6 +185,7 @@ class NameServer:
                     ">HHHH", 1, 0 if code else len(found), 0, 0) + q[12:end] + (b"" if code else answers), peer)
 
 
+@waits
 def test_dns_sd_finds_what_prometheus_finds():
     names = NameServer({
         ("web.test", "A"): ["127.0.0.1", "127.0.0.2", "127.0.0.3"], ("web.test", "AAAA"): ["::1", "fe80::2"],
