@@ -26,6 +26,13 @@ static inline bool str_starts(struct str s, struct str prefix)
 {
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
+static inline size_t str_common(struct str a, struct str b) /* how many bytes both begin with */
+{
+    size_t most = a.n < b.n ? a.n : b.n, n = 0;
+    while (n < most && a.p[n] == b.p[n])
+        n++;
+    return n;
+}
 static inline bool str_ends(struct str s, struct str suffix)
 {
     return s.n >= suffix.n && (suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);

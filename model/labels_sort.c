@@ -6,7 +6,8 @@
  */
 #include "model/labels_sort.h"
 
-#include <endian.h>
+#include "model/str_sort.h"
+
 #include <string.h>
 
 struct labels_key {
@@ -54,26 +55,21 @@ static void labels_make_text(struct arena *a, struct labels_key *key)
     key->n = (uint32_t)(end - text);
 }
 
+static struct str labels_key_text(const struct labels_key *key) { return str_n(key->text, key->n); }
+
 static size_t labels_common(const struct labels_key *keys, size_t n)
 {
     size_t common = n > 0 ? keys[0].n : 0;
-    for (size_t i = 1; i < n; i++) {
-        size_t k = 0;
-        common = keys[i].n < common ? keys[i].n : common;
-        while (k < common && keys[i].text[k] == keys[0].text[k])
-            k++;
-        common = k;
-    }
+    for (size_t i = 1; i < n; i++)
+        common = str_common(str_n(keys[0].text, common), labels_key_text(&keys[i]));
     return common;
 }
 
 static void labels_skip_common(struct labels_key *key, size_t common)
 {
-    uint64_t first = 0;
     key->text += common;
     key->n -= (uint32_t)common;
-    memcpy(&first, key->text, key->n < sizeof first ? key->n : sizeof first);
-    key->first = be64toh(first);
+    key->first = str_sort_key(labels_key_text(key));
 }
 
 static int labels_compare_keys(const void *a, const void *b)

@@ -26,22 +26,16 @@ static bool strs_are_sorted(struct query_work *w, const struct str *items, size_
 static size_t strs_common(const struct str *items, size_t n)
 {
     size_t common = items[0].n;
-    for (size_t i = 1; i < n && common > 0; i++) {
-        size_t k = 0;
-        common = items[i].n < common ? items[i].n : common;
-        while (k < common && items[i].p[k] == items[0].p[k])
-            k++;
-        common = k;
-    }
+    for (size_t i = 1; i < n && common > 0; i++)
+        common = str_common(str_first(items[0], common), items[i]);
     return common;
 }
 
-static uint64_t str_key_of(struct str text, size_t common)
+uint64_t str_sort_key(struct str text)
 {
-    struct str rest = str_skip(text, common);
     uint64_t key = 0;
-    if (rest.n > 0)
-        memcpy(&key, rest.p, rest.n < sizeof key ? rest.n : sizeof key);
+    if (text.n > 0)
+        memcpy(&key, text.p, text.n < sizeof key ? text.n : sizeof key);
     return be64toh(key);
 }
 
@@ -84,7 +78,7 @@ static bool str_sort_keys(struct query_work *w, struct arena *a, struct str *ite
     struct str_key *keys = arena_alloc(a, n * sizeof *keys), *other = arena_alloc(a, n * sizeof *other);
     size_t common = strs_common(items, n);
     for (size_t i = 0; i < n; i++)
-        keys[i] = (struct str_key){str_key_of(items[i], common), items[i]};
+        keys[i] = (struct str_key){str_sort_key(str_skip(items[i], common)), items[i]};
     for (unsigned byte = 0; byte < KEY_BYTES; byte++) {
         if (!query_charge(w, n, err))
             return false;
