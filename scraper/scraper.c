@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 
 enum { STOP_MS = 2000 };
-/* Percent of the descriptors. A new connection may need two; what is left is for everything else. The lanes have about
+/* Percent of the descriptors. A new connection may need two; the rest is for everything else. The lanes have about
  * equal numbers of targets, and one that has more idle connections than it may keep would close each before its use. */
 enum { SCRAPES_SHARE = 16, IDLE_SHARE = 66, FILES_A_LANE_MIN = 16 };
 

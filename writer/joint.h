@@ -5,7 +5,7 @@
  * flight. So a stream of a lane is in one of two modes:
  *
  * - Joint: series of all of the lane's shards are appended to one pending block, which goes to the lane's first shard.
- * - Apart: each shard fills a block of its own, and the shards send in parallel.
+ * - Apart: each shard fills its own block, and the shards send in parallel.
  *
  * A stream begins apart. It becomes joint when all of its shards on this lane are empty, in every destination, and what
  * is pending fits in one block. It comes apart when a joint block is sealed while the first shard of a destination lags

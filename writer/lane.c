@@ -43,7 +43,7 @@ static void run_flush(struct loop_timer *timer)
         loop_timer_at(l->loop, &l->flush, next);
 }
 
-/* Memory that was not used for LANE_RELEASE_MS is freed: a lane's shards seldom fill blocks of their own, and a large push may
+/* Memory that was not used for LANE_RELEASE_MS is freed: a lane's shards seldom fill separate blocks, and a large push may
  * be the last one. */
 static void run_release_pending(struct loop_timer *timer)
 {

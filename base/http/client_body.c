@@ -33,7 +33,7 @@ void client_body_take_header(struct client_call *call, struct str name, struct s
     else if (str_ieq(name, STR("content-encoding")))
         keep(call->content_encoding, sizeof call->content_encoding, &r->content_encoding, value);
     else if (str_ieq(name, STR("content-length")) && !num_parse_u64(value, &call->declared_body))
-        call->declared_body = 0; /* whoever reads the head refuses it */
+        call->declared_body = 0; /* the reader of the head refuses it */
     else if (str_ieq(name, STR("retry-after")))
         keep(call->retry_after, sizeof call->retry_after, &r->retry_after, value);
     else if (str_ieq(name, STR("location")))

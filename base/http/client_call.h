@@ -87,7 +87,7 @@ struct client_call {
 /* The call is plain if it can be, unless user_agent is NULL. */
 struct client_call *client_call_new(const struct client_request *req, const char *user_agent);
 int64_t client_call_connect_ms(const struct client_request *req); /* most time to resolve the name and to connect */
-/* What is left of it `spent` ms after the start, within the request's timeout. */
+/* The remaining time to connect, `spent` ms after the start, within the request's timeout. */
 int64_t client_call_connect_left(const struct client_request *req, int64_t spent);
 void client_call_leave_plain(struct client_call *call); /* libcurl will make it */
 /* Sets all options of call->easy. False: reply.err has the reason. */

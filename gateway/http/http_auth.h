@@ -23,7 +23,7 @@ struct http_user { struct str name, secret; bool is_hash; };
 
 /* Immutable, reference counted. */
 struct http_users;
-/* keyed_routes: routes that are open, or have a key of their own, need no user (http_hooks.open). */
+/* keyed_routes: routes that are open, or have their own key, need no user (http_hooks.open). */
 struct http_users *http_users_new(const struct http_user *users, size_t n, bool keyed_routes); /* copies them */
 struct http_users *http_users_ref(struct http_users *u);
 void http_users_unref(struct http_users *u); /* NULL is fine */

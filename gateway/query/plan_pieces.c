@@ -127,7 +127,7 @@ struct pushed_node {
     const struct expr *e;
     const struct plan_value *v;
     const int *servers;
-    bool numbered; /* parts that are evaluated here may have the labels of others: they get a label of their own */
+    bool numbered; /* parts that are evaluated here may have the labels of others: they get an additional label */
 };
 
 static struct expr *pushed_aggregate_over(const struct pushed_node *n, enum aggregate_op op, struct expr *inner)

@@ -137,7 +137,7 @@ void group_request_start(struct group_request *r)
         ask_next(r);
 }
 
-/* The response is used alone. One that was given up for it is told of. */
+/* The response is used alone. An attempt that was given up for it is reported. */
 static void request_settle(struct group_request *r, const struct attempt *by)
 {
     r->settled = true;

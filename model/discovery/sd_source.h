@@ -18,7 +18,7 @@ struct sd_source_ops {
     void (*free)(struct sd_source *s);
     /* After a change of the configuration, whether or not the source is new. dirs: NULL: not available. */
     void (*start)(struct sd_source *s, struct dir_watch *dirs);
-    void (*poll)(struct sd_source *s, struct dir_watch *dirs); /* files may have changed; NULL: it has a timer of its own */
+    void (*poll)(struct sd_source *s, struct dir_watch *dirs); /* files may have changed; NULL: the source has its own timer */
     struct sd_source_state (*state)(const struct sd_source *s);
     bool (*take_news)(struct sd_source *s);   /* true: its targets may have changed since the last call */
     /* Appends to *l what is not in `seen`. */

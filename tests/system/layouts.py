@@ -109,7 +109,7 @@ class Targets(Data):
 
 class Holes:
     """What the replicas of a group lack. Of the first two each sample is on one at least: lacking() is 0 or 1 for the one that
-    has not got it, or None. A third has holes of its own."""
+    has not got it, or None. A third has other holes."""
 
     def __init__(self, seed, layout, data):
         self.seed, self.kinds, self.trusts, self.data, self.known = seed, layout.holes, layout.trusts, data, {}

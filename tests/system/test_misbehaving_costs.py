@@ -28,7 +28,7 @@ MERGE, HEDGE, FIRST = ({"read_mode": mode, "push_down": "off"} for mode in ("mer
 
 
 class Case:
-    """A request of a kind to a group of its own."""
+    """A request of one kind, to a separate group."""
 
     def __init__(self, kind, servers, name, group):
         self.kind, self.name, self.servers = kind, name, servers

@@ -93,7 +93,7 @@ static void pending_close_before(struct pending *p, const struct pending_block *
         pending_close_block(p);
 }
 
-/* Appends a series for which the open block has no space left: to a block of its own, in halves if it needs several. */
+/* Appends a series for which the open block has no space left: to a new block, in halves if it needs several. */
 static size_t pending_add_cut(struct pending *p, const struct block_limits *limits, struct labels labels,
                               const struct series_in *in, const struct pending_block *before)
 {

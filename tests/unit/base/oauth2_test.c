@@ -18,7 +18,7 @@ static struct {
     struct mutex mutex;       /* guards the rest */
     int status, tokens, asked;
     bool wants_form, silent;
-    const char *body;         /* NULL: a token of its own for each request */
+    const char *body;         /* NULL: another token for each request */
     int expires_in, delay_ms;
     char last[2000];          /* head and body of the last request */
 } issuer;

@@ -73,7 +73,7 @@ static void a_lane_fills_one_block_while_its_destination_keeps_up(void **state U
     fixture_stop(1000);
 }
 
-/* While it does not, shards fill blocks of their own, and send them in parallel once it recovers. */
+/* While it does not, shards fill separate blocks, and send them in parallel once it recovers. */
 static void shards_come_apart_when_the_destination_lags(void **state UNUSED)
 {
     struct destination_conf d = fixture_destination(&fixture.a, "a", 24);
