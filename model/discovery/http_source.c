@@ -77,13 +77,11 @@ static bool http_source_parse(struct http_source *s, struct sd_groups **groups, 
     return true;
 }
 
-static bool http_source_on_data(void *arg, const struct client_reply *reply UNUSED, struct str piece, struct err *err)
+/* The client limits the body. */
+static bool http_source_on_data(void *arg, const struct client_reply *reply UNUSED, struct str piece,
+                                struct err *err UNUSED)
 {
-    struct http_source *s = arg;
-    s->body.max = HTTP_SD_BODY_MAX;
-    if (!buf_try_reserve(&s->body, piece.n))
-        return err_set(err, ERR_TOO_LARGE, "the response is longer than %d MiB", HTTP_SD_BODY_MAX >> 20);
-    buf_add_str(&s->body, piece);
+    buf_add_str(&((struct http_source *)arg)->body, piece);
     return true;
 }
 
