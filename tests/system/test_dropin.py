@@ -333,7 +333,7 @@ def test_limits_of_blocks():
     assert not by_flag.find("large")
     assert sluice.metric("sluice_remotewrite_samples_dropped_total", 'url="2:secret-url"', 'reason="too_large"') == 2, \
         sluice.metrics()
-    assert "samples are larger than max_block_bytes; dropped" in sluice.log(), sluice.log()
+    wait_until(lambda: "samples are larger than max_block_bytes; dropped" in sluice.log(), what="the log line")
     assert "max_samples_per_send: 7" in sluice.get("/config").text
 
 

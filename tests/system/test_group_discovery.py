@@ -133,7 +133,7 @@ def test_a_group_without_servers_fails():
     put_file(path, "[{")
     wait_until(lambda: sluice.metric("sluice_upstream_sd_failing", 'group="west"') == 1, 5)
     fails(f"cannot load {path}")
-    assert "cannot load targets file" in sluice.log() and "group=west" in sluice.log(), sluice.log()
+    wait_until(lambda: "cannot load targets file" in sluice.log() and "group=west" in sluice.log(), what="the log line")
     put_servers(path, later)
     wait_until(lambda: shown(sluice)["west"] == [later.address], 5)
     assert len(sluice.query("m", 1000)["result"]) == 2

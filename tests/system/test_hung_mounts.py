@@ -211,7 +211,7 @@ def test_the_configuration_hangs_at_the_start():
     disk.set("mount")
     sluice.start()
     wait_until(lambda: "a file does not respond; starting when it does" in sluice.log(), 2 * HANG + 5, "the log line")
-    assert f"{disk.mount}/web.yml" in sluice.log(), sluice.log()
+    wait_until(lambda: f"{disk.mount}/web.yml" in sluice.log(), what="the log line")
     sluice.p.terminate()
     assert quick(lambda: sluice.wait_exit(30), 2, "a stop") != 0
     sluice.start()

@@ -58,7 +58,7 @@ def test_unix_sockets():
     sluice = secured(web, "", "--web.listen-address=unix:s.sock", context=ca.context(), user=user)
     assert over_unix("s.sock", user=user)[0] == 200
     assert over_unix("s.sock") == (401, "Unauthorized\n")
-    assert "address=unix:s.sock" in sluice.log()
+    wait_until(lambda: "address=unix:s.sock" in sluice.log(), what="the line of the start")
     other = Sluice("", "--web.listen-address=unix:s.sock", name="other", ready=False)
     assert other.wait_exit(20) == 1 and "cannot listen on unix:s.sock: Address already in use" in other.log(), other.log()
     assert over_unix("s.sock", user=user)[0] == 200

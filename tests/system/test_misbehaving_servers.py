@@ -233,4 +233,4 @@ def test_endless_response_to_a_reading_in_the_background():
     assert sluice.query_range("m", START, END, STEP)["result"]
     wait_until(lambda: "cannot read the coverage of a server" in sluice.log(), timeout=30)
     bad.ended.set()
-    assert "more points than" in sluice.log() or "out of order" in sluice.log()
+    wait_until(lambda: "more points than" in sluice.log() or "out of order" in sluice.log(), what="the log line")
