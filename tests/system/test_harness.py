@@ -2,6 +2,8 @@
 """The harness against the real programs: what it decodes, what it pushes and what it records."""
 import os
 import random
+import shutil
+import subprocess
 import time
 
 from lib import *
@@ -72,3 +74,32 @@ def test_stopped_sink_refuses():
     answer = push(sink.url, [])
     assert answer.status == 503 and answer.headers["Retry-After"] == "7"
     assert os.path.isdir(folder())
+
+
+ONCE = 'echo 1..1; test -e ran && echo "ok 1 - once" || echo "not ok 1 - once"; touch ran'
+
+
+def results_of(name, programs):
+    """What the runner prints at its end for unit test programs that are shell scripts."""
+    tree = f"{folder()}/{name}"
+    os.makedirs(f"{tree}/tests/unit/base")
+    shutil.copy("tests/run", f"{tree}/tests/run")
+    for program, text in programs.items():
+        open(f"{tree}/tests/unit/base/{program}_test.c", "w").close()
+        os.makedirs(f"{tree}/out/unit/base", exist_ok=True)
+        with open(f"{tree}/out/unit/base/{program}_test", "w", encoding="utf-8") as script:
+            script.write("#!/bin/sh\n" + text + "\n")
+        os.chmod(script.name, 0o755)
+    p = subprocess.run([f"{tree}/tests/run", "unit"], env={**os.environ, "OUT": "out"}, stdout=subprocess.PIPE, check=False)
+    lines = p.stdout.decode().splitlines()
+    return p.returncode, [line for line in lines if not line.startswith("  ")]
+
+
+def test_what_failed_is_repeated_alone():
+    good, bad = "echo 1..1; echo 'ok 1 - good'", "echo 1..1; echo 'not ok 1 - bad'"
+    assert results_of("once", {"good": good, "once": ONCE}) == (0, ["unstable: base/once_test: not ok 1 - once", "2 passed, 0 failed, 0 skipped"])
+    assert results_of("twice", {"bad": bad, "once": ONCE}) \
+        == (1, ["unstable: base/once_test: not ok 1 - once", "failed: base/bad_test: not ok 1 - bad", "1 passed, 1 failed, 0 skipped"])
+    many = {f"bad{i}": bad for i in range(5)} | {"once": ONCE}
+    code, lines = results_of("many", many)
+    assert (code, lines[-1]) == (1, "0 passed, 6 failed, 0 skipped"), "too many for the machine to be the reason"
