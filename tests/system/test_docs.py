@@ -570,7 +570,7 @@ def test_queue_lies_as_the_write_path_tells():
     table = [cells for cells in rows(page) if len(cells) == 3 and cells[0].isdigit()]
     offsets = [int(cells[0]) for cells in table]
     sizes = [int(cells[1]) for cells in table[:-1]]
-    assert offsets == [sum(sizes[:i]) for i in range(len(table))] and offsets[-1] == 56, "the table has no gap"
+    assert offsets == [sum(sizes[:i]) for i in range(len(table))] and offsets[-1] == 64, "the table has no gap"
     exporter = ScriptedExporter(series=5)
     sluice = Sluice(QUEUE_CONFIG.format(exporter=exporter.address))
     wait_until(lambda: len(exporter.served) >= 4, 20, "four scrapes")
@@ -587,19 +587,17 @@ def test_queue_lies_as_the_write_path_tells():
             data = f.read()
         number = lambda i: int.from_bytes(data[at + offsets[i]:at + offsets[i] + sizes[i]], "little")
         at, before = 0, None
-        while at < len(data) and data[at:at + 4] == b"SLQ1":
-            length, seq, oldest, newest, count, packed = (number(i) for i in (1, 3, 4, 5, 6, 7))
+        while at < len(data) and data[at:at + 4] == b"SLQ2":
+            length, seq, oldest, newest, count, raw, message, codec, lanes, zero = (number(i) for i in (1, *range(3, 12)))
             assert before is None or seq > before, f"sequence numbers {before} and {seq}"
-            assert packed >> 28 & 7 == 1, "snappy"
-            if packed >> 31:
-                count, lanes = count & 0xfffff, count >> 20
-                joint += 1
-                assert 1 <= lanes <= 256, lanes
-            body = wire.snappy_decompress(data[at + 56:at + 56 + length])
-            assert 0 <= (packed & 0xfffffff) * 16 - len(body) <= 16, f"{len(body)} bytes, {(packed & 0xfffffff) * 16} told"
+            assert (message, codec, zero) == (1, 1, 0), "WriteRequest, snappy"
+            joint += lanes > 0
+            assert lanes <= 256, lanes
+            body = wire.snappy_decompress(data[at + 64:at + 64 + length])
+            assert raw == len(body), f"{len(body)} bytes, {raw} told"
             times = [t for _, series in wire.parse_write_request(body) for t, _ in series]
             assert (count, oldest, newest) == (len(times), min(times), max(times)) if times else count == 0
             samples += times
-            before, at = seq, at + 56 + length
+            before, at = seq, at + 64 + length
         assert at == len(data), f"{at} of {len(data)} bytes"
     assert joint > 0 and len(samples) >= 4 * 5, f"{joint} joint blocks, {len(samples)} samples"

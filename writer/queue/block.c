@@ -34,6 +34,7 @@ struct block *block_new(size_t n)
         return NULL;
     memset(b, 0, sizeof *b);
     refs_init(&b->refs);
+    b->message = MESSAGE_WRITE_1;
     b->n = n;
     return b;
 }
@@ -53,7 +54,7 @@ struct block *block_compress(struct packer *p, enum codec codec, struct str raw,
     else
         compress_snappy(&p->packed, raw);
     struct block *b = mem_alloc(sizeof *b + p->packed.n);
-    *b = (struct block){.codec = codec, .n_samples = n_samples, .raw_n = (uint32_t)raw.n, .t_min = t_min,
+    *b = (struct block){.message = MESSAGE_WRITE_1, .codec = codec, .n_samples = n_samples, .raw_n = (uint32_t)raw.n, .t_min = t_min,
                         .t_max = t_max, .n = p->packed.n};
     refs_init(&b->refs);
     memcpy(b->bytes, p->packed.p, p->packed.n);

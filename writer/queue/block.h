@@ -12,9 +12,12 @@
 #include "base/refs.h"
 
 enum { BLOCK_MAX_BYTES = 64 << 20 };
+/* What a block decompresses to; the numbers are those of the records on disk. */
+enum block_message { MESSAGE_WRITE_1 = 1 /* prometheus.WriteRequest, remote write 1.0 */ };
 
 struct block {
     struct refs refs;
+    enum block_message message;
     enum codec codec;
     uint32_t n_samples;
     uint32_t raw_n;       /* bytes before compression */
@@ -31,7 +34,7 @@ struct packer { /* compression contexts and buffers; one per lane */
 void packer_init(struct packer *p);
 void packer_free(struct packer *p);
 
-struct block *block_new(size_t n) MUST_USE; /* one reference, bytes not set; NULL: out of memory */
+struct block *block_new(size_t n) MUST_USE; /* one reference, remote write 1.0, bytes not set; NULL: out of memory */
 struct block *block_compress(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
                          int64_t t_max);
 static inline struct block *block_ref(struct block *b)

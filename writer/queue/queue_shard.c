@@ -70,7 +70,7 @@ static void note_undelivered(struct queue_backlog *b, const struct record *r)
     if (b->blocks++ == 0 || r->t_min < b->oldest)
         b->oldest = r->t_min;
     b->samples += r->n_samples;
-    b->bytes += r->n + RECORD_HEADER;
+    b->bytes += r->n + r->header;
 }
 
 static bool list_segments(struct queue_shard *s, struct err *err)

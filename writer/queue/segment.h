@@ -6,10 +6,13 @@
 #include "base/err.h"
 #include "writer/queue/block.h"
 
-enum { RECORD_HEADER = 56, SEGMENT_BYTES = 16 << 20 };
+enum { RECORD_HEADER = 64, SEGMENT_BYTES = 16 << 20 };
+enum { RECORD_HEADER_1 = 56 };    /* of version 1, which is only read */
 struct record {
     uint64_t seq;
+    uint32_t header;              /* bytes before the body */
     uint32_t n, n_samples, raw_n; /* n: bytes of the body */
+    enum block_message message;
     uint16_t joint_lanes;         /* as in struct block */
     int64_t t_min, t_max;
     enum codec codec;
@@ -17,8 +20,9 @@ struct record {
 };
 
 void record_encode(uint8_t head[RECORD_HEADER], const struct block *b, uint64_t seq);
-/* False: not a valid header (magic, header checksum, sizes). record_body_ok checks the body's checksum. */
-bool record_decode(const uint8_t head[RECORD_HEADER], struct record *r);
+/* Of either version. False: not a valid header in these n bytes (magic, header checksum, sizes, message). record_body_ok
+ * checks the body's checksum. */
+bool record_decode(const uint8_t *head, size_t n, struct record *r);
 bool record_body_ok(const struct record *r, const uint8_t *body);
 
 enum segment_step { SEGMENT_RECORD, SEGMENT_END, SEGMENT_ERROR };
