@@ -118,6 +118,14 @@ def plain(note):
     return re.sub(r" \(\d+:\d+\)$", "", note)
 
 
+def raw_reasons(explain):
+    """Why something of the query was evaluated from raw samples, each once, without its numbers and names."""
+    reasons = {d["reason"] for d in explain["plan"] if d["evaluated"] in ("raw", "cut")}
+    if explain.get("abandoned"):
+        reasons = {f"abandoned: {explain['abandoned']}"}
+    return {re.sub(r'"[^"]*"', '"..."', re.sub(r"\d+", "N", reason)) for reason in reasons}
+
+
 def values_at(result):
     """The values of each step, whoever has them."""
     found = collections.defaultdict(list)
@@ -133,6 +141,7 @@ class PushComparison(Comparison):
     def __init__(self, pushing, raw):
         super().__init__(pushing.url, raw.url)
         self.pushed, self.distributive, self.without_raw = 0, 0, 0
+        self.reasons = collections.Counter()  # why distributive aggregations need raw samples
 
     def compare(self, path, params):
         (status, a), (wanted, b) = self.ours.ask(path, {**params, "explain": "1"}), self.theirs.ask(path, params)
@@ -158,6 +167,7 @@ class PushComparison(Comparison):
         if DISTRIBUTIVE.match(query):
             self.distributive += 1
             self.without_raw += not here
+            self.reasons.update(raw_reasons(explain))
 
     @staticmethod
     def differ(query, a, b):
@@ -180,6 +190,8 @@ class PushComparison(Comparison):
         super().report()
         print(f"{self.pushed} with something pushed down; of {self.distributive} distributive aggregations "
               f"{self.without_raw} without raw samples")
+        for reason, n in self.reasons.most_common():
+            print(f"{n:6} {reason}")
 
 
 def run(layout, seed, queries):
