@@ -65,12 +65,15 @@ bool late_begin(struct writer *w, const struct destination_conf *c, const char *
 {
     if (late_find(w, identity))
         return true;
-    struct buf path = {0};
+    struct buf path = {0}, vmagent = {0};
     buf_printf(&path, "%s/%s", w->dir, identity);
+    buf_printf(&vmagent, "%s/" VMAGENT_QUEUES, w->dir);
     struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards,
-                              .limits = destination_limits(c), .lock = w->queue_lock};
+                              .limits = destination_limits(c), .lock = w->queue_lock,
+                              .vmagent = {buf_z(&vmagent), vmagent_queue_hash(c->url)}};
     struct queue *q = queue_open_begin(&o, err);
     buf_free(&path);
+    buf_free(&vmagent);
     if (q == NULL)
         return false;
     struct late_queue *l = mem_zalloc(sizeof *l);

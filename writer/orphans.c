@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Scan for orphaned queues. A directory with a generation (gNNNN-sSS) is a queue. Queue directories locked by another
- * process are in use and not orphaned.
+/* Scan for orphaned queues. A directory with a generation (gNNNN-sSS) is a queue, and so is persistent-queue/N_HASH of
+ * vmagent. Queue directories locked by another process are in use and not orphaned.
  *
  * The disk may hang, so the scan runs on its own thread (base/os/file_thread.h), and main polls for its end. A scan still
  * running when the writer is freed is abandoned.
@@ -22,8 +22,10 @@
 static bool is_segment_name(const char *name)
 {
     size_t n = strlen(name);
-    return n > 4 && strcmp(name + n - 4, ".seg") == 0;
+    return n > 4 && (strcmp(name + n - 4, ".seg") == 0 || strcmp(name + n - 4, ".vmq") == 0);
 }
+
+static bool is_vmagent_chunk_name(const char *name) { return strlen(name) == 16 && strspn(name, "0123456789ABCDEF") == 16; }
 
 static bool is_generation_name(const char *name)
 {
@@ -40,7 +42,7 @@ static uint64_t segment_bytes(const char *path, int levels)
         struct stat st;
         if (e->d_name[0] == '.' || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
-        if (S_ISREG(st.st_mode) && is_segment_name(e->d_name))
+        if (S_ISREG(st.st_mode) && (is_segment_name(e->d_name) || is_vmagent_chunk_name(e->d_name)))
             sum += (uint64_t)st.st_size;
         if (!S_ISDIR(st.st_mode) || levels == 0)
             continue;
@@ -82,22 +84,46 @@ static bool is_configured(const struct orphans_scan *scan, const char *identity)
     return false;
 }
 
-static void list_orphans(struct orphans_scan *scan)
+/* name: within the queue directory */
+static void add_orphan(struct orphans_scan *scan, const char *name, const char *path)
 {
     struct orphan_list *list = &scan->found;
+    mem_grow(&list->items, &list->_cap, list->n + 1, sizeof *list->items);
+    list->items[list->n++] = (struct orphan){mem_strdup(name), segment_bytes(path, 2)};
+}
+
+/* Those of destinations were taken over when they were opened. */
+static void list_vmagent_orphans(struct orphans_scan *scan)
+{
+    struct buf path = {0};
+    buf_printf(&path, "%s/" VMAGENT_QUEUES, scan->dir);
+    DIR *dir = dir_open(buf_z(&path));
+    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
+        uint64_t hash;
+        buf_clear(&path);
+        buf_printf(&path, "%s/" VMAGENT_QUEUES "/%s", scan->dir, e->d_name);
+        if (vmagent_queue_name(e->d_name, &hash))
+            add_orphan(scan, buf_z(&path) + strlen(scan->dir) + 1, buf_z(&path));
+    }
+    if (dir)
+        closedir(dir);
+    buf_free(&path);
+}
+
+static void list_orphans(struct orphans_scan *scan)
+{
     DIR *dir = dir_open(scan->dir);
     for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
         struct buf path = {0};
         buf_printf(&path, "%s/%s", scan->dir, e->d_name);
         bool printable = e->d_name[0] != '.' && utf8_valid(str_of(e->d_name)); /* it becomes a label value */
-        if (printable && !is_configured(scan, e->d_name) && has_generation(buf_z(&path))) {
-            mem_grow(&list->items, &list->_cap, list->n + 1, sizeof *list->items);
-            list->items[list->n++] = (struct orphan){mem_strdup(e->d_name), segment_bytes(buf_z(&path), 2)};
-        }
+        if (printable && !is_configured(scan, e->d_name) && has_generation(buf_z(&path)))
+            add_orphan(scan, e->d_name, buf_z(&path));
         buf_free(&path);
     }
     if (dir)
         closedir(dir);
+    list_vmagent_orphans(scan);
 }
 
 /* Without destinations the queue directory is not locked. False: it does not exist, or another process has locked it.

@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import struct
 import tarfile
 
@@ -111,6 +112,68 @@ def test_queue_of_0_1_0():
 
 def test_queue_of_0_1_0_with_other_shards():
     take_over(shards=4)
+
+
+def vmagent_blocks(folder):
+    """Samples by series, in the order of the blocks after the reader's position, by the format's description."""
+    with open(f"{folder}/metainfo.json", encoding="utf-8") as f:
+        meta = json.load(f)
+    with open(f"{folder}/0000000000000000", "rb") as f:
+        chunk = f.read()
+    assert len(chunk) == meta["WriterOffset"] and 0 < meta["ReaderOffset"] < len(chunk)
+    at, found, blocks = meta["ReaderOffset"], {}, 0
+    while at < len(chunk):
+        length = int.from_bytes(chunk[at:at + 8], "big")
+        body = chunk[at + 8:at + 8 + length]
+        raw = wire.zstd_decompress(body) if body[:4] == b"\x28\xb5\x2f\xfd" else wire.snappy_decompress(body)
+        for labels, samples in wire.parse_write_request(raw):
+            found.setdefault(int(dict(labels)["series"]), []).extend(samples)
+        at, blocks = at + 8 + length, blocks + 1
+    return found, blocks
+
+
+def take_over_vmagent(version, shards):
+    data = f"{folder()}/data-{version}-{shards}"
+    shutil.copytree(f"{ROOT}/tests/upgrade/vmagent/{version}", data)
+    queues = f"{data}/persistent-queue"
+    queue, other = glob.glob(f"{queues}/1_*")[0], "2_00000000000000AB"  # of a URL that is no destination
+    wanted, blocks = vmagent_blocks(queue)
+    shutil.copytree(queue, f"{queues}/{other}")
+    assert blocks >= 5 and len(wanted) == SERIES, f"{blocks} blocks of {len(wanted)} series"
+    sink = RecordingSink(zstd=True)
+    config = f"""
+remote_write:
+- url: 'http://storage.example:8428/api/v1/write?token=y'
+  proxy_url: 'http://{sink.address}'
+  queue_config: {{shards: {shards}, min_backoff: 30ms, max_backoff: 1s}}
+"""
+    sluice = Sluice(config, name=f"vmagent{version}-{shards}", data_folder=data)
+    now = now_ms()
+    assert push(f"{sluice.url}/api/v1/write", [({"__name__": "new_total"}, [(now, 1.0)])]).status == 204
+    wait_until(lambda: sink.find("new_total"), 20, "the new sample")
+    assert samples_by_series(sink) == wanted, "older blocks are sent first, once and in order"
+    assert os.listdir(queues) == [other]
+    size = os.path.getsize(f"{queues}/{other}/0000000000000000")
+    wait_until(lambda: sluice.metric("sluice_queue_orphaned_bytes", f"persistent-queue/{other}") == size)
+    assert "took over a persistent queue of vmagent" in sluice.log() and "level=error" not in sluice.log(), sluice.log()
+    sluice.stop()
+    sluice.start().wait_ready()
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0)
+    sluice.stop()
+    assert samples_by_series(sink) == wanted and len(sink.find("new_total")) == 1
+
+
+def test_queue_of_vmagent_1_79():
+    take_over_vmagent("1.79.5", shards=3)
+
+
+def test_queue_of_vmagent_1_145():
+    take_over_vmagent("1.145.0", shards=3)
+
+
+def test_queue_of_vmagent_in_one_shard():
+    """The only shard continues where the chunk file ends."""
+    take_over_vmagent("1.145.0", shards=1)
 
 
 def test_configurations_of_0_1_0():

@@ -141,6 +141,22 @@ static struct extent block_measure(struct rw_walk *w, struct str raw)
     return m.n_samples > 0 ? m : (struct extent){0};
 }
 
+bool block_set_contents(struct packer *p, struct block *b, struct err *err)
+{
+    if (!block_decompress(p, b, err))
+        return false;
+    struct rw_walk w;
+    rw_walk_init(&w);
+    struct extent m = block_measure(&w, buf_str(&p->raw));
+    bool ok = rw_walk_next(&w) != RW_ERROR; /* it ended there, or it is at the end */
+    rw_walk_free(&w);
+    b->n_samples = m.n_samples;
+    b->t_min = m.t_min;
+    b->t_max = m.t_max;
+    b->raw_n = (uint32_t)p->raw.n;
+    return ok || err_set(err, ERR_BAD_DATA, "not a remote write request");
+}
+
 /* The end of the field nearest after the middle, or 0 when there is only one field. */
 static size_t middle_field(struct str raw)
 {

@@ -47,7 +47,7 @@ static void shard_add_backlog(struct queue_shard *s, void *arg)
     const struct queue_backlog *b = &s->backlog;
     if (b->blocks == 0)
         return;
-    if (sum->blocks == 0 || b->oldest < sum->oldest)
+    if (b->oldest != 0 && (sum->oldest == 0 || b->oldest < sum->oldest))
         sum->oldest = b->oldest;
     sum->blocks += b->blocks;
     sum->samples += b->samples;

@@ -17,6 +17,7 @@
 #include "writer/queue/block.h"
 #include "writer/queue/queue_lock.h"
 #include "writer/queue/ack.h"
+#include "writer/queue/vmagent_queue.h"
 
 struct queue;
 struct queue_shard; /* one shard of one generation */
@@ -32,6 +33,7 @@ struct queue_options {
     struct queue_lock *lock; /* of the parent directory; NULL = no other process uses it */
     unsigned shards;        /* another number on disk becomes an older generation, which is sent first */
     struct queue_limits limits;
+    struct vmagent_queues vmagent; /* taken over behind what the queue has; dir NULL = none */
 };
 /* Opens in steps, since the disk may hang. begin starts the io thread, end waits for it: until it has read the
  * directory, or has done nothing for hang_ms (QUEUE_HANGS: it is still being opened, and end may be called again), or

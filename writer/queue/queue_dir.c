@@ -33,6 +33,7 @@ static struct queue_shard *queue_shard_new(struct queue_dir *f, const char *dir)
     s->queue = f->queue;
     s->dir = mem_strdup(dir);
     s->fd = s->position.fd = s->read_fd = -1;
+    packer_init(&s->packer);
     unwritten_init(&s->unwritten);
     intake_shard_init(&s->intake, 0);
     return s;
@@ -162,20 +163,52 @@ static bool find_generations(struct queue_dir *f, struct err *err)
     return ok;
 }
 
-static bool add_generation(struct queue_dir *f, unsigned shards, struct err *err)
+static uint32_t next_number(const struct queue_dir *f)
 {
     uint32_t newest = f->n > 0 ? queue_dir_newest(f)->number : 0;
-    if (open_generation(f, (newest > f->last_taken ? newest : f->last_taken) + 1, shards, err))
+    return (newest > f->last_taken ? newest : f->last_taken) + 1;
+}
+
+static bool add_generation(struct queue_dir *f, unsigned shards, struct err *err)
+{
+    if (open_generation(f, next_number(f), shards, err))
         return true;
     remove_generation(f, f->n - 1);
     return false;
 }
 
-bool queue_dir_open(struct queue_dir *f, unsigned shards, struct err *err)
+/* vmagent does not keep the order of series: one shard sends its blocks in their order. *adopted false: the files stay
+ * where they are, or what is left of them, until the next start. */
+static bool adopt_vmagent_queue(struct queue_dir *f, const char *from, bool *adopted, struct err *err)
+{
+    struct queue_generation g = {.number = next_number(f), .n_shards = 1};
+    struct buf path = {0};
+    struct err why;
+    generation_path(f, &g, &path);
+    buf_add_z(&path, "/00");
+    *adopted = (dir_create_with_parents(buf_z(&path)) ||
+                err_set(&why, ERR_INTERNAL, "cannot create %s: %s", buf_z(&path), strerror(errno))) &&
+               vmagent_queue_adopt(from, buf_z(&path), &why);
+    if (!*adopted)
+        log_error("queue", "cannot take over a persistent queue of vmagent; its samples are not sent, retrying at the "
+                  "next start", "from", from, "err", why.text);
+    buf_free(&path);
+    return open_generation(f, g.number, g.n_shards, err);
+}
+
+static bool adopt_vmagent_queues(struct queue_dir *f, const struct vmagent_queues *vmagent, struct err *err)
+{
+    bool adopted = true, ok = true;
+    for (char *from; ok && adopted && (from = vmagent_queue_find(vmagent)) != NULL; mem_free(from))
+        ok = adopt_vmagent_queue(f, from, &adopted, err);
+    return ok;
+}
+
+bool queue_dir_open(struct queue_dir *f, unsigned shards, const struct vmagent_queues *vmagent, struct err *err)
 {
     if (mkdir(f->dir, 0750) != 0 && errno != EEXIST)
         return err_set(err, ERR_INTERNAL, "cannot create %s: %s", f->dir, strerror(errno));
-    if (!find_generations(f, err))
+    if (!find_generations(f, err) || !adopt_vmagent_queues(f, vmagent, err))
         return false;
     if ((f->n == 0 || queue_dir_newest(f)->n_shards != shards) && !add_generation(f, shards, err))
         return false;

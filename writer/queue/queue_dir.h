@@ -12,9 +12,10 @@ struct queue_dir {
     struct queue_generation *generations; size_t n, _cap; /* oldest first; new blocks go to the last */
     uint32_t last_taken;  /* highest number whose name is taken by something else; never used */
 };
-/* Opens all generations, adds one with `shards` shards as the last if needed, and deletes older ones with nothing to
- * send. Must be closed also after false. */
-bool queue_dir_open(struct queue_dir *f, unsigned shards, struct err *err) MUST_USE;
+/* Opens all generations, takes over queues of vmagent as generations behind them, adds one with `shards` shards as the
+ * last if needed, and deletes older ones with nothing to send. Must be closed also after false. */
+bool queue_dir_open(struct queue_dir *f, unsigned shards, const struct vmagent_queues *vmagent,
+                    struct err *err) MUST_USE;
 void queue_dir_close(struct queue_dir *f);
 
 /* Requests of other threads, executed in the io thread's loop. add: a generation behind the others (false: nothing has

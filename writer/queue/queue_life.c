@@ -86,6 +86,7 @@ static void queue_walk_free(struct queue_walk_job *j)
 static void free_queue(struct queue *q)
 {
     queue_walk_free(q->life.walk);
+    mem_free((char *)(uintptr_t)q->life.vmagent.dir);
     queue_dir_each(&q->queue_dir, shard_forget_unwritten, NULL);
     intake_free(&q->intake);
     queue_dir_close(&q->queue_dir);
@@ -100,7 +101,7 @@ static void run_queue_io(void *arg, struct file_thread *self)
 {
     struct queue *q = arg;
     q->life.self = self;
-    q->life.open_ok = queue_dir_open(&q->queue_dir, q->life.shards, &q->life.err);
+    q->life.open_ok = queue_dir_open(&q->queue_dir, q->life.shards, &q->life.vmagent, &q->life.err);
     if (q->life.open_ok)
         queue_start_checks(q);
     bool ok = q->life.open_ok; /* main's from here on */
@@ -162,6 +163,8 @@ struct queue *queue_open_begin(const struct queue_options *o, struct err *err)
     queue_limit(q, &o->limits);
     queue_space_init(&q->space);
     q->life.shards = o->shards;
+    q->life.vmagent = o->vmagent;
+    q->life.vmagent.dir = o->vmagent.dir ? mem_strdup(o->vmagent.dir) : NULL;
     q->life.end.run = run_queue_end;
     q->life.retry.run = run_queue_retry_end;
     return queue_start_thread(q) ? q : queue_not_started(q, err);

@@ -35,7 +35,7 @@ static bool reader_open(struct queue_shard *s, const struct segment *g)
         return false;
     }
     char path[SEGMENT_PATH];
-    shard_segment_path(s, g->name, path);
+    shard_segment_path(s, g, path);
     s->read_fd = open(path, O_RDONLY | O_CLOEXEC);
     s->read_name = g->name;
     s->read_at = 0;
@@ -78,7 +78,7 @@ static bool read_step(struct queue_shard *s, const struct segment *g, struct que
     uint64_t skipped = 0;
     if (!reader_open(s, g))
         return errno == ENOENT && reader_restore(s, g->name, g->last, r);
-    enum segment_step step = segment_next(s->read_fd, g->size, &s->read_at, &rec, &b, &skipped);
+    enum segment_step step = shard_segment_next(s, g, s->read_fd, &s->read_at, &rec, &b, &skipped);
     if (skipped > 0)
         atomic_fetch_add(&queue_counters(s->queue)->bad_records, 1);
     if (step == SEGMENT_ERROR)
@@ -118,13 +118,13 @@ bool shard_files_read(struct queue_shard *s, struct queue_read *r)
 static bool walk_segment(struct queue_shard *s, const struct segment *g, queue_visit *visit, void *arg, unsigned index)
 {
     char path[SEGMENT_PATH];
-    shard_segment_path(s, g->name, path);
+    shard_segment_path(s, g, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     uint64_t at = 0, skipped = 0;
     struct record r;
     struct block *b;
     bool wanted = true;
-    while (fd >= 0 && wanted && segment_next(fd, g->size, &at, &r, &b, &skipped) == SEGMENT_RECORD) {
+    while (fd >= 0 && wanted && shard_segment_next(s, g, fd, &at, &r, &b, &skipped) == SEGMENT_RECORD) {
         wanted = visit(arg, index, b, r.seq);
         block_unref(b);
     }

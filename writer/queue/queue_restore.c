@@ -41,7 +41,7 @@ bool shard_files_missing(const struct queue_shard *s)
         return true;
     if (s->fd < 0 || s->n == 0)
         return false;
-    shard_segment_path(s, s->segments[s->n - 1].name, path);
+    shard_segment_path(s, &s->segments[s->n - 1], path);
     return queue_restore_same_file(s->fd, path, &same) && !same;
 }
 
@@ -65,7 +65,7 @@ static bool copy_bytes(int from, int to, uint64_t size)
 static bool restore_segment(struct queue_shard *s, const struct segment *g, int *fd, struct restored *r)
 {
     char path[SEGMENT_PATH];
-    shard_segment_path(s, g->name, path);
+    shard_segment_path(s, g, path);
     int copy = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (copy < 0 || !copy_bytes(*fd, copy, g->size)) {
         int error = errno;
@@ -123,7 +123,7 @@ static bool restore_segments(struct queue_shard *s, struct restored *r)
         char path[SEGMENT_PATH];
         struct stat st;
         bool same = true;
-        shard_segment_path(s, g->name, path);
+        shard_segment_path(s, g, path);
         bool exists = fd == NULL && stat(path, &st) == 0;
         if (fd ? !queue_restore_same_file(*fd, path, &same) : !exists && errno != ENOENT && errno != ENOTDIR)
             return false;

@@ -2,6 +2,7 @@
 /* The directory of a shard:
  *
  *   %016llx.seg   segments (segment.c) of about 16 MiB each, smaller when the queue's limit is small
+ *   %016llx.vmq   chunk files of vmagent, adopted by vmagent_queue.c; read like segments
  *   position      sequence number of the first undelivered block (position.c)
  *
  * While the destination keeps up there is one small segment: when all of it is acknowledged and it exceeds 1 MiB, it is
@@ -9,6 +10,7 @@
  */
 #include "writer/queue/queue_shard.h"
 
+#include "writer/queue/vmagent_chunk.h"
 #include "base/os/dir.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
@@ -24,9 +26,18 @@
 
 enum { PATH_BYTES = SEGMENT_PATH };
 
-void shard_segment_path(const struct queue_shard *s, uint64_t name, char path[SEGMENT_PATH])
+void shard_segment_path(const struct queue_shard *s, const struct segment *g, char path[SEGMENT_PATH])
 {
-    snprintf(path, SEGMENT_PATH, "%s/%016llx.seg", s->dir, (unsigned long long)name);
+    snprintf(path, SEGMENT_PATH, "%s/%016llx.%s", s->dir, (unsigned long long)g->name, g->foreign ? "vmq" : "seg");
+}
+
+enum segment_step shard_segment_next(struct queue_shard *s, const struct segment *g, int fd, uint64_t *at,
+                                     struct record *r, struct block **body, uint64_t *skipped)
+{
+    if (!g->foreign)
+        return segment_next(fd, g->size, at, r, body, skipped);
+    const struct vmagent_chunk chunk = {fd, g->name, g->size};
+    return vmagent_chunk_next(&chunk, &s->packer, at, r, body, skipped);
 }
 
 void shard_close_fd(int *fd)
@@ -44,12 +55,10 @@ static int segment_compare_names(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static struct segment *add_segment(struct queue_shard *s, uint64_t name)
+static void add_segment(struct queue_shard *s, uint64_t name, bool foreign)
 {
     mem_grow(&s->segments, &s->_cap, s->n + 1, sizeof *s->segments);
-    struct segment *g = &s->segments[s->n++];
-    *g = (struct segment){.name = name};
-    return g;
+    s->segments[s->n++] = (struct segment){.name = name, .foreign = foreign};
 }
 
 static void note_record(struct segment *g, uint64_t seq, uint32_t n_samples, int64_t t_max)
@@ -67,7 +76,8 @@ static void note_record(struct segment *g, uint64_t seq, uint32_t n_samples, int
 
 static void note_undelivered(struct queue_backlog *b, const struct record *r)
 {
-    if (b->blocks++ == 0 || r->t_min < b->oldest)
+    b->blocks++;
+    if (r->n_samples > 0 && (b->oldest == 0 || r->t_min < b->oldest)) /* others have no times */
         b->oldest = r->t_min;
     b->samples += r->n_samples;
     b->bytes += r->n + r->header;
@@ -79,11 +89,12 @@ static bool list_segments(struct queue_shard *s, struct err *err)
     if (d == NULL)
         return err_set(err, ERR_INTERNAL, "cannot read %s: %s", s->dir, strerror(errno));
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        char exact[32];
+        char seg[32], vmq[32];
         unsigned long long name = strtoull(e->d_name, NULL, 16);
-        snprintf(exact, sizeof exact, "%016llx.seg", name);
-        if (strcmp(e->d_name, exact) == 0)
-            add_segment(s, name);
+        snprintf(seg, sizeof seg, "%016llx.seg", name);
+        snprintf(vmq, sizeof vmq, "%016llx.vmq", name);
+        if (strcmp(e->d_name, seg) == 0 || strcmp(e->d_name, vmq) == 0)
+            add_segment(s, name, strcmp(e->d_name, vmq) == 0);
     }
     closedir(d);
     if (s->n > 1)
@@ -125,7 +136,7 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
 {
     char path[PATH_BYTES];
     struct stat st;
-    shard_segment_path(s, g->name, path);
+    shard_segment_path(s, g, path);
     int fd = open_segment(path, &st, err);
     if (fd < 0) {
         if (fd != -1)
@@ -135,7 +146,8 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     g->size = (uint64_t)st.st_size;
     uint64_t at = 0, skipped = 0;
     struct record r;
-    while (!queue_interrupted(s->queue) && segment_next(fd, g->size, &at, &r, NULL, &skipped) == SEGMENT_RECORD) {
+    while (!queue_interrupted(s->queue) &&
+           shard_segment_next(s, g, fd, &at, &r, NULL, &skipped) == SEGMENT_RECORD) {
         note_record(g, r.seq, r.n_samples, r.t_max);
         if (r.seq < s->acked)
             continue;
@@ -147,6 +159,8 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     if (queue_interrupted(s->queue))
         return err_set(err, ERR_CANCELED, "%s: interrupted while reading the queue directory", s->dir);
     g->corrupted = skipped > 0;
+    if (g->foreign && g->n_blocks > 0) /* its lengths have no checksum: the reader may find a record that this has not */
+        g->last = g->name + g->size - 1;
     if (g->corrupted)
         log_warn("queue", "corrupted records skipped in queue file", "file", path, LOG_U64("bytes", skipped));
     return true;
@@ -155,7 +169,7 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
 void shard_remove_segment(struct queue_shard *s, size_t i)
 {
     char path[PATH_BYTES];
-    shard_segment_path(s, s->segments[i].name, path);
+    shard_segment_path(s, &s->segments[i], path);
     if (!queue_locked_out(s->queue)) /* otherwise the name leads to a file of another process */
         unlink(path);
     if (i + 1 == s->n)
@@ -201,6 +215,8 @@ void shard_files_close(struct queue_shard *s)
     shard_close_fd(&s->fd);
     shard_close_fd(&s->read_fd);
     position_close(&s->position);
+    packer_free(&s->packer);
+    packer_init(&s->packer);
     mem_free(s->segments);
     s->segments = NULL;
     s->n = s->_cap = 0;
@@ -262,7 +278,7 @@ bool shard_files_sync(struct queue_shard *s)
 static bool open_last(struct queue_shard *s, uint64_t seq)
 {
     struct segment *g = s->n ? &s->segments[s->n - 1] : NULL;
-    if (g && (g->corrupted || g->size >= queue_segment_bytes(s->queue))) {
+    if (g && (g->corrupted || g->foreign || g->size >= queue_segment_bytes(s->queue))) {
         if (s->dirty && !shard_files_sync(s))
             return false;
         shard_close_fd(&s->fd);
@@ -271,12 +287,12 @@ static bool open_last(struct queue_shard *s, uint64_t seq)
     if (s->fd >= 0)
         return true;
     char path[PATH_BYTES];
-    shard_segment_path(s, g ? g->name : seq, path);
+    shard_segment_path(s, g ? g : &(struct segment){.name = seq}, path);
     s->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640); /* readable, for queue_restore.c when it is deleted */
     if (s->fd < 0)
         return false;
     if (g == NULL) {
-        add_segment(s, seq);
+        add_segment(s, seq, false);
         s->new_file = true;
     }
     return true;
@@ -380,10 +396,12 @@ void shard_count_lost(struct queue_shard *s, uint64_t blocks, uint64_t samples, 
 void shard_files_drop_oldest(struct queue_shard *s)
 {
     char path[PATH_BYTES];
-    shard_segment_path(s, s->segments[0].name, path);
-    uint64_t size = s->segments[0].size, at = 0, skipped = 0, blocks = 0, samples = 0, bytes = 0;
+    shard_segment_path(s, &s->segments[0], path);
+    const struct segment *g = &s->segments[0];
+    uint64_t at = 0, skipped = 0, blocks = 0, samples = 0, bytes = 0;
     uint64_t held = atomic_load(&s->held);
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct block *contents = NULL; /* of a foreign segment, whose headers do not say how many samples there are */
     struct record r;
     if (fd < 0) { /* deleted, or too many files are open: counted from memory */
         struct restored lost = {0};
@@ -391,12 +409,14 @@ void shard_files_drop_oldest(struct queue_shard *s)
         shard_log_restored(s->dir, &lost);
         return;
     }
-    while (segment_next(fd, size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
-        if (r.seq >= s->acked && r.seq >= held) { /* earlier ones are in the lane's memory */
-            blocks++;
-            samples += r.n_samples;
-            bytes += r.n;
-        }
+    while (shard_segment_next(s, g, fd, &at, &r, g->foreign ? &contents : NULL, &skipped) == SEGMENT_RECORD) {
+        block_unref(contents);
+        if (r.seq < s->acked || r.seq < held) /* earlier ones are in the lane's memory */
+            continue;
+        blocks++;
+        samples += r.n_samples;
+        bytes += r.n;
+    }
     close(fd);
     shard_count_lost(s, blocks, samples, bytes);
     shard_remove_segment(s, 0);

@@ -15,6 +15,7 @@ struct segment {
     int64_t t_max;         /* of its newest sample */
     uint32_t n_blocks;
     bool corrupted;          /* never appended to: a truncated header would take the next record for its body */
+    bool foreign;            /* a chunk file of vmagent (vmagent_chunk.h); never appended to */
 };
 enum { SEGMENT_PATH = 4096 };
 /* Blocks that could not be written, kept in memory and retried (queue_unwritten.c). */
@@ -42,6 +43,7 @@ struct queue_shard {
     struct segment *segments; size_t n, _cap; /* oldest first; records are appended to the last */
     int fd;                /* of the last segment, -1 = not open */
     struct position position;
+    struct packer packer;  /* reads the contents of foreign segments */
     int read_fd; uint64_t read_name, read_at; /* position of the reader; read_fd -1 = not open */
     uint64_t read_next;    /* seq expected at read_at */
     unsigned read_errors;  /* in a row, at read_at */
@@ -93,7 +95,10 @@ bool shard_files_restore(struct queue_shard *s, struct restored *r);
 void shard_log_restored(const char *dir, const struct restored *r); /* if anything was restored or lost */
 
 /* Internals shared by queue_shard.c, queue_read.c and queue_restore.c. */
-void shard_segment_path(const struct queue_shard *s, uint64_t name, char path[SEGMENT_PATH]);
+void shard_segment_path(const struct queue_shard *s, const struct segment *g, char path[SEGMENT_PATH]);
+/* As segment_next, in the format of the segment. */
+enum segment_step shard_segment_next(struct queue_shard *s, const struct segment *g, int fd, uint64_t *at,
+                                     struct record *r, struct block **body, uint64_t *skipped);
 void shard_close_fd(int *fd);
 void shard_remove_segment(struct queue_shard *s, size_t i);
 /* counts its undelivered blocks as lost */

@@ -13,6 +13,7 @@
 struct queue_life {
     struct file_thread *self;  /* the io thread's */
     unsigned shards;
+    struct vmagent_queues vmagent; /* dir is owned */
     bool open_ok;              /* the io thread's until FILE_OPENED */
     struct err err;            /* then: why opening failed */
     int64_t until;             /* mono ms; failed writes are retried until then */

@@ -105,7 +105,7 @@ bool record_decode(const uint8_t *head, size_t n, struct record *r)
 
 bool record_body_ok(const struct record *r, const uint8_t *body) { return hash_bytes(body, r->n) == r->sum; }
 
-static bool read_at(int fd, void *to, size_t n, uint64_t at)
+bool segment_read_at(int fd, void *to, size_t n, uint64_t at)
 {
     for (size_t got = 0; got < n;) {
         ssize_t k = pread(fd, (char *)to + got, n - got, (off_t)(at + got));
@@ -126,7 +126,7 @@ static uint64_t segment_resync(int fd, uint64_t size, uint64_t at)
     uint64_t found = size;
     for (at++; found == size && at + RECORD_HEADER_1 <= size; at += WINDOW - RECORD_HEADER) {
         size_t n = size - at < WINDOW ? (size_t)(size - at) : WINDOW;
-        if (!read_at(fd, window, n, at))
+        if (!segment_read_at(fd, window, n, at))
             break;
         struct record r;
         for (size_t i = 0; i + RECORD_HEADER_1 <= n && found == size; i++)
@@ -152,7 +152,7 @@ static struct block *segment_read_block(int fd, uint64_t at, const struct record
     b->t_min = r->t_min;
     b->t_max = r->t_max;
     errno = 0;
-    if (read_at(fd, b->bytes, r->n, at) && record_body_ok(r, b->bytes))
+    if (segment_read_at(fd, b->bytes, r->n, at) && record_body_ok(r, b->bytes))
         return b;
     int error = errno;
     block_unref(b);
@@ -165,7 +165,7 @@ static bool read_header(int fd, uint64_t size, uint64_t at, struct record *r)
 {
     uint8_t head[RECORD_HEADER];
     size_t n = size - at < sizeof head ? (size_t)(size - at) : sizeof head;
-    return read_at(fd, head, n, at) && record_decode(head, n, r);
+    return segment_read_at(fd, head, n, at) && record_decode(head, n, r);
 }
 
 /* True if the file ends at this offset or has a valid header there. */

@@ -24,6 +24,7 @@ void record_encode(uint8_t head[RECORD_HEADER], const struct block *b, uint64_t 
  * checks the body's checksum. */
 bool record_decode(const uint8_t *head, size_t n, struct record *r);
 bool record_body_ok(const struct record *r, const uint8_t *body);
+bool segment_read_at(int fd, void *to, size_t n, uint64_t at); /* all n bytes; false with errno, 0 = the file is shorter */
 
 enum segment_step { SEGMENT_RECORD, SEGMENT_END, SEGMENT_ERROR };
 /* Reads the record at *at of a file of `size` bytes. After corruption it searches the next valid one and adds the bytes

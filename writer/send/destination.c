@@ -197,11 +197,13 @@ struct destination *destination_new(const struct destination_conf *c, size_t pos
 
 void destination_log_backlog(const struct destination *d)
 {
+    static const char msg[] = "queue has undelivered samples; sending them first";
     struct queue_backlog b = queue_backlog(d->queue);
-    if (b.blocks > 0)
-        log_info("remote_write", "queue has undelivered samples; sending them first", "name", d->name,
-                 LOG_U64("blocks", b.blocks), LOG_U64("samples", b.samples), LOG_U64("bytes", b.bytes),
-                 LOG_TIME("oldest", b.oldest));
+    if (b.blocks > 0 && b.oldest > 0)
+        log_info("remote_write", msg, "name", d->name, LOG_U64("blocks", b.blocks), LOG_U64("samples", b.samples),
+                 LOG_U64("bytes", b.bytes), LOG_TIME("oldest", b.oldest));
+    else if (b.blocks > 0) /* of vmagent: times and samples are known when they are read */
+        log_info("remote_write", msg, "name", d->name, LOG_U64("blocks", b.blocks), LOG_U64("bytes", b.bytes));
 }
 
 bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown, struct err *err)
