@@ -24,7 +24,8 @@ enum conf_type {
     CONF_STRING,   /* struct str */
     CONF_SECRET,   /* struct str, printed as <secret> */
     CONF_URL,      /* struct str; printed with its password masked */
-    CONF_FILE,     /* struct str; relative to the directory of the file; an unreadable one is a warning */
+    CONF_FILE,     /* struct str; relative to the directory of the file, or an http(s) URL; an unreadable one is a warning,
+                    * a URL is not checked */
     CONF_BOOL,     /* bool */
     CONF_INT,      /* int64_t, min..max */
     CONF_FLOAT,    /* double */

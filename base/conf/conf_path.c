@@ -8,6 +8,7 @@
 #include "base/conf/conf.h"
 
 #include "base/os/file_call.h"
+#include "base/text/url.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -104,7 +105,7 @@ static void warn_hanging(struct conf_context *c, const struct yaml *node, const 
 
 void conf_check_readable(struct conf_context *c, const struct yaml *node, const char *name, struct str path)
 {
-    int why = c->warn && path.n > 0 ? check_path(path, false) : 0;
+    int why = c->warn && path.n > 0 && !url_is_http(path) ? check_path(path, false) : 0;
     if (why == PATH_HANGS)
         warn_hanging(c, node, name, path);
     if (why <= 0)
@@ -116,7 +117,7 @@ void conf_check_readable(struct conf_context *c, const struct yaml *node, const 
 
 void conf_check_pattern(struct conf_context *c, const struct yaml *node, const char *name, struct str pattern)
 {
-    int why = c->warn && pattern.n > 0 ? check_path(pattern, true) : 0;
+    int why = c->warn && pattern.n > 0 && !url_is_http(pattern) ? check_path(pattern, true) : 0;
     if (why == PATH_HANGS)
         warn_hanging(c, node, name, pattern);
     if (why <= 0)

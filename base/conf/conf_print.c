@@ -37,12 +37,21 @@ static void add_url(struct buf *out, struct str url)
     buf_free(&shown);
 }
 
+static void conf_print_path(struct buf *out, struct str path)
+{
+    struct buf shown = {0};
+    url_redact_path(&shown, path);
+    yaml_write_scalar(out, buf_str(&shown));
+    buf_free(&shown);
+}
+
 static void conf_print_scalar(struct buf *out, const struct conf_row *row, const void *field)
 {
     const struct str *text = field;
     switch (row->type) {
     case CONF_SECRET: buf_add_z(out, text->n ? "<secret>" : "''"); break;
     case CONF_URL: add_url(out, *text); break;
+    case CONF_FILE: conf_print_path(out, *text); break;
     case CONF_BOOL: buf_add_z(out, *(const bool *)field ? "true" : "false"); break;
     case CONF_INT: buf_add_i64(out, *(const int64_t *)field); break;
     case CONF_FLOAT: buf_add_num(out, *(const double *)field); break;
@@ -61,6 +70,17 @@ static void conf_print_list(struct buf *out, const struct str_list *list, unsign
         conf_print_indent(out, indent);
         buf_add_z(out, "- ");
         yaml_write_scalar(out, list->items[i]);
+        buf_add_char(out, '\n');
+    }
+}
+
+static void print_files(struct buf *out, const struct str_list *list, unsigned indent)
+{
+    buf_add_z(out, list->n ? "\n" : " []\n");
+    for (size_t i = 0; i < list->n; i++) {
+        conf_print_indent(out, indent);
+        buf_add_z(out, "- ");
+        conf_print_path(out, list->items[i]);
         buf_add_char(out, '\n');
     }
 }
@@ -156,8 +176,8 @@ static void print_field(struct buf *out, const struct conf_row *row, const void 
 {
     void *optional;
     switch (row->type) {
-    case CONF_STRINGS:
-    case CONF_FILES: conf_print_list(out, field, indent); break;
+    case CONF_STRINGS: conf_print_list(out, field, indent); break;
+    case CONF_FILES: print_files(out, field, indent); break;
     case CONF_ADDRESSES: print_addresses(out, field, indent); break;
     case CONF_HEADERS: print_headers(out, field, indent); break;
     case CONF_MAP: print_map(out, field, indent); break;

@@ -4,6 +4,7 @@
 
 #include "base/text/num.h"
 #include "base/text/duration.h"
+#include "base/text/url.h"
 
 static bool conf_scalar_fail_memory(struct err *err)
 {
@@ -27,7 +28,7 @@ static bool copy_z(struct conf_context *c, struct str text, struct str *to, stru
 
 static bool copy_path(struct conf_context *c, struct str text, struct str *to, struct err *err)
 {
-    if (text.n == 0 || text.p[0] == '/' || c->dir.n == 0 || str_find(text, 0) < text.n)
+    if (text.n == 0 || text.p[0] == '/' || url_is_http(text) || c->dir.n == 0 || str_find(text, 0) < text.n)
         return copy_z(c, text, to, err);
     struct str joined = arena_printf(c->arena, "%.*s/%.*s", STR_ARG(c->dir), STR_ARG(text));
     return joined.p ? copy_text(c, joined, to, err) : conf_scalar_fail_memory(err);

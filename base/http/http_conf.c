@@ -3,6 +3,7 @@
 #include "base/http/http_conf.h"
 
 #include "base/buf.h"
+#include "base/text/url.h"
 
 /* ---- the sections ---- */
 
@@ -159,6 +160,7 @@ static struct str header_name(const struct http_headers *h, size_t i)
 static void print_header(struct buf *out, const struct http_headers *h, struct str name)
 {
     const char *separator = "";
+    struct buf shown = {0};
     buf_add_z(out, ": {secrets: [");
     for (size_t i = 0; i < h->values.n; i++)
         if (str_eq(h->values.keys[i], name)) {
@@ -170,7 +172,9 @@ static void print_header(struct buf *out, const struct http_headers *h, struct s
     for (size_t i = 0; i < h->files.n; i++)
         if (str_eq(h->files.keys[i], name)) {
             buf_add_z(out, separator);
-            yaml_write_scalar(out, h->files.values[i]);
+            url_redact_path(&shown, h->files.values[i]);
+            yaml_write_scalar(out, buf_str(&shown));
+            buf_free(&shown);
             separator = ", ";
         }
     buf_add_z(out, "]}\n");

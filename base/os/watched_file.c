@@ -3,13 +3,13 @@
  * that is being checked leaves it to that check, which then frees it. */
 #include "base/os/watched_file.h"
 
-#include "base/buf.h"
 #include "base/list.h"
 #include "base/os/file_work.h"
 #include "base/os/thread.h"
 #include "base/telemetry/log.h"
 #include "base/telemetry/stats.h"
 #include "base/text/duration.h"
+#include "base/text/url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +21,7 @@
 enum {
     LOOK_EVERY_MS = 1000,
     HUNG_PERIODS = 3,   /* a check that takes longer is an error */
+    URL_HANG_MS = 15000, /* likewise */
     FIRST_LOOK_MS = 200 /* most that watched_file_new waits */
 };
 
@@ -31,7 +32,8 @@ enum file_refresh_stat { FILE_REFRESH_STATS(STATS_ID) };
 static struct stats_group file_refresh_stats = STATS_GROUP(FILE_REFRESH_STATS);
 
 struct watched_file {
-    char *path;
+    char *path, *shown; /* shown: without the secrets of a URL */
+    bool is_url;
     enum watched_kind kind;
     struct file_work work;
     /* Guarded by the registry's lock. */
@@ -54,7 +56,10 @@ static struct list watched_files = {&watched_files, &watched_files};
 
 static atomic_int look_every_ms = LOOK_EVERY_MS;
 static _Atomic(void (*)(const char *path)) look_hook;
+typedef bool fetch_function(const char *url, size_t max, struct buf *out, struct err *err);
+static fetch_function *watched_fetch; /* NULL: none */
 
+void watched_file_set_fetch(fetch_function *fetch) { watched_fetch = fetch; }
 void watched_file_set_period(int ms) { atomic_store(&look_every_ms, ms); }
 void watched_file_set_look_hook(void (*hook)(const char *path)) { atomic_store(&look_hook, hook); }
 void watched_file_register_stats(void) { stats_register(&file_refresh_stats); }
@@ -123,17 +128,30 @@ static bool watched_read_all(const char *path, struct buf *all, struct err *err)
     return !all->over || err_set(err, ERR_BAD_GATEWAY, "%s is over %zu KiB", path, all->max >> 10);
 }
 
+static bool watched_fetch_all(struct watched_file *f, struct buf *all, struct err *err)
+{
+    if (watched_fetch == NULL)
+        return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: it is a URL", f->shown);
+    return watched_fetch(f->path, all->max, all, err) || err_wrap(err, "cannot read");
+}
+
+static void watched_keep_changed(struct watched_file *f, struct str text)
+{
+    if (f->now == NULL || !str_eq(str_n(f->now->text, f->now->n), text)) /* f->now is changed by this thread only */
+        watched_keep(f, file_text_new(text));
+}
+
 static bool watched_read(struct watched_file *f, struct err *err)
 {
     static const size_t most[WATCHED_KINDS] = {[WATCHED_LINE] = 64 << 10, [WATCHED_BYTES] = 1 << 20};
     struct buf all = {.max = most[f->kind]};
-    bool ok = watched_read_all(f->path, &all, err);
+    bool ok = f->is_url ? watched_fetch_all(f, &all, err) : watched_read_all(f->path, &all, err);
     struct str text = f->kind == WATCHED_LINE ? str_trim(buf_str(&all)) : buf_str(&all);
     if (ok && f->kind == WATCHED_LINE
         && (str_find(text, '\n') < text.n || str_find(text, '\r') < text.n || str_find(text, 0) < text.n))
-        ok = err_set(err, ERR_BAD_GATEWAY, "%s has more than one line, or a NUL byte", f->path);
+        ok = err_set(err, ERR_BAD_GATEWAY, "%s has more than one line, or a NUL byte", f->shown);
     if (ok)
-        watched_keep(f, file_text_new(text));
+        watched_keep_changed(f, text);
     buf_free(&all);
     return ok;
 }
@@ -141,6 +159,8 @@ static bool watched_read(struct watched_file *f, struct err *err)
 static bool watched_refresh(struct watched_file *f, struct err *err)
 {
     struct stat st;
+    if (f->is_url)
+        return watched_read(f, err);
     if (stat(f->path, &st) < 0)
         return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: %s", f->path, strerror(errno));
     if (!S_ISREG(st.st_mode))
@@ -161,7 +181,7 @@ static void watched_look(struct watched_file *f)
         hook(f->path);
     bool ok = watched_refresh(f, &err), began = !ok && !f->failing, kept = f->now != NULL;
     if (ok && f->failing)
-        log_info("files", "file with credentials or certificates is read again", "file", f->path);
+        log_info("files", "file with credentials or certificates is read again", "file", f->shown);
     f->failing = !ok;
     if (ok)
         return;
@@ -172,7 +192,7 @@ static void watched_look(struct watched_file *f)
     if (began)
         log_warn("files", kept ? "cannot read file with credentials or certificates; its last content stays in use"
                                : "cannot read file with credentials or certificates; requests that need it fail",
-                 "file", f->path, "err", err.text);
+                 "file", f->shown, "err", err.text);
 }
 
 static struct watched_file *watched_of_work(struct file_work *w) { return CONTAINER(w, struct watched_file, work); }
@@ -192,14 +212,14 @@ static void watched_run(struct file_work *w)
     watched_set_looking(f, true);
     watched_look(f);
     watched_set_looking(f, false);
-    file_work_in(w, look_every_ms);
+    file_work_in(w, f->is_url ? WATCHED_URL_MS * look_every_ms / LOOK_EVERY_MS : look_every_ms);
 }
 
 static void watched_hangs(struct file_work *w)
 {
     stats_add(&file_refresh_stats, FILE_REFRESH_ERRORS, 1);
     log_warn("files", "file with credentials or certificates hangs; its last content, if any, stays in use", "file",
-             watched_of_work(w)->path);
+             watched_of_work(w)->shown);
 }
 
 static void watched_release(struct file_work *w)
@@ -208,6 +228,7 @@ static void watched_release(struct file_work *w)
     file_text_unref(f->now);
     mutex_free(&f->lock);
     mem_free(f->path);
+    mem_free(f->shown);
     mem_free(f);
 }
 
@@ -226,12 +247,18 @@ static struct watched_file *watched_find(const char *path, enum watched_kind kin
 static struct watched_file *watched_add(const char *path, enum watched_kind kind)
 {
     struct watched_file *f = mem_zalloc(sizeof *f);
-    f->work = (struct file_work){.run = watched_run, .hangs = watched_hangs, .release = watched_release,
-                                 .hang_ms = HUNG_PERIODS * look_every_ms};
+    struct buf shown = {0};
+    url_redact_path(&shown, str_of(path));
     f->path = mem_strdup(path);
+    f->shown = str_dup(buf_str(&shown));
+    buf_free(&shown);
+    f->is_url = url_is_http(str_of(path));
+    f->work = (struct file_work){.run = watched_run, .hangs = watched_hangs, .release = watched_release,
+                                 .hang_ms = f->is_url ? URL_HANG_MS : HUNG_PERIODS * look_every_ms};
     f->kind = kind;
     mutex_init(&f->lock, RANK_LEAF);
-    err_set(&f->err, ERR_BAD_GATEWAY, "%s is not read yet; if that stays, its file system does not respond", path);
+    err_set(&f->err, ERR_BAD_GATEWAY, "%s is not read yet; if that stays, its %s does not respond", f->shown,
+            f->is_url ? "server" : "file system");
     list_push_back(&watched_files, &f->node);
     return f;
 }

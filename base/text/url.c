@@ -105,6 +105,11 @@ bool url_parse(struct str s, struct url *u, struct err *err)
     return false;
 }
 
+bool url_is_http(struct str s)
+{
+    return str_ieq(str_first(s, 7), STR("http://")) || str_ieq(str_first(s, 8), STR("https://"));
+}
+
 /* Percent escapes. */
 
 static int hex_value(char c)
@@ -228,6 +233,14 @@ void url_redact(struct buf *out, struct str s)
         redact_query(out, url_cut_until(&rest, "#"));
     }
     buf_add_str(out, rest);
+}
+
+void url_redact_path(struct buf *out, struct str s)
+{
+    if (url_is_http(s))
+        url_redact(out, s);
+    else
+        buf_add_str(out, s);
 }
 
 void url_redact_address(struct buf *out, struct str s)

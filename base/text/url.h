@@ -12,6 +12,7 @@ struct url {
     struct str path, query, fragment;              /* path begins with / or is empty */
 };
 bool url_parse(struct str s, struct url *u, struct err *err) MUST_USE; /* http and https only */
+bool url_is_http(struct str s); /* begins with http:// or https://, in any case; otherwise it may be a path */
 
 /* "host:port", "[v6]:port" or ":port"; host without [], neither is checked. False: there is no colon. */
 bool address_split(struct str address, struct str *host, struct str *port) MUST_USE;
@@ -25,6 +26,8 @@ void url_join(struct buf *out, struct str base, struct str path);
 
 /* The URL for logs and pages: user, password and the values of secret query parameters are "xxxxx". */
 void url_redact(struct buf *out, struct str s);
+/* The same for what may also be the path of a file, which is shown as it is. */
+void url_redact_path(struct buf *out, struct str s);
 /* The same for an address whose scheme may be missing: host:port, user:password@host/path?token=... */
 void url_redact_address(struct buf *out, struct str s);
 

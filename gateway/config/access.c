@@ -179,21 +179,19 @@ static bool access_flags_tls(struct access_loader *l, size_t i, struct http_tls 
 
 /* ---- users and headers ---- */
 
-/* The password itself, or a file as vmagent reads it: file:///absolute or file://./relative. */
+/* The password itself, or as in vmagent where to read it: file:///absolute, file://./relative, an http(s) URL. */
 static bool access_flag_password(struct access_loader *l, struct str *out)
 {
-    struct str given = l->source->flags->listener.auth_password;
+    struct str given = l->source->flags->listener.auth_password, path;
     *out = given;
-    if (str_starts(given, STR("http://")) || str_starts(given, STR("https://")))
-        return err_set(l->err, ERR_BAD_DATA, "--httpAuth.password: passwords are not read from URLs; use file:// and a path");
-    if (!str_starts(given, STR("file://")))
+    if (!auth_key_elsewhere(given, &path))
         return true;
-    *out = access_read(l, str_skip(given, 7));
+    *out = access_read(l, path);
     if (out->p == NULL)
         return err_wrap(l->err, "--httpAuth.password");
     while (out->n > 0 && strchr(" \t\r\n", out->p[out->n - 1]))
         out->n--;
-    return out->n > 0 || err_set(l->err, ERR_BAD_DATA, "--httpAuth.password: the file is empty");
+    return out->n > 0 || err_set(l->err, ERR_BAD_DATA, "--httpAuth.password: the file or URL is empty");
 }
 
 static bool access_users(struct access_loader *l, struct http_users **out)

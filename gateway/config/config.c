@@ -14,6 +14,7 @@
 #include "gateway/config/config.h"
 
 #include "base/hash.h"
+#include "base/text/url.h"
 #include "gateway/config/config_file.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
@@ -65,13 +66,13 @@ static bool config_expand_environment(const char *path, struct str text, struct 
                       config_line_of(text, missing.p), STR_ARG(missing));
 }
 
-/* Relative paths in a file start from its directory; errors show the path as the user wrote it. */
+/* Relative paths in a file start from its directory, those in the text of a URL from the working directory; errors show
+ * the path as the user wrote it. */
 static const struct yaml *config_parse_yaml(struct loader *l, const char *path, struct str text)
 {
     struct buf expanded = {0};
     const struct yaml *y = NULL;
-    char *name = arena_z(l->conf.arena, str_of(path));
-    const char *slash = strrchr(name, '/');
+    const char *name = config_shown_path(l, path), *slash = url_is_http(str_of(path)) ? NULL : strrchr(name, '/');
     l->conf.file = name;
     l->conf.dir = slash ? str_n(name, slash == name ? 1 : (size_t)(slash - name)) : STR_NONE;
     bool environment = dialects[l->flags->dialect].environment;
@@ -257,6 +258,8 @@ static bool config_add_job_files(struct loader *l, struct str pattern)
 {
     struct str_list found = {0};
     bool ok = true;
+    if (url_is_http(pattern))
+        return config_step(l, config_add_job_file, (char *)(uintptr_t)pattern.p);
     enum config_read read = config_read_pattern(l, pattern.p, &found);
     if (read != CONFIG_READ_OK)
         return read == CONFIG_READ_HANGS && config_leave_out(l, pattern.p);
@@ -375,7 +378,7 @@ static bool access_read_file(void *arg, const char *path, struct buf *out, struc
     struct loader *l = arg;
     struct err *before = l->err;
     l->err = err;
-    bool ok = config_read_file(l, path, out);
+    bool ok = config_read_watched(l, path, out);
     l->err = before;
     return ok;
 }

@@ -24,6 +24,14 @@ struct global_conf {
     int64_t target_limit, label_name_length_limit, label_value_length_limit;
     struct conf_items relabel_configs, metric_relabel_configs; /* vmagent's: applied before those of each job */
 };
+/* A text that the configuration was made of: what is polled for changes. */
+struct config_source {
+    struct str path;                 /* of a file, an http(s) URL, or a pattern of files */
+    bool pattern;
+    uint64_t hash;                   /* of the text, or of the paths that match */
+    struct file_stamp { uint64_t device, inode, size, sec, nsec; } stamp; /* of a file: equal ones have equal texts; zero:
+                                                                            * not known */
+};
 struct config {
     struct refs refs;
     struct arena arena;
@@ -41,11 +49,12 @@ struct config {
     const struct yaml *tls_server_node;
     struct access_set *access;       /* of the listeners */
     struct str masked;               /* the configuration as YAML, secrets as <secret>, for status/config */
+    struct config_source *sources; size_t n_sources; /* in the order in which they were read */
     struct str_list warnings;        /* about ignored keys and missing files, a line each */
     struct str_list ignored;         /* keys of the file that are ignored with a warning, without duplicates */
 };
-/* Loads the file that the flags name (none: defaults and flags only), and creates HTTP clients and server groups once
- * to check that this will work. `err`: the first error; `errors` (may be NULL): all. */
+/* Loads the file, or the http(s) URL, that the flags name (none: defaults and flags only), and creates HTTP clients and
+ * server groups once to check that this will work. `err`: the first error; `errors` (may be NULL): all. */
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err) MUST_USE;
 /* A load that another thread watches. */
 struct config_reader {
@@ -59,6 +68,10 @@ void config_reader_free(struct config_reader *r);
 char *config_reader_at(struct config_reader *r); /* any thread: the file that is being read; mem_free */
 struct config *config_load_with(struct config_reader *r, const struct flags *f, struct conf_errors *errors,
                                 struct err *err) MUST_USE;
+/* A hash of all texts and their names: the same for the same configuration in every process. */
+uint64_t config_hash(const struct config *c);
+/* Reads the sources of `c` again, on a thread that may wait. False: one cannot be read. */
+bool config_hash_now(const struct config *c, struct config_reader *r, uint64_t *hash, struct err *err) MUST_USE;
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);     /* any thread */
 extern const struct conf_section global_section;

@@ -27,14 +27,17 @@ struct loader {
     const struct yaml *document;
     struct err *err;
     bool broken;                           /* the document is invalid: what depends on it is not checked */
-    size_t cap_jobs, cap_warnings, cap_ignored;
+    size_t cap_jobs, cap_warnings, cap_ignored, cap_sources;
 };
 
 /* ---- config_read.c ---- */
 
 enum config_read { CONFIG_READ_OK, CONFIG_READ_FAILED, CONFIG_READ_HANGS };
-/* Reads a file without which there is no configuration. */
+/* Reads a file or URL without which there is no configuration. */
 bool config_read_file(struct loader *l, const char *path, struct buf *out) MUST_USE;
+/* Likewise one that is watched otherwise: it is no source of the configuration. */
+bool config_read_watched(struct loader *l, const char *path, struct buf *out) MUST_USE;
+const char *config_shown_path(struct loader *l, const char *path); /* without the secrets of a URL */
 /* The same for a file that a start can do without. HANGS, only during a start: it does not respond. */
 enum config_read config_read_optional(struct loader *l, const char *path, struct buf *out) MUST_USE;
 /* Files that match a pattern, in the arena. HANGS as above. */

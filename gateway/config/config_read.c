@@ -1,37 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reads the files of the configuration. A load that is watched tells which file it reads, since the file system may
- * hang; a start leaves out job files that do not respond. */
+/* Reads the files and URLs of the configuration. A load that is watched tells which one it reads, since the file system
+ * may hang; a start leaves out job files that do not respond. URLs fail after FETCH_MS. */
+#include "base/hash.h"
+#include "base/http/fetch.h"
 #include "base/os/file_call.h"
+#include "base/text/url.h"
 #include "gateway/config/config_file.h"
 
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum { FILE_MAX = 32 << 20, OPTIONAL_MS = 5000, NEXT_OPTIONAL_MS = 500 /* after one that hangs */ };
 
 /* ---- what is read at the moment ---- */
 
+static void config_reader_set(struct config_reader *r, const char *path)
+{
+    if (r == NULL)
+        return;
+    struct buf shown = {0};
+    url_redact_path(&shown, str_of(path));
+    mutex_lock(&r->_lock);
+    mem_free(r->_at);
+    r->_at = str_dup(buf_str(&shown));
+    mutex_unlock(&r->_lock);
+    buf_free(&shown);
+}
+
 void config_reader_init(struct config_reader *r, bool starting, const struct flags *f)
 {
-    *r = (struct config_reader){.starting = starting, ._at = str_dup(f->config_file)};
+    *r = (struct config_reader){.starting = starting};
     mutex_init(&r->_lock, RANK_LEAF);
+    config_reader_set(r, f->config_file.n > 0 ? f->config_file.p : "");
 }
 
 void config_reader_free(struct config_reader *r)
 {
     mutex_free(&r->_lock);
     mem_free(r->_at);
-}
-
-static void config_reader_set(struct config_reader *r, const char *path)
-{
-    if (r == NULL)
-        return;
-    mutex_lock(&r->_lock);
-    mem_free(r->_at);
-    r->_at = mem_strdup(path);
-    mutex_unlock(&r->_lock);
 }
 
 char *config_reader_at(struct config_reader *r)
@@ -42,14 +50,27 @@ char *config_reader_at(struct config_reader *r)
     return at;
 }
 
-/* ---- files ---- */
+/* ---- one file or URL ---- */
 
-static bool config_read_now(const char *path, struct buf *out, struct err *err)
+static struct file_stamp config_stamp(const struct stat *s)
+{
+    return (struct file_stamp){s->st_dev, s->st_ino, (uint64_t)s->st_size, (uint64_t)s->st_mtim.tv_sec,
+                               (uint64_t)s->st_mtim.tv_nsec};
+}
+
+/* *stamp: of a file, taken before it is read. */
+static bool config_read_now(const char *path, struct buf *out, struct file_stamp *stamp, struct err *err)
 {
     char piece[16384];
+    struct stat st;
+    *stamp = (struct file_stamp){0};
+    if (url_is_http(str_of(path)))
+        return fetch_text(path, FILE_MAX, FETCH_MS, out, err);
     FILE *f = fopen(path, "re");
     if (f == NULL)
         return err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
+    if (fstat(fileno(f), &st) == 0)
+        *stamp = config_stamp(&st);
     out->max = FILE_MAX;
     for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
         buf_add(out, piece, n);
@@ -62,10 +83,102 @@ static bool config_read_now(const char *path, struct buf *out, struct err *err)
     return ok;
 }
 
+/* ---- sources ---- */
+
+static void config_add_source(struct loader *l, const char *path, bool pattern, uint64_t hash, struct file_stamp stamp)
+{
+    struct config *c = l->config;
+    arena_grow(&c->arena, &c->sources, &l->cap_sources, c->n_sources + 1, sizeof *c->sources);
+    if (l->cap_sources > c->n_sources)
+        c->sources[c->n_sources++] = (struct config_source){str_of(arena_z(&c->arena, str_of(path))), pattern, hash, stamp};
+}
+
+static uint64_t config_hash_paths(const glob_t *found)
+{
+    struct buf all = {0};
+    for (size_t i = 0; i < found->gl_pathc; i++) {
+        buf_add_z(&all, found->gl_pathv[i]);
+        buf_add_char(&all, '\n');
+    }
+    uint64_t hash = hash_bytes(all.p, all.n);
+    buf_free(&all);
+    return hash;
+}
+
+static uint64_t config_mix_hash(uint64_t hash, const struct config_source *s, uint64_t text)
+{
+    const uint64_t parts[] = {hash, hash_bytes(s->path.p, s->path.n), text};
+    return hash_bytes(parts, sizeof parts);
+}
+
+uint64_t config_hash(const struct config *c)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < c->n_sources; i++)
+        hash = config_mix_hash(hash, &c->sources[i], c->sources[i].hash);
+    return hash;
+}
+
+static bool config_source_read(const struct config_source *s, uint64_t *hash, struct err *err)
+{
+    struct buf text = {0};
+    glob_t found = {0};
+    struct stat st;
+    struct file_stamp stamp;
+    if (!s->pattern && !url_is_http(s->path) && stat(s->path.p, &st) == 0) {
+        stamp = config_stamp(&st);
+        *hash = s->hash;
+        if (memcmp(&stamp, &s->stamp, sizeof stamp) == 0)
+            return true;
+    }
+    bool ok = s->pattern || config_read_now(s->path.p, &text, &stamp, err);
+    if (s->pattern)
+        (void)glob(s->path.p, 0, NULL, &found);
+    *hash = s->pattern ? config_hash_paths(&found) : hash_bytes(text.p, text.n);
+    globfree(&found);
+    buf_free(&text);
+    return ok;
+}
+
+bool config_hash_now(const struct config *c, struct config_reader *r, uint64_t *hash, struct err *err)
+{
+    uint64_t text;
+    *hash = 0;
+    for (size_t i = 0; i < c->n_sources; i++) {
+        config_reader_set(r, c->sources[i].path.p);
+        if (!config_source_read(&c->sources[i], &text, err))
+            return false;
+        *hash = config_mix_hash(*hash, &c->sources[i], text);
+    }
+    return true;
+}
+
+/* ---- files ---- */
+
+const char *config_shown_path(struct loader *l, const char *path)
+{
+    struct buf shown = {0};
+    url_redact_path(&shown, str_of(path));
+    const char *z = arena_z(l->conf.arena, buf_str(&shown));
+    buf_free(&shown);
+    return z;
+}
+
+bool config_read_watched(struct loader *l, const char *path, struct buf *out)
+{
+    struct file_stamp stamp;
+    config_reader_set(l->reader, path);
+    return config_read_now(path, out, &stamp, l->err);
+}
+
 bool config_read_file(struct loader *l, const char *path, struct buf *out)
 {
+    struct file_stamp stamp;
     config_reader_set(l->reader, path);
-    return config_read_now(path, out, l->err);
+    bool ok = config_read_now(path, out, &stamp, l->err);
+    if (ok)
+        config_add_source(l, path, false, hash_bytes(out->p, out->n), stamp);
+    return ok;
 }
 
 /* ---- job files at a start ---- */
@@ -73,6 +186,7 @@ bool config_read_file(struct loader *l, const char *path, struct buf *out)
 struct optional_read {
     char *path; /* a file, or a pattern */
     struct buf text;
+    struct file_stamp stamp;
     struct err err;
     glob_t found;
     bool ok;
@@ -81,7 +195,7 @@ struct optional_read {
 static void run_optional_read(void *arg)
 {
     struct optional_read *r = arg;
-    r->ok = config_read_now(r->path, &r->text, &r->err);
+    r->ok = config_read_now(r->path, &r->text, &r->stamp, &r->err);
 }
 
 static void run_optional_glob(void *arg)
@@ -105,7 +219,7 @@ static struct optional_read *optional_read(const struct loader *l, const char *p
     struct optional_read *r = mem_zalloc(sizeof *r);
     r->path = mem_strdup(path);
     config_reader_set(l->reader, path);
-    if (l->reader == NULL || !l->reader->starting) {
+    if (l->reader == NULL || !l->reader->starting || url_is_http(str_of(path))) {
         run(r);
         return r;
     }
@@ -120,6 +234,7 @@ enum config_read config_read_optional(struct loader *l, const char *path, struct
         return CONFIG_READ_HANGS;
     bool ok = r->ok;
     if (ok) {
+        config_add_source(l, path, false, hash_bytes(r->text.p, r->text.n), r->stamp);
         *out = r->text;
         r->text = (struct buf){0};
     } else {
@@ -135,6 +250,7 @@ enum config_read config_read_pattern(struct loader *l, const char *pattern, stru
     if (r == NULL)
         return CONFIG_READ_HANGS;
     size_t n = r->ok ? r->found.gl_pathc : 0;
+    config_add_source(l, pattern, true, config_hash_paths(&r->found), (struct file_stamp){0});
     *out = (struct str_list){ARENA_ARRAY(l->conf.arena, struct str, n + 1), 0};
     for (const char *path; out->n < n && out->items; out->items[out->n++] = str_of(path))
         if ((path = arena_z(l->conf.arena, str_of(r->found.gl_pathv[out->n]))) == NULL)

@@ -112,7 +112,8 @@ static const struct conf_row file_rows[] = {
     {CONF_SECTIONS, "scrape_configs", FILE_AT(scrape_configs), .section = &scrape_job_section,
      .help = "Scrape jobs"},
     {CONF_FILES, "scrape_config_files", FILE_AT(scrape_config_files),
-     .help = "Files with further `scrape_configs`: a list, or a mapping with that key; patterns with `*`, `?`, `[]`"},
+     .help = "Files with further `scrape_configs`: a list, or a mapping with that key; patterns with `*`, `?`, `[]`, or "
+             "http(s) URLs"},
     {CONF_SECTIONS, "remote_write", FILE_AT(remote_write), .section = &remote_write_section,
      .help = "Destinations of samples"},
     {CONF_SECTIONS, "server_groups", FILE_AT(server_groups), .section = &server_group_section,

@@ -11,6 +11,7 @@
 #include "base/telemetry/log.h"
 #include "base/regex/regex.h"
 #include "base/text/num.h"
+#include "base/text/url.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
 #include "gateway/config/external_url.h"
@@ -335,14 +336,18 @@ static bool flags_parse_row(struct flags_parser *p, const struct flag_row *f)
 static struct str flag_shown_value(struct flags_parser *p, const struct flag_row *f)
 {
     const struct flag_values *g = &p->given[f - flag_rows];
-    struct str text = STR("");
+    struct buf text = {0};
     if (f->row.type == CONF_ENUM)
         return str_of(f->row.names[p->out->dialect]);
     if (g->n > 0 && f->secret)
         return STR("secret");
-    for (size_t i = f->row.type == CONF_STRINGS || g->n == 0 ? 0 : g->n - 1; i < g->n; i++)
-        text = arena_printf(&p->out->arena, "%.*s%s%.*s", STR_ARG(text), text.n ? "," : "", STR_ARG(g->items[i]));
-    return text;
+    for (size_t i = f->row.type == CONF_STRINGS || g->n == 0 ? 0 : g->n - 1; i < g->n; i++) {
+        buf_add_z(&text, text.n ? "," : "");
+        url_redact_path(&text, g->items[i]);
+    }
+    struct str shown = arena_str(&p->out->arena, buf_str(&text));
+    buf_free(&text);
+    return shown.n > 0 ? shown : STR("");
 }
 
 static bool is_log_format(struct str s)
@@ -364,7 +369,7 @@ static bool flags_check_set(const struct flags *f, struct err *err)
         return err_set(err, ERR_BAD_DATA, "--log.format: \"%.*s\" is not one of logfmt, json", STR_ARG(f->log_format));
     if (!(f->memory_percent >= 1 && f->memory_percent <= 100))
         return err_set(err, ERR_BAD_DATA, "--memory.allowedPercent: %g is out of range: 1 to 100", f->memory_percent);
-    if (!auth_keys_check(&f->auth_keys, err) || !proxy_headers_check(&f->proxy_headers, err))
+    if (!proxy_headers_check(&f->proxy_headers, err))
         return false;
     struct regex *re = regex_new(f->cors_origin, err);
     if (re == NULL)

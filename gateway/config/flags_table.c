@@ -13,7 +13,7 @@ static const char *const access_formats[] = {"combined", "logfmt", "json", NULL}
 /* Rows without a preset get their default from the dialect (dialect.c), or zero. */
 const struct flag_row flag_rows[] = {
     {.row = {CONF_STRING, "config.file", AT(config_file),
-             .help = "Configuration file (YAML). The alias by which it is set selects the dialect"},
+             .help = "Configuration file (YAML), or an http(s) URL. The alias by which it is set selects the dialect"},
      .also = {"promscrape.config", "config"}},
     {.row = {CONF_ENUM, "dialect", AT(dialect), .names = dialect_names,
              .help = "Program whose defaults apply: `sluice`, `prometheus`, `vmagent` or `promxy`. Default: `vmagent` "
@@ -43,8 +43,8 @@ const struct flag_row flag_rows[] = {
              .help = "User name that requests need (basic auth), but for `/health`, `/ping`, `/favicon.ico` and endpoints "
                      "with an `authKey`"}},
     {.row = {CONF_STRING, "httpAuth.password", LISTEN(auth_password), .preset = "",
-             .help = "Password of `--httpAuth.username`, or `file://` and the path of a file with it; reloaded when that "
-                     "changes"}, .secret = true},
+             .help = "Password of `--httpAuth.username`, or `file://` and a path or an http(s) URL with it; reloaded when "
+                     "that changes"}, .secret = true},
     {.row = {CONF_STRING, "http.header.csp", LISTEN(header_csp), .preset = "",
              .help = "Value of the header `Content-Security-Policy` of all responses"}},
     {.row = {CONF_STRING, "http.header.frameOptions", LISTEN(header_frame_options), .preset = "",
@@ -82,7 +82,9 @@ const struct flag_row flag_rows[] = {
              .help = "Enable `/-/quit` and, with Prometheus' and promxy's defaults, `/-/reload`; `false` disables "
                      "both"}},
     {.row = {CONF_STRING, "configAuthKey", AT(auth_keys.values[AUTH_KEY_CONFIG]), .preset = "",
-             .help = "Key that `/config` and `/api/v1/status/config` require as the parameter `authKey`"}, .secret = true},
+             .help = "Key that `/config` and `/api/v1/status/config` require as the parameter `authKey`. It may be specified as "
+                     "`file://` and a path or an http(s) URL, which are read again when they change; so may the next three"},
+     .secret = true},
     {.row = {CONF_STRING, "flagsAuthKey", AT(auth_keys.values[AUTH_KEY_FLAGS]), .preset = "",
              .help = "Key that `/flags` and `/api/v1/status/flags` require as the parameter `authKey`"}, .secret = true},
     {.row = {CONF_STRING, "metricsAuthKey", AT(auth_keys.values[AUTH_KEY_METRICS]), .preset = "",
@@ -140,7 +142,8 @@ const struct flag_row flag_rows[] = {
              .help = "Treat unknown keys of the configuration file as errors instead of warnings"}},
     {.row = {CONF_DURATION, "promscrape.configCheckInterval", AT(config_check_interval),
              .preset = "0s", .min = 0, .max = YEAR,
-             .help = "Interval for checking the configuration file for changes; 0 = only on SIGHUP and `/-/reload`"},
+             .help = "Interval for checking the configuration, and all files and URLs that it was made of, for changes; 0 = "
+                     "only on SIGHUP and `/-/reload`"},
      .also = {"config.auto-reload-interval"}},
     {.row = {CONF_SIZE, "promscrape.maxScrapeSize", AT(max_scrape_size),
              .help = "Maximum size of a scrape response, decompressed"}},
@@ -209,10 +212,10 @@ const struct flag_row flag_rows[] = {
      .switches = true},
     {.row = {CONF_STRINGS, "remoteWrite.forceVMProto", RW(force_vm_proto), .help = "Use zstd only"}, .switches = true},
     {.row = {CONF_STRINGS, "remoteWrite.urlRelabelConfig", RW(url_relabel_config),
-             .help = "Relabeling file of one destination"}},
+             .help = "Relabeling file of one destination, or an http(s) URL"}},
     {.row = {CONF_STRINGS, "remoteWrite.label", RW(label), .help = "Label to add to all samples, `name=value`"}},
     {.row = {CONF_STRING, "remoteWrite.relabelConfig", RW(relabel_config), .preset = "",
-             .help = "Relabeling file of all destinations that flags define"}},
+             .help = "Relabeling file of all destinations that flags define, or an http(s) URL"}},
     {.row = {CONF_BOOL, "remoteWrite.showURL", RW(show_url), .preset = "false",
              .help = "Show remote write URLs in metrics, pages and logs instead of `1:secret-url`"}},
     {.row = {CONF_BOOL, "remoteWrite.dropSamplesOnOverload", RW(drop_on_overload), .preset = "false",

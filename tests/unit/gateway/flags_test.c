@@ -6,9 +6,11 @@
 #include <cmocka.h>
 
 #include "gateway/config/external_url.h"
+#include "tests/unit/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { MOST = 16 };
 
@@ -240,8 +242,19 @@ static void test_auth_keys(void **state UNUSED)
     assert_true(auth_key_matches(&f.auth_keys, AUTH_KEY_NONE, STR("x")));
     assert_str(shown(&f, "metricsAuthKey"), "secret");
     flags_free(&f);
-    assert_false(PARSE(&f, "-reloadAuthKey=file:///etc/key"));
-    assert_non_null(strstr(err.text, "--reloadAuthKey: keys are not read from files"));
+    /* a key in a file that is empty, or not there, is no key that a request could send */
+    char path[] = "/tmp/sluice-key-XXXXXX", flag[100];
+    close(mkstemp(path));
+    write_file(path, "abc\n");
+    snprintf(flag, sizeof flag, "-reloadAuthKey=file://%s", path);
+    assert_true(PARSE(&f, flag, "-metricsAuthKey=file:///does/not/exist"));
+    auth_keys_open(&f.auth_keys);
+    assert_true(auth_key_matches(&f.auth_keys, AUTH_KEY_RELOAD, STR("abc")));
+    assert_false(auth_key_matches(&f.auth_keys, AUTH_KEY_RELOAD, str_of(flag + 15)));
+    assert_false(auth_key_matches(&f.auth_keys, AUTH_KEY_METRICS, STR_NONE));
+    assert_false(auth_key_matches(&f.auth_keys, AUTH_KEY_METRICS, STR("file:///does/not/exist")));
+    auth_keys_close(&f.auth_keys);
+    unlink(path);
     flags_free(&f);
 }
 

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A fetch is straight-line code: it runs a loop with a client until the response is complete. */
+#include "base/http/fetch.h"
+
+#include "base/http/client.h"
+#include "base/os/watched_file.h"
+#include "base/text/url.h"
+
+#include <stdio.h>
+
+struct text_fetch {
+    const char *url;
+    struct buf *out;
+    struct err *err;
+    bool ended, ok;
+};
+
+static bool text_fetch_fail(struct text_fetch *f, const char *why)
+{
+    struct buf shown = {0};
+    url_redact(&shown, str_of(f->url));
+    err_set(f->err, ERR_BAD_GATEWAY, "%s: %s", buf_z(&shown), why);
+    buf_free(&shown);
+    client_hide_secrets_in(NULL, str_of(f->url), f->err->text, sizeof f->err->text);
+    return false;
+}
+
+static bool text_fetch_on_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err UNUSED)
+{
+    struct text_fetch *f = arg;
+    if (reply->status == 200)
+        buf_add_str(f->out, piece);
+    return true;
+}
+
+static void text_fetch_on_done(void *arg, const struct client_reply *reply)
+{
+    struct text_fetch *f = arg;
+    char status[32];
+    f->ended = true;
+    f->ok = reply->status == 200;
+    if (reply->status == 0 && reply->err.kind == ERR_TOO_LARGE) { /* without the URL */
+        text_fetch_fail(f, reply->err.text);
+    } else if (reply->status == 0) {
+        *f->err = reply->err;
+        client_hide_secrets_in(NULL, str_of(f->url), f->err->text, sizeof f->err->text);
+    } else if (!f->ok) {
+        snprintf(status, sizeof status, "HTTP %d", reply->status);
+        text_fetch_fail(f, status);
+    }
+}
+
+static void text_fetch_run(struct text_fetch *f, struct loop *loop, struct client_profile *profile, size_t max, int64_t ms)
+{
+    struct client *client = client_new(loop, &(struct client_settings){.max_inflight = 1});
+    (void)client_send(client, &(struct client_request){
+        .method = "GET", .url = f->url, .profile = profile, .timeout_ms = ms, .max_body = max, .accept_gzip = true,
+        .data = text_fetch_on_data, .done = text_fetch_on_done, .arg = f});
+    while (!f->ended)
+        loop_turn(loop, -1);
+    client_free(client);
+}
+
+bool fetch_text(const char *url, size_t max, int64_t ms, struct buf *out, struct err *err)
+{
+    struct text_fetch f = {.url = url, .out = out, .err = err};
+    struct url parsed;
+    if (!url_parse(str_of(url), &parsed, err))
+        return false;
+    struct client_profile *profile = client_profile_new(&(struct client_profile_conf){.proxy_from_environment = true}, err);
+    if (profile == NULL)
+        return false;
+    struct loop *loop = loop_new();
+    if (loop) {
+        text_fetch_run(&f, loop, profile, max, ms);
+        loop_free(loop);
+    } else {
+        text_fetch_fail(&f, "no descriptors left");
+    }
+    client_profile_unref(profile);
+    return f.ok;
+}
+
+static bool fetch_watched(const char *url, size_t max, struct buf *out, struct err *err)
+{
+    return fetch_text(url, max, FETCH_MS, out, err);
+}
+
+void fetch_watched_files(void) { watched_file_set_fetch(fetch_watched); }
