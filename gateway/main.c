@@ -7,6 +7,7 @@
  *    connections are received by the acceptor (acceptor.h).
  * 4. On a stop, ends scraper and writer, then joins and frees everything in reverse order.
  */
+#include "base/http/fetch.h"
 #include "base/os/file_thread.h"
 #include "base/os/file_work.h"
 #include "base/os/service_notify.h"
@@ -319,6 +320,7 @@ static void tear_down(struct program *p)
     http_auth_free(p->auth);
     for (size_t i = 0; i < p->n_listeners; i++)
         listener_free(&p->listeners[i]);
+    auth_keys_close(&s->flags.auth_keys);
     http_limits_free(&s->http);
     mem_free(s->lanes);
     mem_free(p->lanes);
@@ -383,6 +385,7 @@ static bool main_serve(struct program *p, struct config *c, struct err *err)
         return err->kind == ERR_CANCELED;
     }
     bool incomplete = c->incomplete; /* the running configuration has a reference */
+    services_report_start(s, c);
     if (wait_until_ready(s)) {
         services_watch_config(s);
         service_notify("READY=1");
@@ -405,6 +408,7 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
                        "cannot create an event loop: %s; raise the limit of open files (ulimit -n)", strerror(errno));
     }
     services_init(s);
+    auth_keys_open(&s->flags.auth_keys);
     s->request_quit = request_stop;
     p->quit.run = on_quit;
     p->hangup.run = on_sighup;
@@ -562,6 +566,7 @@ int main(int argc, char **argv)
     struct program p = {0};
     struct err err = {0};
     set_up_process();
+    fetch_watched_files();
     if (print_docs(argc, argv))
         return 0;
     if (argc > 1 && strcmp(argv[1], "promql") == 0)

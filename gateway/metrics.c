@@ -13,6 +13,28 @@
 #include "gateway/services/access_watch.h"
 #include "gateway/services/services.h"
 
+#include <stdio.h>
+
+/* Grafana Agent has agent_config_hash, to find instances that run another configuration. */
+static void collect_reloads(struct stats_out *o, struct reload_history *h)
+{
+    static const char done_help[] = "Reloads of the configuration that succeeded";
+    static const char failed_help[] = "Reloads of the configuration that failed";
+    double done = (double)atomic_load(&h->done), failed = (double)atomic_load(&h->failed);
+    stats_single(o, "vm_promscrape_config_reloads_total", STATS_COUNTER, done_help, done);
+    stats_single(o, "vm_promscrape_config_reloads_errors_total", STATS_COUNTER, failed_help, failed);
+    stats_single(o, "vmagent_relabel_config_reloads_total", STATS_COUNTER, done_help, done);
+    stats_single(o, "vmagent_relabel_config_reloads_errors_total", STATS_COUNTER, failed_help, failed);
+    struct reload_report *last = reload_history_last(h);
+    char hash[20];
+    if (last == NULL)
+        return;
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)last->hash);
+    stats_family(o, "sluice_config_hash", STATS_GAUGE, "Hash of the texts of the running configuration; the value is always 1");
+    stats_value(o, "sluice_config_hash", &(struct stats_label){"hash", str_of(hash)}, 1, 1);
+    reload_report_unref(last);
+}
+
 static void collect_config(struct stats_out *o, struct services *s)
 {
     static const char ok_help[] = "1 if the last load of the configuration succeeded, otherwise 0";
@@ -22,7 +44,10 @@ static void collect_config(struct stats_out *o, struct services *s)
     stats_single(o, "vm_promscrape_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
     stats_single(o, "vmagent_relabel_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "prometheus_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
+    stats_single(o, "vmagent_relabel_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
     stats_single(o, "prometheus_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
+    stats_single(o, "process_reload_time_seconds", STATS_GAUGE, at_help, at); /* promxy */
+    collect_reloads(o, &s->reloads);
     stats_single(o, "sluice_lanes", STATS_GAUGE, "Number of lanes", s->n_lanes);
 }
 

@@ -23,6 +23,7 @@ const struct route routes[] = {
      .auth_key = AUTH_KEY_METRICS},
     {READ, "/config", page_config, PAGE, .auth_key = AUTH_KEY_CONFIG},
     {READ, "/flags", page_flags, PAGE, .auth_key = AUTH_KEY_FLAGS},
+    {READ, "/-/reload/status", page_reload_status, PAGE, .auth_key = AUTH_KEY_CONFIG},
     {READ, "/favicon.ico", api_ping, STATUS, .open = true},
 
     {READ, "/-/healthy", api_healthy, HEALTH},
@@ -71,6 +72,7 @@ const struct route routes[] = {
     {HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/snapshot", api_no_admin, STATUS},
     {READ, "/api/v1/status/runtimeinfo", api_runtimeinfo, STATUS},
     {READ, "/api/v1/status/config", api_status_config, REPORT, .auth_key = AUTH_KEY_CONFIG},
+    {READ, "/api/v1/status/reload", api_status_reload, REPORT, .auth_key = AUTH_KEY_CONFIG},
     {FORM, "/api/v1/status/coverage", api_status_coverage, QUERY},
     {READ, "/api/v1/status/flags", api_status_flags, REPORT, .auth_key = AUTH_KEY_FLAGS},
     {READ, "/api/v1/status/active_queries", api_active_queries, REPORT},

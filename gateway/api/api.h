@@ -10,6 +10,7 @@
 void api_buildinfo(struct http_request *r);
 void api_runtimeinfo(struct http_request *r);
 void api_status_config(struct http_request *r);
+void api_status_reload(struct http_request *r);
 void api_status_flags(struct http_request *r);
 void api_version(struct http_request *r);
 void api_walreplay(struct http_request *r);

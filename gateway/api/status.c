@@ -4,6 +4,7 @@
 #include "base/text/duration.h"
 #include "gateway/services/services.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -99,6 +100,36 @@ void api_status_config(struct http_request *r)
     json_begin_object(&w);
     json_key(&w, "yaml");
     json_html_str(&w, r->config->masked);
+    json_end_object(&w);
+    api_end(&w);
+}
+
+/* Errors of the last load, or its warnings and what it has changed. */
+void api_status_reload(struct http_request *r)
+{
+    struct reload_report *last = reload_history_last(&r->services->reloads);
+    char hash[20] = "";
+    struct json_writer w;
+    api_begin(r, &w);
+    json_begin_object(&w);
+    if (last) {
+        snprintf(hash, sizeof hash, "%016llx", (unsigned long long)last->hash);
+        json_field_bool(&w, "success", last->ok);
+        json_field_bool(&w, "start", last->start);
+        put_time(&w, "began", last->began);
+        put_time(&w, "ended", last->ended);
+        json_field_z(&w, "configHash", hash);
+        json_key(&w, "messages");
+        json_begin_array(&w);
+        for (size_t i = 0; i < last->n; i++) {
+            json_begin_object(&w);
+            json_field_z(&w, "level", reload_level_name(last->messages[i].level));
+            json_field_str(&w, "text", last->messages[i].text);
+            json_end_object(&w);
+        }
+        json_end_array(&w);
+    }
+    reload_report_unref(last);
     json_end_object(&w);
     api_end(&w);
 }

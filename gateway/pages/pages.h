@@ -9,6 +9,7 @@ void page_index(struct http_request *r);
 void page_metrics(struct http_request *r);
 void page_config(struct http_request *r);
 void page_flags(struct http_request *r);
+void page_reload_status(struct http_request *r); /* messages of the last load of the configuration */
 void page_reloaded(struct http_request *r, const struct err *err); /* the result of /-/reload; NULL = success */
 /* Targets, destinations and server groups. On a worker. Parameters: q (part of URL, label or error), state (up, down,
  * unknown, invalid), page; vmagent's show_only_unhealthy, endpoint_search, label_search and show_original_labels. */

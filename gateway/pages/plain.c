@@ -2,6 +2,7 @@
 /* The index, configuration, flags and the result of a reload: HTML for browsers, text for other clients. Metrics are
  * text for all clients. */
 #include "base/telemetry/stats.h"
+#include "base/text/duration.h"
 #include "gateway/services/services.h"
 #include "gateway/pages/html.h"
 #include "gateway/pages/pages.h"
@@ -12,6 +13,7 @@ static const struct link links[] = {
     {"/metrics", "metrics of sluice itself"},
     {"/config", "the running configuration, secrets masked"},
     {"/flags", "command line flags"},
+    {"/-/reload/status", "messages of the last load of the configuration"},
     {"/api/v1/query?query=up", "instant query; also query_range, series, labels, metadata as in Prometheus"},
     {"/api/v1/targets", "targets as JSON"},
     {"/api/v1/status/config", "the configuration as JSON; also status/flags, status/buildinfo, status/runtimeinfo"},
@@ -97,6 +99,40 @@ void page_flags(struct http_request *r)
                    STR_ARG(r->services->flags.all[i].value));
 }
 
+static void html_reload_status(struct http_request *r, const struct reload_report *last)
+{
+    html_begin(r, "Last load of the configuration");
+    buf_printf(&r->out, "<p class=%s>%s ", last->ok ? "up" : "down",
+               last->start ? "Loaded at the start" : last->ok ? "Reloaded" : "The reload failed; the previous "
+               "configuration keeps running");
+    html_ago(&r->out, last->ended, clock_wall_ms());
+    buf_printf(&r->out, ". Hash of the running configuration: <code>%016llx</code><table><tr><th>Level<th>Message",
+               (unsigned long long)last->hash);
+    for (size_t i = 0; i < last->n; i++) {
+        buf_printf(&r->out, "<tr><td%s>%s<td>", last->messages[i].level == RELOAD_ERROR ? " class=down" : "",
+                   reload_level_name(last->messages[i].level));
+        html_text(&r->out, last->messages[i].text);
+    }
+    buf_add_z(&r->out, "</table>");
+    html_end(r);
+}
+
+void page_reload_status(struct http_request *r)
+{
+    struct reload_report *last = reload_history_last(&r->services->reloads);
+    if (last && html_wanted(r)) {
+        html_reload_status(r, last);
+    } else if (last) {
+        buf_printf(&r->out, "%s: %s, ", last->start ? "start" : "reload", last->ok ? "succeeded" : "failed");
+        buf_add_rfc3339(&r->out, last->ended);
+        buf_printf(&r->out, ", hash %016llx\n", (unsigned long long)last->hash);
+        for (size_t i = 0; i < last->n; i++)
+            buf_printf(&r->out, "%s: %.*s\n", reload_level_name(last->messages[i].level),
+                       STR_ARG(last->messages[i].text));
+    }
+    reload_report_unref(last);
+}
+
 static void html_reloaded(struct http_request *r, const struct err *err)
 {
     const char *prefix = r->services->flags.link_prefix.p;
@@ -108,8 +144,8 @@ static void html_reloaded(struct http_request *r, const struct err *err)
         buf_add_z(&r->out, "</pre>");
     } else
         buf_add_z(&r->out, "<p>The configuration file has been reloaded and is in use.");
-    buf_printf(&r->out, "<p><a href='%s/'>Back to the index</a> &middot; <a href='%s/targets'>Targets</a>", prefix,
-               prefix);
+    buf_printf(&r->out, "<p><a href='%s/-/reload/status'>All messages</a> &middot; <a href='%s/'>Back to the index</a> &middot; <a href='%s/targets'>Targets</a>", prefix,
+               prefix, prefix);
     html_end(r);
 }
 

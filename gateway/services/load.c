@@ -10,7 +10,6 @@
 #include "gateway/services/reload_log.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
 struct reload_request { /* by HTTP */
     struct loop_task task;
@@ -33,10 +32,10 @@ struct config_load {
     bool hangs;                   /* it was reported */
     bool if_changed;              /* the load in progress first checks whether the file has changed */
     struct config_reader reader;  /* of the load in progress */
+    int64_t began;                /* Unix ms; likewise */
     /* The thread's until it has ended. */
-    struct timespec time;         /* of the file at the last check */
-    off_t size;
-    bool checked;                 /* there was one */
+    uint64_t seen;                /* hash of what was loaded last, or found at the last check */
+    bool unreadable;              /* at the last check */
     bool changed;
     struct config *config;        /* NULL: not loaded, see err */
     struct conf_errors errors;
@@ -54,25 +53,28 @@ struct config_load *config_load_new(struct services *s)
 
 /* ---- the thread ---- */
 
-/* True if the file differs from the last check; the first one finds what the start has loaded. */
-static bool file_changed(struct config_load *l)
+/* True if the files and URLs of the running configuration differ from the last load and the last check: what is invalid
+ * is reported once. One that cannot be read, perhaps because it is being replaced, is no change. */
+static bool load_sources_changed(struct config_load *l)
 {
-    struct stat now;
-    bool first = !l->checked;
-    l->checked = true;
-    if (stat(l->services->flags.config_file.p, &now) < 0)
+    struct config *c = services_config(l->services);
+    uint64_t now = 0;
+    struct err err;
+    if (c == NULL)
         return false;
-    bool changed = !first && (now.st_size != l->size || now.st_mtim.tv_sec != l->time.tv_sec
-                              || now.st_mtim.tv_nsec != l->time.tv_nsec);
-    l->size = now.st_size;
-    l->time = now.st_mtim;
+    bool ok = config_hash_now(c, &l->reader, &now, &err), changed = ok && now != l->seen;
+    config_unref(c);
+    if (!ok && !l->unreadable)
+        log_warn("config", "cannot check the configuration for changes; keeping the running configuration", "err", err.text);
+    l->unreadable = !ok;
+    l->seen = ok ? now : l->seen;
     return changed;
 }
 
 static void run_config_load(void *arg, struct file_thread *self UNUSED)
 {
     struct config_load *l = arg;
-    l->changed = !l->if_changed || file_changed(l);
+    l->changed = !l->if_changed || load_sources_changed(l);
     if (l->changed)
         l->config = config_load_with(&l->reader, &l->services->flags, &l->errors, &l->err);
 }
@@ -126,14 +128,29 @@ static void reload_answer(struct list *requests, const struct err *err)
 
 /* ---- one load ---- */
 
+/* Of a load that has failed: all errors of the files, or the one that came later. */
+static void load_report_failure(struct config_load *l)
+{
+    struct reload_report *r = reload_report_new(false, l->began);
+    if (l->errors.n > 0)
+        reload_report_add_lines(r, RELOAD_ERROR, buf_str(&l->errors.text));
+    else
+        reload_report_add(r, RELOAD_ERROR, str_of(l->err.text));
+    reload_history_put(&l->services->reloads, r);
+}
+
+static void load_forget_errors(struct config_load *l)
+{
+    buf_free(&l->errors.text);
+    l->errors = (struct conf_errors){0};
+}
+
 static void load_log_errors(struct config_load *l)
 {
     for (struct str rest = buf_str(&l->errors.text), line; l->errors.n > 1 && rest.n > 0;) {
         str_cut(&rest, '\n', &line);
         log_error("config", "invalid configuration", LOG_STR("err", line));
     }
-    buf_free(&l->errors.text);
-    l->errors = (struct conf_errors){0};
 }
 
 /* An empty file is valid at the start. If the running configuration is not empty, the file is probably being written at
@@ -157,10 +174,17 @@ static bool load_apply(struct config_load *l)
     l->config = NULL;
     bool ok = c != NULL && services_apply(s, c, &l->err);
     services_note_load(s, ok);
-    if (ok)
-        reload_log(s, before, c); /* the running configuration has a reference */
-    else
+    if (ok) { /* the running configuration has a reference */
+        struct reload_report *r = reload_report_new(false, l->began);
+        r->ok = true;
+        r->hash = l->seen = config_hash(c);
+        reload_report_add_warnings(r, &s->flags, c);
+        reload_log(s, before, c, r);
+        reload_history_put(&s->reloads, r);
+    } else {
         log_error("config", "reload failed; keeping the running configuration", "err", l->err.text);
+        load_report_failure(l);
+    }
     config_unref(before);
     mem_trim();
     return ok;
@@ -183,6 +207,7 @@ static void load_on_ended(struct loop_task *task)
     if (stopping)
         err_set(&l->err, ERR_UNAVAILABLE, "the program is stopping");
     bool ok = !stale && !stopping && l->changed && load_apply(l);
+    load_forget_errors(l);
     config_unref(l->config); /* of a load that came too late */
     l->config = NULL;
     reload_answer(&l->requests, ok ? NULL : &l->err);
@@ -213,6 +238,12 @@ static void load_on_late(struct loop_timer *t)
     services_note_load(l->services, false);
     log_error("config", "cannot read the configuration: a file does not respond; keeping the running configuration, and "
               "loading it again when the file system responds", "file", at);
+    struct reload_report *r = reload_report_new(false, l->began);
+    struct buf line = {0};
+    buf_printf(&line, "%s does not respond; it is loaded when it does", at);
+    reload_report_add(r, RELOAD_ERROR, buf_str(&line));
+    reload_history_put(&l->services->reloads, r);
+    buf_free(&line);
     load_answer_hanging(l);
     mem_free(at);
 }
@@ -220,6 +251,7 @@ static void load_on_late(struct loop_timer *t)
 static void load_begin(struct config_load *l, bool if_changed)
 {
     l->if_changed = if_changed;
+    l->began = clock_wall_ms();
     l->ended.run = load_on_ended;
     l->late.run = load_on_late;
     l->err = (struct err){0};
@@ -231,6 +263,7 @@ static void load_begin(struct config_load *l, bool if_changed)
                 "threads (ulimit -u, pids cgroup)", strerror(errno));
         log_error("config", "reload failed; keeping the running configuration", "err", l->err.text);
         services_note_load(l->services, false);
+        load_report_failure(l);
         reload_answer(&l->requests, &l->err);
         config_reader_free(&l->reader);
         return;
@@ -239,6 +272,15 @@ static void load_begin(struct config_load *l, bool if_changed)
         service_notify_reloading();
     loop_timer_in(l->services->control, &l->late, LOAD_HANG_MS);
     file_thread_notify(l->thread, FILE_ENDED, l->services->control, &l->ended);
+}
+
+void services_report_start(struct services *s, const struct config *c)
+{
+    struct reload_report *r = reload_report_new(true, s->started);
+    r->ok = true;
+    r->hash = config_hash(c);
+    reload_report_add_warnings(r, &s->flags, c);
+    reload_history_put(&s->reloads, r);
 }
 
 void services_reload(struct services *s)
@@ -277,7 +319,7 @@ void services_request_reload(struct services *s, struct loop *loop, void (*done)
     loop_post(s->control, &ask->task);
 }
 
-/* ---- watching the file ---- */
+/* ---- watching the files ---- */
 
 static void on_watch(struct loop_timer *t)
 {
@@ -289,8 +331,11 @@ static void on_watch(struct loop_timer *t)
 
 void services_watch_config(struct services *s)
 {
-    if (s->flags.config_check_interval == 0 || s->flags.config_file.n == 0)
+    if (s->flags.config_check_interval == 0)
         return;
+    struct config *c = services_config(s);
+    s->_load->seen = config_hash(c);
+    config_unref(c);
     s->_load->check.run = on_watch;
     on_watch(&s->_load->check);
 }

@@ -31,6 +31,7 @@ void services_init(struct services *s)
     s->access_log = line_file_new();
     s->query_log = line_file_new();
     via_make_id(s->id);
+    reload_history_init(&s->reloads);
     s->access_watch = access_watch_new(s);
     s->_load = config_load_new(s);
     s->servers = server_registry_new();
@@ -252,6 +253,7 @@ void services_free(struct services *s)
 {
     group_discovery_free(s->group_discovery);
     access_watch_free(s->access_watch);
+    reload_history_free(&s->reloads);
     server_prober_free(s->prober);
     breaker_checks_free(s->breaker_checks);
     coverage_reader_free(s->coverage_reader);

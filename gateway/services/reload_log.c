@@ -23,13 +23,29 @@ static const char *name_list_text(struct name_list *l)
     return buf_z(&l->text);
 }
 
+static void report_item_changes(struct reload_report *r, const char *msg, const struct item_changes *c)
+{
+    const struct { const char *what; const struct name_list *names; } lists[] = {
+        {"added", &c->added}, {"removed", &c->removed}, {"changed", &c->changed}};
+    struct buf line = {0};
+    buf_add_z(&line, msg);
+    for (size_t i = 0; i < LEN(lists); i++)
+        if (lists[i].names->n > 0)
+            buf_printf(&line, "%s %s %.*s", line.n == strlen(msg) ? ":" : ";", lists[i].what,
+                       STR_ARG(buf_str(&lists[i].names->text)));
+    reload_report_add(r, RELOAD_INFO, buf_str(&line));
+    buf_free(&line);
+}
+
 /* True if there was a change. */
-static bool log_item_changes(const char *msg, struct item_changes *c)
+static bool log_item_changes(const char *msg, struct item_changes *c, struct reload_report *r)
 {
     bool any = c->added.n + c->removed.n + c->changed.n > 0;
-    if (any)
+    if (any) {
         log_info("config", msg, "added", name_list_text(&c->added), "removed", name_list_text(&c->removed), "changed",
                  name_list_text(&c->changed));
+        report_item_changes(r, msg, c);
+    }
     buf_free(&c->added.text);
     buf_free(&c->removed.text);
     buf_free(&c->changed.text);
@@ -46,7 +62,7 @@ static const struct scrape_job *config_find_job(const struct config *c, struct s
     return NULL;
 }
 
-static bool log_job_changes(const struct config *before, const struct config *now)
+static bool log_job_changes(const struct config *before, const struct config *now, struct reload_report *r)
 {
     struct item_changes c = {0};
     for (size_t i = 0; i < now->n_jobs; i++) {
@@ -59,7 +75,7 @@ static bool log_job_changes(const struct config *before, const struct config *no
     for (size_t i = 0; before && i < before->n_jobs; i++)
         if (config_find_job(now, before->jobs[i].job_name) == NULL)
             name_list_add(&c.removed, before->jobs[i].job_name);
-    return log_item_changes("scrape jobs changed", &c);
+    return log_item_changes("scrape jobs changed", &c, r);
 }
 
 /* ---- destinations ---- */
@@ -79,7 +95,8 @@ static void add_destination_name(const struct services *s, struct name_list *l, 
     mem_free(name);
 }
 
-static bool log_destination_changes(const struct services *s, const struct config *before, const struct config *now)
+static bool log_destination_changes(const struct services *s, const struct config *before, const struct config *now,
+                                    struct reload_report *r)
 {
     struct item_changes c = {0};
     for (size_t i = 0; i < now->n_destinations; i++) {
@@ -92,7 +109,7 @@ static bool log_destination_changes(const struct services *s, const struct confi
     for (size_t i = 0; before && i < before->n_destinations; i++)
         if (config_find_destination(now, &before->destinations[i]) == NULL)
             add_destination_name(s, &c.removed, before, i);
-    return log_item_changes("remote write destinations changed", &c);
+    return log_item_changes("remote write destinations changed", &c, r);
 }
 
 /* ---- server groups ---- */
@@ -106,7 +123,7 @@ static const struct server_group_conf *config_find_group(const struct config *c,
     return NULL;
 }
 
-static bool log_group_changes(const struct config *before, const struct config *now)
+static bool log_group_changes(const struct config *before, const struct config *now, struct reload_report *r)
 {
     struct item_changes c = {0};
     struct buf scratch = {0};
@@ -121,28 +138,35 @@ static bool log_group_changes(const struct config *before, const struct config *
         if (config_find_group(now, before->groups[i].name, i) == NULL)
             name_list_add(&c.removed, server_group_name(&before->groups[i], i, &scratch));
     buf_free(&scratch);
-    return log_item_changes("server groups changed", &c);
+    return log_item_changes("server groups changed", &c, r);
 }
 
 /* ---- other sections ---- */
 
-static bool log_section_changes(const struct config *before, const struct config *now)
+static bool log_section_changes(const struct config *before, const struct config *now, struct reload_report *r)
 {
     bool global = before && !conf_equal(&global_section, &before->global, &now->global);
     bool recent = before && (before->recent && now->recent ? !conf_equal(&recent_section, before->recent, now->recent)
                                                            : before->recent != now->recent);
-    if (global || recent)
-        log_info("config", "sections changed", "changed",
-                 global && recent ? "global, recent" : global ? "global" : "recent");
+    const char *which = global && recent ? "global, recent" : global ? "global" : "recent";
+    if (global || recent) {
+        struct buf line = {0};
+        log_info("config", "sections changed", "changed", which);
+        buf_printf(&line, "sections changed: %s", which);
+        reload_report_add(r, RELOAD_INFO, buf_str(&line));
+        buf_free(&line);
+    }
     return global || recent;
 }
 
-void reload_log(const struct services *s, const struct config *before, const struct config *now)
+void reload_log(const struct services *s, const struct config *before, const struct config *now, struct reload_report *r)
 {
-    bool any = log_section_changes(before, now);
-    any = log_job_changes(before, now) || any;
-    any = log_destination_changes(s, before, now) || any;
-    any = log_group_changes(before, now) || any;
+    bool any = log_section_changes(before, now, r);
+    any = log_job_changes(before, now, r) || any;
+    any = log_destination_changes(s, before, now, r) || any;
+    any = log_group_changes(before, now, r) || any;
+    if (!any)
+        reload_report_add(r, RELOAD_INFO, STR("nothing changed"));
     log_info("config", any ? "configuration reloaded" : "configuration reloaded; nothing changed",
              LOG_U64("jobs", now->n_jobs), LOG_U64("targets", scraper_target_count(s->scraper)),
              LOG_U64("destinations", now->n_destinations), LOG_U64("server_groups", now->n_groups),

@@ -5,8 +5,8 @@
 
 #include "gateway/services/services.h"
 
-/* Names the jobs, destinations and server groups that were added, removed or changed, and counts what is configured.
- * `before` may be NULL. */
-void reload_log(const struct services *s, const struct config *before, const struct config *now);
+/* Names the jobs, destinations and server groups that were added, removed or changed, also in the report, and counts
+ * what is configured. `before` may be NULL. */
+void reload_log(const struct services *s, const struct config *before, const struct config *now, struct reload_report *r);
 
 #endif

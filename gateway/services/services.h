@@ -19,6 +19,7 @@
 #include "gateway/http/http.h"
 #include "gateway/query/active.h"
 #include "gateway/query/service.h"
+#include "gateway/services/reload_report.h"
 
 enum services_state { SERVICES_STARTING, SERVICES_READY, SERVICES_STOPPING };
 
@@ -59,6 +60,7 @@ struct services {
     _Atomic bool reload_ok;        /* result of the last load of the configuration */
     _Atomic int64_t reloaded_at;   /* Unix ms of the last successful one */
     _Atomic int64_t reload_failed_at; /* of the last one that failed */
+    struct reload_history reloads;
     void (*request_quit)(struct services *s); /* any thread: stops the program in order */
     struct config_load *_load;     /* control thread: reloads (load.c) */
     /* The configuration has a reference in both, each with a lock, so that no lane waits for a worker that holds one. */
@@ -102,8 +104,10 @@ void services_reload(struct services *s);
  * (err NULL), or with the error. */
 void services_request_reload(struct services *s, struct loop *loop, void (*done)(void *arg, const struct err *err),
                              void *arg);
-/* Control thread: checks the file every --promscrape.configCheckInterval and reloads when it has changed. */
+/* Control thread, once a configuration runs: checks its files and URLs every --promscrape.configCheckInterval and reloads
+ * when one has changed. */
 void services_watch_config(struct services *s);
+void services_report_start(struct services *s, const struct config *c); /* control thread: the first one was applied */
 void services_stop_reloads(struct services *s); /* control thread: requests get an error from now on */
 /* Control thread, before services_free. False: a file system hangs, and a thread may still read `s`: nothing of it may
  * be freed, and the process must exit. */
