@@ -242,7 +242,7 @@ static enum MHD_Result http_start_request(struct http_connection *c, const char 
     if (c->socket->spare)
         refuse_full(c);
     c->has_body = http_request_check(c, &head);
-    return c->close || http_access_check(c) ? begin_body(c) : MHD_YES;
+    return http_access_check(c) ? begin_body(c) : MHD_YES;
 }
 
 /* On a worker. */

@@ -2,6 +2,7 @@
 """Users of listeners, headers, and vmagent's flags for both."""
 import http.client
 import re
+import socket
 import threading
 import time
 
@@ -11,6 +12,15 @@ from secure import *
 
 USERS = f"basic_auth_users:\n  alice: {SECRET}\n"
 ALICE = ("alice", "secret")
+
+
+def post_chunked(sluice, path, headers=None):
+    """The response to a form with query=1, as text."""
+    more = "".join(f"{k}: {v}\r\n" for k, v in (headers or {}).items())
+    with socket.create_connection(("127.0.0.1", sluice.port), timeout=10) as s:
+        s.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{more}"
+                  "Content-Type: application/x-www-form-urlencoded\r\n\r\n7\r\nquery=1\r\n0\r\n\r\n".encode())
+        return s.recv(4000).decode()
 
 
 def passwords(sluice, user=ALICE):
@@ -29,6 +39,9 @@ def test_users():
         assert (answer.status, answer.text) == (401, "Unauthorized\n"), answer
         assert answer.headers["WWW-Authenticate"].startswith("Basic "), answer.headers
         assert "Location" not in answer.headers
+    for path in ("/api/v1/query?query=1", "/api/v1/write", "/-/reload", "/no/such/path"):
+        assert post_chunked(sluice, path).startswith("HTTP/1.1 401 Unauthorized\r\n"), path
+    assert post_chunked(sluice, "/api/v1/query?query=1", basic(*ALICE)).startswith("HTTP/1.1 200 ")
     assert fetch(sluice, "/no/such/path", user=ALICE).status == 404
     assert fetch(sluice, "/api/v1/query?query=up", user=ALICE).status == 200
     now = now_ms()
