@@ -31,6 +31,7 @@ struct coverage_name {         /* a queried metric */
     struct str name;           /* owned; key of the map */
     enum coverage_origin origin;
     uint64_t lacking;          /* bits: replicas with fewer series of it than a sibling */
+    int64_t lacking_since;     /* Unix ms; 0: none was lacking series at the last check */
     int64_t first_at, asked_at, checked_at, due; /* Unix ms */
 };
 

@@ -114,14 +114,17 @@ static void coverage_name_decide(struct coverage *c, struct coverage_name *n, co
             n->lacking |= 1ull << i;
 }
 
-/* A metric that targets have just started to expose is known soon; a metric without series is requested less and less
- * often. */
-static int64_t coverage_name_pause(const struct coverage_name *n, int64_t now)
+/* A metric that targets have just started to expose is known soon, on every replica: their first scrapes are up to an
+ * interval apart. What stays without series, or lacks some, is requested less and less often. */
+static int64_t coverage_name_pause(struct coverage_name *n, int64_t now)
 {
-    if (n->origin == ORIGIN_ELSEWHERE || (n->origin == ORIGIN_TARGETS && n->lacking == 0))
-        return COVERAGE_NAME_MS;
-    bool unknown = n->origin == ORIGIN_UNKNOWN;
-    return unknown ? coverage_max(RETRY_SOON_MS, coverage_min(now - n->first_at, RETRY_LATE_MS)) : RETRY_MS;
+    bool lacks = n->origin == ORIGIN_TARGETS && n->lacking != 0;
+    n->lacking_since = !lacks ? 0 : n->lacking_since ? n->lacking_since : now;
+    if (lacks)
+        return coverage_clamp(now - n->lacking_since, RETRY_SOON_MS, RETRY_MS);
+    if (n->origin == ORIGIN_UNKNOWN)
+        return coverage_clamp(now - n->first_at, RETRY_SOON_MS, RETRY_LATE_MS);
+    return COVERAGE_NAME_MS;
 }
 
 void coverage_take_name(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,

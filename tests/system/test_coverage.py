@@ -35,7 +35,7 @@ def decided(sluice, selector, start, end=None):
     return decision.get("unknown") or [replica["complete"] for replica in decision["replicas"]]
 
 
-def await_decision(sluice, wanted, selector, start=None, end=None, timeout=20):
+def await_decision(sluice, wanted, selector, start=None, end=None, timeout=60):
     """`start` None: the last three seconds."""
     last = []
 
@@ -60,7 +60,10 @@ def incomplete(sluice, selector, start, replica):
 
 
 def missed_a_scrape(server, since, until):
-    """The server itself, on a busy machine."""
+    """The server itself, on a busy machine; or a reading of its samples came before one of its slow scrapes ended."""
+    durations = server.raw("scrape_duration_seconds")
+    if any(since < t / 1000 < until and v > 0.5 for samples in durations.values() for t, v in samples):
+        return True
     for samples in server.raw("up").values():
         inside = [(t / 1000, v) for t, v in samples if since < t / 1000 < until]
         times = [since, *(t for t, _ in inside), until]
@@ -101,9 +104,15 @@ def stop_and_check(a, b, one, two, sluice):
     return begin
 
 
+def own_times(n, ms):
+    """Series whose timestamps are never those of the scrape, which may be answered within its millisecond."""
+    return f"scripted_counter {n}\nscripted_stamped_counter {n} {ms - 500}\n"
+
+
 @waits
+@seconds(300)
 def test_a_stopped_server_has_a_gap():
-    one, two = ScriptedExporter(), ScriptedExporter()
+    one, two = ScriptedExporter(page=own_times), ScriptedExporter(page=own_times)
     rules = "groups: [{name: g, rules: [{record: 'job:scripted:sum', expr: sum by (job) (scripted_counter)},\n" \
             "                           {record: recorded, expr: scripted_counter}]}]"
     config = scraping(("node", (one, two)), rules=rules)
@@ -115,8 +124,9 @@ def test_a_stopped_server_has_a_gap():
              '{job="node"}': "the selector names no metric"}
     for selector, why in kinds.items():
         await_decision(sluice, why, selector)
-    begin = next(filter(None, (stop_and_check(a, b, one, two, sluice) for _ in range(3))), None)
-    assert begin, "the machine is too busy for servers that scrape every second"
+    begin = None
+    while begin is None: # until the machine is not too busy for servers that scrape every second
+        begin = stop_and_check(a, b, one, two, sluice)
     # a reload keeps what is known
     readings = 'sluice_upstream_coverage_readings_total{group="west"}'
     before = sluice.metrics()[readings]

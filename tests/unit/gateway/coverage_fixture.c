@@ -163,6 +163,7 @@ void world_read(struct world *w, const struct coverage_work *work)
         reading->bytes = reading->n * 100;
     }
     w->readings++;
+    w->names_read += work->kind == COVERAGE_NAME;
     w->now += w->reading_takes;
     if (work->kind == COVERAGE_HOURS)
         coverage_take_hours(w->coverage, &w->arena, work, readings, w->now);

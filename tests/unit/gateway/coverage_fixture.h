@@ -34,7 +34,7 @@ struct world {
         double all, alone, other;
     } replicas[REPLICAS];
     size_t n;
-    unsigned readings;
+    unsigned readings, names_read;
     uint64_t samples;
     int64_t reading_takes; /* ms */
 };

@@ -25,6 +25,27 @@ static void where_series_come_from(void **state UNUSED)
     world_end(&w);
 }
 
+/* A target that starts is scraped by one replica first: for an interval, the other has fewer series. */
+static void series_that_arrive_are_seen_soon(void **state UNUSED)
+{
+    struct world w;
+    world_begin_pair(&w, false);
+    w.replicas[1].all = 50;
+    world_ask(&w, T0 - 10 * MIN);
+    assert_string_equal(world_gaps(&w, 0, T0 - MIN, T0), "");
+    assert_string_equal(world_gaps(&w, 1, T0 - MIN, T0), "-60..0");
+    w.replicas[1].all = 100;
+    world_run_queried(&w, 10 * S);
+    assert_string_equal(world_gaps(&w, 1, T0 - MIN, T0), "");
+    w.replicas[1].all = 50; /* noticed at the next check of what was complete */
+    world_run_queried(&w, 11 * MIN);
+    assert_string_equal(world_gaps(&w, 1, T0 - MIN, T0), "-60..0");
+    unsigned before = w.names_read;
+    world_run_queried(&w, 20 * MIN);
+    assert_in_range(w.names_read - before, 18, 25); /* once a minute, after a while */
+    world_end(&w);
+}
+
 static void trusted_without_target(void **state UNUSED)
 {
     struct world w;
@@ -106,7 +127,8 @@ static void the_expression(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(where_series_come_from), cmocka_unit_test(trusted_without_target),
+        cmocka_unit_test(where_series_come_from),
+        cmocka_unit_test(series_that_arrive_are_seen_soon), cmocka_unit_test(trusted_without_target),
         cmocka_unit_test(targets_of_one_key), cmocka_unit_test(without_up_nothing_is_complete),
         cmocka_unit_test(time_without_evidence), cmocka_unit_test(the_expression),
     };
