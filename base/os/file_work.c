@@ -158,7 +158,7 @@ static void run_work(struct file_work *w)
     list_remove(&w->_node);
     list_push_back(&running_works, &w->_node);
     n_running_works++;
-    w->_queued = w->_hang_told = false;
+    w->_queued = false;
     w->_running = true;
     atomic_store_explicit(&w->_alive_at, clock_mono_ms(), memory_order_relaxed);
     ensure_idle_thread();
@@ -239,7 +239,7 @@ bool file_work_drop(struct file_work *w)
     w->_again = false;
     if (w->_queued) {
         list_remove(&w->_node);
-        w->_queued = false;
+        w->_queued = w->_hang_told = false;
         pthread_cond_signal(&work_changed);
     }
     work_lock_leave();

@@ -253,23 +253,27 @@ static void a_file_that_begins_to_hang_keeps_its_content(void **state UNUSED)
     assert_in_range(clock_mono_ms() - began, 0, 2000);
 }
 
-static void do_nothing(void *arg UNUSED) {}
+static bool soon_has_file_threads(unsigned least, unsigned most)
+{
+    int64_t began = clock_mono_ms();
+    for (unsigned n; clock_mono_ms() - began < SOON_MS; usleep(1000))
+        if ((n = count_threads_named("files")) >= least && n <= most)
+            return true;
+    return false;
+}
 
 static void users_share_and_threads_end(void **state UNUSED)
 {
-    thread_join(thread_start("first", do_nothing, NULL)); /* a sanitizer starts another thread along with it */
-    unsigned before = count_threads();
+    assert_true(soon_has_file_threads(0, 0)); /* those of earlier tests end */
     replace_file(path_a, "shared");
     struct watched_file *a = watched_file_new(path_a, WATCHED_LINE), *again = watched_file_new(path_a, WATCHED_LINE);
     assert_ptr_equal(a, again);
-    assert_in_range(count_threads(), before + 1, before + 2);
+    assert_true(soon_has_file_threads(1, 2));
     watched_file_free(a);
     assert_true(has_text(again, "shared"));
     watched_file_free(again);
-    file_work_await_threads(200);
-    for (int i = 0; i < 100 && count_threads() > before; i++)
-        usleep(10000);
-    assert_int_equal(count_threads(), before);
+    file_work_await_threads(SOON_MS);
+    assert_true(soon_has_file_threads(0, 0));
 }
 
 static atomic_bool stop_taking;
