@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A pull parser for the Prometheus text format.
+/* A pull parser for Prometheus' text format; openmetrics.c parses the lines of OpenMetrics.
  *
  * It accepts what Prometheus' own lexer accepts. Compared with the format's documentation that is wider in some
  * places (blanks anywhere between tokens, no comma required between labels, line feeds inside label values) and
@@ -7,11 +7,9 @@
  * Prometheus: UNIT lines, OpenMetrics type names and exemplars are understood or skipped. Narrower: a NUL byte is an
  * error, not the end.
  */
-#include "model/exposition.h"
-
 #include "base/text/num.h"
 #include "base/text/utf8.h"
-#include "model/exposition_scan.h"
+#include "model/exposition_internal.h"
 #include "model/remote_write.h"
 
 void exposition_start(struct exposition *e, struct str page)
@@ -29,9 +27,8 @@ void exposition_skip_line(struct exposition *e)
 {
     const char *eol = line_end(e->p, e->end);
     eol += eol < e->end;
-    bool any = e->any_names;
-    exposition_start(e, str_n(eol, (size_t)(e->end - eol)));
-    e->any_names = any;
+    struct exposition rest = {.p = eol, .end = e->end, ._start = eol, .format = e->format, .any_names = e->any_names};
+    *e = rest;
 }
 
 static struct str excerpt(const char *p, const char *end)
@@ -49,9 +46,7 @@ static unsigned line_at(const struct exposition *e, const char *p)
     return line;
 }
 
-/* Moves the position back to the entry, so that further calls return the same error. */
-static enum exposition_kind exposition_fail(struct exposition *e, const char *entry, const char *at,
-                                            const char *expected)
+enum exposition_kind exposition_fail(struct exposition *e, const char *entry, const char *at, const char *expected)
 {
     e->p = entry;
     e->line = line_at(e, at);
@@ -61,7 +56,7 @@ static enum exposition_kind exposition_fail(struct exposition *e, const char *en
     return EXPOSITION_ERROR;
 }
 
-static enum exposition_kind fail_text(struct exposition *e, const char *entry, const char *what, struct str text)
+enum exposition_kind exposition_fail_text(struct exposition *e, const char *entry, const char *what, struct str text)
 {
     e->p = entry;
     e->line = line_at(e, entry);
@@ -75,21 +70,18 @@ static bool metric_type_known(struct str s)
     return metric_type_parse(s) != METRIC_UNKNOWN || str_is(s, "untyped") || str_is(s, "unknown");
 }
 
-static enum name_kind metric_kind(const struct exposition *e) { return e->any_names ? NAME_ANY_METRIC : NAME_METRIC; }
-
-/* A metric name, plain or quoted; NULL when there is none. */
-static const char *read_name(const struct exposition *e, const char *p, const char *end, struct str *name)
+const char *exposition_metric_name(const struct exposition *e, const char *p, const char *end, struct str *name)
 {
     bool quoted = p < end && *p == '"';
     p += quoted;
-    const char *stop = quoted ? exposition_quote_end(p, end) : exposition_name_end(p, end, metric_kind(e));
+    const char *stop = quoted ? exposition_quote_end(p, end) : exposition_name_end(p, end, exposition_metric_kind(e));
     if (stop == NULL || stop == p)
         return NULL;
     *name = str_n(p, (size_t)(stop - p));
     return stop + quoted;
 }
 
-static enum exposition_kind comment_kind(struct str word)
+enum exposition_kind exposition_comment_kind(struct str word)
 {
     if (str_is(word, "HELP"))
         return EXPOSITION_HELP;
@@ -106,18 +98,18 @@ static enum exposition_kind read_comment(struct exposition *e, const char *start
     e->p = eol + (eol < e->end);
     if (p == start + 1 || eol - p <= WORD || (p[WORD] != ' ' && p[WORD] != '\t'))
         return EXPOSITION_END;
-    enum exposition_kind kind = comment_kind(str_n(p, WORD));
+    enum exposition_kind kind = exposition_comment_kind(str_n(p, WORD));
     if (kind == EXPOSITION_END)
         return kind;
     p = exposition_blanks_end(p + WORD, eol);
-    const char *after = read_name(e, p, eol, &e->name);
+    const char *after = exposition_metric_name(e, p, eol, &e->name);
     if (after == NULL)
         return exposition_fail(e, start, p, "a metric name");
     e->text = str_skip(str_n(after, (size_t)(eol - after)), 1);
     if (kind == EXPOSITION_TYPE && !metric_type_known(e->text))
-        return fail_text(e, start, "unknown metric type", e->text);
+        return exposition_fail_text(e, start, "unknown metric type", e->text);
     if (kind == EXPOSITION_HELP && !utf8_valid(e->text))
-        return fail_text(e, start, "help text is not UTF-8:", e->text);
+        return exposition_fail_text(e, start, "help text is not UTF-8:", e->text);
     return kind;
 }
 
@@ -144,13 +136,15 @@ static const char *read_odd_value(const char *p, const char *end, double *v)
     return stop;
 }
 
-static inline const char *exposition_read_value(const char *p, const char *end, double *v)
+static inline const char *read_value(const char *p, const char *end, double *v)
 {
     const char *stop = num_scan(p, end, v);
     if (stop && (stop == end || *stop == '\n' || *stop == ' ' || *stop == '\t') && !isinf(*v))
         return stop;
     return read_odd_value(p, end, v);
 }
+
+const char *exposition_value(const char *p, const char *end, double *v) { return read_value(p, end, v); }
 
 static const char *exposition_read_time(const char *p, const char *end, int64_t *t)
 {
@@ -164,6 +158,8 @@ static const char *exposition_read_time(const char *p, const char *end, int64_t 
 static enum exposition_kind read_rest(struct exposition *e, const char *p)
 {
     const char *end = e->end, *entry = e->series.p;
+    if (e->format == EXPOSITION_OPENMETRICS)
+        return openmetrics_rest(e, p);
     p = exposition_blanks_end(p, end);
     if (p < end && *p >= '0' && *p <= '9') {
         const char *stop = exposition_read_time(p, end, &e->t);
@@ -184,6 +180,7 @@ static enum exposition_kind read_rest(struct exposition *e, const char *p)
 static inline enum exposition_kind value_read(struct exposition *e, const char *p)
 {
     e->has_t = false;
+    e->exemplar.n = 0;
     if (p < e->end && *p == '\n') {
         e->p = p + 1;
         return EXPOSITION_SERIES;
@@ -207,7 +204,7 @@ static const char *read_braces(struct exposition *e, const char *start, const ch
 
 static enum exposition_kind read_series(struct exposition *e, const char *start)
 {
-    const char *end = e->end, *p = exposition_name_end(start, end, metric_kind(e)), *brace = exposition_blanks_end(p,
+    const char *end = e->end, *p = exposition_name_end(start, end, exposition_metric_kind(e)), *brace = exposition_blanks_end(p,
                                                                                                                    end);
     if (brace < end && *brace == '{') {
         p = read_braces(e, start, brace + 1, p > start);
@@ -218,12 +215,14 @@ static enum exposition_kind read_series(struct exposition *e, const char *start)
     }
     e->series = str_n(start, (size_t)(p - start));
     p = exposition_blanks_end(p, end);
-    const char *stop = exposition_read_value(p, end, &e->value);
+    const char *stop = read_value(p, end, &e->value);
     return stop ? value_read(e, stop) : exposition_fail(e, start, p, "a value");
 }
 
 enum exposition_kind exposition_next(struct exposition *e)
 {
+    if (e->format == EXPOSITION_OPENMETRICS)
+        return openmetrics_next(e);
     for (;;) {
         const char *p = exposition_blanks_end(e->p, e->end);
         if (p == e->end)
@@ -249,8 +248,8 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
     if (memcmp(p, known.p, known.n) != 0)
         return exposition_next(e);
     double v;
-    const char *stop = exposition_read_value(exposition_blanks_end(p + known.n, end), end, &v);
-    if (stop == NULL)
+    const char *at = exposition_blanks_end(p + known.n, end), *stop = read_value(at, end, &v);
+    if (stop == NULL || (e->format == EXPOSITION_OPENMETRICS && at != p + known.n + 1))
         return exposition_next(e); /* a brace after the blank, or an error: parse the complete line */
     *hit = true;
     e->series = str_n(p, known.n);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A pull parser for the text exposition format 0.0.4, with Prometheus 3's quoted UTF-8 names; `# EOF` and exemplars
- * of OpenMetrics are skipped. It allocates nothing: slices point into the scrape response. Strict: parsing ends at
- * the first invalid line, with its number, as in Prometheus. Quotes and line ends are found with SSE2. Source:
+/* A pull parser for the text exposition formats: Prometheus' text format (0.0.4, and 1.0.0 with quoted UTF-8 names) and
+ * OpenMetrics 1.0. It allocates nothing: slices point into the scrape response. Strict: parsing ends at the first
+ * invalid line, with its number, as in Prometheus. Quotes and line ends are found with SSE2. Sources:
  * https://prometheus.io/docs/instrumenting/exposition_formats/
+ * https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
  */
 #ifndef MODEL_EXPOSITION_H
 #define MODEL_EXPOSITION_H
@@ -12,15 +13,22 @@
 enum exposition_kind {
     EXPOSITION_END, EXPOSITION_SERIES, EXPOSITION_HELP, EXPOSITION_TYPE, EXPOSITION_UNIT, EXPOSITION_ERROR
 };
+enum exposition_format {
+    EXPOSITION_TEXT,        /* `# EOF` is a comment, and exemplars are skipped */
+    EXPOSITION_OPENMETRICS  /* one blank between tokens, times in seconds, exemplars, `# EOF` at the end */
+};
+struct page_text { struct str text; enum exposition_format format; };
 struct exposition {
     const char *p, *end;  /* unread input */
     const char *_start;
-    bool any_names;       /* set after exposition_start: accept vmagent's syntax for unquoted names */
+    enum exposition_format format; /* set after exposition_start, else EXPOSITION_TEXT; and so is: */
+    bool any_names;       /* accept vmagent's syntax for unquoted names */
     unsigned line;        /* ERROR: number of the invalid line, 1-based */
     struct str series;    /* SERIES: the text from the name to the closing brace, the key of a series of this target */
     double value;         /* never the stale marker: every NaN is converted to the ordinary one */
     int64_t t;            /* ms; only when has_t */
     bool has_t;
+    struct str exemplar;  /* SERIES in OpenMetrics: from the opening brace to the end of the line, checked; or empty */
     struct str name, text; /* HELP, TYPE, UNIT: metric name, and the text (HELP still escaped) */
     /* ERROR: "line 12: expected a value, got `x` in `foo{a=\"b\"} x`"; every later call returns it again */
     struct err err;
@@ -37,5 +45,9 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
  * scratch arena, the others point into the text. False with the reason: a duplicate label name, an empty name,
  * invalid UTF-8, too many labels. any_names: see struct exposition. */
 bool exposition_labels(struct str series, bool any_names, struct labels_builder *b, struct err *err) MUST_USE;
+
+/* Appends struct exposition.exemplar to `out` as a prometheus.Exemplar message; t: its time if it has none. Uses the
+ * builder as exposition_labels does. False: its labels are not valid, or longer than OpenMetrics allows. */
+bool exposition_exemplar(struct str exemplar, int64_t t, struct labels_builder *b, struct buf *out) MUST_USE;
 
 #endif

@@ -6,7 +6,7 @@
 #include "base/varint.h"
 
 enum { TAG_TIMESERIES = 0x0a, TAG_SAMPLE = 0x12, TAG_EXEMPLAR = 0x1a, TAG_HISTOGRAM = 0x22 };
-enum { TAG_SAMPLE_VALUE = 0x09, TAG_SAMPLE_TIME = 0x10 };
+enum { TAG_SAMPLE_VALUE = 0x09, TAG_SAMPLE_TIME = 0x10, TAG_EXEMPLAR_VALUE = 0x11, TAG_EXEMPLAR_TIME = 0x18 };
 enum { FIELD_METADATA = 3, FIELD_TYPE = 1, FIELD_FAMILY = 2, FIELD_HELP = 4, FIELD_UNIT = 5 };
 
 static inline size_t sample_size(struct sample s)
@@ -102,6 +102,18 @@ static void add_text(struct buf *out, unsigned field, struct str s)
 {
     if (s.n > 0)
         pb_add_bytes(out, field, s);
+}
+
+void rw_append_exemplar(struct buf *out, struct labels labels, double value, int64_t t)
+{
+    uint8_t tail[1 + 8 + 1 + VARINT_MAX], *p = tail;
+    *p++ = TAG_EXEMPLAR_VALUE;
+    memcpy(p, &value, 8);
+    p += 8;
+    *p++ = TAG_EXEMPLAR_TIME;
+    p = varint_put(p, (uint64_t)t);
+    buf_add(out, labels.p, labels.n); /* in an Exemplar labels are the same field as in a TimeSeries */
+    buf_add(out, tail, (size_t)(p - tail));
 }
 
 void rw_append_metadata(struct buf *out, const struct metadata *m)

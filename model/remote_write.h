@@ -7,6 +7,7 @@
  *   TimeSeries { repeated Label labels = 1; repeated Sample samples = 2; repeated Exemplar exemplars = 3;
  *                repeated Histogram histograms = 4; }
  *   Sample { double value = 1; int64 timestamp = 2; }
+ *   Exemplar { repeated Label labels = 1; double value = 2; int64 timestamp = 3; }
  *
  * Source: https://prometheus.io/docs/specs/prw/remote_write_spec/
  */
@@ -21,6 +22,7 @@ void rw_append_series(struct buf *out, struct labels labels, const struct sample
 void rw_append_full(struct buf *out, struct labels labels, const struct sample *samples, size_t n,
                     const struct str *hists, size_t n_hists, const struct str *exemplars, size_t n_exemplars);
 void rw_append_metadata(struct buf *out, const struct metadata *m);
+void rw_append_exemplar(struct buf *out, struct labels labels, double value, int64_t t); /* an Exemplar message */
 
 /* Walking. Only the arrays in `w` are allocated, and reused for every series. */
 enum { RW_MAX_ITEMS = 1 << 20 }; /* samples, histograms or exemplars of one series in one body; more is an error */

@@ -4,6 +4,7 @@
 
 #include "base/conf/conf_sd.h"
 #include "base/hash.h"
+#include "model/scrape_protocols.h"
 
 #define JOB(type_, name_, field_) {.type = CONF_##type_, .name = name_, .offset = offsetof(struct scrape_job, field_)
 #define UNUSED_KEY(name_, why) {.type = CONF_ACCEPTED, .name = name_, .help = why}
@@ -25,6 +26,13 @@ static const struct conf_row job_rows[] = {
     JOB(BOOL, "enable_compression", enable_compression), .preset = "true", .help = "Request gzip"},
     JOB(BOOL, "disable_compression", disable_compression), .preset = "false",
         .help = "Do not request gzip (vmagent's name)"},
+    JOB(STRINGS, "scrape_protocols", scrape_protocols),
+        .help = "Formats to request, the preferred one first: OpenMetricsText1.0.0, OpenMetricsText0.0.1, "
+                "PrometheusText1.0.0, PrometheusText0.0.4. Default: global"},
+    JOB(STRING, "fallback_scrape_protocol", fallback_scrape_protocol),
+        .help = "Format of responses whose Content-Type is missing or unknown. Default: PrometheusText0.0.4"},
+    JOB(ENUM, "metric_name_escaping_scheme", metric_name_escaping_scheme), .names = escaping_names,
+        .help = "The spelling of names beyond ASCII letters, digits and `_` that is requested. Default: global"},
     JOB(INT, "sample_limit", sample_limit), .preset = unlimited, .min = 0, .max = INT64_MAX,
         .help = "Maximum number of samples per scrape after relabeling; the scrape fails above it; 0 = unlimited"},
     JOB(INT, "label_limit", label_limit), .preset = unlimited, .min = 0, .max = INT64_MAX,
@@ -62,7 +70,6 @@ static const struct conf_row job_rows[] = {
     UNUSED_KEY("relabel_debug", "Relabeling is not logged"),
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
     {.type = CONF_IGNORED, .name = "stream_parse", .help = "A scrape is always forwarded completely or not at all"},
-    UNUSED_KEY("scrape_protocols", "The text format 0.0.4 is requested"),
     UNUSED_KEY("scrape_native_histograms", "Native histograms need the protobuf format"),
     UNUSED_KEY("scrape_classic_histograms", "The text format has classic histograms only"),
     UNUSED_KEY("always_scrape_classic_histograms", "The text format has classic histograms only"),
@@ -71,10 +78,8 @@ static const struct conf_row job_rows[] = {
     UNUSED_KEY("native_histogram_min_bucket_factor", "The text format has no native histograms"),
     UNUSED_KEY("track_timestamps_staleness", "Samples with their own timestamps get no stale markers"),
     UNUSED_KEY("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
-    UNUSED_KEY("metric_name_escaping_scheme", "No escaping is requested"),
     UNUSED_KEY("scrape_failure_log_file", "Failures are shown on /targets"),
     {.type = CONF_IGNORED, .name = "disable_keepalive", .help = "Connections are kept alive"},
-    {.type = CONF_IGNORED, .name = "fallback_scrape_protocol", .help = "Every response is parsed as text 0.0.4"},
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
     {0}};
 const struct conf_section scrape_job_section = {
@@ -128,6 +133,24 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     sd_conf_finish(&job->sd, &g->sd_intervals);
 }
 
+static bool finish_protocols(const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g,
+                             struct err *err)
+{
+    static const char key[] = "scrape_config.fallback_scrape_protocol";
+    bool given = conf_is_set(node, "scrape_protocols"), fallback = conf_is_set(node, "fallback_scrape_protocol");
+    if (given && job->scrape_protocols.n == 0)
+        return conf_err(yaml_get(node, "scrape_protocols"), err, "scrape_config.scrape_protocols: must not be empty");
+    if (!given)
+        job->scrape_protocols = g->scrape_protocols;
+    if (!conf_is_set(node, "metric_name_escaping_scheme"))
+        job->metric_name_escaping_scheme = g->metric_name_escaping_scheme;
+    job->page.text_only = job->page.text_only && job->scrape_protocols.n == 0 && !fallback;
+    return protocols_check(yaml_get(node, "scrape_protocols"), "scrape_config.scrape_protocols", &job->scrape_protocols,
+                           err) &&
+           (!fallback || protocols_check(yaml_get(node, "fallback_scrape_protocol"), key,
+                                         &(struct str_list){&job->fallback_scrape_protocol, 1}, err));
+}
+
 /* Keys that determine the set of targets, but not how one is scraped. */
 static bool names_targets(struct str key)
 {
@@ -155,6 +178,9 @@ static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job
     add_i64(&b, job->label_value_length_limit);
     add_i64(&b, job->body_size_limit);
     add_i64(&b, job->scrape_slot);
+    for (size_t i = 0; i < job->scrape_protocols.n; i++)
+        buf_add_str(&b, job->scrape_protocols.items[i]);
+    add_i64(&b, job->metric_name_escaping_scheme);
     add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail);
     uint64_t hash = hash_bytes(b.p, b.n);
     buf_free(&b);
@@ -172,6 +198,8 @@ bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct s
     if (!http_conf_check(node, &job->http, err) || !finish_times(c, node, job, g, err))
         return false;
     finish_limits(node, job, g);
+    if (!finish_protocols(node, job, g, err))
+        return false;
     job->fingerprint = job_fingerprint(node, job);
     return true;
 }
@@ -249,6 +277,7 @@ struct running_job *running_job_new(struct job_set *g, const struct scrape_job *
     j->body_max = conf->body_size_limit > 0 ? (size_t)conf->body_size_limit : SCRAPE_BODY_MAX;
     if (j->body_max > UINT32_MAX) /* offsets in a page have 32 bits */
         j->body_max = UINT32_MAX;
+    j->accept = protocols_accept(&j->arena, &conf->scrape_protocols, (enum escaping)conf->metric_name_escaping_scheme);
     find_reads(j);
     return j;
 }

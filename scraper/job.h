@@ -36,6 +36,7 @@ struct running_job {
     struct str_list reads;
     bool reads_all;
     size_t body_max;
+    const char *accept;           /* the request header */
     struct arena arena;
     struct failure_log failures;
 };

@@ -22,14 +22,15 @@ static struct metadata *pending_family(struct metadata_builder *b, struct str na
     return &b->items[b->n++];
 }
 
-/* Unescapes \\ and \n of a HELP line. */
-static struct str exposition_unescape_help(struct arena *a, struct str s)
+/* Unescapes \\ and \n of a HELP line, in OpenMetrics \" as well. */
+static struct str exposition_unescape_help(struct arena *a, struct str s, enum exposition_format format)
 {
     char *to = arena_bytes(a, s.n);
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
         char next = i + 1 < s.n ? s.p[i + 1] : 0;
-        bool escape = s.p[i] == '\\' && (next == '\\' || next == 'n');
+        bool quote = next == '"' && format == EXPOSITION_OPENMETRICS;
+        bool escape = s.p[i] == '\\' && (next == '\\' || next == 'n' || quote);
         to[n++] = !escape ? s.p[i] : next == 'n' ? '\n' : next;
         i += escape;
     }
@@ -38,12 +39,13 @@ static struct str exposition_unescape_help(struct arena *a, struct str s)
 
 static void collect_line(struct metadata_builder *b, const struct metadata_line *l)
 {
-    struct str name = str_n(b->page.p + l->name_at, l->name_n), text = str_n(b->page.p + l->text_at, l->text_n);
+    const char *page = b->page.text.p;
+    struct str name = str_n(page + l->name_at, l->name_n), text = str_n(page + l->text_at, l->text_n);
     if (!utf8_valid(name) || !utf8_valid(text))
         return;
     struct metadata *m = pending_family(b, name);
     if (l->kind == EXPOSITION_HELP)
-        m->help = exposition_unescape_help(&b->arena, text);
+        m->help = exposition_unescape_help(&b->arena, text, b->page.format);
     else if (l->kind == EXPOSITION_TYPE)
         m->type = metric_type_parse(text);
     else
@@ -93,7 +95,7 @@ struct metadata_list *metadata_find(struct metadata_store *store, uint64_t hash)
     return l;
 }
 
-void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, struct str page,
+void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, struct page_text page,
                           const struct metadata_line *lines, size_t n)
 {
     *b = (struct metadata_builder){.store = store, .hash = hash, .page = page, .lines = lines, .n_lines = n};

@@ -33,7 +33,7 @@ struct metadata_line { /* a HELP, TYPE or UNIT line: where name and text are in 
 struct metadata_builder { /* builds a list in slices */
     struct metadata_store *store;
     uint64_t hash;
-    struct str page;
+    struct page_text page;
     const struct metadata_line *lines; size_t n_lines, line; /* line: the next one */
     struct metadata *items; size_t n, cap; /* the families that the lines describe */
     struct map names;    /* of families -> index in items */
@@ -44,7 +44,7 @@ struct metadata_builder { /* builds a list in slices */
 struct metadata_list *metadata_find(struct metadata_store *m, uint64_t hash);
 /* page and lines are borrowed until the end. Then metadata_collect_some, metadata_store_some, each while it returns
  * true, and metadata_build_end. New families are passed to `learned`, unless NULL. */
-void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, struct str page,
+void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, struct page_text page,
                           const struct metadata_line *lines, size_t n);
 bool metadata_collect_some(struct metadata_builder *b, size_t lines);
 bool metadata_store_some(struct metadata_builder *b, size_t families,

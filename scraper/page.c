@@ -16,15 +16,17 @@ void page_free(struct page *p)
     page_reader_free(&p->reader);
     marker_writer_free(&p->markers);
     identity_set_free(&p->times);
+    exemplar_writer_free(&p->exemplars);
     buf_free(&p->labels);
     buf_free(&p->texts);
 }
 
 void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct template_group *c,
-                struct scrape_cache *last, struct str text, int64_t t)
+                struct scrape_cache *last, struct page_text text, int64_t t)
 {
     page_reader_start(&p->reader, source, target, c, last, text, t);
     marker_writer_start(&p->markers, source, target, last);
+    exemplar_writer_start(&p->exemplars);
     p->last = last;
     p->written = p->compared = p->compared_uncached = 0;
     p->comparing = p->ready = false;
@@ -101,6 +103,8 @@ static size_t batch_bytes(const struct page *p, size_t from, size_t to)
         const struct staged *s = &p->reader.stage[i];
         bytes += id_uncached(s->id) ? 2 * s->n : p->reader.templates->entries[id_entry(s->id)]->fixed_n;
     }
+    for (size_t i = p->exemplars.next; i < p->reader.n_exemplars && p->reader.exemplars[i].line < to; i++)
+        bytes += p->reader.exemplars[i].n;
     return bytes;
 }
 
@@ -134,7 +138,15 @@ bool page_write(struct page *p)
         if (s->skip)
             continue;
         struct sample sample = {s->t, s->v};
-        sink_series(p->sink, &(struct series_in){.labels = staged_labels(p, s), .samples = &sample, .n_samples = 1});
+        struct series_in in = {.samples = &sample, .n_samples = 1};
+        struct str exemplar;
+        if (exemplar_writer_has(&p->exemplars, &p->reader, i) &&
+            exemplar_writer_next(&p->exemplars, &p->reader, &exemplar)) {
+            in.exemplars = &exemplar;
+            in.n_exemplars = 1;
+        }
+        in.labels = staged_labels(p, s);
+        sink_series(p->sink, &in);
     }
     sink_commit(p->sink, NULL, NULL);
     return to < p->reader.n;
@@ -149,7 +161,8 @@ static bool page_begin_update(struct page *p)
     if (r->same && !p->last->duplicates)
         return false;
     p->next = (struct scrape_cache){.templates = template_group_ref(r->templates),
-                                    .duplicates = p->result.duplicates > 0};
+                                    .duplicates = p->result.duplicates > 0, .exemplars = p->last->exemplars};
+    p->last->exemplars = (struct buf){0};
     p->next.cap = (uint32_t)r->n + 1;
     p->next.ids = mem_alloc(p->next.cap * sizeof *p->next.ids);
     p->next.n_uncached = (uint32_t)r->n_uncached;
@@ -183,6 +196,7 @@ bool page_update_cache(struct page *p, size_t lines)
 {
     switch (p->updating) {
     case UPDATE_BEGIN:
+        exemplar_writer_end(&p->exemplars, &p->reader, p->last);
         if (!page_begin_update(p))
             return false;
         p->updating = UPDATE_LINES;

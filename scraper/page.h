@@ -4,6 +4,7 @@
  *
  *   page_reader.h  parses the text into staged samples
  *   page.c         compares them with the last page, writes them, and makes them the target's cache
+ *   exemplars.h    exemplars that are new since the last page
  *   stale.h        writes stale markers for the series that the page no longer has
  *   page_result.h  what was found
  *
@@ -19,6 +20,7 @@
 #define SCRAPER_PAGE_H
 
 #include "model/sink.h"
+#include "scraper/exemplars.h"
 #include "scraper/page_reader.h"
 #include "scraper/stale.h"
 
@@ -33,6 +35,7 @@ struct page {
     struct page_result result;
     struct marker_writer markers; /* its set: the series of this page */
     struct identity_set times;   /* samples by series and time, if lines have their own timestamps */
+    struct exemplar_writer exemplars;
     struct buf labels, texts;    /* scratch; texts: a frame of uncached ones */
     struct scrape_cache *last;
     bool comparing, ready;       /* page_compare has begun; its sets are ready */
@@ -47,7 +50,7 @@ void page_free(struct page *p);
 
 /* Everything is borrowed until page_update_cache is done. t: the time of samples without their own timestamp. */
 void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct template_group *c,
-                struct scrape_cache *last, struct str text, int64_t t);
+                struct scrape_cache *last, struct page_text text, int64_t t);
 enum page_state page_parse(struct page *p, size_t lines);
 /* Each does part of its work, about as long as page_parse with this number of lines, and returns true while there is
  * more. */

@@ -26,23 +26,25 @@ void page_reader_free(struct page_reader *r)
     mem_free(r->uncached);
     mem_free(r->new_entries);
     mem_free(r->borrowed);
+    mem_free(r->exemplars);
     mem_free(r->metadata);
 }
 
 void page_reader_start(struct page_reader *r, uint64_t source, const struct target_labels *target,
-                       struct template_group *c, const struct scrape_cache *last, struct str text, int64_t t)
+                       struct template_group *c, const struct scrape_cache *last, struct page_text text, int64_t t)
 {
     *r->result = (struct page_result){0};
     r->source = source;
     r->target = target;
     r->templates = template_group_ref(c); /* the target may get another group while the page is parsed */
     r->last = last;
-    r->text = text;
+    r->text = text.text;
     r->t = t;
-    exposition_start(&r->exposition, text);
+    exposition_start(&r->exposition, text.text);
+    r->exposition.format = text.format;
     r->exposition.any_names = c->job->conf->page.any_names;
     r->type = BOUNDS_OTHER;
-    r->n = r->n_uncached = r->n_new_entries = r->n_borrowed = r->n_metadata = 0;
+    r->n = r->n_uncached = r->n_new_entries = r->n_borrowed = r->n_exemplars = r->n_metadata = 0;
     r->expect = r->expect_uncached = r->timed = 0;
     r->same = last->templates == c;
 }
@@ -67,6 +69,15 @@ static inline struct str expected_text(const struct page_reader *r)
     return template_group_text(r->templates, id_entry(r->last->ids[r->expect]));
 }
 
+static void stage_exemplar(struct page_reader *r)
+{
+    struct str text = r->exposition.exemplar;
+    if (r->n_exemplars == r->exemplars_cap)
+        mem_grow(&r->exemplars, &r->exemplars_cap, r->n_exemplars + 1, sizeof *r->exemplars);
+    r->exemplars[r->n_exemplars++] = (struct page_exemplar){
+        .line = (uint32_t)(r->n - 1), .at = (uint32_t)(text.p - r->text.p), .n = (uint32_t)text.n};
+}
+
 static inline void stage_line(struct page_reader *r, uint32_t id, bool dropped)
 {
     struct staged *s = page_reader_stage(r);
@@ -77,6 +88,8 @@ static inline void stage_line(struct page_reader *r, uint32_t id, bool dropped)
                          .type = (uint8_t)r->type, .skip = dropped,
                          .at = (uint32_t)(e->series.p - r->text.p), .n = (uint32_t)e->series.n};
     r->result->post_relabeling += !dropped;
+    if (e->exemplar.n > 0)
+        stage_exemplar(r);
 }
 
 /* Resynchronizes on an unexpected line: either the lines between have vanished, or it is new and they will follow. */
@@ -199,10 +212,10 @@ static void note_metadata(struct page_reader *r, enum exposition_kind kind)
         .text_at = (uint32_t)(e->text.p - r->text.p), .text_n = (uint32_t)e->text.n, .kind = kind};
 }
 
-/* The vmagent dialect skips lines that it cannot parse. */
+/* The vmagent dialect skips lines that it cannot parse. A page without its end is invalid in every dialect. */
 static bool skip_line(struct page_reader *r)
 {
-    if (r->templates->job->conf->broken_lines_fail)
+    if (r->templates->job->conf->broken_lines_fail || r->exposition.p == r->exposition.end)
         return false;
     r->result->invalid_lines++;
     exposition_skip_line(&r->exposition);
@@ -276,11 +289,12 @@ bool page_reader_end(struct page_reader *r, size_t lines)
     template_group_unref(r->interner, r->templates);
     r->templates = NULL;
     r->text = STR_NONE;
-    r->n = r->n_uncached = r->n_metadata = 0;
+    r->n = r->n_uncached = r->n_exemplars = r->n_metadata = 0;
     release_lines(r, &r->stage, &r->cap, sizeof *r->stage);
     release_lines(r, &r->uncached, &r->uncached_cap, sizeof *r->uncached);
     release_lines(r, &r->new_entries, &r->new_entries_cap, sizeof *r->new_entries);
     release_lines(r, &r->borrowed, &r->borrowed_cap, sizeof *r->borrowed);
+    release_lines(r, &r->exemplars, &r->exemplars_cap, sizeof *r->exemplars);
     release_lines(r, &r->metadata, &r->metadata_cap, sizeof *r->metadata);
     return false;
 }

@@ -24,6 +24,8 @@ struct staged {
     bool skip;      /* a duplicate series, or dropped by metric_relabel_configs */
 };
 
+struct page_exemplar { uint32_t line, at, n; }; /* of which staged line; position of its text in the page */
+
 struct page_reader {
     struct interner *interner;
     struct page_result *result;
@@ -36,6 +38,8 @@ struct page_reader {
     size_t n_new_entries, new_entries_cap;
     uint32_t *borrowed;          /* entries created by another target's page: referenced until the page ends */
     size_t n_borrowed, borrowed_cap;
+    struct page_exemplar *exemplars;
+    size_t n_exemplars, exemplars_cap;
     struct metadata_line *metadata;
     size_t n_metadata, metadata_cap;
     /* The page, and how far it is parsed: */
@@ -57,7 +61,7 @@ void page_reader_free(struct page_reader *r);
 /* Text, labels and cache are borrowed until the page has ended. t: the time of samples without their own timestamp.
  * Clears the result. */
 void page_reader_start(struct page_reader *r, uint64_t source, const struct target_labels *target,
-                       struct template_group *c, const struct scrape_cache *last, struct str text, int64_t t);
+                       struct template_group *c, const struct scrape_cache *last, struct page_text text, int64_t t);
 enum page_state page_reader_parse(struct page_reader *r, size_t lines);
 /* The uncached lines, n_uncached of them; the caller's. */
 struct uncached *page_reader_take_uncached(struct page_reader *r);

@@ -53,7 +53,8 @@ static bool update_metadata(struct scrape_lane *l, struct target *t, const struc
         set_metadata(l, t, known);
         return false;
     }
-    metadata_build_start(&l->metadata_builder, &l->metadata, hash, p->reader.text, p->reader.metadata,
+    metadata_build_start(&l->metadata_builder, &l->metadata, hash,
+                         (struct page_text){p->reader.text, p->reader.exposition.format}, p->reader.metadata,
                          p->reader.n_metadata);
     return true;
 }
@@ -160,7 +161,8 @@ static struct scrape *next_page(struct scrape_lane *l)
         return NULL;
     if (!l->reading) {
         struct target *t = s->target;
-        page_start(&l->page, t->source, &t->labels, t->templates, &t->last, buf_str(&s->body), s->t);
+        page_start(&l->page, t->source, &t->labels, t->templates, &t->last,
+                   (struct page_text){buf_str(&s->body), s->format}, s->t);
         l->reading = true;
     }
     return s;

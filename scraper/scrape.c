@@ -12,6 +12,7 @@
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "scraper/ending.h"
+#include "model/scrape_protocols.h"
 #include "scraper/schedule.h"
 #include "scraper/scrape_internal.h"
 #include "scraper/scrape_stats.h"
@@ -198,7 +199,10 @@ static void scrape_response_done(void *arg, const struct client_reply *r)
         fail_reply(s, r);
         return;
     }
-    if (!s->target->job->conf->broken_lines_fail && s->body.n > 0 && s->body.p[s->body.n - 1] == '\r')
+    const struct scrape_job *conf = s->target->job->conf;
+    if (!conf->page.text_only)
+        s->format = protocols_format(r->content_type, conf->fallback_scrape_protocol);
+    if (!conf->broken_lines_fail && s->body.n > 0 && s->body.p[s->body.n - 1] == '\r')
         s->body.n--;
     list_push_back(&l->waiting, &s->node);
     loop_post(l->loop, &l->work);
@@ -210,7 +214,7 @@ static struct client_call *scrape_request(struct scrape *s)
     const struct scrape_job *conf = t->job->conf;
     char timeout[64];
     snprintf(timeout, sizeof timeout, "X-Prometheus-Scrape-Timeout-Seconds: %.10g", (double)t->timeout / 1e3);
-    const char *headers[] = {"Accept: text/plain;version=0.0.4;q=1,*/*;q=0.1", timeout};
+    const char *headers[] = {t->job->accept, timeout};
     return client_send(t->lane->client, &(struct client_request){
         .method = "GET", .url = t->url.p, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers),
         .slot = (uint32_t)t->id, .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout,

@@ -17,6 +17,7 @@ bool scrape_cache_clear_some(struct scrape_cache *x, struct interner *in, size_t
     mem_release_add(&in->release, x->ids, x->cap * sizeof *x->ids);
     mem_release_add(&in->release, x->uncached, x->n_uncached * sizeof *x->uncached);
     mem_release_buf(&in->release, &x->texts);
+    mem_release_buf(&in->release, &x->exemplars);
     *x = (struct scrape_cache){0};
     return false;
 }

@@ -38,6 +38,7 @@ struct scrape_cache {
     struct uncached *uncached; /* the k-th belongs to the k-th ID_UNCACHED */
     struct buf texts;        /* of the uncached lines, in frames: see scrape_cache_add_text */
     uint32_t cap;            /* of ids */
+    struct buf exemplars;    /* a hash of each exemplar, in the order of the page (exemplars.h) */
     bool duplicates;         /* two lines are the same series: each scrape must decide which one counts */
 };
 

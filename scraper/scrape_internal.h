@@ -12,6 +12,7 @@ struct scrape {
     struct client_call *call;  /* NULL when the response is complete */
     struct list node;          /* in lane.waiting, when the response is complete */
     struct buf body;
+    enum exposition_format format; /* of the body */
     int64_t start_ns;
     int64_t queued;            /* loop_mono ms at which it was passed to the client */
     int64_t t;                 /* timestamp of its samples */

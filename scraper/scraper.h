@@ -37,6 +37,7 @@ struct page_rules {
     bool any_names;          /* vmagent: unquoted names may contain any byte except delimiters: a.b, 1a, x-y */
     bool drops_reserved;     /* vmagent: metric_relabel_configs end with dropping labels that begin with __ */
     bool limit_counts_lines; /* vmagent: sample_limit includes duplicates */
+    bool text_only;          /* vmagent: a response is Prometheus' text format unless scrape_protocols is given */
     /* Prometheus 3: le of a histogram and quantile of a summary are normalized to "1.0" */
     bool spells_bounds;
 };
@@ -47,6 +48,8 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     struct str_map external_labels;
     int64_t sample_limit, label_limit, body_size_limit;
     int64_t target_limit, label_name_length_limit, label_value_length_limit;
+    struct str_list scrape_protocols; /* default depends on the dialect; empty: Prometheus' text format */
+    int metric_name_escaping_scheme;  /* enum escaping */
     bool honor_timestamps;            /* default depends on the dialect */
     bool broken_lines_fail;           /* Prometheus: an invalid line fails the scrape; vmagent: it is skipped and
                                        * counted */
@@ -69,6 +72,9 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     bool honor_labels, honor_timestamps, enable_compression, disable_compression;
     struct multimap params;
     int64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit;
+    struct str_list scrape_protocols;
+    struct str fallback_scrape_protocol;
+    int metric_name_escaping_scheme;
     struct http_conf http;
     struct conf_items relabel_configs, metric_relabel_configs; /* struct relabel_rule */
     struct conf_items static_configs;  /* struct static_group */

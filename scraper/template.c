@@ -285,17 +285,22 @@ static bool check_limits(const struct scrape_job *job, struct labels l, struct e
     return true;
 }
 
-bool template_derive(struct interner *in, const struct template_group *c, const struct target_labels *t,
-                     struct str text, enum bounds_type type, struct derived *out, struct err *err)
+void interner_clear_scratch(struct interner *in)
 {
-    const struct scrape_job *job = c->job->conf;
-    *out = (struct derived){0};
     if (in->scratch._aligned == NULL) { /* the first block is kept from now on */
         arena_alloc(&in->scratch, 1);
         arena_bytes(&in->scratch, 1);
         in->mark = arena_mark(&in->scratch);
     }
     arena_release(&in->scratch, in->mark);
+}
+
+bool template_derive(struct interner *in, const struct template_group *c, const struct target_labels *t,
+                     struct str text, enum bounds_type type, struct derived *out, struct err *err)
+{
+    const struct scrape_job *job = c->job->conf;
+    *out = (struct derived){0};
+    interner_clear_scratch(in);
     if (!exposition_labels(text, job->page.any_names, &in->builder, err))
         return false;
     out->types = job->page.spells_bounds ? spell_bounds(in, type) : BOUNDS_ANY;

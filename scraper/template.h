@@ -83,6 +83,7 @@ struct interner {
 void interner_init(struct interner *in);
 void interner_free(struct interner *in); /* all groups must be unreferenced */
 struct zstd *interner_zstd(struct interner *in);
+void interner_clear_scratch(struct interner *in); /* what the builder has made is no longer valid */
 
 /* Returns a reference. */
 struct template_group *template_group_get(struct interner *in, struct running_job *job, const struct target_labels *t);

@@ -18,6 +18,7 @@
 #include "gateway/config/config_file.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
+#include "model/scrape_protocols.h"
 
 #include <stdio.h>
 
@@ -165,6 +166,9 @@ static void config_set_globals(struct loader *l)
     l->config->empty_groups = d->empty_groups;
     l->config->scrape = (struct scrape_globals){
         .scrape_interval = g->scrape_interval, .scrape_timeout = g->scrape_timeout,
+        .scrape_protocols = g->scrape_protocols.n > 0 || !d->prefers_openmetrics ? g->scrape_protocols
+                                                                                 : protocols_of_prometheus,
+        .metric_name_escaping_scheme = g->metric_name_escaping_scheme,
         .scrape_slot = g->scrape_slot, .external_labels = g->external_labels,
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,

@@ -4,6 +4,7 @@
 #include "gateway/config/web_conf.h"
 
 #include "base/conf/yaml.h"
+#include "model/scrape_protocols.h"
 
 #include <stdio.h>
 
@@ -64,18 +65,26 @@ static const struct conf_row global_rows[] = {
      .help = "Default of the jobs' `label_name_length_limit`"},
     {CONF_INT, "label_value_length_limit", GLOBAL(label_value_length_limit), .preset = "0", .min = 0, .max = INT64_MAX,
      .help = "Default of the jobs' `label_value_length_limit`"},
-    ACCEPTED("scrape_protocols", "The text format 0.0.4 is requested"),
+    {CONF_STRINGS, "scrape_protocols", GLOBAL(scrape_protocols),
+     .help = "Default of the jobs' `scrape_protocols`. With Prometheus' flags OpenMetrics is preferred, otherwise "
+             "`PrometheusText0.0.4` is requested"},
+    {CONF_ENUM, "metric_name_escaping_scheme", GLOBAL(metric_name_escaping_scheme), .names = escaping_names,
+     .preset = "allow-utf-8", .help = "Default of the jobs' `metric_name_escaping_scheme`"},
     ACCEPTED("scrape_native_histograms", "Native histograms need the protobuf format"),
     ACCEPTED("always_scrape_classic_histograms", "The text format has classic histograms only"),
     ACCEPTED("convert_classic_histograms_to_nhcb", "Classic histograms are not converted"),
     ACCEPTED("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
-    ACCEPTED("metric_name_escaping_scheme", "No escaping is requested"),
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
     {0}};
 /* Prometheus rejects an explicit timeout above the interval; vmagent lowers it to the interval. */
 static bool check_global(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
 {
     const struct global_conf *g = value;
+    const struct yaml *protocols = yaml_get(node, "scrape_protocols");
+    if (protocols && g->scrape_protocols.n == 0)
+        return conf_err(protocols, err, "global.scrape_protocols: must not be empty");
+    if (!protocols_check(protocols, "global.scrape_protocols", &g->scrape_protocols, err))
+        return false;
     if (c->loose_durations || !conf_is_set(node, "scrape_timeout") || g->scrape_timeout <= g->scrape_interval)
         return true;
     return conf_err(yaml_get(node, "scrape_timeout"), err,

@@ -15,6 +15,7 @@ struct dialect_defaults {
     const struct flag_default *flags;  /* defaults of flags whose row has none; ends with NULL */
     bool reload_open;                  /* /-/reload is enabled unless --web.enable-lifecycle=false */
     bool honor_timestamps;             /* default of scrape jobs */
+    bool prefers_openmetrics;          /* unless scrape_protocols is given; otherwise the text format is requested */
     bool broken_lines_fail;            /* an invalid line fails the scrape; otherwise it is skipped and counted */
     struct page_rules page;            /* how scrape responses are parsed */
     bool vmagent_relabeling;           /* hashmod by XXH64 and {{label}} in replacement, as in vmagent */

@@ -45,7 +45,7 @@ static void source_open(struct bench *b, struct source *s, int i)
 
 static void scrape(struct bench *b, struct source *s, struct str text, int64_t t)
 {
-    page_start(&b->page, 1 + (uint64_t)(uintptr_t)s, &s->labels, s->cohort, &s->last, text, t);
+    page_start(&b->page, 1 + (uint64_t)(uintptr_t)s, &s->labels, s->cohort, &s->last, (struct page_text){.text = text}, t);
     if (page_parse(&b->page, SIZE_MAX) != PAGE_COMPLETE)
         exit(1);
     while (page_compare(&b->page, 8192)) {

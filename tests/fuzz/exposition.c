@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Any bytes as a page: reading ends, guessing what is known changes nothing, and labels that come out are canonical. */
+/* Any bytes as a page of either format: reading ends, guessing what is known changes nothing, and labels that come out are canonical. */
 #include "model/exposition.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -20,12 +20,26 @@ static void check_labels(struct str series)
     arena_free(&scratch);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+static void check_exemplar(struct str exemplar)
+{
+    struct arena scratch;
+    arena_init(&scratch, 0);
+    struct labels_builder b = {.scratch = &scratch};
+    struct buf message = {0};
+    if (exposition_exemplar(exemplar, 1, &b, &message) && message.n == 0)
+        __builtin_trap();
+    buf_free(&message);
+    builder_free(&b);
+    arena_free(&scratch);
+}
+
+static void read_page(struct str page, enum exposition_format format)
 {
     struct exposition plain, guessed;
     enum exposition_kind kind;
-    exposition_start(&plain, str_n(data, n));
-    exposition_start(&guessed, str_n(data, n));
+    exposition_start(&plain, page);
+    exposition_start(&guessed, page);
+    plain.format = guessed.format = format;
     do {
         bool hit;
         kind = exposition_next(&plain);
@@ -33,8 +47,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             __builtin_trap();
         if (kind == EXPOSITION_SERIES && (!str_eq(guessed.series, plain.series) || guessed.has_t != plain.has_t))
             __builtin_trap();
+        if (kind == EXPOSITION_SERIES && !str_eq(guessed.exemplar, plain.exemplar))
+            __builtin_trap();
         if (kind == EXPOSITION_SERIES)
             check_labels(plain.series);
+        if (kind == EXPOSITION_SERIES && plain.exemplar.n > 0)
+            check_exemplar(plain.exemplar);
     } while (kind != EXPOSITION_END && kind != EXPOSITION_ERROR);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    read_page(str_n(data, n), EXPOSITION_TEXT);
+    read_page(str_n(data, n), EXPOSITION_OPENMETRICS);
     return 0;
 }

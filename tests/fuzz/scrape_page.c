@@ -27,7 +27,7 @@ static void show(struct page *p, const struct target_labels *t, struct template_
                  int64_t time)
 {
     enum page_state state;
-    page_start(p, 1, t, c, last, text, time);
+    page_start(p, 1, t, c, last, (struct page_text){.text = text}, time);
     while ((state = page_parse(p, 100)) == PAGE_MORE) {
     }
     if (state == PAGE_INVALID) {

@@ -90,13 +90,15 @@ class ScriptedExporter(Fake):
     """A target whose n-th page is page(n, Unix ms); by default `series` counters whose value is n, once without a
     timestamp (scripted_counter) and once with the time of the answer (scripted_stamped_counter).
 
-    served: (n, ms, text) of every page that was given. To misbehave: status, delay (seconds), body (bytes to send
+    served: (n, ms, text) of every page that was given; asked: the request headers. content_type: of its pages; None: no
+    header. To misbehave: status, delay (seconds), body (bytes to send
     instead), gzip (compress when asked), gzip_cut (without the end of what was compressed), cut (close in the middle).
     """
 
     def __init__(self, series=10, page=None):
         self.page, self.series, self.n, self.served = page or self.counters, series, 0, []
         self.status, self.delay, self.body, self.gzip, self.gzip_cut, self.cut = 200, 0, None, False, False, False
+        self.content_type, self.asked = "text/plain; version=0.0.4; charset=utf-8", []
         super().__init__()
 
     def counters(self, n, ms):
@@ -114,10 +116,11 @@ class ScriptedExporter(Fake):
         with self.lock:
             n, ms = self.n, int(time.time() * 1000)
             self.n += 1
+            self.asked.append(dict(request.headers))
             text = self.page(n, ms)
             self.served.append((n, ms, text))
         body = text.encode() if self.body is None else self.body
-        headers = {"Content_Type": "text/plain; version=0.0.4; charset=utf-8"}
+        headers = {"Content_Type": self.content_type} if self.content_type else {}
         if self.gzip and "gzip" in request.headers.get("Accept-Encoding", ""):
             body, headers["Content_Encoding"] = gzip.compress(body), "gzip"
             body = body[:len(body) * 2 // 3] if self.gzip_cut else body

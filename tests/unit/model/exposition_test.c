@@ -7,13 +7,47 @@
 
 #include "base/text/num.h"
 #include "model/exposition.h"
-#include "model/series.h"
+#include "model/remote_write.h"
 #include "tests/unit/model/cases.h"
 #include "tests/unit/model/rng.h"
 #include "tests/unit/model/scratch.h"
 
 /* How a caller guesses the next series: not at all, always right (the texts of a first reading), or always wrong. */
 enum guess { GUESS_NONE, GUESS_RIGHT, GUESS_WRONG };
+
+/* As it is sent: the message of a series that has nothing else. */
+static void print_exemplar(struct buf *out, struct str text)
+{
+    struct labels_builder b = {.scratch = &arena};
+    struct buf message = {0}, body = {0};
+    buf_add_z(out, " #");
+    if (exposition_exemplar(text, 17, &b, &message)) {
+        struct str exemplar = buf_str(&message);
+        struct rw_walk w;
+        rw_append_full(&body, (struct labels){0}, NULL, 0, NULL, 0, &exemplar, 1);
+        rw_walk_init(&w);
+        rw_walk_start(&w, buf_str(&body));
+        assert_int_equal(rw_walk_next(&w), RW_SERIES);
+        assert_true(w.n_exemplars == 1 && str_eq(w.exemplars[0], exemplar));
+        rw_walk_free(&w);
+        struct labels labels = {(const uint8_t *)message.p, 0, 0}; /* the message begins with them */
+        struct labels_iter it = {(const uint8_t *)message.p, (const uint8_t *)message.p + message.n};
+        for (struct label l; it.p < it.end && *it.p == 0x0a && labels_next(&it, &l); )
+            labels = (struct labels){labels.p, (uint32_t)(it.p - labels.p), labels.count + 1};
+        double value;
+        memcpy(&value, labels.p + labels.n + 1, 8);
+        buf_add_char(out, ' ');
+        labels_print(out, labels);
+        buf_add_char(out, ' ');
+        buf_add_num(out, value);
+        buf_printf(out, " @%lld", (long long)rw_exemplar_time(exemplar));
+    } else {
+        buf_add_z(out, " not valid");
+    }
+    buf_free(&message);
+    buf_free(&body);
+    builder_free(&b);
+}
 
 static void print_series(struct buf *out, const struct exposition *e)
 {
@@ -25,6 +59,8 @@ static void print_series(struct buf *out, const struct exposition *e)
         buf_add_num(out, e->value);
         if (e->has_t)
             buf_printf(out, " @%lld", (long long)e->t);
+        if (e->exemplar.n > 0)
+            print_exemplar(out, e->exemplar);
     } else {
         buf_printf(out, "labels error: %s", err.text);
     }
@@ -44,11 +80,17 @@ static void print_entry(struct buf *out, enum exposition_kind kind, const struct
         buf_printf(out, "%s %.*s %.*s\n", words[kind], STR_ARG(e->name), STR_ARG(e->text));
 }
 
-static size_t texts_of(struct str page, struct str *texts, size_t most)
+static void start(struct exposition *e, struct str page, enum exposition_format format)
+{
+    exposition_start(e, page);
+    e->format = format;
+}
+
+static size_t texts_of(struct str page, enum exposition_format format, struct str *texts, size_t most)
 {
     struct exposition e;
     size_t n = 0;
-    exposition_start(&e, page);
+    start(&e, page, format);
     for (enum exposition_kind k; (k = exposition_next(&e)) != EXPOSITION_END && k != EXPOSITION_ERROR; )
         if (k == EXPOSITION_SERIES && n < most)
             texts[n++] = e.series;
@@ -56,13 +98,13 @@ static size_t texts_of(struct str page, struct str *texts, size_t most)
 }
 
 /* The page as text, entry by entry; *hits: how many guesses were right. */
-static struct buf read_page(struct str page, enum guess guess, size_t *hits)
+static struct buf read_page(struct str page, enum exposition_format format, enum guess guess, size_t *hits)
 {
     struct str texts[1024];
-    size_t n = guess == GUESS_RIGHT ? texts_of(page, texts, LEN(texts)) : 0, i = 0;
+    size_t n = guess == GUESS_RIGHT ? texts_of(page, format, texts, LEN(texts)) : 0, i = 0;
     struct buf out = {0};
     struct exposition e;
-    exposition_start(&e, page);
+    start(&e, page, format);
     *hits = 0;
     for (;;) {
         bool hit = false;
@@ -82,10 +124,10 @@ static struct buf read_page(struct str page, enum guess guess, size_t *hits)
     }
 }
 
-static bool page_reads_as(const struct one_case *c, struct str page, enum guess guess)
+static bool page_reads_as(const struct one_case *c, struct str page, enum exposition_format format, enum guess guess)
 {
     size_t hits;
-    struct buf got = read_page(page, guess, &hits);
+    struct buf got = read_page(page, format, guess, &hits);
     bool same = str_eq(buf_str(&got), c->parts[1].text);
     if (!same)
         print_error("%s:%u: %.*s (guess %d)\n--- got\n%s--- want\n%.*s", c->file, c->line, STR_ARG(c->name), (int)guess,
@@ -94,25 +136,33 @@ static bool page_reads_as(const struct one_case *c, struct str page, enum guess 
     return same;
 }
 
-static void test_cases(void **state UNUSED)
+static void read_cases(const char *path, enum exposition_format format)
 {
     struct cases cases;
     struct one_case c;
     unsigned n = 0, bad = 0;
-    assert_true(cases_open(&cases, "tests/exposition/prometheus.test"));
+    assert_true(cases_open(&cases, path));
     for (; cases_next(&cases, &c); n++) {
         assert_int_equal(c.n, 2);
         struct str page = c.parts[0].text;
         for (enum guess g = GUESS_NONE; g <= GUESS_WRONG; g++) {
             char *copy = mem_dup(page.p, page.n); /* alone, for AddressSanitizer */
-            bad += !page_reads_as(&c, str_n(copy, page.n), g);
-            if (g == GUESS_NONE && page.n > 0 && page.p[page.n - 1] == '\n') /* the last line feed may be missing */
-                bad += !page_reads_as(&c, str_n(copy, page.n - 1), g);
+            bad += !page_reads_as(&c, str_n(copy, page.n), format, g);
+            bool last_feed_is_optional = format == EXPOSITION_TEXT || str_ends(page, STR("# EOF\n"));
+            if (g == GUESS_NONE && page.n > 0 && page.p[page.n - 1] == '\n' && last_feed_is_optional)
+                bad += !page_reads_as(&c, str_n(copy, page.n - 1), format, g);
             mem_free(copy);
         }
     }
     assert_true(n > 30);
     assert_int_equal(bad, 0);
+}
+
+static void test_cases(void **state UNUSED) { read_cases("tests/exposition/prometheus.test", EXPOSITION_TEXT); }
+
+static void test_cases_openmetrics(void **state UNUSED)
+{
+    read_cases("tests/exposition/openmetrics.test", EXPOSITION_OPENMETRICS);
 }
 
 static void assert_error(struct str page, const char *want)
@@ -163,40 +213,76 @@ static const char page[] =
     "# TYPE x_bucket histogram\n"
     "x_bucket{le=\"+Inf\"} 7 # {trace_id=\"abc\"} 0.5\n";
 
+static const char openmetrics[] =
+    "# TYPE x histogram\n"
+    "# UNIT x_seconds seconds\n"
+    "# HELP x A \\\"quoted\\\" word.\n"
+    "x_bucket{le=\"+Inf\"} 7 1700000000.5 # {trace_id=\"ab\",n=\"\\n\"} 0.5 1.6e9\n"
+    "x_sum 1.5e-07\n"
+    "x_count 7 # {} 1\n"
+    "{\"a.b\",c=\"d\"} NaN\n"
+    "# EOF\n";
+
+/* A page that was cut off is never a shorter page. */
+static void test_cut_pages(void **state UNUSED)
+{
+    for (size_t n = 0; n < sizeof openmetrics - 2; n++) {
+        char *cut = mem_dup(openmetrics, n);
+        struct exposition e;
+        enum exposition_kind kind;
+        start(&e, str_n(cut, n), EXPOSITION_OPENMETRICS);
+        while ((kind = exposition_next(&e)) != EXPOSITION_END && kind != EXPOSITION_ERROR) {
+        }
+        assert_int_equal(kind, EXPOSITION_ERROR);
+        mem_free(cut);
+    }
+}
+
 static void test_known_series_hit(void **state UNUSED)
 {
     size_t hits;
-    struct buf out = read_page(STR(page), GUESS_RIGHT, &hits);
+    struct buf out = read_page(STR(page), EXPOSITION_TEXT, GUESS_RIGHT, &hits);
     assert_int_equal(hits, 6); /* all of them: the guess is made again behind metadata */
+    buf_free(&out);
+    out = read_page(STR(openmetrics), EXPOSITION_OPENMETRICS, GUESS_RIGHT, &hits);
+    assert_int_equal(hits, 4);
     buf_free(&out);
 }
 
 /* Damaged pages: all guesses read the same, and nothing is read outside the page. */
-static void test_damaged_pages(void **state UNUSED)
+static void read_damaged(struct str good, enum exposition_format format)
 {
     uint64_t seed = 1;
     unsigned errors = 0;
     static const char likely[] = "\"\\{},= \n#0x_\xff";
     for (int round = 0; round < 20000; round++) {
-        struct str bad = rng_damage(&seed, str_n(page, sizeof page - 1), 4, str_n(likely, sizeof likely));
+        struct str bad = rng_damage(&seed, good, 4, str_n(likely, sizeof likely));
         size_t hits;
-        struct buf plain = read_page(bad, GUESS_NONE, &hits);
+        struct buf plain = read_page(bad, format, GUESS_NONE, &hits);
         for (enum guess g = GUESS_RIGHT; g <= GUESS_WRONG; g++) {
-            struct buf guessed = read_page(bad, g, &hits);
+            struct buf guessed = read_page(bad, format, g, &hits);
             assert_true(str_eq(buf_str(&guessed), buf_str(&plain)));
             buf_free(&guessed);
         }
-        errors += str_find_str(buf_str(&plain), STR("error line")) < plain.n;
+        errors += str_find_str(buf_str(&plain), STR("error ")) < plain.n;
         buf_free(&plain);
         mem_free((char *)bad.p);
     }
-    assert_true(errors > 5000 && errors < 19000);
+    assert_true(errors > 5000 && errors < 19999);
+}
+
+static void test_damaged_pages(void **state UNUSED)
+{
+    read_damaged(str_n(page, sizeof page - 1), EXPOSITION_TEXT);
+    read_damaged(str_n(openmetrics, sizeof openmetrics - 1), EXPOSITION_OPENMETRICS);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_cases_openmetrics),
+        cmocka_unit_test(test_cut_pages),
         cmocka_unit_test(test_bytes_that_no_file_shows),
         cmocka_unit_test(test_nan_is_never_the_stale_marker),
         cmocka_unit_test(test_known_series_hit),

@@ -21,7 +21,7 @@ static struct metadata_list *list_of(struct metadata_store *store, uint64_t hash
             lines[n++] = (struct metadata_line){(uint32_t)(e.name.p - page.p), (uint32_t)e.name.n,
                                                 (uint32_t)(e.text.p - page.p), (uint32_t)e.text.n, kind};
     struct metadata_builder b;
-    metadata_build_start(&b, store, hash, page, lines, n);
+    metadata_build_start(&b, store, hash, (struct page_text){.text = page}, lines, n);
     while (metadata_collect_some(&b, 1)) {
     }
     while (metadata_store_some(&b, 1, NULL, NULL)) {

@@ -16,6 +16,7 @@ struct feed {
     struct interner interner;
     struct recorder sink;
     struct page page;
+    enum exposition_format format; /* of the pages */
 };
 struct source { /* a target */
     struct target_labels labels;

@@ -97,7 +97,8 @@ static void a_target_ends_while_a_page_is_read(void **state)
     struct source other = source_open(&f, (struct label[]){{STR("job"), STR("j")}, {STR("instance"), STR("i:2")}}, 2);
     marker_writer_init(&stale, &f.interner, &f.sink.sink);
     assert_true(feed_show(&f, &other, "a 1\nb 1\nc 1\n", 1000));
-    page_start(p, s.id, &s.labels, s.templates, &s.last, STR("a 2\nb 2\nc 2\nd 2\n"), 2000);
+    page_start(p, s.id, &s.labels, s.templates, &s.last, (struct page_text){.text = STR("a 2\nb 2\nc 2\nd 2\n")},
+               2000);
     assert_int_equal(page_parse(p, 2), PAGE_MORE);
     recorder_forget(&f.sink);
     markers_end_all(&stale, other.id, &other.labels, &other.last, 2000);

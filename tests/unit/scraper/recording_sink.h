@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A sink that writes down what it is given, one line a sample: `m{a="b"} 1 @1000`, stale markers as `m stale @1000`;
+/* A sink that writes down what it is given, one line a sample: `m{a="b"} 1 @1000`, stale markers as `m stale @1000`,
+ * exemplars as `m{a="b"} exemplar @900`;
  * and jobs loaded from YAML, as the program loads them. For the tests of the scraper. */
 #ifndef TESTS_RECORDING_SINK_H
 #define TESTS_RECORDING_SINK_H
 
 #include "base/text/num.h"
+#include "model/remote_write.h"
 #include "model/sink.h"
 #include "scraper/scraper.h"
 
@@ -19,7 +21,7 @@ struct recorder {
     struct sink sink;
     struct buf lines;      /* committed */
     struct buf batch;      /* since begin */
-    size_t samples, batches, metadata;
+    size_t samples, exemplars, batches, metadata;
     uint64_t source;       /* of the last batch */
     bool open, busy;       /* busy: refuses every batch */
 };
@@ -52,6 +54,11 @@ static inline void recorder_series(struct sink *s, const struct series_in *in)
             buf_add_num(&r->batch, in->samples[i].v);
         buf_printf(&r->batch, " @%lld\n", (long long)in->samples[i].t);
         r->samples++;
+    }
+    for (size_t i = 0; i < in->n_exemplars; i++) {
+        labels_print(&r->batch, in->labels);
+        buf_printf(&r->batch, " exemplar @%lld\n", (long long)rw_exemplar_time(in->exemplars[i]));
+        r->exemplars++;
     }
 }
 
@@ -89,7 +96,7 @@ static inline void recorder_init(struct recorder *r) { *r = (struct recorder){.s
 static inline void recorder_forget(struct recorder *r)
 {
     buf_clear(&r->lines);
-    r->samples = r->batches = r->metadata = 0;
+    r->samples = r->exemplars = r->batches = r->metadata = 0;
 }
 static inline void recorder_free(struct recorder *r)
 {

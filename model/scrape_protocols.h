@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Exposition formats that a job requests (scrape_protocols), and the one that a response has by its Content-Type. Names
+ * and header are those of Prometheus. Pure; any thread. */
+#ifndef MODEL_SCRAPE_PROTOCOLS_H
+#define MODEL_SCRAPE_PROTOCOLS_H
+
+#include "base/conf/conf.h"
+#include "model/exposition.h"
+
+enum escaping { ESCAPING_ALLOW_UTF8, ESCAPING_UNDERSCORES, ESCAPING_DOTS, ESCAPING_VALUES };
+extern const char *const escaping_names[];
+
+/* What Prometheus requests by default. */
+extern const struct str_list protocols_of_prometheus;
+
+/* False: an unknown or repeated name. `key` begins the message. */
+bool protocols_check(const struct yaml *node, const char *key, const struct str_list *list, struct err *err) MUST_USE;
+/* The Accept header with its name; an empty list requests Prometheus' text format. */
+char *protocols_accept(struct arena *a, const struct str_list *list, enum escaping escaping);
+/* The format of a response; fallback: the protocol of one whose type is missing or unknown, empty: the text format. */
+enum exposition_format protocols_format(struct str content_type, struct str fallback);
+
+#endif
