@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { FIRST_BLOCK = 4 << 10, LARGEST_BLOCK = 1 << 20, ALIGN = 16 };
-enum { SPARE_FROM = 64 << 10 }; /* blocks of this size are taken from the spare ones, which cost no page faults */
+enum { SPARE_FROM = 64 << 10 }; /* blocks from this size on are spare ones, which cost no page faults */
 
 struct arena_block {
     struct arena_block *next; /* allocated earlier */
@@ -81,6 +81,15 @@ void arena_spare_free(struct arena_spare *s)
     }
     s->blocks = NULL;
     s->n = 0;
+}
+
+void arena_spare_move(struct arena_spare *from, struct arena_spare *to)
+{
+    for (struct arena_block *b; (b = from->blocks) != NULL && to->n < to->most; from->n--, to->n++) {
+        from->blocks = b->next;
+        b->next = to->blocks;
+        to->blocks = b;
+    }
 }
 
 static void free_until(struct arena *a, struct arena_block **list, struct arena_block *keep)
@@ -212,7 +221,7 @@ static bool arena_add_block(struct arena *owner, struct arena_block **list, size
 {
     struct arena *a = arena_limited(owner);
     size_t cap = *list ? (*list)->cap * 2 : FIRST_BLOCK;
-    if (cap > LARGEST_BLOCK || (cap >= SPARE_FROM && a->spare && a->spare->n > 0))
+    if (cap > LARGEST_BLOCK || (cap >= SPARE_FROM && a->spare && (a->spare->n > 0 || a->spare->made)))
         cap = LARGEST_BLOCK;
     cap -= sizeof(struct arena_block);
     if (cap < n)

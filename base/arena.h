@@ -23,8 +23,12 @@
 struct arena_block;
 /* Large blocks released by an arena, kept for the next one: fresh memory costs a page fault for every 4 KiB. Owned by
  * one thread. */
-struct arena_spare { struct arena_block *blocks; unsigned n, most; /* 1 MiB each */ };
+struct arena_spare {
+    struct arena_block *blocks; unsigned n, most; /* 1 MiB each */
+    bool made; /* if there are none, an arena that needs them allocates blocks that can be kept later */
+};
 void arena_spare_free(struct arena_spare *s);
+void arena_spare_move(struct arena_spare *from, struct arena_spare *to); /* as many as `to` may have */
 
 struct arena {
     struct arena_block *_aligned, *_bytes; /* blocks in use, newest first */

@@ -66,9 +66,8 @@ static void worker_on_done(struct loop_task *task)
 
 static struct arena_spare take_spare(struct workers *p)
 {
-    struct arena_spare s = p->spare;
-    p->spare = (struct arena_spare){0};
-    s.most = SPARE_BLOCKS;
+    struct arena_spare s = {.most = SPARE_BLOCKS};
+    arena_spare_move(&p->spare, &s);
     return s;
 }
 
@@ -137,15 +136,12 @@ static struct worker_task *next_task(struct member *m)
     return t;
 }
 
-/* Keeps the spare memory of one worker. */
+/* Keeps the spare memory for the next worker, as much as one may have. */
 static void put_spare(struct member *m, bool large)
 {
     struct workers *p = m->worker._pool;
     mutex_lock(&p->mutex);
-    if (p->spare.n == 0) {
-        p->spare = m->spare;
-        m->spare = (struct arena_spare){0};
-    }
+    arena_spare_move(&m->spare, &p->spare);
     p->untidy = p->untidy || large;
     mutex_unlock(&p->mutex);
     arena_spare_free(&m->spare);
@@ -234,6 +230,7 @@ struct workers *workers_new(const struct worker_conf *c)
 {
     struct workers *p = mem_zalloc(sizeof *p);
     p->conf = *c;
+    p->spare.most = SPARE_BLOCKS;
     mutex_init(&p->mutex, RANK_WORKERS);
     cond_init(&p->turn);
     for (size_t i = 0; i < WORKER_CLASSES; i++) {
@@ -310,8 +307,19 @@ bool worker_turn_begin(struct worker *w, const struct query_ctx *q, struct err *
     p->n_turns += w->_has_turn;
     if (w->_has_turn && self_member(w)->spare.n == 0)
         self_member(w)->spare = take_spare(p);
+    self_member(w)->spare.made = w->_has_turn;
     mutex_unlock(&p->mutex);
     return w->_has_turn;
+}
+
+void worker_take_spare(struct worker *w)
+{
+    struct member *m = self_member(w);
+    if (m->spare.n > 0)
+        return;
+    mutex_lock(&w->_pool->mutex);
+    m->spare = take_spare(w->_pool);
+    mutex_unlock(&w->_pool->mutex);
 }
 
 void worker_turn_end(struct worker *w)
@@ -325,7 +333,7 @@ void worker_turn_end(struct worker *w)
     cond_signal(&p->turn);
     mutex_unlock(&p->mutex);
     put_spare(self_member(w), false); /* who waits needs none */
-    self_member(w)->spare.most = SPARE_BLOCKS;
+    self_member(w)->spare = (struct arena_spare){.most = SPARE_BLOCKS};
 }
 
 /* Runs queued tasks first: their clients are waiting, and they have been canceled. */

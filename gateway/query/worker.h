@@ -63,6 +63,9 @@ bool worker_withdraw(struct workers *p, struct worker_task *t) MUST_USE;
  * meanwhile. Both may be called twice. `w` NULL: does nothing. */
 bool worker_turn_begin(struct worker *w, const struct query_ctx *q, struct err *err) MUST_USE;
 void worker_turn_end(struct worker *w);
+/* On a worker thread that has no turn and is about to fill memory of its task's arena, as with a response that has begun:
+ * it gets the spare memory, if no other worker has it. */
+void worker_take_spare(struct worker *w);
 struct worker *worker_self(void);     /* on a worker thread: itself */
 void workers_stop(struct workers *p); /* waits for running tasks; worker_submit refuses from then on */
 void workers_free(struct workers *p); /* after the last worker_submit */

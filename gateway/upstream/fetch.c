@@ -283,9 +283,12 @@ static bool fetch_fits(const struct fetch *f, struct err *err)
 
 static void fetch_begin_response(struct fetch *f, const struct client_reply *reply)
 {
-    if (!f->begun && f->plan.decoder->begin)
-        f->plan.decoder->begin(f->plan.decoder, reply->content_type);
+    if (f->begun)
+        return;
     f->begun = true;
+    worker_take_spare(f->batch->worker);
+    if (f->plan.decoder->begin)
+        f->plan.decoder->begin(f->plan.decoder, reply->content_type);
 }
 
 static bool on_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err)

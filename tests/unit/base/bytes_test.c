@@ -114,6 +114,36 @@ static void arenas_take_spare_blocks_again(void **state)
     assert_int_equal(spare.n, 0);
 }
 
+static void arenas_make_spare_blocks(void **state)
+{
+    (void)state;
+    struct arena_spare spare = {.most = 4, .made = true}, pool = {.most = 2};
+    struct arena a;
+    arena_init(&a, 0);
+    for (int round = 0; round < 2; round++) {
+        a.spare = &spare;
+        for (int i = 0; i < 50; i++)
+            memset(arena_alloc(&a, 8192), i, 8192);
+        assert_in_range(a.used, 1 << 20, 3 << 19);
+        arena_free(&a);
+        assert_int_equal(spare.n, 1); /* although the arena never had a megabyte */
+        spare.made = false; /* a block is taken all the same while there is one */
+    }
+    assert_non_null(arena_alloc(&a, 100 << 10));
+    spare.made = true;
+    assert_non_null(arena_alloc(&a, 100 << 10));
+    assert_non_null(arena_alloc(&a, 1000 << 10));
+    assert_non_null(arena_alloc(&a, 1000 << 10));
+    arena_free(&a);
+    assert_int_equal(spare.n, 3);
+    arena_spare_move(&spare, &pool);
+    assert_int_equal(pool.n, 2);
+    assert_int_equal(spare.n, 1);
+    arena_spare_free(&spare);
+    arena_spare_free(&pool);
+    assert_null(pool.blocks);
+}
+
 static void budgets_are_shared(void **state)
 {
     (void)state;
@@ -229,6 +259,7 @@ int main(void)
         cmocka_unit_test(buffers_keep_their_limit),
         cmocka_unit_test(arenas_give_back_to_the_mark),
         cmocka_unit_test(arenas_take_spare_blocks_again),
+        cmocka_unit_test(arenas_make_spare_blocks),
         cmocka_unit_test(arenas_keep_their_budget),
         cmocka_unit_test(budgets_are_shared),
         cmocka_unit_test(errors_keep_their_words),
