@@ -13,11 +13,13 @@ void json_labels_name(struct json_labels *l, struct str name)
     buf_add_str(&l->name, name);
 }
 
-void json_labels_value(struct json_labels *l, struct str value)
+void json_labels_add(struct json_labels *l, struct str name, struct str value)
 {
     if (value.n > 0)
-        labels_append(&l->bytes, buf_str(&l->name), value);
+        labels_append(&l->bytes, name, value);
 }
+
+void json_labels_value(struct json_labels *l, struct str value) { json_labels_add(l, buf_str(&l->name), value); }
 
 bool json_labels_end(struct json_labels *l, struct labels *out, struct err *err)
 {

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The hot loop over the pairs of a long response, [[t,"v"],...]: reads as many complete pairs as the input holds, in
- * place, without a token per bracket. Each function but the last reads one item at p and returns the position after
- * it, or NULL: *wrong says whether more input cannot make it valid.
+/* What most bytes of a response are, read in place, without a token per bracket:
+ *
+ *   json_pairs    [[t,"v"],...], as many complete pairs as the input holds. Each function before it reads one item at p and
+ *                 returns the position after it, or NULL: *wrong says whether more input cannot make it valid.
+ *   json_pair     one of them alone
+ *   json_member   "name":"value" of an object, if it is plain and complete; everything else is left to json_next.
  */
 #include "base/json/json_read.h"
 
 #include "base/json/json_reader.h"
+#include "base/json/json_string.h"
 #include "base/text/num.h"
 #include "base/text/duration.h"
 
@@ -109,4 +113,42 @@ size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum
     else if (n < max)
         *next = json_reader_more(r, JSON_LONGEST);
     return n;
+}
+
+bool json_pair(struct json_reader *r, struct json_pair *out)
+{
+    const char *wrong, *p = r->_state == AT_COLON ? expect(r->_p, r->_end, ':', &wrong) : NULL;
+    p = p ? json_pairs_read_pair(p, r->_end, out, &wrong) : NULL;
+    if (p == NULL)
+        return false;
+    json_reader_consume(r, p);
+    r->_state = AFTER_VALUE;
+    r->_token = r->offset;
+    return true;
+}
+
+/* The text between the quotes, and the position behind them. NULL: it is not plain, or not complete. */
+static inline const char *json_plain_text(const char *p, const char *end, struct str *text)
+{
+    if (p == end || *p != '"')
+        return NULL;
+    const char *stop = json_plain_end(++p, end);
+    *text = str_n(p, (size_t)(stop - p));
+    return stop < end && *stop == '"' ? stop + 1 : NULL;
+}
+
+bool json_member(struct json_reader *r, struct str *name, struct str *value)
+{
+    size_t longest = json_reader_longest(r);
+    const char *p = r->_p, *end = r->_end;
+    if (p == end || (r->_state != AT_FIRST_KEY && (r->_state != AFTER_VALUE || *p != ',' || !json_reader_in_object(r))))
+        return false;
+    p = json_plain_text(p + (r->_state == AFTER_VALUE), end, name);
+    if (p == NULL || p == end || *p != ':' || (p = json_plain_text(p + 1, end, value)) == NULL ||
+        name->n > longest || value->n > longest)
+        return false;
+    json_reader_consume(r, p);
+    r->_state = AFTER_VALUE;
+    r->_token = r->offset;
+    return true;
 }

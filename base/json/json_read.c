@@ -12,8 +12,6 @@
 #include "base/text/num.h"
 #include "base/text/utf8.h"
 
-enum { DEFAULT_STRING = 1 << 20 };
-
 void json_reader_init(struct json_reader *r) { *r = (struct json_reader){0}; }
 
 void json_reader_free(struct json_reader *r)
@@ -120,7 +118,7 @@ static const char *closing_quote(const char *p, const char *end, unsigned *bits)
 
 static enum json_token json_read_string(struct json_reader *r, enum json_token token)
 {
-    size_t longest = r->max_string ? r->max_string : DEFAULT_STRING;
+    size_t longest = json_reader_longest(r);
     const char *first = r->_p + 1;
     unsigned seen;
     const char *quote = closing_quote(first, r->_end, &seen);

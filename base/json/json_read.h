@@ -4,7 +4,7 @@
  * Input is fed as it arrives; json_next returns one token at a time, and JSON_MORE when it needs more. A string token
  * is valid until the next call of json_feed or json_next (unescaped into a buffer of the reader when it has escapes,
  * else a slice of the input). json_pairs is the hot loop over [[t,"v"],...]: it reads all complete pairs of the input
- * without tokens. Nesting is limited to JSON_DEPTH, a string to max_string bytes, white space between two tokens to
+ * without tokens; json_pair and json_member do so with one item of the usual form. Nesting is limited to JSON_DEPTH, a string to max_string bytes, white space between two tokens to
  * JSON_BLANKS. One thread at a time.
  */
 #ifndef BASE_JSON_JSON_READ_H
@@ -62,5 +62,10 @@ struct json_pair { int64_t t_ms; double v; };
 /* Inside an array of [number,"number"] pairs (after its JSON_ARRAY token): reads up to `max` pairs and returns their
  * number. *next is JSON_ARRAY (max reached: call again), JSON_END_ARRAY (the array ended), JSON_MORE or JSON_ERROR. */
 size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum json_token *next);
+/* After JSON_KEY: one such pair, if it is complete. False: nothing was read; json_next returns its tokens. */
+bool json_pair(struct json_reader *r, struct json_pair *out) MUST_USE;
+/* In an object, after its JSON_OBJECT token or a member: the next member if it is complete and has a text without escapes,
+ * in ASCII; name and value are valid until the next call. False: nothing was read; json_next returns its tokens. */
+bool json_member(struct json_reader *r, struct str *name, struct str *value) MUST_USE;
 
 #endif

@@ -6,6 +6,11 @@
 #include "base/json/json_read.h"
 
 enum { JSON_LONGEST = 4096 }; /* maximum bytes of a number, or of a pair with its white space */
+enum { JSON_STRING_DEFAULT = 1 << 20 };
+static inline size_t json_reader_longest(const struct json_reader *r)
+{
+    return r->max_string ? r->max_string : JSON_STRING_DEFAULT;
+}
 
 enum json_state {
     AT_VALUE,       /* a value is required */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Writes JSON and escapes strings. */
 #include "base/json/json_write.h"
+
+#include "base/json/json_string.h"
 #include "base/text/num.h"
 #include "base/text/utf8.h"
 
@@ -134,6 +136,24 @@ static const bool special[256] = {[0 ... 0x1f] = true, ['"'] = true, ['\\'] = tr
 static const bool special_html[256] = {[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true,
                                        ['<'] = true,        ['>'] = true, ['&'] = true};
 
+/* Most names and values: nothing in it needs escaping. False: nothing is written. */
+static bool quoted_plain(struct json_writer *w, struct str s, bool key)
+{
+    if (json_plain_end(s.p, s.p + s.n) != s.p + s.n || !buf_reserve(w->out, s.n + 4))
+        return false;
+    char *to = w->out->p + w->out->n;
+    if (w->comma)
+        *to++ = ',';
+    *to++ = '"';
+    to = (char *)mempcpy(to, s.p, s.n);
+    *to++ = '"';
+    if (key)
+        *to++ = ':';
+    w->out->n = (size_t)(to - w->out->p);
+    w->comma = !key;
+    return true;
+}
+
 static void quoted(struct json_writer *w, struct str s, const bool which[256])
 {
     before_value(w);
@@ -143,13 +163,21 @@ static void quoted(struct json_writer *w, struct str s, const bool which[256])
 }
 
 void json_escape(struct buf *out, struct str s) { escape(out, s, special); }
-void json_str(struct json_writer *w, struct str s) { quoted(w, s, special); }
+
+void json_str(struct json_writer *w, struct str s)
+{
+    if (!quoted_plain(w, s, false))
+        quoted(w, s, special);
+}
+
 void json_z(struct json_writer *w, const char *z) { json_str(w, str_of(z)); }
 void json_html_str(struct json_writer *w, struct str s) { quoted(w, s, special_html); }
 
 void json_key_str(struct json_writer *w, struct str key)
 {
-    json_str(w, key);
+    if (quoted_plain(w, key, true))
+        return;
+    quoted(w, key, special);
     buf_add_char(w->out, ':');
     w->comma = false;
 }

@@ -96,13 +96,16 @@ static void add_floats(struct render *r, const struct promql_series *s, const st
     }
 }
 
-static void add_float(struct buf *out, int64_t t, double v)
+/* Without a comma before it. */
+static void add_float(struct buf *out, const struct stamp *stamp, double v)
 {
-    buf_add_char(out, '[');
-    buf_add_ms(out, t);
-    buf_add(out, ",\"", 2);
-    buf_add_num(out, v);
-    buf_add(out, "\"]", 2);
+    if (!buf_reserve(out, POINT_MAX))
+        return;
+    char *to = (char *)mempcpy(out->p + out->n, stamp->text + 1, stamp->n - 1);
+    to += num_format(to, v);
+    *to++ = '"';
+    *to++ = ']';
+    out->n = (size_t)(to - out->p);
 }
 
 static void add_histogram(struct buf *out, int64_t t, const struct histogram *h)
@@ -168,14 +171,15 @@ static void matrix_series(struct render *r, const struct promql_series *s, const
     end_list(w, start, list);
 }
 
-static void vector_series(struct json_writer *w, const struct promql_series *s)
+/* The series of a vector have the same time, whose text is in *now. */
+static void vector_series(struct json_writer *w, const struct promql_series *s, struct stamp *now)
 {
     const struct histogram *h = promql_hist(s, 0);
     json_key(w, h ? "histogram" : "value");
     if (h)
         add_histogram(w->out, s->t[0], h);
     else
-        add_float(w->out, s->t[0], s->v[0]);
+        add_float(w->out, now->n > 0 ? now : make_stamp(now, s->t[0]), s->v[0]);
     w->comma = true;
 }
 
@@ -184,13 +188,14 @@ static void render_series(struct render *r, const struct promql_result *result)
     enum { LABELS = 8 }; /* take the time of so many points */
     struct json_writer *w = r->json;
     struct stamps stamps = make_stamps(result);
+    struct stamp now = {0};
     json_begin_array(w);
     for (size_t i = 0; i < result->n && !render_ended(r, LABELS); i++) {
         json_begin_object(w);
         json_key(w, "metric");
         render_labels(w, result->series[i].labels);
         if (result->type == PROMQL_VECTOR)
-            vector_series(w, &result->series[i]);
+            vector_series(w, &result->series[i], &now);
         else
             matrix_series(r, &result->series[i], &stamps);
         json_end_object(w);

@@ -126,6 +126,9 @@ static bool export_read(struct export_response *x, struct err *err)
 {
     for (;;) {
         bool skipping = x->place == SKIP;
+        struct str name, value;
+        while (x->place == METRIC && json_member(&x->r, &name, &value))
+            json_labels_add(&x->names, name, value);
         enum json_token token = skipping ? json_skip(&x->r) : json_next(&x->r);
         if (token == JSON_MORE && json_mostly_skipped(&x->r))
             return response_waste(err);

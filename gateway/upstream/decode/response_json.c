@@ -116,6 +116,22 @@ static bool json_response_pairs(struct json_response *j, enum json_token *next, 
     return response_check_budget(j->response, j->n, err);
 }
 
+/* What the reader has of the labels or of a value's pair in the usual form; the rest is left to tokens. */
+static bool json_response_read_plain(struct json_response *j, struct err *err)
+{
+    struct str name, value;
+    while (j->place == METRIC && json_member(&j->r, &name, &value))
+        json_labels_add(&j->names, name, value);
+    if (j->place != VALUE || j->value_part > 0)
+        return true;
+    mem_grow(&j->pairs, &j->cap, j->n + 1, sizeof *j->pairs);
+    if (!json_pair(&j->r, &j->pairs[j->n]))
+        return true;
+    j->n++;
+    j->place = SERIES;
+    return response_check_budget(j->response, j->n, err);
+}
+
 /* [time, "value"] of an instant vector, token by token. */
 static bool take_value(struct json_response *j, enum json_token token)
 {
@@ -232,6 +248,8 @@ static bool json_response_read(struct json_response *j, struct err *err)
                 continue;
             }
         } else {
+            if (!json_response_read_plain(j, err))
+                return false;
             token = json_next(&j->r);
         }
         if (token == JSON_MORE && json_mostly_skipped(&j->r) && !j->response->lossy)

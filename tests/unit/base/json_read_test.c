@@ -291,6 +291,81 @@ static void test_pairs(void **state UNUSED)
     }
 }
 
+/* The members of an object, one by one where that is possible: name=value; then what is left of it, as tokens. */
+static void members(struct buf *out, struct str doc, size_t piece, unsigned *at_once)
+{
+    struct feeder f;
+    struct str name, value;
+    enum json_token token;
+    feeder_init(&f, doc, piece);
+    while ((token = json_next(&f.r)) != JSON_END && token != JSON_ERROR) {
+        if (token == JSON_MORE)
+            feed(&f);
+        else if (token == JSON_KEY)
+            buf_printf(out, "%.*s=", STR_ARG(f.r.text));
+        else if (token == JSON_STRING)
+            buf_printf(out, "%.*s,", STR_ARG(f.r.text));
+        else
+            buf_printf(out, "%d,", token);
+        for (; json_member(&f.r, &name, &value); ++*at_once)
+            buf_printf(out, "%.*s=%.*s,", STR_ARG(name), STR_ARG(value));
+    }
+    buf_printf(out, "%d %s", token, f.r.err.text);
+    feeder_free(&f);
+}
+
+static void test_members(void **state UNUSED)
+{
+    static const struct { const char *doc; unsigned at_once; } docs[] = {
+        {"{\"a\":\"b\",\"__name__\":\"a longer value\",\"\":\"\",\"1234567\":\"12345678\"}", 4},
+        {"{\"a\":\"b\",\"c\":1,\"d\":\"e\",\"f\":{\"g\":\"h\"},\"i\":[\"j\",\"k\"],\"l\":\"m\"}", 4},
+        {"{\"a\":\"q\\\"uote\",\"gr\xc3\xbcn\":\"b\",\"c\":\"12345678\xc3\xbc\",\"d\":\"\\u0041\",\"e\":\"f\"}", 1},
+        {"{ \"a\" : \"b\" , \"c\" : \"d\" }", 0}, {"[\"a\",\"b\",\"c\"]", 0},
+        {"{\"a\":\"b\",\"c\"}", 1}, {"{\"a\":\"b\",}", 1}, {"{\"a\":\"b\"\"c\":\"d\"}", 1}, {"{\"a\":\"b\",\"c\":\"d", 1},
+        {"{\"a\":\"tab\there\"}", 0}, {"{\"a\":\"b\"},\"c\":\"d\"", 1}};
+    for (size_t i = 0; i < LEN(docs); i++) {
+        struct buf whole = {0}, said = {0};
+        struct str doc = str_of(docs[i].doc);
+        unsigned at_once = 0, none = 0;
+        members(&whole, doc, doc.n, &at_once);
+        assert_int_equal(at_once, docs[i].at_once);
+        for (size_t piece = 1; piece < doc.n; piece++) { /* bytes one by one are read by tokens alone */
+            buf_clear(&said);
+            members(&said, doc, piece, &none);
+            assert_string_equal(buf_z(&said), buf_z(&whole));
+        }
+        buf_free(&whole);
+        buf_free(&said);
+    }
+}
+
+static void test_pair(void **state UNUSED)
+{
+    static const struct { const char *doc; bool is_pair; double v; int64_t ms; } docs[] = {
+        {"{\"value\":[1600000000.123,\"1.5\"]}", true, 1.5, 1600000000123}, {"{\"value\":[1.6e9,\"+Inf\"]}", true, INFINITY, 1600000000000},
+        {"{\"value\" : [ 1 , \"2\" ] }", true, 2, 1000}, {"{\"value\":[1,\"\\u0032\"]}", false, 0, 0},
+        {"{\"value\":[1,2]}", false, 0, 0}, {"{\"value\":1}", false, 0, 0}, {"{\"value\":[1,\"2\",3]}", false, 0, 0}};
+    for (size_t i = 0; i < LEN(docs); i++) {
+        struct json_reader r;
+        struct json_pair pair;
+        struct str doc = str_of(docs[i].doc);
+        json_reader_init(&r);
+        json_feed(&r, doc.p, doc.n);
+        assert_int_equal(json_next(&r), JSON_OBJECT);
+        assert_false(json_pair(&r, &pair));
+        assert_int_equal(json_next(&r), JSON_KEY);
+        assert_int_equal(json_pair(&r, &pair), docs[i].is_pair);
+        if (docs[i].is_pair) {
+            assert_true(pair.v == docs[i].v);
+            assert_true(pair.t_ms == docs[i].ms);
+        } else { /* nothing was read */
+            assert_int_not_equal(json_skip(&r), JSON_ERROR);
+        }
+        assert_int_equal(json_next(&r), JSON_END_OBJECT);
+        json_reader_free(&r);
+    }
+}
+
 static void test_pairs_empty(void **state UNUSED)
 {
     struct feeder f;
@@ -375,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_tokens),    cmocka_unit_test(test_pieces),  cmocka_unit_test(test_scalars),
         cmocka_unit_test(test_bad),       cmocka_unit_test(test_limits),  cmocka_unit_test(test_skip),
         cmocka_unit_test(test_lines),     cmocka_unit_test(test_pairs),   cmocka_unit_test(test_pairs_empty),
+        cmocka_unit_test(test_members),   cmocka_unit_test(test_pair),
         cmocka_unit_test(test_pairs_bad), cmocka_unit_test(test_damaged), cmocka_unit_test(test_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

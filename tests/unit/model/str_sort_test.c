@@ -66,6 +66,25 @@ static void sorts_as_comparing_does(void **state UNUSED)
     }
 }
 
+/* Each text differs from the others in a byte of its own, eight bytes after the previous one's. */
+static void sorts_texts_with_many_common_parts(void **state UNUSED)
+{
+    enum { TEXTS = 120, STEP = 8 };
+    struct str items[TEXTS];
+    struct query_work work = {0};
+    struct err err;
+    for (int i = 0; i < TEXTS; i++) {
+        char *text = arena_bytes(&arena, TEXTS * STEP);
+        memset(text, 'a', TEXTS * STEP);
+        text[(i * 7 % TEXTS) * STEP] = 'b';
+        items[i] = str_n(text, TEXTS * STEP);
+    }
+    assert_true(str_sort(&work, &arena, items, TEXTS, &err));
+    for (int i = 0; i < TEXTS; i++)
+        assert_int_equal(items[i].p[(TEXTS - 1 - i) * STEP], 'b');
+    arena_reset(&arena);
+}
+
 static void ends_with_the_query(void **state UNUSED)
 {
     struct query_ctx q = {.arena = &arena, .deadline_mono = clock_mono_ms() - 1};
@@ -81,7 +100,7 @@ static void ends_with_the_query(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sorts_as_comparing_does),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sorts_as_comparing_does), cmocka_unit_test(sorts_texts_with_many_common_parts),
                                        cmocka_unit_test(ends_with_the_query)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
