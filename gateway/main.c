@@ -17,6 +17,7 @@
 #include "gateway/background/coverage_reader.h"
 #include "gateway/background/filter_sync.h"
 #include "gateway/cli/cli_promql.h"
+#include "gateway/cli/cli_queue.h"
 #include "gateway/dispatch.h"
 #include "gateway/greeting.h"
 #include "gateway/lane.h"
@@ -571,6 +572,8 @@ int main(int argc, char **argv)
         return 0;
     if (argc > 1 && strcmp(argv[1], "promql") == 0)
         return cli_promql(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "queue") == 0)
+        return cli_queue(argc - 1, argv + 1);
     bool ok = flags_parse(argc, argv, &p.services.flags, &err) && run_flags(&p, &err);
     if (!ok)
         print_errors(&p.services.flags.errors, &err);

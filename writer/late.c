@@ -71,6 +71,7 @@ bool late_begin(struct writer *w, const struct destination_conf *c, const char *
     struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards,
                               .limits = destination_limits(c), .lock = w->queue_lock,
                               .vmagent = {buf_z(&vmagent), vmagent_queue_hash(c->url)}};
+    (void)vmagent_queue_name(identity, &o.vmagent.hash);
     struct queue *q = queue_open_begin(&o, err);
     buf_free(&path);
     buf_free(&vmagent);

@@ -21,11 +21,11 @@
 
 static bool is_segment_name(const char *name)
 {
+    uint64_t start;
     size_t n = strlen(name);
-    return n > 4 && (strcmp(name + n - 4, ".seg") == 0 || strcmp(name + n - 4, ".vmq") == 0);
+    const char *end = n > 4 ? name + n - 4 : "";
+    return vmagent_chunk_name(name, &start) || strcmp(end, ".seg") == 0 || strcmp(end, ".vmq") == 0;
 }
-
-static bool is_vmagent_chunk_name(const char *name) { return strlen(name) == 16 && strspn(name, "0123456789ABCDEF") == 16; }
 
 static bool is_generation_name(const char *name)
 {
@@ -42,7 +42,7 @@ static uint64_t segment_bytes(const char *path, int levels)
         struct stat st;
         if (e->d_name[0] == '.' || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
-        if (S_ISREG(st.st_mode) && (is_segment_name(e->d_name) || is_vmagent_chunk_name(e->d_name)))
+        if (S_ISREG(st.st_mode) && is_segment_name(e->d_name))
             sum += (uint64_t)st.st_size;
         if (!S_ISDIR(st.st_mode) || levels == 0)
             continue;
@@ -153,8 +153,8 @@ static void log_orphans(const struct orphan_list *list)
     for (size_t i = 0; i < list->n; i++)
         log_warn("remote_write",
                  "queue directory of a destination that is not configured; its samples are sent once it "
-                 "is configured again, delete the directory if they are not wanted", "dir", list->items[i].dir,
-                 LOG_U64("bytes", list->items[i].bytes));
+                 "is configured again; sluice queue resend sends them elsewhere, sluice queue drop deletes them",
+                 "dir", list->items[i].dir, LOG_U64("bytes", list->items[i].bytes));
 }
 
 static void free_orphans_scan(void *arg)

@@ -14,12 +14,14 @@
  *
  * Files
  * - writer.c (start, stop, status), reload.c (a new configuration), retire.c (removed destinations), orphans.c (their
- *   queue directories), topology.c, lane.c (one lane's part), sink.c (batches), stats.c, refill.c
+ *   queue directories), offline.c (queues without a writer), topology.c, lane.c (one lane's part), sink.c (batches),
+ *   stats.c, refill.c
  * - pipeline/: stream.c (labels as sent), pending.c (bytes not yet in a block)
  * - send/: destination.c, destination_lane.c (retries), shard.c (order), sender.c (one request), response.c, bisect.c
  *   (rejected blocks), outage.c (log lines), remote_write_conf.c (configuration rows)
  * - queue/: block.c, ack.c, queue.c (the io thread), queue_life.c (open and close), queue_intake.c (jobs of the lanes),
- *   queue_dir.c, queue_shard.c, segment.c and position.c (files and formats)
+ *   queue_dir.c, queue_shard.c, segment.c and position.c (files and formats), vmagent_queue.c and vmagent_chunk.c (those of
+ *   vmagent), queue_files.c (reading without opening)
  * - recent/: the store of recent samples
  */
 #ifndef WRITER_WRITER_H
@@ -57,6 +59,8 @@ struct destination_conf {             /* one remote_write entry */
     int64_t max_disk_bytes;           /* 0 = unlimited */
     int64_t max_memory_bytes;         /* of blocks in memory */
     bool send_metadata;
+    struct str queue_name;            /* not a key: the queue's directory; empty: as the name or URL determines. One of
+                                       * vmagent, N_HASH, is taken over first */
 };
 extern const struct conf_section remote_write_section;
 
@@ -149,5 +153,30 @@ struct destination_status {           /* a copy in the caller's arena */
     bool zstd;
 };
 void writer_status(struct writer *w, struct arena *a, struct destination_status **out, size_t *n);
+
+/* Queues on disk without a writer, for the command line (offline.c). Reading changes nothing, and a running program may
+ * use the directory meanwhile. */
+struct queue_report {
+    const char *name;                 /* of its directory; vmagent's: persistent-queue/N_HASH */
+    bool foreign;                     /* of vmagent: without `contents` samples and times are unknown */
+    unsigned generations, shards, files;
+    uint64_t blocks, samples, bytes;  /* undelivered */
+    uint64_t delivered_blocks, corrupted_bytes;
+    int64_t oldest, newest;           /* Unix ms, of undelivered samples; 0 = none or unknown */
+};
+/* In the order of their names; name: only this one, NULL = all. contents: reads and checks bodies, too. False: an
+ * error, or there is no queue of that name. */
+bool writer_queues_read(struct str dir, const char *name, bool contents,
+                        void (*visit)(void *arg, const struct queue_report *r), void *arg, struct err *err) MUST_USE;
+struct queue_series {                 /* valid during the visit */
+    struct labels labels;
+    const struct sample *samples; size_t n_samples;
+    const struct str *hists; size_t n_hists; /* prometheus.Histogram messages */
+};
+/* Visits the series of all blocks in order; delivered: also of blocks that are delivered. */
+bool writer_queue_dump(struct str dir, const char *name, bool delivered,
+                       void (*visit)(void *arg, const struct queue_series *s), void *arg, struct err *err) MUST_USE;
+/* Deletes a queue. False: the directory is in use by another process, there is no such queue, or an error. */
+bool writer_queue_drop(struct str dir, const char *name, struct err *err) MUST_USE;
 
 #endif

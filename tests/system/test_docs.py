@@ -247,9 +247,9 @@ def test_configuration_is_what_the_program_prints():
     assert not told, f"rows that the program does not print: {sorted(told)}"
 
 
-# Flags that pages name though sluice has none of them: of other programs, and of `sluice promql`.
+# Flags that pages name though sluice has none of them: of other programs, and of `sluice promql` and `sluice queue`.
 FOREIGN_FLAGS = {"no-x", "server.http.address", "help", "file", "time", "start", "end", "step", "print-docs",
-                 "print-routes", "nBC"}
+                 "print-routes", "nBC", "all", "url", "entry"}
 
 
 def test_flags_named_in_documents_exist():

@@ -74,6 +74,14 @@ static bool block_decompress(struct packer *p, const struct block *b, struct err
     return block_decompress_after(p, b, err);
 }
 
+bool block_contents(struct packer *p, const struct block *b, struct str *raw, struct err *err)
+{
+    if (!block_decompress(p, b, err))
+        return false;
+    *raw = buf_str(&p->raw);
+    return true;
+}
+
 struct block *block_recode(struct packer *p, const struct block *b, enum codec to, struct err *err)
 {
     if (!block_decompress(p, b, err))

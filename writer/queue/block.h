@@ -54,6 +54,9 @@ struct block *block_join(struct packer *p, const struct block *a, const struct b
 /* Sets samples, times and raw_n of a block whose bytes come from elsewhere. False: they are no remote write request. */
 bool block_set_contents(struct packer *p, struct block *b, struct err *err) MUST_USE;
 
+/* The uncompressed message; valid until the packer is used again. */
+bool block_contents(struct packer *p, const struct block *b, struct str *raw, struct err *err) MUST_USE;
+
 struct block_summary { uint32_t n_series; char example[256]; /* its first series; empty when there is none */ };
 void block_summarize(struct packer *p, const struct block *b, struct block_summary *out);
 

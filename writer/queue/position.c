@@ -33,11 +33,35 @@ static bool position_decode(const uint8_t slot[SLOT], uint64_t *done)
     return memcmp(want, slot, SLOT) == 0;
 }
 
+/* The larger one of the valid slots, 0 = none; *next: the slot to write. */
+static uint64_t position_of(const uint8_t slots[POSITION_BYTES], unsigned *next)
+{
+    uint64_t done = 0, at;
+    for (unsigned i = 0; i < SLOTS; i++)
+        if (position_decode(slots + i * SLOT, &at) && at > done) {
+            done = at;
+            *next = 1 - i;
+        }
+    return done;
+}
+
+uint64_t position_read(const char *dir)
+{
+    char path[4096];
+    uint8_t slots[POSITION_BYTES] = {0};
+    unsigned next;
+    snprintf(path, sizeof path, "%s/position", dir);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? pread(fd, slots, sizeof slots, 0) : 0;
+    if (fd >= 0)
+        close(fd);
+    return n > 0 ? position_of(slots, &next) : 0;
+}
+
 bool position_open(struct position *p, const char *dir, uint64_t *done, struct err *err)
 {
     char path[4096];
     uint8_t slots[POSITION_BYTES] = {0};
-    uint64_t at;
     snprintf(path, sizeof path, "%s/position", dir);
     *done = 0;
     *p = (struct position){.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640)};
@@ -54,11 +78,7 @@ bool position_open(struct position *p, const char *dir, uint64_t *done, struct e
     if (n < POSITION_BYTES && pwrite(p->fd, slots + n, (size_t)(POSITION_BYTES - n), n) != POSITION_BYTES - n)
         log_warn("queue", "cannot preallocate queue position file; blocks may be sent twice after a restart unless "
                  "disk space is freed", "file", path, "err", strerror(errno));
-    for (unsigned i = 0; i < SLOTS; i++)
-        if (position_decode(slots + i * SLOT, &at) && at > *done) {
-            *done = at;
-            p->slot = 1 - i;
-        }
+    *done = position_of(slots, &p->slot);
     return true;
 }
 

@@ -18,6 +18,8 @@ struct position {
 };
 /* done: the position read, 0 for a new file. */
 bool position_open(struct position *p, const char *dir, uint64_t *done, struct err *err) MUST_USE;
+/* The position in the file, which is not changed; 0 = none. */
+uint64_t position_read(const char *dir);
 void position_close(struct position *p);
 bool position_write(struct position *p, uint64_t done) MUST_USE; /* false with errno */
 

@@ -99,16 +99,13 @@ static void remove_generation(struct queue_dir *f, size_t at)
     f->n--;
 }
 
-struct found_generation { uint32_t number; unsigned shards; };
-
 static int by_number(const void *a, const void *b)
 {
     uint32_t x = ((const struct found_generation *)a)->number, y = ((const struct found_generation *)b)->number;
     return x < y ? -1 : x > y;
 }
 
-/* Accepts only the exact names that generation_path prints: `g1-s1` beside `g0001-s01` would be sent a second time. */
-static bool parse_generation(const char *name, struct found_generation *it)
+bool queue_generation_name(const char *name, struct found_generation *it)
 {
     enum { MAX_SHARDS = 1024, MAX_NUMBER = 1000000000 };
     char exact[32];
@@ -144,7 +141,7 @@ static bool find_generations(struct queue_dir *f, struct err *err)
         struct found_generation it;
         if (e->d_name[0] == '.')
             continue;
-        if (!parse_generation(e->d_name, &it)) {
+        if (!queue_generation_name(e->d_name, &it)) {
             log_warn("queue", "ignoring unknown name in queue directory", "dir", f->dir, "name", e->d_name);
             continue;
         }

@@ -6,6 +6,10 @@
 
 #include "writer/queue/queue_shard.h"
 
+struct found_generation { uint32_t number; unsigned shards; };
+/* Accepts only the exact names of generations: `g1-s1` beside `g0001-s01` would be sent a second time. */
+bool queue_generation_name(const char *name, struct found_generation *it);
+
 struct queue_dir {
     struct queue *queue;
     char *dir;

@@ -85,11 +85,11 @@ static int vmagent_lock(const char *from, struct err *err)
     return -1;
 }
 
-/* False: the file is not readable. */
-static bool vmagent_reader_offset(const char *from, uint64_t *offset, struct err *err)
+bool vmagent_reader_offset(const char *from, uint64_t *offset, struct err *err)
 {
     char path[PATH_BYTES], text[METAINFO_BYTES];
     double at = -1;
+    *offset = 0;
     snprintf(path, sizeof path, "%s/metainfo.json", from);
     FILE *f = fopen(path, "rbe");
     if (f == NULL)
@@ -124,16 +124,22 @@ static int chunk_compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+bool vmagent_chunk_name(const char *name, uint64_t *start)
+{
+    char exact[32];
+    *start = strtoull(name, NULL, 16);
+    snprintf(exact, sizeof exact, "%016llX", (unsigned long long)*start);
+    return strcmp(name, exact) == 0;
+}
+
 static bool list_chunks(const char *from, struct chunk_names *names, struct err *err)
 {
     DIR *d = dir_open(from);
     if (d == NULL)
         return err_set(err, ERR_INTERNAL, "cannot read %s: %s", from, strerror(errno));
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        char exact[32];
-        unsigned long long name = strtoull(e->d_name, NULL, 16);
-        snprintf(exact, sizeof exact, "%016llX", name);
-        if (strcmp(e->d_name, exact) != 0)
+        uint64_t name;
+        if (!vmagent_chunk_name(e->d_name, &name))
             continue;
         mem_grow(&names->at, &names->_cap, names->n + 1, sizeof *names->at);
         names->at[names->n++] = name;

@@ -55,6 +55,8 @@ char *destination_identity(const struct destination_conf *c)
 {
     struct url u = {0};
     struct buf key = {0}, name = {0};
+    if (c->queue_name.n > 0)
+        return str_dup(c->queue_name);
     if (c->name.n > 0)
         buf_printf(&key, "name %.*s", STR_ARG(c->name));
     else if (url_parse(c->url, &u, NULL))
