@@ -20,7 +20,6 @@
 #include <sys/resource.h>
 
 enum {
-    IDLE_MS = 120000,
     MAX_BODIES = 128 << 20, MAX_RESPONSES = 256 << 20, MAX_IDLE = 256 << 20, REPORTS = 256 << 20, /* bytes */
     RESERVED_FILES = 64, FILES_PER_WORKER = 5, FILES_PER_LANE = 6 /* two daemons of libmicrohttpd */, FILES_ACCEPTOR = 3,
     MAX_ACCEPTED = 256, MIN_ACCEPTED = 4,
@@ -87,7 +86,8 @@ void limits_divide(const struct flags *f, unsigned n_lanes, unsigned workers, st
                    struct budget *queries, struct budget *reports)
 {
     http_limits_init(http);
-    http->idle_timeout = IDLE_MS;
+    http->idle_timeout = f->idle_conn_timeout;
+    http->max_age = f->conn_timeout;
     http->read_timeout = f->read_timeout;
     http->queue_timeout = f->query_queue_timeout;
     divide_memory(f, n_lanes, http, queries, reports);

@@ -19,6 +19,7 @@
 #include "gateway/cli/cli_promql.h"
 #include "gateway/cli/cli_queue.h"
 #include "gateway/dispatch.h"
+#include "gateway/drain.h"
 #include "gateway/greeting.h"
 #include "gateway/lane.h"
 #include "gateway/http/http_auth.h"
@@ -63,6 +64,7 @@ struct program {
     struct http_auth *auth;
     struct listener listeners[LISTENERS_MAX]; size_t n_listeners;
     struct loop_task quit, hangup;
+    struct drain drain;
     atomic_bool stopping; /* the control thread is stopping */
     struct loop_timer sweep;
     struct thread *log; /* NULL: each thread writes its own lines, and waits for stderr */
@@ -113,10 +115,12 @@ static bool stop_log_thread(struct program *p)
 
 /* ---- stopping: the scraper, then the writer, then the control loop ---- */
 
+static void on_drained(struct services *s) { loop_stop(s->control); }
+
 static void on_writer_stopped(void *arg)
 {
     struct services *s = arg;
-    loop_stop(s->control);
+    drain_requests(&CONTAINER(s, struct program, services)->drain);
 }
 
 static void on_scraper_stopped(void *arg)
@@ -130,6 +134,7 @@ static void begin_stop(struct program *p)
     struct services *s = &p->services;
     if (s->scraper == NULL || atomic_exchange(&p->stopping, true))
         return;
+    drain_note_stop(&p->drain);
     services_stop_reloads(s);
     services_stop_discovery(s);
     access_watch_stop(s->access_watch);
@@ -153,6 +158,8 @@ static void request_stop(struct services *s)
     service_notify("STOPPING=1");
     loop_post(s->control, &p->quit);
 }
+
+static void request_quit(struct services *s) { drain_request(&CONTAINER(s, struct program, services)->drain); }
 
 /* ---- signals, on the acceptor's thread ---- */
 
@@ -180,8 +187,9 @@ static void on_signal(struct acceptor *a, void *arg, int signal)
     if (signal == SIGHUP) {
         loop_post(p->services.control, &p->hangup);
     } else {
-        request_stop(&p->services);
-        acceptor_alarm(a, CONTROL_MS, on_control_late);
+        int64_t delay = drain_delay(&p->drain);
+        request_quit(&p->services);
+        acceptor_alarm(a, delay + CONTROL_MS, on_control_late);
     }
 }
 
@@ -211,6 +219,7 @@ static bool start_lanes(struct program *p, struct err *err)
     struct http_server_conf conf = {.services = s, .hooks = dispatch_hooks,
                                  .max_push = max_insert + max_insert / 6 + 32, /* snappy's maximum compressed length */
                                  .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
+                                 .no_keep_alive = f->disable_keep_alive, .no_compression = f->disable_compression,
                                  .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &s->http, .auth = p->auth};
     s->workers = workers_new(&(struct worker_conf){
         .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES,
@@ -410,7 +419,8 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
     }
     services_init(s);
     auth_keys_open(&s->flags.auth_keys);
-    s->request_quit = request_stop;
+    s->request_quit = request_quit;
+    drain_init(&p->drain, s, request_stop, on_drained);
     p->quit.run = on_quit;
     p->hangup.run = on_sighup;
     acceptor_block_signals();
@@ -431,6 +441,7 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
     tear_down(p);
     log_info("main", "stopped");
     loop_timer_stop(s->control, &p->sweep);
+    drain_free(&p->drain);
     loop_free(s->control);
     file_work_await_threads(FILES_MS);
     if (!stop_log_thread(p))

@@ -28,7 +28,7 @@ const struct route routes[] = {
 
     {READ, "/-/healthy", api_healthy, HEALTH},
     {READ, "/-/ready", api_ready, HEALTH},
-    {READ, "/health", api_healthy, HEALTH, .open = true},
+    {READ, "/health", api_health, HEALTH, .open = true},
     {READ, "/ready", api_ready_vmagent, HEALTH},
     {FORM, "/ping", api_ping, STATUS, .open = true},
     {READ, "/version", api_version, STATUS},
@@ -38,7 +38,6 @@ const struct route routes[] = {
 
     {HTTP_POST, "/api/v1/write", api_write, PUSH, .changes_state = true},
     {HTTP_POST, "/api/v1/push", api_write, PUSH, .changes_state = true},
-    {HTTP_POST, "/prometheus/api/v1/write", api_write, PUSH, .changes_state = true},
     {READ, "/api/v1/write", api_write, PUSH, .max_body = 1 << 20},
 
     {FORM, "/api/v1/query", api_query, QUERY},

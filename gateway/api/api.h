@@ -22,6 +22,7 @@ void api_no_admin(struct http_request *r);
 /* lifecycle.c */
 void api_reload(struct http_request *r); /* finishes by itself */
 void api_quit(struct http_request *r);
+void api_health(struct http_request *r);
 void api_healthy(struct http_request *r);
 void api_ready(struct http_request *r);
 void api_ready_vmagent(struct http_request *r); /* 425 until every job has completed its first discovery */

@@ -44,16 +44,26 @@ void api_quit(struct http_request *r)
 
 void api_healthy(struct http_request *r) { http_text(r, 200, "sluice is Healthy.\n"); }
 
+/* For load balancers, as in vmagent: 503 from the moment when a stop is requested. */
+void api_health(struct http_request *r)
+{
+    bool leaving = services_leaving(r->services);
+    http_text(r, leaving ? 503 : 200, leaving ? "sluice stops soon.\n" : "sluice is Healthy.\n");
+}
+
 void api_ready(struct http_request *r)
 {
-    bool ready = services_ready(r->services) && writer_ready(r->services->writer);
+    bool ready = services_ready(r->services) && !services_leaving(r->services) && writer_ready(r->services->writer);
     http_text(r, ready ? 200 : 503, ready ? "sluice is Ready.\n" : "Service Unavailable\n");
 }
 
 void api_ready_vmagent(struct http_request *r)
 {
     bool ready = services_ready(r->services) && scraper_ready(r->services->scraper);
-    http_text(r, ready ? 200 : 425, ready ? "OK" : "waiting for scrapes to init\n");
+    if (services_leaving(r->services))
+        http_text(r, 503, "Service Unavailable\n");
+    else
+        http_text(r, ready ? 200 : 425, ready ? "OK" : "waiting for scrapes to init\n");
 }
 
 void api_ping(struct http_request *r) { r->status = 204; }

@@ -2,15 +2,19 @@
 #include "gateway/config/dialect.h"
 
 static const struct flag_default sluice_flags[] = {
+    {"http.connTimeout", "0s"}, {"http.idleConnTimeout", "2m"},
     {"web.listen-address", ":8429"}, {"storage.agent.path", "sluice-data"}, {"promscrape.maxScrapeSize",
                                                                              "256MiB"}, {NULL, NULL}};
 static const struct flag_default prometheus_flags[] = {
+    {"http.connTimeout", "0s"}, {"http.idleConnTimeout", "2m"},
     {"web.listen-address", ":9090"}, {"storage.agent.path", "data-agent"}, {"promscrape.maxScrapeSize",
                                                                             "256MiB"}, {NULL, NULL}};
 static const struct flag_default vmagent_flags[] = {
+    {"http.connTimeout", "2m"}, {"http.idleConnTimeout", "1m"},
     {"web.listen-address", ":8429"}, {"storage.agent.path", "vmagent-remotewrite-data"},
     {"promscrape.maxScrapeSize", "16MiB"}, {NULL, NULL}};
 static const struct flag_default promxy_flags[] = {
+    {"http.connTimeout", "0s"}, {"http.idleConnTimeout", "2m"},
     {"web.listen-address", ":8082"}, {"storage.agent.path", "promxy-data"}, {"promscrape.maxScrapeSize",
                                                                              "256MiB"}, {NULL, NULL}};
 

@@ -390,6 +390,23 @@ static bool flags_is_set(const struct flags *f, const char *name)
     return f->all[flags_find_row(str_of(name)) - flag_rows].set;
 }
 
+/* --secret.flags. A name that is not known would leave the value of a mistyped one visible. */
+static bool flags_hide(struct flags_parser *p)
+{
+    const struct str_list *names = &p->out->secret_flags;
+    for (size_t i = 0; i < names->n; i++) {
+        const struct flag_row *f = flags_find_row(names->items[i]);
+        if (f == NULL && inert_find(names->items[i]) == NULL)
+            return refuse_unknown_flag(names->items[i], p->err) || err_wrap(p->err, "--secret.flags");
+        if (f == NULL)
+            continue;
+        p->out->all[f - flag_rows].secret = true;
+        if (p->given[f - flag_rows].n > 0)
+            p->out->all[f - flag_rows].value = STR("secret");
+    }
+    return true;
+}
+
 /* An explicit false disables /-/reload in dialects that enable it by default, too. */
 static void flags_open_reload(struct flags *f)
 {
@@ -434,6 +451,8 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
         out->all[i].secret = flag_rows[i].secret;
         out->all[i].value = flag_shown_value(&p, &flag_rows[i]);
     }
+    if (!flags_hide(&p))
+        return false;
     flags_open_reload(out);
     flags_reload_by_feature(out);
     if (out->systemd_socket && !out->dry_run && !flags_listen_on_passed(out, err))

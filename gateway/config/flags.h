@@ -28,6 +28,10 @@ struct flags {
     int64_t query_slow;                /* ms; 0: slow queries are not logged */
     int64_t memory_bytes; double memory_percent; /* for queries and HTTP; bytes 0 = the percentage */
     int64_t max_connections, read_timeout;
+    int64_t conn_timeout, idle_conn_timeout; /* ms; conn_timeout 0: connections are not rotated */
+    int64_t shutdown_delay, graceful_shutdown; /* ms; gateway/drain.h */
+    bool disable_compression, disable_keep_alive;
+    struct str_list secret_flags;      /* names of further flags whose values are not shown */
     struct str path_prefix, external_url, cors_origin;
     struct str web_config_file;        /* access.h, also for the next */
     struct listen_flags {              /* lists: item i applies to listen address i, a single item to all */

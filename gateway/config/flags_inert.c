@@ -14,7 +14,6 @@
 
 const struct inert_flag inert_flags[] = {
     /* vmagent */
-    GUARDS("secret.flags", "the values of these flags would be shown"),
     GUARDS_SWITCH("httpListenAddr.useProxyProtocol", "requests with the PROXY protocol would be rejected"),
     GUARDS("graphiteListenAddr", "the listener would not be opened"),
     GUARDS("influxListenAddr", "the listener would not be opened"),
@@ -79,7 +78,6 @@ const struct inert_flag inert_flags[] = {
     LOSES("loggerJSONFields", "logs are written to stderr, in UTC, with fixed fields"),
     LOSES("loggerTimezone", "logs are written to stderr, in UTC, with fixed fields"),
     LOSES_SWITCH("loggerDisableTimestamps", "log lines always have a timestamp"),
-    TUNES_SWITCH("http.disableResponseCompression"),
     TUNES("csvTrimTimestamp"),
     TUNES("datadog.maxInsertRequestSize"),
     TUNES("graphiteTrimTimestamp"),
@@ -121,7 +119,7 @@ const struct inert_flag inert_flags[] = {
     TUNES_SWITCH("filestream.disableFadvise"),
     TUNES_SWITCH("fs.disableMincore"),
     TUNES_SWITCH("fs.disableMmap"),
-    TUNES_SWITCH("http.disableKeepAlive"),
+    TUNES_SWITCH("http.header.disableServerHostname"), /* no name is sent */
     TUNES_SWITCH("internStringDisableCache"),
     TUNES_SWITCH("metrics.exposeMetadata"),
     TUNES_SWITCH("promscrape.disableCompression"),
@@ -138,10 +136,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("pprofAuthKey"), /* there is no /debug/pprof */
     TUNES("cacheExpireDuration"),
     TUNES("fs.maxConcurrency"),
-    TUNES("http.connTimeout"),
-    TUNES("http.idleConnTimeout"),
-    TUNES("http.maxGracefulShutdownDuration"),
-    TUNES("http.shutdownDelay"),
     TUNES("insert.maxQueueDuration"),
     TUNES("maxConcurrentInserts"),
     TUNES("internStringCacheExpireDuration"),
@@ -241,8 +235,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("web.max-notifications-subscribers"),
     /* promxy */
     LOSES("metrics-path", "metrics of sluice are always served on /metrics"),
-    TUNES("http.shutdown-delay"),
-    TUNES("http.shutdown-timeout"),
     TUNES("log-max-form-prefix"),
     TUNES("remote-read.max-concurrency"),
     TUNES_SWITCH("rules.alertbackfill"),

@@ -97,8 +97,15 @@ void http_connection_resume(struct http_connection *c)
 static void request_begin_work(struct http_connection *c)
 {
     c->state = HTTP_WORKING;
+    atomic_fetch_add(&c->conf->limits->working, 1);
     http_socket_wait(&c->server->sockets, c->socket, HTTP_AT_WORK);
     list_push_back(&c->server->working, &c->node);
+}
+
+static void request_leave_work(struct http_connection *c)
+{
+    list_remove(&c->node);
+    atomic_fetch_sub(&c->conf->limits->working, 1);
 }
 
 static void connection_free(struct http_connection *c)
@@ -116,7 +123,7 @@ static void connection_free(struct http_connection *c)
 static void request_end_work(struct http_connection *c)
 {
     c->state = HTTP_DONE;
-    list_remove(&c->node);
+    request_leave_work(c);
     if (c->conf->hooks.end)
         c->conf->hooks.end(&c->r);
     if (c->stream)
@@ -220,6 +227,14 @@ static void refuse_full(struct http_connection *c)
         http_refuse_for_now(c, HTTP_NO_PLACE, "too many connections are open; try again later\n");
 }
 
+/* The response of an old connection closes it. */
+static void http_rotate(struct http_connection *c)
+{
+    bool old = loop_mono(c->server->loop) >= c->socket->rotate_at;
+    stats_add(&http_stats, HTTP_ROTATED, old);
+    c->close = c->close || old || c->conf->no_keep_alive;
+}
+
 /* Refuses a request before its body is read, after which the library closes the connection. Without a body the
  * connection stays open. */
 static enum MHD_Result begin_body(struct http_connection *c)
@@ -242,6 +257,7 @@ static enum MHD_Result http_start_request(struct http_connection *c, const char 
     if (c->socket->spare)
         refuse_full(c);
     c->has_body = http_request_check(c, &head);
+    http_rotate(c);
     return http_access_check(c) ? begin_body(c) : MHD_YES;
 }
 
@@ -394,7 +410,7 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
         return;
     }
     if (c->state == HTTP_WORKING) {
-        list_remove(&c->node);
+        request_leave_work(c);
         if (c->conf->hooks.end)
             c->conf->hooks.end(&c->r);
     }

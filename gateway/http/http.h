@@ -122,10 +122,12 @@ struct http_limits {
     int max_fd;                /* highest descriptor that connections may use */
     unsigned idle;             /* idle connections per server */
     int64_t idle_timeout, read_timeout, queue_timeout; /* ms: for the next request, a body, a free worker */
+    int64_t max_age;           /* ms; a response after it closes the connection, up to 10 % later; 0: none */
     struct budget bodies;      /* bodies and parameters of requests in flight */
     size_t body_share;         /* bytes of `bodies` that one client address may use */
     struct budget responses;   /* responses until clients have read them */
     atomic_uint connections;   /* open ones, of all servers */
+    atomic_uint working;       /* requests that handlers or workers have */
     atomic_uint accepted;      /* accepted, but not yet handed to their server */
     unsigned max_accepted;     /* listeners pause at this number */
     struct http_address *addresses; /* HTTP_ADDRESSES counters */
@@ -155,6 +157,8 @@ struct http_server_conf {
     const struct route *routes; size_t n_routes; /* borrowed, as are the strings below */
     const char *prefix;        /* --web.route-prefix; "" = none */
     const char *cors_origin;   /* regex, ".*" = any; NULL = no CORS headers */
+    bool no_keep_alive;        /* each response closes its connection */
+    bool no_compression;       /* of responses */
     size_t max_push;           /* limit of the body of ROUTE_PUSH, compressed */
     struct http_limits *limits;
     struct http_auth *auth;    /* of all servers; NULL: no listener has users */

@@ -79,6 +79,8 @@ struct http_connection {
     X(HTTP_SERVER_ERRORS, "sluice_http_errors_total{class=\"5xx\"}", STATS_COUNTER, ERRORS_HELP)                     \
     X(HTTP_READ_BYTES, "vm_tcplistener_read_bytes_total", STATS_COUNTER, "Bytes received on listeners")         \
     X(HTTP_WRITTEN_BYTES, "vm_tcplistener_written_bytes_total", STATS_COUNTER, "Bytes sent on listeners")      \
+    X(HTTP_ROTATED, "vm_http_conn_timeout_closed_conns_total", STATS_COUNTER,                                      \
+      "Connections closed after a response because of their age (-http.connTimeout)")                              \
     X(HTTP_CANCELED, "sluice_http_canceled_total", STATS_COUNTER, "Requests canceled because the client disconnected") \
     X(HTTP_EVICTED, "sluice_http_closed_total{reason=\"evicted\"}", STATS_COUNTER, CLOSED_HELP)                      \
     X(HTTP_LATE, "sluice_http_closed_total{reason=\"timeout\"}", STATS_COUNTER, CLOSED_HELP)                         \

@@ -67,6 +67,8 @@ void http_error_text(struct http_request *r, const struct err *e)
 bool http_accepts_gzip(struct http_request *r)
 {
     struct str rest = http_header(r, "Accept-Encoding"), item, name;
+    if (r->_connection->conf->no_compression)
+        return false;
     while (str_cut(&rest, ',', &item)) {
         struct str weight = item;
         if (!str_cut(&weight, ';', &name) || !str_ieq(str_trim(name), STR("gzip")))

@@ -106,8 +106,10 @@ static bool read_uri(struct http_connection *c)
         http_error(r, &err);
     else if (!http_strip_prefix(str_of(c->conf->prefix), &r->path))
         refuse_outside_prefix(c);
-    else
+    else {
+        (void)!http_strip_prefix(STR("/prometheus"), &r->path); /* as in vmagent, everything is also below it */
         return true;
+    }
     return false;
 }
 

@@ -262,12 +262,21 @@ void http_sockets_init(struct http_sockets *s, struct loop *loop, struct http_li
 
 void http_sockets_free(struct http_sockets *s) { loop_timer_stop(s->loop, &s->sweep); }
 
+/* Clients that connected together do not connect again together. */
+static int64_t socket_rotation(const struct http_sockets *s, const void *socket)
+{
+    const struct { uint64_t seed; const void *socket; } key = {s->limits->seed, socket};
+    int64_t age = s->limits->max_age;
+    return age == 0 ? INT64_MAX
+                    : loop_mono(s->loop) + age + (int64_t)(hash_bytes(&key, sizeof key) % (uint64_t)(age / 10 + 1));
+}
+
 struct http_socket *http_socket_open(struct http_sockets *s, struct listener *l, int fd, const struct sockaddr *from,
                                      bool spare)
 {
     struct http_socket *k = mem_zalloc(sizeof *k);
     *k = (struct http_socket){.fd = fd, .listener = l, .from = address_of(s->limits, from), .spare = spare,
-                              .deadline = loop_mono(s->loop) + HEAD_MS};
+                              .deadline = loop_mono(s->loop) + HEAD_MS, .rotate_at = socket_rotation(s, k)};
     atomic_fetch_add(&k->from->connections, 1);
     atomic_fetch_add(&s->limits->connections, 1);
     s->n++;

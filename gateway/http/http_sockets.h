@@ -5,7 +5,7 @@
  * the response) or its request is being processed. While it waits it has a deadline:
  *
  *     first request, head     10 s
- *     next request            the idle timeout
+ *     next request            -http.idleConnTimeout
  *     body                    --web.read-timeout
  *     reading the response    30 s and a second for each 64 KiB
  *
@@ -46,6 +46,7 @@ struct http_socket {
     bool used;                   /* a request has begun */
     struct http_address *from;
     int64_t deadline;            /* monotonic ms */
+    int64_t rotate_at;           /* monotonic ms: the next response closes the connection; INT64_MAX: never */
     size_t body_bytes, unread_bytes;
     struct http_traffic traffic;
     bool spare;                  /* beyond the lane's share: health routes only */

@@ -57,11 +57,12 @@ struct services {
     int64_t started;               /* Unix ms */
     char id[VIA_ID_SIZE];          /* of this process, for base/http/via.h */
     _Atomic int state;             /* enum services_state */
+    _Atomic bool leaving;          /* a stop was requested: health checks return 503 */
     _Atomic bool reload_ok;        /* result of the last load of the configuration */
     _Atomic int64_t reloaded_at;   /* Unix ms of the last successful one */
     _Atomic int64_t reload_failed_at; /* of the last one that failed */
     struct reload_history reloads;
-    void (*request_quit)(struct services *s); /* any thread: stops the program in order */
+    void (*request_quit)(struct services *s); /* any thread: stops the program in order, after --http.shutdownDelay */
     struct config_load *_load;     /* control thread: reloads (load.c) */
     /* The configuration has a reference in both, each with a lock, so that no lane waits for a worker that holds one. */
     struct mutex _mutex;           /* of workers and main: guards the two below */
@@ -81,6 +82,7 @@ struct upstream *services_upstream(struct services *s);
 struct query_service services_query_service(const struct services *s, const struct config *c, struct upstream *u);
 void services_note_load(struct services *s, bool ok); /* any thread: the result of a load of the configuration */
 static inline bool services_ready(const struct services *s) { return atomic_load(&s->state) == SERVICES_READY; }
+static inline bool services_leaving(const struct services *s) { return atomic_load(&s->leaving); }
 
 /* ---- reload.c ---- */
 
