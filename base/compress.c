@@ -15,7 +15,8 @@
 
 enum {
     STEP = 64 << 10, /* minimum output space for each step of a stream */
-    /* 8 MB, the minimum that RFC 8878 requires of decoders: a frame header cannot make us allocate a larger window */
+    /* 8 MiB, which RFC 8878 asks all decoders to take and RFC 9659 all encoders of HTTP bodies not to exceed: a frame header
+     * cannot make us allocate a larger window */
     WINDOW_LOG = 23,
 };
 
@@ -70,13 +71,18 @@ void zstd_free(struct zstd *z)
     mem_free(z);
 }
 
+/* The window spans the whole input, up to what decoders take. By default it is 512 KiB at level 1: too short to reach the
+ * same series of another target in a block of pages that are longer. */
 void compress_zstd(struct zstd *z, struct buf *out, struct str in, int level)
 {
-    if (z->pack == NULL)
+    if (z->pack == NULL) {
         z->pack = ZSTD_createCCtx();
+        ZSTD_CCtx_setParameter(z->pack, ZSTD_c_windowLog, WINDOW_LOG);
+    }
+    ZSTD_CCtx_setParameter(z->pack, ZSTD_c_compressionLevel, level);
     size_t n = ZSTD_compressBound(in.n);
     char *to = compress_reserve(out, n);
-    n = ZSTD_compressCCtx(z->pack, to, n, in.p, in.n, level);
+    n = ZSTD_compress2(z->pack, to, n, in.p, in.n);
     if (!ZSTD_isError(n)) /* only memory can fail; every receiver rejects an empty message */
         out->n += n;
 }

@@ -18,8 +18,7 @@ struct zstd; /* the contexts of one thread */
 struct zstd *zstd_new(void);
 void zstd_free(struct zstd *z);
 
-/* Appends to `out`; out->max is ignored. The default zstd level is 1: measured faster and denser than 3 on remote
- * write data. */
+/* Appends to `out`; out->max is ignored. zstd: the window spans the input, up to 8 MiB. */
 void compress_snappy(struct buf *out, struct str in);
 void compress_zstd(struct zstd *z, struct buf *out, struct str in, int level);
 /* level 1..9. go_on (may be NULL) is called every 128 KiB of input or 64 KiB of output, about once a millisecond; when

@@ -15,6 +15,7 @@ PROGRAMS  sluice,vmagent,prometheus
 WARM, SECONDS  before and while a program is measured; two and four intervals unless set, but at least 15 and 30
 """
 import os
+import random
 import re
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import lib  # noqa: E402
 
 ROWS = os.environ.get("ROWS", "200x1000@5s plain churn")
 PROGRAMS = os.environ.get("PROGRAMS", "sluice,vmagent,prometheus").split(",")
-CHURN, NODE_PAGES, STRACE_SECONDS = 5, 4, 15
+CHURN, NODE_PAGES, STRACE_SECONDS = 5, 20, 15
 SHAPES = [(200, 1000, 5), (1000, 1000, 15), (10000, 100, 15), (50, 300, 15)]  # the last one: 1,000 samples/s
 CONFIG = """
 global: {{scrape_interval: {interval}s, scrape_timeout: {interval}s}}
@@ -69,16 +70,26 @@ def build_load():
     return path
 
 
+def of_another_host(line, rng):
+    """A line of a page as another host would expose it: values other than small numbers (states, counts of few) differ."""
+    text, value = line.rsplit(" ", 1)
+    if line.startswith("#") or not 16 <= abs(float(value)) < float("inf"):
+        return line
+    digits, e, exponent = value.partition("e")
+    return f"{text} {float(digits) * rng.uniform(0.5, 2):.{len(digits.partition('.')[2])}f}{e}{exponent}"
+
+
 def node_exporter_pages():
-    """Files of pages of a node_exporter on this machine, a second apart."""
+    """Files of a page of this machine's node_exporter as NODE_PAGES hosts would expose it."""
     paths = [f"{lib.folder()}/node_exporter.{i}" for i in range(NODE_PAGES)]
     if not os.path.exists(paths[-1]):
         node = lib.NodeExporter()
-        for path in paths:
-            time.sleep(1)
-            with open(path, "w", encoding="utf-8") as f:
-                f.write(node.get("/metrics").text)
+        lines = node.get("/metrics").text.splitlines()
         node.stop()
+        for host, path in enumerate(paths):
+            rng = random.Random(host)
+            with open(path, "w", encoding="utf-8") as f:
+                f.writelines(of_another_host(line, rng) + "\n" for line in lines)
     return paths
 
 

@@ -5,7 +5,7 @@
  * Targets. The n-th is any path at 127.0.(1 + n / 250).(1 + n % 250). Its page has families of 20 series; three in ten
  * values are fractions, the rest integers, all of which grow with each scrape. CHURN series are replaced per scrape (a
  * fraction is owed to the next), the oldest first, by ones that no other target has. With files of pages, all targets
- * expose these in turn instead. INTERVAL is in seconds. A client that accepts gzip gets it with "gzip".
+ * expose these in turn instead, each beginning with another one. INTERVAL is in seconds. A client that accepts gzip gets it with "gzip".
  *
  * Sink. Takes whatever is posted, and counts it. GET /counts on its port: "PAGES SAMPLES BODIES BYTES ON_TIME", the last the
  * number of pages that were requested an interval after the one before it, give or take 10 ms. Any other GET responds 1:
@@ -148,9 +148,10 @@ static struct target *target_at(uint32_t address)
     if (n >= n_targets)
         return NULL;
     struct target *t = &targets[n];
-    if (t->values || n_files > 0)
+    if (t->random > 0)
         return t;
     t->random = 0x9e3779b97f4a7c15u * (n + 1);
+    t->turn = (uint32_t)n;
     t->values = checked(calloc(n_series, sizeof *t->values));
     t->generations = checked(calloc(n_series, sizeof *t->generations));
     for (size_t i = 0; i < n_series; i++)

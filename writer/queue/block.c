@@ -45,6 +45,26 @@ void block_unref(struct block *b)
         mem_free(b);
 }
 
+/* Level 1 with a window that spans the block. Bytes and ns of CPU per sample, measured with libzstd 1.5.4 on blocks of
+ * 10,000 samples of 10 to 19 targets that were scraped at the same time, whose values differ; pages of node_exporter, and
+ * pages of counters with random beginnings:
+ *
+ *                                                                node_exporter       counters
+ *   level 1, window of 512 KiB (the default)                      5.8 B    68 ns     9.0 B    87 ns
+ *   level 1, window of the block                                  5.3      64        9.0      81
+ *   the same, 4 or 16 times the hash table                        5.2      59        9.1      85 to 89
+ *   level -1                                                      6.0      57        9.8      66
+ *   level 3                                                       6.1      78        9.4     115
+ *   level 3, long distance matching                               7.0     296       10.1     384
+ *   level 9                                                       5.1     626        8.7     860
+ *   level 19                                                      4.3  51,655        7.5  69,207
+ *   level 1, the same series of all targets side by side          7.4      84        8.4      75
+ *   ZSTD_compressSequences, matches with the same series of an
+ *   earlier target, without the time to find them                 7.1      33       12.3      46
+ *
+ * Matches that are known in advance would save a third to half of this time, that is, less than a tenth of what a sample
+ * costs in all, if finding them cost nothing. And those are not all that pays: the first target's texts match among
+ * themselves, values match values, so a search of all bytes remains. */
 struct block *block_compress(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
                          int64_t t_max)
 {

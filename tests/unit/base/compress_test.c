@@ -160,6 +160,29 @@ static void test_zstd_frames(void **state UNUSED)
     buf_free(&back);
 }
 
+/* What does not compress is found again 1 MiB later. */
+static void test_zstd_window(void **state UNUSED)
+{
+    enum { HALF = 1 << 20 };
+    struct buf twice = {0}, packed = {0}, back = {0};
+    struct err err = {0};
+    uint64_t random = 1;
+    buf_reserve(&twice, 2 * HALF);
+    for (size_t i = 0; i < HALF; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        twice.p[i] = twice.p[HALF + i] = (char)(random >> 56);
+    }
+    twice.n = 2 * HALF;
+    compress_zstd(z, &packed, buf_str(&twice), 1);
+    assert_true(packed.n < HALF + HALF / 8);
+    assert_true(decompress(CODEC_ZSTD, z, buf_str(&packed), twice.n, &back, &err));
+    assert_int_equal(back.n, twice.n);
+    assert_memory_equal(back.p, twice.p, twice.n);
+    buf_free(&twice);
+    buf_free(&packed);
+    buf_free(&back);
+}
+
 static bool count_down(void *arg) { return (*(unsigned *)arg)-- > 0; }
 
 /* Whatever the sizes of pieces: nothing is lost where the output is just full. */
@@ -336,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_snappy_most), cmocka_unit_test(test_bombs),
         cmocka_unit_test(test_zstd_frames),
+        cmocka_unit_test(test_zstd_window),
         cmocka_unit_test(test_gzip_while),
         cmocka_unit_test(test_gunzip_in_pieces),
         cmocka_unit_test(test_gunzip_at_once),
