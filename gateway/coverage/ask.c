@@ -7,18 +7,31 @@
 struct coverage_asking { /* of one replica */
     const struct coverage_query *q;
     int64_t to;           /* of the query, but not after now */
-    struct coverage_span *items; size_t n, cap;
+    struct asking_spans { struct coverage_span *items; size_t n, cap; } all, lasting;
     unsigned n_targets;
 };
 
-static void asking_add(struct coverage_asking *ask, int64_t from, int64_t to)
+static void asking_add_span(struct coverage_asking *ask, struct asking_spans *to, int64_t from, int64_t until)
 {
     from = coverage_max(from, ask->q->from);
-    to = coverage_min(to, ask->to);
-    if (from > to)
+    until = coverage_min(until, ask->to);
+    if (from > until)
         return;
-    mem_grow(&ask->items, &ask->cap, ask->n + 1, sizeof *ask->items);
-    ask->items[ask->n++] = (struct coverage_span){from, to};
+    mem_grow(&to->items, &to->cap, to->n + 1, sizeof *to->items);
+    to->items[to->n++] = (struct coverage_span){from, until};
+}
+
+/* Time in which no scrape of the replica is known. */
+static void asking_add(struct coverage_asking *ask, int64_t from, int64_t to)
+{
+    asking_add_span(ask, &ask->all, from, to);
+    asking_add_span(ask, &ask->lasting, from, to);
+}
+
+static void asking_add_gaps(struct coverage_asking *ask, struct asking_spans *to, const struct span_list *gaps)
+{
+    for (uint32_t i = spans_find(gaps, ask->q->from); i < gaps->n && gaps->items[i].from <= ask->to; i++)
+        asking_add_span(ask, to, gaps->items[i].from, gaps->items[i].to);
 }
 
 static void asking_add_outside(struct coverage_asking *ask, struct coverage_span known)
@@ -61,12 +74,11 @@ static void asking_add_target(struct coverage *c, const struct coverage_target *
                               struct coverage_asking *ask, bool narrow)
 {
     const struct coverage_seen *seen = &t->seen[r];
-    uint32_t first = spans_find(&seen->gaps, ask->q->from);
     if (!coverage_target_lacks(t, r, ask->q->from, ask->to) || (narrow && !coverage_concerns(c, t, ask->q)))
         return;
     ask->n_targets++;
-    for (uint32_t i = first; i < seen->gaps.n && seen->gaps.items[i].from <= ask->to; i++)
-        asking_add(ask, seen->gaps.items[i].from, seen->gaps.items[i].to);
+    asking_add_gaps(ask, &ask->all, &seen->gaps);
+    asking_add_gaps(ask, &ask->lasting, &seen->lasting);
     if (seen->due < ask->to)
         asking_add(ask, seen->overdue_from, ask->to);
 }
@@ -147,15 +159,23 @@ static void coverage_note(struct coverage *c, int64_t from, int64_t now)
     c->wanted_from = coverage_min(c->wanted_from, from);
 }
 
-static void asking_end(struct coverage_asking *ask, struct coverage_replica *out)
+static unsigned asking_give(struct arena *a, struct asking_spans *from, const struct coverage_span **out)
 {
-    size_t n = spans_join(ask->items, ask->n);
-    n = spans_limit(ask->items, n, COVERAGE_SPANS);
+    size_t n = spans_join(from->items, from->n);
+    n = spans_limit(from->items, n, COVERAGE_SPANS);
+    struct coverage_span *spans = ARENA_ARRAY(a, struct coverage_span, n);
     for (size_t i = 0; i < n; i++)
-        out->spans[i] = ask->items[i];
-    out->n_spans = (unsigned)n;
+        spans[i] = from->items[i];
+    *out = spans;
+    mem_free(from->items);
+    return (unsigned)n;
+}
+
+static void asking_end(struct arena *a, struct coverage_asking *ask, struct coverage_replica *out)
+{
+    out->n_spans = asking_give(a, &ask->all, &out->spans);
+    out->n_lasting = asking_give(a, &ask->lasting, &out->lasting);
     out->n_targets = ask->n_targets;
-    mem_free(ask->items);
 }
 
 bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *query, struct coverage_result *out)
@@ -168,8 +188,9 @@ bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_que
     *out = (struct coverage_result){.replicas = ARENA_ARRAY(a, struct coverage_replica, c->n), .n = c->n};
     if (c->n == 1)
         return true;
-    /* A full arena leaves the query by longjmp, so nothing is allocated in it while the mutex is held. */
-    struct coverage_asking *all = mem_zalloc(c->n * sizeof *all);
+    /* A full arena leaves the query by longjmp, so nothing is allocated in it while the mutex is held, and what follows
+     * until the lists are freed may exceed its limit: the next allocation notices. */
+    struct coverage_asking *all = ARENA_ARRAY(a, struct coverage_asking, c->n);
     mutex_lock(&c->mutex);
     coverage_note(c, q->from, q->now);
     out->unknown = query_unknown(c, q, &lacking, &narrow);
@@ -182,10 +203,12 @@ bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_que
             asking_collect(c, r, &all[r], narrow);
     }
     mutex_unlock(&c->mutex);
+    out->scraped = narrow && out->unknown == NULL;
+    struct arena_limits limits = arena_suspend_limit(a);
     for (size_t r = 0; r < c->n; r++) {
-        asking_end(&all[r], &out->replicas[r]);
+        asking_end(a, &all[r], &out->replicas[r]);
         complete = complete && out->replicas[r].n_spans == 0;
     }
-    mem_free(all);
+    arena_restore_limit(a, limits);
     return complete;
 }

@@ -109,6 +109,12 @@ void coverage_put(struct coverage_registry *r, struct coverage *c)
         coverage_free(c);
 }
 
+const struct str *coverage_labels(const struct coverage *c, size_t *n)
+{
+    *n = c->n_by;
+    return c->by;
+}
+
 /* --- what is known ------------------------------------------------------------------------------------------------ */
 
 int64_t coverage_slack(const struct coverage *c, const struct coverage_target *t, size_t replica)
@@ -134,20 +140,36 @@ struct coverage_target *coverage_add_target(struct coverage *c, struct labels la
     return t;
 }
 
+static void coverage_add_span(struct coverage *c, struct span_list *to, struct coverage_span span)
+{
+    size_t before = to->cap;
+    spans_add(to, span);
+    c->bytes += (to->cap - before) * sizeof *to->items;
+}
+
 void coverage_add_gap(struct coverage *c, struct coverage_target *t, size_t replica, struct coverage_span gap)
 {
-    struct span_list *gaps = &t->seen[replica].gaps;
-    size_t before = gaps->cap;
-    spans_add(gaps, gap);
-    c->bytes += (gaps->cap - before) * sizeof *gaps->items;
+    coverage_add_span(c, &t->seen[replica].gaps, gap);
+}
+
+void coverage_add_lasting(struct coverage *c, struct coverage_target *t, size_t replica, struct coverage_span gap)
+{
+    coverage_add_span(c, &t->seen[replica].lasting, gap);
+}
+
+void coverage_cut_gaps_before(struct coverage_seen *seen, int64_t time)
+{
+    spans_cut_before(&seen->gaps, time);
+    spans_cut_before(&seen->lasting, time);
 }
 
 void coverage_free_target(struct coverage *c, struct coverage_target *t)
 {
     c->bytes -= sizeof *t + c->n * sizeof t->seen[0] + t->labels.n;
     for (size_t i = 0; i < c->n; i++) {
-        c->bytes -= t->seen[i].gaps.cap * sizeof *t->seen[i].gaps.items;
+        c->bytes -= (t->seen[i].gaps.cap + t->seen[i].lasting.cap) * sizeof(struct coverage_span);
         spans_free(&t->seen[i].gaps);
+        spans_free(&t->seen[i].lasting);
     }
     mem_free((uint8_t *)t->labels.p);
     mem_free(t);
@@ -156,8 +178,9 @@ void coverage_free_target(struct coverage *c, struct coverage_target *t)
 static void coverage_target_forget(struct coverage *c, struct coverage_target *t, struct coverage_span keep)
 {
     for (size_t i = 0; i < c->n; i++) {
-        spans_cut_before(&t->seen[i].gaps, keep.from);
+        coverage_cut_gaps_before(&t->seen[i], keep.from);
         spans_cut_after(&t->seen[i].gaps, keep.to);
+        spans_cut_after(&t->seen[i].lasting, keep.to);
         coverage_forget_run(&t->seen[i]);
     }
 }

@@ -61,7 +61,7 @@
 
 enum {
     COVERAGE_BYTES = 16 << 20,      /* per group: about 35,000 targets on two replicas */
-    COVERAGE_SPANS = 16,            /* per result and replica */
+    COVERAGE_SPANS = 128,           /* per result and replica */
     COVERAGE_READ_MS = 10000,       /* between two readings: at most this and half of the shortest interval; more
                                      * for large groups */
     COVERAGE_IDLE_MS = 600000,      /* a group that was not queried for this long is not read */
@@ -85,6 +85,9 @@ struct coverage;
 struct coverage *coverage_get(struct coverage_registry *r, const struct coverage_conf *conf);
 void coverage_put(struct coverage_registry *r, struct coverage *c);
 
+/* The labels `coverage_by`, n of them; unchanged for its lifetime. */
+const struct str *coverage_labels(const struct coverage *c, size_t *n);
+
 struct coverage_query {
     const struct matcher *matchers; size_t n_matchers; /* as they are sent to the group's servers (group_route) */
     int64_t from, to;               /* Unix ms, both included: every sample that can affect the result, so from the
@@ -95,12 +98,16 @@ struct coverage_span { int64_t from, to; }; /* Unix ms, both included, within th
 struct coverage_replica {
     /* Times for which the replica is not known to be complete, ascending, without overlap; none: it is complete over
      * [from, to]. A window may be evaluated on the replica alone if it overlaps none of them. */
-    struct coverage_span spans[COVERAGE_SPANS];
-    unsigned n_spans;
+    const struct coverage_span *spans; unsigned n_spans;
+    /* Parts of them that no scrape of the replica is known to end. At a time outside of `spans` that is not preceded by
+     * one of these, the replica has the newest scrape of each target. */
+    const struct coverage_span *lasting; unsigned n_lasting;
     unsigned n_targets;             /* targets with a gap within [from, to] */
 };
 struct coverage_result {
     struct coverage_replica *replicas; size_t n; /* in the arena, by the group's order */
+    bool scraped;                   /* all selected series come from targets: each has a sample at each scrape of its
+                                     * target, or ended with a stale marker */
     const char *unknown;            /* why nothing is known, for explain, static text; NULL: something is known */
 };
 /* Never waits for a server. The group counts as queried: what is not known since `from` is read in the background.

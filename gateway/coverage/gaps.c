@@ -126,17 +126,26 @@ static void find_runs(struct arena *a, const struct target_scrapes *replicas, si
 struct gaps_search { /* of one replica */
     struct target_gaps *out;
     struct arena *arena;
-    size_t cap;
+    size_t cap, cap_lasting;
     int64_t near, edge;  /* 1.5 intervals; what is not counted at an end of an absence */
     int64_t until;
 };
 
-static void gaps_add(struct gaps_search *g, int64_t from, int64_t to)
+static void gaps_add_lasting(struct gaps_search *g, int64_t from, int64_t to)
+{
+    arena_grow(g->arena, &g->out->lasting, &g->cap_lasting, g->out->n_lasting + 1, sizeof *g->out->lasting);
+    g->out->lasting[g->out->n_lasting++] = (struct coverage_span){from, to};
+}
+
+/* ended: the replica has a good scrape at to + 1. */
+static void gaps_add(struct gaps_search *g, int64_t from, int64_t to, bool ended)
 {
     if (from > to)
         return;
     arena_grow(g->arena, &g->out->gaps, &g->cap, g->out->n_gaps + 1, sizeof *g->out->gaps);
     g->out->gaps[g->out->n_gaps++] = (struct coverage_span){from, to};
+    if (!ended)
+        gaps_add_lasting(g, from, to);
 }
 
 /* An absence is the open interval (after, before). *first: the first run of siblings that may overlap it. */
@@ -154,7 +163,7 @@ static void gaps_in_absence(struct gaps_search *g, int64_t after, int64_t before
             continue;
         if (run->to < before)
             to = to + g->near < before ? to + g->near : before - 1;
-        gaps_add(g, from, to);
+        gaps_add(g, from, to, to == before - 1 && before <= g->until);
     }
 }
 
@@ -192,8 +201,8 @@ static void gaps_at_bad_scrapes(struct gaps_search *g, const struct target_scrap
         if (!alive || !bad || is_stale(own->up[i].v))
             continue;
         int64_t before = run > 0 && t - good->items[run - 1].to <= g->near ? good->items[run - 1].to + 1 : t;
-        int64_t after = run < good->n && good->items[run].from - t <= g->near ? good->items[run].from - 1 : t;
-        gaps_add(g, before, after);
+        bool ended = run < good->n && good->items[run].from - t <= g->near;
+        gaps_add(g, before, ended ? good->items[run].from - 1 : t, ended);
     }
 }
 
@@ -237,10 +246,12 @@ static void gaps_beside_copy(struct gaps_search *g, const struct target_scrapes 
             continue;
         int64_t before = next > 0 ? own->up[next - 1].t : known != COVERAGE_NEVER && known < t ? known : t - 1;
         struct coverage_span *same = g->out->n_gaps > 0 ? &g->out->gaps[g->out->n_gaps - 1] : NULL;
-        if (same && same->from == before + 1 && same->to < t) /* the absence goes on */
+        if (same && same->from == before + 1 && same->to < t) { /* the absence goes on */
             same->to = t;
-        else if (same == NULL || same->from != before + 1)
-            gaps_add(g, before + 1, last ? t : own->up[next].t - 1);
+            gaps_add_lasting(g, before + 1, t);
+        } else if (same == NULL || same->from != before + 1) {
+            gaps_add(g, before + 1, last ? t : own->up[next].t - 1, !last);
+        }
     }
 }
 

@@ -15,6 +15,8 @@
  *    that time, whose next scrape neither fails nor is overdue: then the target was not the cause.
  * 5. A gap that ends with the siblings' run is extended by the 1.5 intervals for which their last sample is valid.
  *
+ *    No scrape of the replica ends it, so it is a lasting one, like a gap that ends with the reading.
+ *
  * 6. Replicas whose scrapes have equal times hold copies of one stream. There every scrape, and every stale marker, that
  *    a sibling has is a gap of a replica that has none within half an interval.
  *
@@ -49,6 +51,7 @@ struct target_scrapes { /* of one replica, ascending in time */
 struct target_gaps { /* of one replica */
     struct target_latest latest;                    /* `before`, continued by these samples */
     struct coverage_span *gaps; size_t n_gaps;
+    struct coverage_span *lasting; size_t n_lasting; /* those that no good scrape of the replica is known to end */
     bool alive;                                     /* the target was alive in these samples */
 };
 /* until: end of the time for which samples have been read. */

@@ -189,9 +189,13 @@ static void hours_apply_gap(struct hours_intake *in, const struct hours_row *row
     struct coverage_target *t = map_get(&c->targets, coverage_label_key(row->labels));
     for (size_t r = 0; t && r < c->n; r++)
         interval = coverage_max(interval, t->seen[r].interval);
-    for (size_t r = 0; t && r < c->n; r++)
-        if (in->readings[r].state == COVERAGE_READ && !hour_is_alive(in, row, r, h))
-            coverage_add_gap(c, t, r, (struct coverage_span){start - interval, start + COVERAGE_HOUR_MS + interval});
+    struct coverage_span gap = {start - interval, start + COVERAGE_HOUR_MS + interval};
+    for (size_t r = 0; t && r < c->n; r++) {
+        if (in->readings[r].state != COVERAGE_READ || hour_is_alive(in, row, r, h))
+            continue;
+        coverage_add_gap(c, t, r, gap);
+        coverage_add_lasting(c, t, r, gap);
+    }
 }
 
 static void hours_apply_gaps(struct hours_intake *in, size_t first)

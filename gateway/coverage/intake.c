@@ -125,6 +125,11 @@ static void intake_apply_replica(struct coverage_intake *in, struct coverage_tar
         if (gap.from <= gap.to)
             coverage_add_gap(in->c, t, r, gap);
     }
+    for (size_t i = 0; i < found->n_lasting; i++) {
+        struct coverage_span gap = {coverage_max(found->lasting[i].from, from), found->lasting[i].to};
+        if (gap.from <= gap.to)
+            coverage_add_lasting(in->c, t, r, gap);
+    }
     if (s->n_up > 0)
         t->seen_at = coverage_max(t->seen_at, s->up[s->n_up - 1].t);
     if (in->work->past) {

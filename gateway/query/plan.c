@@ -41,15 +41,17 @@ static struct plan_value plan_here(struct planner *p, const struct expr *e, cons
 
 /* --- selectors ---------------------------------------------------------------------------------------------------- */
 
-static bool plan_one_name(const struct expr *selector)
+struct str plan_metric_of(const struct expr *selector)
 {
     for (size_t i = 0; i < selector->u.selector.n_matchers; i++) {
         const struct matcher *m = &selector->u.selector.matchers[i];
         if (m->type == MATCH_EQ && str_is(m->name, METRIC_NAME))
-            return true;
+            return m->value;
     }
-    return false;
+    return STR_NONE;
 }
+
+static bool plan_one_name(const struct expr *selector) { return plan_metric_of(selector).n > 0; }
 
 /* Is each step the value of one group? */
 static bool plan_is_one_group(const struct plan_value *v) { return v->n_routed == 1 || v->exclusive; }
@@ -95,7 +97,8 @@ static struct plan_need *plan_one_need(struct planner *p, const struct expr *sel
     struct plan_need *need = ARENA_NEW(p->arena, struct plan_need);
     bool fixed = shift->at != AT_NONE;
     int64_t to = (fixed ? shift->at_time : 0) - shift->offset;
-    *need = (struct plan_need){selector, fixed, to - (range ? range : p->question->lookback) + 1, to};
+    *need = (struct plan_need){selector, fixed, to - (range ? range : p->question->lookback) + 1, to,
+                               range == 0 && plan_newest_possible(selector), to};
     return need;
 }
 
@@ -198,6 +201,7 @@ static void plan_subquery_needs(struct planner *p, const struct expr *e, struct 
         needs[i].fixed = shift->at != AT_NONE;
         int64_t by = (needs[i].fixed ? shift->at_time : 0) - shift->offset;
         needs[i].from += by - e->u.subquery.range + 1;
+        needs[i].newest_from += by - e->u.subquery.range + 1;
         needs[i].to += by;
     }
     v->needs = needs;
@@ -293,6 +297,20 @@ static const char *plan_call_refused(struct planner *p, const struct expr *e, co
     }
 }
 
+/* The value of a call of its argument v. */
+static struct plan_value plan_called(struct planner *p, const struct expr *e, struct plan_value v)
+{
+    if (!plan_reads_selectors(e))
+        return v;
+    struct plan_need *needs = ARENA_ARRAY(p->arena, struct plan_need, v.n_needs);
+    for (size_t i = 0; i < v.n_needs; i++) {
+        needs[i] = v.needs[i];
+        needs[i].newest = false;
+    }
+    v.needs = needs;
+    return v;
+}
+
 static struct plan_value plan_call(struct planner *p, struct expr *e, const struct grid *g)
 {
     size_t n = e->u.call.n_args, at = n;
@@ -314,7 +332,7 @@ static struct plan_value plan_call(struct planner *p, struct expr *e, const stru
     if (e->u.call.fn->distribution >= DISTRIBUTES_ALL)
         refused = plan_why(p, "%s() is evaluated here", e->u.call.fn->name);
     if (refused == NULL)
-        return args[at];
+        return plan_called(p, e, args[at]);
     bool more = e->u.call.fn->id == FN_TIMESTAMP || e->u.call.fn->id == FN_START_TIMESTAMP; /* than values */
     for (size_t i = 0; i < n && !more; i++)
         plan_cut_child(p, &e->u.call.args[i], &args[i], g);

@@ -22,7 +22,8 @@
  * Where it is pushed. For every step the first server of a group that has no gap in what the step reads; consecutive
  * steps with the same servers are one request. Steps for which a group has no such server are evaluated here
  * (EXPR_CUT), unless the group can be divided by targets so that each part has such a server. Gaps are the caller's: what
- * a server is not known to have complete, and what must be merged here anyway.
+ * a server is not known to have complete, and what must be merged here anyway. Instant selectors of scraped series read
+ * the newest scrape only: a gap before it does no harm (plan_newest.c).
  */
 #ifndef GATEWAY_QUERY_PLAN_H
 #define GATEWAY_QUERY_PLAN_H
@@ -35,7 +36,17 @@ enum { PLAN_MAX_PARTS = 8 }; /* of a group */
 enum { PLAN_MAX_RUNS = 16 }; /* of a cut; where gaps would make more of them, everything is evaluated here */
 
 struct plan_span { int64_t from, to; };                     /* Unix ms, both included */
-struct plan_gaps { const struct plan_span *spans; size_t n; }; /* of one server; ascending, without overlap */
+struct plan_gaps { /* of one server */
+    const struct plan_span *spans; size_t n;
+    /* Those that no scrape of the server is known to end. At a time in no gap that is not preceded by one of these, it
+     * has the newest scrape of each target. */
+    const struct plan_span *lasting; size_t n_lasting;
+};
+struct plan_known {
+    const char *why;         /* the reason for gaps */
+    bool scraped;            /* each selected series has a sample at each scrape of its target, until it ends with a
+                              * stale marker */
+};
 
 struct plan_group {
     struct str name;
@@ -48,6 +59,7 @@ struct plan_group {
     bool limited;            /* it is read for samples in `window` only */
     struct plan_span window;
     bool disjoint;           /* declared to share no series with other groups */
+    const struct str *target_labels; size_t n_target_labels; /* that series have in common with the `up` of their target */
 };
 
 struct plan_read { const struct matcher *matchers; size_t n; int64_t from, to; }; /* by a selector, as servers get it */
@@ -60,9 +72,9 @@ struct plan_env {
      * [from, to]. NULL: it always is. */
     bool (*admits)(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to);
     /* The gaps of each server of a group in what a selector with these matchers (as the servers get them) needs within
-     * [from, to]: fills out[n_servers]. *why: the reason for them. */
+     * [from, to]: fills out[n_servers]. */
     void (*gaps)(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
-                 struct plan_gaps *out, const char **why);
+                 struct plan_gaps *out, struct plan_known *known);
     /* Divides the group for these reads so that parts may have servers without gaps where the group has none. False: it
      * cannot be divided, or that is of no use. NULL: it never can. */
     bool (*divide)(void *arg, size_t group, const struct plan_read *reads, size_t n, struct plan_division *out);

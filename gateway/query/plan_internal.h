@@ -6,6 +6,7 @@
  *   plan_steps.c    which server for which steps
  *   plan_pieces.c   the requests to them, and what replaces the node
  *   plan_divide.c   parts of groups, for steps that no server has complete
+ *   plan_newest.c   instant selectors over the newest scrape
  *   plan_text.c     a node as text for the servers of one group
  *   plan_histograms.c  metrics whose native histograms a node's value may have
  */
@@ -20,7 +21,13 @@ enum { PLAN_NAMES_MAX = 64 };
 
 /* The samples that a selector needs for the step at t: those in [t + from, t + to], or, when the time is fixed by @,
  * those in [from, to]. */
-struct plan_need { const struct expr *selector; bool fixed; int64_t from, to; };
+struct plan_need {
+    const struct expr *selector;
+    bool fixed;
+    int64_t from, to;
+    bool newest;            /* of scraped series only the newest scrape matters, at times in [newest_from, to] */
+    int64_t newest_from;
+};
 
 /* What is known of a node's value. */
 struct plan_value {
@@ -54,6 +61,7 @@ struct planner {
 /* --- plan.c --- */
 /* Puts what is fetched for the parts of *slot, evaluated at these steps, in their place. */
 void plan_cut(struct planner *p, struct expr **slot, const struct grid *steps);
+struct str plan_metric_of(const struct expr *selector); /* that it names; empty: none */
 const char *plan_why(struct planner *p, const char *format, ...) PRINTF(2, 3); /* in the arena */
 void plan_decide(struct planner *p, const struct expr *e, enum plan_where where, const char *why);
 
@@ -82,10 +90,16 @@ void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value
 enum { PLAN_MAX_PARTS_HERE = 3 }; /* of a divided group, beside those that servers evaluate */
 /* In place of a group's server. */
 enum { PLAN_NO_SERVER = -1, PLAN_NO_SAMPLES = -2 /* the group has none for the steps */ };
-/* The value of e at these steps, which the servers (one a group) evaluate. Parts of a group may have none; they are
- * evaluated here. others: of each group, bits of servers that could evaluate it, too. */
-struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v, const int *servers,
-                         const uint64_t *others, const struct grid *steps);
+/* Who evaluates a node for a group. */
+struct plan_choice {
+    int server;
+    uint64_t others;             /* bits: servers that could evaluate it, too */
+    const struct str *newest; size_t n_newest; /* metrics whose instant selectors read the newest scrape only */
+};
+/* The value of e at these steps, which the servers (a choice for each group) evaluate. Parts of a group may have none;
+ * they are evaluated here. */
+struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v,
+                         const struct plan_choice *choices, const struct grid *steps);
 
 /* --- plan_divide.c --- */
 /* The node e, which no servers have complete at these steps because of `why`, planned over parts of its groups. NULL:
@@ -96,7 +110,14 @@ struct expr *plan_divided(struct planner *p, const struct expr *e, const struct 
 /* --- plan_text.c --- */
 struct str plan_text_of(struct arena *a, const struct expr *e); /* as the user would write it */
 /* As the servers of the group get it. average: sum and count of the aggregation's argument. */
-struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, bool average);
+struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, const struct plan_choice *choice, bool average);
+
+/* --- plan_newest.c --- */
+/* Whether something else than the values of selectors below e matters to it. */
+bool plan_reads_selectors(const struct expr *e);
+bool plan_newest_possible(const struct expr *selector);
+/* The selector, as its servers get it, without the series that its targets no longer have. by: labels of targets. */
+struct expr *plan_newest(struct arena *a, struct expr *selector, const struct str *by, size_t n_by);
 
 /* --- plan_histograms.c --- */
 /* The metrics, n of them, of which the value may have native histograms; those of selectors without a name are not

@@ -16,7 +16,7 @@ static bool plan_is_average(const struct expr *e, const struct plan_value *v)
 }
 
 static size_t plan_add_piece(struct planner *p, const struct expr *e, const struct plan_value *v,
-                             const int *servers, const uint64_t *others, const struct grid *steps)
+                             const struct plan_choice *choices, const struct grid *steps)
 {
     struct plan *plan = p->plan;
     arena_grow(p->arena, &plan->pieces, &plan->_cap_pieces, plan->n_pieces + 1, sizeof *plan->pieces);
@@ -28,12 +28,12 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
     size_t n_metrics;
     const struct str *metrics = plan_histogram_metrics(p->arena, e, &n_metrics);
     for (size_t g = 0; g < p->n_groups; g++) {
-        if (!v->routed[g] || servers[g] < 0)
+        if (!v->routed[g] || choices[g].server < 0)
             continue;
         arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
         plan->requests[plan->n_requests++] = (struct plan_request){
-            .piece = plan->n_pieces, .group = p->numbers[g], .server = (size_t)servers[g], .others = others[g],
-            .text = plan_text_for(p, e, g, piece->average), .view = plan_view_of(p, g, v->present),
+            .piece = plan->n_pieces, .group = p->numbers[g], .server = (size_t)choices[g].server,
+            .others = choices[g].others, .text = plan_text_for(p, e, g, &choices[g], piece->average), .view = plan_view_of(p, g, v->present),
             .metrics = metrics, .n_metrics = n_metrics};
         piece->n_requests++;
     }
@@ -126,7 +126,7 @@ struct pushed_node {
     struct planner *p;
     const struct expr *e;
     const struct plan_value *v;
-    const int *servers;
+    const struct plan_choice *choices;
     bool numbered; /* parts that are evaluated here may have the labels of others: they get an additional label */
 };
 
@@ -148,7 +148,7 @@ static struct expr *pushed_unite(const struct pushed_node *n, struct series_set 
     struct expr *all = plan_fetched(p, n->e, set);
     all = n->numbered ? pushed_aggregate_over(n, of_parts, all) : all; /* several may have the same labels */
     for (size_t g = 0; g < p->n_groups; g++) {
-        if (!n->v->routed[g] || n->servers[g] != PLAN_NO_SERVER)
+        if (!n->v->routed[g] || n->choices[g].server != PLAN_NO_SERVER)
             continue;
         struct expr *here = plan_part_here(p, n->e, g);
         if (here->kind == EXPR_AGGREGATE)
@@ -190,14 +190,14 @@ static struct expr *pushed_divide(const struct pushed_node *n, struct series_set
 }
 
 /* The sets are arrays of the piece that must not move: pieces grow, so that each run has its own. */
-struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v, const int *servers,
-                         const uint64_t *others, const struct grid *steps)
+struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v,
+                         const struct plan_choice *choices, const struct grid *steps)
 {
-    size_t at = plan_add_piece(p, e, v, servers, others, steps), here = 0;
+    size_t at = plan_add_piece(p, e, v, choices, steps), here = 0;
     struct series_set *sets = ARENA_ARRAY(p->arena, struct series_set, 2);
-    struct pushed_node n = {.p = p, .e = e, .v = v, .servers = servers};
+    struct pushed_node n = {.p = p, .e = e, .v = v, .choices = choices};
     for (size_t g = 0; g < p->n_groups; g++)
-        here += v->routed[g] && servers[g] == PLAN_NO_SERVER;
+        here += v->routed[g] && choices[g].server == PLAN_NO_SERVER;
     n.numbered = here > 0 && v->kind == PLAN_PARTS && !plan_selects_series(e->u.aggregate.op);
     p->plan->pieces[at].sets = sets;
     if (v->kind != PLAN_PARTS)

@@ -2,7 +2,8 @@
 /* Chooses servers for the steps of what is cut out.
  *
  * Each step reads a window of time for each selector of the node. A server can take the step when none of its gaps
- * touches any of these windows; of several the first, so that the choice changes with gaps only. Steps with the same
+ * touches any of these windows; of several the first, so that the choice changes with gaps only. Where there is none, it
+ * can be taken by a server that has the newest scrape, as far as that is all that matters (plan_newest.c). Steps with the same
  * choice in all groups are one run. For a run without a server in some group that group is divided by targets
  * (plan_divide.c); what has no server then, either, is evaluated here.
  */
@@ -11,7 +12,7 @@
 struct step_run {
     uint32_t first, n;
     int *servers;          /* one a group; PLAN_NO_SERVER in a routed one's place: evaluated here */
-    uint64_t *others;      /* one a group, bits: servers that could take all of its steps, too */
+    struct plan_choice *choices; /* the same, with what else is known of them */
     struct expr *divided;  /* over parts of groups instead; NULL: it is not */
 };
 
@@ -20,8 +21,10 @@ struct step_choice {
     const struct plan_value *v;
     const struct grid *steps;
     struct plan_gaps *gaps;      /* need × group × server */
+    bool *scraped;               /* need × group */
     size_t *first_server;        /* of a group, among all; n_servers in all at the end */
     const char *why;             /* of gaps */
+    bool newest;                 /* some steps are taken by servers that have the newest scrape */
     struct step_run runs[PLAN_MAX_RUNS]; size_t n_runs;
     bool too_many;
 };
@@ -40,31 +43,64 @@ static void plan_ask_gaps(struct step_choice *c)
             if (!c->v->routed[g] ||
                 !view_route(p->views[g], p->arena, s->u.selector.matchers, s->u.selector.n_matchers, &m, &n))
                 continue;
+            struct plan_known known = {.why = c->why};
             p->env->gaps(p->env->arg, p->numbers[g], m, n, need->from + (need->fixed ? 0 : begin), need->to + (need->fixed ? 0 : end),
-                         &c->gaps[i * n_servers + c->first_server[g]], &c->why);
+                         &c->gaps[i * n_servers + c->first_server[g]], &known);
+            c->why = known.why;
+            c->scraped[i * p->n_groups + g] = known.scraped && p->groups[g].n_target_labels > 0;
         }
     }
 }
 
-static bool plan_gap_touches(const struct plan_gaps *gaps, int64_t from, int64_t to)
+static bool plan_span_touches(const struct plan_span *spans, size_t n, int64_t from, int64_t to)
 {
-    for (size_t i = 0; i < gaps->n; i++)
-        if (gaps->spans[i].from <= to && gaps->spans[i].to >= from)
+    for (size_t i = 0; i < n; i++)
+        if (spans[i].from <= to && spans[i].to >= from)
             return true;
     return false;
 }
 
-/* Has this server no gap in anything that the steps from `first` to `last` need? */
-static bool plan_steps_complete(const struct step_choice *c, size_t server, int64_t first, int64_t last)
+enum steps_known { STEPS_INCOMPLETE, STEPS_NEWEST, STEPS_COMPLETE };
+
+/* What this server of the group is known to have of what the need's steps from `first` to `last` read. */
+static enum steps_known plan_need_known(const struct step_choice *c, size_t i, size_t group, size_t server, int64_t first,
+                                        int64_t last)
 {
-    size_t n_servers = c->first_server[c->p->n_groups];
-    for (size_t i = 0; i < c->v->n_needs; i++) {
-        const struct plan_need *need = &c->v->needs[i];
-        int64_t from = need->from + (need->fixed ? 0 : first), to = need->to + (need->fixed ? 0 : last);
-        if (plan_gap_touches(&c->gaps[i * n_servers + server], from, to))
-            return false;
+    const struct plan_need *need = &c->v->needs[i];
+    const struct plan_gaps *gaps = &c->gaps[i * c->first_server[c->p->n_groups] + c->first_server[group] + server];
+    int64_t from = need->from + (need->fixed ? 0 : first), to = need->to + (need->fixed ? 0 : last);
+    int64_t newest_from = need->newest_from + (need->fixed ? 0 : first);
+    if (!plan_span_touches(gaps->spans, gaps->n, from, to))
+        return STEPS_COMPLETE;
+    bool newest = need->newest && c->scraped[i * c->p->n_groups + group] &&
+                  !plan_span_touches(gaps->spans, gaps->n, newest_from, to) &&
+                  !plan_span_touches(gaps->lasting, gaps->n_lasting, from, to);
+    return newest ? STEPS_NEWEST : STEPS_INCOMPLETE;
+}
+
+static enum steps_known plan_steps_known(const struct step_choice *c, size_t group, size_t server, int64_t first,
+                                         int64_t last)
+{
+    enum steps_known known = STEPS_COMPLETE;
+    for (size_t i = 0; i < c->v->n_needs && known != STEPS_INCOMPLETE; i++) {
+        enum steps_known of_need = plan_need_known(c, i, group, server, first, last);
+        known = of_need < known ? of_need : known;
     }
-    return true;
+    return known;
+}
+
+/* The first server that has everything, or else the newest scrapes, of the step at t. */
+static int plan_step_server(const struct step_choice *c, size_t group, int64_t t)
+{
+    int newest = PLAN_NO_SERVER;
+    for (size_t s = 0; s < c->p->groups[group].n_servers; s++) {
+        enum steps_known known = plan_steps_known(c, group, s, t, t);
+        if (known == STEPS_COMPLETE)
+            return (int)s;
+        if (known == STEPS_NEWEST && newest == PLAN_NO_SERVER)
+            newest = (int)s;
+    }
+    return newest;
 }
 
 /* A server that aligns ranges would evaluate other steps. */
@@ -122,9 +158,8 @@ static void plan_choose_servers(const struct step_choice *c, int64_t t, int *ser
             servers[g] = PLAN_NO_SAMPLES;
             continue;
         }
-        for (size_t s = 0; c->v->routed[g] && !plan_misaligned(c, g) && servers[g] == PLAN_NO_SERVER && s < p->groups[g].n_servers; s++)
-            if (plan_steps_complete(c, c->first_server[g] + s, t, t))
-                servers[g] = (int)s;
+        if (c->v->routed[g] && !plan_misaligned(c, g))
+            servers[g] = plan_step_server(c, g, t);
         missing = missing || (c->v->routed[g] && servers[g] == PLAN_NO_SERVER);
     }
     missing = missing && !plan_mostly_chosen(c, servers);
@@ -178,16 +213,38 @@ static void plan_make_runs(struct step_choice *c)
     }
 }
 
-static void plan_find_others(const struct step_choice *c, struct step_run *run)
+/* The metrics of which the group's server needs only the newest scrape at some of the steps. */
+static void plan_find_newest(const struct step_choice *c, size_t group, const struct grid *steps, struct plan_choice *choice)
+{
+    struct str *names = ARENA_ARRAY(c->p->arena, struct str, c->v->n_needs);
+    for (size_t i = 0; i < c->v->n_needs; i++) {
+        bool newest = false;
+        for (uint32_t k = 0; k < steps->n && !newest; k++) {
+            int64_t t = grid_time(steps, k);
+            newest = plan_need_known(c, i, group, (size_t)choice->server, t, t) == STEPS_NEWEST;
+        }
+        if (newest)
+            names[choice->n_newest++] = plan_metric_of(c->v->needs[i].selector);
+    }
+    choice->newest = names;
+}
+
+/* Others must have everything of all steps: the text of the request depends on what its server lacks. */
+static void plan_find_choices(struct step_choice *c, struct step_run *run)
 {
     struct grid steps = grid_part(c->steps, run->first, run->n);
-    run->others = ARENA_ARRAY(c->p->arena, uint64_t, c->p->n_groups);
+    run->choices = ARENA_ARRAY(c->p->arena, struct plan_choice, c->p->n_groups);
     for (size_t g = 0; g < c->p->n_groups; g++) {
-        run->others[g] = 0;
-        for (size_t s = 0; c->v->routed[g] && run->servers[g] >= 0 && s < c->p->groups[g].n_servers && s < 64; s++)
-            if (s != (size_t)run->servers[g] &&
-                plan_steps_complete(c, c->first_server[g] + s, steps.start, grid_end(&steps)))
-                run->others[g] |= UINT64_C(1) << s;
+        struct plan_choice *choice = &run->choices[g];
+        choice->server = run->servers[g];
+        if (!c->v->routed[g] || choice->server < 0)
+            continue;
+        plan_find_newest(c, g, &steps, choice);
+        c->newest = c->newest || choice->n_newest > 0;
+        for (size_t s = 0; s < c->p->groups[g].n_servers && s < 64; s++)
+            if (s != (size_t)choice->server &&
+                plan_steps_known(c, g, s, steps.start, grid_end(&steps)) == STEPS_COMPLETE)
+                choice->others |= UINT64_C(1) << s;
     }
 }
 
@@ -202,13 +259,14 @@ static void plan_choose(struct planner *p, const struct plan_value *v, const str
     }
     c->first_server[p->n_groups] = n_servers;
     c->gaps = ARENA_ARRAY(p->arena, struct plan_gaps, n_servers * v->n_needs);
+    c->scraped = ARENA_ARRAY(p->arena, bool, p->n_groups * v->n_needs);
     plan_ask_gaps(c);
     for (size_t g = 0; g < p->n_groups; g++)
         if (v->routed[g] && plan_misaligned(c, g))
             c->why = "its servers evaluate ranges at multiples of the step (align_query_range_with_step)";
     plan_make_runs(c);
     for (size_t i = 0; i < c->n_runs; i++)
-        plan_find_others(c, &c->runs[i]);
+        plan_find_choices(c, &c->runs[i]);
 }
 
 /* --- the tree ----------------------------------------------------------------------------------------------------- */
@@ -229,7 +287,7 @@ static struct expr *plan_cut_runs(struct step_choice *c, struct expr *e)
         struct grid steps = grid_part(c->steps, run->first, run->n);
         struct expr *value = run->divided            ? run->divided
                              : plan_run_here(c, run) ? expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, e)
-                                                     : plan_pushed(p, e, c->v, run->servers, run->others, &steps);
+                                                     : plan_pushed(p, e, c->v, run->choices, &steps);
         parts[i] = (struct expr_part){run->first, run->n, value};
     }
     cut->u.cut.parts = parts;
@@ -289,8 +347,10 @@ void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value
     } else if (one && plan_run_here(&c, one)) {
         plan_decide(p, e, PLAN_RAW, plan_gap_reason(&c));
     } else if (one && !plan_run_partly(&c, one)) {
-        plan_decide(p, e, PLAN_PUSHED, v->kind == PLAN_PARTS ? "values of its parts are aggregated again" : "");
-        *slot = plan_pushed(p, e, v, one->servers, one->others, steps);
+        plan_decide(p, e, PLAN_PUSHED, c.newest                ? "its server has the newest scrapes, but not all before"
+                                       : v->kind == PLAN_PARTS ? "values of its parts are aggregated again"
+                                                               : "");
+        *slot = plan_pushed(p, e, v, one->choices, steps);
     } else {
         plan_tell_cut(p, e, &c);
         *slot = plan_cut_runs(&c, e);

@@ -8,7 +8,13 @@
  */
 #include "gateway/query/plan_internal.h"
 
-struct group_text { struct planner *planner; const struct label_view *view; };
+struct group_text {
+    struct planner *planner;
+    const struct plan_group *group;
+    const struct label_view *view;
+    const struct plan_choice *choice;
+    unsigned reading;            /* depth of nodes that read selectors */
+};
 
 struct str plan_text_of(struct arena *a, const struct expr *e)
 {
@@ -89,6 +95,7 @@ static void plan_text_shift(struct time_shift *s) { s->offset_expr = NULL; }
 static bool plan_text_enter(struct expr *e, void *arg)
 {
     struct group_text *t = arg;
+    t->reading += plan_reads_selectors(e);
     switch (e->kind) {
     case EXPR_SELECTOR:
         plan_text_shift(&e->u.selector.shift);
@@ -118,12 +125,21 @@ static bool plan_text_enter(struct expr *e, void *arg)
     return true;
 }
 
+static bool plan_text_newest(const struct group_text *t, const struct expr *selector)
+{
+    return t->reading == 0 && plan_newest_possible(selector) &&
+           plan_has_name(t->choice->newest, t->choice->n_newest, plan_metric_of(selector));
+}
+
 /* start() and the like became numbers, which may be negative: -1 ^ 2 is something else than (-1) ^ 2. */
 static struct expr *plan_text_leave(struct expr *e, void *arg)
 {
     struct group_text *t = arg;
+    t->reading -= plan_reads_selectors(e);
     if (e->kind == EXPR_STEP_INVARIANT)
         return e->u.invariant.inner;
+    if (e->kind == EXPR_SELECTOR && plan_text_newest(t, e))
+        return plan_newest(t->planner->arena, e, t->group->target_labels, t->group->n_target_labels);
     if (e->kind != EXPR_NUMBER || !signbit(e->u.number.v))
         return e;
     struct expr *paren = ARENA_NEW(t->planner->arena, struct expr);
@@ -149,9 +165,9 @@ static struct str plan_text_average(struct arena *a, struct expr *e)
     return out;
 }
 
-struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, bool average)
+struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, const struct plan_choice *choice, bool average)
 {
-    struct group_text t = {p, p->views[group]};
+    struct group_text t = {.planner = p, .group = &p->groups[group], .view = p->views[group], .choice = choice};
     struct expr_rewriter r = {p->arena, plan_text_enter, plan_text_leave, &t};
     struct expr *own = expr_rewrite(&r, e);
     return average ? plan_text_average(p->arena, own) : plan_text_of(p->arena, own);

@@ -85,67 +85,78 @@ struct push_planning {
     int64_t now;
 };
 
-static void push_add_gap(struct push_planning *p, struct plan_gaps *to, int64_t from, int64_t until)
+enum { PUSH_OWN_GAPS = 5 }; /* besides those of coverage */
+
+/* With space for a few more. */
+static struct plan_span *push_spans(struct arena *a, const struct coverage_span *spans, unsigned n)
 {
-    struct plan_span *spans = ARENA_ARRAY(p->arena, struct plan_span, to->n + 1);
-    for (size_t i = 0; i < to->n; i++)
-        spans[i] = to->spans[i];
-    spans[to->n] = (struct plan_span){from, until};
-    *to = (struct plan_gaps){spans, to->n + 1};
+    struct plan_span *out = ARENA_ARRAY(a, struct plan_span, n + PUSH_OWN_GAPS);
+    for (unsigned i = 0; i < n; i++)
+        out[i] = (struct plan_span){spans[i].from, spans[i].to};
+    return out;
+}
+
+struct push_gap_lists { struct plan_span *spans, *lasting; };
+
+static void push_add_gap(struct push_gap_lists *l, struct plan_gaps *gaps, int64_t from, int64_t to)
+{
+    l->spans[gaps->n++] = l->lasting[gaps->n_lasting++] = (struct plan_span){from, to};
 }
 
 /* What the coverage of the group does not show to be complete. A server that cannot be reached, or cannot evaluate, has
  * a gap everywhere. */
-static void push_replica_gaps(struct push_planning *p, const struct group *g, const struct coverage_query *query,
-                              struct plan_gaps *out, const char **why)
+static void push_replica_gaps(const struct push_planning *p, const struct group *g, size_t s,
+                              const struct coverage_replica *replica, struct push_gap_lists *l, struct plan_gaps *out)
 {
-    struct coverage_result known;
-    coverage_ask(g->coverage, p->arena, query, &known);
-    if (p->proxied)
-        known.unknown = "request headers that are passed on may select other data than is known (--proxy-headers)";
-    for (size_t s = 0; s < g->n_servers; s++) {
-        const struct coverage_replica *replica = &known.replicas[s];
-        if (p->proxied)
-            push_add_gap(p, &out[s], INT64_MIN, INT64_MAX);
-        for (unsigned i = 0; i < replica->n_spans; i++)
-            push_add_gap(p, &out[s], replica->spans[i].from, replica->spans[i].to);
-        if (server_state(g->servers[s]) == SERVER_DOWN || !push_server_ability(g->servers[s]).expressions)
-            push_add_gap(p, &out[s], INT64_MIN, INT64_MAX);
-        if (out[s].n > 0)
-            *why = known.unknown ? known.unknown : "replicas lack samples that others have";
-    }
+    l->spans = push_spans(p->arena, replica->spans, replica->n_spans);
+    l->lasting = push_spans(p->arena, replica->lasting, replica->n_lasting);
+    *out = (struct plan_gaps){l->spans, replica->n_spans, l->lasting, replica->n_lasting};
+    if (push_chooses(g) && (p->proxied || server_state(g->servers[s]) == SERVER_DOWN ||
+                            !push_server_ability(g->servers[s]).expressions))
+        push_add_gap(l, out, INT64_MIN, INT64_MAX);
 }
 
 /* What servers have outside of the group's time range must not be seen. */
-static void push_outside_gaps(struct push_planning *p, const struct plan_group *g, struct plan_gaps *out,
-                              const char **why)
+static void push_outside_gaps(const struct plan_group *g, struct push_gap_lists *l, struct plan_gaps *out)
 {
-    for (size_t s = 0; s < g->n_servers; s++) {
-        if (g->window.from > INT64_MIN)
-            push_add_gap(p, &out[s], INT64_MIN, g->window.from - 1);
-        if (g->window.to < INT64_MAX)
-            push_add_gap(p, &out[s], g->window.to + 1, INT64_MAX);
-    }
-    if (g->limited)
-        *why = *why ? *why : "its steps read samples outside of the time range of the group";
+    if (g->window.from > INT64_MIN)
+        push_add_gap(l, out, INT64_MIN, g->window.from - 1);
+    if (g->window.to < INT64_MAX)
+        push_add_gap(l, out, g->window.to + 1, INT64_MAX);
+}
+
+static const char *push_gap_reason(const struct push_planning *p, const struct coverage_result *known)
+{
+    return p->proxied ? "request headers that are passed on may select other data than is known (--proxy-headers)"
+           : known->unknown ? known->unknown : "replicas lack samples that others have";
 }
 
 /* A server lacks samples that only the recent store has. */
 static void push_gaps(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
-                      struct plan_gaps *out, const char **why)
+                      struct plan_gaps *out, struct plan_known *about)
 {
     struct push_planning *p = arg;
     const struct group *g = &p->u->groups.items[group];
-    bool recent = g->recent && to >= p->recent_from;
-    for (size_t s = 0; s < p->groups[group].n_servers; s++)
-        out[s] = (struct plan_gaps){0};
-    if (push_chooses(g))
-        push_replica_gaps(p, g, &(struct coverage_query){m, n, from, to, p->now}, out, why);
-    for (size_t s = 0; recent && s < p->groups[group].n_servers; s++)
-        push_add_gap(p, &out[s], p->recent_from, INT64_MAX);
+    const struct plan_group *as = &p->groups[group];
+    bool recent = g->recent && to >= p->recent_from, chooses = push_chooses(g);
+    static const struct coverage_replica complete;
+    struct coverage_result known = {0};
+    if (chooses)
+        coverage_ask(g->coverage, p->arena, &(struct coverage_query){m, n, from, to, p->now}, &known);
+    about->scraped = known.scraped && !p->proxied;
+    for (size_t s = 0; s < as->n_servers; s++) {
+        struct push_gap_lists l;
+        push_replica_gaps(p, g, s, chooses ? &known.replicas[s] : &complete, &l, &out[s]);
+        if (chooses && out[s].n > 0)
+            about->why = push_gap_reason(p, &known);
+        if (recent)
+            push_add_gap(&l, &out[s], p->recent_from, INT64_MAX);
+        push_outside_gaps(as, &l, &out[s]);
+    }
     if (recent)
-        *why = "the recent store may have samples that its servers lack";
-    push_outside_gaps(p, &p->groups[group], out, why);
+        about->why = "the recent store may have samples that its servers lack";
+    else if (as->limited && about->why == NULL)
+        about->why = "its steps read samples outside of the time range of the group";
 }
 
 static bool push_admits(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to)
@@ -220,6 +231,7 @@ static void push_describe_groups(struct push_planning *p)
         p->groups[i] = (struct plan_group){.name = g->name, .labels = g->labels, .view = &g->view,
                                            .n_servers = push_chooses(g) ? g->n_servers : 1,
                                            .aligned = g->aligned_ranges, .disjoint = g->push_down == PUSH_TRUSTED};
+        p->groups[i].target_labels = coverage_labels(g->coverage, &p->groups[i].n_target_labels);
         struct group_window w = group_times_truncated(&g->times, p->now);
         p->groups[i].limited = w.from > INT64_MIN || w.to < INT64_MAX;
         p->groups[i].window = (struct plan_span){w.from, w.to};

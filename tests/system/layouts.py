@@ -7,8 +7,9 @@ equal to 1e-12 of the larger value: only sums may be added in another order). Of
 groups it is counted how many needed no raw samples.
 
 Replicas are copies of one stream: their samples have equal times. What they lack (HOLES) is drawn from a seed; each
-sample is on one replica at least. Series of a target that ended hours ago have a sample now, too, at the time of its `up`:
-that is how sluice knows that they are the target's.
+sample is on one replica at least. Series of a target are those of its scrapes: each has a sample at every scrape, or a
+stale marker at the first one without it. They ended hours ago, but have a sample now, too, at the time of its `up`: that is
+how sluice knows that they are the target's. Those of IRREGULAR have not: they have the labels of a target, but other times.
 """
 import collections
 import copy
@@ -28,6 +29,7 @@ import push_down  # noqa: E402
 from promql_data import BEGIN, SECONDS, Data, Histogram  # noqa: E402
 from promql_queries import Queries  # noqa: E402
 
+IRREGULAR = ("memory_bytes",)
 PAST = BEGIN + SECONDS < time.time() - 600  # not in a test of the newest samples
 HOLES = ("window", "short", "scrape", "target", "reset", "end")
 WHOLE = ("window", "short")  # of all targets of a server
@@ -62,7 +64,7 @@ LAYOUTS = {
 
 
 class Targets(Data):
-    """Series of a target have the times of its scrapes. floats: without histograms and names that are no words, for
+    """Series of a target have the times of its scrapes if there are replicas. floats: without histograms and names that are no words, for
     servers that lack them. plain: also without NaN and -0, which VictoriaMetrics does not store, and without numbers
     so large that it rounds those beside them."""
 
@@ -70,11 +72,14 @@ class Targets(Data):
         self.floats, self.plain = layout.kinds != ("new",) * len(layout.kinds), "vm" in layout.kinds
         self.groups, self.scraped, self.offset = layout.groups if layout.labels else 0, len(layout.kinds) > 1, None
         self.offsets, self.last = {}, {}  # of targets, ms: of their scrapes in the interval; of their last one
+        self.irregular = False  # the present series
         super().__init__(seed)
         self.series = [(labels, samples + self.present(labels, samples)) for labels, samples in self.series]
 
     def present(self, labels, samples):
         t = self.last.get((labels.get("job"), labels.get("instance")), 0)
+        if labels["__name__"] in IRREGULAR:
+            return []
         value = next((v for _, v in reversed(samples) if isinstance(v, Histogram) or not lib.is_stale(v)), None)
         return [(t, value)] if PAST and samples and samples[-1][0] < t and value is not None else []
 
@@ -83,7 +88,24 @@ class Targets(Data):
         super().target(base, i)
         self.offset = None
 
+    def gauge(self, step, *more, **options):
+        self.irregular = step == 60  # those of IRREGULAR
+        samples = super().gauge(step, *more, **options)
+        self.irregular = False
+        return samples
+
+    def ended(self, samples):
+        """With a stale marker at the first scrape after each run of samples."""
+        out = []
+        for (t, v), after in zip(samples, [t for t, _ in samples[1:]] + [1000 * (BEGIN + SECONDS + 15) + 1]):
+            out.append((t, v))
+            if after - t > 15000 and (isinstance(v, Histogram) or not lib.is_stale(v)):
+                out.append((t + 15000, promql_data.wire.STALE))
+        return out
+
     def times(self, step, jitter=0):
+        if self.offset is not None and self.scraped and not self.irregular:
+            step, jitter = 15, 0
         for t in super().times(step, jitter) if self.offset is None else \
                 range(BEGIN * 1000 + self.offset, (BEGIN + SECONDS) * 1000, step * 1000):
             yield t + (self.r.randint(0, jitter) if jitter and self.offset is not None else 0)
@@ -96,6 +118,8 @@ class Targets(Data):
         if self.plain:
             samples = [(t, v if lib.is_stale(v) else float(round(v)) if abs(v) > 1e6 else v + 0.0) for t, v in samples
                        if lib.is_stale(v) or v == 0 or 1e-6 < abs(v) < 1e12]
+        if self.offset is not None and self.scraped and PAST and name not in IRREGULAR:
+            samples = self.ended(samples)
         if self.groups:
             one = f"{labels['job']} {labels['instance']}" if "instance" in labels else f"{len(self.series)}"
             labels = {**labels, "sg": f"g{random.Random(one).randrange(self.groups)}"}
@@ -290,7 +314,7 @@ class Servers:
         names = [f'{{__name__="{name}"}}' for name in sorted(self.data.kinds)]
         found = s.data("/api/v1/status/coverage", {"match[]": names, "start": BEGIN, "end": BEGIN + SECONDS})["groups"]
         wanted = [len({labels["__name__"] for labels, _ in Spread(self.data, (g, len(self.groups)), 0, None, True).series
-                       if "instance" in labels}) for g in range(len(self.groups))]
+                       if "instance" in labels and labels["__name__"] not in IRREGULAR}) for g in range(len(self.groups))]
         return [g["metricsOfTargets"] for g in found] == wanted
 
 

@@ -191,23 +191,32 @@ void world_run(struct world *w, int64_t ms)
         world_settle(w);
 }
 
+static const char *world_spans(struct world *w, const struct coverage_span *spans, unsigned n, const char *unknown)
+{
+    struct buf out = {0};
+    if (unknown)
+        buf_printf(&out, "? %s", unknown);
+    for (unsigned i = 0; i < n && !unknown; i++)
+        buf_printf(&out, "%s%lld..%lld", i ? " " : "", (long long)(spans[i].from - T0) / S, (long long)(spans[i].to - T0) / S);
+    const char *text = arena_z(&w->arena, buf_str(&out));
+    buf_free(&out);
+    return text;
+}
+
 const char *world_gaps_of(struct world *w, size_t r, const struct matcher *m, size_t n, int64_t from, int64_t to)
 {
     struct coverage_query q = {.matchers = m, .n_matchers = n, .from = from, .to = to, .now = w->now};
     struct coverage_result result;
-    struct buf out = {0};
     coverage_ask(w->coverage, &w->arena, &q, &result);
-    const struct coverage_replica *replica = &result.replicas[r];
-    for (unsigned i = 0; i < replica->n_spans; i++)
-        buf_printf(&out, "%s%lld..%lld", i ? " " : "", (long long)(replica->spans[i].from - T0) / S,
-                   (long long)(replica->spans[i].to - T0) / S);
-    if (result.unknown) {
-        buf_clear(&out);
-        buf_printf(&out, "? %s", result.unknown);
-    }
-    const char *text = arena_z(&w->arena, buf_str(&out));
-    buf_free(&out);
-    return text;
+    return world_spans(w, result.replicas[r].spans, result.replicas[r].n_spans, result.unknown);
+}
+
+const char *world_lasting_gaps(struct world *w, size_t r, int64_t from, int64_t to)
+{
+    struct coverage_query q = {.matchers = &world_metric, .n_matchers = 1, .from = from, .to = to, .now = w->now};
+    struct coverage_result result;
+    coverage_ask(w->coverage, &w->arena, &q, &result);
+    return world_spans(w, result.replicas[r].lasting, result.replicas[r].n_lasting, result.unknown);
 }
 
 const struct matcher world_metric = {.type = MATCH_EQ, .name = {"__name__", 8}, .value = {"m", 1}};

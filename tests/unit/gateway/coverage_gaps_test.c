@@ -61,6 +61,47 @@ static void scrapes_missed_by_copies(void **state UNUSED)
     world_end(&w);
 }
 
+/* A gap that a good scrape ends does no harm to the values after it; one after which the replica never had the target
+ * again does. */
+static void gaps_that_no_scrape_ends(void **state UNUSED)
+{
+    for (int64_t offset = 0; offset <= 7 * S; offset += 7 * S) { /* copies, and two scrapers */
+        struct world w;
+        world_begin(&w, 2, false);
+        for (size_t r = 0; r < 2; r++)
+            for (size_t i = 0; i < 2; i++)
+                world_add(&w, r, "node", i ? "b:1" : "a:1", 15 * S, r ? offset : 0);
+        scraper_cut(&w.replicas[0].jobs[0], T0 - 601 * S, T0 - 500 * S, CUT_MISSED);
+        scraper_cut(&w.replicas[0].jobs[0], T0 - 1301 * S, T0 - 1200 * S, CUT_MISSED);
+        world_ask(&w, T0 - HOUR);
+        assert_string_not_equal(world_gaps(&w, 0, T0 - HOUR, T0), "");
+        assert_string_equal(world_lasting_gaps(&w, 0, T0 - HOUR, T0), "");
+        world_end(&w);
+        world_begin(&w, 2, false);
+        for (size_t r = 0; r < 2; r++)
+            for (size_t i = 0; i < 2; i++)
+                world_add(&w, r, "node", i ? "b:1" : "a:1", 15 * S, r ? offset : 0);
+        scraper_cut(&w.replicas[0].jobs[0], T0 - 601 * S, T0 + HOUR, CUT_MISSED);
+        w.replicas[1].jobs[0].to = T0 - 300 * S + offset;
+        world_ask(&w, T0 - HOUR);
+        const char *gaps = world_gaps(&w, 0, T0 - HOUR, T0);
+        assert_string_equal(world_lasting_gaps(&w, 0, T0 - HOUR, T0), gaps);
+        assert_true(strncmp(gaps, "-614..", 6) == 0 && strstr(gaps, " ") == NULL);
+        assert_string_equal(world_lasting_gaps(&w, 1, T0 - HOUR, T0), "");
+        world_end(&w);
+    }
+}
+
+/* What is not known lasts. */
+static void unknown_time_lasts(void **state UNUSED)
+{
+    struct world w;
+    world_begin_pair(&w, false);
+    world_ask(&w, T0 - HOUR);
+    assert_string_equal(world_lasting_gaps(&w, 0, T0 - 4 * HOUR, T0 - 3 * HOUR), "-14400..-10800");
+    world_end(&w);
+}
+
 /* No scrape is on both. */
 static void scrapes_of_copies_that_alternate(void **state UNUSED)
 {
@@ -246,6 +287,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(healthy_pair), cmocka_unit_test(one_server_is_complete), cmocka_unit_test(missed_scrapes), cmocka_unit_test(scrapes_missed_by_copies),
+        cmocka_unit_test(gaps_that_no_scrape_ends),
+        cmocka_unit_test(unknown_time_lasts),
         cmocka_unit_test(scrapes_of_copies_that_alternate),
         cmocka_unit_test(down_on_one_side), cmocka_unit_test(fewer_series_on_one_side),
         cmocka_unit_test(without_kept_counts), cmocka_unit_test(other_intervals), cmocka_unit_test(interval_changes),

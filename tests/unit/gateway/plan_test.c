@@ -28,6 +28,8 @@ static struct planning {
     const char *divided;           /* the group A by this value of inst and the rest; NULL: not */
     struct plan_span times[2];     /* of each group, that it has samples of; both 0: all */
     const char *why;
+    bool lasting;                  /* no scrape ends the gaps */
+    bool scraped;                  /* each series has a sample at each scrape of the target with its inst */
     struct buf text;
 } f;
 
@@ -76,18 +78,22 @@ static bool concerns_instance(const struct matcher *m, size_t n, const char *ins
 }
 
 static void gaps_of(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
-                    struct plan_gaps *out, const char **why)
+                    struct plan_gaps *out, struct plan_known *known)
 {
     (void)arg;
     for (size_t s = 0; s < f.groups[group].n_servers; s++) {
         struct plan_span *spans = ARENA_ARRAY(&f.arena, struct plan_span, f.n_gaps);
-        out[s] = (struct plan_gaps){spans, 0};
+        struct plan_span *lasting = ARENA_ARRAY(&f.arena, struct plan_span, f.n_gaps);
+        out[s] = (struct plan_gaps){spans, 0, lasting, 0};
         for (size_t i = 0; i < f.n_gaps; i++)
             if (f.gaps[i].group == group && f.gaps[i].server == s && f.gaps[i].span.to >= from &&
-                f.gaps[i].span.from <= to && concerns_instance(m, n, f.gaps[i].inst))
+                f.gaps[i].span.from <= to && concerns_instance(m, n, f.gaps[i].inst)) {
                 spans[out[s].n++] = f.gaps[i].span;
+                if (f.lasting)
+                    lasting[out[s].n_lasting++] = f.gaps[i].span;
+            }
     }
-    *why = f.why;
+    *known = (struct plan_known){f.why, f.scraped};
 }
 
 static bool divide(void *arg, size_t group, const struct plan_read *reads, size_t n, struct plan_division *out)
@@ -381,7 +387,65 @@ static void steps_go_where_they_are_complete(void **state UNUSED)
     planning_end();
 }
 
-/* Server 0 never has target a, and server 1 never has b. The parts are to the planner what groups with labels are. */
+/* Both servers have a gap in every window, which is five minutes long; the second one has the newest scrapes of all steps
+ * but the first. */
+static void instant_selectors_read_the_newest_scrape(void **state UNUSED)
+{
+    static const struct str by[] = {{"job", 3}, {"inst", 4}};
+    static const struct fixture_gaps gaps[] = {{0, 0, {0, HOUR + 11 * MINUTE}, NULL},
+                                               {0, 1, {HOUR - 1, HOUR + 1}, NULL},
+                                               {0, 1, {HOUR + 210000, HOUR + 230000}, NULL},
+                                               {0, 1, {HOUR + 510000, HOUR + 530000}, NULL}};
+#define NEWEST(x, up) "(" x " and (timestamp(" x ") == on (job, inst) group_left () max by (job, inst) (timestamp(" up "))))"
+    static const struct { const char *query, *wanted; } newest[] = {
+        {"sum(x{job=\"a\",y=\"1\"})", "A1[1,10] sum(" NEWEST("x{job=\"a\",y=\"1\"}", "{__name__=\"up\",job=\"a\"}") "); "
+                                    "raw x{job=\"a\",y=\"1\"}"},
+        {"abs(x) / 2", "A1[1,10] abs(" NEWEST("x", "{__name__=\"up\"}") ") / 2; raw x"},
+        {"x offset 1m", "A1[0,1] x offset 1m; A1[2,9] " NEWEST("x offset 1m", "{__name__=\"up\"} offset 1m") "; raw x offset 1m"},
+        {"rate(x[5m])", "raw x"},
+        {"timestamp(x)", "raw x"},
+        {"absent(x)", "raw x"},
+        {"{job=\"a\"}", "raw {job=\"a\"}"},
+        {"max_over_time(x[2m:1m])", "A1[3,1] max_over_time(" NEWEST("x", "{__name__=\"up\"}") "[2m:1m]); "
+                                    "A1[6,3] max_over_time(" NEWEST("x", "{__name__=\"up\"}") "[2m:1m]); "
+                                    "raw x; raw x; raw x"},
+        {"x - rate(x[20s])", "A1[1,3] " NEWEST("x", "{__name__=\"up\"}") " - rate(x[20s]); "
+                             "A1[5,4] " NEWEST("x", "{__name__=\"up\"}") " - rate(x[20s]); "
+                             "A1[10,1] " NEWEST("x", "{__name__=\"up\"}") " - rate(x[20s]); "
+                             "raw x; raw x; raw x; raw x; raw x; raw x"},
+    };
+    for (size_t i = 0; i < LEN(newest) * 2; i++) {
+        planning_begin(ONE);
+        f.groups[0].n_servers = 2;
+        f.groups[0].target_labels = by;
+        f.groups[0].n_target_labels = 2;
+        f.gaps = gaps;
+        f.n_gaps = LEN(gaps);
+        f.scraped = i < LEN(newest);
+        const char *got = planned(newest[i % LEN(newest)].query);
+        if (f.scraped)
+            assert_string_equal(got, newest[i].wanted);
+        else
+            assert_true(strstr(got, " and (timestamp(") == NULL);
+        planning_end();
+    }
+}
+
+/* After a gap that no scrape ends nothing is known until it is out of the window. */
+static void gaps_that_last_are_in_the_window(void **state UNUSED)
+{
+    static const struct str by[] = {{"inst", 4}};
+    static const struct fixture_gaps gaps[] = {{0, 0, {HOUR + MINUTE, HOUR + 2 * MINUTE}, NULL}};
+    planning_begin(ONE);
+    f.groups[0].n_servers = 2;
+    f.groups[0].target_labels = by;
+    f.groups[0].n_target_labels = 1;
+    f.gaps = gaps;
+    f.n_gaps = 1;
+    f.scraped = f.lasting = true;
+    assert_planned("x", "A0[0,1] x; A1[1,6] x; A0[7,4] x");
+}
+
 /* Only a server that has all of a request's steps may take its place. */
 static void others_have_all_steps(void **state UNUSED)
 {
@@ -407,6 +471,7 @@ static void others_have_all_steps(void **state UNUSED)
     planning_end();
 }
 
+/* Server 0 never has target a, and server 1 never has b. The parts are to the planner what groups with labels are. */
 static void a_group_is_divided_where_each_server_lacks_other_targets(void **state UNUSED)
 {
     static const struct fixture_gaps gaps[] = {
@@ -658,6 +723,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queries_are_cut_where_they_distribute), cmocka_unit_test(newer_steps_are_evaluated_here),
+        cmocka_unit_test(instant_selectors_read_the_newest_scrape),
+        cmocka_unit_test(gaps_that_last_are_in_the_window),
         cmocka_unit_test(others_have_all_steps),
         cmocka_unit_test(steps_go_where_they_are_complete),
         cmocka_unit_test(a_group_is_divided_where_each_server_lacks_other_targets),
