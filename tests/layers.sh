@@ -56,7 +56,7 @@ only xxhash.h         base/hash.c
 only re2/re2.h      base/regex/re2.cc
 only jansson.h      base/json/json_tree.c
 only ares.h         base/http/dns.c base/http/dns_records.c
-only pthread.h      base/os/loop.c base/telemetry/log.c base/telemetry/log_writer.c base/http/oauth2.c base/http/resolver.c base/telemetry/stats.c base/os/file_work.c base/os/thread.c base/os/watched_file.c
+only pthread.h      base/os/loop.c base/telemetry/log.c base/telemetry/log_writer.c base/http/token_source.c base/http/resolver.c base/telemetry/stats.c base/os/file_work.c base/os/thread.c base/os/watched_file.c
 
 # acyclic LAYER [PUBLIC HEADER]   the directories of a layer include each other in one direction. The header that an
 # engine shows to the outside may be included by all its directories.

@@ -6,7 +6,7 @@
  * callback no handle may be added or removed (`in_curl`), so requests made by the user's callback are carried out by
  * `settle` when curl has returned; finished transfers are reported there too.
  *
- * A call is in exactly one list: tokens (its profile needs a token of OAuth 2.0 first), waiting or doubtful (no handle yet), running (it has one, in its multi), resolving
+ * A call is in exactly one list: tokens (its profile needs a token first), waiting or doubtful (no handle yet), running (it has one, in its multi), resolving
  * (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer reports it,
  * since client_send must not call back before it returns).
  */
@@ -191,14 +191,14 @@ static void client_enqueue(struct client_call *call)
 
 static void client_drop_token(struct client_call *call)
 {
-    oauth2_cancel(&call->token->request);
+    token_cancel(&call->token->request);
     loop_timer_stop(call->client->loop, &call->token->late);
     mem_free(call->token);
     call->token = NULL;
 }
 
 /* With the token, or with the error of its fetch, which the start reports. */
-static void client_on_token(struct oauth2_request *r)
+static void client_on_token(struct token_request *r)
 {
     struct client_token *token = CONTAINER(r, struct client_token, request);
     struct client_call *call = token->call;
@@ -214,21 +214,24 @@ static void client_on_token(struct oauth2_request *r)
 static void client_on_late_token(struct loop_timer *t)
 {
     struct client_call *call = CONTAINER(t, struct client_token, late)->call;
+    struct buf why = {0};
+    buf_printf(&why, "timed out: the %s does not respond", token_source_server(client_profile_token(call->profile)));
     client_describe(&(struct client_failure){call->req.method, call->url, call->req.timeout_ms}, ERR_GATEWAY_TIME,
-                    "timed out: the oauth2 token_url does not respond", &call->reply.err);
+                    buf_z(&why), &call->reply.err);
+    buf_free(&why);
     client_drop_token(call);
     client_move_call(call, &call->client->failed, CALL_FAILED);
     loop_timer_in(call->client->loop, &call->client->client_notify_failed, 0);
 }
 
 /* False: there is a token, or an error of its fetch. */
-static bool client_await_token(struct client_call *call, struct oauth2 *oauth2)
+static bool client_await_token(struct client_call *call, struct token_source *source)
 {
     struct client *c = call->client;
     struct client_token *token = call->token = mem_zalloc(sizeof *token);
     *token = (struct client_token){.request = {.loop = c->loop, .done = client_on_token}, .call = call,
                                    .late.run = client_on_late_token, .since = loop_mono(c->loop)};
-    if (oauth2_ask(oauth2, &token->request)) {
+    if (token_ask(source, &token->request)) {
         client_drop_token(call);
         return false;
     }
@@ -464,14 +467,14 @@ void client_free(struct client *c)
 
 struct client_call *client_send(struct client *c, const struct client_request *req)
 {
-    struct oauth2 *oauth2 = client_profile_oauth2(req->profile);
-    bool unready = oauth2 && !oauth2_ready(oauth2); /* a plain call needs all headers now */
+    struct token_source *source = client_profile_token(req->profile);
+    bool unready = source && !token_ready(source); /* a plain call needs all headers now */
     bool plain = !c->by_libcurl && !client_is_redirected(c, req->url) && !unready;
     struct client_call *call = client_call_new(req, plain ? c->user_agent : NULL);
     call->client = c;
     call->scratch = &c->scratch;
     call->shard = &c->shards[req->slot % c->n_shards];
-    if (unready && client_await_token(call, oauth2))
+    if (unready && client_await_token(call, source))
         return call;
     client_enqueue(call);
     client_start_waiting(c);

@@ -10,9 +10,9 @@
 #include "base/http/client_head.h"
 #include "base/http/client_multi.h"
 #include "base/http/client_profile.h"
-#include "base/http/oauth2.h"
 #include "base/http/resolver.h"
 #include "base/http/response_reader.h"
+#include "base/http/token_source.h"
 
 enum call_state {
     CALL_WAITING,  /* in `waiting` or `doubtful`: no handle yet */
@@ -20,11 +20,11 @@ enum call_state {
     CALL_RESOLVING, /* in `resolving`: its handle waits for a name; it counts as running */
     CALL_FAILED,   /* in `failed`: it could not be started */
     CALL_CANCELED, /* in `running` until curl has returned */
-    CALL_TOKEN,    /* in `tokens`: a token of its profile is fetched (oauth2.h) */
+    CALL_TOKEN,    /* in `tokens`: a token of its profile is fetched (token_source.h) */
     CALL_DONE      /* in no list */
 };
 struct client_token { /* CALL_TOKEN */
-    struct oauth2_request request;
+    struct token_request request;
     struct loop_timer late;
     struct client_call *call;
     int64_t since;                        /* loop_mono */

@@ -42,7 +42,7 @@ struct client_profile {
     size_t n_headers;
     struct header_file *header_files;
     size_t n_header_files;
-    struct oauth2 *oauth2; /* NULL: none */
+    struct token_source *token; /* NULL: none */
     uint64_t hash; /* of all settings */
 };
 
@@ -177,13 +177,13 @@ static uint64_t profile_hash_settings(const struct client_profile_conf *c)
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
 {
     long version;
-    struct oauth2 *oauth2 = NULL;
+    struct token_source *token = NULL;
     if (!parse_version(c->min_version, &version, err) || !check_words(c, err) ||
-        (c->oauth2 && (oauth2 = oauth2_get(c->oauth2, err)) == NULL))
+        (c->oauth2 && (token = oauth2_get(c->oauth2, err)) == NULL))
         return NULL;
     struct client_profile *p = mem_zalloc(sizeof *p);
     refs_init(&p->refs);
-    p->oauth2 = oauth2;
+    p->token = token;
     p->hash = profile_hash_settings(c);
     p->username = profile_value_new(c->username, c->username_file, WATCHED_LINE);
     p->password = profile_value_new(c->password, c->password_file, WATCHED_LINE);
@@ -220,7 +220,7 @@ struct client_profile *client_profile_ref(struct client_profile *p)
 
 bool client_profile_sends(const struct client_profile *p, struct str name)
 {
-    bool sends = (p->username.text || p->username.file || p->credentials.text || p->credentials.file || p->oauth2) &&
+    bool sends = (p->username.text || p->username.file || p->credentials.text || p->credentials.file || p->token) &&
                  str_ieq(name, STR("Authorization"));
     for (size_t i = 0; i < p->n_headers; i++) {
         struct str line = str_of(p->headers[i]);
@@ -251,7 +251,7 @@ void client_profile_unref(struct client_profile *p)
         profile_value_free(&p->header_files[i].value);
     }
     mem_free(p->header_files);
-    oauth2_unref(p->oauth2);
+    token_source_unref(p->token);
     mem_free(p);
 }
 
@@ -329,6 +329,16 @@ static bool format_basic_auth(const struct client_profile *p, struct buf *line, 
     return ok;
 }
 
+static bool format_token(const struct client_profile *p, struct buf *line, struct err *err)
+{
+    if (p->token == NULL)
+        return true;
+    buf_add_z(line, "Authorization: ");
+    bool ok = token_read(p->token, line, err);
+    buf_add_char(line, '\n');
+    return ok;
+}
+
 bool client_profile_lines(const struct client_profile *p, struct buf *out, struct err *err)
 {
     if (p == NULL)
@@ -336,7 +346,7 @@ bool client_profile_lines(const struct client_profile *p, struct buf *out, struc
     for (size_t i = 0; i < p->n_headers; i++)
         buf_printf(out, "%s\n", p->headers[i]);
     if (!format_basic_auth(p, out, err) || !format_credentials(p, out, err) ||
-        (p->oauth2 && !oauth2_line(p->oauth2, out, err)))
+        !format_token(p, out, err))
         return false;
     for (size_t i = 0; i < p->n_header_files; i++)
         if (!format_header_file(&p->header_files[i], out, err))
@@ -358,7 +368,7 @@ static bool apply_lines(const struct client_profile *p, struct curl_slist **head
     return ok;
 }
 
-struct oauth2 *client_profile_oauth2(const struct client_profile *p) { return p ? p->oauth2 : NULL; }
+struct token_source *client_profile_token(const struct client_profile *p) { return p ? p->token : NULL; }
 
 bool client_profile_follows_redirects(const struct client_profile *p) { return p == NULL || !p->no_follow_redirects; }
 
@@ -383,8 +393,8 @@ static void list_secrets(const struct client_profile *p, struct secrets *list)
         value_now_release(&header);
     }
     secrets_add_url(list, str_of(p->proxy_url));
-    if (p->oauth2)
-        oauth2_secrets(p->oauth2, list);
+    if (p->token)
+        token_source_secrets(p->token, list);
 }
 
 void client_hide_secrets(struct client_profile *p, struct str url, struct str text, struct buf *out)

@@ -24,7 +24,8 @@ bool client_profile_apply(struct client_profile *p, void *easy, const char *url,
 /* Appends the header lines of the profile, the login of basic_auth included: "Name: value", or "Name;" for an empty value,
  * and a line feed each. Never waits. */
 bool client_profile_lines(const struct client_profile *p, struct buf *out, struct err *err) MUST_USE;
-struct oauth2 *client_profile_oauth2(const struct client_profile *p); /* NULL: none */
+struct token_source;
+struct token_source *client_profile_token(const struct client_profile *p); /* NULL: its requests need none */
 bool client_profile_follows_redirects(const struct client_profile *p);
 
 /* The proxy that is configured for this URL, or NULL; no_proxy is not considered. */

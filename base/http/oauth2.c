@@ -1,35 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Sources of tokens, one for each set of settings in use: when a fetch ends, its token or error is stored, and all
- * requests that wait are posted. */
-#include "base/http/oauth2_fetch.h"
+/* As Go's library, a fetch sends the credentials as basic authentication first, and if the server refuses that, in the
+ * form; what the server accepted is tried first from then on. */
+#include "base/http/oauth2.h"
 
-#include "base/lock_rank.h"
-#include "base/text/duration.h"
+#include "base/json/json_tree.h"
+#include "base/text/base64.h"
 #include "base/text/secrets.h"
 #include "base/text/url.h"
 
-#include <pthread.h>
-#include <string.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-enum {
-    RETRY_MS = 1000,        /* after a failure */
-    MARGIN_MS = 10000,      /* before the expiry, or a quarter of the lifetime */
+struct oauth2 { /* the state of a source */
+    char *client_id, *token_url, *form, *shown; /* shown: token_url without secrets */
+    struct client_profile *profile; /* of requests for tokens */
+    atomic_bool secret_in_form;     /* the server wants the credentials there */
 };
-
-static pthread_mutex_t token_lock = PTHREAD_MUTEX_INITIALIZER; /* guards sources, and users to failure of each */
-static struct list sources = {&sources, &sources};
-
-static void token_lock_enter(void)
-{
-    lock_rank_enter(RANK_OAUTH2);
-    pthread_mutex_lock(&token_lock);
-}
-
-static void token_lock_leave(void)
-{
-    lock_rank_leave(RANK_OAUTH2);
-    pthread_mutex_unlock(&token_lock);
-}
 
 /* ---- settings ---- */
 
@@ -58,7 +44,7 @@ void oauth2_settings(const struct client_oauth2 *c, struct buf *out)
         settings_add(out, h->headers[i]);
 }
 
-bool oauth2_check_text(const char *key, const char *text, struct err *err)
+static bool oauth2_check_text(const char *key, const char *text, struct err *err)
 {
     for (; text && *text; text++)
         if ((unsigned char)*text < ' ' || *text == 0x7f)
@@ -110,212 +96,174 @@ static char *oauth2_make_form(const struct client_oauth2 *c)
     return text;
 }
 
-/* ---- the end of a fetch, on its thread ---- */
+/* ---- the response ---- */
 
-static void oauth2_tell(struct loop_task *task)
+static void oauth2_fail(struct token_fetch *f, const char *why)
 {
-    struct oauth2_request *r = CONTAINER(task, struct oauth2_request, _task);
-    r->_posted = false;
-    r->done(r);
+    const struct oauth2 *o = f->state;
+    token_fetch_fail(f, ERR_BAD_GATEWAY, "cannot get a token from %s: %s", o->shown, why);
 }
 
-static void oauth2_store(struct oauth2 *o, struct token_fetch *f, int64_t now) /* with the lock */
+/* {"error": "invalid_client", "error_description": "..."} */
+static void oauth2_fail_status(struct token_fetch *f, int status, const struct json_tree *root)
 {
-    if (f->token == NULL) {
-        o->failure = f->err;
-        o->retry_at = now + RETRY_MS;
-        return;
+    struct buf why = {0};
+    struct str error = json_tree_str(json_tree_get(root, "error"));
+    struct str more = json_tree_str(json_tree_get(root, "error_description"));
+    buf_printf(&why, "HTTP %d%s%.*s%s%.*s", status, error.n > 0 ? ": " : "", STR_ARG(error), more.n > 0 ? ": " : "",
+               STR_ARG(more));
+    oauth2_fail(f, buf_z(&why));
+    buf_free(&why);
+}
+
+/* A number of seconds, or a string with one; others, and 0, mean that the token does not expire. */
+static int64_t oauth2_lifetime(const struct json_tree *expires_in)
+{
+    double seconds = 0;
+    if (!json_tree_number(expires_in, &seconds) && json_tree_str(expires_in).n > 0)
+        seconds = strtod(json_tree_str(expires_in).p, NULL);
+    return seconds > 0 && seconds < 1e9 ? (int64_t)(seconds * 1000) : INT64_MAX;
+}
+
+static const char *oauth2_type(struct str type)
+{
+    return type.n == 0 || str_ieq(type, STR("bearer")) ? "Bearer" : str_ieq(type, STR("mac")) ? "MAC"
+           : str_ieq(type, STR("basic")) ? "Basic" : type.p;
+}
+
+static void oauth2_take_token(struct token_fetch *f, const struct json_tree *root)
+{
+    struct str token = json_tree_str(json_tree_get(root, "access_token"));
+    struct str type = json_tree_str(json_tree_get(root, "token_type"));
+    struct buf line = {0};
+    struct err err;
+    if (token.n == 0) {
+        oauth2_fail(f, "the response has no access_token");
+    } else if (!oauth2_check_text("access_token", token.p, &err) || !oauth2_check_text("token_type", type.p, &err)) {
+        oauth2_fail(f, "a control character is in the token");
+    } else {
+        buf_printf(&line, "%s %.*s", oauth2_type(type), STR_ARG(token));
+        f->token = mem_strdup(buf_z(&line));
+        f->lifetime = oauth2_lifetime(json_tree_get(root, "expires_in"));
     }
-    int64_t margin = f->lifetime / 4 < MARGIN_MS ? f->lifetime / 4 : MARGIN_MS;
-    mem_free(o->token);
-    file_text_unref(o->token_secret);
-    o->token = f->token;
-    o->token_secret = f->secret_text;
-    f->secret_text = NULL;
-    o->expires_at = f->lifetime == INT64_MAX ? INT64_MAX : now + f->lifetime;
-    o->renew_at = o->expires_at == INT64_MAX ? INT64_MAX : o->expires_at - margin;
-    o->retry_at = 0;
+    buf_free(&line);
 }
 
-static void oauth2_fetch(struct file_work *w)
+/* Whether the server responded. */
+static bool oauth2_take_response(struct token_fetch *f, const struct token_response *r)
 {
-    struct oauth2 *o = CONTAINER(w, struct oauth2, work);
-    struct token_fetch f = {.source = o};
-    token_fetch_run(&f);
-    token_lock_enter();
-    oauth2_store(o, &f, clock_mono_ms());
-    o->fetching = false;
-    for (struct list *node; (node = list_pop_front(&o->waiting)) != NULL;) {
-        struct oauth2_request *r = CONTAINER(node, struct oauth2_request, _node);
-        r->_waiting = false;
-        r->_posted = true;
-        r->_task.run = oauth2_tell;
-        loop_post(r->loop, &r->_task);
+    struct err err;
+    if (r->status == 0) {
+        oauth2_fail(f, r->err.text);
+        return false;
     }
-    token_lock_leave();
-    file_text_unref(f.secret_text);
-    buf_free(&f.body);
-}
-
-/* ---- requests ---- */
-
-/* A reference to the present content of the file; NULL: none. */
-static struct file_text *oauth2_secret_now(struct oauth2 *o)
-{
-    return o->secret_file ? watched_file_text(o->secret_file, NULL) : NULL;
-}
-
-static bool oauth2_settled(const struct oauth2 *o, const struct file_text *secret, int64_t now) /* with the lock */
-{
-    return (o->token && now < o->renew_at && o->token_secret == secret) || now < o->retry_at;
-}
-
-bool oauth2_ready(struct oauth2 *o)
-{
-    struct file_text *secret = oauth2_secret_now(o);
-    token_lock_enter();
-    bool ready = oauth2_settled(o, secret, clock_mono_ms());
-    token_lock_leave();
-    file_text_unref(secret);
-    return ready;
-}
-
-bool oauth2_ask(struct oauth2 *o, struct oauth2_request *r)
-{
-    struct file_text *secret = oauth2_secret_now(o);
-    token_lock_enter();
-    bool settled = oauth2_settled(o, secret, clock_mono_ms()), begin = !settled && !o->fetching;
-    if (!settled) {
-        r->_waiting = true;
-        list_push_back(&o->waiting, &r->_node);
-        o->fetching = true;
-    }
-    token_lock_leave();
-    file_text_unref(secret);
-    if (begin)
-        (void)!file_work_in(&o->work, 0); /* without a thread it stays queued, and requests end by their timeouts */
-    return settled;
-}
-
-void oauth2_cancel(struct oauth2_request *r)
-{
-    token_lock_enter();
-    if (r->_waiting)
-        list_remove(&r->_node);
-    if (r->_posted)
-        loop_unpost(r->loop, &r->_task);
-    r->_waiting = r->_posted = false;
-    token_lock_leave();
-}
-
-/* A token that could not be renewed is used until it expires. */
-bool oauth2_line(struct oauth2 *o, struct buf *out, struct err *err)
-{
-    token_lock_enter();
-    bool ok = o->token && clock_mono_ms() < o->expires_at;
-    if (ok)
-        buf_printf(out, "Authorization: %s\n", o->token);
-    else if (o->retry_at > 0)
-        err_set(err, o->failure.kind, "%s", o->failure.text);
+    struct json_tree *root = json_tree_parse(buf_str(&r->body), &err);
+    if (r->status / 100 != 2)
+        oauth2_fail_status(f, r->status, root);
+    else if (root == NULL)
+        oauth2_fail(f, "the response is not JSON");
     else
-        err_set(err, ERR_UNAVAILABLE, "oauth2: the token of %s has expired", o->shown);
-    token_lock_leave();
-    return ok;
+        oauth2_take_token(f, root);
+    json_tree_free(root);
+    return true;
 }
 
-void oauth2_secrets(struct oauth2 *o, struct secrets *list)
+/* ---- the request ---- */
+
+/* Names and secrets are percent-encoded before they are joined (RFC 6749 2.3.1). */
+static void oauth2_add_login(const struct token_fetch *f, struct buf *line)
 {
-    struct file_text *secret = oauth2_secret_now(o);
-    struct str text = secret ? str_n(secret->text, secret->n) : str_of(o->secret ? o->secret : "");
-    secrets_add_login(list, str_of(o->client_id), text);
-    file_text_unref(secret);
-    token_lock_enter();
-    if (o->token)
-        secrets_add(list, str_of(strchr(o->token, ' ') + 1));
-    token_lock_leave();
+    const struct oauth2 *o = f->state;
+    struct buf login = {0};
+    url_encode(&login, str_of(o->client_id));
+    buf_add_char(&login, ':');
+    url_encode(&login, f->secret);
+    buf_add_z(line, "Authorization: Basic ");
+    base64_add(line, buf_str(&login));
+    buf_free(&login);
+}
+
+/* Whether the server responded. */
+static bool oauth2_attempt(struct token_fetch *f, bool secret_in_form)
+{
+    const struct oauth2 *o = f->state;
+    struct token_response response;
+    struct buf form = {0}, line = {0};
+    buf_add_z(&form, o->form);
+    if (secret_in_form) {
+        form_add(&form, "client_id", str_of(o->client_id));
+        form_add(&form, "client_secret", f->secret);
+    } else {
+        oauth2_add_login(f, &line);
+    }
+    const char *headers[] = {"Content-Type: application/x-www-form-urlencoded", "Accept: application/json", buf_z(&line)};
+    token_fetch_send(f, (struct client_request){.method = "POST", .url = o->token_url, .profile = o->profile,
+                                                .headers = headers, .n_headers = secret_in_form ? 2 : 3,
+                                                .body = buf_str(&form), .accept_gzip = true}, &response);
+    bool responded = oauth2_take_response(f, &response);
+    buf_free(&response.body);
+    buf_free(&form);
+    buf_free(&line);
+    return responded;
+}
+
+static void oauth2_fetch(struct token_fetch *f)
+{
+    struct oauth2 *o = (struct oauth2 *)f->state;
+    bool in_form = atomic_load(&o->secret_in_form);
+    /* as long as no fetch has succeeded, either may be wanted */
+    if (oauth2_attempt(f, in_form) && f->token == NULL && oauth2_attempt(f, !in_form) && f->token)
+        atomic_store(&o->secret_in_form, !in_form);
 }
 
 /* ---- life ---- */
 
-static void oauth2_hangs(struct file_work *w UNUSED) {} /* requests have timeouts */
-
-static void oauth2_free(struct file_work *w)
+static void oauth2_secrets(const void *state, struct str secret, const char *token, struct secrets *list)
 {
-    struct oauth2 *o = CONTAINER(w, struct oauth2, work);
-    char *texts[] = {o->settings, o->client_id, o->secret, o->token_url, o->form, o->shown, o->token};
+    const struct oauth2 *o = state;
+    secrets_add(list, secret);
+    secrets_add_login(list, str_of(o->client_id), secret);
+    secrets_add_url(list, str_of(o->token_url));
+    if (token)
+        secrets_add(list, str_of(strchr(token, ' ') + 1));
+}
+
+static void oauth2_free(void *state)
+{
+    struct oauth2 *o = state;
+    char *texts[] = {o->client_id, o->token_url, o->form, o->shown};
     for (size_t i = 0; i < LEN(texts); i++)
         mem_free(texts[i]);
-    watched_file_free(o->secret_file);
-    file_text_unref(o->token_secret);
     client_profile_unref(o->profile);
     mem_free(o);
 }
 
-static struct oauth2 *oauth2_find(const char *settings) /* with the lock */
+struct token_source *oauth2_get(const struct client_oauth2 *conf, struct err *err)
 {
-    for (struct list *node = sources.next; node != &sources; node = node->next) {
-        struct oauth2 *o = CONTAINER(node, struct oauth2, node);
-        if (strcmp(o->settings, settings) == 0) {
-            o->users++;
-            return o;
-        }
-    }
-    return NULL;
-}
-
-static struct oauth2 *oauth2_new(const struct client_oauth2 *conf, struct client_profile *profile)
-{
-    struct oauth2 *o = mem_zalloc(sizeof *o);
-    struct buf shown = {0}, settings = {0};
-    url_redact(&shown, str_of(conf->token_url));
-    oauth2_settings(conf, &settings);
-    o->users = 1;
-    o->profile = profile;
-    o->settings = mem_strdup(buf_z(&settings));
-    o->client_id = mem_strdup(conf->client_id ? conf->client_id : "");
-    if (conf->client_secret_file && *conf->client_secret_file)
-        o->secret_file = watched_file_new(conf->client_secret_file, WATCHED_LINE);
-    else
-        o->secret = mem_strdup(conf->client_secret ? conf->client_secret : "");
-    o->token_url = mem_strdup(conf->token_url);
-    o->shown = mem_strdup(buf_z(&shown));
-    o->form = oauth2_make_form(conf);
-    o->work = (struct file_work){.run = oauth2_fetch, .hangs = oauth2_hangs, .release = oauth2_free,
-                                 .hang_ms = 3 * TOKEN_FETCH_MS};
-    list_init(&o->waiting);
-    buf_free(&shown);
-    buf_free(&settings);
-    return o;
-}
-
-struct oauth2 *oauth2_get(const struct client_oauth2 *conf, struct err *err)
-{
+    static const struct token_source_kind kind = {.name = "oauth2", .server = "oauth2 token_url",
+                                           .secret_key = "client_secret_file", .fetch = oauth2_fetch,
+                                           .secrets = oauth2_secrets, .free = oauth2_free};
     if (!oauth2_check(conf, err))
         return NULL;
     struct client_profile *profile = client_profile_new(&conf->http, err);
     if (profile == NULL)
         return NULL;
-    struct oauth2 *made = oauth2_new(conf, profile);
-    token_lock_enter();
-    struct oauth2 *o = oauth2_find(made->settings);
-    if (o == NULL)
-        list_push_back(&sources, &made->node);
-    token_lock_leave();
-    if (o == NULL)
-        return made;
-    oauth2_free(&made->work);
-    return o;
-}
-
-void oauth2_unref(struct oauth2 *o)
-{
-    if (o == NULL)
-        return;
-    token_lock_enter();
-    bool last = --o->users == 0;
-    if (last)
-        list_remove(&o->node);
-    token_lock_leave();
-    if (last && file_work_drop(&o->work))
-        oauth2_free(&o->work);
+    struct oauth2 *o = mem_zalloc(sizeof *o);
+    struct token_settings made = {.kind = &kind, .state = o, .longest_ms = 3 * TOKEN_FETCH_MS};
+    struct buf shown = {0}, settings = {0};
+    url_redact(&shown, str_of(conf->token_url));
+    oauth2_settings(conf, &settings);
+    o->profile = profile;
+    o->client_id = mem_strdup(conf->client_id ? conf->client_id : "");
+    o->token_url = mem_strdup(conf->token_url);
+    o->shown = mem_strdup(buf_z(&shown));
+    o->form = oauth2_make_form(conf);
+    made.settings = mem_strdup(buf_z(&settings));
+    if (conf->client_secret_file && *conf->client_secret_file)
+        made.secret_file = watched_file_new(conf->client_secret_file, WATCHED_LINE);
+    else
+        made.secret = mem_strdup(conf->client_secret ? conf->client_secret : "");
+    buf_free(&shown);
+    buf_free(&settings);
+    return token_source_get(&made);
 }
