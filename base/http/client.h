@@ -29,6 +29,7 @@ struct client_profile;
 struct client_call; /* a request in progress */
 
 struct client_oauth2;
+struct client_sigv4;
 struct client_header_file { const char *name, *path; };
 struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     const char *username, *username_file, *password, *password_file;
@@ -42,7 +43,10 @@ struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     size_t n_headers;
     const struct client_header_file *header_files; /* headers with values in files, n_header_files of them */
     size_t n_header_files;
+    const char *const *proxy_headers; /* sent to the proxy only, n_proxy_headers of them */
+    size_t n_proxy_headers;
     const struct client_oauth2 *oauth2; /* NULL: none */
+    const struct client_sigv4 *sigv4;   /* likewise */
 };
 struct client_oauth2_param { const char *name, *value; };
 struct client_oauth2 { /* Authorization by a token (oauth2.h) */
@@ -52,6 +56,10 @@ struct client_oauth2 { /* Authorization by a token (oauth2.h) */
     const struct client_oauth2_param *params; /* more parameters of the request for a token */
     size_t n_params;
     struct client_profile_conf http;          /* of that request */
+};
+struct client_sigv4 { /* signatures of AWS (aws_credentials.h) */
+    const char *region, *access_key, *secret_key, *profile, *role_arn, *external_id, *service, *sts_endpoint;
+    bool fips_sts;
 };
 bool client_profile_check(const struct client_profile_conf *c, struct err *err) MUST_USE; /* whether it is valid */
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err) MUST_USE;

@@ -254,7 +254,7 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     set_method(easy, req);
     for (const struct curl_slist *at = call->headers; at; at = at->next)
         call->n_own++;
-    if (!client_profile_apply(call->profile, easy, call->url, &call->headers, &call->hold, &call->reply.err))
+    if (!client_profile_apply(call->profile, easy, &call->req, &call->headers, &call->hold, &call->reply.err))
         return false;
     if (req->no_redirects)
         curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);

@@ -149,7 +149,7 @@ bool client_head_build(struct client_head *h, const struct client_request *req, 
     struct head_fields given = {.host = false};
     *h = (struct client_head){.port = 80};
     bool plain = head_split(req->url, &u, &h->port) && client_profile_proxy(req->profile, req->url) == NULL
-                 && client_profile_lines(req->profile, &profile, NULL);
+                 && client_profile_lines(req->profile, req, &profile, NULL);
     if (!plain)
         goto done;
     h->host = u.host;

@@ -8,10 +8,12 @@
 #include "base/http/client_profile.h"
 
 #include "base/hash.h"
+#include "base/http/aws_credentials.h"
 #include "base/http/oauth2.h"
 #include "base/os/watched_file.h"
 #include "base/refs.h"
 #include "base/text/base64.h"
+#include "base/text/duration.h"
 #include "base/text/secrets.h"
 #include "base/text/url.h"
 
@@ -43,6 +45,9 @@ struct client_profile {
     struct header_file *header_files;
     size_t n_header_files;
     struct token_source *token; /* NULL: none */
+    char *sigv4_service;        /* the token has keys of AWS, which sign requests to this service; NULL: it is sent */
+    char **proxy_headers;
+    size_t n_proxy_headers;
     uint64_t hash; /* of all settings */
 };
 
@@ -69,12 +74,12 @@ static bool parse_version(const char *text, long *version, struct err *err)
 }
 
 /* The value is a secret: only what is before a space or an equals sign, the probable name, is shown. */
-static bool check_header(const char *line, struct err *err)
+static bool check_header(const char *key, const char *line, struct err *err)
 {
     struct str rest = str_of(line), name;
     if (!str_cut(&rest, ':', &name) || rest.p == NULL || name.n == 0 || strpbrk(line, "\r\n")) {
         size_t n = strcspn(line, ":= \t\r\n");
-        return err_set(err, ERR_BAD_DATA, "headers: \"%.*s%s<secret>\" is not of the form \"Name: value\"",
+        return err_set(err, ERR_BAD_DATA, "%s: \"%.*s%s<secret>\" is not of the form \"Name: value\"", key,
                        line[n] ? (int)n : 0, line, line[n] == ':' ? ":" : line[n] ? " " : "");
     }
     return true;
@@ -100,7 +105,10 @@ static bool check_words(const struct client_profile_conf *c, struct err *err)
         if (!check_word(words[i].key, words[i].text, err))
             return false;
     for (size_t i = 0; i < c->n_headers; i++)
-        if (!check_header(c->headers[i], err))
+        if (!check_header("headers", c->headers[i], err))
+            return false;
+    for (size_t i = 0; i < c->n_proxy_headers; i++)
+        if (!check_header("proxy_connect_header", c->proxy_headers[i], err))
             return false;
     for (size_t i = 0; i < c->n_header_files; i++)
         if (c->header_files[i].name[0] == 0 || strpbrk(c->header_files[i].name, ": \t\r\n"))
@@ -129,7 +137,8 @@ bool client_profile_check(const struct client_profile_conf *c, struct err *err)
 {
     long version;
     return parse_version(c->min_version, &version, err) && check_words(c, err) &&
-           (c->oauth2 == NULL || oauth2_check(c->oauth2, err));
+           (c->oauth2 == NULL || oauth2_check(c->oauth2, err)) &&
+           (c->sigv4 == NULL || aws_credentials_check(c->sigv4, err));
 }
 
 static struct profile_value profile_value_new(const char *text, const char *file, enum watched_kind kind)
@@ -167,8 +176,14 @@ static uint64_t profile_hash_settings(const struct client_profile_conf *c)
         profile_add_setting(&all, c->header_files[i].name);
         profile_add_setting(&all, c->header_files[i].path);
     }
+    for (size_t i = 0; i < c->n_proxy_headers; i++)
+        profile_add_setting(&all, c->proxy_headers[i]);
     if (c->oauth2)
         oauth2_settings(c->oauth2, &all);
+    if (c->sigv4) {
+        profile_add_setting(&all, c->sigv4->service);
+        aws_credentials_settings(c->sigv4, &all);
+    }
     uint64_t hash = hash_bytes(all.p, all.n);
     buf_free(&all);
     return hash;
@@ -179,11 +194,14 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
     long version;
     struct token_source *token = NULL;
     if (!parse_version(c->min_version, &version, err) || !check_words(c, err) ||
-        (c->oauth2 && (token = oauth2_get(c->oauth2, err)) == NULL))
+        (c->oauth2 && (token = oauth2_get(c->oauth2, err)) == NULL) ||
+        (c->sigv4 && (token = aws_credentials_get(c->sigv4, err)) == NULL))
         return NULL;
     struct client_profile *p = mem_zalloc(sizeof *p);
     refs_init(&p->refs);
     p->token = token;
+    if (c->sigv4)
+        p->sigv4_service = mem_strdup(c->sigv4->service && *c->sigv4->service ? c->sigv4->service : "aps");
     p->hash = profile_hash_settings(c);
     p->username = profile_value_new(c->username, c->username_file, WATCHED_LINE);
     p->password = profile_value_new(c->password, c->password_file, WATCHED_LINE);
@@ -202,6 +220,9 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
     p->headers = mem_zalloc(c->n_headers * sizeof *p->headers);
     for (; p->n_headers < c->n_headers; p->n_headers++)
         p->headers[p->n_headers] = mem_strdup(c->headers[p->n_headers]);
+    p->proxy_headers = mem_zalloc(c->n_proxy_headers * sizeof *p->proxy_headers);
+    for (; p->n_proxy_headers < c->n_proxy_headers; p->n_proxy_headers++)
+        p->proxy_headers[p->n_proxy_headers] = mem_strdup(c->proxy_headers[p->n_proxy_headers]);
     p->header_files = mem_zalloc(c->n_header_files * sizeof *p->header_files);
     for (; p->n_header_files < c->n_header_files; p->n_header_files++) {
         const struct client_header_file *from = &c->header_files[p->n_header_files];
@@ -240,7 +261,7 @@ void client_profile_unref(struct client_profile *p)
     struct profile_value *values[] = {&p->username, &p->password, &p->credentials, &p->ca, &p->cert, &p->key};
     for (size_t i = 0; i < LEN(values); i++)
         profile_value_free(values[i]);
-    char *texts[] = {p->auth_type, p->server_name, p->proxy_url, p->no_proxy};
+    char *texts[] = {p->auth_type, p->server_name, p->proxy_url, p->no_proxy, p->sigv4_service};
     for (size_t i = 0; i < LEN(texts); i++)
         mem_free(texts[i]);
     for (size_t i = 0; i < p->n_headers; i++)
@@ -251,6 +272,9 @@ void client_profile_unref(struct client_profile *p)
         profile_value_free(&p->header_files[i].value);
     }
     mem_free(p->header_files);
+    for (size_t i = 0; i < p->n_proxy_headers; i++)
+        mem_free(p->proxy_headers[i]);
+    mem_free(p->proxy_headers);
     token_source_unref(p->token);
     mem_free(p);
 }
@@ -329,24 +353,40 @@ static bool format_basic_auth(const struct client_profile *p, struct buf *line, 
     return ok;
 }
 
-static bool format_token(const struct client_profile *p, struct buf *line, struct err *err)
+static bool format_signature(const struct client_profile *p, const struct client_request *req, struct buf *lines,
+                             struct err *err)
+{
+    struct sigv4_key key = {.service = str_of(p->sigv4_service)};
+    struct buf held = {0};
+    bool ok = aws_credentials_read(p->token, &key, &held, err);
+    if (ok)
+        sigv4_add_lines(&key, str_of(req->method), str_of(req->url), req->body, clock_wall_ms() / 1000, lines);
+    buf_free(&held);
+    return ok;
+}
+
+static bool format_token(const struct client_profile *p, const struct client_request *req, struct buf *line,
+                         struct err *err)
 {
     if (p->token == NULL)
         return true;
+    if (p->sigv4_service)
+        return format_signature(p, req, line, err);
     buf_add_z(line, "Authorization: ");
     bool ok = token_read(p->token, line, err);
     buf_add_char(line, '\n');
     return ok;
 }
 
-bool client_profile_lines(const struct client_profile *p, struct buf *out, struct err *err)
+bool client_profile_lines(const struct client_profile *p, const struct client_request *req, struct buf *out,
+                          struct err *err)
 {
     if (p == NULL)
         return true;
     for (size_t i = 0; i < p->n_headers; i++)
         buf_printf(out, "%s\n", p->headers[i]);
     if (!format_basic_auth(p, out, err) || !format_credentials(p, out, err) ||
-        !format_token(p, out, err))
+        !format_token(p, req, out, err))
         return false;
     for (size_t i = 0; i < p->n_header_files; i++)
         if (!format_header_file(&p->header_files[i], out, err))
@@ -355,10 +395,11 @@ bool client_profile_lines(const struct client_profile *p, struct buf *out, struc
 }
 
 /* Credentials are headers here, too: after a redirect to another host, client_call.c leaves the profile's headers out. */
-static bool apply_lines(const struct client_profile *p, struct curl_slist **headers, struct err *err)
+static bool apply_lines(const struct client_profile *p, const struct client_request *req, struct curl_slist **headers,
+                        struct err *err)
 {
     struct buf lines = {0};
-    bool ok = client_profile_lines(p, &lines, err);
+    bool ok = client_profile_lines(p, req, &lines, err);
     struct str rest = buf_str(&lines), line;
     while (ok && rest.n > 0 && str_cut(&rest, '\n', &line)) {
         lines.p[(size_t)(line.p - lines.p) + line.n] = 0; /* the line feed */
@@ -392,6 +433,8 @@ static void list_secrets(const struct client_profile *p, struct secrets *list)
         secrets_add(list, header.text);
         value_now_release(&header);
     }
+    for (size_t i = 0; i < p->n_proxy_headers; i++)
+        secrets_add_header(list, str_of(p->proxy_headers[i]));
     secrets_add_url(list, str_of(p->proxy_url));
     if (p->token)
         token_source_secrets(p->token, list);
@@ -455,6 +498,7 @@ void client_profile_release(struct client_profile_hold *hold)
     for (size_t i = 0; i < LEN(hold->files); i++)
         file_text_unref(hold->files[i]);
     curl_slist_free_all(hold->connect_to);
+    curl_slist_free_all(hold->proxy_headers);
     *hold = (struct client_profile_hold){0};
 }
 
@@ -475,7 +519,8 @@ static bool apply_server_name(const struct client_profile *p, CURL *easy, const 
         client_header_add(connect_to, buf_z(&line));
         buf_clear(&line);
         buf_printf(&line, "Host: %s:%s", host, port);
-        client_header_add(headers, buf_z(&line));
+        if (p->sigv4_service == NULL) /* it is among the lines with the signature */
+            client_header_add(headers, buf_z(&line));
         buf_free(&line);
         curl_easy_setopt(easy, CURLOPT_URL, changed);
         curl_easy_setopt(easy, CURLOPT_CONNECT_TO, *connect_to);
@@ -488,8 +533,17 @@ static bool apply_server_name(const struct client_profile *p, CURL *easy, const 
     return ok;
 }
 
-bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
-                          struct client_profile_hold *hold, struct err *err)
+/* libcurl sends them with CONNECT, or with a request that the proxy forwards. */
+static void apply_proxy_headers(const struct client_profile *p, CURL *easy, struct client_profile_hold *hold)
+{
+    for (size_t i = 0; i < p->n_proxy_headers; i++)
+        client_header_add(&hold->proxy_headers, p->proxy_headers[i]);
+    if (hold->proxy_headers)
+        curl_easy_setopt(easy, CURLOPT_PROXYHEADER, hold->proxy_headers);
+}
+
+bool client_profile_apply(struct client_profile *p, void *easy, const struct client_request *req,
+                          struct curl_slist **headers, struct client_profile_hold *hold, struct err *err)
 {
     static struct client_profile defaults = {.ssl_version = CURL_SSLVERSION_TLSv1_2};
     if (p == NULL)
@@ -501,10 +555,11 @@ bool client_profile_apply(struct client_profile *p, void *easy, const char *url,
     set_text(easy, CURLOPT_NOPROXY, p->no_proxy);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, p->no_follow_redirects ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
-    if (p->server_name && strncmp(url, "https:", 6) == 0
-        && !apply_server_name(p, easy, url, headers, &hold->connect_to, err))
+    apply_proxy_headers(p, easy, hold);
+    if (p->server_name && strncmp(req->url, "https:", 6) == 0
+        && !apply_server_name(p, easy, req->url, headers, &hold->connect_to, err))
         return false;
-    return apply_lines(p, headers, err);
+    return apply_lines(p, req, headers, err);
 }
 
 /* ---- proxies ---- */

@@ -106,6 +106,21 @@ const struct conf_section oauth2_section = {"oauth2", sizeof(struct oauth2_conf)
                                             .help = "Tokens of OAuth 2.0 by client credentials, requested when they are "
                                                     "needed and shared by all users of the same settings"};
 
+static const struct conf_row sigv4_rows[] = {
+    ROW(CONF_STRING, sigv4_conf, region, "Region; by default of the environment, the profile or the machine"),
+    ROW(CONF_STRING, sigv4_conf, access_key, "Access key; by default of the environment, the profile or the machine"),
+    ROW(CONF_SECRET, sigv4_conf, secret_key, "Secret of the access key"),
+    ROW(CONF_STRING, sigv4_conf, profile, "Profile of `~/.aws/credentials` and `~/.aws/config`"),
+    ROW(CONF_STRING, sigv4_conf, role_arn, "Role to assume"),
+    ROW(CONF_STRING, sigv4_conf, external_id, "External ID for assuming the role"),
+    ROW(CONF_BOOL, sigv4_conf, use_fips_sts_endpoint, "Use the FIPS endpoint of STS"),
+    {CONF_STRING, "service_name", offsetof(struct sigv4_conf, service_name), .alias = "service", .preset = "aps",
+     .help = "Service that signatures are for"},
+    ROW(CONF_URL, sigv4_conf, sts_endpoint, "URL of STS, instead of the region's"),
+    {0}};
+const struct conf_section sigv4_section = {"sigv4", sizeof(struct sigv4_conf), sigv4_rows,
+                                           .help = "Signatures of AWS, for Amazon Managed Service for Prometheus"};
+
 /* ---- http_headers ---- */
 
 struct header_values { struct str_list values, secrets, files; };
@@ -203,11 +218,61 @@ bool http_headers_equal(const void *a, const void *b)
     return str_map_equal(&x->values, &y->values) && str_map_equal(&x->files, &y->files);
 }
 
+/* ---- proxy_connect_header ---- */
+
+/* A list of values, or one. */
+static bool proxy_header_values(struct conf_context *c, const struct yaml *node, struct str_list *values, struct err *err)
+{
+    size_t n = node->kind == YAML_LIST ? node->n : 1;
+    *values = (struct str_list){ARENA_ARRAY(c->arena, struct str, n + 1), 0};
+    for (size_t i = 0; i < n && node->kind != YAML_NULL; i++) {
+        const struct yaml *value = node->kind == YAML_LIST ? &node->items[i] : node;
+        if (value->kind != YAML_SCALAR)
+            return conf_err(value, err, "proxy_connect_header: expected a list of values");
+        if (str_find(value->text, 0) < value->text.n)
+            return conf_err(value, err, "proxy_connect_header: it contains a NUL byte");
+        values->items[values->n++] = str_of(arena_z(c->arena, value->text));
+    }
+    return true;
+}
+
+bool proxy_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
+{
+    struct str_map *headers = field;
+    struct header_caps caps = {0};
+    *headers = (struct str_map){0};
+    if (node->kind != YAML_MAP)
+        return node->kind == YAML_NULL || conf_err(node, err, "proxy_connect_header: expected a mapping of names");
+    for (size_t i = 0; i < node->n; i++) {
+        struct str_list values;
+        if (!proxy_header_values(c, &node->items[i], &values, err)
+            || !add_header_values(c, headers, &caps, node->keys[i].text, &values, err))
+            return false;
+    }
+    return true;
+}
+
+void proxy_headers_print(struct buf *out, const void *field, unsigned indent)
+{
+    const struct str_map *h = field;
+    buf_add_z(out, h->n > 0 ? "\n" : " {}\n");
+    for (size_t i = 0; i < h->n; i++) {
+        bool more = i > 0 && str_eq(h->keys[i], h->keys[i - 1]), last = i + 1 == h->n || !str_eq(h->keys[i], h->keys[i + 1]);
+        if (!more) {
+            buf_printf(out, "%*s", (int)indent, "");
+            yaml_write_scalar(out, h->keys[i]);
+        }
+        buf_printf(out, "%s<secret>%s", more ? ", " : ": [", last ? "]\n" : "");
+    }
+}
+
+bool proxy_headers_equal(const void *a, const void *b) { return str_map_equal(a, b); }
+
 /* ---- the complete configuration ---- */
 
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)
 {
-    const char *set_keys[5];
+    const char *set_keys[6];
     unsigned n = 0;
     if (h->basic_auth)
         set_keys[n++] = "basic_auth";
@@ -215,6 +280,8 @@ bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct 
         set_keys[n++] = "authorization";
     if (h->oauth2)
         set_keys[n++] = "oauth2";
+    if (h->sigv4)
+        set_keys[n++] = "sigv4";
     if (h->bearer_token.n > 0)
         set_keys[n++] = "bearer_token";
     if (h->bearer_token_file.n > 0)
@@ -274,6 +341,29 @@ static void set_oauth2(struct client_oauth2 *to, struct oauth2_texts *texts, con
     set_tls(&to->http, &o->tls);
 }
 
+static void set_sigv4(struct client_sigv4 *to, const struct sigv4_conf *s)
+{
+    *to = (struct client_sigv4){s->region.p, s->access_key.p, s->secret_key.p, s->profile.p, s->role_arn.p,
+                                s->external_id.p, s->service_name.p, s->sts_endpoint.p, s->use_fips_sts_endpoint};
+}
+
+static void set_lines(char **lines, const struct str_map *headers)
+{
+    for (size_t i = 0; i < headers->n; i++) {
+        struct buf line = {0};
+        buf_printf(&line, "%.*s: %.*s", STR_ARG(headers->keys[i]), STR_ARG(headers->values[i]));
+        lines[i] = str_dup(buf_str(&line));
+        buf_free(&line);
+    }
+}
+
+static void free_lines(char **lines, size_t n)
+{
+    while (n > 0)
+        mem_free(lines[--n]);
+    mem_free(lines);
+}
+
 /* Calls use() with what a profile is made of. */
 static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struct client_profile_conf *c, void *arg,
                                                                      struct err *err), void *arg, struct err *err)
@@ -290,18 +380,23 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
         set_oauth2(&oauth2, &texts, h->oauth2);
         p.oauth2 = &oauth2;
     }
+    struct client_sigv4 sigv4;
+    if (h->sigv4) {
+        set_sigv4(&sigv4, h->sigv4);
+        p.sigv4 = &sigv4;
+    }
     size_t n = 0;
     const struct str_map *values = &h->http_headers.values, *files = &h->http_headers.files;
     char **lines = mem_zalloc((h->headers.n + values->n) * sizeof *lines);
     struct client_header_file *paths = mem_zalloc(files->n * sizeof *paths);
     for (size_t i = 0; i < h->headers.n; i++)
         lines[n++] = str_dup(h->headers.items[i]);
-    for (size_t i = 0; i < values->n; i++) {
-        struct buf line = {0};
-        buf_printf(&line, "%.*s: %.*s", STR_ARG(values->keys[i]), STR_ARG(values->values[i]));
-        lines[n++] = str_dup(buf_str(&line));
-        buf_free(&line);
-    }
+    set_lines(lines + n, values);
+    n += values->n;
+    char **proxy_lines = mem_zalloc((h->proxy_connect_header.n + 1) * sizeof *proxy_lines);
+    set_lines(proxy_lines, &h->proxy_connect_header);
+    p.proxy_headers = (const char *const *)proxy_lines;
+    p.n_proxy_headers = h->proxy_connect_header.n;
     for (size_t i = 0; i < files->n; i++)
         paths[i] = (struct client_header_file){files->keys[i].p, files->values[i].p};
     p.headers = (const char *const *)lines;
@@ -309,9 +404,8 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
     p.header_files = paths;
     p.n_header_files = files->n;
     bool ok = use(&p, arg, err);
-    while (n > 0)
-        mem_free(lines[--n]);
-    mem_free(lines);
+    free_lines(lines, n);
+    free_lines(proxy_lines, h->proxy_connect_header.n);
     mem_free(paths);
     mem_free(texts.scopes);
     mem_free(texts.params);

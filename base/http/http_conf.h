@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The rows shared by every section with an HTTP client (Prometheus' http_config): basic_auth, authorization,
- * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, oauth2, ... and the profile
- * made from them. sigv4 is not supported yet: an error unless accepted by --accept-inert.
- */
+ * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, oauth2, sigv4, ... and the profile
+ * made from them. */
 #ifndef BASE_HTTP_HTTP_CONF_H
 #define BASE_HTTP_HTTP_CONF_H
 
@@ -23,6 +22,10 @@ struct oauth2_conf {
     struct str proxy_url, no_proxy;
     bool proxy_from_environment;
 };
+struct sigv4_conf {
+    struct str region, access_key, secret_key, profile, role_arn, external_id, service_name, sts_endpoint;
+    bool use_fips_sts_endpoint;
+};
 /* Prometheus' form, name: {values: [...], secrets: [...], files: [...]}, flattened: one entry for each value and each
  * file. */
 struct http_headers { struct str_map values, files; };
@@ -30,18 +33,23 @@ struct http_conf {
     struct basic_auth_conf *basic_auth;
     struct authorization_conf *authorization;
     struct oauth2_conf *oauth2;
+    struct sigv4_conf *sigv4;
     struct str bearer_token, bearer_token_file;
     struct tls_conf tls;
     struct str proxy_url, no_proxy;
     bool proxy_from_environment, follow_redirects;
     struct str_list headers;      /* vmagent: "Name: value" */
     struct http_headers http_headers;
+    struct str_map proxy_connect_header; /* one entry for each value */
 };
 /* Rows to include in a section: HTTP_CONF_ROWS(struct scrape_conf, http). Uses offsetof(type, field.x). */
-extern const struct conf_section basic_auth_section, authorization_section, tls_section, oauth2_section;
+extern const struct conf_section basic_auth_section, authorization_section, tls_section, oauth2_section, sigv4_section;
 bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
 void http_headers_print(struct buf *out, const void *field, unsigned indent); /* without the values */
 bool http_headers_equal(const void *a, const void *b);
+bool proxy_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
+void proxy_headers_print(struct buf *out, const void *field, unsigned indent);
+bool proxy_headers_equal(const void *a, const void *b);
 #define HTTP_CONF_ROWS(type, field)                                                                                   \
     {CONF_OPTIONAL, "basic_auth", offsetof(type, field.basic_auth), .section = &basic_auth_section,                   \
      .help = "User name and password"},                                                                               \
@@ -65,7 +73,11 @@ bool http_headers_equal(const void *a, const void *b);
      .help = "Extra request headers: name to `{values: [...], secrets: [...], files: [...]}`"}, \
     {CONF_OPTIONAL, "oauth2", offsetof(type, field.oauth2), .section = &oauth2_section,                              \
      .help = "Authorization by a token of OAuth 2.0 (client credentials)"},                                          \
-    {CONF_GUARD, "proxy_connect_header", 0, .help = "Requests to the proxy would be sent without these headers"}
+    {CONF_OPTIONAL, "sigv4", offsetof(type, field.sigv4), .section = &sigv4_section,                                 \
+     .help = "Signature of AWS, version 4; `{}`: with the default credentials"},                                    \
+    {CONF_CUSTOM, "proxy_connect_header", offsetof(type, field.proxy_connect_header), .custom = proxy_headers_custom, \
+     .print = proxy_headers_print, .equal = proxy_headers_equal, .form = "mapping",                                  \
+     .help = "Headers for the proxy: name to a list of values"}
 
 /* Accepts at most one kind of credentials; otherwise an error at the node. */
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err) MUST_USE;

@@ -5,6 +5,7 @@
 #include "gateway/config/config_file.h"
 #include "gateway/config/dialect.h"
 
+#include "base/json/json_tree.h"
 #include "base/text/url.h"
 
 static bool config_flags_parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min,
@@ -36,6 +37,59 @@ static bool destination_set_auth(struct loader *l, const struct remote_write_fla
     bool *insecure = &http->tls.insecure_skip_verify;
     return config_flags_parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", flags_item(&f->tls_insecure, i), 0, 0,
                               insecure);
+}
+
+/* {"name": "value", ...} */
+static bool destination_set_params(struct loader *l, struct str text, struct str_map *params)
+{
+    struct err why;
+    struct json_tree *root = json_tree_parse(text, &why);
+    struct json_tree_member m = {0};
+    bool ok = json_tree_kind(root) == JSON_TREE_OBJECT;
+    size_t most = json_tree_count(root);
+    params->keys = ARENA_ARRAY(l->conf.arena, struct str, most + 1);
+    params->values = ARENA_ARRAY(l->conf.arena, struct str, most + 1);
+    while (ok && json_tree_next(root, &m)) {
+        ok = json_tree_kind(m.value) == JSON_TREE_STRING;
+        params->keys[params->n] = str_of(arena_z(l->conf.arena, m.key));
+        params->values[params->n++] = str_of(arena_z(l->conf.arena, json_tree_str(m.value)));
+    }
+    json_tree_free(root);
+    return ok || err_set(l->err, ERR_BAD_DATA, "-remoteWrite.oauth2.endpointParams: not a JSON object of strings");
+}
+
+static bool destination_set_oauth2(struct loader *l, const struct remote_write_flags *f, size_t i, struct http_conf *http)
+{
+    struct str params = flags_item(&f->oauth2_endpoint_params, i), scopes = flags_item(&f->oauth2_scopes, i), scope;
+    struct str id = flags_item(&f->oauth2_client_id, i), token_url = flags_item(&f->oauth2_token_url, i);
+    struct url url;
+    if (id.n == 0)
+        return true;
+    struct oauth2_conf *o = http->oauth2 = ARENA_NEW(l->conf.arena, struct oauth2_conf);
+    *o = (struct oauth2_conf){.client_id = id, .client_secret = flags_item(&f->oauth2_client_secret, i),
+                              .client_secret_file = flags_item(&f->oauth2_client_secret_file, i), .token_url = token_url};
+    o->scopes.items = ARENA_ARRAY(l->conf.arena, struct str, str_count(scopes, ';') + 1);
+    while (scopes.n > 0 && str_cut(&scopes, ';', &scope))
+        o->scopes.items[o->scopes.n++] = str_of(arena_z(l->conf.arena, str_trim(scope)));
+    if (!url_parse(token_url, &url, l->err))
+        return err_wrap(l->err, "-remoteWrite.oauth2.tokenUrl");
+    return params.n == 0 || destination_set_params(l, params, &o->endpoint_params);
+}
+
+static bool destination_set_sigv4(struct loader *l, const struct remote_write_flags *f, size_t i, struct http_conf *http)
+{
+    bool use = false;
+    if (!config_flags_parse(l, CONF_BOOL, "remoteWrite.aws.useSigv4", flags_item(&f->aws_use_sigv4, i), 0, 0, &use))
+        return false;
+    if (!use)
+        return true;
+    struct str service = flags_item(&f->aws_service, i);
+    http->sigv4 = ARENA_NEW(l->conf.arena, struct sigv4_conf);
+    *http->sigv4 = (struct sigv4_conf){
+        .region = flags_item(&f->aws_region, i), .access_key = flags_item(&f->aws_access_key, i),
+        .secret_key = flags_item(&f->aws_secret_key, i), .role_arn = flags_item(&f->aws_role_arn, i),
+        .service_name = service.n > 0 ? service : STR("aps"), .sts_endpoint = flags_item(&f->aws_sts_endpoint, i)};
+    return true;
 }
 
 /* "Name: value^^Name2: value2" */
@@ -154,7 +208,8 @@ static bool destination_set_fields(struct loader *l, void *arg)
     if (!url_parse(d->url, &url, l->err))
         return err_wrap(l->err, "-remoteWrite.url");
     destination_set_headers(l, flags_item(&f->headers, i), &d->http.headers);
-    return destination_set_auth(l, f, i, &d->http) && destination_set_queue(l, f, i, d)
+    return destination_set_auth(l, f, i, &d->http) && destination_set_oauth2(l, f, i, &d->http)
+           && destination_set_sigv4(l, f, i, &d->http) && destination_set_queue(l, f, i, d)
            && destination_set_labels(l, &f->label, &d->extra_labels) && http_conf_check(NULL, &d->http, l->err);
 }
 

@@ -67,7 +67,6 @@ static const struct conf_row client_rows[] = {
     {CONF_DURATION, "dial_timeout", CLIENT(dial_timeout), .preset = "2s", .min = 1, .max = 3600000,
      .help = "Maximum time to establish a connection"},
     HTTP_CONF_ROWS(struct group_client, http),
-    GUARD("sigv4", "Requests would be sent without credentials"),
     {0}};
 static bool group_conf_check_client(struct conf_context *c UNUSED, const struct yaml *node, void *value,
                                     struct err *err)

@@ -59,6 +59,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.server.owner.answer(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
+    do_PUT = do_POST
+
     def reply(self, status, body=b"", **headers):
         self.send_response(status)
         for name, value in headers.items():
