@@ -4,7 +4,8 @@
  * end of the body, and, if the connection was suspended, once more after it is resumed.
  *
  * What the library leaves to us (checked with 0.9.75):
- * - A suspended connection does not notice that its client disconnects: the loop watches the descriptor for EPOLLRDHUP.
+ * - A suspended connection does not notice that its client disconnects, nor another one if the end of the stream arrives
+ *   together with bytes before it: http_sockets.c watches the descriptors for EPOLLRDHUP.
  * - If a connection is suspended in the first call of a request, that call is made again after it is resumed.
  * - All suspended connections must be resumed before the daemon is stopped.
  * - It accepts heads in which the end of a line or of the body is ambiguous: http_head.c detects and http_request_check
@@ -65,12 +66,16 @@ static bool withdraw_work(struct http_connection *c)
     return c->r.route->on_worker && c->conf->hooks.withdraw && c->conf->hooks.withdraw(&c->r);
 }
 
-static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
+static void connection_cancel(struct http_connection *c)
 {
-    struct http_connection *c = CONTAINER(w, struct http_connection, watch);
-    loop_unwatch(c->server->loop, w);
-    atomic_store(&c->r.canceled, true);
-    stats_add(&http_stats, HTTP_CANCELED, 1);
+    if (!atomic_exchange(&c->r.canceled, true))
+        stats_add(&http_stats, HTTP_CANCELED, 1);
+}
+
+static void connection_on_left(void *owner)
+{
+    struct http_connection *c = owner;
+    connection_cancel(c);
     if (c->state == HTTP_WORKING && withdraw_work(c))
         request_end_work(c);
 }
@@ -79,9 +84,10 @@ void http_connection_suspend(struct http_connection *c)
 {
     c->suspended = true;
     MHD_suspend_connection(c->mhd);
-    c->watch.run = on_hangup;
-    c->watch.fd = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    loop_watch(c->server->loop, &c->watch, EPOLLRDHUP);
+    c->socket->on_left = connection_on_left;
+    c->socket->owner = c;
+    if (c->socket->left)
+        connection_cancel(c);
 }
 
 void http_connection_resume(struct http_connection *c)
@@ -89,7 +95,7 @@ void http_connection_resume(struct http_connection *c)
     if (!c->suspended)
         return;
     c->suspended = false;
-    loop_unwatch(c->server->loop, &c->watch);
+    c->socket->owner = NULL;
     MHD_resume_connection(c->mhd);
     loop_post(c->server->loop, &c->daemon->again);
 }
@@ -401,6 +407,7 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
         return;
     http_traffic_count(&c->socket->traffic, c->socket->fd);
     http_request_drop_body(c);
+    c->socket->owner = NULL;
     http_socket_wait(c->sockets, c->socket, HTTP_WAIT_NEXT);
     *request = NULL;
     if (c->state == HTTP_WORKING && c->stream) { /* the worker still has it */
@@ -424,9 +431,11 @@ static struct http_socket *begin_connection(struct http_server *s, struct MHD_Co
 {
     struct http_socket *k = s->adding.socket;
     int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    if (k == NULL)
-        return http_socket_open(&s->sockets, s->adding.listener, fd, s->adding.from, s->adding.spare);
-    http_tls_begin(k->tls, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
+    if (k)
+        http_tls_begin(k->tls, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
+    else
+        k = http_socket_open(&s->sockets, s->adding.listener, fd, s->adding.from, s->adding.spare);
+    http_socket_watch(k);
     s->adding.socket = NULL;
     return k;
 }

@@ -67,7 +67,6 @@ struct http_connection {
     bool has_body;
     bool close;           /* after the response: further bytes on the connection cannot be trusted */
     struct buf body;
-    struct loop_fd watch; /* while suspended: notices that the client disconnects */
     char *uri;            /* as sent */
     const char *uri_end;  /* its end in the head */
 };
@@ -103,7 +102,7 @@ enum http_stat { HTTP_STATS(STATS_ID) };
 
 /* ---- http.c ---- */
 
-void http_connection_suspend(struct http_connection *c); /* and watches whether its client disconnects */
+void http_connection_suspend(struct http_connection *c); /* canceled if its client disconnects */
 void http_connection_resume(struct http_connection *c);
 /* Hands a connection of a TLS listener to the library, which answers its ClientHello. */
 void http_server_greet(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n);

@@ -13,10 +13,11 @@
 
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
-enum { HEAD_MS = 10000, READER_MS = 30000, READER_BYTES_PER_MS = 64, SWEEP_MS = 1000, EVICTED_PART = 32 };
+enum { LEFT_MS = 20, LEFT_CHECKS = 3, HEAD_MS = 10000, READER_MS = 30000, READER_BYTES_PER_MS = 64, SWEEP_MS = 1000, EVICTED_PART = 32 };
 
 static struct http_address *address_of(struct http_limits *l, const struct sockaddr *from)
 {
@@ -62,6 +63,61 @@ static void drop_unread(struct http_socket *k)
     k->unread_bytes = 0;
 }
 
+/* ---- clients that leave ---- */
+
+static void socket_check_left(struct http_sockets *s, struct http_socket *k)
+{
+    if (!k->left || k->wait > HTTP_WAIT_BODY || list_linked(&k->left_node))
+        return;
+    k->left_checks = 0;
+    list_push_back(&s->left, &k->left_node);
+    if (!loop_timer_armed(&s->check_left))
+        loop_timer_in(s->loop, &s->check_left, LEFT_MS);
+}
+
+static void socket_on_hangup(struct loop_fd *w, uint32_t events UNUSED)
+{
+    struct http_socket *k = CONTAINER(w, struct http_socket, watch);
+    loop_unwatch(k->sockets->loop, w);
+    k->left = true;
+    if (k->owner)
+        k->on_left(k->owner);
+    else
+        socket_check_left(k->sockets, k);
+}
+
+void http_socket_watch(struct http_socket *k)
+{
+    k->watch = (struct loop_fd){.run = socket_on_hangup, .fd = k->fd};
+    loop_watch(k->sockets->loop, &k->watch, EPOLLRDHUP);
+}
+
+/* Several checks, as the library may hold bytes of a complete request that it has not parsed yet. */
+static bool client_sends_no_more(struct http_socket *k)
+{
+    int arrived = 0;
+    bool none = ioctl(k->fd, FIONREAD, &arrived) == 0 && arrived == 0;
+    k->left_checks = none ? k->left_checks + 1 : 0;
+    return k->left_checks >= LEFT_CHECKS;
+}
+
+static void http_sockets_check_left(struct loop_timer *t)
+{
+    struct http_sockets *s = CONTAINER(t, struct http_sockets, check_left);
+    for (struct list *node = s->left.next, *next; node != &s->left; node = next) {
+        struct http_socket *k = CONTAINER(node, struct http_socket, left_node);
+        next = node->next;
+        bool waits = k->wait <= HTTP_WAIT_BODY, over = waits && client_sends_no_more(k);
+        if (waits && !over)
+            continue;
+        list_remove(node);
+        if (over)
+            socket_shut(s, k);
+    }
+    if (!list_empty(&s->left))
+        loop_timer_in(s->loop, t, LEFT_MS);
+}
+
 void http_socket_wait(struct http_sockets *s, struct http_socket *k, enum http_wait wait)
 {
     const int64_t limits[HTTP_WAITS] = {
@@ -74,6 +130,7 @@ void http_socket_wait(struct http_sockets *s, struct http_socket *k, enum http_w
     k->deadline = loop_mono(s->loop) + limits[wait];
     if (wait == HTTP_WAIT_NEXT)
         drop_unread(k);
+    socket_check_left(s, k);
 }
 
 /* ---- eviction ---- */
@@ -255,12 +312,18 @@ void http_limits_free(struct http_limits *l) { mem_free(l->addresses); }
 
 void http_sockets_init(struct http_sockets *s, struct loop *loop, struct http_limits *limits)
 {
-    *s = (struct http_sockets){.loop = loop, .limits = limits, .sweep.run = http_sockets_on_sweep};
+    *s = (struct http_sockets){.loop = loop, .limits = limits, .sweep.run = http_sockets_on_sweep,
+                               .check_left.run = http_sockets_check_left};
+    list_init(&s->left);
     for (size_t i = 0; i < HTTP_WAITS; i++)
         list_init(&s->waiting[i]);
 }
 
-void http_sockets_free(struct http_sockets *s) { loop_timer_stop(s->loop, &s->sweep); }
+void http_sockets_free(struct http_sockets *s)
+{
+    loop_timer_stop(s->loop, &s->sweep);
+    loop_timer_stop(s->loop, &s->check_left);
+}
 
 /* Clients that connected together do not connect again together. */
 static int64_t socket_rotation(const struct http_sockets *s, const void *socket)
@@ -276,7 +339,8 @@ struct http_socket *http_socket_open(struct http_sockets *s, struct listener *l,
 {
     struct http_socket *k = mem_zalloc(sizeof *k);
     *k = (struct http_socket){.fd = fd, .listener = l, .from = address_of(s->limits, from), .spare = spare,
-                              .deadline = loop_mono(s->loop) + HEAD_MS, .rotate_at = socket_rotation(s, k)};
+                              .deadline = loop_mono(s->loop) + HEAD_MS, .rotate_at = socket_rotation(s, k), .sockets = s};
+
     atomic_fetch_add(&k->from->connections, 1);
     atomic_fetch_add(&s->limits->connections, 1);
     s->n++;
@@ -291,6 +355,9 @@ void http_socket_close(struct http_sockets *s, struct http_socket *k)
 {
     if (k->tls && !k->used)
         stats_add(&http_stats, HTTP_TLS_UNUSED, 1);
+    loop_unwatch(s->loop, &k->watch);
+    if (list_linked(&k->left_node))
+        list_remove(&k->left_node);
     http_tls_unref(k->tls);
     http_socket_drop_body(k);
     drop_unread(k);

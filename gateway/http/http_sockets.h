@@ -9,6 +9,9 @@
  *     body                    --web.read-timeout
  *     reading the response    30 s and a second for each 64 KiB
  *
+ * A client that leaves before its request is complete has its connection closed within 100 ms: the library may have read
+ * the last bytes without noticing the end of the stream behind them. While its request is at work, the owner is told.
+ *
  * Each lane has a share of the process' connections. If it, or the process' descriptors, are used up, a new connection
  * evicts waiting ones, idle ones first: those of the address with the most connections that have waited longest. A
  * client that opens too many connections thus closes its own. If all are being processed, a few spare places remain, in
@@ -49,6 +52,12 @@ struct http_socket {
     int64_t rotate_at;           /* monotonic ms: the next response closes the connection; INT64_MAX: never */
     size_t body_bytes, unread_bytes;
     struct http_traffic traffic;
+    struct loop_fd watch;        /* until the client leaves, or has sent all that it will send */
+    bool left;                   /* it has */
+    unsigned left_checks;        /* since when nothing was left to read */
+    struct list left_node;       /* in http_sockets.left while it is checked */
+    void (*on_left)(void *owner); void *owner; /* told when the client leaves; NULL: nobody */
+    struct http_sockets *sockets;
     bool spare;                  /* beyond the lane's share: health routes only */
 };
 
@@ -58,6 +67,8 @@ struct http_sockets {
     struct loop_timer sweep;
     void (*on_sweep)(struct http_sockets *s); /* once a second while there are connections */
     struct list waiting[HTTP_WAITS];
+    struct list left;            /* whose client left while it was waited for; of http_socket.left_node */
+    struct loop_timer check_left;
     unsigned n, n_spare, n_closing, n_next;   /* all; in spare places; closing; idle */
 };
 
@@ -68,6 +79,8 @@ void http_sockets_free(struct http_sockets *s); /* after all connections are clo
 bool http_sockets_admit(struct http_sockets *s, int fd, bool *spare) MUST_USE;
 struct http_socket *http_socket_open(struct http_sockets *s, struct listener *l, int fd, const struct sockaddr *from,
                                      bool spare);
+/* From now on it is noticed when the client leaves. */
+void http_socket_watch(struct http_socket *k);
 void http_socket_close(struct http_sockets *s, struct http_socket *k);
 void http_socket_wait(struct http_sockets *s, struct http_socket *k, enum http_wait wait);
 

@@ -187,6 +187,37 @@ def test_slow_requests_end():
     assert closed(sluice, "timeout") == 3
 
 
+PARTS = {"a line": "GET /-/heal", "a head": "GET /-/healthy HTTP/1.1\r\nHost: x\r\nX",
+         "a body": "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nque",
+         "a chunk": "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nque"}
+
+
+def test_clients_that_leave_within_a_request():
+    """The end of the stream right behind a part of a request: its connection does not wait for a deadline."""
+    sluice = Sluice("recent: {}\n", "--web.read-timeout=1h", "--lanes=1")
+    for what, part in PARTS.items():
+        for first in ("", get("/-/healthy")):
+            clients = [connect(sluice, first) for _ in range(10)]
+            assert not first or [status_of(s) for s in clients] == [200] * 10
+            time.sleep(0.05)  # the bytes arrive alone
+            for s in clients:
+                s.sendall(part.encode())
+                s.shutdown(socket.SHUT_WR)
+            began = time.monotonic()
+            for s in clients:
+                s.settimeout(20)
+                assert s.recv(100) == b"", what
+            assert time.monotonic() - began < 8, f"{what}: before the deadline of a head, 10 s"
+    for path in ("/-/healthy", "/health"):
+        whole = connect(sluice, get(path) * 3)
+        whole.shutdown(socket.SHUT_WR)
+        text = b""
+        while piece := whole.recv(4096):
+            text += piece
+        assert text.count(b"HTTP/1.1 200 ") == 3, f"complete requests are served: {text}"
+    assert closed(sluice, "timeout") == 0
+
+
 def test_unread_responses_are_bounded():
     sluice = Sluice("recent: {}\n", "--memory.allowedBytes=64MiB", "--query.max-memory=24MiB",
                     "--query.max-evaluations=1")

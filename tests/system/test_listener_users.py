@@ -185,7 +185,7 @@ def test_wrong_flags_are_named():
             (("-httpAuth.password=x",), "--httpAuth.password: requires --httpAuth.username"),
             (("-httpAuth.username=x",), "--httpAuth.username: requires --httpAuth.password"),
             (("-httpAuth.username=x", "-httpAuth.password=file://nowhere"), "--httpAuth.password: nowhere: No such file"),
-            (("-httpAuth.username=x", "-httpAuth.password=https://a/b"), "--httpAuth.password: passwords are not read from URLs")]:
+            (("-httpAuth.username=x", "-httpAuth.password=http://127.0.0.1:1/b"), "--httpAuth.password: GET http://127.0.0.1:1/b: ")]:
         log = start_error(*flags)
         assert error in log, (flags, log)
 
