@@ -56,39 +56,53 @@ def logged(sluice, msg):
             for line in lines(sluice) if line.get("msg") == msg]
 
 
-def gaps(times):
-    return [b - a for a, b in zip(times, times[1:])]
+def longest_gap(times):
+    return max(b - a for a, b in zip(times, times[1:]))
+
+
+def drop_reports(sluice):
+    return [int(n) for n in re.findall(r'component=log msg="(\d+) log lines dropped"', sluice.log())]
+
+
+def log_balance(sluice):
+    """(lines shown, dropped, logged); the reports of what was dropped are not counted."""
+    shown = sluice.log().count("\n") - len(drop_reports(sluice))
+    return shown, sluice.metric("sluice_log_dropped_total"), sluice.metric("vm_log_messages_total")
 
 
 @waits
-@seconds(60)
+@seconds(90)
 def test_a_blocked_stderr_stops_nothing():
     exporter, sink = ScriptedExporter(), RecordingSink()
-    sluice = WithPipe(scripted_config(exporter, sink, 200), "--log.level=debug")
+    sluice = WithPipe(scripted_config(exporter, sink, 500), "--log.level=debug")
     wait_until(lambda: len(exporter.numbers()) > 2, what="the first scrapes")
     reload_with_long_warnings(sluice)
     ends, rounds = time.monotonic() + BLOCKED_SECONDS, []
     while time.monotonic() < ends:
         rounds.append(time.monotonic())
-        assert push(sluice.url + "/api/v1/write", [({"__name__": "pushed"}, [(now_ms(), 1)])]).status == 204
+        pushed = push(sluice.url + "/api/v1/write", [({"__name__": "pushed"}, [(now_ms(), 1)])])
+        assert pushed.status == 204, pushed
         assert sluice.query("vector(1)")["result"]
         time.sleep(0.1)
-    assert max(gaps(rounds)) < 1.5, gaps(rounds)
-    assert max(gaps([ms / 1000 for _, ms, _ in exporter.served])) < 1.5
     wait_until(lambda: sum(map(len, sink.find("pushed").values())) == len(rounds), what="all that was pushed")
     arrived = [at for at, *_ in sink.requests if at > rounds[0]]
-    assert max(gaps(arrived)) < 1.5, gaps(arrived)
-    dropped = sluice.metric("sluice_log_dropped_total")
-    logged = sluice.metric("vm_log_messages_total")
-    assert 0 < dropped < logged
+    served = [ms / 1000 for _, ms, _ in exporter.served]
+    longest = {"round": longest_gap(rounds), "scrape": longest_gap(served), "request": longest_gap(arrived)}
+    assert max(longest.values()) < BLOCKED_SECONDS / 2, f"what waits for stderr waits {BLOCKED_SECONDS} s: {longest}"
+    dropped, written = sluice.metric("sluice_log_dropped_total"), sluice.metric("vm_log_messages_total")
+    assert 0 < dropped < written, (dropped, written)
 
     sluice.read_log()
-    wait_until(lambda: sluice.log().count("lines dropped"), what="the report of what was dropped")
+    wait_until(lambda: drop_reports(sluice), what="the report of what was dropped")
+
+    def balanced(): # 2 of 12 warnings are left out since the call site is limited; it is a busy machine that logs more
+        shown, dropped, logged = log_balance(sluice)
+        assert shown + dropped == logged - 2 and dropped == sum(drop_reports(sluice)), \
+            (shown, dropped, logged, drop_reports(sluice))
+        return True
+    wait_until(balanced)
     sluice.stop()
-    assert re.findall(r'component=log msg="(\d+) log lines dropped"', sluice.log()) == [str(int(dropped))]
-    shown = len(sluice.log().splitlines()) - 4  # without the report, "stopping", "listener closed" and "stopped"
-    assert shown + dropped == logged - 2, "2 of 12 warnings are left out since the call site is limited"
-    assert [line["msg"] for line in lines(sluice)[-3:]] == ["stopping", "listener closed", "stopped"], "in order"
+    wait_until(lambda: [line["msg"] for line in lines(sluice)[-3:]] == ["stopping", "listener closed", "stopped"], what="the end")
 
 
 def test_a_stop_does_not_wait_for_stderr():
@@ -97,7 +111,8 @@ def test_a_stop_does_not_wait_for_stderr():
     reload_with_long_warnings(sluice)
     began = time.monotonic()
     sluice.stop()
-    assert time.monotonic() - began < 5, "2 s for the log"
+    took = time.monotonic() - began
+    assert took < 15, f"{took:.1f} s; 2 s for the log, which nobody reads"
 
 
 RELOAD = """
