@@ -7,7 +7,7 @@
 struct coverage_asking { /* of one replica */
     const struct coverage_query *q;
     int64_t to;           /* of the query, but not after now */
-    struct asking_spans { struct coverage_span *items; size_t n, cap; } all, lasting;
+    struct asking_spans { struct coverage_span *items; size_t n, cap; } all, outdated, lasting;
     unsigned n_targets;
 };
 
@@ -25,6 +25,7 @@ static void asking_add_span(struct coverage_asking *ask, struct asking_spans *to
 static void asking_add(struct coverage_asking *ask, int64_t from, int64_t to)
 {
     asking_add_span(ask, &ask->all, from, to);
+    asking_add_span(ask, &ask->outdated, from, to);
     asking_add_span(ask, &ask->lasting, from, to);
 }
 
@@ -78,6 +79,7 @@ static void asking_add_target(struct coverage *c, const struct coverage_target *
         return;
     ask->n_targets++;
     asking_add_gaps(ask, &ask->all, &seen->gaps);
+    asking_add_gaps(ask, &ask->outdated, &seen->outdated);
     asking_add_gaps(ask, &ask->lasting, &seen->lasting);
     if (seen->due < ask->to)
         asking_add(ask, seen->overdue_from, ask->to);
@@ -174,6 +176,7 @@ static unsigned asking_give(struct arena *a, struct asking_spans *from, const st
 static void asking_end(struct arena *a, struct coverage_asking *ask, struct coverage_replica *out)
 {
     out->n_spans = asking_give(a, &ask->all, &out->spans);
+    out->n_outdated = asking_give(a, &ask->outdated, &out->outdated);
     out->n_lasting = asking_give(a, &ask->lasting, &out->lasting);
     out->n_targets = ask->n_targets;
 }

@@ -140,35 +140,29 @@ struct coverage_target *coverage_add_target(struct coverage *c, struct labels la
     return t;
 }
 
-static void coverage_add_span(struct coverage *c, struct span_list *to, struct coverage_span span)
+void coverage_add_span(struct coverage *c, struct span_list *to, struct coverage_span span)
 {
     size_t before = to->cap;
     spans_add(to, span);
     c->bytes += (to->cap - before) * sizeof *to->items;
 }
 
-void coverage_add_gap(struct coverage *c, struct coverage_target *t, size_t replica, struct coverage_span gap)
+void coverage_cut_gaps(struct coverage_seen *seen, struct coverage_span keep)
 {
-    coverage_add_span(c, &t->seen[replica].gaps, gap);
-}
-
-void coverage_add_lasting(struct coverage *c, struct coverage_target *t, size_t replica, struct coverage_span gap)
-{
-    coverage_add_span(c, &t->seen[replica].lasting, gap);
-}
-
-void coverage_cut_gaps_before(struct coverage_seen *seen, int64_t time)
-{
-    spans_cut_before(&seen->gaps, time);
-    spans_cut_before(&seen->lasting, time);
+    struct span_list *const lists[] = {&seen->gaps, &seen->outdated, &seen->lasting};
+    for (size_t i = 0; i < LEN(lists); i++) {
+        spans_cut_before(lists[i], keep.from);
+        spans_cut_after(lists[i], keep.to);
+    }
 }
 
 void coverage_free_target(struct coverage *c, struct coverage_target *t)
 {
     c->bytes -= sizeof *t + c->n * sizeof t->seen[0] + t->labels.n;
     for (size_t i = 0; i < c->n; i++) {
-        c->bytes -= (t->seen[i].gaps.cap + t->seen[i].lasting.cap) * sizeof(struct coverage_span);
+        c->bytes -= (t->seen[i].gaps.cap + t->seen[i].outdated.cap + t->seen[i].lasting.cap) * sizeof(struct coverage_span);
         spans_free(&t->seen[i].gaps);
+        spans_free(&t->seen[i].outdated);
         spans_free(&t->seen[i].lasting);
     }
     mem_free((uint8_t *)t->labels.p);
@@ -178,9 +172,7 @@ void coverage_free_target(struct coverage *c, struct coverage_target *t)
 static void coverage_target_forget(struct coverage *c, struct coverage_target *t, struct coverage_span keep)
 {
     for (size_t i = 0; i < c->n; i++) {
-        coverage_cut_gaps_before(&t->seen[i], keep.from);
-        spans_cut_after(&t->seen[i].gaps, keep.to);
-        spans_cut_after(&t->seen[i].lasting, keep.to);
+        coverage_cut_gaps(&t->seen[i], keep);
         coverage_forget_run(&t->seen[i]);
     }
 }

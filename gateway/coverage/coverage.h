@@ -99,8 +99,10 @@ struct coverage_replica {
     /* Times for which the replica is not known to be complete, ascending, without overlap; none: it is complete over
      * [from, to]. A window may be evaluated on the replica alone if it overlaps none of them. */
     const struct coverage_span *spans; unsigned n_spans;
-    /* Parts of them that no scrape of the replica is known to end. At a time outside of `spans` that is not preceded by
-     * one of these, the replica has the newest scrape of each target. */
+    /* Parts of them in which another replica may have a newer scrape, and those that no scrape of the replica is known to
+     * end. At a time in no outdated span, and with no lasting one in the lookback before it, the replica has the newest
+     * scrape of each target. */
+    const struct coverage_span *outdated; unsigned n_outdated;
     const struct coverage_span *lasting; unsigned n_lasting;
     unsigned n_targets;             /* targets with a gap within [from, to] */
 };

@@ -19,6 +19,7 @@ struct coverage_seen {         /* one target on one replica */
     bool ended;                /* its latest sample is a stale marker */
     unsigned odd;              /* consecutive readings with a longer interval */
     struct span_list gaps;     /* within the known time */
+    struct span_list outdated; /* parts of them in which a sibling has a newer scrape */
     struct span_list lasting;  /* parts of them that no good scrape of the replica is known to end */
 };
 struct coverage_target {
@@ -107,9 +108,8 @@ void coverage_extend_past(struct coverage *c, const struct coverage_reading *rea
 void coverage_end_past(struct coverage *c, int64_t now); /* after the last of them */
 /* coverage.c; the mutex is held. */
 struct coverage_target *coverage_add_target(struct coverage *c, struct labels labels);
-void coverage_add_gap(struct coverage *c, struct coverage_target *t, size_t replica, struct coverage_span gap);
-void coverage_add_lasting(struct coverage *c, struct coverage_target *t, size_t replica, struct coverage_span gap);
-void coverage_cut_gaps_before(struct coverage_seen *seen, int64_t time);
+void coverage_add_span(struct coverage *c, struct span_list *to, struct coverage_span span); /* of a coverage_seen */
+void coverage_cut_gaps(struct coverage_seen *seen, struct coverage_span keep);
 /* keep.c; the mutex is held. */
 void coverage_sweep(struct coverage *c);               /* frees ended targets without gaps */
 void coverage_limit(struct coverage *c, int64_t now);  /* discards what exceeds COVERAGE_BYTES */

@@ -126,26 +126,51 @@ static void find_runs(struct arena *a, const struct target_scrapes *replicas, si
 struct gaps_search { /* of one replica */
     struct target_gaps *out;
     struct arena *arena;
-    size_t cap, cap_lasting;
+    const struct target_scrapes *replicas; size_t n, replica;
     int64_t near, edge;  /* 1.5 intervals; what is not counted at an end of an absence */
     int64_t until;
+    bool good;           /* scrapes that are not good are absent */
 };
 
-static void gaps_add_lasting(struct gaps_search *g, int64_t from, int64_t to)
+static void gaps_add_to(struct gaps_search *g, struct gap_spans *to, int64_t from, int64_t until)
 {
-    arena_grow(g->arena, &g->out->lasting, &g->cap_lasting, g->out->n_lasting + 1, sizeof *g->out->lasting);
-    g->out->lasting[g->out->n_lasting++] = (struct coverage_span){from, to};
+    arena_grow(g->arena, &to->items, &to->cap, to->n + 1, sizeof *to->items);
+    to->items[to->n++] = (struct coverage_span){from, until};
 }
 
-/* ended: the replica has a good scrape at to + 1. */
-static void gaps_add(struct gaps_search *g, int64_t from, int64_t to, bool ended)
+/* missing: the first scrape that the replica lacks. ended: it has a good one at to + 1. */
+static void gaps_add(struct gaps_search *g, int64_t from, int64_t missing, int64_t to, bool ended)
 {
     if (from > to)
         return;
-    arena_grow(g->arena, &g->out->gaps, &g->cap, g->out->n_gaps + 1, sizeof *g->out->gaps);
-    g->out->gaps[g->out->n_gaps++] = (struct coverage_span){from, to};
+    gaps_add_to(g, &g->out->gaps, from, to);
+    gaps_add_to(g, &g->out->outdated, missing, to);
     if (!ended)
-        gaps_add_lasting(g, from, to);
+        gaps_add_to(g, &g->out->lasting, from, to);
+}
+
+/* The time of a sibling's first scrape since `from`, if all of these were read; otherwise `from`. */
+static int64_t gaps_first_missing(const struct gaps_search *g, int64_t from, int64_t to)
+{
+    int64_t first = to;
+    for (size_t k = 0; k < g->n; k++) {
+        const struct target_scrapes *s = &g->replicas[k];
+        size_t low = 0, high = s->n_up;
+        if (k == g->replica || s->ignored)
+            continue;
+        while (low < high) {
+            size_t middle = low + (high - low) / 2;
+            if (s->up[middle].t < from)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (low == 0)
+            return from;
+        if (low < s->n_up && s->up[low].t < first)
+            first = s->up[low].t;
+    }
+    return first;
 }
 
 /* An absence is the open interval (after, before). *first: the first run of siblings that may overlap it. */
@@ -163,7 +188,7 @@ static void gaps_in_absence(struct gaps_search *g, int64_t after, int64_t before
             continue;
         if (run->to < before)
             to = to + g->near < before ? to + g->near : before - 1;
-        gaps_add(g, from, to, to == before - 1 && before <= g->until);
+        gaps_add(g, from, g->good ? from : gaps_first_missing(g, from, to), to, to == before - 1 && before <= g->until);
     }
 }
 
@@ -202,7 +227,7 @@ static void gaps_at_bad_scrapes(struct gaps_search *g, const struct target_scrap
             continue;
         int64_t before = run > 0 && t - good->items[run - 1].to <= g->near ? good->items[run - 1].to + 1 : t;
         bool ended = run < good->n && good->items[run].from - t <= g->near;
-        gaps_add(g, before, ended ? good->items[run].from - 1 : t, ended);
+        gaps_add(g, before, before, ended ? good->items[run].from - 1 : t, ended);
     }
 }
 
@@ -235,6 +260,7 @@ static void gaps_beside_copy(struct gaps_search *g, const struct target_scrapes 
                              int64_t half)
 {
     size_t next = 0;
+    int64_t missing = 0;
     for (size_t i = 0; i < copy->n_up; i++) {
         int64_t t = copy->up[i].t, known = own->before.scraped.run.to;
         while (next < own->n_up && own->up[next].t <= t - half)
@@ -245,12 +271,13 @@ static void gaps_beside_copy(struct gaps_search *g, const struct target_scrapes 
         if (last && g->until - t <= g->edge) /* it may still arrive */
             continue;
         int64_t before = next > 0 ? own->up[next - 1].t : known != COVERAGE_NEVER && known < t ? known : t - 1;
-        struct coverage_span *same = g->out->n_gaps > 0 ? &g->out->gaps[g->out->n_gaps - 1] : NULL;
+        struct gap_spans *gaps = &g->out->gaps;
+        struct coverage_span *same = gaps->n > 0 ? &gaps->items[gaps->n - 1] : NULL;
         if (same && same->from == before + 1 && same->to < t) { /* the absence goes on */
-            same->to = t;
-            gaps_add_lasting(g, before + 1, t);
+            gaps_add(g, before + 1, missing, t, false);
         } else if (same == NULL || same->from != before + 1) {
-            gaps_add(g, before + 1, last ? t : own->up[next].t - 1, !last);
+            missing = t;
+            gaps_add(g, before + 1, t, last ? t : own->up[next].t - 1, !last);
         }
     }
 }
@@ -301,6 +328,7 @@ static void gaps_of_replica(struct gaps_search *g, const struct target_scrapes *
     scraped.n = spans_join(scraped.items, scraped.n);
     alive.n = spans_join(alive.items, alive.n);
     gaps_between_runs(g, &all[r].scraped, &replicas[r].before.scraped, &scraped);
+    g->good = true;
     gaps_between_runs(g, &all[r].good, &replicas[r].before.good, &alive);
     gaps_at_bad_scrapes(g, &replicas[r], &all[r].good, &standing);
     for (size_t k = 0; k < n; k++) {
@@ -319,7 +347,7 @@ void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n,
             find_runs(a, replicas, n, r, &all[r]);
     for (size_t r = 0; r < n; r++) {
         int64_t interval = gaps_interval_of(replicas, n, r);
-        struct gaps_search g = {.out = &out[r], .arena = a, .near = one_and_a_half(interval),
+        struct gaps_search g = {.out = &out[r], .arena = a, .replicas = replicas, .n = n, .replica = r, .near = one_and_a_half(interval),
                                 .edge = gaps_edge(interval), .until = until};
         out[r] = (struct target_gaps){.latest = replicas[r].before};
         if (replicas[r].ignored)

@@ -50,8 +50,9 @@ struct target_scrapes { /* of one replica, ascending in time */
 };
 struct target_gaps { /* of one replica */
     struct target_latest latest;                    /* `before`, continued by these samples */
-    struct coverage_span *gaps; size_t n_gaps;
-    struct coverage_span *lasting; size_t n_lasting; /* those that no good scrape of the replica is known to end */
+    struct gap_spans { struct coverage_span *items; size_t n, cap; } gaps,
+        outdated, /* the parts of them in which a sibling has a newer scrape: a gap begins after the last scrape */
+        lasting;  /* those that no good scrape of the replica is known to end */
     bool alive;                                     /* the target was alive in these samples */
 };
 /* until: end of the time for which samples have been read. */

@@ -113,6 +113,15 @@ static void intake_learn_interval(struct coverage_seen *seen, const struct targe
         seen->interval = interval;
 }
 
+static void intake_add_spans(struct coverage *c, struct span_list *to, const struct gap_spans *found, int64_t from)
+{
+    for (size_t i = 0; i < found->n; i++) {
+        struct coverage_span gap = {coverage_max(found->items[i].from, from), found->items[i].to};
+        if (gap.from <= gap.to)
+            coverage_add_span(c, to, gap);
+    }
+}
+
 static void intake_apply_replica(struct coverage_intake *in, struct coverage_target *t, size_t r,
                                  const struct intake_row *row, const struct target_gaps *found)
 {
@@ -120,16 +129,9 @@ static void intake_apply_replica(struct coverage_intake *in, struct coverage_tar
     const struct target_scrapes *s = &row->scrapes[r];
     bool alone = coverage_span_empty(in->c->known) || in->work->past;
     int64_t from = alone ? in->work->from : in->c->known.from; /* forward: an absence may begin earlier */
-    for (size_t i = 0; i < found->n_gaps; i++) {
-        struct coverage_span gap = {coverage_max(found->gaps[i].from, from), found->gaps[i].to};
-        if (gap.from <= gap.to)
-            coverage_add_gap(in->c, t, r, gap);
-    }
-    for (size_t i = 0; i < found->n_lasting; i++) {
-        struct coverage_span gap = {coverage_max(found->lasting[i].from, from), found->lasting[i].to};
-        if (gap.from <= gap.to)
-            coverage_add_lasting(in->c, t, r, gap);
-    }
+    intake_add_spans(in->c, &seen->gaps, &found->gaps, from);
+    intake_add_spans(in->c, &seen->outdated, &found->outdated, from);
+    intake_add_spans(in->c, &seen->lasting, &found->lasting, from);
     if (s->n_up > 0)
         t->seen_at = coverage_max(t->seen_at, s->up[s->n_up - 1].t);
     if (in->work->past) {
@@ -145,7 +147,7 @@ static void intake_apply_replica(struct coverage_intake *in, struct coverage_tar
 static bool row_found_gaps(const struct coverage *c, const struct target_gaps *found)
 {
     for (size_t r = 0; r < c->n; r++)
-        if (found[r].n_gaps > 0)
+        if (found[r].gaps.n > 0)
             return true;
     return false;
 }

@@ -121,7 +121,7 @@ void coverage_limit(struct coverage *c, int64_t now)
     if (c->known.to - middle > COVERAGE_HOUR_MS) {
         for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
             for (size_t r = 0; r < c->n; r++)
-                coverage_cut_gaps_before(&((struct coverage_target *)e->value.p)->seen[r], middle);
+                coverage_cut_gaps(&((struct coverage_target *)e->value.p)->seen[r], (struct coverage_span){middle, INT64_MAX});
         c->oldest = c->known.from = middle;
         spans_cut_before(&c->barren, middle);
         c->settled.from = coverage_max(c->settled.from, middle);

@@ -38,8 +38,10 @@ enum { PLAN_MAX_RUNS = 16 }; /* of a cut; where gaps would make more of them, ev
 struct plan_span { int64_t from, to; };                     /* Unix ms, both included */
 struct plan_gaps { /* of one server */
     const struct plan_span *spans; size_t n;
-    /* Those that no scrape of the server is known to end. At a time in no gap that is not preceded by one of these, it
-     * has the newest scrape of each target. */
+    /* Parts of them in which another server may have a newer scrape, and those that no scrape of the server is known to
+     * end. At a time in no outdated one, and with no lasting one in the window before it, it has the newest scrape of
+     * each target. */
+    const struct plan_span *outdated; size_t n_outdated;
     const struct plan_span *lasting; size_t n_lasting;
 };
 struct plan_known {

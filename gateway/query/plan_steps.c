@@ -73,7 +73,7 @@ static enum steps_known plan_need_known(const struct step_choice *c, size_t i, s
     if (!plan_span_touches(gaps->spans, gaps->n, from, to))
         return STEPS_COMPLETE;
     bool newest = need->newest && c->scraped[i * c->p->n_groups + group] &&
-                  !plan_span_touches(gaps->spans, gaps->n, newest_from, to) &&
+                  !plan_span_touches(gaps->outdated, gaps->n_outdated, newest_from, to) &&
                   !plan_span_touches(gaps->lasting, gaps->n_lasting, from, to);
     return newest ? STEPS_NEWEST : STEPS_INCOMPLETE;
 }

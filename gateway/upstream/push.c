@@ -96,11 +96,11 @@ static struct plan_span *push_spans(struct arena *a, const struct coverage_span 
     return out;
 }
 
-struct push_gap_lists { struct plan_span *spans, *lasting; };
+struct push_gap_lists { struct plan_span *spans, *outdated, *lasting; };
 
 static void push_add_gap(struct push_gap_lists *l, struct plan_gaps *gaps, int64_t from, int64_t to)
 {
-    l->spans[gaps->n++] = l->lasting[gaps->n_lasting++] = (struct plan_span){from, to};
+    l->spans[gaps->n++] = l->outdated[gaps->n_outdated++] = l->lasting[gaps->n_lasting++] = (struct plan_span){from, to};
 }
 
 /* What the coverage of the group does not show to be complete. A server that cannot be reached, or cannot evaluate, has
@@ -109,8 +109,9 @@ static void push_replica_gaps(const struct push_planning *p, const struct group 
                               const struct coverage_replica *replica, struct push_gap_lists *l, struct plan_gaps *out)
 {
     l->spans = push_spans(p->arena, replica->spans, replica->n_spans);
+    l->outdated = push_spans(p->arena, replica->outdated, replica->n_outdated);
     l->lasting = push_spans(p->arena, replica->lasting, replica->n_lasting);
-    *out = (struct plan_gaps){l->spans, replica->n_spans, l->lasting, replica->n_lasting};
+    *out = (struct plan_gaps){l->spans, replica->n_spans, l->outdated, replica->n_outdated, l->lasting, replica->n_lasting};
     if (push_chooses(g) && (p->proxied || server_state(g->servers[s]) == SERVER_DOWN ||
                             !push_server_ability(g->servers[s]).expressions))
         push_add_gap(l, out, INT64_MIN, INT64_MAX);

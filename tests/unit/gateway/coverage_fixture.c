@@ -211,6 +211,14 @@ const char *world_gaps_of(struct world *w, size_t r, const struct matcher *m, si
     return world_spans(w, result.replicas[r].spans, result.replicas[r].n_spans, result.unknown);
 }
 
+const char *world_outdated(struct world *w, size_t r, int64_t from, int64_t to)
+{
+    struct coverage_query q = {.matchers = &world_metric, .n_matchers = 1, .from = from, .to = to, .now = w->now};
+    struct coverage_result result;
+    coverage_ask(w->coverage, &w->arena, &q, &result);
+    return world_spans(w, result.replicas[r].outdated, result.replicas[r].n_outdated, result.unknown);
+}
+
 const char *world_lasting_gaps(struct world *w, size_t r, int64_t from, int64_t to)
 {
     struct coverage_query q = {.matchers = &world_metric, .n_matchers = 1, .from = from, .to = to, .now = w->now};

@@ -60,6 +60,8 @@ void world_ask(struct world *w, int64_t from);         /* queried once, so that 
 extern const struct matcher world_metric; /* m */
 /* Seconds after T0 in which replica r is not complete for the metric m, or for the matchers; valid until world_end. */
 const char *world_gaps(struct world *w, size_t r, int64_t from, int64_t to);
+/* The parts of them in which another replica has a newer scrape. */
+const char *world_outdated(struct world *w, size_t r, int64_t from, int64_t to);
 /* The parts of them that no good scrape is known to end. */
 const char *world_lasting_gaps(struct world *w, size_t r, int64_t from, int64_t to);
 const char *world_gaps_of(struct world *w, size_t r, const struct matcher *m, size_t n, int64_t from, int64_t to);

@@ -53,6 +53,8 @@ static void scrapes_missed_by_copies(void **state UNUSED)
     world_ask(&w, T0 - HOUR);
     assert_string_equal(world_gaps(&w, 0, T0 - HOUR, w.now), "-614..-585");
     assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-599..-570");
+    assert_string_equal(world_outdated(&w, 0, T0 - HOUR, w.now), "-600..-585"); /* one has the newest at any time */
+    assert_string_equal(world_outdated(&w, 1, T0 - HOUR, w.now), "-585..-570");
     scraper_cut(&w.replicas[0].jobs[0], T0 + 74 * S, T0 + 76 * S, CUT_MISSED);
     scraper_cut(&w.replicas[1].jobs[0], T0 + 89 * S, T0 + 91 * S, CUT_MISSED);
     world_run_queried(&w, 150 * S); /* the same while it happens */

@@ -84,11 +84,13 @@ static void gaps_of(void *arg, size_t group, const struct matcher *m, size_t n, 
     for (size_t s = 0; s < f.groups[group].n_servers; s++) {
         struct plan_span *spans = ARENA_ARRAY(&f.arena, struct plan_span, f.n_gaps);
         struct plan_span *lasting = ARENA_ARRAY(&f.arena, struct plan_span, f.n_gaps);
-        out[s] = (struct plan_gaps){spans, 0, lasting, 0};
+        struct plan_span *outdated = ARENA_ARRAY(&f.arena, struct plan_span, f.n_gaps);
+        out[s] = (struct plan_gaps){.spans = spans, .outdated = outdated, .lasting = lasting};
         for (size_t i = 0; i < f.n_gaps; i++)
             if (f.gaps[i].group == group && f.gaps[i].server == s && f.gaps[i].span.to >= from &&
                 f.gaps[i].span.from <= to && concerns_instance(m, n, f.gaps[i].inst)) {
                 spans[out[s].n++] = f.gaps[i].span;
+                outdated[out[s].n_outdated++] = f.gaps[i].span;
                 if (f.lasting)
                     lasting[out[s].n_lasting++] = f.gaps[i].span;
             }
