@@ -16,6 +16,7 @@
 #include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
 #include "gateway/background/filter_sync.h"
+#include "gateway/cli/cli_config.h"
 #include "gateway/cli/cli_promql.h"
 #include "gateway/cli/cli_queue.h"
 #include "gateway/dispatch.h"
@@ -585,6 +586,8 @@ int main(int argc, char **argv)
         return cli_promql(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "queue") == 0)
         return cli_queue(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "config") == 0)
+        return cli_config(argc - 1, argv + 1);
     bool ok = flags_parse(argc, argv, &p.services.flags, &err) && run_flags(&p, &err);
     if (!ok)
         print_errors(&p.services.flags.errors, &err);

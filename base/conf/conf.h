@@ -125,8 +125,17 @@ static inline bool conf_is_set(const struct yaml *node, const char *name)
 
 /* Writes YAML with secrets masked: all keys but durations < 0, which mean "not set". */
 void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent);
+/* Writes YAML that loads to the same value: secrets in the clear, without keys that have their defaults. What a custom row
+ * prints is masked as conf_print does. */
+void conf_write(struct arena *a, struct buf *out, const struct conf_section *s, const void *value, unsigned indent);
+/* Reports each key whose values differ, secrets included: its path (global.scrape_interval, scrape_configs[node].scheme)
+ * and both values as conf_print shows them; empty for items of lists that are in one of the two only. */
+typedef void conf_difference(void *arg, const char *path, struct str a, struct str b);
+void conf_diff(const struct conf_section *s, const void *a, const void *b, conf_difference *report, void *arg);
 /* True if all keys have the same values, secrets included. */
 bool conf_equal(const struct conf_section *s, const void *a, const void *b);
+bool conf_row_equal(const struct conf_row *row, const void *a, const void *b); /* of one key */
+void conf_print_row(struct buf *out, const struct conf_row *row, const void *field); /* one key, masked; empty: not shown */
 /* Writes one Markdown table row per conf_row: | `name` | type | default | meaning |. docs/configuration.md is checked
  * against it. */
 void conf_document(struct buf *out, const struct conf_section *s);

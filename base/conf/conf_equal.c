@@ -61,7 +61,7 @@ static bool customs_equal(const struct conf_row *row, const void *a, const void 
     return equal;
 }
 
-static bool fields_equal(const struct conf_row *row, const void *a, const void *b)
+bool conf_row_equal(const struct conf_row *row, const void *a, const void *b)
 {
     switch (row->type) {
     case CONF_STRING:
@@ -97,7 +97,7 @@ static bool fields_equal(const struct conf_row *row, const void *a, const void *
 bool conf_equal(const struct conf_section *s, const void *a, const void *b)
 {
     for (const struct conf_row *row = s->rows; row->type != CONF_END; row++)
-        if (!fields_equal(row, (const char *)a + row->offset, (const char *)b + row->offset))
+        if (!conf_row_equal(row, (const char *)a + row->offset, (const char *)b + row->offset))
             return false;
     return true;
 }

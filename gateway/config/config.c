@@ -125,7 +125,7 @@ static bool config_parse_list(struct loader *l, const char *path, struct str tex
 }
 
 bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, struct conf_items *items,
-                      bool *hangs)
+                      bool *hangs, const struct yaml **node)
 {
     struct buf text = {0};
     enum config_read read = config_read_optional(l, path, &text);
@@ -134,7 +134,7 @@ bool config_load_list(struct loader *l, const char *path, const struct conf_sect
         l->config->incomplete = true;
         return true;
     }
-    bool ok = read == CONFIG_READ_OK && config_parse_list(l, path, buf_str(&text), section, NULL, items, NULL);
+    bool ok = read == CONFIG_READ_OK && config_parse_list(l, path, buf_str(&text), section, NULL, items, node);
     buf_free(&text);
     return ok;
 }
@@ -241,6 +241,13 @@ static bool config_leave_out(struct loader *l, const char *path)
     return true;
 }
 
+static void config_keep_job_list(struct loader *l, const struct yaml *list)
+{
+    struct config *c = l->config;
+    arena_grow(l->conf.arena, &c->job_lists, &l->cap_job_lists, c->n_job_lists + 1, sizeof *c->job_lists);
+    c->job_lists[c->n_job_lists++] = list;
+}
+
 /* Jobs of further files inherit from the main file: if that is invalid, they are parsed but not added. */
 static bool config_add_job_file(struct loader *l, void *path)
 {
@@ -253,6 +260,8 @@ static bool config_add_job_file(struct loader *l, void *path)
     bool ok = read == CONFIG_READ_OK
               && config_parse_list(l, path, buf_str(&text), &scrape_job_section, "scrape_configs", &jobs, &list)
               && (l->broken || config_add_jobs(l, jobs, list));
+    if (ok)
+        config_keep_job_list(l, list);
     buf_free(&text);
     return ok;
 }
@@ -447,10 +456,19 @@ struct config *config_load_with(struct config_reader *r, const struct flags *f, 
         config_unref(c);
         c = NULL;
     } else {
+        struct config_file *file = ARENA_NEW(&c->arena, struct config_file);
+        *file = l.file;
+        c->file = file;
+        c->document = l.document;
         config_print_masked(&l);
     }
     buf_free(&found.text);
     return c;
+}
+
+void config_diff(const struct config *a, const struct config *b, conf_difference *report, void *arg)
+{
+    conf_diff(&file_section, a->file, b->file, report, arg);
 }
 
 struct config *config_ref(struct config *c)

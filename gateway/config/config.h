@@ -51,6 +51,12 @@ struct config {
     const struct yaml *tls_server_node;
     struct access_set *access;       /* of the listeners */
     struct str masked;               /* the configuration as YAML, secrets as <secret>, for status/config */
+    /* What it was made of, for comparing and converting it. In the arena. */
+    const struct config_file *file;  /* all keys of the file, with what flags add */
+    const struct yaml *document;     /* NULL: no file */
+    const struct yaml **job_lists; size_t n_job_lists; /* of scrape_config_files */
+    const struct yaml *common_rules; /* of -remoteWrite.relabelConfig; NULL: none */
+    const struct yaml **url_rules; size_t n_flag_destinations; /* of each -remoteWrite.url; NULL: none */
     struct config_source *sources; size_t n_sources; /* in the order in which they were read */
     struct str_list warnings;        /* about ignored keys and missing files, a line each */
     struct str_list ignored;         /* keys of the file that are ignored with a warning, without duplicates */
@@ -70,6 +76,13 @@ void config_reader_free(struct config_reader *r);
 char *config_reader_at(struct config_reader *r); /* any thread: the file that is being read; mem_free */
 struct config *config_load_with(struct config_reader *r, const struct flags *f, struct conf_errors *errors,
                                 struct err *err) MUST_USE;
+/* Reports the keys of the file, and what flags add to them, that differ by value (conf_diff). */
+void config_diff(const struct config *a, const struct config *b, conf_difference *report, void *arg);
+/* Writes one file that, with the flags that remain, loads to the same configuration: scrape_config_files, promxy's sections
+ * and -remoteWrite.* become sections of it; paths are absolute, secrets in the clear. */
+void config_convert(const struct config *c, const struct flags *f, struct buf *out);
+/* Writes the one for the file of a Grafana Agent in static mode, which cannot be loaded itself. */
+bool config_convert_agent(const char *path, struct buf *out, struct err *err) MUST_USE;
 /* A hash of all texts and their names: the same for the same configuration in every process. */
 uint64_t config_hash(const struct config *c);
 /* Reads the sources of `c` again, on a thread that may wait. False: one cannot be read. */

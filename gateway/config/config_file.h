@@ -27,7 +27,7 @@ struct loader {
     const struct yaml *document;
     struct err *err;
     bool broken;                           /* the document is invalid: what depends on it is not checked */
-    size_t cap_jobs, cap_warnings, cap_ignored, cap_sources;
+    size_t cap_jobs, cap_warnings, cap_ignored, cap_sources, cap_job_lists;
 };
 
 /* ---- config_read.c ---- */
@@ -45,9 +45,10 @@ enum config_read config_read_pattern(struct loader *l, const char *pattern, stru
 
 /* ---- config.c ---- */
 
-/* Loads a YAML file that is a list of `section`. *hangs, only during a start: it does not respond; no items. */
+/* Loads a YAML file that is a list of `section`. *hangs, only during a start: it does not respond; no items. *node: the
+ * list. */
 bool config_load_list(struct loader *l, const char *path, const struct conf_section *section,
-                      struct conf_items *items, bool *hangs) MUST_USE;
+                      struct conf_items *items, bool *hangs, const struct yaml **node) MUST_USE;
 /* Checks what start and reload will do with it, except sockets and queues: unique names, HTTP clients. Adds all
  * errors. */
 bool config_check(struct loader *l) MUST_USE;

@@ -161,7 +161,7 @@ static void mark_chain_end(struct loader *l, struct conf_items rules)
         ((struct relabel_rule *)rules.items)[rules.n - 1].ends_chain = dialects[l->flags->dialect].page.drops_reserved;
 }
 
-struct relabel_file { struct str path; struct conf_items rules; bool hangs; }; /* path empty: none */
+struct relabel_file { struct str path; struct conf_items rules; bool hangs; const struct yaml *node; }; /* path empty: none */
 struct flag_destination {
     size_t i;
     struct relabel_file common;
@@ -174,9 +174,10 @@ static bool load_common_relabeling(struct loader *l, void *arg)
 {
     struct relabel_file *f = arg;
     f->path = l->flags->remote_write.relabel_config;
-    if (f->path.n > 0 && !config_load_list(l, f->path.p, &relabel_section, &f->rules, &f->hangs))
+    if (f->path.n > 0 && !config_load_list(l, f->path.p, &relabel_section, &f->rules, &f->hangs, &f->node))
         return err_wrap(l->err, "-remoteWrite.relabelConfig");
     mark_chain_end(l, f->rules);
+    l->config->common_rules = f->node;
     return true;
 }
 
@@ -186,11 +187,12 @@ static bool destination_set_relabeling(struct loader *l, void *arg)
     struct relabel_file own = {.path = flags_item(&l->flags->remote_write.url_relabel_config, new->i)};
     own.hangs = own.path.n > 0 && str_eq(own.path, new->hung);
     if (own.path.n > 0 && !own.hangs
-        && !config_load_list(l, own.path.p, &relabel_section, &own.rules, &own.hangs))
+        && !config_load_list(l, own.path.p, &relabel_section, &own.rules, &own.hangs, &own.node))
         return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
     if (own.hangs)
         new->hung = own.path;
     mark_chain_end(l, own.rules);
+    l->config->url_rules[l->config->n_flag_destinations - 1] = own.node;
     new->d->unread_rules = own.hangs ? own.path : new->common.hangs ? new->common.path : STR_NONE;
     return config_join(l, new->common.rules, own.rules, sizeof(struct relabel_rule), &new->d->write_relabel_configs);
 }
@@ -213,17 +215,27 @@ static bool destination_set_fields(struct loader *l, void *arg)
            && destination_set_labels(l, &f->label, &d->extra_labels) && http_conf_check(NULL, &d->http, l->err);
 }
 
+/* Lists of the file end as those of flags do. */
+static void end_chains_of_file(struct loader *l)
+{
+    for (size_t i = 0; i < l->file.remote_write.n; i++)
+        mark_chain_end(l, ((const struct destination_conf *)l->file.remote_write.items)[i].write_relabel_configs);
+}
+
 bool config_add_destinations(struct loader *l)
 {
+    end_chains_of_file(l);
     const struct str_list *urls = &l->flags->remote_write.url;
     struct conf_items made = {ARENA_ARRAY(l->conf.arena, struct destination_conf, urls->n + 1), 0};
     struct flag_destination new = {0};
     struct str failed_file = STR_NONE; /* a file that several URLs use is reported once */
+    l->config->url_rules = ARENA_ARRAY(l->conf.arena, const struct yaml *, urls->n + 1);
     bool ok = config_step(l, load_common_relabeling, &new.common);
     for (new.i = 0; new.i < urls->n; new.i++) {
         if (urls->items[new.i].n == 0)
             continue;
         new.d = (struct destination_conf *)made.items + made.n++;
+        l->config->n_flag_destinations = made.n;
         ok = config_step(l, destination_set_fields, &new) && ok; /* first, since it sets all defaults */
         struct str rules = flags_item(&l->flags->remote_write.url_relabel_config, new.i);
         if (rules.n > 0 && str_eq(rules, failed_file))

@@ -510,7 +510,8 @@ void flags_help(struct buf *out)
                    "  sluice --config.file=sluice.yml\n"
                    "  sluice -promscrape.config=prometheus.yml -remoteWrite.url=http://localhost:8428/api/v1/write\n"
                    "  sluice --config=promxy.yml --bind-addr=:8082\n"
-                   "  sluice promql format|parse|eval ...    (sluice promql --help)\n\n"
+                   "  sluice promql format|parse|eval ...    (sluice promql --help)\n"
+                   "  sluice config print|diff|convert ...   (sluice config --help)\n\n"
                    "Flags begin with one or two dashes: -x=v or -x v. -x=false or --no-x disables a boolean flag. "
                    "Lists may be repeated or comma-separated.\n\n");
     for (size_t i = 0; i < n_flag_rows; i++) {
