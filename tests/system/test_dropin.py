@@ -287,7 +287,7 @@ def test_ignored_and_guarding():
     assert "rule_files is ignored" in sluice.log()
     answer = sluice.reconfigure(config.replace("1s", "1x") + "surprise: 1\n")
     assert answer.status == 500 and "scrape_interval" in answer.text and "1 more" in answer.text, answer.text
-    assert "surprise" in sluice.log(), "the log has all errors"
+    wait_until(lambda: "surprise" in sluice.log(), what="all errors in the log")
 
 
 def test_paths_start_from_the_file():
