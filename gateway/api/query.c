@@ -55,17 +55,22 @@ static bool api_query_run(struct api_call *c, const struct query_params *params,
 
 /* A large result is sent while the rest of it is rendered: complete, it would take several times the memory of the
  * query. Smaller ones take less CPU in one piece, have a length, and become errors as long as they are rendered, if the
- * query's memory suffices. HTTP/1.0 cannot tell a cut response from a complete one. */
+ * query's memory suffices, and while queries do not use much of theirs together: many results of 16 MiB that wait for
+ * their clients would take all of it. HTTP/1.0 cannot tell a cut response from a complete one. */
 static bool query_send_rendered(void *arg, struct err *err)
 {
-    enum { FIRST_PART = 16 << 20, PART = 256 << 10 };
+    enum { FIRST_PART = 16 << 20, FIRST_OF_MANY = 1 << 20, PART = 256 << 10 };
     struct api_call *c = arg;
     const struct http_request *r = c->r;
     if (r->out.over)
         return api_reply_end(c); /* the error */
-    bool parts = !r->http_1_0 && r->method != HTTP_HEAD;
-    size_t half = r->out.max / 2, first = half > 0 && half < FIRST_PART ? half : FIRST_PART;
-    return !parts || r->out.n < (r->streaming ? PART : first) || api_send_part(c, err);
+    if (r->http_1_0 || r->method == HTTP_HEAD || r->out.n < PART)
+        return true;
+    struct budget *all = &r->services->queries;
+    size_t first = all->max > 0 && budget_left(all) < all->max / 4 * 3 ? FIRST_OF_MANY : FIRST_PART, half = r->out.max / 2;
+    if (half > 0 && half < first)
+        first = half;
+    return r->out.n < (r->streaming ? PART : first) || api_send_part(c, err);
 }
 
 static bool answer(struct api_call *c, const struct query_request *a)

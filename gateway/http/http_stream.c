@@ -5,6 +5,15 @@
 
 enum { STREAM_POLL_MS = 100 };
 
+/* Counts what it keeps for a client that reads slowly, or may keep. */
+static void stream_charge(struct http_stream *s)
+{
+    size_t charge = s->bytes.cap > HTTP_STREAM_AHEAD ? s->bytes.cap : HTTP_STREAM_AHEAD;
+    budget_take_anyway(&s->limits->responses, charge);
+    budget_give(&s->limits->responses, s->charged);
+    s->charged = charge;
+}
+
 struct http_stream *http_stream_new(struct http_limits *limits, void (*wake)(struct loop_task *t))
 {
     struct http_stream *s = mem_zalloc(sizeof *s);
@@ -12,7 +21,7 @@ struct http_stream *http_stream_new(struct http_limits *limits, void (*wake)(str
     cond_init(&s->taken);
     s->wake.run = wake;
     s->limits = limits;
-    budget_take_anyway(&limits->responses, HTTP_STREAM_AHEAD); /* what it keeps for a client that reads slowly */
+    stream_charge(s);
     return s;
 }
 
@@ -20,12 +29,24 @@ void http_stream_free(struct http_stream *s)
 {
     if (s == NULL)
         return;
-    budget_give(&s->limits->responses, HTTP_STREAM_AHEAD);
+    budget_give(&s->limits->responses, s->charged);
     gzip_writer_free(s->gzip);
     buf_free(&s->bytes);
     cond_free(&s->taken);
     mutex_free(&s->lock);
     mem_free(s);
+}
+
+/* All is taken. A large part, as the first one may be, leaves no memory behind. */
+static void stream_clear(struct http_stream *s)
+{
+    s->at = 0;
+    if (s->bytes.cap <= 2 * HTTP_STREAM_AHEAD) {
+        buf_clear(&s->bytes);
+        return;
+    }
+    buf_free(&s->bytes);
+    stream_charge(s);
 }
 
 ssize_t http_stream_take(struct http_stream *s, char *to, size_t max)
@@ -37,10 +58,8 @@ ssize_t http_stream_take(struct http_stream *s, char *to, size_t max)
         memcpy(to, s->bytes.p + s->at, n);
         s->at += n;
     }
-    if (s->at == s->bytes.n) {
-        buf_clear(&s->bytes);
-        s->at = 0;
-    }
+    if (s->at == s->bytes.n)
+        stream_clear(s);
     cond_signal(&s->taken);
     mutex_unlock(&s->lock);
     s->sent += n;
@@ -60,6 +79,7 @@ void http_stream_end(struct http_stream *s, struct buf *rest, bool failed)
     mutex_lock(&s->lock);
     if (!failed)
         buf_add_str(&s->bytes, buf_str(rest));
+    stream_charge(s);
     s->ended = true;
     s->failed = failed;
     mutex_unlock(&s->lock);
@@ -73,15 +93,34 @@ void http_stream_cancel(struct http_stream *s)
     mutex_unlock(&s->lock);
 }
 
+/* Exchanges the memory, and leaves each its limits. */
+static void stream_swap(struct http_stream *s, struct buf *part)
+{
+    struct buf taken = *part;
+    budget_take_anyway(part->budget, s->bytes.cap);
+    budget_give(part->budget, taken.cap);
+    part->p = s->bytes.p;
+    part->cap = s->bytes.cap;
+    part->n = 0;
+    s->bytes = (struct buf){.p = taken.p, .n = taken.n, .cap = taken.cap};
+}
+
 /* What was sent is dropped when it is at least half, so that the buffer does not grow. */
 static void stream_append(struct http_stream *s, struct buf *part)
 {
+    if (s->at == s->bytes.n) {
+        s->at = 0;
+        stream_swap(s, part);
+        stream_charge(s);
+        return;
+    }
     if (s->at > s->bytes.n / 2) {
         buf_drop_front(&s->bytes, s->at);
         s->at = 0;
     }
     buf_add_str(&s->bytes, buf_str(part));
     buf_clear(part);
+    stream_charge(s);
 }
 
 bool http_stream_put(struct http_stream *s, struct loop *loop, struct buf *part, const atomic_bool *canceled,

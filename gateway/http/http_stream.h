@@ -28,6 +28,7 @@ struct http_stream {
     struct mutex lock;           /* guards what follows, up to failed */
     struct cond taken;           /* of `bytes`; or the client left */
     struct buf bytes; size_t at; /* not sent yet: from `at` on */
+    size_t charged;              /* to limits->responses */
     bool ended, failed;
     struct gzip_writer *gzip;    /* the worker's; NULL: parts are sent as they are */
     struct loop_task wake;       /* in the server's loop */

@@ -159,5 +159,5 @@ def test_a_thousand_queries_at_once():
                            f"; responses {answers}; peak RSS {before >> 10} -> {peak >> 10} MiB of {memory >> 20} MiB; "
                            f"slowest health check {health.slowest * 1000:.0f} ms")
     assert answers.get(200, 0) > 0 and set(answers) <= {200, 503}, answers
-    assert peak - before < memory >> 10
+    assert peak - before < (memory >> 10) * 5 // 8, "running queries: 1/2, responses: 1/8"
     assert sluice.query("1 + 1")["result"][1] == "2"

@@ -139,6 +139,32 @@ static void a_client_that_is_slower_holds_the_worker(void **state UNUSED)
     buf_free(&body);
 }
 
+static bool counted_within(size_t least, size_t most)
+{
+    for (int i = 0; i < 1000; i++, usleep(10000)) {
+        size_t used = atomic_load(&http_fixture.limits.responses.used);
+        if (used >= least && used <= most)
+            return true;
+    }
+    return false;
+}
+
+/* All that is kept for a client is counted, also a first part that is large. */
+static void a_large_part_is_counted(void **state UNUSED)
+{
+    struct buf body = {0};
+    int fd = fixture_dial(), small = 1 << 16;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    assert_true(counted_within(0, 1 << 20));
+    ask(fd, 2, 12000000, "");
+    assert_true(counted_within(12000000, 20000000));
+    assert_true(receive_chunks(fd, &body));
+    check_body(&body, 2, 12000000);
+    assert_true(counted_within(0, 1 << 20));
+    close(fd);
+    buf_free(&body);
+}
+
 /* While the worker waits for the client, and while the connection waits for the worker. */
 static void a_client_leaves(void **state UNUSED)
 {
@@ -216,6 +242,7 @@ int main(void)
         cmocka_unit_test(parts_are_compressed),
         cmocka_unit_test(a_client_that_is_faster_waits),
         cmocka_unit_test(a_client_that_is_slower_holds_the_worker),
+        cmocka_unit_test(a_large_part_is_counted),
         cmocka_unit_test(a_client_leaves),
         cmocka_unit_test(each_response_is_sent_once),
         cmocka_unit_test(a_handler_fails),
