@@ -250,7 +250,7 @@ static void start_writer(struct program *p)
     struct writer_env env = {.main = s->control, .lanes = p->lane_loops, .n_lanes = s->n_lanes,
                              .queue_dir = f->queue_dir, .flush_interval = f->flush_interval,
                              .show_urls = f->remote_write.show_url, .id = s->id, .interrupted = stop_is_requested,
-                             .late_opened = services_reopen, .late_arg = s};
+                             .apply_again = services_reopen, .apply_again_arg = s};
     s->writer = writer_new(&env);
 }
 

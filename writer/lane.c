@@ -132,6 +132,7 @@ static void change_settings(struct destination_lane *dl, struct dest_settings *n
         dl->codec = next->protocol == PROTOCOL_SNAPPY ? CODEC_SNAPPY : CODEC_ZSTD;
         atomic_store(&dl->dest->zstd, dl->codec == CODEC_ZSTD);
     }
+    drain_settings_changed(dl);
     if (old && old->durability == DURABILITY_MEMORY && next->durability != DURABILITY_MEMORY)
         for (size_t i = 0; i < dl->n; i++) /* after a later block has been written, this one would count as written */
             shard_save(dl->shards[i]);
@@ -164,6 +165,7 @@ static void lane_leave_destination(struct writer_lane *l, struct destination *d)
 {
     struct destination_lane *dl = d->per_lane[l->id];
     loop_timer_stop(l->loop, &dl->retry);
+    loop_timer_stop(l->loop, &dl->drain_limit.timer);
     dl->down = false;
     dl->backoff = 0;
     outage_leave(dl);

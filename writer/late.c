@@ -31,8 +31,8 @@ static void late_forget(struct late_queue *l)
 static void late_on_opened(struct loop_task *task)
 {
     struct writer *w = CONTAINER(task, struct writer, late.opened);
-    if (w->stopped == NULL && w->env.late_opened)
-        w->env.late_opened(w->env.late_arg);
+    if (w->stopped == NULL && w->env.apply_again)
+        w->env.apply_again(w->env.apply_again_arg);
 }
 
 void late_init(struct writer *w)

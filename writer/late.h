@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Queue directories whose disk hangs when a configuration needs them. The program does not wait for them: the
  * destination is not part of the topology, everything else takes effect, and when the disk responds,
- * writer_env.late_opened requests that the configuration is applied again, which adds the destination.
+ * writer_env.apply_again requests that the configuration is applied again, which adds the destination.
  *
  * The same with the lock file of the directory of all queues, without which no queue is opened.
  *
@@ -31,7 +31,7 @@ enum queue_opened late_lock(struct writer *w, struct err *err);
 bool late_begin(struct writer *w, const struct destination_conf *c, const char *identity, struct err *err) MUST_USE;
 /* Waits for a queue that is being opened, unless its disk is known to hang. QUEUE_OPEN: the caller owns *q. */
 enum queue_opened late_take(struct writer *w, const char *identity, struct queue **q, struct err *err);
-/* Closes opened queues that late_take did not return; writer_env.late_opened will report those that hang. */
+/* Closes opened queues that late_take did not return; writer_env.apply_again will report those that hang. */
 void late_sweep(struct writer *w);
 
 #endif

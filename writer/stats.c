@@ -55,6 +55,7 @@ static double oldest_seconds(struct destination *d)
 static double memory_blocks(struct destination *d) { return writer_stats_load(&d->pending_blocks); }
 static double destination_shards(struct destination *d) { return destination_newest(d)->n_shards; }
 static double destination_zstd(struct destination *d) { return atomic_load(&d->zstd); }
+static double destination_newest_first(struct destination *d) { return atomic_load(&d->drain.newest_first); }
 static double queue_pending(struct destination *d) { return (double)queue_bytes(d->queue); }
 static double queue_bytes_dropped(struct destination *d) { return QUEUE(bytes_dropped); }
 static double queue_free(struct destination *d)
@@ -103,6 +104,8 @@ static const struct stats_family families[] = {
      "Blocks of which the destination rejected some samples and stored the rest", partly_stored, BY_URL},
     {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", destination_zstd,
      BY_URL},
+    {"sluice_remotewrite_newest_first", STATS_GAUGE,
+     "1 if new samples are sent before a backlog, 0 if the backlog is sent first", destination_newest_first, BY_URL},
     {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes of undelivered blocks on disk", queue_pending,
      BY_QUEUE},
     {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER,

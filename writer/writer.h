@@ -18,7 +18,7 @@
  *   stats.c, refill.c
  * - pipeline/: stream.c (labels as sent), pending.c (bytes not yet in a block)
  * - send/: destination.c, destination_lane.c (retries), shard.c (order), sender.c (one request), response.c, bisect.c
- *   (rejected blocks), outage.c (log lines), remote_write_conf.c (configuration rows)
+ *   (rejected blocks), drain.c (order after an outage), outage.c (log lines), remote_write_conf.c (configuration rows)
  * - queue/: block.c, ack.c, queue.c (the io thread), queue_life.c (open and close), queue_intake.c (jobs of the lanes),
  *   queue_dir.c, queue_shard.c, segment.c and position.c (files and formats), vmagent_queue.c and vmagent_chunk.c (those of
  *   vmagent), queue_files.c (reading without opening)
@@ -59,6 +59,8 @@ struct destination_conf {             /* one remote_write entry */
     int64_t max_disk_bytes;           /* 0 = unlimited */
     int64_t max_memory_bytes;         /* of blocks in memory */
     bool send_metadata;
+    int drain;                        /* enum drain_order */
+    int64_t drain_rate;               /* bytes a second of a backlog; 0 = unlimited */
     struct str queue_name;            /* not a key: the queue's directory; empty: as the name or URL determines. One of
                                        * vmagent, N_HASH, is taken over first */
 };
@@ -83,9 +85,9 @@ struct writer_env {
     bool show_urls;                   /* in metrics, pages and logs; otherwise "1:secret-url" as in vmagent */
     const char *id;                   /* of this process, sent with requests (base/http/via.h); NULL = none is sent */
     bool (*interrupted)(void);        /* polled while queues are read; true aborts; NULL = never */
-    /* Main: a queue directory that hung when the configuration was applied responds; apply the configuration
-     * again. NULL = such destinations remain unused until the next change. */
-    void (*late_opened)(void *arg); void *late_arg;
+    /* Main: apply the configuration again: a queue directory that hung when it was applied responds, or a destination
+     * begins a new generation (send/drain.h). NULL = neither happens until the next change. */
+    void (*apply_again)(void *arg); void *apply_again_arg;
 };
 struct writer_plan {                  /* the settings of a new configuration */
     const struct destination_conf *destinations; size_t n;

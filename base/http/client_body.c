@@ -38,12 +38,15 @@ void client_body_take_header(struct client_call *call, struct str name, struct s
         keep(call->retry_after, sizeof call->retry_after, &r->retry_after, value);
     else if (str_ieq(name, STR("location")))
         keep(call->location, sizeof call->location, &r->location, value);
+    else if (str_ieq(name, STR("x-server-hostname")))
+        r->server_hostname = true;
 }
 
 void client_body_forget_head(struct client_call *call)
 {
     struct client_reply *r = &call->reply;
     r->content_type = r->content_encoding = r->retry_after = r->location = STR_NONE;
+    r->server_hostname = false;
     call->declared_body = 0;
 }
 

@@ -214,8 +214,7 @@ void services_reopen(void *services)
     if (change)
         writer_commit(change, reload_release_config, config_ref(s->_config));
     else
-        log_error("remote_write", "cannot use a destination whose queue directory responds again; reload the configuration "
-                  "to retry", "err", err.text);
+        log_error("remote_write", "cannot apply the destinations of the configuration again; reload it to retry", "err", err.text);
 }
 
 /* Discovery has found other servers: the groups of the running configuration are made again, as by a reload. */

@@ -89,8 +89,7 @@ static inline bool services_leaving(const struct services *s) { return atomic_lo
 /* Control thread: applies `c`, whose reference it takes, all or nothing: on false the previous configuration keeps
  * running. */
 bool services_apply(struct services *s, struct config *c, struct err *err) MUST_USE;
-/* Control thread: applies the destinations of the running configuration again, since a queue directory that hung
- * responds (writer_env.late_opened). */
+/* Control thread: applies the destinations of the running configuration again, as writer_env.apply_again requests. */
 void services_reopen(void *services);
 
 /* Control thread: the target files of jobs and server groups have been read once, or do not respond. */

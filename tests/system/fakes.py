@@ -140,7 +140,7 @@ class ScriptedExporter(Fake):
 class RecordingSink(Fake):
     """A remote-write 1.0 receiver that keeps every sample it accepted, in order of arrival.
 
-    To misbehave: status (with retry_after), hang (seconds before the answer), drop (read, then close without an
+    With victoriametrics its responses have the header by which VictoriaMetrics is recognized. To misbehave: status (with retry_after), hang (seconds before the answer), drop (read, then close without an
     answer), lose_answer (accept, then close). zstd bodies get 415 unless zstd=True. requests: (monotonic seconds,
     status, headers, bytes on the wire) of each. What cannot be decoded fails the test at the next look.
     """
@@ -148,6 +148,7 @@ class RecordingSink(Fake):
     def __init__(self, zstd=False):
         self.zstd, self.status, self.retry_after, self.hang = zstd, 204, None, 0
         self.drop = self.lose_answer = False
+        self.victoriametrics = False
         self.requests, self.accepted, self.damaged, self.decoded = [], [], [], 0
         self.arrived = {}
         super().__init__()
@@ -166,6 +167,8 @@ class RecordingSink(Fake):
             request.close_connection = True
             return None
         extra = {"Retry_After": self.retry_after} if self.retry_after is not None else {}
+        if self.victoriametrics:
+            extra["X_Server_Hostname"] = "vm"
         return request.reply(status, b"" if status == 204 else b"scripted answer\n", **extra)
 
     def samples(self):

@@ -27,7 +27,7 @@ struct dest_settings *destination_settings(const struct destination_conf *c, str
         .age_limit = c->queue.sample_age_limit, .protocol = (enum wire_protocol)c->protocol,
         .durability = (enum durability)c->durability, .on_full = (enum queue_full)c->on_full,
         .max_disk_bytes = (uint64_t)c->max_disk_bytes, .max_memory_bytes = (size_t)c->max_memory_bytes,
-        .metadata = c->send_metadata};
+        .metadata = c->send_metadata, .drain = (enum drain_order)c->drain, .drain_rate = (uint64_t)c->drain_rate};
     return mem_dup(&s, sizeof s);
 }
 
@@ -185,6 +185,7 @@ struct destination *destination_new(const struct destination_conf *c, size_t pos
     d->lanes = env->lanes;
     d->n_lanes = env->n_lanes;
     d->process_id = env->id;
+    drain_begin(&d->drain, env);
     d->per_lane = mem_zalloc(env->n_lanes * sizeof *d->per_lane);
     mutex_init(&d->lock, RANK_DESTINATION);
     d->outage.period = OUTAGE_PERIOD;
@@ -211,15 +212,23 @@ void destination_log_backlog(const struct destination *d)
 bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown, struct err *err)
 {
     *grown = NULL;
-    if (d->generations[d->n_generations - 1]->n_shards == shards)
+    bool requested = drain_take_request(&d->drain);
+    bool same = d->generations[d->n_generations - 1]->n_shards == shards;
+    if (same && !requested)
         return true;
     *grown = queue_grow(d->queue, shards, err);
+    if (*grown == NULL && same) { /* the next accepted block requests it again */
+        log_warn("remote_write", "cannot send new samples first; sending them after the backlog", "name", d->name, "err",
+                 err->text);
+        return true;
+    }
     return *grown != NULL;
 }
 
 /* The shards belong to lanes and have been freed by them. */
 void destination_close(struct destination *d)
 {
+    drain_end(&d->drain);
     if (d->queue)
         queue_close(d->queue);
     for (size_t i = 0; i < d->n_generations; i++) {

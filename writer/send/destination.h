@@ -9,6 +9,7 @@
 #define WRITER_SEND_DESTINATION_H
 
 #include "base/os/thread.h"
+#include "writer/send/drain.h"
 #include "writer/send/last_error.h"
 #include "writer/send/origins.h"
 #include "writer/send/outage.h"
@@ -27,6 +28,8 @@ struct dest_settings {          /* immutable; one per topology */
     uint64_t max_disk_bytes;    /* 0 = unlimited */
     size_t max_memory_bytes;    /* of blocks in memory, all shards together */
     bool metadata;
+    enum drain_order drain;
+    uint64_t drain_rate;        /* bytes a second of the backlog; 0 = unlimited */
 };
 enum drop_reason { /* of dropped samples; those dropped by the queue for lack of space are counted there */
     DROPPED_REJECTED, DROPPED_TOO_LARGE, DROPPED_TOO_OLD, DROPPED_NO_SPACE, DROP_REASONS
@@ -63,6 +66,7 @@ struct destination {
     atomic_ullong dropped_samples[DROP_REASONS], partly_stored_blocks;
     atomic_llong last_ok;
     atomic_bool zstd;
+    struct drain_state drain;
     /* Of lanes and main; never taken for a page, for /metrics or a query, so that no lane waits for them. */
     struct mutex lock;          /* guards outage and origins; held by those that set last_error or add a status */
     struct outage outage;
@@ -82,8 +86,8 @@ struct destination *destination_new(const struct destination_conf *c, size_t pos
                                     struct queue *queue);
 /* Logs the undelivered samples that the queue had when it was opened, if any. */
 void destination_log_backlog(const struct destination *d);
-/* Changing the number of shards adds a generation behind the existing ones. destination_grow creates it on disk (*grown
- * NULL: the number is unchanged); then it is published to the lanes, or removed with queue_shrink. Its shards belong to
+/* Changing the number of shards adds a generation behind the existing ones, and so does a request of the lanes (drain.h).
+ * destination_grow creates it on disk (*grown NULL: none is needed); then it is published to the lanes, or removed with queue_shrink. Its shards belong to
  * no lane yet. */
 bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown,
                       struct err *err) MUST_USE;

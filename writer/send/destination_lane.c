@@ -117,6 +117,7 @@ struct destination_lane *destination_lane_new(struct destination *d, struct loop
     dl->dest = d;
     dl->loop = loop;
     dl->retry.run = run_retry;
+    drain_limit_begin(&dl->drain_limit);
     dl->outage.run = outage_timer_run;
     list_init(&dl->waiting);
     return dl;

@@ -20,6 +20,7 @@ struct destination_lane {
     int64_t backoff;
     struct list waiting;
     struct loop_timer retry;
+    struct drain_limit drain_limit;
     struct loop_timer outage; /* armed while failing: time of the next log line */
     struct shard **shards; size_t n, _cap; /* owned, of all generations, oldest first */
     atomic_uint releases;  /* posted to the lane by any lane (destination_lane_drained), not yet run */

@@ -8,6 +8,7 @@
 #define QUEUE(field) offsetof(struct queue_conf, field)
 static const char *const protocols[] = {"auto", "snappy", "zstd", NULL};
 static const char *const durabilities[] = {"memory", "spill", "always", NULL};
+static const char *const drain_orders[] = {"auto", "in_order", "newest_first", NULL};
 static const char *const full_policies[] = {"drop_oldest", "push_back", NULL};
 
 static const struct conf_row queue_rows[] = {
@@ -49,6 +50,13 @@ static const struct conf_row rows[] = {
              "after fdatasync"},
     {CONF_ENUM, "on_full", ROW(on_full), .preset = "drop_oldest", .names = full_policies,
      .help = "Action when disk and memory are full: drop the oldest blocks, or refuse pushes with 429"},
+    {CONF_ENUM, "drain", ROW(drain), .preset = "auto", .names = drain_orders,
+     .help = "After an outage: `in_order` sends the backlog before new samples, `newest_first` beside them, which the "
+             "receiver must accept (`out_of_order_time_window` of Prometheus and Mimir); `auto` is `newest_first` for "
+             "VictoriaMetrics"},
+    {CONF_SIZE, "drain_rate_limit", ROW(drain_rate), .preset = "0",
+     .help = "Maximum bytes per second, compressed, of blocks that were pending for more than 5s; 0 = unlimited; with "
+             "`in_order` it must exceed the rate of new samples"},
     {CONF_SIZE, "max_disk_bytes", ROW(max_disk_bytes), .preset = "0",
      .help = "Maximum size of the queue on disk; 0 = unlimited"},
     {CONF_SIZE, "max_memory_bytes", ROW(max_memory_bytes), .preset = "16MiB",

@@ -32,10 +32,11 @@
 
 enum { ERROR_TEXT = 200 }; /* bytes of a response body shown in errors */
 
-static void sender_send_block(struct shard *s)
+static void sender_send_block(struct shard *s, const struct client_reply *reply)
 {
     struct destination *d = s->dest;
     struct block *b = shard_head(s);
+    drain_note_accepted(s, reply->server_hostname);
     if (s->resent_as_snappy && s->lane->settings->protocol == PROTOCOL_AUTO && s->lane->codec == CODEC_ZSTD) {
         s->lane->codec = CODEC_SNAPPY;
         atomic_store(&d->zstd, false);
@@ -50,13 +51,13 @@ static void sender_send_block(struct shard *s)
     shard_delivered(s);
 }
 
-static void sender_deliver_partly(struct shard *s, const char *why)
+static void sender_deliver_partly(struct shard *s, const struct client_reply *reply, const char *why)
 {
     atomic_fetch_add_explicit(&s->dest->partly_stored_blocks, 1, memory_order_relaxed);
     log_warn("remote_write", "destination rejected some samples of a block and stored the others; not retrying",
              "name", s->dest->name, "response", why);
     destination_note_error(s->dest, loop_now(s->lane->loop), why);
-    sender_send_block(s);
+    sender_send_block(s, reply);
 }
 
 static void drop_head(struct shard *s, int status, const char *why)
@@ -158,8 +159,8 @@ static void sender_response_done(void *arg, const struct client_reply *reply)
     if (v != RESPONSE_RETRY)
         bisect_count_request(s);
     switch (v) {
-    case RESPONSE_DELIVERED: sender_send_block(s); break;
-    case RESPONSE_PARTLY_STORED: sender_deliver_partly(s, why); break;
+    case RESPONSE_DELIVERED: sender_send_block(s, reply); break;
+    case RESPONSE_PARTLY_STORED: sender_deliver_partly(s, reply, why); break;
     case RESPONSE_RECODE: recode_head(s); break;
     case RESPONSE_TOO_LARGE: bisect_rejected(s, DROPPED_TOO_LARGE, reply->status, why); break;
     case RESPONSE_REJECTED: bisect_rejected(s, DROPPED_REJECTED, reply->status, why); break;

@@ -348,13 +348,15 @@ void shard_kick(struct shard *s)
         destination_lane_drained(s);
         return;
     }
-    if (s->n == 0 || atomic_load(&s->dest->active) < s->generation_at || shard_waits_for_joint(s))
+    if (s->n == 0 || !drain_may_send(s) || shard_waits_for_joint(s))
         return;
     if (s->lane->down) {
         s->state = SHARD_WAITING;
         list_push_back(&s->lane->waiting, &s->node);
         return;
     }
+    if (!drain_take_budget(s))
+        return;
     s->state = SHARD_SENDING;
     sender_send(s);
 }

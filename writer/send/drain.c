@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/send/drain.h"
+
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
+#include "writer/send/destination_lane.h"
+
+bool drain_newest_first(const struct destination_lane *dl)
+{
+    enum drain_order order = dl->settings->drain;
+    return order == DRAIN_NEWEST_FIRST ||
+           (order == DRAIN_AUTO && atomic_load_explicit(&dl->dest->drain.recognized, memory_order_relaxed));
+}
+
+/* --- new generations ---------------------------------------------------------------------------------------------- */
+
+static void run_drain_request(struct loop_task *task)
+{
+    struct drain_state *d = CONTAINER(task, struct drain_state, request);
+    if (atomic_load(&d->requested)) /* otherwise a reload took it */
+        d->env->apply_again(d->env->apply_again_arg);
+}
+
+void drain_begin(struct drain_state *d, const struct writer_env *env)
+{
+    d->request.run = run_drain_request;
+    d->env = env;
+}
+
+void drain_end(struct drain_state *d) { loop_unpost(d->env->main, &d->request); }
+bool drain_take_request(struct drain_state *d) { return atomic_exchange(&d->requested, false); }
+
+static bool generations_left(const struct shard *s)
+{
+    struct destination *d = s->dest;
+    size_t n = atomic_load(&d->published);
+    return n < DRAIN_MAX_GENERATIONS && n - atomic_load(&d->active) <= DRAIN_MAX_BACKLOGS;
+}
+
+static bool pending_for_long(const struct shard *s)
+{
+    return loop_now(s->lane->loop) - s->entries[s->head].queued_at > DRAIN_AGE_MS;
+}
+
+/* Only the newest generation is divided: its first blocks are a backlog, those to come are not. */
+static void request_generation(struct shard *s)
+{
+    struct drain_state *d = &s->dest->drain;
+    bool more = s->n > 1 || shard_behind(s);
+    if (!more || s->generation_at + 1 < s->lane->settled_generations || !pending_for_long(s) ||
+        d->env->apply_again == NULL || !generations_left(s) || atomic_exchange(&d->requested, true))
+        return;
+    log_info("remote_write", "destination is behind; sending new samples first and the backlog beside them", "name",
+             s->dest->name, LOG_U64("pending_bytes", queue_bytes(s->dest->queue)));
+    loop_post(d->env->main, &d->request);
+}
+
+void drain_note_accepted(struct shard *s, bool vm)
+{
+    struct drain_state *d = &s->dest->drain;
+    if (atomic_load_explicit(&d->recognized, memory_order_relaxed) != vm) {
+        atomic_store(&d->recognized, vm);
+        drain_settings_changed(s->lane);
+        if (vm && s->lane->settings->drain == DRAIN_AUTO) /* the newest generation may be sent */
+            destination_kick_lanes(s->dest);
+    }
+    if (drain_newest_first(s->lane))
+        request_generation(s);
+}
+
+void drain_settings_changed(struct destination_lane *dl)
+{
+    atomic_store_explicit(&dl->dest->drain.newest_first, drain_newest_first(dl), memory_order_relaxed);
+}
+
+bool drain_may_send(const struct shard *s)
+{
+    if (atomic_load(&s->dest->active) >= s->generation_at)
+        return true;
+    return s->generation_at + 1 == s->lane->generations && drain_newest_first(s->lane);
+}
+
+/* --- the rate of the backlog -------------------------------------------------------------------------------------- */
+
+static void run_drain_limit(struct loop_timer *timer)
+{
+    struct destination_lane *dl = CONTAINER(timer, struct destination_lane, drain_limit.timer);
+    size_t first = dl->drain_limit.next++;
+    for (size_t i = 0; i < dl->n; i++)
+        shard_kick(dl->shards[(first + i) % dl->n]);
+}
+
+void drain_limit_begin(struct drain_limit *l) { l->timer.run = run_drain_limit; }
+
+/* Refills for the time since the last call, up to what is sent in a second. */
+static void drain_refill(struct destination_lane *dl, int64_t per_second)
+{
+    struct drain_limit *l = &dl->drain_limit;
+    int64_t now = loop_mono(dl->loop), ms = now - l->at;
+    if (ms <= 0)
+        return;
+    l->bytes = ms >= 1000 ? l->bytes + per_second * (ms / 1000 < 3600 ? ms / 1000 : 3600) : l->bytes;
+    l->bytes += per_second * (ms % 1000) / 1000;
+    if (l->bytes > per_second)
+        l->bytes = per_second;
+    l->at = now;
+}
+
+bool drain_take_budget(struct shard *s)
+{
+    struct destination_lane *dl = s->lane;
+    struct drain_limit *l = &dl->drain_limit;
+    bool backlog = s->generation_at + 1 < dl->generations || pending_for_long(s);
+    if (dl->settings->drain_rate == 0 || !backlog)
+        return true;
+    int64_t per_second = (int64_t)(dl->settings->drain_rate / dl->dest->n_lanes) + 1;
+    drain_refill(dl, per_second);
+    if (l->bytes > 0) {
+        l->bytes -= (int64_t)shard_head(s)->n;
+        return true;
+    }
+    if (!loop_timer_armed(&l->timer))
+        loop_timer_in(dl->loop, &l->timer, (1 - l->bytes) * 1000 / per_second + 1);
+    return false;
+}
