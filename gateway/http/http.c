@@ -10,6 +10,7 @@
  * - All suspended connections must be resumed before the daemon is stopped.
  * - It accepts heads in which the end of a line or of the body is ambiguous: http_head.c detects and http_request_check
  *   refuses them.
+ * - Its own refusals, such as of an invalid Content-Length, have their head twice; the connection is closed behind them.
  * - It percent-decodes path and parameters in place, which loses encoded slashes: on_unescape does nothing, and on_uri
  *   copies the URI.
  */
@@ -222,7 +223,7 @@ static void read_head(struct http_connection *c, const char *method, const char 
     const union MHD_ConnectionInfo *size = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     http_head_begin(head, method, version, size->header_size, texts_are_exact());
     MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, http_on_header, head);
-    head->odd = head->odd || strpbrk(c->uri, " \r") || (texts_are_exact() && c->uri_end != version);
+    head->odd = head->odd || http_line_is_odd(head, method, c->r.uri, c->uri_end, version);
 }
 
 /* A connection beyond the limit serves one request, for health or metrics only. */

@@ -149,6 +149,9 @@ struct http_head {
 /* exact: `method`, names and values point into the head of `bytes` bytes as received, which begins at `method`. */
 void http_head_begin(struct http_head *h, const char *method, const char *version, size_t bytes, bool exact);
 void http_head_header(struct http_head *h, const char *name, const char *value); /* in order */
+bool http_is_token(const char *name); /* of RFC 9110, 5.6.2 */
+/* Of the request line; uri_end: behind the blank that follows the URI as received. */
+bool http_line_is_odd(const struct http_head *h, const char *method, struct str uri, const char *uri_end, const char *version);
 const char *http_head_fault(const struct http_head *h); /* what is ambiguous, a line of text; NULL: nothing */
 
 /* ---- http_route.c ---- */

@@ -19,8 +19,7 @@ void http_head_begin(struct http_head *h, const char *method, const char *versio
                             .next = version + strlen(version) + 2};
 }
 
-/* A token of RFC 9110, 5.6.2. */
-static bool is_token(const char *name)
+bool http_is_token(const char *name)
 {
     for (const char *c = name; *c; c++) {
         bool alnum = (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z');
@@ -35,13 +34,31 @@ static bool is_host(const char *value)
     return strpbrk(value, " \t\"#,/<>?@\\^`{|}") == NULL;
 }
 
+/* One blank between the parts, a method that is a token, and a target that is a path or URL. */
+bool http_line_is_odd(const struct http_head *h, const char *method, struct str uri, const char *uri_end, const char *version)
+{
+    bool target = str_starts(uri, STR("/")) || str_starts(uri, STR("http://")) || str_starts(uri, STR("https://")) ||
+                  (str_is(uri, "*") && strcmp(method, "OPTIONS") == 0);
+    return !http_is_token(method) || !target || str_find(uri, ' ') < uri.n || str_find(uri, '\r') < uri.n ||
+           (h->exact && (uri_end - 1 - uri.n != method + strlen(method) + 1 || uri_end != version));
+}
+
+/* A field value has no control character but tabs (RFC 9110, 5.5). */
+static bool is_value(const char *value)
+{
+    for (const char *c = value; *c; c++)
+        if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f)
+            return false;
+    return true;
+}
+
 void http_head_header(struct http_head *h, const char *name, const char *value)
 {
     bool host = strcasecmp(name, "Host") == 0;
     h->lengths += strcasecmp(name, "Content-Length") == 0;
     h->codings += strcasecmp(name, "Transfer-Encoding") == 0;
     h->hosts += host;
-    h->odd = h->odd || !is_token(name) || strchr(value, '\r') || (host && !is_host(value)) ||
+    h->odd = h->odd || !http_is_token(name) || !is_value(value) || (host && !is_host(value)) ||
         (h->exact && name != h->next);
     h->next = value + strlen(value) + 2;
 }
@@ -49,7 +66,7 @@ void http_head_header(struct http_head *h, const char *name, const char *value)
 const char *http_head_fault(const struct http_head *h)
 {
     if (h->odd || (h->exact && h->next + 2 != h->end))
-        return "invalid character or line end in the headers\n";
+        return "invalid character, line end or order in the head of the request\n";
     if (h->hosts > 1)
         return "duplicate Host header\n";
     if (h->hosts == 0 && h->http_1_1)

@@ -194,6 +194,8 @@ bool http_request_check(struct http_connection *c, const struct http_head *h)
     check_origin(c);
     if (fault)
         refuse_framing(c, 400, fault);
+    else if (coding.p && !http_is_token(coding.p))
+        refuse_framing(c, 400, "invalid Transfer-Encoding; use chunked\n");
     else if (coding.p && !str_ieq(coding, STR("chunked")))
         refuse_framing(c, 501, "unsupported Transfer-Encoding; use chunked\n");
     else if (length.p && !num_parse_u64(length, &n))

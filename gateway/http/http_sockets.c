@@ -17,7 +17,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-enum { LEFT_MS = 20, LEFT_CHECKS = 3, HEAD_MS = 10000, READER_MS = 30000, READER_BYTES_PER_MS = 64, SWEEP_MS = 1000, EVICTED_PART = 32 };
+enum { LEFT_MS = 20, LEFT_CHECKS = 3, LEFT_UNREAD_CHECKS = 50, HEAD_MS = 10000, READER_MS = 30000, READER_BYTES_PER_MS = 64, SWEEP_MS = 1000, EVICTED_PART = 32 };
 
 static struct http_address *address_of(struct http_limits *l, const struct sockaddr *from)
 {
@@ -92,13 +92,15 @@ void http_socket_watch(struct http_socket *k)
     loop_watch(k->sockets->loop, &k->watch, EPOLLRDHUP);
 }
 
-/* Several checks, as the library may hold bytes of a complete request that it has not parsed yet. */
+/* Several checks, as the library may hold bytes of a complete request that it has not parsed yet. It reads nothing more
+ * if its memory is used up, for example by the extension of a chunk. */
 static bool client_sends_no_more(struct http_socket *k)
 {
     int arrived = 0;
-    bool none = ioctl(k->fd, FIONREAD, &arrived) == 0 && arrived == 0;
-    k->left_checks = none ? k->left_checks + 1 : 0;
-    return k->left_checks >= LEFT_CHECKS;
+    (void)!ioctl(k->fd, FIONREAD, &arrived);
+    k->left_checks = arrived == k->left_bytes ? k->left_checks + 1 : 1;
+    k->left_bytes = arrived;
+    return k->left_checks >= (arrived == 0 ? LEFT_CHECKS : LEFT_UNREAD_CHECKS);
 }
 
 static void http_sockets_check_left(struct loop_timer *t)

@@ -54,7 +54,7 @@ struct http_socket {
     struct http_traffic traffic;
     struct loop_fd watch;        /* until the client leaves, or has sent all that it will send */
     bool left;                   /* it has */
-    unsigned left_checks;        /* since when nothing was left to read */
+    unsigned left_checks; int left_bytes; /* checks that found the same number of bytes to read */
     struct list left_node;       /* in http_sockets.left while it is checked */
     void (*on_left)(void *owner); void *owner; /* told when the client leaves; NULL: nobody */
     struct http_sockets *sockets;
