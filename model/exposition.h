@@ -17,7 +17,19 @@ enum exposition_format {
     EXPOSITION_TEXT,        /* `# EOF` is a comment, and exemplars are skipped */
     EXPOSITION_OPENMETRICS  /* one blank between tokens, times in seconds, exemplars, `# EOF` at the end */
 };
-struct page_text { struct str text; enum exposition_format format; };
+/* What belongs to the series whose text begins at the byte `at` of a page, in the order of the page: an exemplar or a
+ * native histogram as a message of remote write, which is in page_text.messages. */
+struct page_extra {
+    uint32_t at, message, n;
+    bool histogram;
+    uint64_t hash;        /* of an exemplar as it was received */
+};
+struct page_text {
+    struct str text;
+    enum exposition_format format;
+    const struct page_extra *extras; size_t n_extras;
+    const char *messages;
+};
 struct exposition {
     const char *p, *end;  /* unread input */
     const char *_start;
@@ -49,5 +61,6 @@ bool exposition_labels(struct str series, bool any_names, struct labels_builder 
 /* Appends struct exposition.exemplar to `out` as a prometheus.Exemplar message; t: its time if it has none. Uses the
  * builder as exposition_labels does. False: its labels are not valid, or longer than OpenMetrics allows. */
 bool exposition_exemplar(struct str exemplar, int64_t t, struct labels_builder *b, struct buf *out) MUST_USE;
+bool exemplar_labels_too_long(struct labels l); /* more than 128 characters, the limit of OpenMetrics */
 
 #endif

@@ -216,20 +216,19 @@ static size_t count_chars(struct str utf8)
     return n;
 }
 
-/* Characters of names and values. */
-static size_t label_set_chars(struct labels l)
+bool exemplar_labels_too_long(struct labels l)
 {
+    enum { CHARS_MAX = 128 };
     struct labels_iter it = labels_iter(l);
     struct label label;
     size_t n = 0;
     while (labels_next(&it, &label))
         n += count_chars(label.name) + count_chars(label.value);
-    return n;
+    return n > CHARS_MAX;
 }
 
 bool exposition_exemplar(struct str exemplar, int64_t t, struct labels_builder *b, struct buf *out)
 {
-    enum { CHARS_MAX = 128 };
     const char *end = exemplar.p + exemplar.n, *close = exemplar.p + 1, *expected, *at;
     struct scan_piece piece;
     while (exposition_scan(&close, end, false, &piece) == SCAN_LABEL) {
@@ -240,7 +239,7 @@ bool exposition_exemplar(struct str exemplar, int64_t t, struct labels_builder *
         !exposition_labels(str_n(exemplar.p, (size_t)(close - exemplar.p)), false, b, &err))
         return false;
     struct labels labels = builder_labels(b, b->scratch);
-    if (label_set_chars(labels) > CHARS_MAX)
+    if (exemplar_labels_too_long(labels))
         return false;
     rw_append_exemplar(out, labels, tail.value, tail.has_t ? tail.t : t);
     return true;

@@ -9,18 +9,21 @@ const char *const escaping_names[] = {"allow-utf-8", "underscores", "dots", "val
 
 static const struct protocol {
     const char *name, *media_type, *parameters;
-    enum exposition_format format;
+    enum scrape_format format;
     bool escapes; /* negotiates how names that are not ASCII are written */
 } protocols[] = {
-    {"OpenMetricsText1.0.0", "application/openmetrics-text", ";version=1.0.0", EXPOSITION_OPENMETRICS, true},
-    {"OpenMetricsText0.0.1", "application/openmetrics-text", ";version=0.0.1", EXPOSITION_OPENMETRICS, false},
-    {"PrometheusText1.0.0", "text/plain", ";version=1.0.0", EXPOSITION_TEXT, true},
-    {"PrometheusText0.0.4", "text/plain", ";version=0.0.4", EXPOSITION_TEXT, false},
+    {"PrometheusProto", "application/vnd.google.protobuf", ";proto=io.prometheus.client.MetricFamily;encoding=delimited",
+     SCRAPE_PROTOBUF, false},
+    {"OpenMetricsText1.0.0", "application/openmetrics-text", ";version=1.0.0", SCRAPE_OPENMETRICS, true},
+    {"OpenMetricsText0.0.1", "application/openmetrics-text", ";version=0.0.1", SCRAPE_OPENMETRICS, false},
+    {"PrometheusText1.0.0", "text/plain", ";version=1.0.0", SCRAPE_TEXT, true},
+    {"PrometheusText0.0.4", "text/plain", ";version=0.0.4", SCRAPE_TEXT, false},
 };
 
-static struct str default_names[] = {STR("OpenMetricsText1.0.0"), STR("OpenMetricsText0.0.1"),
+static struct str default_names[] = {STR("PrometheusProto"), STR("OpenMetricsText1.0.0"), STR("OpenMetricsText0.0.1"),
                                      STR("PrometheusText1.0.0"), STR("PrometheusText0.0.4")};
-const struct str_list protocols_of_prometheus = {default_names, LEN(default_names)};
+const struct str_list protocols_of_prometheus = {default_names + 1, LEN(default_names) - 1};
+const struct str_list protocols_with_histograms = {default_names, LEN(default_names)};
 
 static const struct protocol *protocol_get(struct str name)
 {
@@ -32,8 +35,9 @@ static const struct protocol *protocol_get(struct str name)
 
 static bool refuse_protocol(const struct yaml *node, const char *key, struct str name, struct err *err)
 {
-    return conf_err(node, err, "%s: \"%.*s\" is not a scrape protocol; there are %s, %s, %s and %s", key, STR_ARG(name),
-                    protocols[0].name, protocols[1].name, protocols[2].name, protocols[3].name);
+    return conf_err(node, err, "%s: \"%.*s\" is not a scrape protocol; there are %s, %s, %s, %s and %s", key,
+                    STR_ARG(name), protocols[0].name, protocols[1].name, protocols[2].name, protocols[3].name,
+                    protocols[4].name);
 }
 
 bool protocols_check(const struct yaml *node, const char *key, const struct str_list *list, struct err *err)
@@ -69,12 +73,12 @@ char *protocols_accept(struct arena *a, const struct str_list *list, enum escapi
     return header;
 }
 
-enum exposition_format protocols_format(struct str content_type, struct str fallback)
+enum scrape_format protocols_format(struct str content_type, struct str fallback)
 {
     struct str media = str_trim(str_first(content_type, str_find(content_type, ';')));
     for (size_t i = 0; i < LEN(protocols); i++)
         if (media.n == strlen(protocols[i].media_type) && strncasecmp(media.p, protocols[i].media_type, media.n) == 0)
             return protocols[i].format;
     const struct protocol *other = protocol_get(fallback);
-    return other ? other->format : EXPOSITION_TEXT;
+    return other ? other->format : SCRAPE_TEXT;
 }

@@ -7,7 +7,7 @@ enum { EXEMPLARS_RESYNC = 16 };
 
 void exemplar_writer_start(struct exemplar_writer *w)
 {
-    w->next = w->expect = 0;
+    w->next = w->next_extra = w->expect = 0;
     buf_clear(&w->hashes);
 }
 
@@ -15,6 +15,7 @@ void exemplar_writer_free(struct exemplar_writer *w)
 {
     buf_free(&w->hashes);
     buf_free(&w->message);
+    mem_free(w->list);
 }
 
 /* True if the last page had it near the expected place. */
@@ -32,22 +33,59 @@ static bool exemplar_known(struct exemplar_writer *w, const struct scrape_cache 
     return false;
 }
 
-bool exemplar_writer_next(struct exemplar_writer *w, struct page_reader *r, struct str *message)
+/* True if it is to be sent; its hash is noted. */
+static bool note_exemplar(struct exemplar_writer *w, const struct page_reader *r, const struct staged *s, uint64_t hash)
 {
-    const struct page_exemplar *x = &r->exemplars[w->next++];
+    uint64_t both[] = {hash_keyed(r->page.text.p + s->at, s->n), hash}, of_series = hash_keyed(both, sizeof both);
+    buf_add(&w->hashes, &of_series, sizeof of_series);
+    return !exemplar_known(w, r->last, of_series);
+}
+
+static void list_exemplar(struct exemplar_writer *w, struct str message)
+{
+    if (w->n == w->cap)
+        mem_grow(&w->list, &w->cap, w->n + 1, sizeof *w->list);
+    w->list[w->n++] = message;
+}
+
+static void exemplar_writer_add_text(struct exemplar_writer *w, struct page_reader *r, const struct page_exemplar *x)
+{
     const struct staged *s = &r->stage[x->line];
-    struct str text = str_n(r->text.p + x->at, x->n);
-    uint64_t both[] = {hash_keyed(r->text.p + s->at, s->n), hash_keyed(text.p, text.n)};
-    uint64_t hash = hash_keyed(both, sizeof both);
-    buf_add(&w->hashes, &hash, sizeof hash);
-    if (exemplar_known(w, r->last, hash))
-        return false;
+    struct str text = str_n(r->page.text.p + x->at, x->n);
+    if (!note_exemplar(w, r, s, hash_keyed(text.p, text.n)))
+        return;
     buf_clear(&w->message);
     interner_clear_scratch(r->interner);
-    if (!exposition_exemplar(text, s->t, &r->interner->builder, &w->message))
-        return false;
-    *message = buf_str(&w->message);
-    return true;
+    if (exposition_exemplar(text, s->t, &r->interner->builder, &w->message))
+        list_exemplar(w, buf_str(&w->message));
+}
+
+static void exemplar_writer_add_extra(struct exemplar_writer *w, const struct page_reader *r, const struct staged *s,
+                      const struct page_extra *x, struct series_in *in)
+{
+    struct str message = str_n(r->page.messages + x->message, x->n);
+    if (x->histogram) {
+        w->histogram = message;
+        in->n_samples = 0;
+        in->hists = &w->histogram;
+        in->n_hists = 1;
+    } else if (note_exemplar(w, r, s, x->hash)) {
+        list_exemplar(w, message);
+    }
+}
+
+void exemplar_writer_complete(struct exemplar_writer *w, struct page_reader *r, size_t line, struct series_in *in)
+{
+    const struct staged *s = &r->stage[line];
+    w->n = 0;
+    for (; w->next < r->n_exemplars && r->exemplars[w->next].line <= line; w->next++)
+        if (r->exemplars[w->next].line == line)
+            exemplar_writer_add_text(w, r, &r->exemplars[w->next]);
+    for (; w->next_extra < r->page.n_extras && r->page.extras[w->next_extra].at <= s->at; w->next_extra++)
+        if (r->page.extras[w->next_extra].at == s->at)
+            exemplar_writer_add_extra(w, r, s, &r->page.extras[w->next_extra], in);
+    in->exemplars = w->list;
+    in->n_exemplars = w->n;
 }
 
 void exemplar_writer_end(struct exemplar_writer *w, const struct page_reader *r, struct scrape_cache *last)

@@ -27,8 +27,13 @@ static const struct conf_row job_rows[] = {
     JOB(BOOL, "disable_compression", disable_compression), .preset = "false",
         .help = "Do not request gzip (vmagent's name)"},
     JOB(STRINGS, "scrape_protocols", scrape_protocols),
-        .help = "Formats to request, the preferred one first: OpenMetricsText1.0.0, OpenMetricsText0.0.1, "
-                "PrometheusText1.0.0, PrometheusText0.0.4. Default: global"},
+        .help = "Formats to request, the preferred one first: PrometheusProto, OpenMetricsText1.0.0, "
+                "OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4. Default: with "
+                "scrape_native_histograms all of them in this order, otherwise that of global"},
+    JOB(BOOL, "scrape_native_histograms", scrape_native_histograms),
+        .help = "Request protobuf, and store histograms that have native buckets as native ones. Default: global"},
+    JOB(BOOL, "always_scrape_classic_histograms", always_scrape_classic_histograms), .alias = "scrape_classic_histograms",
+        .help = "Store the classic buckets of native histograms, too. Default: global"},
     JOB(STRING, "fallback_scrape_protocol", fallback_scrape_protocol),
         .help = "Format of responses whose Content-Type is missing or unknown. Default: PrometheusText0.0.4"},
     JOB(ENUM, "metric_name_escaping_scheme", metric_name_escaping_scheme), .names = escaping_names,
@@ -70,12 +75,9 @@ static const struct conf_row job_rows[] = {
     UNUSED_KEY("relabel_debug", "Relabeling is not logged"),
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
     {.type = CONF_IGNORED, .name = "stream_parse", .help = "A scrape is always forwarded completely or not at all"},
-    UNUSED_KEY("scrape_native_histograms", "Native histograms need the protobuf format"),
-    UNUSED_KEY("scrape_classic_histograms", "The text format has classic histograms only"),
-    UNUSED_KEY("always_scrape_classic_histograms", "The text format has classic histograms only"),
     UNUSED_KEY("convert_classic_histograms_to_nhcb", "Classic histograms are not converted"),
-    UNUSED_KEY("native_histogram_bucket_limit", "The text format has no native histograms"),
-    UNUSED_KEY("native_histogram_min_bucket_factor", "The text format has no native histograms"),
+    UNUSED_KEY("native_histogram_bucket_limit", "Native histograms keep their resolution"),
+    UNUSED_KEY("native_histogram_min_bucket_factor", "Native histograms keep their resolution"),
     UNUSED_KEY("track_timestamps_staleness", "Samples with their own timestamps get no stale markers"),
     UNUSED_KEY("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
     UNUSED_KEY("scrape_failure_log_file", "Failures are shown on /targets"),
@@ -140,8 +142,13 @@ static bool finish_protocols(const struct yaml *node, struct scrape_job *job, co
     bool given = conf_is_set(node, "scrape_protocols"), fallback = conf_is_set(node, "fallback_scrape_protocol");
     if (given && job->scrape_protocols.n == 0)
         return conf_err(yaml_get(node, "scrape_protocols"), err, "scrape_config.scrape_protocols: must not be empty");
+    if (!conf_is_set(node, "scrape_native_histograms"))
+        job->scrape_native_histograms = g->scrape_native_histograms;
+    if (!conf_is_set(node, "always_scrape_classic_histograms") && !conf_is_set(node, "scrape_classic_histograms"))
+        job->always_scrape_classic_histograms = g->always_scrape_classic_histograms;
     if (!given)
-        job->scrape_protocols = g->scrape_protocols;
+        job->scrape_protocols = job->scrape_native_histograms && !g->protocols_given ? protocols_with_histograms
+                                                                                     : g->scrape_protocols;
     if (!conf_is_set(node, "metric_name_escaping_scheme"))
         job->metric_name_escaping_scheme = g->metric_name_escaping_scheme;
     job->page.text_only = job->page.text_only && job->scrape_protocols.n == 0 && !fallback;
@@ -181,6 +188,7 @@ static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job
     for (size_t i = 0; i < job->scrape_protocols.n; i++)
         buf_add_str(&b, job->scrape_protocols.items[i]);
     add_i64(&b, job->metric_name_escaping_scheme);
+    add_i64(&b, job->scrape_native_histograms + 2 * job->always_scrape_classic_histograms);
     add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail);
     uint64_t hash = hash_bytes(b.p, b.n);
     buf_free(&b);

@@ -53,6 +53,7 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     list_init(&l->endings);
     list_init(&l->changes);
     interner_init(&l->interner);
+    proto_page_init(&l->converted);
     page_init(&l->page, &l->interner, sink);
     marker_writer_init(&l->stale, &l->interner, sink);
 }
@@ -355,6 +356,7 @@ void scrape_lane_free(struct scrape_lane *l)
 {
     if (l->abandoned)
         lane_release_abandoned(l);
+    proto_page_free(&l->converted);
     page_free(&l->page);
     marker_writer_free(&l->stale);
     interner_free(&l->interner);

@@ -5,6 +5,7 @@
 #ifndef SCRAPER_LANE_H
 #define SCRAPER_LANE_H
 
+#include "model/exposition_proto.h"
 #include "scraper/metadata.h"
 #include "scraper/page.h"
 #include "scraper/target.h"
@@ -23,6 +24,7 @@ struct scrape_lane {
     struct metadata_store metadata;
     struct metadata_builder metadata_builder; /* of the current page; its store is NULL when it builds nothing */
     struct page page;
+    struct proto_page converted; /* the text of a protobuf response */
     struct marker_writer stale;  /* for failing and removed targets, independent of the page being parsed */
     struct list endings;         /* large failed or removed targets whose series are being ended (ending.c) */
     struct list changes;         /* from the main thread; the first is being applied */

@@ -105,6 +105,11 @@ static size_t batch_bytes(const struct page *p, size_t from, size_t to)
     }
     for (size_t i = p->exemplars.next; i < p->reader.n_exemplars && p->reader.exemplars[i].line < to; i++)
         bytes += p->reader.exemplars[i].n;
+    for (size_t i = p->exemplars.next_extra; i < p->reader.page.n_extras; i++)
+        if (p->reader.page.extras[i].at <= p->reader.stage[to - 1].at)
+            bytes += p->reader.page.extras[i].n;
+        else
+            break;
     return bytes;
 }
 
@@ -115,13 +120,14 @@ static struct labels staged_labels(struct page *p, const struct staged *s)
         return entry_splice(r->templates, r->templates->entries[id_entry(s->id)], r->target, &p->labels);
     struct derived d;
     struct err err; /* it was derived successfully before */
-    bool ok = template_derive(r->interner, r->templates, r->target, str_n(r->text.p + s->at, s->n),
+    bool ok = template_derive(r->interner, r->templates, r->target, str_n(r->page.text.p + s->at, s->n),
                               (enum bounds_type)s->type, &d, &err);
     return ok ? d.labels : (struct labels){0};
 }
 
 bool page_write(struct page *p)
 {
+    bool extras = p->reader.n_exemplars + p->reader.page.n_extras > 0;
     size_t batch = p->reader.same ? PAGE_BATCH : PAGE_BATCH_CHANGED;
     size_t from = p->written, to = p->reader.n - from > batch ? from + batch : p->reader.n;
     if (from == to)
@@ -139,12 +145,8 @@ bool page_write(struct page *p)
             continue;
         struct sample sample = {s->t, s->v};
         struct series_in in = {.samples = &sample, .n_samples = 1};
-        struct str exemplar;
-        if (exemplar_writer_has(&p->exemplars, &p->reader, i) &&
-            exemplar_writer_next(&p->exemplars, &p->reader, &exemplar)) {
-            in.exemplars = &exemplar;
-            in.n_exemplars = 1;
-        }
+        if (extras)
+            exemplar_writer_complete(&p->exemplars, &p->reader, i, &in);
         in.labels = staged_labels(p, s);
         sink_series(p->sink, &in);
     }
@@ -179,7 +181,7 @@ static bool page_update_lines(struct page *p, size_t lines)
         const struct staged *s = &r->stage[x->n];
         x->ids[x->n++] = s->id;
         if (id_uncached(s->id))
-            scrape_cache_add_text(x, r->interner, &p->texts, str_n(r->text.p + s->at, s->n));
+            scrape_cache_add_text(x, r->interner, &p->texts, str_n(r->page.text.p + s->at, s->n));
         else
             entry_ref(r->interner, r->templates, id_entry(s->id));
     }

@@ -31,17 +31,17 @@ void page_reader_free(struct page_reader *r)
 }
 
 void page_reader_start(struct page_reader *r, uint64_t source, const struct target_labels *target,
-                       struct template_group *c, const struct scrape_cache *last, struct page_text text, int64_t t)
+                       struct template_group *c, const struct scrape_cache *last, struct page_text page, int64_t t)
 {
     *r->result = (struct page_result){0};
     r->source = source;
     r->target = target;
     r->templates = template_group_ref(c); /* the target may get another group while the page is parsed */
     r->last = last;
-    r->text = text.text;
+    r->page = page;
     r->t = t;
-    exposition_start(&r->exposition, text.text);
-    r->exposition.format = text.format;
+    exposition_start(&r->exposition, page.text);
+    r->exposition.format = page.format;
     r->exposition.any_names = c->job->conf->page.any_names;
     r->type = BOUNDS_OTHER;
     r->n = r->n_uncached = r->n_new_entries = r->n_borrowed = r->n_exemplars = r->n_metadata = 0;
@@ -75,7 +75,7 @@ static void stage_exemplar(struct page_reader *r)
     if (r->n_exemplars == r->exemplars_cap)
         mem_grow(&r->exemplars, &r->exemplars_cap, r->n_exemplars + 1, sizeof *r->exemplars);
     r->exemplars[r->n_exemplars++] = (struct page_exemplar){
-        .line = (uint32_t)(r->n - 1), .at = (uint32_t)(text.p - r->text.p), .n = (uint32_t)text.n};
+        .line = (uint32_t)(r->n - 1), .at = (uint32_t)(text.p - r->page.text.p), .n = (uint32_t)text.n};
 }
 
 static inline void stage_line(struct page_reader *r, uint32_t id, bool dropped)
@@ -86,7 +86,7 @@ static inline void stage_line(struct page_reader *r, uint32_t id, bool dropped)
     r->timed += timed;
     *s = (struct staged){.v = e->value, .t = timed ? e->t : r->t, .id = timed ? id | ID_TIMED : id,
                          .type = (uint8_t)r->type, .skip = dropped,
-                         .at = (uint32_t)(e->series.p - r->text.p), .n = (uint32_t)e->series.n};
+                         .at = (uint32_t)(e->series.p - r->page.text.p), .n = (uint32_t)e->series.n};
     r->result->post_relabeling += !dropped;
     if (e->exemplar.n > 0)
         stage_exemplar(r);
@@ -208,8 +208,8 @@ static void note_metadata(struct page_reader *r, enum exposition_kind kind)
     if (r->n_metadata == r->metadata_cap)
         mem_grow(&r->metadata, &r->metadata_cap, r->n_metadata + 1, sizeof *r->metadata);
     r->metadata[r->n_metadata++] = (struct metadata_line){
-        .name_at = (uint32_t)(e->name.p - r->text.p), .name_n = (uint32_t)e->name.n,
-        .text_at = (uint32_t)(e->text.p - r->text.p), .text_n = (uint32_t)e->text.n, .kind = kind};
+        .name_at = (uint32_t)(e->name.p - r->page.text.p), .name_n = (uint32_t)e->name.n,
+        .text_at = (uint32_t)(e->text.p - r->page.text.p), .text_n = (uint32_t)e->text.n, .kind = kind};
 }
 
 /* The vmagent dialect skips lines that it cannot parse. A page without its end is invalid in every dialect. */
@@ -288,7 +288,7 @@ bool page_reader_end(struct page_reader *r, size_t lines)
         return true;
     template_group_unref(r->interner, r->templates);
     r->templates = NULL;
-    r->text = STR_NONE;
+    r->page = (struct page_text){0};
     r->n = r->n_uncached = r->n_exemplars = r->n_metadata = 0;
     release_lines(r, &r->stage, &r->cap, sizeof *r->stage);
     release_lines(r, &r->uncached, &r->uncached_cap, sizeof *r->uncached);

@@ -44,7 +44,7 @@ struct page_reader {
     size_t n_metadata, metadata_cap;
     /* The page, and how far it is parsed: */
     struct exposition exposition;
-    struct str text;
+    struct page_text page;
     uint64_t source;             /* id of the target */
     const struct target_labels *target;
     struct template_group *templates; /* a reference */
@@ -61,7 +61,7 @@ void page_reader_free(struct page_reader *r);
 /* Text, labels and cache are borrowed until the page has ended. t: the time of samples without their own timestamp.
  * Clears the result. */
 void page_reader_start(struct page_reader *r, uint64_t source, const struct target_labels *target,
-                       struct template_group *c, const struct scrape_cache *last, struct page_text text, int64_t t);
+                       struct template_group *c, const struct scrape_cache *last, struct page_text page, int64_t t);
 enum page_state page_reader_parse(struct page_reader *r, size_t lines);
 /* The uncached lines, n_uncached of them; the caller's. */
 struct uncached *page_reader_take_uncached(struct page_reader *r);

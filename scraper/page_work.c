@@ -53,8 +53,7 @@ static bool update_metadata(struct scrape_lane *l, struct target *t, const struc
         set_metadata(l, t, known);
         return false;
     }
-    metadata_build_start(&l->metadata_builder, &l->metadata, hash,
-                         (struct page_text){p->reader.text, p->reader.exposition.format}, p->reader.metadata,
+    metadata_build_start(&l->metadata_builder, &l->metadata, hash, p->reader.page, p->reader.metadata,
                          p->reader.n_metadata);
     return true;
 }
@@ -118,6 +117,30 @@ static void page_done(struct scrape_lane *l, struct scrape *s)
     scrape_publish(s, &r, NULL);
 }
 
+static void read_page(struct scrape_lane *l, struct scrape *s, struct page_text page)
+{
+    struct target *t = s->target;
+    page_start(&l->page, t->source, &t->labels, t->templates, &t->last, page, s->t);
+    s->step = STEP_PARSE;
+}
+
+/* A protobuf response becomes a page of text first. */
+static bool convert_some(struct scrape_lane *l, struct scrape *s)
+{
+    enum { METRICS = 100 }; /* each may be several series */
+    enum proto_state state = proto_page_convert(&l->converted, METRICS);
+    if (state == PROTO_MORE)
+        return true;
+    if (state == PROTO_COMPLETE) {
+        read_page(l, s, proto_page_text(&l->converted));
+        return true;
+    }
+    list_remove(&s->node);
+    l->reading = false;
+    scrape_fail(s, NULL, &l->converted.err);
+    return false;
+}
+
 static bool parse_some(struct page *p, bool *ok)
 {
     enum page_state state = page_parse(p, STEP_LINES);
@@ -133,6 +156,7 @@ static bool page_work_step(struct scrape_lane *l, struct scrape *s)
     struct page *p = &l->page;
     bool more = false, ok = true;
     switch (s->step) {
+    case STEP_CONVERT: return convert_some(l, s);
     case STEP_PARSE: more = parse_some(p, &ok); break;
     case STEP_COMPARE: /* finds the duplicates, which do not count as samples */
         more = page_compare(p, COMPARE_LINES);
@@ -152,6 +176,17 @@ static bool page_work_step(struct scrape_lane *l, struct scrape *s)
     return l->reading;
 }
 
+static void begin_page(struct scrape_lane *l, struct scrape *s)
+{
+    const struct running_job *job = s->target->job;
+    if (s->format == SCRAPE_PROTOBUF)
+        proto_page_start(&l->converted, buf_str(&s->body), &(struct proto_page_options){
+            .native = job->conf->scrape_native_histograms, .classic_too = job->conf->always_scrape_classic_histograms,
+            .t = s->t, .max_bytes = job->body_max});
+    else
+        read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = scrape_text_format(s->format)});
+}
+
 static struct scrape *next_page(struct scrape_lane *l)
 {
     if (list_empty(&l->waiting))
@@ -160,9 +195,7 @@ static struct scrape *next_page(struct scrape_lane *l)
     if (!l->reading && l->stopping)
         return NULL;
     if (!l->reading) {
-        struct target *t = s->target;
-        page_start(&l->page, t->source, &t->labels, t->templates, &t->last,
-                   (struct page_text){buf_str(&s->body), s->format}, s->t);
+        begin_page(l, s);
         l->reading = true;
     }
     return s;
@@ -178,6 +211,8 @@ static bool work_step(struct scrape_lane *l, int64_t until)
         return true;
     if (l->page_ends) {
         l->page_ends = page_end(&l->page, COMPARE_LINES);
+        if (!l->page_ends)
+            proto_page_release(&l->converted, &l->interner.release);
         return true;
     }
     if (mem_release_some(&l->interner.release) || metadata_free_unused(&l->metadata, METADATA_FAMILIES))

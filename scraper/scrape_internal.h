@@ -4,6 +4,7 @@
 #define SCRAPER_SCRAPE_INTERNAL_H
 
 #include "base/http/client.h"
+#include "model/scrape_protocols.h"
 #include "scraper/lane.h"
 #include "scraper/report.h"
 
@@ -12,11 +13,11 @@ struct scrape {
     struct client_call *call;  /* NULL when the response is complete */
     struct list node;          /* in lane.waiting, when the response is complete */
     struct buf body;
-    enum exposition_format format; /* of the body */
+    enum scrape_format format; /* of the body */
     int64_t start_ns;
     int64_t queued;            /* loop_mono ms at which it was passed to the client */
     int64_t t;                 /* timestamp of its samples */
-    enum scrape_step { STEP_PARSE, STEP_COMPARE, STEP_WRITE, STEP_MARK, STEP_METADATA, STEP_UPDATE } step;
+    enum scrape_step { STEP_CONVERT, STEP_PARSE, STEP_COMPARE, STEP_WRITE, STEP_MARK, STEP_METADATA, STEP_UPDATE } step;
 };
 
 /* Both write the automatic series, publish the state for the API, free the scrape and arm the target's next one. */

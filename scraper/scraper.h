@@ -49,7 +49,9 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     int64_t sample_limit, label_limit, body_size_limit;
     int64_t target_limit, label_name_length_limit, label_value_length_limit;
     struct str_list scrape_protocols; /* default depends on the dialect; empty: Prometheus' text format */
+    bool protocols_given;             /* by the configuration */
     int metric_name_escaping_scheme;  /* enum escaping */
+    bool scrape_native_histograms, always_scrape_classic_histograms;
     bool honor_timestamps;            /* default depends on the dialect */
     bool broken_lines_fail;           /* Prometheus: an invalid line fails the scrape; vmagent: it is skipped and
                                        * counted */
@@ -72,6 +74,7 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     bool honor_labels, honor_timestamps, enable_compression, disable_compression;
     struct multimap params;
     int64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit;
+    bool scrape_native_histograms, always_scrape_classic_histograms;
     struct str_list scrape_protocols;
     struct str fallback_scrape_protocol;
     int metric_name_escaping_scheme;

@@ -168,6 +168,8 @@ static void config_set_globals(struct loader *l)
         .scrape_interval = g->scrape_interval, .scrape_timeout = g->scrape_timeout,
         .scrape_protocols = g->scrape_protocols.n > 0 || !d->prefers_openmetrics ? g->scrape_protocols
                                                                                  : protocols_of_prometheus,
+        .protocols_given = g->scrape_protocols.n > 0, .scrape_native_histograms = g->scrape_native_histograms,
+        .always_scrape_classic_histograms = g->always_scrape_classic_histograms,
         .metric_name_escaping_scheme = g->metric_name_escaping_scheme,
         .scrape_slot = g->scrape_slot, .external_labels = g->external_labels,
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,

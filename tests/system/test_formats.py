@@ -152,3 +152,52 @@ def test_names_that_are_no_protocols():
         sluice = Sluice(scraping(ScriptedExporter(), more=text), start=False)
         sluice.start()
         assert sluice.wait_exit() != 0 and message in sluice.log(), sluice.log()
+
+
+PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+
+
+def recorded():
+    """A page of a Prometheus with all that its protobuf has: native histograms, exemplars, summaries."""
+    target = Prometheus(name="target")
+    for i in range(20):
+        target.get("/api/v1/query", {"query": f"vector({i})"}, headers={"traceparent": f"00-{i + 1:032x}-{i + 1:016x}-01"})
+    page = request(target.url + "/metrics", headers={"Accept": PROTOBUF.replace(" ", "")})
+    target.stop()
+    assert page.headers["Content-Type"].startswith("application/vnd.google.protobuf"), page.headers
+    return page.body
+
+
+def of_page(server, query='{job="formats",__name__!~"up|scrape_.*"}'):
+    """{labels: value or histogram}"""
+    found = server.query(query)["result"]
+    return {tuple(sorted((k, v) for k, v in s["metric"].items() if k != "instance")): s.get("histogram", s.get("value"))[1] for s in found}
+
+
+def test_protobuf_as_prometheus_reads_it():
+    """The same response of a real Prometheus, with and without native histograms, and with both kinds."""
+    body = recorded()
+    for i, (ours, theirs) in enumerate((("scrape_native_histograms: true", ""),
+                                        ("scrape_native_histograms: true\n  always_scrape_classic_histograms: true",) * 2,
+                                        ("scrape_protocols: [PrometheusProto]", "scrape_protocols: [PrometheusProto]"))):
+        exporters = [ScriptedExporter(), ScriptedExporter()]
+        for exporter in exporters:
+            exporter.body, exporter.content_type = body, PROTOBUF
+        native = "--enable-feature=native-histograms" if "native" in ours else "--enable-feature=exemplar-storage"
+        sluice = Sluice(scraping(exporters[0], more=ours) + "recent: {budget: 16MiB}\n", "--dialect=prometheus", name=f"sluice{i}")
+        prometheus = Prometheus(scraping(exporters[1], more=theirs.replace("scrape_native_histograms: true\n  ", "")), native, name=f"prometheus{i}")
+        wait_until(lambda: of_page(sluice) and of_page(prometheus), what="the page")
+        found, expected = of_page(sluice), of_page(prometheus)
+        if "native" not in ours:  # before 3.8 Prometheus then stores neither form of what has native buckets
+            classic = {labels: found.pop(labels) for labels in set(found) - set(expected)}
+            assert {dict(labels)["__name__"].rsplit("_", 1)[1] for labels in classic} == {"bucket", "count", "sum"}
+        assert found.keys() == expected.keys(), (ours, sorted(set(found) ^ set(expected))[:5])
+        histograms = [labels for labels, value in expected.items() if isinstance(value, dict)]
+        assert bool(histograms) == ("native" in ours) and len(expected) > 300
+        assert found == expected, [(labels, found[labels], expected[labels]) for labels in found if found[labels] != expected[labels]][:3]
+        wait_until(lambda: min(exporter.n for exporter in exporters) > 2, what="more scrapes")
+        metadata = [{name: m for name, m in server.data("/api/v1/metadata").items()} for server in (sluice, prometheus)]
+        assert metadata[0] == metadata[1], [name for name in metadata[1] if metadata[0].get(name) != metadata[1][name]][:5]
+        assert exporters[0].asked[0]["Accept"] == exporters[1].asked[0]["Accept"]
+        sluice.stop()
+        prometheus.stop()

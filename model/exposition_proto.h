@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Protobuf exposition: a response of delimited io.prometheus.client.MetricFamily messages becomes a page of the text
+ * format, which is then parsed as any other. What text cannot express, native histograms and exemplars, are messages of
+ * remote write beside the page, each with the place of its series in the text. Targets send this format when native
+ * histograms are requested; it costs a second pass over each sample.
+ *
+ *   MetricFamily { name = 1; help = 2; type = 3; repeated Metric metric = 4; unit = 5; }
+ *   Metric { repeated LabelPair label = 1; Gauge gauge = 2; Counter counter = 3; Summary summary = 4;
+ *            Untyped untyped = 5; timestamp_ms = 6; Histogram histogram = 7; }
+ *
+ * Names and order of the series, and what counts as a native histogram, are those of Prometheus. Works in steps: a page
+ * may have 100,000 series. Pure; any thread. Source:
+ * https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto
+ */
+#ifndef MODEL_EXPOSITION_PROTO_H
+#define MODEL_EXPOSITION_PROTO_H
+
+#include "base/arena.h"
+#include "base/mem_release.h"
+#include "model/exposition.h"
+
+struct proto_page_options {
+    bool native;        /* histograms that have native buckets become native ones; otherwise these are ignored */
+    bool classic_too;   /* and classic ones as well, if they have classic buckets */
+    int64_t t;          /* time of samples and exemplars without their own */
+    size_t max_bytes;   /* of the text, and of the messages */
+};
+struct proto_page {
+    struct buf text;
+    struct buf messages;           /* in which the extras are */
+    struct page_extra *extras; size_t n_extras;
+    struct err err;
+    /* Internal: */
+    struct proto_page_options _options;
+    const uint8_t *_p, *_end;      /* families that are not yet begun */
+    const uint8_t *_metric, *_metric_end; /* fields of the family whose metrics are being converted; NULL: none */
+    struct proto_family { struct str name, help, unit; unsigned type; size_t metrics; } _family;
+    struct labels_builder _builder; /* of exemplars */
+    struct arena _scratch;
+    size_t _extras_cap;
+};
+enum proto_state { PROTO_MORE, PROTO_COMPLETE, PROTO_INVALID /* err is set */ };
+void proto_page_init(struct proto_page *p);
+void proto_page_free(struct proto_page *p);
+/* Forgets the last page, keeping its memory. `body` is borrowed until the page is complete. */
+void proto_page_start(struct proto_page *p, struct str body, const struct proto_page_options *options);
+/* Converts up to this number of metrics. */
+enum proto_state proto_page_convert(struct proto_page *p, size_t metrics);
+/* Memory beyond what a usual page takes is returned, in slices; the page is no longer valid. */
+void proto_page_release(struct proto_page *p, struct mem_release *release);
+/* The page; valid until the next proto_page_start. */
+struct page_text proto_page_text(const struct proto_page *p);
+
+#endif
