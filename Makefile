@@ -15,6 +15,7 @@
 #                        what a sample and a query cost beside an earlier revision, in instructions and CPU time
 #   make torture         long fault runs
 #   make fuzz            build the fuzzers with clang and run each for FUZZ_SECONDS (60)
+#   make compatibility   generate docs/compatibility.md after a change of flags, endpoints or their tests
 #   make lint            -Werror, cppcheck, layering, the longest functions
 #   make deps            install the build packages (deploy/packages)
 #   make install         honours DESTDIR, PREFIX, SYSCONFDIR, UNITDIR; install-strip strips the binary
@@ -101,7 +102,7 @@ $(OUT)/tests/unit/%.o: private OPT := -O1 -g
 # What builds from nothing uses all cores, unless the caller said how many.
 cores = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: all deps run demo test test-deps unit system layers bench compare torture fuzz lint install install-strip uninstall \
+.PHONY: all deps run demo test compatibility test-deps unit system layers bench compare torture fuzz lint install install-strip uninstall \
         clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -173,6 +174,8 @@ torture: $(OUT)/$(NAME)
 	$(Q)tests/run torture $(T)
 layers:
 	$(Q)tests/layers.sh
+compatibility: $(OUT)/$(NAME)
+	$(Q)tests/compatibility/generate.py $< >docs/compatibility.md.new && mv docs/compatibility.md.new docs/compatibility.md
 bench: $(OUT)/$(NAME) $(call chosen,$(BENCH))
 	$(Q)tests/bench/run $(T)
 

@@ -69,6 +69,32 @@ def test_vmagent_flags_become_one_file():
     assert "--httpListenAddr" not in shown and "--web.listen-address=127.0.0.1:9999   (set)" in shown
 
 
+def test_flags_of_destinations_and_discovery():
+    """What each of them changes."""
+    config = write_file("sd.yml", """
+scrape_configs: [{job_name: a, http_sd_configs: [{url: 'http://127.0.0.1:1/'}], dns_sd_configs: [{names: [x]}], file_sd_configs: [{files: [y]}]}]
+""")
+    with_url = ("-remoteWrite.url=http://127.0.0.1:1/w",)
+    without_disk = with_url + ("-remoteWrite.disableOnDiskQueue",)
+    for flags, line in (
+            (("-promscrape.dnsSDCheckInterval=7s",), "refresh_interval: 7s"),
+            (("-promscrape.httpSDCheckInterval=8s",), "refresh_interval: 8s"),
+            (("-promscrape.fileSDCheckInterval=9s",), "refresh_interval: 9s"),
+            (with_url + ("-remoteWrite.basicAuth.usernameFile=/u", "-remoteWrite.basicAuth.passwordFile=/p"), "password_file: /p"),
+            (with_url + ("-remoteWrite.basicAuth.usernameFile=/u", "-remoteWrite.basicAuth.passwordFile=/p"), "username_file: /u"),
+            (with_url + ("-remoteWrite.bearerTokenFile=/t",), "bearer_token_file: /t"),
+            (with_url + ("-remoteWrite.tlsServerName=name.example",), "server_name: name.example"),
+            (with_url + ("-remoteWrite.retryMinInterval=40ms",), "min_backoff: 40ms"),
+            (with_url + ("-remoteWrite.retryMaxInterval=77s",), "max_backoff: 1m17s"),
+            (without_disk, "on_full: push_back"),
+            (without_disk + ("-remoteWrite.dropSamplesOnOverload",), "on_full: drop_oldest"),
+            (with_url + ("-remoteWrite.oauth2.clientID=a", "-remoteWrite.oauth2.clientSecretFile=/s",
+                         "-remoteWrite.oauth2.tokenUrl=http://127.0.0.1:1/"), "client_secret_file: /s")):
+        assert line in [text.strip(" -") for text in printed(config, *flags).splitlines()], f"{flags}: {line}"
+        without = without_disk if len(flags) > 2 and flags[:2] == without_disk else with_url if flags[0] == with_url[0] else ()
+        assert line not in printed(config, *without), line
+
+
 def test_rules_of_all_and_of_one_destination_become_one_list():
     """vmagent drops labels that begin with __ after each of the two."""
     common = write_file("common.yml", "- {target_label: __tmp, replacement: x}\n")

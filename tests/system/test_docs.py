@@ -247,6 +247,36 @@ def test_configuration_is_what_the_program_prints():
     assert not told, f"rows that the program does not print: {sorted(told)}"
 
 
+# Compatibility.
+
+COMPATIBILITY = f"{ROOT}/tests/compatibility"
+
+
+def test_compatibility_is_current():
+    """To mend it: make compatibility."""
+    run = subprocess.run([f"{COMPATIBILITY}/generate.py", f"{ROOT}/{OUT}/sluice"], capture_output=True, text=True,
+                         check=False)
+    assert run.returncode == 0, run.stderr
+    page = read("docs/compatibility.md")
+    stale = [line for line in run.stdout.splitlines() if line not in page.splitlines()]
+    assert run.stdout == page, "docs/compatibility.md is not current:\n" + "\n".join(stale[:20] or ["(lines too many)"])
+
+
+def test_lists_of_flags_are_those_of_the_peers():
+    """Of the releases that the tests run: each flag of vmagent and Prometheus is in the list."""
+    for name, pattern in (("vmagent", r"^  -([\w.]+)"), ("prometheus", r"^ +(?:-\w, )?--(?:\[no-\])?([\w.-]*\w)")):
+        run = subprocess.run([peer(name), "--help"], capture_output=True, text=True, check=False)
+        with open(f"{COMPATIBILITY}/{name}.flags", encoding="utf-8") as f:
+            listed = set(f.read().split())
+        found = set(re.findall(pattern, run.stdout + run.stderr, re.M))
+        assert len(found) > 50 and found <= listed, f"{name}: {sorted(found - listed)}"
+
+
+def test_version():
+    code, printed = run("--version")
+    assert code == 0 and printed.startswith("sluice "), printed
+
+
 # Flags that pages name though sluice has none of them: of other programs, and of `sluice promql` and `sluice queue`.
 FOREIGN_FLAGS = {"no-x", "server.http.address", "help", "file", "time", "start", "end", "step", "print-docs",
                  "print-routes", "nBC", "all", "url", "entry"}

@@ -151,13 +151,14 @@ def test_flags_of_vmagent():
                     "-tlsCertFile=one.pem,two.pem,", "-tlsKeyFile=one.key,two.key,", "-mtls=false,true", "-mtlsCAFile=,ca.pem",
                     "-tlsMinVersion=TLS13", "-httpAuth.username=alice", f"-httpAuth.password=file://{folder()}/password",
                     "-metricsAuthKey=key", "-http.header.hsts=max-age=1", "-http.header.frameOptions=SAMEORIGIN",
-                    port=ports[0], config_flag="--promscrape.config", ready=False)
+                    "-http.header.csp=default-src 'none'", port=ports[0], config_flag="--promscrape.config", ready=False)
     user = ("alice", "pass:word")
     wait_until(lambda: fetch(sluice, "/-/ready", ca.context(), user).status == 200, 30, "ready")
     trusts_two = other.context("client")
     answers = [fetch(sluice, "/api/v1/query?query=1", context, user, port=port)
                for context, port in zip((ca.context(), trusts_two, None), ports)]
     assert [a.status for a in answers] == [200] * 3, answers
+    assert {a.headers["Content-Security-Policy"] for a in answers} == {"default-src 'none'"}
     assert answers[0].headers["Strict-Transport-Security"] == "max-age=1" and answers[0].headers["X-Frame-Options"] == "SAMEORIGIN"
     assert refused(sluice, "/", other.context(), user, port=ports[1])
     for path, status in (("/", 401), ("/-/healthy", 401), ("/health", 200), ("/ping", 204), ("/metrics?authKey=key", 200),

@@ -102,9 +102,10 @@ def test_targets_page_without_targets_says_what_to_do():
 
 def test_auth_keys():
     """As in vmagent: a parameter of the URL or of a form; without a key the endpoint is open."""
-    keys = {"config": ["/config", "/api/v1/status/config"], "flags": ["/flags", "/api/v1/status/flags"],
-            "metrics": ["/metrics"], "reload": ["/-/reload"]}
-    sluice = Sluice("{}", *[f"-{name}AuthKey=key-of-{name}" for name in keys], name="keys")
+    keys = {"config": ["/config", "/api/v1/status/config", "/-/reload/status", "/api/v1/status/reload"],
+            "flags": ["/flags", "/api/v1/status/flags"], "metrics": ["/metrics"], "reload": ["/-/reload"]}
+    sluice = Sluice("{}", "-configAuthKey=key-of-config", "-flagsAuthKey=key-of-flags", "-metricsAuthKey=key-of-metrics",
+                    "-reloadAuthKey=key-of-reload", name="keys")
     for name, paths in keys.items():
         for path in paths:
             send = sluice.post if name == "reload" else sluice.get
@@ -119,6 +120,17 @@ def test_auth_keys():
     assert "<form" not in html_page(sluice, "/") and sluice.get("/targets").status == 200
     shown = sluice.get("/flags?authKey=key-of-flags").text + sluice.log()
     assert "key-of" not in shown and '-metricsAuthKey="secret"' in shown, shown
+
+
+def test_small_paths_of_vmagent():
+    sluice = Sluice("recent: {}\n", "-memory.allowedPercent=2", name="tenth")
+    answer = sluice.get("/favicon.ico")
+    assert answer.status == 204 and answer.body == b"", answer
+    assert push(f"{sluice.url}/api/v1/push", [({"__name__": "pushed"}, [(now_ms(), 1.0)])]).status == 204
+    wait_until(lambda: sluice.query("pushed")["result"])
+    limit = sluice.metric("sluice_query_memory_bytes_max")
+    other = Sluice("recent: {}\n", "-memory.allowedPercent=4", name="fifth")
+    assert 1.9 < other.metric("sluice_query_memory_bytes_max") / limit < 2.1, limit
 
 
 def test_external_url():

@@ -106,9 +106,12 @@ def test_status_of_the_program():
         shape = lambda d: {k: type(v) for k, v in d.items()}
         assert path == "status/flags" or shape(mine) == shape(theirs), f"{path}: {mine} {theirs}"
     assert sluice.data("/api/v1/status/runtimeinfo")["storageRetention"] == "1h30m"
+    mine, theirs = (s.get("/version").json() for s in (sluice, prometheus))
+    assert mine.keys() == theirs.keys() and mine["version"].split(".")[0] == theirs["version"].split(".")[0], (mine, theirs)
     for method in ("POST", "PUT", "GET"):
-        for path in ("delete_series", "snapshot", "clean_tombstones", "else"):
-            ours, theirs = (request(f"{s.url}/api/v1/admin/tsdb/{path}", method=method) for s in (sluice, prometheus))
+        for path in ("/api/v1/admin/tsdb/delete_series", "/api/v1/admin/tsdb/snapshot",
+                     "/api/v1/admin/tsdb/clean_tombstones", "/api/v1/admin/tsdb/else"):
+            ours, theirs = (request(s.url + path, method=method) for s in (sluice, prometheus))
             assert (ours.status, ours.body.strip()) == (theirs.status, theirs.body.strip()), f"{method} {path}: {ours} {theirs}"
     for path in ("/api/v1/nothing", "/api/v1/", "/nothing"):
         ours, theirs = (s.get(path) for s in (sluice, prometheus))
