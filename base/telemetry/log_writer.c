@@ -110,6 +110,14 @@ void log_writer_run(log_report_fn *report)
     is_writer = false;
 }
 
+bool log_writer_runs(void)
+{
+    pthread_mutex_lock(&lock);
+    bool runs = mode == WRITER_THREAD;
+    pthread_mutex_unlock(&lock);
+    return runs;
+}
+
 bool log_writer_stop(int64_t ms)
 {
     struct timespec until = clock_mono_after(ms);

@@ -23,6 +23,7 @@ void log_writer_set_fd(int fd);             /* any thread; for subsequent writes
 void log_writer_put(struct str line);       /* any thread; one line, terminated by its only line break; copied */
 /* body of the writing thread: returns after log_writer_stop; one at a time */
 void log_writer_run(log_report_fn *report);
+bool log_writer_runs(void);                 /* lines are written by thread */
 /* Ends log_writer_run when all lines are written, waiting at most `ms`. False: timed out, the thread may hang in a
  * write, and all further lines are dropped. */
 bool log_writer_stop(int64_t ms) MUST_USE;

@@ -96,7 +96,7 @@ const char *client_url(const struct http_server *s, const char *path)
 struct client_request client_get(const char *path, struct client_result *res)
 {
     return (struct client_request){
-        .method = "GET", .url = client_url(&client_server, path), .timeout_ms = 10000, .data = client_take,
+        .method = "GET", .url = client_url(&client_server, path), .timeout_ms = CLIENT_SOON_MS, .data = client_take,
         .done = client_done, .arg = res};
 }
 

@@ -17,6 +17,8 @@ extern struct http_server client_server, client_other;
 extern struct loop *client_loop;
 extern struct client *client_tested;
 
+enum { CLIENT_SOON_MS = 30000 }; /* for what responds at once, also on a busy machine */
+
 struct client_result {
     struct buf body;
     int done, pieces;

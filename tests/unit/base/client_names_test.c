@@ -41,6 +41,8 @@ static void redirect_to_host(void *arg UNUSED, const struct server_request *requ
 
 /* ---- the client ---- */
 
+enum { SOON_MS = 30000, LOOKUP_MS = 3000 /* until a lookup without a response fails, at least */, TIMEOUT_MS = 2000 };
+
 static struct loop *loop;
 static struct client *client;
 static bool by_libcurl;
@@ -87,7 +89,7 @@ static struct client_reply get(const char *host, const char *path, struct client
 {
     struct result res;
     int wanted = n_done + 1;
-    start_get(host, path, p, &res, 3000);
+    start_get(host, path, p, &res, SOON_MS);
     while (n_done < wanted)
         loop_turn(loop, -1);
     return res.reply;
@@ -135,20 +137,21 @@ static void a_silent_name_server_costs_only_its_names(void **state UNUSED)
     int64_t before = clock_mono_ms();
     for (int i = 0; i < N; i++) {
         snprintf(host, sizeof host, "silent%d.test", i);
-        start_get(host, "/", NULL, &hung[i], 600);
+        start_get(host, "/", NULL, &hung[i], TIMEOUT_MS);
     }
-    start_get("127.0.0.1", "/", NULL, &res, 3000);
+    start_get("127.0.0.1", "/", NULL, &res, SOON_MS);
     res.reply.status = 0;
     while (res.reply.status == 0)
         loop_turn(loop, -1);
-    assert_in_range(clock_mono_ms() - before, 0, 500);
-    assert_in_range(count_threads(), threads, threads + 1);
+    assert_int_equal(res.reply.status, 200);
+    assert_int_equal(n_done, 1); /* before the timeout of the others */
+    assert_in_range(count_threads(), 0, threads + 1);
     while (n_done < N + 1)
         loop_turn(loop, -1);
-    assert_in_range(clock_mono_ms() - before, 590, 1500);
+    assert_true(clock_mono_ms() - before >= TIMEOUT_MS - 10);
     assert_int_equal(hung[7].reply.err.kind, ERR_GATEWAY_TIME);
     assert_non_null(strstr(hung[7].reply.err.text, "could not resolve host: silent7.test: no response"));
-    assert_in_range(hung[7].reply.total_ms, 590, 1500);
+    assert_in_range(hung[7].reply.total_ms, TIMEOUT_MS - 10, SOON_MS);
     assert_int_equal(client_inflight(client), 0);
 }
 
@@ -158,8 +161,8 @@ static void calls_that_wait_for_a_name_may_be_canceled(void **state UNUSED)
     struct client_call *call = start_get("silent.test", "/", NULL, &res[0], 10000);
     start_get("silent.test", "/", NULL, &res[1], 10000);
     start_get("late.test", "/", NULL, &res[2], 10000);
-    for (int64_t until = clock_mono_ms() + 100; clock_mono_ms() < until;)
-        loop_turn(loop, 20);
+    while (name_server_asked("silent.test") == 0 || name_server_asked("late.test") == 0)
+        loop_turn(loop, 5);
     client_cancel(call);
     assert_int_equal(client_inflight(client), 2);
     struct resolver_request cached = {.loop = loop};
@@ -168,7 +171,7 @@ static void calls_that_wait_for_a_name_may_be_canceled(void **state UNUSED)
     mem_free(cached.addresses);
     int64_t before = clock_mono_ms();
     client_free(client);
-    assert_in_range(clock_mono_ms() - before, 0, 500);
+    assert_in_range(clock_mono_ms() - before, 0, LOOKUP_MS / 2);
     loop_turn(loop, 0);
     assert_int_equal(n_done, 0);
     client = client_new(loop, &(struct client_settings){.max_inflight = 2, .by_libcurl = by_libcurl});
@@ -190,7 +193,7 @@ static void a_redirect_may_lead_to_a_name(void **state UNUSED)
     while (n_done == 0)
         loop_turn(loop, -1);
     assert_int_equal(res.reply.err.kind, ERR_GATEWAY_TIME);
-    assert_in_range(clock_mono_ms() - before, 390, 900);
+    assert_in_range(clock_mono_ms() - before, 390, LOOKUP_MS - 100);
 }
 
 static struct client_profile *profile_of(struct client_profile_conf conf)
@@ -233,7 +236,7 @@ static void a_tls_server_name_is_not_resolved(void **state UNUSED)
     struct client_profile *p = profile_of((struct client_profile_conf){.server_name = "inner.test"});
     snprintf(url, sizeof url, "https://one.test:%d/", web.port);
     client_send(client, &(struct client_request){.method = "GET", .url = url, .profile = p, .done = on_done,
-                                                 .timeout_ms = 3000, .arg = &res});
+                                                 .timeout_ms = SOON_MS, .arg = &res});
     while (n_done == 0)
         loop_turn(loop, -1);
     assert_non_null(strstr(res.reply.err.text, "TLS")); /* it got as far as to the handshake */

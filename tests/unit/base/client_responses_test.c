@@ -70,7 +70,7 @@ static void replies_are_the_same_both_ways(void **state UNUSED)
     http_server_start(&server, respond_oddly, &odd);
     struct client_request req = client_get("/", &res);
     req.url = client_url(&server, "/");
-    req.timeout_ms = 2000;
+    req.timeout_ms = CLIENT_SOON_MS;
     for (size_t i = 0; i < LEN(odd_responses); i++) {
         odd = &odd_responses[i];
         client_perform(&req, &res);

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HEAD = 12, TYPE_A = 1, TYPE_AAAA = 28, TTL_S = 1, LATE_MS = 200, LOG = 4096 };
+enum { HEAD = 12, TYPE_A = 1, TYPE_AAAA = 28, TTL_S = NAME_SERVER_TTL_MS / 1000, LATE_MS = 200, LOG = 4096 };
 
 static int name_socket;
 static struct thread *name_thread;

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+enum { NAME_SERVER_TTL_MS = 20000 }; /* of all records */
 void name_server_start(void); /* and makes base/http/dns.h use it */
 void name_server_stop(void);
 void name_server_hush(bool silent);          /* no response to any name */

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { SOON_MS = 30000, TRIES = 3 /* of a lookup */ };
+
 static struct loop *loop;
 static int n_done;
 
@@ -43,7 +45,7 @@ static bool ask(struct resolver_request *r, const char *name)
 
 static void wait_for(int n)
 {
-    int64_t until = clock_mono_ms() + 10000;
+    int64_t until = clock_mono_ms() + SOON_MS;
     while (n_done < n && clock_mono_ms() < until)
         loop_turn(loop, 100);
     assert_int_equal(n_done, n);
@@ -73,7 +75,7 @@ static void addresses_are_cached(void **state UNUSED)
     assert_int_equal(name_server_asked("one.test"), 1);
     const char *many = resolve("many.test", NULL);
     assert_true(strstr(many, "127.0.0.1") && strstr(many, "127.0.0.2") && strstr(many, "[::1]"));
-    clock_advance(1100); /* the TTL */
+    clock_advance(NAME_SERVER_TTL_MS + 100);
     assert_string_equal(resolve("one.test", NULL), "127.0.0.1");
     assert_int_equal(name_server_asked("one.test"), 2);
 }
@@ -128,7 +130,7 @@ static void equal_names_share_a_lookup(void **state UNUSED)
     assert_int_equal(name_server_asked("late.test"), 1);
 }
 
-/* A thousand names without a response: another one is answered all the same, and canceled requests are not. */
+/* A thousand names without a response: another one is answered before they fail, and canceled requests are not. */
 static void silence_costs_only_itself(void **state UNUSED)
 {
     static struct resolver_request r[1000];
@@ -137,9 +139,8 @@ static void silence_costs_only_itself(void **state UNUSED)
         snprintf(name, sizeof name, "silent%zu.test", i);
         assert_false(ask(&r[i], name));
     }
-    int64_t before = clock_mono_ms();
     assert_string_equal(resolve("one.test", NULL), "127.0.0.1");
-    assert_in_range(clock_mono_ms() - before, 0, 900);
+    assert_int_equal(n_done, 1);
     for (size_t i = 0; i < LEN(r); i++)
         resolver_cancel(&r[i]);
     assert_int_equal(n_done, 1);
@@ -165,19 +166,22 @@ static void old_addresses_serve_while_nobody_responds(void **state UNUSED)
     assert_string_equal(resolve("moving.test", NULL), "127.0.0.5");
     name_server_hush(true);
     name_server_move(6);
-    clock_advance(1100); /* the TTL */
+    clock_advance(NAME_SERVER_TTL_MS + 100);
     int64_t before = clock_mono_ms();
+    unsigned asked = name_server_asked("moving.test");
     assert_false(ask(&r, "moving.test"));
     wait_for(1);
     assert_string_equal(r.addresses, "127.0.0.5");
-    assert_in_range(clock_mono_ms() - before, 450, 900);
+    assert_true(clock_mono_ms() - before >= 450);
+    assert_in_range(name_server_asked("moving.test") - asked, 0, TRIES - 1); /* the lookup goes on */
     mem_free(r.addresses);
     assert_true(ask(&r, "moving.test")); /* the next does not wait */
     assert_string_equal(r.addresses, "127.0.0.5");
     mem_free(r.addresses);
     name_server_hush(false);
-    for (int i = 0; i < 60 && strcmp(resolve("moving.test", NULL), "127.0.0.6") != 0; i++)
-        usleep(50000); /* the lookup under way is tried again within 2 s */
+    for (int64_t until = clock_mono_ms() + SOON_MS; clock_mono_ms() < until; usleep(50000))
+        if (strcmp(resolve("moving.test", NULL), "127.0.0.6") == 0) /* the lookup under way is tried again within 2 s */
+            break;
     assert_string_equal(resolve("moving.test", NULL), "127.0.0.6");
 }
 
@@ -186,7 +190,7 @@ static void a_new_address_wins_over_an_old_one(void **state UNUSED)
     name_server_move(5);
     assert_string_equal(resolve("moving.test", NULL), "127.0.0.5");
     name_server_move(6);
-    clock_advance(1100);
+    clock_advance(NAME_SERVER_TTL_MS + 100);
     assert_string_equal(resolve("moving.test", NULL), "127.0.0.6");
 }
 
@@ -202,7 +206,7 @@ static void ask_for_records(struct records_request *r, const char *name, enum dn
 
 static void await_records(void)
 {
-    for (int64_t began = clock_mono_ms(); n_records_done == 0 && clock_mono_ms() - began < 5000;)
+    for (int64_t began = clock_mono_ms(); n_records_done == 0 && clock_mono_ms() - began < SOON_MS;)
         loop_turn(loop, 10);
     assert_int_equal(n_records_done, 1);
 }

@@ -407,9 +407,9 @@ static void test_a_long_file_with_placeholders(void **state UNUSED)
         buf_printf(&text, "    - 10.%d.%d.%d:9100\n", i >> 16, i >> 8 & 255, i & 255);
     buf_add_z(&text, "    - %{SLUICE_TEST_HOST}\n    - 100%{");
     setenv("SLUICE_TEST_HOST", "h:9", 1);
-    int64_t began = clock_mono_ns();
+    int64_t began = clock_cpu_ns();
     struct config *c = load_as("promscrape.config", buf_z(&text), NULL);
-    int64_t took = clock_mono_ns() - began;
+    int64_t took = clock_cpu_ns() - began;
     assert_non_null(c);
     const struct str_list *targets = &((const struct static_group *)c->jobs[0].static_configs.items)->targets;
     assert_int_equal(targets->n, 100002);
