@@ -16,6 +16,7 @@
 #include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
 #include "gateway/background/filter_sync.h"
+#include "gateway/check_config.h"
 #include "gateway/cli/cli_config.h"
 #include "gateway/cli/cli_promql.h"
 #include "gateway/cli/cli_queue.h"
@@ -28,7 +29,6 @@
 #include "gateway/metrics.h"
 #include "gateway/query/worker.h"
 #include "gateway/routes.h"
-#include "gateway/services/group_discovery.h"
 #include "gateway/services/access_watch.h"
 #include "gateway/services/services.h"
 #include "gateway/upstream/probe.h"
@@ -450,21 +450,6 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
     return ok;
 }
 
-static void print_warning(void *arg UNUSED, const char *text) { printf("warning: %s\n", text); }
-
-static bool check_only(const struct flags *f, struct config *c)
-{
-    for (size_t i = 0; i < c->warnings.n; i++)
-        print_warning(NULL, c->warnings.items[i].p);
-    scraper_check(c->jobs, c->n_jobs, print_warning, NULL);
-    group_discovery_check(c, print_warning, NULL);
-    struct str file = f->config_file.n > 0 ? f->config_file : STR("the command line");
-    printf("%.*s is valid: %zu scrape jobs, %zu destinations, %zu server groups\n", STR_ARG(file), c->n_jobs,
-           c->n_destinations, c->n_groups);
-    config_unref(c);
-    return true;
-}
-
 static void print_document(void (*document)(struct buf *out))
 {
     struct buf out = {0};
@@ -571,7 +556,11 @@ static bool run_flags(struct program *p, struct err *err)
     buf_free(&load.errors.text);
     if (c == NULL)
         return false;
-    return f->dry_run ? check_only(f, c) : main_run(p, c, err);
+    if (!f->dry_run)
+        return main_run(p, c, err);
+    bool ok = check_configuration(&p->services.flags, c, err);
+    config_unref(c);
+    return ok;
 }
 
 int main(int argc, char **argv)

@@ -49,8 +49,7 @@ static bool loaded_flags(struct loaded *l, int n, char **words, struct err *err)
     arena_init(&texts, 0);
     argv[argc++] = (char *)(uintptr_t)"sluice";
     for (int i = 0; i < n && argc < CONFIG_WORDS; i++) {
-        bool value = i > 0 && words[i - 1][0] == '-' && strchr(words[i - 1], '=') == NULL && words[i][0] != '-';
-        bool file = words[i][0] != '-' && !value;
+        bool file = words[i][0] != '-' && !(i > 0 && flag_takes_next(words[i - 1]));
         argv[argc++] = file ? arena_z(&texts, arena_printf(&texts, "--config.file=%s", words[i])) : words[i];
     }
     argv[argc++] = (char *)(uintptr_t)"--dryRun";

@@ -76,10 +76,16 @@ static const struct yaml *config_parse_yaml(struct loader *l, const char *path, 
     const char *name = config_shown_path(l, path), *slash = url_is_http(str_of(path)) ? NULL : strrchr(name, '/');
     l->conf.file = name;
     l->conf.dir = slash ? str_n(name, slash == name ? 1 : (size_t)(slash - name)) : STR_NONE;
+    struct buf dollars = {0};
+    if (l->flags->expand_file) {
+        environment_expand_file(text, &dollars);
+        text = buf_str(&dollars);
+    }
     bool environment = dialects[l->flags->dialect].environment;
     if (!environment || config_expand_environment(name, text, &expanded, l->err))
         y = yaml_parse(l->conf.arena, environment ? buf_str(&expanded) : text, name, l->err);
     buf_free(&expanded);
+    buf_free(&dollars);
     return y;
 }
 

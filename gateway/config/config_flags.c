@@ -27,6 +27,13 @@ static bool destination_set_auth(struct loader *l, const struct remote_write_fla
         http->basic_auth = ARENA_NEW(l->conf.arena, struct basic_auth_conf);
         *http->basic_auth = basic;
     }
+    const struct { const char *flag; const struct str_list *files; } files[] = {
+        {"-remoteWrite.basicAuth.usernameFile", &f->basic_auth_username_file},
+        {"-remoteWrite.basicAuth.passwordFile", &f->basic_auth_password_file},
+        {"-remoteWrite.bearerTokenFile", &f->bearer_token_file}, {"-remoteWrite.tlsCAFile", &f->tls_ca_file},
+        {"-remoteWrite.tlsCertFile", &f->tls_cert_file}, {"-remoteWrite.tlsKeyFile", &f->tls_key_file}};
+    for (size_t k = 0; k < LEN(files); k++)
+        conf_check_readable(&l->conf, NULL, files[k].flag, flags_item(files[k].files, i));
     http->bearer_token = flags_item(&f->bearer_token, i);
     http->bearer_token_file = flags_item(&f->bearer_token_file, i);
     http->proxy_url = flags_item(&f->proxy_url, i);

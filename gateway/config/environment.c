@@ -103,3 +103,34 @@ bool environment_fill(struct str text, struct buf *out, struct str *missing)
         rest = str_skip(after, end + 1);
     }
 }
+
+static void add_file_variable(struct str name, struct buf *out)
+{
+    size_t colon = str_find_str(name, STR(":-"));
+    char *z = str_dup(str_first(name, colon));
+    const char *value = getenv(z);
+    mem_free(z);
+    if (value && *value)
+        buf_add_z(out, value);
+    else
+        buf_add_str(out, str_skip(name, colon + 2));
+}
+
+/* What is no reference, as in a regular expression or `$1`, stays: Go's os.Expand would remove it. */
+void environment_expand_file(struct str text, struct buf *out)
+{
+    for (;;) {
+        size_t at = str_find(text, '$'), used;
+        buf_add_str(out, str_first(text, at));
+        if (at == text.n)
+            return;
+        text = str_skip(text, at + 1);
+        struct str name = dollar_name(text, &used);
+        bool variable = name.n > 0 && (isalpha((unsigned char)name.p[0]) || name.p[0] == '_');
+        if (variable)
+            add_file_variable(name, out);
+        else
+            buf_add_char(out, '$');
+        text = str_skip(text, variable || str_is(name, "$") ? used : 0);
+    }
+}

@@ -190,6 +190,15 @@ static bool takes_no_value(const struct found_flag *k)
     return k->row ? k->row->row.type == CONF_BOOL || k->row->switches : k->inert->is_switch;
 }
 
+bool flag_takes_next(const char *argument)
+{
+    struct str name = str_of(argument);
+    if (name.n < 2 || name.p[0] != '-' || str_find(name, '=') < name.n)
+        return false;
+    struct found_flag k = flags_find(str_skip(name, name.p[1] == '-' ? 2 : 1));
+    return (k.row || k.inert) && !takes_no_value(&k);
+}
+
 /* One argument and, unless it has the form -x=v or is boolean, the next one as its value. */
 static bool flags_read_argument(struct flags_parser *p, int argc, char **argv, int *i)
 {

@@ -52,7 +52,8 @@ struct flags {
     bool suppress_scrape_errors, suppress_duplicate_targets;
     int64_t suppress_scrape_errors_delay; /* ms */
     bool disable_cors;
-    bool dry_run, version, help;
+    bool dry_run, check_reachability, version, help;
+    bool expand_file;                  /* ${NAME} in files of the configuration */
     bool strict_parse;
     int64_t config_check_interval;
     int64_t max_scrape_size; bool no_stale_markers; struct sd_intervals sd_intervals;
@@ -83,6 +84,8 @@ struct flags {
 };
 bool flags_parse(int argc, char **argv, struct flags *out, struct err *err) MUST_USE;
 void flags_free(struct flags *f);
+/* Whether the next argument belongs to this one, "-x" or "--x": not to -x=v, nor to a boolean flag. */
+bool flag_takes_next(const char *argument);
 /* Item i of a list whose items belong to URLs or addresses: a single item applies to all. */
 struct str flags_item(const struct str_list *list, size_t i);
 void flags_help(struct buf *out);

@@ -57,6 +57,12 @@ const struct flag_row flag_rows[] = {
              .help = "Number of lanes, the threads that scrape, forward and serve HTTP; 0 = one per core"}},
     {.row = {CONF_BOOL, "dryRun", AT(dry_run), .preset = "false",
              .help = "Check the configuration and exit"}, .also = {"promscrape.config.dryRun", "check-config"}},
+    {.row = {CONF_BOOL, "check-reachability", AT(check_reachability), .preset = "false",
+             .help = "With `--dryRun`, also send one request to each destination, each server of a group and each URL of "
+                     "`http_sd_configs`; what does not respond, or refuses the credentials, is an error"}},
+    {.row = {CONF_BOOL, "config.expand-env", AT(expand_file), .preset = "false",
+             .help = "Replace `${NAME}`, `${NAME:-default}` and `$NAME` in the configuration by environment variables, as "
+                     "Grafana Agent does; `$$` is a dollar sign"}},
     {.row = {CONF_STRINGS, "accept-inert", AT(accept_inert),
              .help = "Flags and keys to ignore although they are not supported yet and ignoring them is unsafe"}},
     {.row = {CONF_BOOL, "strict", AT(strict), .preset = "false", .help = "Treat ignored flags and keys as errors"}},

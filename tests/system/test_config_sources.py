@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a configuration comes from, as with vmagent: files, http(s) URLs, both polled for changes; and what is told of the
 last load."""
+import os
+import subprocess
 import threading
 
 from fakes import Fake
@@ -163,3 +165,98 @@ def test_messages_of_the_last_load():
                         ("vmagent_relabel_config_reloads_total", 3), ("vmagent_relabel_config_reloads_errors_total", 1)):
         assert sluice.metric(name) == value, name
     assert sluice.metric("process_reload_time_seconds") == sluice.metric("prometheus_config_last_reload_success_timestamp_seconds") > 0
+
+
+def check(*flags, code=0, env=None):
+    run = subprocess.run([f"{ROOT}/{OUT}/sluice", "--check-config", *flags], capture_output=True, text=True, timeout=60,
+                         check=False, env={**os.environ, **(env or {})})
+    assert run.returncode == code, f"{run.returncode}\n{run.stdout}\n{run.stderr}"
+    return run.stdout + run.stderr
+
+
+class Answers(Fake):
+    """One status for each first part of a path."""
+
+    def __init__(self):
+        self.seen = []
+        super().__init__()
+
+    def answer(self, request, body):
+        self.seen.append((request.command, request.path, request.headers.get("Authorization"), body))
+        kind = request.path.split("/")[1].split("?")[0]
+        request.reply(int(kind) if kind.isdigit() else 200, b"hunter2")
+
+
+def test_reachability_is_checked_on_request():
+    """Of destinations, servers of groups and lists of targets; by requests that change nothing."""
+    server = Answers()
+    config = write_file("c.yml", f"""
+scrape_configs:
+- {{job_name: found, http_sd_configs: [{{url: 'http://{server.address}/sd'}}]}}
+- {{job_name: lost, http_sd_configs: [{{url: 'http://{server.address}/500?token=hunter2'}}]}}
+remote_write:
+- {{name: taken, url: 'http://{server.address}/204', basic_auth: {{username: u, password: hunter2}}}}
+- {{name: strange, url: 'http://{server.address}/400'}}
+- {{name: refused, url: 'http://{server.address}/401?key=hunter2', bearer_token: hunter2}}
+- {{name: astray, url: 'http://{server.address}/404'}}
+- {{name: down, url: 'http://127.0.0.1:1/w'}}
+server_groups:
+- {{name: fine, static_configs: [{{targets: ['{server.address}']}}], path_prefix: /prefix}}
+- {{name: closed, static_configs: [{{targets: ['{server.address}']}}], path_prefix: /403}}
+""")
+    assert "is valid: 2 scrape jobs" in check(f"--config.file={config}") and not server.seen
+    text = check(f"--config.file={config}", "--check-reachability", code=1)
+    errors = sorted(line.split(" ")[1:] for line in text.splitlines() if line.startswith("error: "))
+    assert [" ".join(line).split(": ")[0] for line in errors] == [
+        'http_sd_configs of job "lost"', 'remote_write "astray"', 'remote_write "down"', 'remote_write "refused"',
+        'server group "closed"'], text
+    assert "hunter" not in text and "HTTP 401: the credentials are refused" in text and "connection refused" in text
+    assert "is valid" not in text
+    seen = {(method, path): (auth, body) for method, path, auth, body in server.seen}
+    assert seen[("POST", "/204")] == ("Basic dTpodW50ZXIy", b"\0") and ("GET", "/prefix/api/v1/status/buildinfo") in seen, seen
+    fine = write_file("fine.yml", f"remote_write: [{{url: 'http://{server.address}/204'}}]\n")
+    assert "is valid" in check(f"--config.file={fine}", "--check-reachability")
+    storage = VictoriaMetrics()
+    real = write_file("real.yml", f"remote_write: [{{url: '{storage.url}/api/v1/write'}}]\n"
+                                  f"server_groups: [{{static_configs: [{{targets: ['{storage.address}']}}]}}]\n")
+    assert "is valid" in check(f"--config.file={real}", "--check-reachability")
+
+
+def test_check_names_files_of_flags():
+    missing = f"{folder()}/none"
+    text = check("-remoteWrite.url=http://127.0.0.1:1/", f"-remoteWrite.bearerTokenFile={missing}", f"-remoteWrite.tlsCAFile={missing}",
+                 f"-reloadAuthKey=file://{missing}", f"-metricsAuthKey=file://{write_file('empty', '')}")
+    for flag in ("-remoteWrite.bearerTokenFile: cannot read", "-remoteWrite.tlsCAFile: cannot read", "--reloadAuthKey: cannot read",
+                 "--metricsAuthKey: the key is empty"):
+        assert flag in text, text
+    for flags, part in (((f"-remoteWrite.relabelConfig={missing}",), missing), (("-tls", f"-tlsCertFile={missing}", "-tlsKeyFile=x"), missing),
+                        ((f"--web.config.file={write_file('web.yml', 'x: 1')}",), "web.yml:1"),
+                        ((f"-remoteWrite.relabelConfig={write_file('bad.yml', '- {action: nonsense}')}",), "bad.yml:1")):
+        assert part in check(*flags, code=1), flags
+
+
+def test_variables_as_each_peer_has_them():
+    """%{NAME} in files of vmagent and in flags, $NAME in external_labels of Prometheus, ${NAME} in files of Grafana Agent."""
+    env = {"SLUICE_A": "one", "SLUICE_EMPTY": ""}
+
+    def shown(config, *flags):
+        run = subprocess.run([f"{ROOT}/{OUT}/sluice", "config", "print", *flags, write_file("c.yml", config)], text=True,
+                             capture_output=True, check=True, env={**os.environ, **env})
+        return run.stdout
+
+    config = """
+global: {external_labels: {a: '%{SLUICE_A}', b: '${SLUICE_A}', c: '$SLUICE_A-', d: '${SLUICE_EMPTY:-two}', e: '$$x'}}
+scrape_configs: [{job_name: '${SLUICE_A}', metrics_path: '%{SLUICE_A}', relabel_configs: [{replacement: '$1-${1}', target_label: x}]}]
+"""
+    as_vmagent = shown(config, "--dialect=vmagent")
+    assert all(part in as_vmagent for part in ("a: one\n", "b: '${SLUICE_A}'", "metrics_path: one", "job_name: '${SLUICE_A}'")), as_vmagent
+    as_prometheus = shown(config, "--dialect=prometheus")
+    assert all(part in as_prometheus for part in ("a: '%{SLUICE_A}'", "b: one\n", "e: '$x'", "job_name: '${SLUICE_A}'")), as_prometheus
+    as_agent = shown(config, "--dialect=promxy", "--config.expand-env")
+    assert all(part in as_agent for part in ("a: '%{SLUICE_A}'", "b: one\n", "c: one-\n", "d: two\n", "e: '$x'", "job_name: one\n",
+                                             "replacement: '$1-${1}'")), as_agent
+    text = check("--dialect=vmagent", f"--config.file={write_file('c.yml', 'scrape_configs: [{job_name: x}]' + chr(10) + 'rule_files: [%{SLUICE_NONE}]')}",
+                 code=1)
+    assert "c.yml:2: environment variable SLUICE_NONE is not set" in text
+    text = check("-envflag.enable", "-envflag.prefix=SLU_", env={"SLU_remoteWrite_url": "http://127.0.0.1:1/", "SLU_log_level": "debug"})
+    assert "1 destinations" in text
