@@ -18,9 +18,17 @@
  *
  * MetricsQL has no rate() that extrapolates. Its value can be composed of five rollups (first and last value, their
  * times, the count), but that takes the server 230 ms for sum(rate(m[5m])) of 5,000 series at one step and 480 ms at 241
- * steps; its own rate takes 20 and 30 ms. The blocks of the samples (export_blocks.h) take it 10 ms, its JSON export 29
- * and 97 ms, and default_rollup(m[5m]), which is the value of m in PromQL, 30 ms as JSON. So nothing is pushed: blocks
- * are read. */
+ * steps; its own rate takes 20 and 30 ms.
+ *
+ * default_rollup(m[5m]) with nocache=1 is the value of m in PromQL, nearly. Against one Prometheus with the same samples
+ * (irregular times, gaps, stale markers, offsets), 400 random instant selectors and 4,800 of their min, max, count and
+ * group had the same results from VictoriaMetrics 1.145, but
+ *   - of two samples with the same time the value is that of the one written last; Prometheus stores the first, and we
+ *     take the largest, as VictoriaMetrics does where it deduplicates;
+ *   - 1.79 selects other samples at two of five times, and /api/v1/status/buildinfo does not tell the version;
+ *   - sums are not compensated, and what is NaN, as the sum of both infinities, is left out.
+ * And it takes the server 50 ms of CPU time, where the blocks of the samples (export_blocks.h) take 15, and 20 here. So
+ * nothing is pushed: blocks are read. */
 static const struct push_ability {
     enum server_kind kind;
     unsigned since;            /* version */

@@ -6,7 +6,7 @@ import random
 
 from lib import *
 
-STEP, WINDOWS = 15, {"20m": 1200, "6h": 6 * 3600, "10d": 240 * 3600}
+STEP, WINDOWS = 15, {"2m": 120, "20m": 1200, "6h": 6 * 3600, "10d": 240 * 3600}
 KINDS = [ # values of one series
     lambda r, i: float(i), lambda r, i: i * 0.1, lambda r, i: r.random(), lambda r, i: r.uniform(-1e300, 1e300),
     lambda r, i: 10 ** r.uniform(-320, -280), lambda r, i: math.inf if i % 3 else -math.inf,
