@@ -61,7 +61,7 @@
 
 enum {
     COVERAGE_BYTES = 16 << 20,      /* per group: about 35,000 targets on two replicas */
-    COVERAGE_SPANS = 128,           /* per result and replica */
+    COVERAGE_SPANS = 1024,          /* per result and replica */
     COVERAGE_READ_MS = 10000,       /* between two readings: at most this and half of the shortest interval; more
                                      * for large groups */
     COVERAGE_IDLE_MS = 600000,      /* a group that was not queried for this long is not read */
@@ -116,14 +116,12 @@ struct coverage_result {
  * True if all replicas are complete. */
 bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *query, struct coverage_result *out);
 
-/* Values of the label `label`, the last of coverage_by, that are read separately: no series is in two parts, and a
- * series of no part is in the rest. */
-enum { COVERAGE_PARTS = 7, COVERAGE_VALUES = 64 };
-struct coverage_part { const struct str *values; size_t n; };
-struct coverage_division { struct str label; struct coverage_part parts[COVERAGE_PARTS]; size_t n; };
-/* Divides the targets of these queries so that the usable replicas (bits) have as few gaps as possible in each part.
- * False: that is of no use, there are too many targets with gaps, or series may not come from targets. */
-bool coverage_divide(struct coverage *c, struct arena *a, const struct coverage_query *queries, size_t n, uint64_t usable,
+/* Values of the label `label`, the last of coverage_by, ascending. */
+enum { COVERAGE_VALUES = 128 };
+struct coverage_division { struct str label; const struct str *values; size_t n; };
+/* The targets of these queries in which some replica has a gap. False: there are none or too many, or series may not come
+ * from targets. */
+bool coverage_divide(struct coverage *c, struct arena *a, const struct coverage_query *queries, size_t n,
                      struct coverage_division *out);
 static inline bool coverage_complete(const struct coverage_result *a, size_t replica)
 {

@@ -53,8 +53,14 @@ struct str plan_metric_of(const struct expr *selector)
 
 static bool plan_one_name(const struct expr *selector) { return plan_metric_of(selector).n > 0; }
 
-/* Is each step the value of one group? */
-static bool plan_is_one_group(const struct plan_value *v) { return v->n_routed == 1 || v->exclusive; }
+/* Is each step the value of one group, and one server's? */
+static bool plan_is_one_group(const struct planner *p, const struct plan_value *v)
+{
+    bool one = v->n_routed == 1;
+    for (size_t g = 0; one && g < p->n_groups; g++)
+        one = !v->routed[g] || plan_part_values(p, g) == 0;
+    return one || v->exclusive;
+}
 
 /* Have the routed groups samples of different times, and no two of the same? */
 static bool plan_times_apart(const struct planner *p, const struct plan_value *v)
@@ -84,7 +90,7 @@ static const char *plan_selector_refused(struct planner *p, const struct expr *e
             return plan_why(p, "server group \"%.*s\": %s", STR_ARG(group->name), refusal);
         disjoint = disjoint && (!v->routed[g] || group->disjoint);
     }
-    if (plan_is_one_group(v) || plan_apart(p, v, v->present))
+    if (plan_is_one_group(p, v) || plan_apart(p, v, v->present))
         return NULL;
     if (!disjoint)
         return "no label tells its server groups apart: a series of two groups would be counted twice";
@@ -273,7 +279,7 @@ static bool plan_injects(const struct planner *p, const struct plan_value *v)
 static const char *plan_call_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
 {
     const struct function *fn = e->u.call.fn;
-    bool one = plan_is_one_group(v), labeled = plan_names_of_groups(p, v) != 0 || plan_injects(p, v);
+    bool one = plan_is_one_group(p, v), labeled = plan_names_of_groups(p, v) != 0 || plan_injects(p, v);
     if (fn->attributes & FUNCTION_EXPERIMENTAL)
         return plan_why(p, "%s() is experimental: servers may not have it", fn->name);
     if (fn->id == FN_TIMESTAMP && plan_fixed_with_offset(e->u.call.args[0]))
@@ -397,7 +403,7 @@ static const char *plan_aggregate_spreads(struct planner *p, const struct expr *
         v->kind = PLAN_PARTS;
         return NULL;
     }
-    bool apart = plan_is_one_group(v) || plan_apart(p, v, grouped);
+    bool apart = plan_is_one_group(p, v) || plan_apart(p, v, grouped);
     v->present = grouped;
     if (apart)
         return NULL;
@@ -472,7 +478,7 @@ static const char *plan_join_refused(struct planner *p, const struct expr *e, co
         return "it includes a label of a server group";
     if (!m->on && plan_lost_a_copy(p, l))
         return "a server's label that is shown under several names is shown under some of them only";
-    return plan_is_one_group(l) ? NULL : plan_join_spreads(p, e, l, r);
+    return plan_is_one_group(p, l) ? NULL : plan_join_spreads(p, e, l, r);
 }
 
 static struct plan_value plan_join(struct planner *p, const struct expr *e, struct plan_value l,

@@ -21,7 +21,8 @@
  *
  * Where it is pushed. For every step the first server of a group that has no gap in what the step reads; consecutive
  * steps with the same servers are one request. Steps for which a group has no such server are evaluated here
- * (EXPR_CUT), unless the group can be divided by targets so that each part has such a server. Gaps are the caller's: what
+ * (EXPR_CUT), unless the group can be divided by targets so that each part has such a server, or each of its targets has
+ * one at each step: then several servers evaluate the part by target, and the caller picks the values. Gaps are the caller's: what
  * a server is not known to have complete, and what must be merged here anyway. Instant selectors of scraped series read
  * the newest scrape only: a gap before it does no harm (plan_newest.c).
  */
@@ -32,13 +33,13 @@
 #include "promql/plan.h"
 
 enum { PLAN_MAX_SELECTORS = 64, PLAN_MAX_REQUESTS = 512 }; /* of a piece; of a plan, which is empty beyond it */
-enum { PLAN_MAX_PARTS = 8 }; /* of a group */
+enum { PLAN_PARTS_OF_GROUP = 3, PLAN_NO_CELL = 255 };
 enum { PLAN_MAX_RUNS = 16 }; /* of a cut; where gaps would make more of them, everything is evaluated here */
 
 struct plan_span { int64_t from, to; };                     /* Unix ms, both included */
 struct plan_gaps { /* of one server */
     const struct plan_span *spans; size_t n;
-    /* Parts of them in which another server may have a newer scrape, and those that no scrape of the server is known to
+    /* Likewise, parts of them in which another server may have a newer scrape, and those that no scrape of the server is known to
      * end. At a time in no outdated one, and with no lasting one in the window before it, it has the newest scrape of
      * each target. */
     const struct plan_span *outdated; size_t n_outdated;
@@ -65,8 +66,8 @@ struct plan_group {
 };
 
 struct plan_read { const struct matcher *matchers; size_t n; int64_t from, to; }; /* by a selector, as servers get it */
-/* Matchers on one label of a group's servers: each series matches exactly one of them, also one without the label. */
-struct plan_division { struct str label; struct matcher parts[PLAN_MAX_PARTS]; size_t n; };
+/* The targets of a group that some servers have not complete, as values of one label of its servers; ascending. */
+struct plan_division { struct str label; const struct str *values; size_t n; };
 
 struct plan_env {
     const struct plan_group *groups; size_t n_groups;
@@ -77,9 +78,11 @@ struct plan_env {
      * [from, to]: fills out[n_servers]. */
     void (*gaps)(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
                  struct plan_gaps *out, struct plan_known *known);
-    /* Divides the group for these reads so that parts may have servers without gaps where the group has none. False: it
-     * cannot be divided, or that is of no use. NULL: it never can. */
+    /* By which targets the group can be divided for these reads so that parts may have servers without gaps where the
+     * group has none. False: it cannot. NULL: it never can. */
     bool (*divide)(void *arg, size_t group, const struct plan_read *reads, size_t n, struct plan_division *out);
+    /* The matcher for one of these values of the label; negative: for none of them. False: there is none. */
+    bool (*match)(void *arg, struct str label, const struct str *values, size_t n, bool negative, struct matcher *out);
     void *arg;
 };
 
@@ -89,14 +92,18 @@ struct plan_piece {
     bool average;            /* sums in sets[0], counts in sets[1]: by PLAN_PART_LABEL of a series */
     bool aggregated;         /* groups may have equal label sets, which are aggregated again; otherwise it is an error */
     struct grid steps;
-    size_t first_request, n_requests; /* one a group */
+    size_t first_request, n_requests; /* one a group, or one for each server of its cells */
 };
 #define PLAN_PART_LABEL "__part__" /* value: PLAN_PART_SUM, PLAN_PART_COUNT */
 #define PLAN_PART_SUM "sum"
 #define PLAN_PART_COUNT "count"
 
+/* Of a part whose targets have different servers: the server of each value of the label (ascending) and step. */
+struct plan_cells { struct str label; const struct str *values; size_t n; const uint8_t *servers; };
+
 struct plan_request {
     size_t piece, group, server;
+    const struct plan_cells *cells; /* the same for all requests of the part; the others' values are dropped. NULL: none */
     uint64_t others;         /* bits: servers that could evaluate it, too, if that one is late or fails */
     struct str text;         /* for the server */
     const struct str *metrics; size_t n_metrics; /* whose native histograms the result may have */

@@ -44,13 +44,16 @@ struct plan_value {
     struct plan_need *needs; size_t n_needs;
 };
 
+/* Of a divided group: the label that tells it from the other parts of its number (empty: it is no part), and its values
+ * of targets whose servers may differ (none: it has one server for all). */
+struct plan_part { struct str label; const struct str *values; size_t n; };
+
 struct planner {
     struct arena *arena;
     const struct plan_env *env;
     const struct plan_group *groups; size_t n_groups;
     const size_t *numbers;           /* of each group, the number that env has for it */
-    const struct str *divided_by;    /* of each group, the label that tells it from the other parts of its number, or
-                                      * empty; NULL: no group is divided */
+    const struct plan_part *parts;   /* of each group; NULL: no group is divided */
     struct plan *plan;
     const struct plan_question *question;
     const struct label_view **views; /* of each group */
@@ -73,6 +76,8 @@ plan_names plan_names_of(const struct planner *p, const struct str *items, size_
 plan_names plan_names_of_groups(const struct planner *p, const struct plan_value *v);  /* labels of the routed groups */
 plan_names plan_names_of_group(const struct planner *p, size_t group);
 bool plan_is_part(const struct planner *p, size_t group); /* of a divided group */
+/* Of a part whose targets may have different servers, the number of them; otherwise 0. */
+size_t plan_part_values(const struct planner *p, size_t group);
 /* Whether any two routed groups differ in one of these labels, or are parts that one of them divides. */
 bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names);
 /* How the results show the servers' labels if only these labels of the view are present. */
@@ -85,17 +90,28 @@ bool plan_copies_labels(const struct planner *p, const struct plan_value *v);
 /* --- plan_steps.c --- */
 /* Puts what is fetched for *slot in its place, for the steps that have servers. */
 void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *steps);
+/* Sorts the targets of a group: *each has those of which some server has each step, and *lacking those of which none has
+ * some step; the others are in neither: one server has all of their steps. */
+struct plan_value_list { struct str *items; size_t n; };
+void plan_sort_values(struct planner *p, const struct plan_value *v, const struct grid *steps, size_t group,
+                      const struct plan_division *d, struct plan_value_list *each, struct plan_value_list *lacking);
 
 /* --- plan_pieces.c --- */
-enum { PLAN_MAX_PARTS_HERE = 3 }; /* of a divided group, beside those that servers evaluate */
+enum { PLAN_MAX_PARTS_HERE = 1 }; /* of a divided group, beside those that servers evaluate */
 /* In place of a group's server. */
-enum { PLAN_NO_SERVER = -1, PLAN_NO_SAMPLES = -2 /* the group has none for the steps */ };
+enum {
+    PLAN_NO_SERVER = -1,
+    PLAN_NO_SAMPLES = -2,  /* the group has none for the steps */
+    PLAN_EACH_SERVER = -3, /* several, by its values and steps */
+};
 /* Who evaluates a node for a group. */
 struct plan_choice {
     int server;
     uint64_t others;             /* bits: servers that could evaluate it, too */
     const struct str *newest; size_t n_newest; /* metrics whose instant selectors read the newest scrape only */
+    const struct plan_cells *cells; /* PLAN_EACH_SERVER */
 };
+static inline bool plan_is_chosen(int server) { return server >= 0 || server == PLAN_EACH_SERVER; }
 /* The value of e at these steps, which the servers (a choice for each group) evaluate. Parts of a group may have none;
  * they are evaluated here. */
 struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct plan_value *v,
@@ -109,7 +125,8 @@ struct expr *plan_divided(struct planner *p, const struct expr *e, const struct 
 
 /* --- plan_text.c --- */
 struct str plan_text_of(struct arena *a, const struct expr *e); /* as the user would write it */
-/* As the servers of the group get it. average: sum and count of the aggregation's argument. */
+/* As the servers of the group get it. average: sum and count of the aggregation's argument. Of cells, an aggregation
+ * keeps their label. */
 struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, const struct plan_choice *choice, bool average);
 
 /* --- plan_newest.c --- */

@@ -30,10 +30,12 @@ static const struct label_view *plan_view_of_group(const struct planner *p, cons
 
 static struct str plan_divided_by(const struct planner *p, size_t group)
 {
-    return p->divided_by ? p->divided_by[group] : STR_NONE;
+    return p->parts ? p->parts[group].label : STR_NONE;
 }
 
 bool plan_is_part(const struct planner *p, size_t group) { return plan_divided_by(p, group).n > 0; }
+
+size_t plan_part_values(const struct planner *p, size_t group) { return p->parts ? p->parts[group].n : 0; }
 
 void plan_names_init(struct planner *p)
 {
@@ -92,10 +94,13 @@ static bool plan_two_apart(const struct planner *p, size_t first, size_t second,
 
 bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names)
 {
-    for (size_t a = 0; a < p->n_groups; a++)
+    for (size_t a = 0; a < p->n_groups; a++) {
+        if (v->routed[a] && plan_part_values(p, a) > 0 && !plan_two_apart(p, a, a, names)) /* its targets */
+            return false;
         for (size_t b = a + 1; v->routed[a] && b < p->n_groups; b++)
             if (v->routed[b] && !plan_two_apart(p, a, b, names))
                 return false;
+    }
     return true;
 }
 

@@ -15,6 +15,22 @@ static bool plan_is_average(const struct expr *e, const struct plan_value *v)
     return v->kind == PLAN_PARTS && e->u.aggregate.op == AGG_AVG;
 }
 
+/* The servers of the cells: bits. */
+static uint64_t cells_servers(const struct plan_cells *cells, uint32_t n_steps)
+{
+    uint64_t servers = 0;
+    for (size_t i = 0; i < cells->n * n_steps; i++)
+        servers |= UINT64_C(1) << cells->servers[i];
+    return servers;
+}
+
+static void plan_add_request(struct plan *plan, struct arena *a, struct plan_piece *piece, struct plan_request request)
+{
+    arena_grow(a, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
+    plan->requests[plan->n_requests++] = request;
+    piece->n_requests++;
+}
+
 static size_t plan_add_piece(struct planner *p, const struct expr *e, const struct plan_value *v,
                              const struct plan_choice *choices, const struct grid *steps)
 {
@@ -28,14 +44,22 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
     size_t n_metrics;
     const struct str *metrics = plan_histogram_metrics(p->arena, e, &n_metrics);
     for (size_t g = 0; g < p->n_groups; g++) {
-        if (!v->routed[g] || choices[g].server < 0)
+        if (!v->routed[g] || !plan_is_chosen(choices[g].server))
             continue;
-        arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
-        plan->requests[plan->n_requests++] = (struct plan_request){
-            .piece = plan->n_pieces, .group = p->numbers[g], .server = (size_t)choices[g].server,
-            .others = choices[g].others, .text = plan_text_for(p, e, g, &choices[g], piece->average), .view = plan_view_of(p, g, v->present),
+        struct plan_request r = {
+            .piece = plan->n_pieces, .group = p->numbers[g], .others = choices[g].others, .cells = choices[g].cells,
+            .text = plan_text_for(p, e, g, &choices[g], piece->average), .view = plan_view_of(p, g, v->present),
             .metrics = metrics, .n_metrics = n_metrics};
-        piece->n_requests++;
+        uint64_t servers = r.cells ? cells_servers(r.cells, steps->n) : 0;
+        if (r.cells == NULL)
+            r.server = (size_t)choices[g].server;
+        for (size_t s = 0; r.cells && s < 64; s++) {
+            r.server = s;
+            if (servers >> s & 1)
+                plan_add_request(plan, p->arena, piece, r);
+        }
+        if (r.cells == NULL)
+            plan_add_request(plan, p->arena, piece, r);
     }
     return plan->n_pieces++;
 }

@@ -165,10 +165,27 @@ static struct str plan_text_average(struct arena *a, struct expr *e)
     return out;
 }
 
+/* The aggregation by one more label. */
+static void plan_keep_label(struct arena *a, struct expr *e, struct str label)
+{
+    const struct str *had = e->u.aggregate.labels;
+    size_t n = e->u.aggregate.n_labels, kept = 0;
+    struct str *labels = ARENA_ARRAY(a, struct str, n + 1);
+    for (size_t i = 0; i < n; i++)
+        if (!str_eq(had[i], label))
+            labels[kept++] = had[i];
+    if (!e->u.aggregate.without)
+        labels[kept++] = label;
+    e->u.aggregate.labels = labels;
+    e->u.aggregate.n_labels = kept;
+}
+
 struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, const struct plan_choice *choice, bool average)
 {
     struct group_text t = {.planner = p, .group = &p->groups[group], .view = p->views[group], .choice = choice};
     struct expr_rewriter r = {p->arena, plan_text_enter, plan_text_leave, &t};
     struct expr *own = expr_rewrite(&r, e);
+    if (choice->cells && own->kind == EXPR_AGGREGATE)
+        plan_keep_label(p->arena, own, choice->cells->label);
     return average ? plan_text_average(p->arena, own) : plan_text_of(p->arena, own);
 }

@@ -9,6 +9,7 @@
 #include "gateway/upstream/union.h"
 
 #include <float.h>
+#include <stdlib.h>
 
 /* --- eligibility -------------------------------------------------------------------------------------------------- */
 
@@ -106,9 +107,27 @@ static struct plan_span *push_spans(struct arena *a, const struct coverage_span 
 
 struct push_gap_lists { struct plan_span *spans, *outdated, *lasting; };
 
+/* Ascending, without overlap. */
+static void push_add_span(struct plan_span *spans, size_t *n, struct plan_span added)
+{
+    size_t first = 0, kept = 0;
+    while (first < *n && spans[first].to < added.from)
+        first++;
+    for (size_t i = first; i < *n && spans[i].from <= added.to; i++, kept++) {
+        added.from = spans[i].from < added.from ? spans[i].from : added.from;
+        added.to = spans[i].to > added.to ? spans[i].to : added.to;
+    }
+    memmove(&spans[first + 1], &spans[first + kept], (*n - first - kept) * sizeof *spans);
+    spans[first] = added;
+    *n = *n - kept + 1;
+}
+
 static void push_add_gap(struct push_gap_lists *l, struct plan_gaps *gaps, int64_t from, int64_t to)
 {
-    l->spans[gaps->n++] = l->outdated[gaps->n_outdated++] = l->lasting[gaps->n_lasting++] = (struct plan_span){from, to};
+    struct plan_span span = {from, to};
+    push_add_span(l->spans, &gaps->n, span);
+    push_add_span(l->outdated, &gaps->n_outdated, span);
+    push_add_span(l->lasting, &gaps->n_lasting, span);
 }
 
 /* What the coverage of the group does not show to be complete. A server that cannot be reached, or cannot evaluate, has
@@ -177,10 +196,10 @@ static bool push_admits(void *arg, size_t group, const struct matcher *m, size_t
 
 static void push_free_regex(void *re) { regex_free(re); }
 
-/* label=~"a|b" or its negation; false: it is no regular expression. */
-static bool push_part_matcher(struct push_planning *p, bool negative, struct str label, const struct str *values, size_t n,
-                              struct matcher *out)
+/* label=~"a|b" or its negation; of one value no regular expression. */
+static bool push_match(void *arg, struct str label, const struct str *values, size_t n, bool negative, struct matcher *out)
 {
+    struct push_planning *p = arg;
     struct buf text = {0};
     struct err err;
     for (size_t i = 0; i < n; i++) {
@@ -196,39 +215,18 @@ static bool push_part_matcher(struct push_planning *p, bool negative, struct str
     return ok && (out->re == NULL || arena_at_end(p->arena, push_free_regex, out->re));
 }
 
-static uint64_t push_usable_servers(const struct group *g)
-{
-    uint64_t usable = 0;
-    for (size_t s = 0; s < g->n_servers && s < 64; s++)
-        if (server_state(g->servers[s]) != SERVER_DOWN && push_server_ability(g->servers[s]).expressions)
-            usable |= 1ull << s;
-    return usable;
-}
-
-/* The first part is the rest: it has all values but those of the others. */
 static bool push_divide(void *arg, size_t group, const struct plan_read *reads, size_t n, struct plan_division *out)
 {
     struct push_planning *p = arg;
     const struct group *g = &p->u->groups.items[group];
     struct coverage_query *queries = ARENA_ARRAY(p->arena, struct coverage_query, n);
-    _Static_assert((int)COVERAGE_PARTS < (int)PLAN_MAX_PARTS, "the parts and the rest");
-    struct str values[COVERAGE_VALUES];
     struct coverage_division division;
-    size_t n_values = 0;
     for (size_t i = 0; i < n; i++)
         queries[i] = (struct coverage_query){reads[i].matchers, reads[i].n, reads[i].from, reads[i].to, p->now};
-    if (!push_chooses(g) || p->proxied ||
-        !coverage_divide(g->coverage, p->arena, queries, n, push_usable_servers(g), &division))
+    if (!push_chooses(g) || p->proxied || !coverage_divide(g->coverage, p->arena, queries, n, &division))
         return false;
-    *out = (struct plan_division){.label = division.label, .n = 1};
-    for (size_t i = 0; i < division.n; i++) {
-        const struct coverage_part *part = &division.parts[i];
-        for (size_t k = 0; k < part->n; k++)
-            values[n_values++] = part->values[k];
-        if (!push_part_matcher(p, false, division.label, part->values, part->n, &out->parts[out->n++]))
-            return false;
-    }
-    return push_part_matcher(p, true, division.label, values, n_values, &out->parts[0]);
+    *out = (struct plan_division){division.label, division.values, division.n};
+    return true;
 }
 
 static void push_describe_groups(struct push_planning *p)
@@ -280,7 +278,7 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
                                     .proxied = ((const struct worker *)q->user)->n_proxied > 0};
     push_describe_groups(&planning);
     struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .admits = push_admits,
-                           .divide = push_divide, .arg = &planning};
+                           .divide = push_divide, .match = push_match, .arg = &planning};
     plan_make(q->arena, question, &env, plan);
     *out = (struct source_plan){.tree = plan->tree, .impl = plan};
     if (q->trace)
@@ -367,43 +365,110 @@ static bool push_points_fit(struct push_call *c, const struct plan_piece *piece,
     return true;
 }
 
-static void push_add_series(struct arena *a, struct series_set *set, size_t *cap, struct series s)
-{
-    arena_grow(a, &set->series, cap, set->n + 1, sizeof *set->series);
-    set->series[set->n++] = s;
-}
+/* The series of a piece, while it is made. */
+struct push_piece {
+    struct plan_piece *piece;
+    struct map seen;             /* labels (of an average: with the part) to an index of `places` */
+    struct push_place { const struct plan_cells *cells; size_t set, at; } *places; size_t n, cap;
+    size_t cap_series[2];        /* of the piece's sets */
+};
 
-/* Moves the series of an average to the set that their marker label names, and removes that label. */
-static bool push_split_average(struct push_call *c, struct plan_piece *piece, struct series s, size_t cap[2])
+/* Removes the label that marks the series of an average. False: it has none. */
+static bool push_average_set(struct push_call *c, struct series *s, size_t *set)
 {
     static const struct str name = {PLAN_PART_LABEL, sizeof PLAN_PART_LABEL - 1};
-    struct arena *a = c->batch->q->arena;
-    struct str part = labels_get(s.labels, name);
-    size_t at = str_is(part, PLAN_PART_COUNT);
-    if (at == 0 && !str_is(part, PLAN_PART_SUM))
+    struct str part = labels_get(s->labels, name);
+    *set = str_is(part, PLAN_PART_COUNT);
+    if (*set == 0 && !str_is(part, PLAN_PART_SUM))
         return push_doubt(c, "a response has other labels than requested");
-    s.labels = labels_drop(a, s.labels, &name, 1);
-    push_add_series(a, &piece->sets[at], &cap[at], s);
+    s->labels = labels_drop(c->batch->q->arena, s->labels, &name, 1);
     return true;
+}
+
+/* Values of one target at other steps, which came from another server. */
+static void push_unite_cells(struct arena *a, struct series *to, const struct series *s)
+{
+    struct sample *all = ARENA_ARRAY(a, struct sample, to->n_samples + s->n_samples);
+    uint32_t n = 0, i = 0, k = 0;
+    while (i < to->n_samples || k < s->n_samples)
+        all[n++] = k == s->n_samples || (i < to->n_samples && to->samples[i].t < s->samples[k].t) ? to->samples[i++]
+                                                                                                   : s->samples[k++];
+    to->samples = all;
+    to->n_samples = n;
+}
+
+static struct push_place *push_place_of(struct push_call *c, struct push_piece *p, const struct series *s, bool *added)
+{
+    struct arena *a = c->batch->q->arena;
+    struct map_entry *e = map_add(&p->seen, str_n(s->labels.p, s->labels.n), added);
+    if (*added) {
+        e->value.u = p->n;
+        arena_grow(a, &p->places, &p->cap, p->n + 1, sizeof *p->places);
+        p->places[p->n++] = (struct push_place){0};
+    }
+    return &p->places[e->value.u];
 }
 
 /* Aggregations of partial results combine equal label sets; otherwise a series of two groups is an error, which
  * evaluation from raw samples reports better. */
-static bool push_add_response(struct push_call *c, struct plan_piece *piece, const struct response *response,
-                              struct map *seen, size_t cap[2])
+static bool push_add_series(struct push_call *c, struct push_piece *p, struct series s, const struct plan_cells *cells)
+{
+    struct plan_piece *piece = p->piece;
+    struct push_place *place = NULL;
+    size_t set = 0;
+    bool added = true;
+    if (cells || (!piece->aggregated && piece->n_requests > 1))
+        place = push_place_of(c, p, &s, &added);
+    if (!added && (cells == NULL || place->cells != cells))
+        return push_doubt(c, "two server groups have the same series");
+    if (!added) {
+        push_unite_cells(c->batch->q->arena, &piece->sets[place->set].series[place->at], &s);
+        return true;
+    }
+    if (piece->average && !push_average_set(c, &s, &set))
+        return false;
+    struct series_set *to = &piece->sets[set];
+    if (place)
+        *place = (struct push_place){cells, set, to->n};
+    arena_grow(c->batch->q->arena, &to->series, &p->cap_series[set], to->n + 1, sizeof *to->series);
+    to->series[to->n++] = s;
+    return true;
+}
+
+static int push_compare_values(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* Drops the values of steps at which another server was chosen for the series' target. */
+static bool push_keep_cells(struct push_call *c, const struct plan_piece *piece, const struct plan_request *r, struct series *s)
+{
+    const struct plan_cells *cells = r->cells;
+    struct str value = labels_get(s->labels, cells->label);
+    const struct str *found = bsearch(&value, cells->values, cells->n, sizeof *cells->values, push_compare_values);
+    struct sample *kept = ARENA_ARRAY(c->batch->q->arena, struct sample, s->n_samples);
+    uint32_t n = 0;
+    if (found == NULL)
+        return push_doubt(c, "a response has other labels than requested");
+    for (uint32_t i = 0; i < s->n_samples; i++) {
+        size_t step = piece->steps.n == 1 ? 0 : (size_t)((s->samples[i].t - piece->steps.start) / piece->steps.step);
+        if (cells->servers[(size_t)(found - cells->values) * piece->steps.n + step] == r->server)
+            kept[n++] = s->samples[i];
+    }
+    s->samples = kept;
+    s->n_samples = n;
+    return true;
+}
+
+static bool push_add_response(struct push_call *c, struct push_piece *p, const struct plan_request *r,
+                              const struct response *response)
 {
     for (size_t i = 0; i < response->n; i++) {
-        const struct series *s = &response->series[i];
-        bool added = true;
-        if (!push_points_fit(c, piece, s))
+        struct series s = response->series[i];
+        if (!push_points_fit(c, p->piece, &s) || (r->cells && !push_keep_cells(c, p->piece, r, &s)))
             return false;
-        if (!piece->aggregated && piece->n_requests > 1)
-            map_add(seen, str_n(s->labels.p, s->labels.n), &added);
-        if (!added)
-            return push_doubt(c, "two server groups have the same series");
-        if (!piece->average)
-            push_add_series(c->batch->q->arena, &piece->sets[0], &cap[0], *s);
-        else if (!push_split_average(c, piece, *s, cap))
+        bool dropped = r->cells && s.n_samples == 0;
+        if (!dropped && !push_add_series(c, p, s, r->cells))
             return false;
     }
     return true;
@@ -428,20 +493,21 @@ static void push_saw_histograms(const struct push_query *query, const struct pla
             server_saw_histograms(query->request.attempts[i]->server, what);
 }
 
-static bool push_collect_piece(struct push_call *c, struct plan_piece *piece, struct map *seen)
+static bool push_collect_piece(struct push_call *c, struct push_piece *p)
 {
-    size_t cap[2] = {0};
+    struct plan_piece *piece = p->piece;
     for (size_t i = 0; i < piece->n_requests; i++) {
         struct err why = {0};
+        const struct plan_request *request = &c->plan->requests[piece->first_request + i];
         struct push_query *query = c->queries[piece->first_request + i];
         const struct response *response = push_query_response(query, &why);
         if (response == NULL)
             return push_doubt(c, arena_z(c->batch->q->arena, str_of(why.text)));
         if (response->lossy) {
-            push_saw_histograms(query, &c->plan->requests[piece->first_request + i]);
+            push_saw_histograms(query, request);
             return push_doubt(c, push_histograms);
         }
-        if (!push_notes_fit(c, piece, &query->notes) || !push_add_response(c, piece, response, seen, cap))
+        if (!push_notes_fit(c, piece, &query->notes) || !push_add_response(c, p, request, response))
             return false;
     }
     for (size_t i = 0; i < 2; i++) {
@@ -486,9 +552,9 @@ enum exec_outcome push_collect(struct push_call *c, struct err *err)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < c->plan->n_pieces; i++) {
-        struct map seen = {0};
-        ok = push_collect_piece(c, &c->plan->pieces[i], &seen);
-        map_free(&seen);
+        struct push_piece piece = {.piece = &c->plan->pieces[i]};
+        ok = push_collect_piece(c, &piece);
+        map_free(&piece.seen);
         if (!batch_check(c->batch, err))
             return EXEC_FAILED;
     }

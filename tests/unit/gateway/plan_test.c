@@ -25,7 +25,7 @@ static struct planning {
     struct grid grid;
     struct plan plan;
     const struct fixture_gaps *gaps; size_t n_gaps;
-    const char *divided;           /* the group A by this value of inst and the rest; NULL: not */
+    bool divided;                  /* the group A by the values a and b of inst, and the rest */
     struct plan_span times[2];     /* of each group, that it has samples of; both 0: all */
     const char *why;
     bool lasting;                  /* no scrape ends the gaps */
@@ -100,13 +100,24 @@ static void gaps_of(void *arg, size_t group, const struct matcher *m, size_t n, 
 
 static bool divide(void *arg, size_t group, const struct plan_read *reads, size_t n, struct plan_division *out)
 {
-    struct err err;
+    static const struct str values[] = {{"a", 1}, {"b", 1}};
     (void)arg;
     assert_true(n > 0 && reads[0].from < reads[0].to);
-    *out = (struct plan_division){.label = STR("inst"), .n = 2};
-    for (int i = 0; f.divided && group == 0 && i < 2; i++)
-        assert_true(matcher_init(&out->parts[i], &f.arena, i ? MATCH_EQ : MATCH_NE, STR("inst"), str_of(f.divided), &err));
+    *out = (struct plan_division){STR("inst"), values, 2};
     return f.divided && group == 0;
+}
+
+static bool match(void *arg, struct str label, const struct str *values, size_t n, bool negative, struct matcher *out)
+{
+    struct err err;
+    struct buf text = {0};
+    (void)arg;
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&text, "%s%.*s", i ? "|" : "", STR_ARG(values[i]));
+    enum match_type type = n > 1 ? (negative ? MATCH_NRE : MATCH_RE) : negative ? MATCH_NE : MATCH_EQ;
+    assert_true(matcher_init(out, &f.arena, type, label, buf_str(&text), &err));
+    buf_free(&text);
+    return true;
 }
 
 static bool admits(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to)
@@ -124,7 +135,7 @@ static void plan_query(const char *query)
     if (e == NULL)
         fail_msg("%s: %s", query, err.text);
     struct plan_env env = {.groups = f.groups, .n_groups = f.n_groups, .admits = admits, .gaps = gaps_of,
-                           .divide = divide};
+                           .divide = divide, .match = match};
     struct plan_question question = {.tree = e, .text = str_of(query), .start = f.grid.start, .step = f.grid.step,
                                      .n_steps = f.grid.n, .lookback = 5 * MINUTE, .subquery_step = 30000};
     plan_make(&f.arena, &question, &env, &f.plan);
@@ -514,7 +525,7 @@ static void a_group_is_divided_where_each_server_lacks_other_targets(void **stat
         f.groups[0].n_servers = 2;
         f.gaps = gaps;
         f.n_gaps = LEN(gaps);
-        f.divided = "a";
+        f.divided = true;
         assert_planned(divided[i].query, divided[i].wanted);
     }
 }
@@ -529,7 +540,7 @@ static void a_label_that_is_shown_differently_divides_nothing(void **state UNUSE
     f.groups[0].n_servers = 2;
     f.gaps = gaps;
     f.n_gaps = LEN(gaps);
-    f.divided = "a";
+    f.divided = true;
     assert_planned("sum(x)", "raw x");
 }
 
@@ -561,7 +572,7 @@ static void targets_without_a_server_are_evaluated_here(void **state UNUSED)
         f.groups[0].n_servers = 2;
         f.gaps = gaps;
         f.n_gaps = LEN(gaps);
-        f.divided = "a";
+        f.divided = true;
         assert_string_equal(planned(mixed[i].query), mixed[i].wanted);
         promql_print(&tree, f.plan.tree);
         assert_string_equal(buf_z(&tree), mixed[i].tree);
@@ -584,18 +595,65 @@ static void only_steps_without_a_server_are_divided(void **state UNUSED)
     f.groups[0].n_servers = 2;
     f.gaps = gaps;
     f.n_gaps = LEN(gaps) - 1;
-    f.divided = "a";
+    f.divided = true;
     assert_planned("sum(increase(x[1m]))", "+A0[5,6] sum(increase(x{inst!=\"a\"}[1m])); "
                                            "+A1[5,6] sum(increase(x{inst=\"a\"}[1m])); A0[0,5] sum(increase(x[1m]))");
     planning_begin(ONE);
     f.groups[0].n_servers = 2;
     f.gaps = gaps;
     f.n_gaps = LEN(gaps);
-    f.divided = "a";
+    f.divided = true;
     assert_planned("sum(increase(x[1m]))", "+A0[5,4] sum(increase(x{inst!=\"a\"}[1m])); "
                                            "+A1[5,4] sum(increase(x{inst=\"a\"}[1m])); "
                                            "+A0[9,2] sum(increase(x{inst!=\"a\"}[1m])); A0[0,5] sum(increase(x[1m])); "
                                            "raw x{inst=\"a\"}");
+}
+
+/* Server 0 loses a at first and b later, server 1 the other way round: each has a server at each step, but not the same.
+ * Both evaluate the two by target. */
+static void targets_have_servers_of_their_own(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {{0, 0, {HOUR + 2 * MINUTE, HOUR + 4 * MINUTE}, "a"},
+                                               {0, 1, {HOUR + 2 * MINUTE, HOUR + 4 * MINUTE}, "b"},
+                                               {0, 1, {HOUR + 6 * MINUTE, HOUR + 8 * MINUTE}, "a"},
+                                               {0, 0, {HOUR + 6 * MINUTE, HOUR + 8 * MINUTE}, "b"}};
+    static const struct { const char *query, *wanted; } each[] = {
+        {"sum by (job) (increase(x[1m]))",
+         "+A0[0,11] sum by (job) (increase(x{inst!~\"a|b\"}[1m])); +A0[0,11] sum by (job, inst) (increase(x{inst=~\"a|b\"}[1m])); "
+         "+A1[0,11] sum by (job, inst) (increase(x{inst=~\"a|b\"}[1m]))"},
+        {"avg without (inst, y) (increase(x[1m]))",
+         "+A0[0,11] label_replace(sum without (inst, y) (increase(x{inst!~\"a|b\"}[1m])), \"__part__\", \"sum\", \"\", \"\") or "
+         "label_replace(count without (inst, y) (increase(x{inst!~\"a|b\"}[1m])), \"__part__\", \"count\", \"\", \"\"); "
+         "+A0[0,11] label_replace(sum without (y) (increase(x{inst=~\"a|b\"}[1m])), \"__part__\", \"sum\", \"\", \"\") or "
+         "label_replace(count without (y) (increase(x{inst=~\"a|b\"}[1m])), \"__part__\", \"count\", \"\", \"\"); "
+         "+A1[0,11] label_replace(sum without (y) (increase(x{inst=~\"a|b\"}[1m])), \"__part__\", \"sum\", \"\", \"\") or "
+         "label_replace(count without (y) (increase(x{inst=~\"a|b\"}[1m])), \"__part__\", \"count\", \"\", \"\")"},
+        {"topk(2, increase(x[1m]))",
+         "A0[0,11] topk(2, increase(x{inst!~\"a|b\"}[1m])); A0[0,11] topk by (inst) (2, increase(x{inst=~\"a|b\"}[1m])); "
+         "A1[0,11] topk by (inst) (2, increase(x{inst=~\"a|b\"}[1m]))"},
+        {"max by (inst) (increase(x[1m]))",
+         "A0[0,11] max by (inst) (increase(x{inst!~\"a|b\"}[1m])); A0[0,11] max by (inst) (increase(x{inst=~\"a|b\"}[1m])); "
+         "A1[0,11] max by (inst) (increase(x{inst=~\"a|b\"}[1m]))"},
+        {"quantile(0.5, increase(x{inst=\"a\"}[1m]))",
+         "A0[0,2] quantile(0.5, increase(x{inst=\"a\"}[1m])); A1[2,3] quantile(0.5, increase(x{inst=\"a\"}[1m])); "
+         "A0[5,6] quantile(0.5, increase(x{inst=\"a\"}[1m]))"},
+    };
+    for (size_t i = 0; i < LEN(each); i++) {
+        planning_begin(ONE);
+        f.groups[0].n_servers = 2;
+        f.gaps = gaps;
+        f.n_gaps = LEN(gaps);
+        f.divided = true;
+        assert_string_equal(planned(each[i].query), each[i].wanted);
+        for (size_t k = 0; k < f.plan.n_requests; k++) {
+            const struct plan_cells *cells = f.plan.requests[k].cells;
+            for (size_t step = 0; cells && step < 11; step++) {
+                assert_int_equal(cells->servers[step], step >= 2 && step <= 4 ? 1 : 0);
+                assert_int_equal(cells->servers[11 + step], step >= 6 && step <= 8 ? 1 : 0);
+            }
+        }
+        planning_end();
+    }
 }
 
 /* The steps are from 1 h to 1 h 10 m. A group that has none of the samples is not asked, and none of its labels matter. */
@@ -733,6 +791,7 @@ int main(void)
         cmocka_unit_test(a_label_that_is_shown_differently_divides_nothing),
         cmocka_unit_test(targets_without_a_server_are_evaluated_here),
         cmocka_unit_test(only_steps_without_a_server_are_divided),
+        cmocka_unit_test(targets_have_servers_of_their_own),
         cmocka_unit_test(a_group_without_samples_at_that_time_is_not_asked),
         cmocka_unit_test(groups_of_different_times_take_their_steps),
         cmocka_unit_test(a_server_that_aligns_ranges_gets_aligned_ones),
