@@ -93,6 +93,9 @@ static void free_streams(struct writer_lane *l)
         stream_labels_free(&ls->labels);
     }
     mem_free(l->streams);
+    if (l->sharded)
+        sharding_lane_free(&l->sharding);
+    l->sharded = false;
     l->streams = NULL;
     l->n_streams = 0;
 }
@@ -110,6 +113,9 @@ static void create_streams(struct writer_lane *l, const struct topology *p)
             ls->target[shard] = &ls->pending[shard];
         stream_labels_init(&ls->labels, ls->stream);
     }
+    l->sharded = p->sharding != NULL;
+    if (l->sharded)
+        sharding_lane_init(&l->sharding, p->sharding);
 }
 
 static struct destination_lane *lane_destination(struct writer_lane *l, struct destination *d)

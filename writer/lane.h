@@ -30,6 +30,8 @@ struct writer_lane {
     struct topology *topology;
     struct list adoptions;       /* topologies to adopt (reload.c); pending blocks are sealed before the first */
     struct stream_lane *streams; size_t n_streams;
+    struct sharding_lane sharding; /* while the topology has sharding */
+    bool sharded;
     struct list open;     /* pending blocks that hold bytes */
     struct loop_timer flush;
     struct loop_timer release; /* armed while pending blocks hold memory */

@@ -80,9 +80,12 @@ static void sink_add_series(struct sink *sink, const struct series_in *in)
 {
     struct writer_lane *l = lane_of(sink);
     uint64_t key = l->batch.source ? l->batch.source : labels_hash(in->labels);
+    uint64_t to = l->sharded ? sharding_destinations(l->topology->sharding, &l->sharding, in->labels) : UINT64_MAX;
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream_lane *ls = &l->streams[i];
         struct labels out;
+        if (ls->stream->slot >= 0 && (to >> ls->stream->slot & 1) == 0)
+            continue;
         if (stream_labels_apply(&ls->labels, in->labels, &out))
             ls->too_large += pending_add(sink_batch_pending(ls, (unsigned)(key % ls->stream->shards)),
                                          &ls->stream->limits, out, in);

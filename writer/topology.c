@@ -3,6 +3,7 @@
  * blocks share a stream. */
 #include "writer/topology.h"
 
+#include "base/hash.h"
 #include "writer/recent/recent.h"
 
 struct topology *topology_ref(struct topology *p)
@@ -20,6 +21,7 @@ void topology_unref(struct topology *p)
         mem_free(p->streams[i].generations);
     }
     mem_free(p->streams);
+    mem_free(p->sharding);
     mem_free(p->destinations);
     if (p->recent)
         recent_unref(p->recent);
@@ -37,19 +39,37 @@ static struct block_limits block_limits_of(const struct queue_conf *c)
                                  .bytes = (size_t)c->max_block_bytes};
 }
 
-static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct str_map external)
+/* slot: as in struct stream. */
+static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct str_map external, int slot)
 {
     struct relabel_rules rules = relabel_rules(c->write_relabel_configs);
     struct block_limits limits = block_limits_of(&c->queue);
     for (size_t i = 0; i < p->n_streams; i++)
-        if (stream_same(&p->streams[i], rules, external, c->extra_labels, (unsigned)c->queue.shards) &&
+        if (p->streams[i].slot == slot && stream_same(&p->streams[i], rules, external, c->extra_labels, (unsigned)c->queue.shards) &&
             p->streams[i].limits.samples == limits.samples && p->streams[i].limits.bytes == limits.bytes)
             return &p->streams[i];
     struct stream *s = &p->streams[p->n_streams++];
     *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels,
-                         .shards = (unsigned)c->queue.shards, .limits = limits};
+                         .shards = (unsigned)c->queue.shards, .limits = limits, .slot = slot};
     s->destinations = mem_zalloc(p->_cap * sizeof *s->destinations);
     s->generations = mem_zalloc(p->_cap * sizeof *s->generations);
+    return s;
+}
+
+static int topology_slot(const struct topology *p, size_t i) { return p->sharding ? (int)i : -1; }
+
+/* Destinations that are not part of the topology have their share, too: it does not move. */
+static struct sharding *new_sharding(const struct writer_plan *from)
+{
+    struct sharding *s = mem_zalloc(sizeof *s);
+    sharding_init(s, from->sharding, from->external_labels, (unsigned)from->n);
+    for (size_t i = 0; i < from->n; i++) {
+        const struct destination_conf *c = &from->destinations[i];
+        char *identity = destination_identity(c);
+        s->nodes[i] = from->sharding->hash == SHARD_HASH_RENDEZVOUS ? hash_bytes(identity, strlen(identity))
+                                                                    : sharding_hash_vmagent(i, c->url);
+        mem_free(identity);
+    }
     return s;
 }
 
@@ -58,14 +78,14 @@ static bool attach_recent(struct topology *p, const struct writer_plan *from, st
     p->recent = recent_ref(recent);
     if (from->recent->like.n == 0) {
         struct destination_conf plain = {.queue = {.shards = 8, .max_samples = 10000, .max_block_bytes = 8 << 20}};
-        struct stream *s = stream_for(p, &plain, from->external_labels);
+        struct stream *s = stream_for(p, &plain, from->external_labels, -1);
         s->recent = recent;
         s->metadata = s->metadata || s->n == 0; /* a stream for the store only */
         return true;
     }
     for (size_t i = 0; i < from->n; i++)
         if (str_eq(from->destinations[i].name, from->recent->like)) {
-            stream_for(p, &from->destinations[i], from->external_labels)->recent = recent;
+            stream_for(p, &from->destinations[i], from->external_labels, topology_slot(p, i))->recent = recent;
             return true;
         }
     return err_set(err, ERR_BAD_DATA, "recent.like: there is no remote_write entry named \"%.*s\"",
@@ -80,13 +100,20 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
     p->_cap = from->n + 1;
     p->destinations = mem_zalloc(p->_cap * sizeof *p->destinations);
     p->streams = mem_zalloc(p->_cap * sizeof *p->streams);
+    if (from->sharding && from->n > SHARDING_MAX) {
+        topology_unref(p);
+        err_set(err, ERR_BAD_DATA, "shard: %zu destinations; at most %d", from->n, SHARDING_MAX);
+        return NULL;
+    }
+    if (from->sharding && from->n > 0)
+        p->sharding = new_sharding(from);
     for (size_t i = 0; i < from->n; i++) {
         if (dests[i] == NULL)
             continue;
         p->destinations[p->n++] = dests[i];
         if (from->destinations[i].unread_rules.n > 0) /* it only sends what its queue has */
             continue;
-        struct stream *s = stream_for(p, &from->destinations[i], from->external_labels);
+        struct stream *s = stream_for(p, &from->destinations[i], from->external_labels, topology_slot(p, i));
         s->destinations[s->n++] = dests[i];
         s->metadata = s->metadata || from->destinations[i].send_metadata;
     }

@@ -6,7 +6,7 @@
 
 #include "base/refs.h"
 #include "writer/send/destination.h"
-#include "writer/pipeline/stream.h"
+#include "writer/pipeline/sharding.h"
 
 enum topology_phase { TOPOLOGY_PREPARED, TOPOLOGY_ADOPTING, TOPOLOGY_SWITCHING, TOPOLOGY_IN_FORCE };
 struct topology {
@@ -16,6 +16,7 @@ struct topology {
     struct stream *streams; size_t n_streams;
     struct destination **destinations; size_t n, _cap;
     struct recent *recent;
+    struct sharding *sharding; /* NULL = off */
     /* frees the configuration's memory, which rules and labels point into */
     void (*release)(void *arg); void *release_arg;
 };

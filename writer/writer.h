@@ -16,7 +16,7 @@
  * - writer.c (start, stop, status), reload.c (a new configuration), retire.c (removed destinations), orphans.c (their
  *   queue directories), offline.c (queues without a writer), topology.c, lane.c (one lane's part), sink.c (batches),
  *   stats.c, refill.c
- * - pipeline/: stream.c (labels as sent), pending.c (bytes not yet in a block)
+ * - pipeline/: stream.c (labels as sent), sharding.c (series over destinations), pending.c (bytes not yet in a block)
  * - send/: destination.c, destination_lane.c (retries), shard.c (order), sender.c (one request), response.c, bisect.c
  *   (rejected blocks), drain.c (order after an outage), outage.c (log lines), remote_write_conf.c (configuration rows)
  * - queue/: block.c, ack.c, queue.c (the io thread), queue_life.c (open and close), queue_intake.c (jobs of the lanes),
@@ -66,6 +66,15 @@ struct destination_conf {             /* one remote_write entry */
 };
 extern const struct conf_section remote_write_section;
 
+enum shard_hash { SHARD_HASH_VMAGENT, SHARD_HASH_RENDEZVOUS };
+struct sharding_conf {                /* `shard:` (pipeline/sharding.h) */
+    int hash;                         /* enum shard_hash */
+    struct str_list labels, ignore_labels; /* hashed, or not; at most one of them is set */
+    int64_t replicas;
+    struct conf_items rules;          /* not a key: struct relabel_rule of all destinations, applied before hashing */
+};
+extern const struct conf_section sharding_section;
+
 struct recent_conf {                  /* `recent:` */
     struct str like;                  /* the destination whose stream is stored; empty = everything, without
                                        * relabeling */
@@ -92,6 +101,7 @@ struct writer_env {
 struct writer_plan {                  /* the settings of a new configuration */
     const struct destination_conf *destinations; size_t n;
     const struct recent_conf *recent; /* NULL = off */
+    const struct sharding_conf *sharding; /* NULL = each destination gets all series */
     struct str_map external_labels;
 };
 /* Creates the writer; starts nothing and opens no file. */

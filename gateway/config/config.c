@@ -361,6 +361,7 @@ static bool config_load_recent(struct loader *l, void *arg UNUSED)
             return false;
     }
     c->recent = f->recent;
+    c->sharding = f->sharding;
     return true;
 }
 

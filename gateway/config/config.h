@@ -47,6 +47,7 @@ struct config {
     bool empty_groups;               /* a group may have no targets */
     bool incomplete;                 /* jobs or relabeling rules of files that do not respond are missing (struct
                                       * config_reader) */
+    struct sharding_conf *sharding;  /* NULL = each destination gets all series */
     struct recent_conf *recent;      /* NULL = disabled; enabled by default if there is no destination and no group */
     struct tls_server_conf *tls_server; /* of promxy's file; NULL: none */
     const struct yaml *tls_server_node;

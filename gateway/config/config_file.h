@@ -14,6 +14,7 @@ struct config_file {
     struct conf_items server_groups;       /* struct server_group_conf */
     struct promxy_conf promxy, promxy_server;
     struct recent_conf *recent;
+    struct sharding_conf *sharding;
     struct tls_server_conf *tls_server;
 };
 extern const struct conf_section file_section;

@@ -229,6 +229,25 @@ static void end_chains_of_file(struct loader *l)
         mark_chain_end(l, ((const struct destination_conf *)l->file.remote_write.items)[i].write_relabel_configs);
 }
 
+/* -remoteWrite.shardByURL; the section of the file has rules in common, too. */
+static bool set_sharding(struct loader *l, struct conf_items common)
+{
+    const struct remote_write_flags *f = &l->flags->remote_write;
+    if (f->shard_by_url && l->file.sharding)
+        return err_set(l->err, ERR_BAD_DATA, "-remoteWrite.shardByURL and the key `shard` exclude each other; remove one");
+    if (f->shard_labels.n > 0 && f->shard_ignore_labels.n > 0)
+        return err_set(l->err, ERR_BAD_DATA, "-remoteWrite.shardByURL.labels and -remoteWrite.shardByURL.ignoreLabels "
+                       "exclude each other; remove one");
+    if (f->shard_by_url) {
+        l->file.sharding = ARENA_NEW(l->conf.arena, struct sharding_conf);
+        *l->file.sharding = (struct sharding_conf){.labels = f->shard_labels, .ignore_labels = f->shard_ignore_labels,
+                                                   .replicas = f->shard_replicas};
+    }
+    if (l->file.sharding)
+        l->file.sharding->rules = common;
+    return true;
+}
+
 bool config_add_destinations(struct loader *l)
 {
     end_chains_of_file(l);
@@ -252,5 +271,5 @@ bool config_add_destinations(struct loader *l)
             failed_file = rules;
         }
     }
-    return ok && config_join(l, l->file.remote_write, made, sizeof(struct destination_conf), &l->file.remote_write);
+    return ok && set_sharding(l, new.common.rules) && config_join(l, l->file.remote_write, made, sizeof(struct destination_conf), &l->file.remote_write);
 }

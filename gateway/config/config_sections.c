@@ -127,6 +127,8 @@ static const struct conf_row file_rows[] = {
              "http(s) URLs"},
     {CONF_SECTIONS, "remote_write", FILE_AT(remote_write), .section = &remote_write_section,
      .help = "Destinations of samples"},
+    {CONF_OPTIONAL, "shard", FILE_AT(sharding), .section = &sharding_section,
+     .help = "Distribution of series over all destinations; by default each gets all series"},
     {CONF_SECTIONS, "server_groups", FILE_AT(server_groups), .section = &server_group_section,
      .help = "Server groups that queries read from"},
     {CONF_OPTIONAL, "recent", FILE_AT(recent), .section = &recent_section,

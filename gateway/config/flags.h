@@ -70,7 +70,9 @@ struct flags {
             aws_sts_endpoint;
         struct str_list label;         /* name=value */
         struct str relabel_config;
-        bool show_url, drop_on_overload;
+        bool show_url, drop_on_overload, shard_by_url;
+        struct str_list shard_labels, shard_ignore_labels;
+        int64_t shard_replicas;
         int64_t max_rows_per_block, max_block_size; /* of each destination that flags define */
     } remote_write;
     struct str_list accept_inert;      /* flags and keys to ignore although that is unsafe */

@@ -114,7 +114,7 @@ static struct upstream *build_upstream(struct services *s, const struct config *
 static struct writer_change *prepare_writer(struct services *s, const struct config *c, struct err *err)
 {
     struct writer_plan plan = {.destinations = c->destinations, .n = c->n_destinations, .recent = c->recent,
-                               .external_labels = c->global.external_labels};
+                               .sharding = c->sharding, .external_labels = c->global.external_labels};
     return writer_prepare(s->writer, &plan, err);
 }
 

@@ -148,15 +148,26 @@ static bool log_section_changes(const struct config *before, const struct config
     bool global = before && !conf_equal(&global_section, &before->global, &now->global);
     bool recent = before && (before->recent && now->recent ? !conf_equal(&recent_section, before->recent, now->recent)
                                                            : before->recent != now->recent);
-    const char *which = global && recent ? "global, recent" : global ? "global" : "recent";
-    if (global || recent) {
+    bool shard = before && (before->sharding && now->sharding
+                                ? !conf_equal(&sharding_section, before->sharding, now->sharding)
+                                : before->sharding != now->sharding);
+    struct buf which = {0};
+    if (global)
+        buf_add_z(&which, "global");
+    if (recent)
+        buf_add_z(&which, which.n > 0 ? ", recent" : "recent");
+    if (shard)
+        buf_add_z(&which, which.n > 0 ? ", shard" : "shard");
+    bool any = which.n > 0;
+    if (any) {
         struct buf line = {0};
-        log_info("config", "sections changed", "changed", which);
-        buf_printf(&line, "sections changed: %s", which);
+        log_info("config", "sections changed", "changed", buf_z(&which));
+        buf_printf(&line, "sections changed: %s", buf_z(&which));
         reload_report_add(r, RELOAD_INFO, buf_str(&line));
         buf_free(&line);
     }
-    return global || recent;
+    buf_free(&which);
+    return any;
 }
 
 void reload_log(const struct services *s, const struct config *before, const struct config *now, struct reload_report *r)

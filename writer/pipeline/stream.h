@@ -21,6 +21,7 @@ struct stream {
     size_t *generations;     /* of each destination, the generation that is written to */
     struct recent *recent;   /* NULL = no recent store follows this stream */
     bool metadata;           /* at least one receiver wants metadata */
+    int slot;                /* gets series of this destination only (sharding.h); -1 = all */
 };
 /* True if the stream has this chain and number of shards: with equal limits, destinations share its blocks. */
 bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra,

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Series are distributed over destinations: as by a real vmagent with the same flags, and independent of their order."""
+import random
+
+from lib import *
+
+RULES = "- {source_labels: [a], regex: 'x(.*)5', target_label: zzteam, replacement: 'five$1'}\n" \
+        "- {action: labeldrop, regex: secret}\n"
+
+
+def make_series(n):
+    some = random.Random(5)
+    return [({"__name__": f"m{some.randrange(7)}", "a": f"x{i}", "instance": f"host{some.randrange(20)}:9100",
+              "secret": str(some.random()), "zone": some.choice("abc")}, [(now_ms(), float(i))]) for i in range(n)]
+
+
+def placement(sinks, n, copies):
+    """{value, which is the number of the series: positions of the sinks that got it}, when all have arrived."""
+    def found():
+        got = {}
+        for i, sink in enumerate(sinks):
+            for samples in sink.samples().values():
+                for _, v in samples:
+                    got.setdefault(v, set()).add(i)
+        return got
+    wait_until(lambda: sum(map(len, found().values())) >= n * copies, 20, f"{n} series, {copies} times")
+    return found()
+
+
+def of_vmagent(sinks, series, flags, copies):
+    agent = VMAgent("scrape_configs: []\n", *[f"-remoteWrite.url={sink.url}?token=t{i}" for i, sink in enumerate(sinks)], *flags,
+                    "-remoteWrite.forcePromProto", "-remoteWrite.flushInterval=100ms")
+    assert push(f"{agent.url}/api/v1/write", series).status == 204
+    got = placement(sinks, len(series), copies)
+    agent.stop()
+    return got
+
+
+def of_sluice(sinks, series, flags, copies, name):
+    sluice = Sluice(None, *[f"-remoteWrite.url={sink.url}?token=t{i}" for i, sink in enumerate(sinks)], *flags,
+                    "-remoteWrite.flushInterval=100ms", name=name)
+    assert push(f"{sluice.url}/api/v1/write", series).status == 204
+    got = placement(sinks, len(series), copies)
+    sluice.stop()
+    return got
+
+
+def test_placement_is_vmagents():
+    n = 300
+    rules = write_file("rules.yml", RULES)
+    cases = {"all labels": ([], 1), "two replicas": (["-remoteWrite.shardByURLReplicas=2"], 2),
+             "some labels": (["-remoteWrite.shardByURL.labels=instance,__name__"], 1),
+             "all but some": (["-remoteWrite.shardByURL.ignoreLabels=a,secret", "-remoteWrite.shardByURLReplicas=2"], 2),
+             "after the rules": ([f"-remoteWrite.relabelConfig={rules}", "-remoteWrite.label=zzz=later"], 1),
+             "more replicas than URLs": (["-remoteWrite.shardByURLReplicas=9"], 4)}
+    sinks, series = [RecordingSink() for _ in range(4)], make_series(n)
+    for name, (flags, copies) in cases.items():
+        got = []
+        for run in (of_vmagent, of_sluice):
+            for sink in sinks:
+                with sink.lock:
+                    sink.accepted, sink.arrived, sink.decoded = [], {}, 0
+            more = (f"sluice-{len(name)}",) if run is of_sluice else ()
+            got.append(run(sinks, series, ["-remoteWrite.shardByURL", *flags], copies, *more))
+        wanted, ours = got
+        different = [v for v in wanted if wanted[v] != ours.get(v)]
+        assert not different and len(ours) == n, f"{name}: {len(different)} of {n}: {different[:5]}"
+        shares = [sum(i in to for to in ours.values()) for i in range(4)]
+        assert min(shares) > 0, f"{name}: {shares}"
+
+
+def rendezvous(names, sinks, series, replicas):
+    config = "shard: {hash: rendezvous, replicas: %d}\nremote_write:\n" % replicas
+    for name in names:
+        config += f"- {{name: {name}, url: '{sinks[name].url}'}}\n"
+    for sink in sinks.values():
+        with sink.lock:
+            sink.accepted, sink.arrived, sink.decoded = [], {}, 0
+    sluice = Sluice(config, name="-".join(names) + str(replicas))
+    assert push(f"{sluice.url}/api/v1/write", series).status == 204
+    got = placement([sinks[name] for name in names], len(series), replicas)
+    sluice.stop()
+    return {v: {names[i] for i in to} for v, to in got.items()}
+
+
+def test_rendezvous_is_independent_of_the_order():
+    names, n = ["a", "b", "c", "d"], 400
+    sinks, series = {name: RecordingSink() for name in names}, make_series(n)
+    for replicas in (1, 2):
+        first = rendezvous(names, sinks, series, replicas)
+        assert rendezvous(["c", "a", "d", "b"], sinks, series, replicas) == first
+        fewer = rendezvous(["c", "a", "b"], sinks, series, replicas)
+        for v, to in first.items():
+            assert len(fewer[v]) == replicas and to - {"d"} <= fewer[v], "only series of the removed one move"
+        shares = {name: sum(name in to for to in first.values()) for name in names}
+        assert all(n * replicas / 8 < share < n * replicas / 2 for share in shares.values()), shares
+
+
+def test_contradictions_are_errors():
+    for flags, config, message in (
+            (["-remoteWrite.shardByURL", "-remoteWrite.shardByURL.labels=a", "-remoteWrite.shardByURL.ignoreLabels=b"], "",
+             "exclude each other"),
+            (["-remoteWrite.shardByURL"], "shard: {replicas: 2}\n", "exclude each other"),
+            ([], "shard: {labels: [a], ignore_labels: [b]}\n", "labels and ignore_labels exclude each other"),
+            ([], "shard: {hash: modulo}\n", "hash")):
+        sluice = Sluice(config + "remote_write: [{url: 'http://127.0.0.1:1/'}]\n", *flags, start=False,
+                        name=f"wrong{len(flags)}{len(config)}")
+        sluice.start()
+        wait_until(lambda: not sluice.alive())
+        assert message in sluice.log(), sluice.log()
