@@ -67,6 +67,7 @@ bool position_open(struct position *p, const char *dir, uint64_t *done, struct e
     *p = (struct position){.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640)};
     if (p->fd < 0)
         return err_set(err, ERR_INTERNAL, "cannot open %s: %s", path, strerror(errno));
+    p->file = file_identity_of(p->fd);
     ssize_t n = pread(p->fd, slots, sizeof slots, 0);
     if (n < 0) {
         err_set(err, ERR_INTERNAL, "cannot read %s: %s", path, strerror(errno));

@@ -9,11 +9,13 @@
 #define WRITER_QUEUE_POSITION_H
 
 #include "base/err.h"
+#include "writer/queue/file_identity.h"
 
 #include <stdint.h>
 
 struct position {
     int fd;        /* -1 = not open */
+    struct file_identity file;
     unsigned slot; /* the next one to write */
 };
 /* done: the position read, 0 for a new file. */

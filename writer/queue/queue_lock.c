@@ -5,34 +5,26 @@
 #include "base/os/dir.h"
 #include "base/telemetry/log.h"
 #include "base/os/thread.h"
+#include "writer/queue/file_identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct queue_lock {
     char *dir, *path;
     struct mutex mutex; /* guards the fields below */
     int fd;             /* of the locked file */
+    struct file_identity file; /* likewise */
     bool locked_by_other;         /* another process has locked it; logged */
 };
 
-/* Whether the name still leads to the descriptor's file. Errors other than "not found" count as unchanged. */
-static bool lock_file_present(const char *path, int fd)
-{
-    struct stat named, locked;
-    if (stat(path, &named) != 0)
-        return errno != ENOENT && errno != ENOTDIR;
-    return fstat(fd, &locked) != 0 || (named.st_dev == locked.st_dev && named.st_ino == locked.st_ino);
-}
-
 /* The descriptor of the locked file, or -1 with errno. A file that is deleted between open and flock is opened
  * again. */
-static int lock_file_open(const char *dir, const char *path)
+static int lock_file_open(const char *dir, const char *path, struct file_identity *file)
 {
     enum { ATTEMPTS = 5 };
     for (int i = 0; i < ATTEMPTS; i++) {
@@ -40,7 +32,8 @@ static int lock_file_open(const char *dir, const char *path)
         if (fd < 0)
             return -1;
         int error = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-        if (error == 0 && lock_file_present(path, fd))
+        *file = file_identity_of(fd);
+        if (error == 0 && file_presence(path, *file) != FILE_ABSENT)
             return fd;
         close(fd);
         errno = error == EWOULDBLOCK ? EBUSY : error;
@@ -59,7 +52,7 @@ struct queue_lock *queue_lock_new(const char *dir, struct err *err)
     l->path = mem_alloc(n);
     snprintf(l->path, n, "%s/lock", dir);
     mutex_init(&l->mutex, RANK_QUEUE_LOCK);
-    l->fd = lock_file_open(l->dir, l->path);
+    l->fd = lock_file_open(l->dir, l->path, &l->file);
     if (l->fd >= 0)
         return l;
     if (errno == EBUSY)
@@ -155,7 +148,8 @@ void queue_lock_cancel(struct queue_lock_request *r)
 
 static bool lock_file_restore(struct queue_lock *l)
 {
-    int fd = lock_file_open(l->dir, l->path);
+    struct file_identity file;
+    int fd = lock_file_open(l->dir, l->path, &file);
     if (fd < 0 && errno == EBUSY && !l->locked_by_other) {
         l->locked_by_other = true;
         log_error("queue", "queue directory was deleted, and another process uses it now; keeping blocks in memory and "
@@ -166,6 +160,7 @@ static bool lock_file_restore(struct queue_lock *l)
         return false;
     close(l->fd);
     l->fd = fd;
+    l->file = file;
     l->locked_by_other = false;
     log_warn("queue", "lock file of the queue directory was deleted; created and locked it again", "file", l->path);
     return true;
@@ -174,7 +169,7 @@ static bool lock_file_restore(struct queue_lock *l)
 bool queue_lock_hold(struct queue_lock *l)
 {
     mutex_lock(&l->mutex);
-    bool held = lock_file_present(l->path, l->fd) || lock_file_restore(l);
+    bool held = file_presence(l->path, l->file) != FILE_ABSENT || lock_file_restore(l);
     int error = errno;
     mutex_unlock(&l->mutex);
     errno = error;

@@ -18,31 +18,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool queue_restore_same_file(int fd, const char *path, bool *same)
-{
-    struct stat open_one, named;
-    *same = false;
-    if (stat(path, &named) != 0)
-        return errno == ENOENT || errno == ENOTDIR;
-    if (fstat(fd, &open_one) != 0)
-        return false;
-    *same = open_one.st_dev == named.st_dev && open_one.st_ino == named.st_ino;
-    return true;
-}
-
+/* Once a second for each shard. */
 bool shard_files_missing(const struct queue_shard *s)
 {
     char path[SEGMENT_PATH];
-    bool same;
     snprintf(path, sizeof path, "%s/position", s->dir);
     if (s->position.fd < 0)
         return false;
-    if (queue_restore_same_file(s->position.fd, path, &same) && !same)
+    if (file_presence(path, s->position.file) == FILE_ABSENT)
         return true;
     if (s->fd < 0 || s->n == 0)
         return false;
     shard_segment_path(s, &s->segments[s->n - 1], path);
-    return queue_restore_same_file(s->fd, path, &same) && !same;
+    return file_presence(path, s->file) == FILE_ABSENT;
 }
 
 static bool copy_bytes(int from, int to, uint64_t size)
@@ -79,6 +67,8 @@ static bool restore_segment(struct queue_shard *s, const struct segment *g, int 
         shard_close_fd(&s->read_fd); /* the deleted file does not grow any more */
     close(*fd);
     *fd = copy;
+    if (fd == &s->fd)
+        s->file = file_identity_of(copy);
     r->kept_bytes += g->size;
     s->dirty = s->new_file = s->new_dir = true;
     return true;
@@ -122,12 +112,14 @@ static bool restore_segments(struct queue_shard *s, struct restored *r)
             : NULL;
         char path[SEGMENT_PATH];
         struct stat st;
-        bool same = true;
+        enum file_presence open_one = FILE_PRESENT;
         shard_segment_path(s, g, path);
         bool exists = fd == NULL && stat(path, &st) == 0;
-        if (fd ? !queue_restore_same_file(*fd, path, &same) : !exists && errno != ENOENT && errno != ENOTDIR)
+        if (fd)
+            open_one = file_presence(path, file_identity_of(*fd));
+        if (open_one == FILE_UNCERTAIN || (fd == NULL && !exists && errno != ENOENT && errno != ENOTDIR))
             return false;
-        if (fd && !same && !restore_segment(s, g, fd, r))
+        if (open_one == FILE_ABSENT && !restore_segment(s, g, fd, r))
             return false;
         if (fd == NULL && !exists)
             shard_forget_segment(s, i, r);
@@ -138,11 +130,10 @@ static bool restore_segments(struct queue_shard *s, struct restored *r)
 bool shard_files_restore(struct queue_shard *s, struct restored *r)
 {
     char path[SEGMENT_PATH];
-    bool same = true;
     if (!queue_dir_usable(s->queue) || !dir_create_with_parents(s->dir) || !restore_segments(s, r))
         return false;
     snprintf(path, sizeof path, "%s/position", s->dir);
-    if (s->position.fd < 0 || !queue_restore_same_file(s->position.fd, path, &same) || same)
+    if (s->position.fd < 0 || file_presence(path, s->position.file) != FILE_ABSENT)
         return true;
     struct position created;
     struct err err;

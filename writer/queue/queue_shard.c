@@ -291,6 +291,7 @@ static bool open_last(struct queue_shard *s, uint64_t seq)
     s->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640); /* readable, for queue_restore.c when it is deleted */
     if (s->fd < 0)
         return false;
+    s->file = file_identity_of(s->fd);
     if (g == NULL) {
         add_segment(s, seq, false);
         s->new_file = true;

@@ -42,6 +42,7 @@ struct queue_shard {
     uint64_t joint_end;    /* likewise: after the last undelivered joint block; 0 = none */
     struct segment *segments; size_t n, _cap; /* oldest first; records are appended to the last */
     int fd;                /* of the last segment, -1 = not open */
+    struct file_identity file; /* likewise, while it is open */
     struct position position;
     struct packer packer;  /* reads the contents of foreign segments */
     int read_fd; uint64_t read_name, read_at; /* position of the reader; read_fd -1 = not open */
