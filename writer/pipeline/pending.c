@@ -121,9 +121,24 @@ static size_t pending_add_cut(struct pending *p, const struct block_limits *limi
     return skipped + pending_add(p, limits, labels, &second);
 }
 
+/* The open block has space for a series of float samples, without a look at what it takes exactly. */
+static inline bool open_block_takes(const struct pending *p, const struct block_limits *limits, struct labels labels,
+                                    const struct series_in *in)
+{
+    enum { SERIES_FRAME = 6, SAMPLE_MOST = 22 };
+    const struct pending_block *c = &p->open;
+    return in->n_hists == 0 && in->n_exemplars == 0 && c->n_samples + in->n_samples < limits->samples &&
+           c->n_labels + labels.count < limits->labels && c->n_metadata < limits->samples &&
+           p->raw.n - pending_open_begin(p) + labels.n + SERIES_FRAME + in->n_samples * SAMPLE_MOST < limits->bytes;
+}
+
 size_t pending_add(struct pending *p, const struct block_limits *limits, struct labels labels,
                    const struct series_in *in)
 {
+    if (open_block_takes(p, limits, labels, in)) {
+        pending_append(p, labels, in);
+        return 0;
+    }
     struct pending_block before = p->open;
     size_t skipped = 0;
     pending_append(p, labels, in);
