@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Scrape and forward, sluice beside vmagent and Prometheus' agent: what a sample costs, in memory, CPU time and bytes to a
-sink that takes zstd, and how many system calls a scrape makes (all threads, writing and sending included).
+sink that takes zstd, and how many system calls a scrape makes (all threads, writing and sending included). Where perf
+works, sluice's CPU time is divided: its layers (scraper: what is new on a page; model: reading pages, writing series;
+writer: blocks, queue, sending; base: HTTP, loop), the compressor, the C library, and the kernel.
 
 A row is a number of targets, of series on each page (of values that differ per target and scrape) and an interval, then
 whether the pages are compressed and how many percent of the series are replaced every minute. Each program runs alone.
@@ -26,7 +28,8 @@ import lib  # noqa: E402
 
 ROWS = os.environ.get("ROWS", "200x1000@5s plain churn")
 PROGRAMS = os.environ.get("PROGRAMS", "sluice,vmagent,prometheus").split(",")
-CHURN, NODE_PAGES, STRACE_SECONDS = 5, 20, 15
+CHURN, NODE_PAGES, STRACE_SECONDS, PERF_SECONDS = 5, 20, 15, 10
+LAYERS = ("scraper", "model", "writer", "base")
 SHAPES = [(200, 1000, 5), (1000, 1000, 15), (10000, 100, 15), (50, 300, 15)]  # the last one: 1,000 samples/s
 CONFIG = """
 global: {{scrape_interval: {interval}s, scrape_timeout: {interval}s}}
@@ -58,7 +61,7 @@ class Row:
 
 def all_rows():
     rows = [Row(*shape, gzip=gzip, churn=churn) for shape in SHAPES for gzip in (False, True) for churn in (0, CHURN)]
-    return rows + [Row(500, 0, 15, gzip=gzip, node=True) for gzip in (False, True)]
+    return rows + [Row(500, 0, 15, gzip=gzip, node=True) for gzip in (False, True)]  # 20,000 to 35,000 samples/s
 
 
 def build_load():
@@ -127,6 +130,44 @@ def system_calls(program, seconds):
         return None
 
 
+def layers_of_functions():
+    """The layer of each function; no two have the same name."""
+    found = {}
+    for layer in LAYERS:
+        names = subprocess.run(["nm", "--defined-only", f"{lib.ROOT}/{lib.OUT}/{layer}.a"], stdout=subprocess.PIPE, text=True,
+                               check=True).stdout
+        found.update((line.split()[-1].split(".")[0], layer) for line in names.splitlines() if " t " in line.lower())
+    return found
+
+
+def shares(program):
+    """Of its CPU time, by layer or library; {} without perf."""
+    path, found = f"{lib.folder()}/perf", {}
+    try:
+        subprocess.run(["perf", "record", "-q", "-o", path, "-p", str(program.p.pid), "--", "sleep", str(PERF_SECONDS)],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        report = subprocess.run(["perf", "report", "-i", path, "--sort", "dso,sym", "-g", "none", "-t", "~"], check=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+        layers = layers_of_functions()
+    except (OSError, subprocess.CalledProcessError):
+        return found
+    for percent, place, symbol in re.findall(r"^ *([\d.]+)% *~(\S+) *~\[.\] (\S+)", report, re.M):
+        if place == "sluice":
+            place = layers.get(symbol.split(".")[0], "other")
+        else:
+            place = "kernel" if place.startswith("[") else re.sub(r"[-.\d]*\.so.*", "", place)
+        found[place] = found.get(place, 0) + float(percent) / 100
+    return found
+
+
+def cpu_by_stage(program, cpu_ns):
+    found = shares(program) if isinstance(program, lib.Sluice) else {}
+    named = {name: found.pop(name, 0) for name in (*LAYERS, "libzstd", "libc", "kernel")} if found else {}
+    if found:
+        named["other"] = sum(found.values())
+    return {f"  ns in {name}": share * cpu_ns for name, share in named.items()}
+
+
 def measure(row, program, counts):
     warm, seconds = (int(os.environ.get(name, max(least, n * row.interval))) for name, n, least in
                      (("WARM", 2, 15), ("SECONDS", 4, 30)))
@@ -135,9 +176,10 @@ def measure(row, program, counts):
     time.sleep(seconds)
     after = time.monotonic(), program.cpu_seconds(), *counts()
     took, cpu, pages, samples, _, sent, on_time = (b - a for a, b in zip(before, after))
-    memory, first = program.memory_kib(), counts()[0]
+    memory, stages = program.memory_kib(), cpu_by_stage(program, cpu / samples * 1e9)
+    first = counts()[0]
     calls = system_calls(program, STRACE_SECONDS)
-    return {"samples/s": samples / took, "CPU ns per sample": cpu / samples * 1e9, "RSS MiB": memory["VmRSS"] / 1024,
+    return {"samples/s": samples / took, "CPU ns per sample": cpu / samples * 1e9, **stages, "RSS MiB": memory["VmRSS"] / 1024,
             "anonymous MiB": memory["RssAnon"] / 1024, "bytes per sample": sent / samples,
             "% of scrapes within 10 ms": 100 * on_time / pages,
             "system calls per scrape": calls / (counts()[0] - first) if calls else None}
@@ -156,7 +198,7 @@ def measure_alone(row, start):
 def show(row, found):
     print(f"{row.name:28}" + "".join(f"{name:>12}" for name in found) + ("   of the first" if len(found) > 1 else ""))
     for figure in next(iter(found.values())):
-        values = [f[figure] for f in found.values()]
+        values = [f.get(figure) for f in found.values()]
         ratios = "".join(f"{values[0] / v:8.2f}" for v in values[1:] if v and values[0] is not None)
         print(f"  {figure:26}" + "".join(f"{'-':>12}" if v is None else f"{v:12,.2f}" for v in values) + ratios, flush=True)
 
