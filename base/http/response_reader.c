@@ -103,16 +103,17 @@ static void response_read_connection(struct response_reader *r, struct str value
     }
 }
 
-/* A line without a colon, one that continues the last line (obsolete since RFC 7230), and a name followed by white
- * space mean nothing. */
+/* A line that continues the last one (obsolete since RFC 7230), and a name followed by white space mean nothing. */
 static bool response_read_field(struct response_reader *r, struct str line, struct response_part *part, struct err *err)
 {
     size_t colon = str_find(line, ':');
     *part = (struct response_part){str_first(line, colon), str_trim(str_skip(line, colon + 1))};
-    if (colon == line.n || line.p[0] == ' ' || line.p[0] == '\t') {
+    if (line.p[0] == ' ' || line.p[0] == '\t') {
         part->name = STR_NONE;
         return true;
     }
+    if (colon == line.n)
+        return response_bad(err, "a header has no colon");
     if (str_ieq(part->name, STR("content-length")))
         return response_read_length(r, part->value, err);
     if (str_ieq(part->name, STR("transfer-encoding")))

@@ -141,7 +141,8 @@ static void other_protocols_are_refused(void **state UNUSED)
         {"HTTP/1.1\r\n", "its status line is invalid"},
         {"SSH-2.0-OpenSSH\r\n", "it does not begin with HTTP/"},
         {"\r\n", "it does not begin with HTTP/"},
-        {"HTTP/1.1 101 Go\r\n\r\n", "it switches to another protocol"}};
+        {"HTTP/1.1 101 Go\r\n\r\n", "it switches to another protocol"},
+        {"HTTP/1.1 200 OK\r\nnonsense\r\n", "a header has no colon"}};
     for (size_t i = 0; i < LEN(cases); i++) {
         struct buf out = {0};
         read_pieces(str_of(cases[i].line), 3, &out);
@@ -153,7 +154,7 @@ static void other_protocols_are_refused(void **state UNUSED)
 
 static void lines_without_meaning_are_skipped(void **state UNUSED)
 {
-    expect_read("HTTP/1.1 200 OK\r\nnonsense\r\nX: a\r\n  Content-Length: 3\r\n: empty\r\nContent-Length: 1\r\n\r\na",
+    expect_read("HTTP/1.1 200 OK\r\nX: a\r\n  Content-Length: 3\r\n: empty\r\nContent-Length: 1\r\n\r\na",
                 "200 X=a Content-Length=1 keep | a | end");
     expect_read("HTTP/1.1 100 Continue\r\nContent-Length: 7\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\n"
                 "Content-Length: 1\r\n\r\na", "200 Content-Length=7 Connection=close Content-Length=1 keep | a | end");
