@@ -191,7 +191,7 @@ def measure_alone(row, start):
     try:
         return measure(row, program, lambda: [int(n) for n in lib.request(f"http://127.0.0.1:{sink_port}/counts").text.split()])
     finally:
-        program.stop()
+        program.kill9()  # on a busy machine a peer may take minutes to stop
         load.stop()
 
 
