@@ -276,6 +276,7 @@ static bool make_listeners(struct program *p, const struct config *c, struct err
                            LISTENERS_MAX);
         struct listener *l = &p->listeners[p->n_listeners];
         listener_init(l, addresses->items[i]);
+        l->proxied = c->access->proxied[p->n_listeners];
         listener_set_access(l, http_access_ref(c->access->of[p->n_listeners++]));
     }
     p->services.listeners = p->listeners;

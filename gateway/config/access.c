@@ -259,11 +259,17 @@ static bool access_add(struct access_loader *l, size_t i, struct http_users *use
 {
     struct access_header headers[8];
     struct http_tls *tls;
-    if (!access_tls(l, i, &tls))
+    if (!access_flag_bool(l, "httpListenAddr.useProxyProtocol", flags_item(&l->source->flags->listener.use_proxy_protocol, i),
+                          &l->set->proxied[l->set->n]) || !access_tls(l, i, &tls))
         return false;
     size_t n = access_headers(l, headers, LEN(headers));
-    bool open = tls == NULL && users == NULL && n == 0;
-    l->set->of[l->set->n++] = open ? NULL : http_access_new(tls, users ? http_users_ref(users) : NULL, headers, n);
+    const struct rate_limit_conf *rate = &l->web.rate_limit;
+    struct http_access *a = NULL;
+    if (tls || users || n > 0 || rate->interval > 0) {
+        a = http_access_new(tls, users ? http_users_ref(users) : NULL, headers, n);
+        a->rate = (struct http_rate){.interval = rate->interval, .burst = rate->burst};
+    }
+    l->set->of[l->set->n++] = a;
     return true;
 }
 

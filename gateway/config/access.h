@@ -13,6 +13,7 @@ enum { ACCESS_FILES_MAX = 4 * LISTENERS_MAX };
 struct access_set { /* immutable, reference counted */
     struct refs refs;
     struct http_access *of[LISTENERS_MAX]; /* by the position of the non-empty listen addresses; NULL: HTTP, open */
+    bool proxied[LISTENERS_MAX];           /* -httpListenAddr.useProxyProtocol: is used at the start only */
     size_t n;
     struct access_file { char *path; uint64_t hash; } files[ACCESS_FILES_MAX]; /* it was made of; hash: of the text */
     size_t n_files;

@@ -14,7 +14,6 @@
 
 const struct inert_flag inert_flags[] = {
     /* vmagent */
-    GUARDS_SWITCH("httpListenAddr.useProxyProtocol", "requests with the PROXY protocol would be rejected"),
     GUARDS("graphiteListenAddr", "the listener would not be opened"),
     GUARDS("influxListenAddr", "the listener would not be opened"),
     GUARDS("opentsdbListenAddr", "the listener would not be opened"),

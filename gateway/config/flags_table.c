@@ -25,6 +25,9 @@ const struct flag_row flag_rows[] = {
              .help = "Listen on the sockets that systemd passes (socket activation) instead of on addresses"}},
     {.row = {CONF_STRING, "web.config.file", AT(web_config_file), .preset = "",
              .help = "File with TLS, users and headers of all listen addresses, as of Prometheus; reloaded when it changes"}},
+    {.row = {CONF_STRINGS, "httpListenAddr.useProxyProtocol", LISTEN(use_proxy_protocol),
+             .help = "Connections begin with a header of the PROXY protocol (version 1 or 2), whose address is the "
+                     "client's. The n-th value applies to the n-th listen address, a single value to all"}, .switches = true},
     {.row = {CONF_STRINGS, "tls", LISTEN(tls),
              .help = "Serve HTTPS. The n-th value of this flag and the next applies to the n-th listen address, a single "
                      "value to all"}, .switches = true},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/config/web_conf.h"
 
+#include "base/text/num.h"
 #include "gateway/http/http_auth.h"
 #include "gateway/http/http_tls.h"
 
@@ -135,6 +136,63 @@ static const struct conf_section http_server_section = {
     "http_server_config", sizeof(struct http_server_file_conf), http_server_rows, check_http_server,
     "HTTP of listeners"};
 
+/* A duration of Go, such as 1m0.5s: those of other keys have milliseconds. */
+static bool go_duration_parse(struct str s, double *ns)
+{
+    static const struct { const char *unit; double ns; } units[] = {
+        {"ns", 1}, {"us", 1e3}, {"\xc2\xb5s", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+    for (*ns = 0; s.n > 0;) {
+        size_t digits = 0, letters, k = 0;
+        double number;
+        while (digits < s.n && strchr("0123456789.", s.p[digits]))
+            digits++;
+        for (letters = digits; letters < s.n && !strchr("0123456789.", s.p[letters]);)
+            letters++;
+        while (k < LEN(units) && !str_is(str_n(s.p + digits, letters - digits), units[k].unit))
+            k++;
+        if (k == LEN(units) || !num_parse(str_first(s, digits), &number))
+            return false;
+        *ns += number * units[k].ns;
+        s = str_skip(s, letters);
+    }
+    return true;
+}
+
+static bool read_rate_interval(struct conf_context *c UNUSED, const struct yaml *node, void *field, struct err *err)
+{
+    double ns = 0;
+    bool ok = node->kind == YAML_SCALAR && node->text.n > 0 && str_find(node->text, 0) == node->text.n &&
+              (str_is(node->text, "0") || go_duration_parse(node->text, &ns));
+    if (!ok || !(ns < 86400e9))
+        return conf_err(node, err, "rate_limit.interval: \"%.*s\" is not a duration of less than a day, such as 1s or 250us",
+                        STR_ARG(node->text));
+    *(int64_t *)field = (int64_t)ns;
+    return true;
+}
+
+static void print_rate_interval(struct buf *out, const void *field, unsigned indent UNUSED)
+{
+    buf_printf(out, " %lldns\n", (long long)*(const int64_t *)field);
+}
+
+static const struct conf_row rate_limit_rows[] = {
+    {CONF_CUSTOM, "interval", offsetof(struct rate_limit_conf, interval), .custom = read_rate_interval,
+     .print = print_rate_interval, .form = "duration",
+     .help = "Time between two requests, such as `1s` or `250us`; 0 = no limit (default)"},
+    {CONF_INT, "burst", offsetof(struct rate_limit_conf, burst), .preset = "0", .min = 0, .max = 1000000,
+     .help = "Requests that are served at once after a pause; at least 1 with `interval`"},
+    {0}};
+
+static bool check_rate_limit(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct rate_limit_conf *r = value;
+    return r->interval == 0 || r->burst > 0 ||
+           conf_err(node, err, "rate_limit.burst: must be at least 1, otherwise no request would be served");
+}
+
+static const struct conf_section rate_limit_section = {
+    "rate_limit", sizeof(struct rate_limit_conf), rate_limit_rows, check_rate_limit, "Requests of a listen address"};
+
 static bool check_web(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct web_conf *w = value;
@@ -153,7 +211,8 @@ static const struct conf_row web_rows[] = {
     {CONF_SECTION, "http_server_config", WEB_AT(http), .section = &http_server_section, .help = "HTTP"},
     {CONF_MAP, "basic_auth_users", WEB_AT(basic_auth_users),
      .help = "Users and the bcrypt hashes of their passwords (`htpasswd -nBC 10 \"\"`); without it, requests need no user"},
-    {.type = CONF_GUARD, .name = "rate_limit", .help = "Requests would not be limited"},
+    {CONF_SECTION, "rate_limit", WEB_AT(rate_limit), .section = &rate_limit_section,
+     .help = "Limit of the requests of each listen address; further ones get 429"},
     {0}};
 const struct conf_section web_section = {"web configuration", sizeof(struct web_conf), web_rows, check_web,
                                          "The file of `--web.config.file`"};

@@ -17,9 +17,11 @@ struct tls_server_conf {
 };
 enum { REQUIRE_CLIENT_CERT = 5 };
 struct http_server_file_conf { struct str_map headers; };
+struct rate_limit_conf { int64_t interval, burst; /* interval: ns; 0: no limit */ };
 struct web_conf {
     struct tls_server_conf *tls;     /* NULL: HTTP */
     struct http_server_file_conf http;
+    struct rate_limit_conf rate_limit;
     struct str_map basic_auth_users; /* name: bcrypt hash */
 };
 extern const struct conf_section tls_server_section, web_section;

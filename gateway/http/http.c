@@ -17,6 +17,7 @@
 #include "gateway/http/http.h"
 
 #include "gateway/http/http_connection.h"
+#include "gateway/http/http_proxied.h"
 #include "gateway/http/http_spare.h"
 #include "gateway/http/http_tls.h"
 
@@ -151,32 +152,6 @@ void http_finish(struct http_request *r)
 {
     http_compress(r);
     request_end_work(r->_connection);
-}
-
-/* ---- responses in parts ---- */
-
-static void on_stream_wake(struct loop_task *t)
-{
-    struct http_stream *s = CONTAINER(t, struct http_stream, wake);
-    struct http_connection *c = s->owner;
-    if (c->mhd)
-        http_connection_resume(c);
-}
-
-bool http_stream_send(struct http_request *r, int64_t deadline)
-{
-    struct http_connection *c = r->_connection;
-    if (c->stream == NULL) {
-        struct http_stream *s = http_stream_new(c->conf->limits, on_stream_wake);
-        s->owner = c;
-        s->gzip = !r->identity && http_accepts_gzip(r) ? gzip_writer_new(HTTP_GZIP_LEVEL) : NULL;
-        r->compressed = s->gzip;
-        c->stream = s; /* from here on the connection is the loop's */
-        r->streaming = true;
-    }
-    if (r->compressed && !http_stream_compress(r, false))
-        return false;
-    return http_stream_put(c->stream, r->loop, &r->out, &r->canceled, deadline);
 }
 
 /* ---- the request ---- */
@@ -430,14 +405,11 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
 /* A TLS session begins with the settings of its listener. */
 static struct http_socket *begin_connection(struct http_server *s, struct MHD_Connection *mhd)
 {
-    struct http_socket *k = s->adding.socket;
-    int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    if (k)
+    struct http_socket *k = s->adding;
+    if (k->tls)
         http_tls_begin(k->tls, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
-    else
-        k = http_socket_open(&s->sockets, s->adding.listener, fd, s->adding.from, s->adding.spare);
     http_socket_watch(k);
-    s->adding.socket = NULL;
+    s->adding = NULL;
     return k;
 }
 
@@ -490,6 +462,7 @@ struct http_server *http_server_new(unsigned id, struct loop *loop, const struct
     struct http_server *s = mem_zalloc(sizeof *s);
     *s = (struct http_server){.id = id, .loop = loop, .conf = *conf};
     list_init(&s->working);
+    list_init(&s->proxied);
     http_hellos_init(&s->hellos);
     http_spare_init(&s->spare, loop);
     http_sockets_init(&s->sockets, loop, conf->limits);
@@ -515,37 +488,53 @@ static void http_daemon_add(struct http_daemon *d, int fd, const struct sockaddr
 
 void http_server_add(struct http_server *s, struct listener *l, int fd, const struct sockaddr *from, unsigned n)
 {
-    struct http_arrival a = {.listener = l, .from = from};
-    if (!http_sockets_admit(&s->sockets, fd, &a.spare)) {
+    bool spare;
+    if (!http_sockets_admit(&s->sockets, fd, &spare)) {
         close(fd);
         return;
     }
-    struct http_access *access = listener_access(l);
-    bool tls = access && access->tls && from->sa_family != AF_UNIX;
+    struct http_socket *k = http_socket_open(&s->sockets, l, fd, from, spare);
+    if (l->proxied)
+        http_proxied_add(s, k, from, n);
+    else
+        http_server_admit(s, k, from, n, from->sa_family == AF_UNIX);
+}
+
+/* The reference to its TLS outlives the library's session if that cannot be used. */
+static void hand_to_library(struct http_server *s, struct http_daemon *d, struct http_socket *k, const struct sockaddr *from,
+                            unsigned n)
+{
+    struct http_tls *tls = k->tls ? http_tls_ref(k->tls) : NULL;
+    s->adding = k;
+    http_daemon_add(d, k->fd, from, n);
+    if (s->adding)
+        http_socket_close(&s->sockets, k);
+    s->adding = NULL;
+    http_tls_unref(tls);
+}
+
+void http_server_admit(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n, bool local)
+{
+    struct http_access *access = listener_access(k->listener);
+    bool tls = access && access->tls && !local;
     if (tls && s->tls.mhd == NULL && !http_daemon_begin(&s->tls, s, true)) { /* the first one */
+        int fd = k->fd;
         stats_add(&http_stats, HTTP_FULL, 1);
         log_error("http", "cannot serve TLS: out of descriptors or memory; closing the connection");
+        http_socket_close(&s->sockets, k);
         close(fd);
     } else if (tls) {
-        http_hello_add(s, l, http_tls_ref(access->tls), fd, from, n, a.spare);
+        k->tls = http_tls_ref(access->tls);
+        http_hello_add(s, k, from, n);
     } else {
-        s->adding = a;
-        http_daemon_add(&s->plain, fd, from, n);
-        s->adding = (struct http_arrival){0};
+        hand_to_library(s, &s->plain, k, from, n);
     }
     http_access_unref(access);
 }
 
-/* The reference outlives the library's session if that cannot be used. */
 void http_server_greet(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n)
 {
-    struct http_tls *tls = http_tls_ref(k->tls);
-    s->adding = (struct http_arrival){.socket = k};
-    http_daemon_add(&s->tls, k->fd, from, n);
-    if (s->adding.socket)
-        http_socket_close(&s->sockets, k);
-    s->adding = (struct http_arrival){0};
-    http_tls_unref(tls);
+    hand_to_library(s, &s->tls, k, from, n);
 }
 
 void http_server_cancel(struct http_server *s)
@@ -577,6 +566,7 @@ void http_server_free(struct http_server *s)
         if (c->mhd)
             http_connection_resume(c);
     }
+    http_proxieds_free(s);
     http_hellos_free(s);
     http_daemon_end(&s->plain);
     http_daemon_end(&s->tls);

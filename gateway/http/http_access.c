@@ -41,6 +41,12 @@ static bool needs_login(const struct http_connection *c)
 
 bool http_access_check(struct http_connection *c)
 {
+    if (c->access && !http_rate_take(&c->access->rate)) {
+        stats_add(&http_stats, HTTP_RATE_LIMITED, 1);
+        http_refuse(c, 429, "Too Many Requests\n");
+        http_retry_after(&c->r, (int)(c->access->rate.interval / 1000000000) + 1);
+        return true;
+    }
     struct http_login_check check = {.done.run = on_login, ._loop = c->server->loop, .owner = c};
     if (!needs_login(c))
         return true;

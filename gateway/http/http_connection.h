@@ -30,14 +30,10 @@ struct http_server {
     struct regex *origins;
     struct http_daemon plain, tls;
     struct http_hellos hellos; /* connections that are not yet the TLS daemon's */
+    struct list proxied; /* of http_proxied.node: connections before these */
     struct list working; /* of http_connection.node */
     struct http_sockets sockets;
-    struct http_arrival { /* the connection that is being handed to the library */
-        struct listener *listener;
-        struct http_socket *socket; /* NULL: it is to be opened */
-        const struct sockaddr *from;
-        bool spare;
-    } adding;
+    struct http_socket *adding; /* the connection that is being handed to the library; NULL: none, or it has it */
     struct http_spare spare;
     bool stopping;
 };
@@ -89,6 +85,10 @@ struct http_connection {
     X(HTTP_NO_BODY_MEMORY, "sluice_http_refused_total{reason=\"body_memory\"}", STATS_COUNTER, REFUSED_HELP)         \
     X(HTTP_NO_WORKER, "sluice_http_refused_total{reason=\"query_queue\"}", STATS_COUNTER, REFUSED_HELP)          \
     X(HTTP_NO_LOGIN, "sluice_http_refused_total{reason=\"logins\"}", STATS_COUNTER, REFUSED_HELP)                 \
+    X(HTTP_RATE_LIMITED, "sluice_http_rate_limited_total", STATS_COUNTER,                                          \
+      "Requests refused with 429 because of rate_limit of the web configuration")                                  \
+    X(HTTP_PROXY_ERRORS, "sluice_http_proxy_protocol_errors_total", STATS_COUNTER,                                 \
+      "Connections closed because they began with no valid header of the PROXY protocol")                          \
     X(HTTP_UNAUTHORIZED, "sluice_http_unauthorized_total", STATS_COUNTER,                                          \
       "Requests refused with 401: without credentials, or with wrong ones")                                        \
     X(HTTP_PASSWORDS, "sluice_http_passwords_verified_total", STATS_COUNTER,                                       \
@@ -104,6 +104,8 @@ enum http_stat { HTTP_STATS(STATS_ID) };
 
 void http_connection_suspend(struct http_connection *c); /* canceled if its client disconnects */
 void http_connection_resume(struct http_connection *c);
+/* A connection begins: TLS or HTTP, as its listener has it now. */
+void http_server_admit(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n, bool local);
 /* Hands a connection of a TLS listener to the library, which answers its ClientHello. */
 void http_server_greet(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n);
 

@@ -118,18 +118,16 @@ void http_hellos_free(struct http_server *s)
             hello_close(CONTAINER(lists[i]->next, struct http_hello, node));
 }
 
-void http_hello_add(struct http_server *s, struct listener *l, struct http_tls *tls, int fd,
-                    const struct sockaddr *from, unsigned n, bool spare)
+void http_hello_add(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n)
 {
     struct http_hello *h = mem_zalloc(sizeof *h);
     h->server = s;
-    h->socket = http_socket_open(&s->sockets, l, fd, from, spare);
-    h->socket->tls = tls;
+    h->socket = k;
     if (from && n <= sizeof h->from) {
         memcpy(&h->from, from, n);
         h->n_from = n;
     }
-    h->watch = (struct loop_fd){.run = on_hello_readable, .fd = fd};
+    h->watch = (struct loop_fd){.run = on_hello_readable, .fd = k->fd};
     list_push_back(&s->hellos.waiting, &h->node);
     hello_await(h, HELLO_HEAD);
 }

@@ -32,8 +32,6 @@ struct http_hellos {
 };
 void http_hellos_init(struct http_hellos *h);
 void http_hellos_free(struct http_server *s); /* closes them */
-/* `tls`: taken over. The socket is counted from now on. */
-void http_hello_add(struct http_server *s, struct listener *l, struct http_tls *tls, int fd,
-                    const struct sockaddr *from, unsigned n, bool spare);
+void http_hello_add(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n); /* k->tls is set */
 
 #endif

@@ -152,6 +152,30 @@ static ssize_t stream_read(void *arg, uint64_t at UNUSED, char *to, size_t max)
     }
 }
 
+static void on_stream_wake(struct loop_task *t)
+{
+    struct http_stream *s = CONTAINER(t, struct http_stream, wake);
+    struct http_connection *c = s->owner;
+    if (c->mhd)
+        http_connection_resume(c);
+}
+
+bool http_stream_send(struct http_request *r, int64_t deadline)
+{
+    struct http_connection *c = r->_connection;
+    if (c->stream == NULL) {
+        struct http_stream *s = http_stream_new(c->conf->limits, on_stream_wake);
+        s->owner = c;
+        s->gzip = !r->identity && http_accepts_gzip(r) ? gzip_writer_new(HTTP_GZIP_LEVEL) : NULL;
+        r->compressed = s->gzip;
+        c->stream = s; /* from here on the connection is the loop's */
+        r->streaming = true;
+    }
+    if (r->compressed && !http_stream_compress(r, false))
+        return false;
+    return http_stream_put(c->stream, r->loop, &r->out, &r->canceled, deadline);
+}
+
 int http_response_stream(struct http_connection *c)
 {
     struct MHD_Response *response =

@@ -353,6 +353,13 @@ struct http_socket *http_socket_open(struct http_sockets *s, struct listener *l,
     return k;
 }
 
+void http_socket_set_from(struct http_sockets *s, struct http_socket *k, const struct sockaddr *from)
+{
+    atomic_fetch_sub(&k->from->connections, 1);
+    k->from = address_of(s->limits, from);
+    atomic_fetch_add(&k->from->connections, 1);
+}
+
 void http_socket_close(struct http_sockets *s, struct http_socket *k)
 {
     if (k->tls && !k->used)

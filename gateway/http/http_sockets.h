@@ -81,6 +81,8 @@ struct http_socket *http_socket_open(struct http_sockets *s, struct listener *l,
                                      bool spare);
 /* From now on it is noticed when the client leaves. */
 void http_socket_watch(struct http_socket *k);
+/* The client's address is another one than that of the connection. */
+void http_socket_set_from(struct http_sockets *s, struct http_socket *k, const struct sockaddr *from);
 void http_socket_close(struct http_sockets *s, struct http_socket *k);
 void http_socket_wait(struct http_sockets *s, struct http_socket *k, enum http_wait wait);
 

@@ -1,8 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/http/listener.h"
 
+#include "base/text/duration.h"
 #include "gateway/http/http_auth.h"
 #include "gateway/http/http_tls.h"
+
+/* The bucket is full at _full; each request takes an interval. */
+bool http_rate_take(struct http_rate *r)
+{
+    if (r->interval == 0)
+        return true;
+    int64_t now = clock_mono_ns(), full = atomic_load(&r->_full), next;
+    do {
+        next = (full > now ? full : now) + r->interval;
+        if (next - now > r->interval * r->burst)
+            return false;
+    } while (!atomic_compare_exchange_weak(&r->_full, &full, next));
+    return true;
+}
 
 struct http_access *http_access_new(struct http_tls *tls, struct http_users *users,
                                     const struct access_header *headers, size_t n_headers)

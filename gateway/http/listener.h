@@ -17,8 +17,15 @@
 struct http_tls;   /* http_tls.h */
 struct http_users; /* http_auth.h */
 struct access_header { char *name, *value; };
+struct http_rate { /* requests of a listener, as a token bucket */
+    int64_t interval;              /* ns between two requests; 0: no limit */
+    int64_t burst;                 /* requests at once after a pause */
+    _Atomic int64_t _full;         /* clock_mono_ns at which the bucket is full again */
+};
+bool http_rate_take(struct http_rate *r) MUST_USE; /* any thread; false: too many requests */
 struct http_access {
     struct refs refs;
+    struct http_rate rate;
     struct http_tls *tls;          /* NULL: HTTP */
     struct http_users *users;      /* NULL: no authentication */
     struct access_header *headers; size_t n_headers; /* of every response; an empty value: the header is not sent */
@@ -31,6 +38,7 @@ void http_access_unref(struct http_access *a);
 
 enum { LISTENERS_MAX = 16 };
 struct listener {
+    bool proxied;                  /* connections begin with a header of the PROXY protocol (http_proxied.h) */
     struct str address;            /* as configured: host:port, :port, unix:PATH or fd:N; ends with a NUL */
     struct mutex _lock;            /* guards what follows */
     struct http_access *_access;   /* NULL: HTTP without authentication */

@@ -176,7 +176,7 @@ def test_wrong_configurations_are_named():
         ("basic_auth_users:\n  alice: secret\n", "web.yml:2: basic_auth_users: alice: not a bcrypt hash"),
         ("http_server_config:\n  headers:\n    X-Other: a\n", "web.yml:3: http_server_config.headers: header \"X-Other\" cannot be set"),
         ("http_server_config:\n  headers:\n    X-Frame-Options: allow\n", "X-Frame-Options: \"allow\" is not one of deny, sameorigin"),
-        ("rate_limit: {burst: 1}\n", "rate_limit"),
+        ("rate_limit: {interval: 1s}\n", "rate_limit.burst: must be at least 1"),
     ]
     for web, error in wrong[::4] + wrong[16:17]:
         log = start_error(web=web)
