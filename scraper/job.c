@@ -57,7 +57,7 @@ static const struct conf_row job_rows[] = {
     JOB(SECTIONS, "metric_relabel_configs", metric_relabel_configs), .section = &relabel_section,
         .help = "Relabeling rules for scraped series"},
     JOB(SECTIONS, "static_configs", static_configs), .section = &static_group_section, .help = "Targets listed here"},
-    SD_CONF_ROWS(struct scrape_job, sd, "Targets"),
+    SD_CONF_ROWS(struct scrape_job, sd, "Targets")
     JOB(DURATION, "scrape_offset", scrape_offset),
         .help = "Offset in the interval; by default each target has its own"},
     JOB(DURATION, "scrape_align_interval", scrape_align_interval),

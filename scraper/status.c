@@ -224,8 +224,10 @@ static struct pool_counts count_pool(const struct pool *p, const char *mechanism
 
 static void collect_types(const struct scraper *s, struct stats_out *o)
 {
-    static const char *const mechanisms[] = {"dns", "file", "http", "static"};
-    static const char *const types[] = {"dns_sd_configs", "file_sd_configs", "http_sd_configs", "static_configs"}; /* vmagent's values */
+#define MECHANISM(name, ...) #name,
+#define TYPE(name, ...) #name "_sd_configs",
+    static const char *const mechanisms[] = {SD_KINDS(MECHANISM) "static"};
+    static const char *const types[] = {SD_KINDS(TYPE) "static_configs"}; /* vmagent's values */
     stats_family(o, "vm_promscrape_targets", STATS_GAUGE,
                  "Targets by discovery mechanism and state of the last scrape");
     for (size_t m = 0; m < LEN(mechanisms); m++) {
@@ -260,10 +262,9 @@ static void collect_files(const struct scraper *s, struct stats_out *o)
                         (double)s->pools[i]->sd_status.hung);
     name = "sluice_sd_failing_sources";
     stats_family(o, name, STATS_GAUGE,
-                 "URLs of http_sd_configs and names of dns_sd_configs whose last read failed; their previous targets are "
-                 "kept");
+                 "Servers and names of service discovery whose last read failed; their previous targets are kept");
     for (size_t i = 0; i < s->n_pools; i++)
-        if (s->pools[i]->conf->sd.http_sd_configs.n + s->pools[i]->conf->sd.dns_sd_configs.n > 0)
+        if (!sd_conf_empty(&s->pools[i]->conf->sd))
             stats_value(o, name, &(struct stats_label){"config", s->pools[i]->conf->job_name}, 1,
                         (double)s->pools[i]->sd_status.unanswered);
     name = "prometheus_sd_file_mtime_seconds";

@@ -7,6 +7,8 @@
 #include "gateway/config/own_address.h"
 #include "gateway/config/config_file.h"
 
+#include <stdio.h>
+
 static bool config_check_client(struct conf_errors *errors, const struct http_conf *http, const char *kind,
                                 struct str name)
 {
@@ -21,9 +23,13 @@ static bool config_check_client(struct conf_errors *errors, const struct http_co
 static bool config_check_discovery(struct conf_errors *errors, const struct sd_conf *sd, const char *kind,
                                    struct str name)
 {
+    struct sd_server_conf one;
+    char subject[100];
     bool ok = true;
-    for (size_t i = 0; i < sd->http_sd_configs.n; i++)
-        ok = config_check_client(errors, &((const struct http_sd *)sd->http_sd_configs.items)[i].http, kind, name) && ok;
+    for (size_t at = 0; sd_conf_next_server(sd, &at, &one); ) {
+        snprintf(subject, sizeof subject, "%s of %s", one.kind, kind);
+        ok = config_check_client(errors, &one.server->http, subject, name) && ok;
+    }
     return ok;
 }
 
@@ -87,7 +93,7 @@ bool config_check(struct loader *l)
     for (size_t i = 0; i < c->n_jobs; i++) {
         const struct scrape_job *job = &c->jobs[i];
         ok = config_check_client(errors, &job->http, "job", job->job_name) && ok;
-        ok = config_check_discovery(errors, &job->sd, "http_sd_configs of job", job->job_name) && ok;
+        ok = config_check_discovery(errors, &job->sd, "job", job->job_name) && ok;
     }
     for (size_t i = 0; i < c->n_groups; i++) {
         const struct server_group_conf *g = &c->groups[i];
@@ -95,7 +101,7 @@ bool config_check(struct loader *l)
         struct str name = server_group_name(g, i, &scratch);
         if (!sd_conf_empty(&g->sd)) /* otherwise each server's is created by check_upstream */
             ok = config_check_client(errors, &g->client.http, "server group", name) && ok;
-        ok = config_check_discovery(errors, &g->sd, "http_sd_configs of server group", name) && ok;
+        ok = config_check_discovery(errors, &g->sd, "server group", name) && ok;
         buf_free(&scratch);
     }
     for (size_t i = 0; i < c->n_destinations; i++)

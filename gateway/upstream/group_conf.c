@@ -95,7 +95,7 @@ static const struct conf_row rows[] = {
     {CONF_STRING, "name", ROW(name), .help = "Name in errors, warnings and metrics; server_groups[N] by default"},
     {CONF_SECTIONS, "static_configs", ROW(static_configs), .section = &static_section,
      .help = "Servers of the group: replicas with the same data"},
-    SD_CONF_ROWS(struct server_group_conf, sd, "Servers"),
+    SD_CONF_ROWS(struct server_group_conf, sd, "Servers")
     {CONF_STRING, "scheme", ROW(scheme), .preset = "http",
      .help = "http or https; overridden by `__scheme__` of a target"},
     {CONF_STRING, "path_prefix", ROW(path_prefix),

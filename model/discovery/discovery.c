@@ -62,16 +62,26 @@ static void discovery_add_source(struct discovery *d, struct sd_sources *before,
     sources_add(&d->sources, same ? same : s);
 }
 
-static void discovery_set_url(struct discovery *d, struct sd_sources *before, const struct http_sd *sd)
+static void discovery_set_server(struct discovery *d, struct sd_sources *before, const struct sd_kind *kind,
+                                 const void *conf)
 {
     struct err err;
     struct sd_source_env env = sd_manager_source_env(d->manager, d->owner);
-    struct sd_source *s = http_source_new(&env, sd, &err);
+    struct sd_source *s = kind->make(&env, conf, &err);
     if (s)
         discovery_add_source(d, before, s);
     else
-        log_error("sd", "cannot read http_sd_configs; its targets are missing", d->owner.kind, d->owner.name.p, "err",
-                  err.text);
+        log_error("sd", "cannot read service discovery; its targets are missing", d->owner.kind, d->owner.name.p,
+                  "kind", kind->key, "err", err.text);
+}
+
+static void discovery_set_servers(struct discovery *d, struct sd_sources *before, const struct sd_conf *conf)
+{
+    for (const struct sd_kind *k = sd_server_kinds; k < sd_server_kinds + sd_server_kinds_n; k++) {
+        const struct conf_items *items = (const struct conf_items *)(const void *)((const char *)conf + k->items);
+        for (size_t i = 0; i < items->n; i++)
+            discovery_set_server(d, before, k, (const char *)items->items + i * k->size);
+    }
 }
 
 static void discovery_set_names(struct discovery *d, struct sd_sources *before, const struct dns_sd *sd)
@@ -88,8 +98,7 @@ void discovery_set(struct discovery *d, const struct sd_conf *conf)
     d->file_interval = 0;
     for (size_t i = 0; i < conf->file_sd_configs.n; i++)
         discovery_set_files(d, &before, (const struct file_sd *)conf->file_sd_configs.items + i);
-    for (size_t i = 0; i < conf->http_sd_configs.n; i++)
-        discovery_set_url(d, &before, (const struct http_sd *)conf->http_sd_configs.items + i);
+    discovery_set_servers(d, &before, conf);
     for (size_t i = 0; i < conf->dns_sd_configs.n; i++)
         discovery_set_names(d, &before, (const struct dns_sd *)conf->dns_sd_configs.items + i);
     for (size_t i = 0; i < before.n; i++)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Service discovery: the targets that scrape jobs and server groups find while the program runs.
  *
- * A `struct discovery` belongs to one job or group and has a source for each pattern of its file_sd_configs, each
- * URL of its http_sd_configs and each name of its dns_sd_configs. A `struct
- * sd_manager` is what the discoveries of one owner (the scraper, all server groups) share: it reads their sources after
- * a change of the configuration, watches directories, and reports news.
+ * A `struct discovery` belongs to one job or group and has a source for each pattern of its file_sd_configs, each name of
+ * its dns_sd_configs, and each server that it requests targets from. A `struct sd_manager` is what the discoveries of one
+ * owner (the scraper, all server groups) share: it reads their sources after a change of the configuration, watches
+ * directories, and reports news.
  *
  *   manager = sd_manager_new(&env)
  *   discovery_new(), discovery_set() for each job of a configuration, then sd_manager_start(manager)

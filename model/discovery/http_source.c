@@ -121,17 +121,18 @@ static void http_source_begin(struct sd_poll *p)
 
 static const struct sd_poll_ops http_source_ops = {http_source_begin, http_source_free};
 
-struct sd_source *http_source_new(const struct sd_source_env *env, const struct http_sd *conf, struct err *err)
+struct sd_source *http_source_new(const struct sd_source_env *env, const void *http_sd, struct err *err)
 {
-    struct client_profile *profile = http_conf_profile(&conf->http, err);
+    const struct http_sd *conf = http_sd;
+    struct client_profile *profile = http_conf_profile(&conf->server.http, err);
     struct buf shown = {0}, key = {0};
     if (profile == NULL)
         return NULL;
     struct http_source *s = mem_zalloc(sizeof *s);
     url_redact(&shown, conf->url);
     buf_printf(&key, "http %.*s %016llx %lld", STR_ARG(conf->url), (unsigned long long)client_profile_hash(profile),
-               (long long)conf->refresh_interval);
-    sd_poll_init(&s->poll, &http_source_ops, env, conf->refresh_interval, SD_HTTP_FAILURES,
+               (long long)conf->server.refresh_interval);
+    sd_poll_init(&s->poll, &http_source_ops, env, conf->server.refresh_interval, SD_HTTP_FAILURES,
                  &(struct sd_found){"http", STR("__meta_url"), conf->url, NULL}, buf_z(&shown), buf_str(&key));
     s->profile = profile;
     s->client = env->client(env->arg);

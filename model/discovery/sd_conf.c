@@ -24,9 +24,9 @@ const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct fil
 static const struct conf_row http_rows[] = {
     {CONF_URL, "url", HTTP(url), .required = true,
      .help = "URL of the list, in JSON as in a file of file_sd_configs"},
-    {CONF_DURATION, "refresh_interval", HTTP(refresh_interval),
+    {CONF_DURATION, "refresh_interval", HTTP(server.refresh_interval),
      .help = "Time between requests, and their timeout. Default: 1m"},
-    HTTP_CONF_ROWS(struct http_sd, http),
+    HTTP_CONF_ROWS(struct http_sd, server.http),
     {0}};
 static bool check_http_sd(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
@@ -35,7 +35,7 @@ static bool check_http_sd(struct conf_context *c UNUSED, const struct yaml *node
     struct err why;
     if (!url_parse(sd->url, &url, &why))
         return conf_err(yaml_get(node, "url"), err, "http_sd_config.url: %s", why.text);
-    return http_conf_check(node, &sd->http, err);
+    return http_conf_check(node, &sd->server.http, err);
 }
 const struct conf_section http_sd_section = {"http_sd_config", sizeof(struct http_sd), http_rows, check_http_sd,
                                              "A URL that lists targets"};
@@ -64,28 +64,68 @@ static bool check_dns_sd(struct conf_context *c UNUSED, const struct yaml *node,
 const struct conf_section dns_sd_section = {"dns_sd_config", sizeof(struct dns_sd), dns_rows, check_dns_sd,
                                             "DNS records that name targets"};
 
-bool sd_conf_has_key(struct str key)
+/* ---- all kinds ---- */
+
+static const struct kind_conf {
+    const char *key;
+    size_t items, size, interval, preset; /* offsets in sd_conf, sizes, offset in the struct, and in sd_intervals */
+    int64_t ms;
+    bool server;
+} kinds[] = {
+#define KIND(name, ms_, which, interval_, server_)                                                                    \
+    {#name "_sd_configs", offsetof(struct sd_conf, name##_sd_configs), sizeof(struct name##_sd),                      \
+     offsetof(struct name##_sd, interval_), offsetof(struct sd_intervals, name), ms_, server_},
+    SD_LOCAL_KINDS(KIND, refresh_interval, false)
+    SD_SERVER_KINDS(KIND, server.refresh_interval, true)
+};
+
+static const struct conf_items *kind_items(const struct sd_conf *conf, const struct kind_conf *k)
 {
-    return str_is(key, "file_sd_configs") || str_is(key, "http_sd_configs") || str_is(key, "dns_sd_configs");
+    return (const struct conf_items *)(const void *)((const char *)conf + k->items);
 }
 
-static void set_interval(int64_t *interval, int64_t preset, int64_t otherwise)
+bool sd_conf_has_key(struct str key)
 {
-    if (*interval <= 0)
-        *interval = preset > 0 ? preset : otherwise;
+    for (size_t i = 0; i < LEN(kinds); i++)
+        if (str_is(key, kinds[i].key))
+            return true;
+    return false;
 }
 
 void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults)
 {
-    for (size_t i = 0; i < conf->file_sd_configs.n; i++)
-        set_interval(&((struct file_sd *)conf->file_sd_configs.items)[i].refresh_interval, defaults->file, 5 * 60000);
-    for (size_t i = 0; i < conf->http_sd_configs.n; i++)
-        set_interval(&((struct http_sd *)conf->http_sd_configs.items)[i].refresh_interval, defaults->http, 60000);
-    for (size_t i = 0; i < conf->dns_sd_configs.n; i++)
-        set_interval(&((struct dns_sd *)conf->dns_sd_configs.items)[i].refresh_interval, defaults->dns, 30000);
+    for (const struct kind_conf *k = kinds; k < kinds + LEN(kinds); k++) {
+        const struct conf_items *items = kind_items(conf, k);
+        const int64_t *preset = (const int64_t *)(const void *)((const char *)defaults + k->preset);
+        for (size_t i = 0; i < items->n; i++) {
+            int64_t *interval = (int64_t *)(void *)((char *)items->items + i * k->size + k->interval);
+            if (*interval <= 0)
+                *interval = *preset > 0 ? *preset : k->ms;
+        }
+    }
 }
 
 bool sd_conf_empty(const struct sd_conf *conf)
 {
-    return conf->file_sd_configs.n + conf->http_sd_configs.n + conf->dns_sd_configs.n == 0;
+    size_t n = 0;
+    for (size_t i = 0; i < LEN(kinds); i++)
+        n += kind_items(conf, &kinds[i])->n;
+    return n == 0;
+}
+
+bool sd_conf_next_server(const struct sd_conf *conf, size_t *at, struct sd_server_conf *out)
+{
+    size_t skip = *at;
+    for (const struct kind_conf *k = kinds; k < kinds + LEN(kinds); k++) {
+        const struct conf_items *items = kind_items(conf, k);
+        if (!k->server)
+            continue;
+        if (skip < items->n) {
+            *out = (struct sd_server_conf){k->key, (const struct sd_server *)(const void *)((const char *)items->items + skip * k->size)};
+            ++*at;
+            return true;
+        }
+        skip -= items->n;
+    }
+    return false;
 }

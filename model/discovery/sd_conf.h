@@ -8,27 +8,37 @@
 
 struct static_group { struct str_list targets; struct str_map labels; };
 struct file_sd { struct str_list files; int64_t refresh_interval; /* ms */ };
-struct http_sd { struct str url; int64_t refresh_interval; struct http_conf http; };
+/* Of a kind that requests targets from a server; the first member of its struct. */
+struct sd_server { int64_t refresh_interval; struct http_conf http; };
+struct http_sd { struct sd_server server; struct str url; };
 struct dns_sd { struct str_list names; int type; int64_t port, refresh_interval; }; /* type: enum dns_type */
 extern const struct conf_section static_group_section, file_sd_section, http_sd_section, dns_sd_section;
 extern const char *const dns_sd_types[]; /* by enum dns_type */
 
+/* The kinds: X(name of NAME_sd_configs, ms of Prometheus' default of refresh_interval, what their targets are, ...). Each
+ * has a struct NAME_sd and a section NAME_sd_section. Those of the second list request targets from a server: their struct
+ * begins with struct sd_server, and sd_kinds.c connects them to their sources. */
+#define SD_LOCAL_KINDS(X, ...)                                                                                        \
+    X(file, 300000, "listed in files", __VA_ARGS__)                                                                   \
+    X(dns, 30000, "that DNS records name", __VA_ARGS__)
+#define SD_SERVER_KINDS(X, ...)                                                                                       \
+    X(http, 60000, "listed by URLs", __VA_ARGS__)
+#define SD_KINDS(X, ...) SD_LOCAL_KINDS(X, __VA_ARGS__) SD_SERVER_KINDS(X, __VA_ARGS__)
+
 /* Rows to include in the section of a job or group: SD_CONF_ROWS(struct scrape_job, sd, "Targets"). */
-struct sd_conf {
-    struct conf_items file_sd_configs; /* struct file_sd */
-    struct conf_items http_sd_configs; /* struct http_sd */
-    struct conf_items dns_sd_configs;  /* struct dns_sd */
-};
-#define SD_CONF_ROWS(type, field, what)                                                                            \
-    {CONF_SECTIONS, "file_sd_configs", offsetof(type, field.file_sd_configs), .section = &file_sd_section,         \
-     .help = what " listed in files"},                                                                             \
-    {CONF_SECTIONS, "http_sd_configs", offsetof(type, field.http_sd_configs), .section = &http_sd_section,         \
-     .help = what " listed by URLs"},                                                                              \
-    {CONF_SECTIONS, "dns_sd_configs", offsetof(type, field.dns_sd_configs), .section = &dns_sd_section,            \
-     .help = what " that DNS records name"}
+#define SD_ITEMS_FIELD(name, ms, which, ...) struct conf_items name##_sd_configs; /* struct NAME_sd */
+struct sd_conf { SD_KINDS(SD_ITEMS_FIELD) };
+#define SD_CONF_ROW(name, ms, which, type, field, what)                                                               \
+    {CONF_SECTIONS, #name "_sd_configs", offsetof(type, field.name##_sd_configs), .section = &name##_sd_section,      \
+     .help = what " " which},
+#define SD_CONF_ROWS(type, field, what) SD_KINDS(SD_CONF_ROW, type, field, what)
 /* Whether `key` is one of these rows. */
 bool sd_conf_has_key(struct str key);
-struct sd_intervals { int64_t file, http, dns; }; /* ms; 0: Prometheus' */
+#define SD_INTERVAL_FIELD(name, ...) int64_t name;
+struct sd_intervals { SD_KINDS(SD_INTERVAL_FIELD) }; /* ms; 0: Prometheus' */
+/* Of a job or group: all that request targets from a server, one after the other; *at begins with 0. NULL: no more. */
+struct sd_server_conf { const char *kind; const struct sd_server *server; };
+bool sd_conf_next_server(const struct sd_conf *conf, size_t *at, struct sd_server_conf *out);
 void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults); /* of refresh_interval */
 bool sd_conf_empty(const struct sd_conf *conf);
 
