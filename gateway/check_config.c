@@ -89,7 +89,7 @@ static void reach_discovery(struct reach *r, const char *of, struct str name, co
         const struct http_sd *source = (const struct http_sd *)sd->http_sd_configs.items + i;
         struct buf what = {0};
         buf_printf(&what, "http_sd_configs of %s \"%.*s\"", of, STR_ARG(name));
-        reach_request(r, buf_z(&what), source->url, &source->http, false);
+        reach_request(r, buf_z(&what), source->url, &source->server.http, false);
         buf_free(&what);
     }
 }
