@@ -15,6 +15,7 @@ import urllib.parse
 import lib
 from fakes import Fake
 from lib import Sluice, request, wait_until, write_file
+from test_config_sources import Texts
 
 KEY = "-----BEGIN PRIVATE KEY-----\\n%s\\n-----END PRIVATE KEY-----\\n"
 
@@ -43,7 +44,7 @@ class Echo(Fake):
 
 class Secrets:
     def __init__(self, environment):
-        self.environment, self.given = environment, {}
+        self.environment, self.given, self.texts = environment, {}, Texts()
 
     def text(self, where):
         """Some have characters that are escaped on their way."""
@@ -67,6 +68,12 @@ class Secrets:
     def file(self, where):
         return write_file(f"secret{len(self.given)}", self.text(where) + "\n")
 
+    def url(self, where, text):
+        """Of a text, with a login and a parameter."""
+        path = f"/{len(self.given)}?token={self.quoted(where + ' query')}"
+        self.texts.texts[path] = text
+        return f"http://tu:{self.quoted(where + ' login')}@{self.texts.address}{path}"
+
     def last(self):
         """As it was quoted."""
         return urllib.parse.quote(list(self.given.values())[-1], safe="")
@@ -88,9 +95,15 @@ def target_file(s, echo):
 
 def configuration(s, echo):
     target = f"static_configs: [{{targets: ['{echo}']}}]"
+    more = f"- {{job_name: further, bearer_token: '{s('further bearer')}', {target}}}"
     return f"""
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_config_files: ['{s.url("further jobs", more)}']
 scrape_configs:
+- {{job_name: token_url, bearer_token_file: '{s.url("token", s.text("token of a URL"))}', {target}}}
+- {{job_name: lost_url, basic_auth: {{username: u, password_file: 'http://u:{s.quoted("lost login")}@127.0.0.1:1/x?key={s.quoted("lost query")}'}}, {target}}}
+- {{job_name: ca_url, scheme: https, tls_config: {{ca_file: '{s.url("ca", s.text("text of a ca"))}'}}, {target}}}
+- {{job_name: header_url, http_headers: {{X-U: {{files: ['{s.url("header", s.text("header of a URL"))}']}}}}, {target}}}
 - {{job_name: basic, basic_auth: {{username: someone, password: '{s("scrape password")}'}}, {target}}}
 - {{job_name: bearer, bearer_token: '{s("scrape bearer")}', {target}}}
 - {{job_name: bearer_file, bearer_token_file: '{s.file("scrape bearer file")}', {target}}}
@@ -153,6 +166,7 @@ def flags(s, echo):
             f"-pushmetrics.url=http://u:{s('pushmetrics')}@127.0.0.1:1/",
             f"-remoteWrite.oauth2.clientSecret={s('flag oauth2')}",
             "--accept-inert=remoteWrite.oauth2.clientSecret", "--log.level=debug",
+            f"-remoteWrite.urlRelabelConfig=,{s.url('rules', '[]')}", "-envflag.enable", "-envflag.prefix=SLUICE_TEST_",
             "-remoteWrite.retryMinInterval=50ms"]
 
 
@@ -187,12 +201,32 @@ def readings(sluice):
         yield f"query of {name}", sluice.get("/api/v1/query", {"query": f"x_{name}[5m]"}).text
 
 
-def check_only(sluice):
-    run = subprocess.run(sluice.command + ["--check-config"], capture_output=True, text=True, timeout=20, check=False)
+def check_only(sluice, *more):
+    run = subprocess.run(sluice.command + ["--check-config", *more], capture_output=True, text=True, timeout=60, check=False)
     return run.stdout + run.stderr
 
 
+def command(sluice, *words):
+    """`sluice config ...` with the flags of the program."""
+    run = subprocess.run([sluice.program, "config", *words], capture_output=True, text=True, timeout=60, check=False)
+    return run.stdout + run.stderr
+
+
+def of_commands(s, sluice, config):
+    """What is printed of the configuration, and of its difference from one with other secrets."""
+    flags = sluice.command[1:]
+    old, new = s.text("a changed password"), s.text("a changed login")
+    other = write_file("other.yml", config.replace("password: '", f"password: '{old}").replace("http://user:", f"http://user:{new}"))
+    others = [flag for flag in flags if not flag.startswith((f"--config.file={sluice.config_path}", "-promscrape.config="))]
+    name = "-promscrape.config" if s.environment else "--config.file"
+    yield "config print", command(sluice, "print", *flags)
+    yield "config diff", command(sluice, "diff", *flags, "--", f"{name}={other}", *others)
+    yield "--check-reachability", check_only(sluice, "--check-reachability")
+
+
 def check(s, config, echo, *more, **how):
+    os.environ["SLUICE_TEST_remoteWrite_bearerToken"] = ","  # of no destination, but with the flag it is read
+    os.environ["SLUICE_TEST_pprofAuthKey"] = s.text("a key in the environment")
     sluice = Sluice(config, *flags(s, echo), *more, **how)
     wait_until(lambda: sluice.metric("vmagent_remotewrite_errors_total") >= 4, what="failed writes")
     if not s.environment:  # with the flags of vmagent an invalid line is skipped
@@ -204,11 +238,16 @@ def check(s, config, echo, *more, **how):
         assert any("<secret>" in n and words in n for n in notes), notes
     assert seen["/targets (*/*)"].count("<secret>") > 5, seen["/targets (*/*)"]
     assert len(re.findall(r'\tname=.*last_error=".*"\n', seen["/targets (*/*)"])) == 4  # a line each
+    seen.update(of_commands(s, sluice, config))
+    assert "differs in a part that is not shown" in seen["config diff"] and "bearer_token: <secret>" in seen["config print"]
+    assert "error: " in seen["--check-reachability"], seen["--check-reachability"]
     for i, text in enumerate(broken(config)):
         answer = sluice.reconfigure(text)
         assert answer.status == 500, f"{i}: {answer}"
         seen[f"reload {i}"] = answer.text
         seen[f"--check-config {i}"] = check_only(sluice)
+        seen[f"config print {i}"] = command(sluice, "print", *sluice.command[1:])
+        seen[f"messages of reload {i}"] = sluice.get("/-/reload/status").text
         if i == 0:
             seen.update((f"{what} after a failed reload", t) for what, t in readings(sluice))
     assert sluice.reconfigure(config).status == 200
