@@ -193,11 +193,11 @@ def request(url, params=None, data=None, headers=None, method=None, timeout=30):
     return answer
 
 
-def push(url, series, **more):
+def push(url, series, headers=None, **more):
     """Sends [(labels, [(ms, value), ...])] by remote write 1.0."""
     return request(url, data=wire.snappy_compress(wire.write_request(series)), headers={
         "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy",
-        "X-Prometheus-Remote-Write-Version": "0.1.0"}, **more)
+        "X-Prometheus-Remote-Write-Version": "0.1.0", **(headers or {})}, **more)
 
 
 def number(text):

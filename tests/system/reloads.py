@@ -1,24 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reloads under load: scrapes, pushes, queries and /metrics go on while each reload changes one of jobs, targets, relabel
-rules, destinations, server groups, in turn.
+rules, destinations, server groups, in turn, and each time also the certificate of a listener and its users.
 
-Afterwards every sample that an exporter served and every sample of an acknowledged push is in the sink exactly once; no
+No client with a user that stays is refused, over HTTP or TLS. Afterwards every sample that an exporter served and every sample of an acknowledged push is in the sink exactly once; no
 counter of /metrics went backwards, also one that disappeared and came back; and descriptors and memory are as they were
 one cycle of configurations before.
 """
 import collections
 import os
 import re
+import shutil
 import signal
+import ssl
 import threading
 import time
 
 from lib import *
+from secure import OTHER, SECRET, Authority, basic, fetch
 from test_upstream import FakePrometheus
 
 CYCLE = 10       # reloads until the same configuration comes again
 BETWEEN = 0.4    # seconds of load between two reloads
 KIND = "kind: prometheus, remote_read: false"
+
+
+class UserOfSluice(Sluice):
+    """Each request has the password of a user that stays."""
+    headers = basic("steady", "secret")
+
+    def get(self, path, params=None, headers=None, **more):
+        return super().get(path, params, headers={**self.headers, **(headers or {})}, **more)
+
+    def post(self, path, data=b"", headers=None, **more):
+        return super().post(path, data, headers={**self.headers, **(headers or {})}, **more)
 
 
 class Load:
@@ -28,7 +42,15 @@ class Load:
         self.exporters = [ScriptedExporter(series=20) for _ in range(4)]
         self.sink, self.guest = RecordingSink(), RecordingSink(zstd=True)
         self.storages = [FakePrometheus(), FakePrometheus()]
-        self.sluice = Sluice(self.config(0))
+        self.ca, self.tls_port = Authority(), free_port()
+        for name in ("first", "second"):
+            self.ca.issue(name)
+        self.change_access(0)
+        self.context = self.ca.context()
+        port = free_port()
+        self.sluice = UserOfSluice(self.config(0), f"--web.listen-address=127.0.0.1:{self.tls_port}", "-tls=false,true",
+                                   f"-tlsCertFile=,{folder()}/server.pem", f"-tlsKeyFile=,{folder()}/server.key",
+                                   f"--web.config.file={folder()}/web.yml", port=port)
         self.n, self.pushed, self.errors, self.ended = 0, [], [], threading.Event()
         self.counters, self.polls = {}, 0
         self.figures = []  # (descriptors, resident KiB) after each reload
@@ -58,12 +80,34 @@ server_groups:
 - {{name: east, static_configs: [{{targets: ['{self.storages[0].address}']}}], {KIND}, {"timeout: 9s, " if groups else ""}labels: {{site: east}}}}
 """
 
+    def change_access(self, n):
+        """Another certificate, and another user beside the one that stays."""
+        for kind in ("pem", "key"):
+            shutil.copy(f"{folder()}/{('first', 'second')[n % 2]}.{kind}", f"{folder()}/server.{kind}.new")
+            os.rename(f"{folder()}/server.{kind}.new", f"{folder()}/server.{kind}")
+        put_file(f"{folder()}/web.yml", f"basic_auth_users:\n  steady: {SECRET}\n  user{n % 2}: {OTHER}\n")
+
+    def check_access(self):
+        """The certificate and the user are those of the last reload."""
+        with open(f"{folder()}/server.pem", encoding="utf-8") as f:
+            wanted = f.read().strip()
+
+        def status(n):
+            return fetch(self.sluice, "/-/healthy", self.context, (f"user{n % 2}", "other"), port=self.tls_port).status
+        wait_until(lambda: ssl.get_server_certificate(("127.0.0.1", self.tls_port)).strip() == wanted, what="the certificate")
+        wait_until(lambda: (status(self.n), status(self.n + 1)) == (200, 401), what="the users")
+
     # What goes on meanwhile.
+
+    def request_over_tls(self):
+        answer = fetch(self.sluice, "/api/v1/query?query=1", self.context, ("steady", "secret"), port=self.tls_port, timeout=30)
+        assert answer.status == 200, answer
+        time.sleep(0.02)
 
     def push_one(self):
         now = now_ms()
         series = [({"__name__": "pushed", "i": str(i)}, [(now, len(self.pushed))]) for i in range(20)]
-        answer = push(f"{self.sluice.url}/api/v1/write", series)
+        answer = push(f"{self.sluice.url}/api/v1/write", series, headers=self.sluice.headers)
         assert answer.status in (200, 204), answer
         self.pushed.append(now)
         time.sleep(0.02)
@@ -94,6 +138,7 @@ server_groups:
 
     def reload(self):
         self.n += 1
+        self.change_access(self.n)
         os.rename(write_file("next.yml", self.config(self.n)), self.sluice.config_path)
         began = now_ms()
         if self.n % 3:
@@ -109,7 +154,8 @@ server_groups:
         self.figures.append((len(os.listdir(f"/proc/{self.sluice.p.pid}/fd")), self.sluice.memory_kib()["VmRSS"]))
 
     def run(self, reloads):
-        threads = [threading.Thread(target=self.repeat, args=(job,)) for job in (self.push_one, self.query_one, self.poll)]
+        threads = [threading.Thread(target=self.repeat, args=(job,))
+                   for job in (self.push_one, self.query_one, self.poll, self.request_over_tls)]
         for t in threads:
             t.start()
         try:
@@ -123,6 +169,7 @@ server_groups:
             raise self.errors[0]
         self.ended.clear()
         self.poll()
+        self.check_access()
 
     # What has arrived.
 

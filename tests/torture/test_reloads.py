@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELOADS (50) reloads under load (tests/system/reloads.py): no sample lost or doubled, no counter backwards, and over the
+"""RELOADS (100) reloads under load (tests/system/reloads.py): no sample lost or doubled, no counter backwards, and over the
 last 30 no growth of descriptors and memory."""
 import os
 
 from lib import *
 from reloads import CYCLE, Load
 
-RELOADS = int(os.environ.get("RELOADS", "50"))
+RELOADS = int(os.environ.get("RELOADS", "100"))
 
 
 @seconds(RELOADS * 2 + 120)
