@@ -76,6 +76,7 @@ static const struct conf_row global_rows[] = {
      .help = "Default of the jobs' `always_scrape_classic_histograms`"},
     ACCEPTED("convert_classic_histograms_to_nhcb", "Classic histograms are not converted"),
     ACCEPTED("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
+    ACCEPTED("extra_scrape_metrics", "`scrape_timeout_seconds` is always written, the other metrics are not"),
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
     {0}};
 /* Prometheus rejects an explicit timeout above the interval; vmagent lowers it to the interval. */

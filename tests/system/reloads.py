@@ -65,7 +65,7 @@ class Load:
   static_configs: [{{targets: ['{extra}']}}]""" if jobs else ""
         more_destination = f"""
 - {{name: guest, url: '{self.guest.url}', write_relabel_configs: [{{target_label: guest, replacement: '1'}}]}}""" if destinations else ""
-        return f"""global: {{scrape_interval: 400ms, scrape_timeout: 400ms}}
+        return f"""global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
 - job_name: steady
   static_configs: [{{targets: ['{steady}']}}]

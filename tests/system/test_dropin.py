@@ -420,3 +420,48 @@ def test_file_of_grafana_agent():
     wait_until(lambda: second.find("scripted_counter", job="shop", cluster="west"), 20, "samples of the second")
     assert not second.find("scripted_stamped_counter") and not second.find("scripted_counter", job="node")
     assert "is ignored" not in sluice.log(), sluice.log()
+
+
+def configuration_file(name):
+    return f"{ROOT}/tests/configurations/{name}"
+
+
+def check_file(path, *flags):
+    run = subprocess.run([f"{ROOT}/{OUT}/sluice", "--check-config", f"--config.file={path}", "--dialect=prometheus", *flags],
+                         capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "SITE": "lab", "HOSTNAME": "h"})
+    return run.returncode, (run.stdout + run.stderr).splitlines()
+
+
+def test_every_section_of_prometheus_is_known():
+    """What is not supported yet is an error, once each and all at once; without these the file loads, with a warning for
+    each key that has no effect."""
+    path = configuration_file("every_section.yml")
+    code, lines = check_file(path)
+    assert code == 1 and len(lines) > 5, lines
+    assert all(line.startswith(f"sluice: {path}:") and " is not supported yet: " in line for line in lines), lines
+    places = [line.split(" is not supported")[0] for line in lines]
+    assert len(set(places)) == len(places)
+    names = sorted({line.split("--accept-inert=")[1].split()[0] for line in lines})
+    code, lines = check_file(path, f"--accept-inert={','.join(names)}")
+    assert code == 0 and "is valid: 30 scrape jobs, 5 destinations" in lines[-1], lines[-1]
+    ignored = [line for line in lines if " is ignored: " in line]
+    for key in ("rule_files", "alerting", "storage", "tracing", "otlp", "global.scrape_failure_log_file", *names):
+        assert any(f"{key.split('.')[-1]} is ignored" in line for line in ignored), f"{key}: {ignored}"
+    assert len(ignored) == len(set(ignored))
+
+
+def test_a_grown_prometheus_file_runs():
+    """190 lines, which Prometheus takes as well; each target has the labels that it has there."""
+    path = configuration_file("shop.yml")
+    code, lines = check_file(path)
+    assert code == 0 and "is valid: 8 scrape jobs, 2 destinations" in lines[-1], lines
+    assert sorted(line.split(" ")[2] for line in lines if " is ignored: " in line) == ["alerting", "rule_files", "storage"], lines
+    text = "\n".join(line for line in open(path, encoding="utf-8").read().splitlines() if "ca_file" not in line)
+    flags = ("--dialect=prometheus", "--storage.agent.path=queue")
+    sluice = Sluice(text, *flags, env={"HOSTNAME": "h"})
+    prometheus = Prometheus(text.split("\nstorage:")[0], name="theirs")
+
+    def targets(server):
+        return sorted((t["scrapePool"], t["scrapeUrl"], sorted(t["labels"].items()))
+                      for t in server.data("/api/v1/targets")["activeTargets"])
+    wait_until(lambda: len(targets(prometheus)) >= 8 and targets(sluice) == targets(prometheus), 30, "the targets of Prometheus")

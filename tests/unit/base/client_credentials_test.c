@@ -53,6 +53,11 @@ static void credentials_are_sent_but_not_to_another_host(void **state UNUSED)
     assert_non_null(strstr(http_server_last_request(&client_server), "\r\nAuthorization: Basic dTpw\r\n"));
     assert_null(strstr(http_server_last_request(&client_other), "Authorization"));
     client_profile_unref(p);
+    p = profile_of((struct client_profile_conf){.username = "a\r\nX: 1", .password = "p\n"}); /* harmless: encoded */
+    req.profile = p;
+    client_perform(&req, &res);
+    assert_non_null(strstr(http_server_last_request(&client_server), "\r\nAuthorization: Basic YQ0KWDogMTpwCg==\r\n"));
+    client_profile_unref(p);
     buf_free(&res.body);
 }
 
@@ -127,10 +132,6 @@ static void bad_profiles_are_refused(void **state UNUSED)
     assert_null(strstr(err.text, "s3cret"));
     assert_null(
         client_profile_new(&(struct client_profile_conf){.auth_type = "a\r\nX-Evil: 1", .credentials = "x"}, &err));
-    assert_null(client_profile_new(&(struct client_profile_conf){.username = "a\r\nX-Evil: 1"}, &err));
-    assert_non_null(strstr(err.text, "basic_auth username: a line break"));
-    assert_null(client_profile_new(&(struct client_profile_conf){.username = "a", .password = "s3cret\n"}, &err));
-    assert_null(strstr(err.text, "s3cret"));
     const struct client_header_file evil = {"X\r\nX-Evil", "/x"};
     assert_null(client_profile_new(&(struct client_profile_conf){.header_files = &evil, .n_header_files = 1}, &err));
     assert_non_null(strstr(err.text, "/x"));
