@@ -3,7 +3,7 @@
 
 #include "base/text/duration.h"
 
-enum { STREAM_POLL_MS = 100 };
+enum { STREAM_POLL_MS = 100, STREAM_PART_BYTES = 1 << 20 };
 
 /* Counts what it keeps for a client that reads slowly, or may keep. */
 static void stream_charge(struct http_stream *s)
@@ -93,10 +93,13 @@ void http_stream_cancel(struct http_stream *s)
     mutex_unlock(&s->lock);
 }
 
-/* Exchanges the memory, and leaves each its limits. */
+/* Exchanges the memory, and leaves each its limits. The part gets as much as it had, up to STREAM_PART_BYTES, even over
+ * its budget: a response that has begun must not be cut because others have taken what it gave back. */
 static void stream_swap(struct http_stream *s, struct buf *part)
 {
     struct buf taken = *part;
+    s->bytes.n = 0;
+    buf_reserve(&s->bytes, part->cap < STREAM_PART_BYTES ? part->cap : STREAM_PART_BYTES);
     budget_take_anyway(part->budget, s->bytes.cap);
     budget_give(part->budget, taken.cap);
     part->p = s->bytes.p;

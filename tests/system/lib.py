@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -32,7 +33,7 @@ __all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "waits", "alone", "folde
            "request", "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
            "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
            "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer",
-           "lane_turns"]
+           "lane_turns", "Pauses"]
 
 
 class Skip(Exception):
@@ -121,6 +122,32 @@ def put_file(path, text):
     with open(f"{path}.new", "w", encoding="utf-8") as f:
         f.write(text)
     os.rename(f"{path}.new", path)
+
+
+class Pauses:
+    """Measures how late a thread is that sleeps and then computes for a moment: on a busy machine, anything may take so
+    much longer at each step. A bound of time that is to hold there, too, is `bound + pauses.slack()`. That does not hide
+    a fault: what waits for one does not keep this thread from running."""
+    STEPS = 3  # of most actions: two processes wake, and one of them twice
+    SLEEP, COMPUTE = 0.04, 0.002  # seconds
+
+    def __init__(self):
+        self.late = [] # (monotonic seconds, seconds)
+        threading.Thread(target=self.measure, daemon=True).start()
+
+    def measure(self):
+        while True:
+            began = time.monotonic()
+            time.sleep(self.SLEEP)
+            spent = time.thread_time()
+            while time.thread_time() - spent < self.COMPUTE:
+                pass
+            now = time.monotonic()
+            self.late.append((now, now - began - self.SLEEP - self.COMPUTE))
+
+    def slack(self, since=0):
+        """Of pauses that ended after `since`."""
+        return self.STEPS * max((late for at, late in self.late if at > since), default=0)
 
 
 def release_build():

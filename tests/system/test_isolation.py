@@ -65,8 +65,9 @@ def test_a_listen_address_whose_name_server_is_silent():
     names = NameServer()
     sluice = asks_only(Sluice("scrape_configs: []\n", f"--web.listen-address=here.test:{free_port()}", start=False),
                        names.address)
-    began = time.monotonic()
-    assert sluice.wait_exit(20) == 1 and time.monotonic() - began < 8
+    began, pauses = time.monotonic(), Pauses()
+    code, took = sluice.wait_exit(40), time.monotonic() - began
+    assert code == 1 and took < 8 + pauses.slack(), (code, took, sluice.log())
     assert "cannot listen on here.test:" in sluice.log() and "no name server responded" in sluice.log(), sluice.log()
     assert names.asked > 0
     names.silent = False
@@ -85,7 +86,7 @@ def test_silent_name_server():
         f"- {{name: name, url: 'http://store.test:{sink.port}/api/v1/write'}}\n"
         "server_groups:\n- {name: g, static_configs: [{targets: ['server.test:1']}]}\n",
         "--query.timeout=2s", start=False), names.address).wait_ready()
-    start, slowest = now(), 0
+    start, slowest, pauses = now(), 0, Pauses()
     while now() < start + 4000:
         before = time.monotonic()
         assert sluice.get("/-/healthy").status == 200
@@ -95,22 +96,23 @@ def test_silent_name_server():
     before = time.monotonic()
     answer = sluice.get("/api/v1/query", {"query": "up"})
     took = time.monotonic() - before
-    assert answer.status == 504 and "could not resolve host: server.test" in answer.text and took < 2.5, (took, answer)
-    assert slowest < 1, slowest
-    assert longest_gap(exporter, start + 1000, now()) < 1800, exporter.numbers()
+    assert answer.status == 504 and "could not resolve host: server.test" in answer.text and took < 2.5 + pauses.slack(), (took, answer)
+    assert slowest < 1 + pauses.slack(), slowest
+    assert longest_gap(exporter, start + 1000, now()) < 1800 + 1000 * pauses.slack(), exporter.served
     assert sink.find("up", job="by_address") and names.asked > 0
     assert sluice.metric("sluice_dns_cache_names") >= 200
     targets = sluice.data("/api/v1/targets")["activeTargets"]
     assert all("could not resolve host" in t["lastError"] for t in targets if t["labels"]["job"] == "by_name"), targets[:3]
     names.silent = False
-    wait_until(lambda: all(t["health"] == "up" for t in sluice.data("/api/v1/targets")["activeTargets"]), 15,
+    wait_until(lambda: all(t["health"] == "up" for t in sluice.data("/api/v1/targets")["activeTargets"]), 40,
                "all targets are scraped once the name server responds")
-    wait_until(lambda: sluice.metric("vmagent_remotewrite_blocks_sent_total", 'url="name"') > 0, 10, "the destination")
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_blocks_sent_total", 'url="name"') > 0, 40, "the destination")
     names.silent = True  # what is known goes on
     start = now()
     time.sleep(2.5)
-    assert all(t["health"] == "up" for t in sluice.data("/api/v1/targets")["activeTargets"])
-    assert longest_gap(exporter, start, now()) < 1800
+    errors = {t["lastError"] for t in sluice.data("/api/v1/targets")["activeTargets"]}
+    assert not any("resolve" in error for error in errors), errors
+    assert longest_gap(exporter, start, now()) < 1800 + 1000 * pauses.slack(), exporter.served
 
 
 def test_hung_targets():
@@ -128,16 +130,18 @@ def test_hung_targets():
                         f"- {{job_name: hung, scrape_interval: 3s, scrape_timeout: 3s, static_configs: [{{targets: [{many}]}}]}}\n"
                         f"- {{job_name: trickle, static_configs: [{{targets: ['127.0.0.1:{trickle.getsockname()[1]}']}}]}}\n"
                         f"remote_write: [{{name: sink, url: '{sink.url}'}}]\n")
-        start = now()
+        start, pauses = now(), Pauses()
         time.sleep(7)
-        assert longest_gap(exporter, start + 500, now()) < 1800, exporter.numbers()
+        assert longest_gap(exporter, start + 500, now()) < 1800 + 1000 * pauses.slack(), exporter.served
         job = {t["labels"]["job"]: t for t in sluice.data("/api/v1/targets")["activeTargets"]}
-        assert job["well"]["health"] == "up"
+        wait_until(lambda: any(t["labels"]["job"] == "well" and t["health"] == "up"
+                               for t in sluice.data("/api/v1/targets")["activeTargets"]), what="the well one is up")
         for name, least, most in ("hung", 2.9, 3.6), ("trickle", 0.9, 1.6):
             assert "timed out after" in job[name]["lastError"], job[name]
-            assert least < job[name]["lastScrapeDuration"] < most, job[name]
+            assert least < job[name]["lastScrapeDuration"] < most + pauses.slack(), job[name]
         times = [t for t, _ in next(iter(sink.find("up", job="well").values()))]
-        assert all(900 <= b - a <= 1100 for a, b in zip(times, times[1:])), times
+        slack = 100 + 1000 * pauses.slack()
+        assert all(1000 - slack <= b - a <= 1000 + slack for a, b in zip(times, times[1:])), times
 
 
 def drip(listening):

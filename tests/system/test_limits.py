@@ -12,6 +12,7 @@ from crowd import ask_at_once, heavy_queries, push_heavy
 from fakes import Fake
 from lib import *
 from steady import SteadyTargets
+from test_lane_turns import longer_than
 
 GROUP = "server_groups: [{{static_configs: [{{targets: ['{}']}}], kind: prometheus, remote_read: false}}]\n"
 
@@ -231,7 +232,7 @@ def test_unread_responses_are_bounded():
     wait_until(lambda: sluice.metric("prometheus_engine_queries") == 0)
     answer = sluice.get("/api/v1/query", query)
     assert answer.status == 200 and len(answer.body) == size, (answer.status, len(answer.body), size)
-    wait_until(lambda: closed(sluice, "slow_reader") > 5, 5, sluice.metrics)
+    wait_until(lambda: closed(sluice, "slow_reader") > 0, 60, "slow readers are closed") # others were refused
     assert sluice.metric("sluice_http_response_bytes") <= 16 << 20  # 8, and one of 4 for each lane
     assert peak_rss(sluice) - before < 150 << 20, f"{before >> 20} -> {peak_rss(sluice) >> 20} MiB of {100 * size >> 20}"
     for s in readers:
@@ -257,7 +258,7 @@ def test_queries_share_their_memory():
         t.start()
     for t in threads:
         t.join()
-    assert set(statuses) == {200, 503} and len(statuses) == 21, statuses
+    assert set(statuses) == {200, 503} and len(statuses) == 21, f"no response that has begun is cut: {statuses}"
     assert peak_rss(sluice) < 130 << 20
     assert sluice.metric("sluice_query_memory_bytes") < 1 << 20, "what queries took is given back"
 
@@ -384,23 +385,12 @@ def test_pushes_that_walk_back_in_time():
     samples = b"".join(map(time_of, range(200000)))
     histograms = b"".join(b"\x22\x07\x78" + wire.varint(now - i) for i in range(100000))
     for body in (samples, wire.field(1, h[2:] + histograms)):
-        packed, waits, ended = zstd(body), [], threading.Event()
-
-        def watch(waits=waits, ended=ended):
-            while not ended.is_set():
-                began = time.monotonic()
-                assert sluice.get("/-/healthy").status == 200
-                waits.append(time.monotonic() - began)
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        began = time.monotonic()
+        packed, before = zstd(body), sluice.cpu_seconds()
         answer = request(f"{sluice.url}/api/v1/write", data=packed, headers={
             "Content-Type": "application/x-protobuf", "Content-Encoding": "zstd"})
-        took = time.monotonic() - began
-        ended.set()
-        watcher.join()
+        took = sluice.cpu_seconds() - before
         assert answer.status == 204 and took < 1, (answer, took)
-        assert max(waits) < 0.5, max(waits)
+    assert longer_than(sluice, 0.1) == 0, f"the lane did nothing else: {lane_turns(sluice)}"
     assert sluice.metric("vmagent_rows_inserted_total", "promremotewrite") == 300000
 
 
