@@ -6,7 +6,7 @@ import signal
 import time
 import urllib.request
 
-from lib import Sluice, wait_until
+from lib import Pauses, Sluice, wait_until
 
 CONFIG = "scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['127.0.0.1:1']}]\n"
 WITHIN = 0.1  # seconds
@@ -49,17 +49,17 @@ def test_reload_blocks_no_client():
     before = sluice.metric(reloads)
     feed = hang(sluice)
     time.sleep(1.1)
-    slow = []
+    slow, pauses = [], Pauses()
     for i in range(50):
         path = ("/-/healthy", "/-/ready", "/metrics", "/api/v1/query?query=1", "/targets")[i % 5]
         status, took = ask(sluice, path)
         assert status == 200, f"{path}: {status}"
-        if took > WITHIN:
+        if took > WITHIN + pauses.slack(time.monotonic() - took):
             slow.append((path, took))
-    assert len(slow) <= 2, slow  # the machine may be busy
+    assert len(slow) <= 2, slow
     assert sluice.metric(reloads) == before
     feed()
-    wait_until(lambda: sluice.metric(reloads) > before, 5, "the reload ends")
+    wait_until(lambda: sluice.metric(reloads) > before, 30, "the reload ends")
     sluice.stop()
 
 
@@ -69,7 +69,7 @@ def test_stop_is_heard_during_a_reload():
     hang(sluice)
     time.sleep(0.2)
     os.kill(sluice.p.pid, signal.SIGTERM)
-    assert sluice.wait_exit(3) == 0
+    assert sluice.wait_exit(15) == 0 # after 20 s, it would be ended by force
     assert "msg=stopping" in sluice.log()
 
 

@@ -49,13 +49,13 @@ def push_new(sluice, sink, number):
 
 
 def check_newest_first(drain, victoriametrics):
-    sluice, sink = begin(drain, "8KB", 2, victoriametrics)
+    sluice, sink = begin(drain, "2KB", 2, victoriametrics) # half a minute
     wait_until(lambda: values(sink, "old"), 20, "the first block of the backlog")
     wait_until(lambda: sluice.metric("sluice_remotewrite_newest_first") == 1)
     for number in range(3):
         push_new(sluice, sink, number)
     before = len(values(sink, "old"))
-    assert before < BACKLOG, "the backlog is still being sent"
+    assert before < BACKLOG, f"the backlog is still being sent: {before}"
     sluice.kill9()
     killed_at = len(values(sink, "old"))
     sluice.start().wait_ready()

@@ -72,17 +72,20 @@ def check_costs(group, kinds, faults, **misbehaves):
     wait_until(lambda: sluice.metric("sluice_upstream_up") == 2 * len(cases) + 2 * len(usual))
     right = {kind: usual[kind].ask(sluice)[1] for kind in kinds}
     takes = {kind: statistics.median(usual[kind].ask(sluice)[0] for _ in range(5)) for kind in kinds}
+    pauses = Pauses()
     for case in cases:
         fault, most = case.servers[0].fault, 1.5 * takes[case.kind]
         once = CHECKED * (2 if one_kind or every > 1 else 1) if fault in HANG else \
             FILLS_MEMORY if fault == endless_new_series else 0
+        began = time.monotonic()
         asked = [case.ask(sluice) for _ in range(4 if every == 1 else 8)]  # it takes some to know it for several kinds
         case.servers[0].ended.set()
         later = statistics.median(took for took, _ in asked[-3:])
-        told = (case.name, [round(took, 2) for took, _ in asked], most, once)
+        slack = pauses.slack(began)
+        told = (case.name, [round(took, 2) for took, _ in asked], most, once, slack)
         assert all(data == right[case.kind] for _, data in asked), (told, [data for _, data in asked])
-        assert max(took for took, _ in asked) <= most + once + NOISE, told
-        assert later <= most + QUIET + (FILLS_MEMORY if fault == endless_new_series else 0), told
+        assert max(took for took, _ in asked) <= most + once + NOISE + slack, told
+        assert later <= most + QUIET + slack + (FILLS_MEMORY if fault == endless_new_series else 0), told
     if RELEASE:
         assert sluice.memory_kib()["VmHWM"] <= 100 << 10, sluice.memory_kib()
 
@@ -158,7 +161,7 @@ def test_one_query_hangs_at_a_complete_replica():
     servers = {"name": "west", "remote_read": False, "timeout": "8s", "static_configs": [{"targets": [before.address, b.address]}]}
     sluice = Sluice(json.dumps({"server_groups": [servers]}))
     wait_until(lambda: all(len(p.raw("up").popitem()[1]) > 6 for p in (a, b)))
-    at = time.time()
+    at, pauses = time.time(), Pauses()
     wait_until(lambda: decided(sluice, "scripted_counter", at - 6, at) == [True, True], 60, every=0.5)
     for query, path in (("scripted_counter[3s]", "query"), ("sum(rate(scripted_counter[3s]))", "query"),
                         ("max_over_time(scripted_counter[3s])", "query_range")):
@@ -168,6 +171,6 @@ def test_one_query_hangs_at_a_complete_replica():
         answer = sluice.get(f"/api/v1/{path}", form)
         took, before.keeps = time.monotonic() - began, None
         assert answer.status == 200 and before.kept, (query, answer, before.kept)
-        assert took < 1.5 + NOISE, (query, took)
+        assert took < 1.5 + NOISE + pauses.slack(time.monotonic() - took), (query, took)
         assert any("the response is late" in info and before.address in info for info in answer.json()["infos"]), answer
         assert len(answer.json()["data"]["result"]) == len(right["result"]) > 0, (query, answer, right)
