@@ -235,7 +235,7 @@ static bool conf_has_default(const struct conf_row *row, const void *field, stru
     struct err err;
     switch (row->type) {
     case CONF_STRINGS: case CONF_FILES: case CONF_ADDRESSES: case CONF_HEADERS:
-        return ((const struct str_list *)field)->n == 0;
+        return row->preset == NULL && ((const struct str_list *)field)->n == 0;
     case CONF_MAP: return ((const struct str_map *)field)->n == 0;
     case CONF_MULTIMAP: return ((const struct multimap *)field)->n == 0;
     case CONF_SECTIONS: return ((const struct conf_items *)field)->n == 0;
@@ -256,7 +256,7 @@ static void print_row(struct buf *out, const struct conf_row *row, const void *f
     print_field(out, row, field, indent + 2, reveal);
     struct str value = str_n(out->p + header, out->n - header);
     bool empty = row->type == CONF_SECTION ? value.n == 1 /* all its keys have their defaults */
-                                           : str_is(value, " {}\n") || str_is(value, " ''\n");
+                                           : row->type == CONF_CUSTOM && str_is(value, " {}\n");
     if (reveal && empty)
         out->n = before;
 }

@@ -367,6 +367,61 @@ static void test_equal(void **state UNUSED)
     assert_true(conf_equal(&section, &a[last + 1], &a[LEN(keys)]));
 }
 
+/* What is written loads to the same value, secrets included, and has no defaults. */
+static void test_write(void **state UNUSED)
+{
+    static const char *const texts[] = {
+        "", "text: ''", "text: '5'", "secret: \"a\\nb: 'c'\"", "url: 'http://u:a@x/?token=b'", "file: f", "flag: false", "count: -3",
+        "wait: 2s", "size: 5", "ratio: 0.25", "color: red", "list: [x, '1', 'a: b']", "list: []", "map: {__param_token: hidden, b: ''}",
+        "params: {token: [a, b], c: []}", "inner: {name: a}", "inner: {name: a, port: 81}", "maybe: {name: b}",
+        "items: [{name: a}, {name: b, port: 8}]", "{text: a, inner: {name: x}, items: [{name: y}], flag: false}"};
+    for (size_t i = 0; i < LEN(texts); i++) {
+        struct buf out = {0};
+        struct outer given, again;
+        load_well(texts[i], &given);
+        conf_write(&arena, &out, &section, &given, 0);
+        struct str custom = STR("custom: 0\n"); /* its text is another kind of node */
+        size_t at = str_find_str(buf_str(&out), custom);
+        assert_true(at < out.n);
+        memset(out.p + at, ' ', custom.n - 1);
+        load_well(buf_z(&out), &again);
+        if (!conf_equal(&section, &given, &again))
+            fail_msg("\"%s\" became \"%s\"", texts[i], buf_z(&out));
+        assert_true(i > 0 || (strstr(buf_z(&out), "wait") == NULL && strstr(buf_z(&out), "inner") == NULL));
+        buf_free(&out);
+    }
+}
+
+static void note_difference(void *arg, const char *path, struct str a, struct str b)
+{
+    buf_printf(arg, "%s:%.*s|%.*s;", path, STR_ARG(str_trim(a)), STR_ARG(str_trim(b)));
+}
+
+static void expect_differences(const char *a, const char *b, const char *expected)
+{
+    struct outer x, y;
+    struct buf out = {0};
+    load_well(a, &x);
+    load_well(b, &y);
+    conf_diff(&section, &x, &y, note_difference, &out);
+    if (strcmp(buf_z(&out), expected) != 0)
+        fail_msg("%s", buf_z(&out));
+    buf_free(&out);
+}
+
+static void test_diff(void **state UNUSED)
+{
+    expect_differences("text: a", "{text: a, wait: 1m}", "");
+    expect_differences("text: a", "{text: b, wait: 2s}", "text:a|b;wait:1m|2s;");
+    expect_differences("secret: a", "secret: b", "secret:<secret>|<secret>;");
+    expect_differences("inner: {name: a}", "inner: {name: a, port: 8}", "inner.port:80|8;");
+    expect_differences("maybe: {name: a}", "", "maybe:name: a\n  port: 80|;");
+    expect_differences("maybe: {name: a}", "maybe: {name: b}", "maybe.name:a|b;");
+    expect_differences("items: [{name: a}, {name: b}]", "items: [{name: b, port: 1}, {name: a}]", "items[b].port:80|1;");
+    expect_differences("items: [{name: a}]", "items: [{name: b}]", "items[a]:name: a\n  port: 80|;items[b]:|name: b\n  port: 80;");
+    expect_differences("items: [{name: a}, {name: a}]", "items: [{name: a}]", "items[2]:name: a\n  port: 80|;");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +439,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_print_secret_params, setup, teardown),
         cmocka_unit_test_setup_teardown(test_document, setup, teardown),
         cmocka_unit_test_setup_teardown(test_equal, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_write, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_diff, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
