@@ -66,7 +66,7 @@ def test_vmagent_flags_become_one_file():
         assert f"hunter{n}" in text, n
     shown = command("print", *flags)
     assert "hunter" not in shown and "dialect vmagent" in shown and "scrape_timeout: 10s" in shown, shown
-    assert "--httpListenAddr" not in shown and "--web.listen-address=127.0.0.1:9999   (set)" in shown
+    assert "--httpListenAddr=" not in shown and "--web.listen-address=127.0.0.1:9999   (set)" in shown
 
 
 def test_flags_of_destinations_and_discovery():
