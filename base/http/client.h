@@ -123,6 +123,7 @@ struct client_request {
      * late is abandoned without an error */
     bool status_only;
     bool no_redirects;         /* overrides the profile: a 3xx is the response */
+    bool keep_method;          /* follows only redirects that keep method and body: 307 and 308 */
     /* the peer did not respond last time: such requests use at most half of max_inflight and have a queue of their
      * own, so that they delay only each other */
     bool doubtful;

@@ -109,13 +109,22 @@ static void keep_headers_from(struct client_call *call, struct str location)
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->own_headers);
 }
 
+/* curl reads the option when it comes to Location. */
+static void check_method_is_kept(struct client_call *call)
+{
+    int status = status_of(call);
+    if (call->req.keep_method && !call->req.no_redirects && client_profile_follows_redirects(call->profile))
+        curl_easy_setopt(call->easy, CURLOPT_FOLLOWLOCATION, status == 301 || status == 302 || status == 303 ? 0L : 1L);
+}
+
 static size_t call_on_header(char *p, size_t one UNUSED, size_t n, void *arg)
 {
     struct client_call *call = arg;
     struct str value = str_n(p, n), name;
-    if (str_starts(value, STR("HTTP/"))) /* a new head: after a redirect or a 100 */
+    if (str_starts(value, STR("HTTP/"))) { /* a new head: after a redirect or a 100 */
         client_body_forget_head(call);
-    else if (str_trim(value).n == 0)
+        check_method_is_kept(call);
+    } else if (str_trim(value).n == 0)
         call->head_complete = status_of(call) >= 200;
     else if (str_cut(&value, ':', &name) && value.p) {
         client_body_take_header(call, name, str_trim(value));

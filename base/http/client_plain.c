@@ -120,7 +120,8 @@ static void plain_lost(struct client_call *call, int why)
 static bool plain_is_followed(const struct client_call *call)
 {
     int status = call->reply.status;
-    return (status == 301 || status == 302 || status == 303 || status == 307 || status == 308)
+    bool changes_method = status == 301 || status == 302 || status == 303;
+    return ((changes_method && !call->req.keep_method) || status == 307 || status == 308)
            && call->reply.location.n > 0 && !call->req.no_redirects && client_profile_follows_redirects(call->profile);
 }
 

@@ -15,6 +15,8 @@ struct destination_lane {
     struct client *client;
     struct packer *packer;
     enum codec codec;      /* for new requests */
+    int64_t zstd_again_at; /* mono ms; when zstd is tried again, while codec is snappy with protocol auto */
+    unsigned unproved;     /* consecutive blocks accepted as snappy after a 400 that does not tell why */
     bool down;             /* requests fail: the shards in `waiting` retry one at a time */
     bool failing;          /* this lane is counted in the destination's outage */
     int64_t backoff;

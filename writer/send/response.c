@@ -50,6 +50,12 @@ static const char *const partial_phrases[] = {
     "series has too many labels (actual: ", "timestamp too old: ", "timestamp too new: ",
 };
 
+/* Of decoders: golang/snappy ("snappy: corrupt input"), VictoriaMetrics, Mimir, and proxies. */
+static const char *const encoding_phrases[] = {
+    "snappy", "zstd", "content-encoding", "content encoding", "unknown encoding", "unsupported encoding",
+    "unsupported compression", "decompress", "cannot decode", "failed to decode", "error decoding", "could not decode",
+};
+
 static bool starts_ignoring_case(struct str s, const char *lower)
 {
     size_t i = 0;
@@ -69,6 +75,11 @@ static bool has_phrase(struct str text, const char *const *phrases, size_t n)
 #define HAS_PHRASE(text, phrases) has_phrase(text, phrases, LEN(phrases))
 
 bool response_about_time(struct str text) { return HAS_PHRASE(text, time_phrases); }
+
+bool response_blames_encoding(const struct write_response *r)
+{
+    return r->status == 415 || (r->status == 400 && HAS_PHRASE(r->text, encoding_phrases));
+}
 
 static bool about_content(struct str text) { return HAS_PHRASE(text, content_phrases); }
 
@@ -113,7 +124,7 @@ const char *response_remedy(int status)
     case 404: return "check the path of url, and whether the server has its remote write receiver enabled";
     case 407: return "check the credentials in proxy_url";
     case 508: return "this destination sends the samples back: remove it, or the remote_write of a sluice behind it";
-    default: return status >= 300 && status < 400 ? "set url to the final address: redirects of writes are not followed"
+    default: return status >= 300 && status < 400 ? "set url to the final address: of writes, only redirects by 307 and 308 are followed, with follow_redirects"
                                                   : NULL;
     }
 }

@@ -20,6 +20,8 @@ struct write_response { int status; struct str text; /* beginning of the body */
 enum response_class response_classify(const struct write_response *r, enum codec codec);
 /* Whether the text reports that the sample, or a newer one, exists already. */
 bool response_about_time(struct str text);
+/* Whether a rejection names the codec or encoding of the request as its reason. */
+bool response_blames_encoding(const struct write_response *r);
 /* The configuration to change when retrying cannot succeed; NULL for temporary errors. */
 const char *response_remedy(int status);
 

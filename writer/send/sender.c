@@ -3,8 +3,9 @@
  *
  *   response                    action
  *   2xx                         delivered
- *   400, 415 to a zstd block    sent once more as snappy; if that is accepted the destination does not support zstd and
- *                               gets snappy from then on (protocol auto)
+ *   400, 415 to a zstd block    sent once more as snappy. If that is accepted the destination gets snappy from then on
+ *                               (protocol auto), with 400 only if the text names the encoding, or for the third block in
+ *                               a row; zstd is tried again after an hour
  *   400, 422, 5xx whose text    split down to the rejected samples, which are dropped (bisect.c)
  *   blames the contents
  *   413                         likewise, in halves until they are small enough
@@ -13,8 +14,8 @@
  *   400 about the time of       delivered: the response to an earlier attempt was lost
  *   samples, block in doubt
  *   other 4xx                   dropped, counted and logged: retrying the same payload cannot succeed
- *   401 402 403 404 407 408 425 429, 3xx (never followed: the POST would become a GET), 5xx (508: the samples have come
- *   back to where they were sent, origins.h), no response
+ *   401 402 403 404 407 408 425 429, 3xx (307 and 308 are followed, unless follow_redirects is off; after the others the
+ *   POST would become a GET), 5xx (508: the samples have come back to where they were sent, origins.h), no response
  *                               retried without limit. Retry-After (seconds or a date) replaces the next delay, up to
  *                               max_backoff
  *
@@ -31,17 +32,48 @@
 #include <stdio.h>
 
 enum { ERROR_TEXT = 200 }; /* bytes of a response body shown in errors */
+enum { ZSTD_AGAIN_MS = 3600000, UNPROVED_BLOCKS = 3 };
+
+/* --- the codec ---------------------------------------------------------------------------------------------------- */
+
+/* The head is delivered. */
+static void sender_judge_zstd(struct shard *s)
+{
+    struct destination_lane *dl = s->lane;
+    if (dl->settings->protocol != PROTOCOL_AUTO || dl->codec != CODEC_ZSTD)
+        return;
+    if (!s->resent_as_snappy) {
+        dl->unproved = 0;
+        return;
+    }
+    if (!s->blamed_encoding && ++dl->unproved < UNPROVED_BLOCKS)
+        return;
+    dl->codec = CODEC_SNAPPY;
+    dl->unproved = 0;
+    bool first = dl->zstd_again_at == 0;
+    dl->zstd_again_at = loop_mono(dl->loop) + ZSTD_AGAIN_MS;
+    atomic_store(&s->dest->zstd, false);
+    if (first)
+        log_info("remote_write", "destination does not accept zstd; sending snappy, and trying zstd again every hour",
+                 "name", s->dest->name);
+}
+
+static void sender_try_zstd(struct destination_lane *dl)
+{
+    if (dl->codec != CODEC_SNAPPY || dl->settings->protocol != PROTOCOL_AUTO || loop_mono(dl->loop) < dl->zstd_again_at)
+        return;
+    dl->codec = CODEC_ZSTD;
+    atomic_store(&dl->dest->zstd, true);
+}
+
+/* --- responses ---------------------------------------------------------------------------------------------------- */
 
 static void sender_send_block(struct shard *s, const struct client_reply *reply)
 {
     struct destination *d = s->dest;
     struct block *b = shard_head(s);
     drain_note_accepted(s, reply->server_hostname);
-    if (s->resent_as_snappy && s->lane->settings->protocol == PROTOCOL_AUTO && s->lane->codec == CODEC_ZSTD) {
-        s->lane->codec = CODEC_SNAPPY;
-        atomic_store(&d->zstd, false);
-        log_info("remote_write", "destination does not accept zstd; sending snappy from now on", "name", d->name);
-    }
+    sender_judge_zstd(s);
     atomic_fetch_add_explicit(&d->sent_blocks, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->sent_samples, b->n_samples, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->sent_bytes, b->n, memory_order_relaxed);
@@ -68,7 +100,7 @@ static void drop_head(struct shard *s, int status, const char *why)
     shard_kick(s);
 }
 
-static void recode_head(struct shard *s)
+static void recode_head(struct shard *s, int status)
 {
     struct err err;
     struct block *b = block_recode(s->lane->packer, shard_head(s), CODEC_SNAPPY, &err);
@@ -77,6 +109,7 @@ static void recode_head(struct shard *s)
         return;
     }
     s->resent_as_snappy = true;
+    s->blamed_encoding = response_blames_encoding(&(struct write_response){status, str_n(s->response.text, s->response.n)});
     shard_replace_head(s, &b, 1);
     sender_send(s);
 }
@@ -161,7 +194,7 @@ static void sender_response_done(void *arg, const struct client_reply *reply)
     switch (v) {
     case RESPONSE_DELIVERED: sender_send_block(s, reply); break;
     case RESPONSE_PARTLY_STORED: sender_deliver_partly(s, reply, why); break;
-    case RESPONSE_RECODE: recode_head(s); break;
+    case RESPONSE_RECODE: recode_head(s, reply->status); break;
     case RESPONSE_TOO_LARGE: bisect_rejected(s, DROPPED_TOO_LARGE, reply->status, why); break;
     case RESPONSE_REJECTED: bisect_rejected(s, DROPPED_REJECTED, reply->status, why); break;
     case RESPONSE_DROP: drop_head(s, reply->status, why); break;
@@ -184,6 +217,7 @@ static void match_codec(struct shard *s)
 
 void sender_send(struct shard *s)
 {
+    sender_try_zstd(s->lane);
     match_codec(s);
     const struct block *b = shard_head(s);
     static const char *const snappy[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
@@ -200,7 +234,8 @@ void sender_send(struct shard *s)
         .method = "POST", .url = s->lane->settings->url, .profile = s->lane->settings->profile,
         .headers = headers, .n_headers = LEN(snappy) + (via.n > 0),
         .body = str_n(b->bytes, b->n), .slot = s->index,
-        .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10, .status_only = true, .no_redirects = true,
+        .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10, .status_only = true,
+        .no_redirects = !s->lane->settings->follow_redirects, .keep_method = true,
         .data = sender_collect_body, .done = sender_response_done, .arg = s};
     s->call = client_send(s->lane->client, &req);
     buf_free(&via);

@@ -69,6 +69,7 @@ struct shard {
     struct loop_timer resume;  /* armed while paused */
     bool in_doubt; uint64_t in_doubt_seq; /* the block of this number may be stored: its response was lost */
     bool resent_as_snappy; /* the head was rejected as zstd and is being sent as snappy */
+    bool blamed_encoding;  /* that rejection named the encoding as its reason */
     struct list node;      /* in destination_lane.waiting */
 };
 

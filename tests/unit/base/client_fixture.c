@@ -47,6 +47,10 @@ static void respond_by_path(void *arg, const struct server_request *request, str
         redirect_response(r, "127.0.0.1", ((struct http_server *)arg)->port, "/loop");
     else if (str_starts(path, STR("/away")))
         redirect_response(r, "localhost", client_other.port, "/there");
+    else if (str_starts(path, STR("/moved"))) {
+        redirect_response(r, "127.0.0.1", client_other.port, "/there");
+        r->status = 308;
+    }
     else if (str_starts(path, STR("/cut"))) {
         buf_add_z(&r->body, "abc");
         r->cut = 97;

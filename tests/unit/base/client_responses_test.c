@@ -227,6 +227,30 @@ static void a_redirect_costs_a_request_more_only_once(void **state UNUSED)
     buf_free(&res.body);
 }
 
+static void a_write_follows_redirects_that_keep_it_a_write(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    struct client_request req = client_get("/away", &res);
+    req.method = "POST";
+    req.body = STR("the body");
+    req.keep_method = true;
+    client_perform(&req, &res);
+    assert_int_equal(res.reply.status, 302);
+    assert_int_equal(client_other.requests, 0);
+    for (int i = 0; i < 2; i++) { /* the second begins with libcurl */
+        req.url = client_url(&client_server, "/moved");
+        client_perform(&req, &res);
+        assert_int_equal(res.reply.status, 200);
+        assert_true(http_server_last_contains(&client_other, "POST /there HTTP/1.1\r\n"));
+        assert_true(http_server_last_contains(&client_other, "\r\n\r\nthe body"));
+    }
+    req.no_redirects = true;
+    client_perform(&req, &res);
+    assert_int_equal(res.reply.status, 308);
+    assert_int_equal(client_other.requests, 2);
+    buf_free(&res.body);
+}
+
 /* Only libcurl needs the file, to be ready for a redirect to https. */
 static void a_redirect_that_cannot_be_followed_is_an_error(void **state UNUSED)
 {
@@ -250,6 +274,7 @@ int main(void)
         CLIENT_TEST(a_request_on_a_new_connection_is_not_repeated),
         CLIENT_TEST(a_response_may_precede_the_end_of_the_request),
         CLIENT_TEST(a_redirect_costs_a_request_more_only_once),
+        CLIENT_TEST(a_write_follows_redirects_that_keep_it_a_write),
         CLIENT_TEST(a_redirect_that_cannot_be_followed_is_an_error),
     };
     return RUN_BOTH_WAYS(client_by_libcurl, tests);

@@ -40,7 +40,7 @@ static int receiver_judge(struct receiver *r, struct str head, struct str body)
     if (status / 100 != 2)
         return status;
     if (zstd && atomic_load(&r->no_zstd))
-        return 415;
+        return atomic_load(&r->zstd_status) ? atomic_load(&r->zstd_status) : 415;
     if (!decompress(zstd ? CODEC_ZSTD : CODEC_SNAPPY, r->zstd, body, 64 << 20, &raw, &err))
         status = 400;
     else

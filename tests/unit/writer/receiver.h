@@ -20,7 +20,8 @@ struct receiver {
     struct received *samples; size_t n, _cap; /* in order of arrival */
     atomic_uint requests;  /* so many were judged */
     atomic_int status;     /* 204, or the status of every response */
-    atomic_bool no_zstd;   /* 415 to zstd */
+    atomic_bool no_zstd;   /* 415 to zstd, or zstd_status */
+    atomic_int zstd_status; /* 0 = 415 */
     atomic_size_t too_large; /* 413 to bodies over it; 0 = off */
     atomic_size_t body_size; /* of its response bodies; 0 = `text` */
     _Atomic(const char *) text; /* its response bodies; NULL = "no" */

@@ -56,6 +56,47 @@ static void a_long_body_changes_nothing(void **state UNUSED)
     fixture_stop(1000);
 }
 
+/* --- the codec ---------------------------------------------------------------------------------------------------- */
+
+static bool zstd_is_used(void) { return fixture_status().zstd; }
+
+static void push_and_await(int64_t step)
+{
+    fixture_push(step, step, true);
+    fixture_await(&fixture.a, fixture_samples(step));
+}
+
+/* A 400 that names the encoding is proof, one that does not is from the third block on; zstd is tried again. */
+static void snappy_needs_proof_and_is_not_for_ever(void **state UNUSED)
+{
+    static const char *const texts[] = {"snappy: corrupt input", NULL};
+    fixture.n_lanes = 1;
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
+    fixture_start_with(&d, 1);
+    atomic_store(&fixture.a.zstd_status, 400);
+    int64_t step = 1;
+    for (size_t i = 0; i < LEN(texts); i++) {
+        atomic_store(&fixture.a.text, texts[i]);
+        atomic_store(&fixture.a.no_zstd, true);
+        for (int block = 1; block <= (texts[i] ? 1 : 3); block++) {
+            assert_true(fixture_status().zstd);
+            push_and_await(step++);
+        }
+        assert_false(fixture_status().zstd);
+        atomic_store(&fixture.a.no_zstd, false);
+        push_and_await(step++);
+        assert_false(fixture_status().zstd);
+        clock_advance(3600000);
+        push_and_await(step++); /* it is snappy, and the next one is not */
+        fixture_wait_until(zstd_is_used);
+        push_and_await(step++);
+        assert_true(http_server_last_contains(&fixture.a.server, "Content-Encoding: zstd"));
+    }
+    fixture_check(&fixture.a, 1, step - 1);
+    assert_int_equal(fixture_status().dropped_samples, 0);
+    fixture_stop(1000);
+}
+
 /* --- the tables --------------------------------------------------------------------------------------------------- */
 
 struct verdict_case { int status; const char *text; enum codec codec; enum response_class entry; };
@@ -119,6 +160,10 @@ static void statuses_and_words(void **state UNUSED)
     assert_true(response_about_time(STR("duplicate sample for timestamp")));
     assert_true(response_about_time(STR("too old sample")));
     assert_false(response_about_time(STR("out of bounds: too far in the future")));
+    assert_true(response_blames_encoding(&(struct write_response){400, STR("cannot unmarshal: Snappy: corrupt input")}));
+    assert_true(response_blames_encoding(&(struct write_response){415, STR_NONE}));
+    assert_false(response_blames_encoding(&(struct write_response){400, STR("out of bounds")}));
+    assert_false(response_blames_encoding(&(struct write_response){500, STR("zstd")}));
     assert_non_null(response_remedy(401));
     assert_non_null(response_remedy(302));
     assert_null(response_remedy(503));
@@ -431,7 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statuses_and_words), cmocka_unit_test(requests_for_a_block),
-        FIXTURE_TEST(a_redirect_is_no_delivery), FIXTURE_TEST(a_long_body_changes_nothing),
+        FIXTURE_TEST(a_redirect_is_no_delivery), FIXTURE_TEST(snappy_needs_proof_and_is_not_for_ever), FIXTURE_TEST(a_long_body_changes_nothing),
         FIXTURE_TEST(one_rejected_sample_costs_itself), FIXTURE_TEST(a_500_that_blames_content_stalls_nothing),
         FIXTURE_TEST(requests_that_reject_everything_are_bounded),
         FIXTURE_TEST(requests_that_are_all_too_large_are_bounded),
