@@ -170,13 +170,10 @@ void writer_lane_adopt(struct writer_lane *l, const struct topology *next)
 static void lane_leave_destination(struct writer_lane *l, struct destination *d)
 {
     struct destination_lane *dl = d->per_lane[l->id];
-    loop_timer_stop(l->loop, &dl->retry);
     loop_timer_stop(l->loop, &dl->drain_limit.timer);
-    dl->down = false;
-    dl->backoff = 0;
-    outage_leave(dl);
     for (size_t i = 0; i < dl->n; i++)
         shard_stop(dl->shards[i]);
+    destination_lane_leave(dl);
 }
 
 static void kick_all(struct writer_lane *l)

@@ -86,7 +86,7 @@ static struct destination *writer_new_destination(struct writer *w, const struct
 {
     struct destination *d = destination_new(c, at, &w->env, queue);
     for (unsigned i = 0; i < w->env.n_lanes; i++)
-        d->per_lane[i] = destination_lane_new(d, w->env.lanes[i]);
+        d->per_lane[i] = destination_lane_new(d, i, w->env.lanes[i]);
     return d;
 }
 

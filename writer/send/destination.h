@@ -13,6 +13,7 @@
 #include "writer/send/last_error.h"
 #include "writer/send/origins.h"
 #include "writer/send/outage.h"
+#include "writer/send/probe.h"
 #include "writer/queue/queue.h"
 #include "writer/writer.h"
 
@@ -68,8 +69,9 @@ struct destination {
     atomic_bool zstd;
     struct drain_state drain;
     /* Of lanes and main; never taken for a page, for /metrics or a query, so that no lane waits for them. */
-    struct mutex lock;          /* guards outage and origins; held by those that set last_error or add a status */
+    struct mutex lock; /* guards outage, probe and origins; held by those that set last_error or add a status */
     struct outage outage;
+    struct probe probe;
     struct last_error last_error;
     /* read by any thread, up to n_statuses */
     struct { atomic_int status; atomic_ullong n; } statuses[DESTINATION_STATUSES]; atomic_size_t n_statuses;

@@ -2,37 +2,25 @@
 /* Retries of a failing destination on one lane, and the draining of older generations. */
 #include "writer/send/destination_lane.h"
 
-#include "base/text/duration.h"
-
 #include <assert.h>
 
 /* --- retries ------------------------------------------------------------------------------------------------------ */
 
-/* One shard retries at a time; when it succeeds, all continue. So a destination that recovers is used within one
- * backoff, and one that is down gets one request per lane and backoff, not one per shard. */
+/* One shard retries at a time, of all lanes (probe.h); when it succeeds, all continue. So a destination that recovers is
+ * used within one backoff, and one that is down gets one request per backoff. */
 static void run_retry(struct loop_timer *timer)
 {
     struct destination_lane *dl = CONTAINER(timer, struct destination_lane, retry);
     struct list *node = list_pop_front(&dl->waiting);
     if (node == NULL) {
-        dl->down = false;
-        outage_leave(dl);
+        destination_lane_leave(dl);
         return;
     }
     struct shard *s = CONTAINER(node, struct shard, node);
     atomic_fetch_add_explicit(&dl->dest->retries, 1, memory_order_relaxed);
     s->state = SHARD_SENDING;
+    probe_begun(dl);
     sender_send(s);
-}
-
-static int64_t next_backoff(struct destination_lane *dl)
-{
-    int64_t least = dl->settings->min_backoff, most = dl->settings->max_backoff;
-    dl->backoff = dl->backoff ? dl->backoff * 2 : least;
-    if (dl->backoff > most)
-        dl->backoff = most;
-    /* plus up to 10% jitter, so that lanes do not retry in step */
-    return dl->backoff + clock_mono_ns() / 1000 % (dl->backoff / 10 + 1);
 }
 
 void destination_lane_down(struct shard *s, int64_t wait_ms)
@@ -42,21 +30,11 @@ void destination_lane_down(struct shard *s, int64_t wait_ms)
     queue_behind(s->disk, true);
     s->state = SHARD_WAITING;
     list_push_back(&dl->waiting, &s->node);
-    if (loop_timer_armed(&dl->retry)) /* of requests that fail together only the first increases the delay */
-        return;
-    int64_t wait = next_backoff(dl);
-    if (wait_ms > 0)
-        wait = wait_ms > dl->settings->max_backoff ? dl->settings->max_backoff : wait_ms;
-    loop_timer_in(dl->loop, &dl->retry, wait);
+    probe_failed(dl, wait_ms);
 }
 
-void destination_lane_up(struct shard *s)
+void destination_lane_continue(struct destination_lane *dl)
 {
-    struct destination_lane *dl = s->lane;
-    dl->backoff = 0;
-    outage_over(dl);
-    if (!dl->down)
-        return;
     dl->down = false;
     loop_timer_stop(dl->loop, &dl->retry);
     for (size_t i = 0; i < dl->n; i++)
@@ -66,6 +44,24 @@ void destination_lane_up(struct shard *s)
         other->state = SHARD_IDLE;
         shard_kick(other);
     }
+}
+
+void destination_lane_up(struct shard *s)
+{
+    struct destination_lane *dl = s->lane;
+    outage_over(dl);
+    if (!dl->down)
+        return;
+    probe_succeeded(dl);
+    destination_lane_continue(dl);
+}
+
+void destination_lane_leave(struct destination_lane *dl)
+{
+    dl->down = false;
+    loop_timer_stop(dl->loop, &dl->retry);
+    probe_left(dl);
+    outage_leave(dl);
 }
 
 /* --- all lanes ----------------------------------------------------------------------------------------------------- */
@@ -111,10 +107,11 @@ void destination_lane_drained(struct shard *s)
 
 /* --- create and free ---------------------------------------------------------------------------------------------- */
 
-struct destination_lane *destination_lane_new(struct destination *d, struct loop *loop)
+struct destination_lane *destination_lane_new(struct destination *d, unsigned index, struct loop *loop)
 {
     struct destination_lane *dl = mem_zalloc(sizeof *dl);
     dl->dest = d;
+    dl->index = index;
     dl->loop = loop;
     dl->retry.run = run_retry;
     drain_limit_begin(&dl->drain_limit);

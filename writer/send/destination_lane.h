@@ -8,6 +8,7 @@
 
 struct destination_lane {
     struct destination *dest;
+    unsigned index;        /* in its per_lane */
     struct dest_settings *settings; /* owned */
     struct dest_settings *_Atomic next_settings; /* set by main, taken over at the next switch */
     size_t generations;    /* number of the destination's generations that are adopted */
@@ -17,19 +18,19 @@ struct destination_lane {
     enum codec codec;      /* for new requests */
     int64_t zstd_again_at; /* mono ms; when zstd is tried again, while codec is snappy with protocol auto */
     unsigned unproved;     /* consecutive blocks accepted as snappy after a 400 that does not tell why */
-    bool down;             /* requests fail: the shards in `waiting` retry one at a time */
+    bool down;             /* requests fail: the shards in `waiting` wait for a retry, of this lane or another */
+    bool probe_waits;      /* counted in the destination's probe, and under its lock */
     bool failing;          /* this lane is counted in the destination's outage */
-    int64_t backoff;
     struct list waiting;
     struct loop_timer retry;
     struct drain_limit drain_limit;
     struct loop_timer outage; /* armed while failing: time of the next log line */
     struct shard **shards; size_t n, _cap; /* owned, of all generations, oldest first */
-    atomic_uint releases;  /* posted to the lane by any lane (destination_lane_drained), not yet run */
+    atomic_uint releases;  /* jobs posted to the lane by any lane (destination_lane_drained, probe.c), not yet run */
     size_t settled_generations;        /* number of generations of which all lanes write to the last only */
 };
 
-struct destination_lane *destination_lane_new(struct destination *d, struct loop *loop); /* main */
+struct destination_lane *destination_lane_new(struct destination *d, unsigned index, struct loop *loop); /* main */
 void destination_lane_free(struct destination_lane *dl);
 /* main: sets the settings to be taken over next; frees earlier ones that were not */
 void destination_lane_set_next(struct destination_lane *dl, struct dest_settings *next);
@@ -40,6 +41,8 @@ struct shard *destination_lane_shard(const struct destination_lane *dl, size_t g
 void destination_lane_up(struct shard *s);  /* a request succeeded: all waiting shards continue */
 /* a request failed: the shard waits for a retry; wait_ms 0 = use the backoff */
 void destination_lane_down(struct shard *s, int64_t wait_ms);
+void destination_lane_continue(struct destination_lane *dl); /* a retry succeeded: the waiting shards continue */
+void destination_lane_leave(struct destination_lane *dl);    /* it sends nothing more: it neither retries nor waits */
 void destination_kick_lanes(struct destination *d); /* on every lane, all shards send what they may */
 void destination_lane_drained(struct shard *s); /* the shard is empty: retires its generation if all its shards are */
 

@@ -32,7 +32,7 @@ static struct destination *open_destination(void)
     if (queue == NULL)
         fail_msg("%s", err.text);
     struct destination *d = destination_new(&conf, 0, &env, queue);
-    lane = d->per_lane[0] = destination_lane_new(d, loop);
+    lane = d->per_lane[0] = destination_lane_new(d, 0, loop);
     assert_true(destination_grow(d, 1, &grown, &err));
     assert_non_null(grown);
     return d;

@@ -56,6 +56,44 @@ static void a_long_body_changes_nothing(void **state UNUSED)
     fixture_stop(1000);
 }
 
+/* --- retries ------------------------------------------------------------------------------------------------------ */
+
+static bool retried_thrice(void) { return fixture_status().retries >= 3; }
+static bool all_lanes_fail(void)
+{
+    struct destination *d = fixture.writer->destinations[0];
+    mutex_lock(&d->lock);
+    bool all = d->probe.lanes == FIXTURE_LANES;
+    mutex_unlock(&d->lock);
+    return all;
+}
+
+/* However many lanes and shards have something to send. */
+static void an_outage_costs_one_request_a_backoff(void **state UNUSED)
+{
+    enum { BACKOFF = 300 };
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 2 * FIXTURE_LANES);
+    d.queue.min_backoff = d.queue.max_backoff = BACKOFF;
+    fixture_start_with(&d, 1);
+    for (int round = 0; round < 2; round++) {
+        int64_t begin = clock_mono_ms(), step = 10 * round;
+        unsigned long long before = fixture_status().retries;
+        atomic_store(&fixture.a.status, 503);
+        fixture_push(step + 1, step + 10, true);
+        fixture_wait_until(all_lanes_fail);
+        if (round == 0) {
+            fixture_wait_until(retried_thrice);
+            assert_true(clock_mono_ms() - begin >= 3 * BACKOFF);
+        }
+        before = fixture_status().retries;
+        atomic_store(&fixture.a.status, 204); /* a retry may be in flight, then the next one succeeds */
+        fixture_await(&fixture.a, fixture_samples(step + 10));
+        assert_in_range(fixture_status().retries - before, 0, 2);
+    }
+    fixture_check(&fixture.a, 1, 20);
+    fixture_stop(1000);
+}
+
 /* --- the codec ---------------------------------------------------------------------------------------------------- */
 
 static bool zstd_is_used(void) { return fixture_status().zstd; }
@@ -369,7 +407,7 @@ static void set_outage_period(int64_t ms)
     mutex_unlock(&d->lock);
 }
 
-static bool retried_often(void) { return fixture_status().retries > 12; }
+static bool retried_often(void) { return fixture_status().retries > 3; }
 
 static void log_outage(int status)
 {
@@ -476,7 +514,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statuses_and_words), cmocka_unit_test(requests_for_a_block),
-        FIXTURE_TEST(a_redirect_is_no_delivery), FIXTURE_TEST(snappy_needs_proof_and_is_not_for_ever), FIXTURE_TEST(a_long_body_changes_nothing),
+        FIXTURE_TEST(a_redirect_is_no_delivery), FIXTURE_TEST(an_outage_costs_one_request_a_backoff), FIXTURE_TEST(snappy_needs_proof_and_is_not_for_ever), FIXTURE_TEST(a_long_body_changes_nothing),
         FIXTURE_TEST(one_rejected_sample_costs_itself), FIXTURE_TEST(a_500_that_blames_content_stalls_nothing),
         FIXTURE_TEST(requests_that_reject_everything_are_bounded),
         FIXTURE_TEST(requests_that_are_all_too_large_are_bounded),
