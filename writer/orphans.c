@@ -76,11 +76,14 @@ struct orphans_scan {
     struct file_thread *thread;
 };
 
+/* The queue of a destination, or its quarantine. */
 static bool is_configured(const struct orphans_scan *scan, const char *identity)
 {
-    for (size_t i = 0; i < scan->n; i++)
-        if (strcmp(scan->configured[i], identity) == 0)
+    for (size_t i = 0; i < scan->n; i++) {
+        struct str own = str_of(scan->configured[i]), rest = str_skip(str_of(identity), own.n);
+        if (str_starts(str_of(identity), own) && (rest.n == 0 || str_is(rest, QUARANTINE_SUFFIX)))
             return true;
+    }
     return false;
 }
 

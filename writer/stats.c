@@ -70,6 +70,15 @@ static double queue_written(struct destination *d) { return QUEUE(bytes_written)
 static double queue_read_bytes(struct destination *d) { return QUEUE(bytes_read); }
 static double queue_write_seconds(struct destination *d) { return QUEUE(write_ns) / 1e9; }
 static double queue_read_seconds(struct destination *d) { return QUEUE(read_ns) / 1e9; }
+static double quarantine_bytes(struct destination *d)
+{
+    return writer_stats_load(&queue_quarantine(d->queue)->bytes);
+}
+static double quarantine_samples(struct destination *d)
+{
+    return writer_stats_load(&queue_quarantine(d->queue)->samples_kept);
+}
+static double quarantine_lost(struct destination *d) { return writer_stats_load(&queue_quarantine(d->queue)->samples_lost); }
 static double queue_bad(struct destination *d) { return QUEUE(bad_records); }
 static double queue_errors(struct destination *d) { return QUEUE(write_errors); }
 static double queue_sync_seconds(struct destination *d) { return QUEUE(sync_ns) / 1e9; }
@@ -124,6 +133,13 @@ static const struct stats_family families[] = {
     {"vm_persistentqueue_write_duration_seconds_total", STATS_COUNTER, "Time spent writing", queue_write_seconds,
      BY_QUEUE},
     {"vm_persistentqueue_read_duration_seconds_total", STATS_COUNTER, "Time spent reading", queue_read_seconds,
+     BY_QUEUE},
+    {"sluice_queue_quarantine_bytes", STATS_GAUGE, "Bytes of rejected samples that are kept on disk", quarantine_bytes,
+     BY_QUEUE},
+    {"sluice_queue_quarantine_samples_total", STATS_COUNTER, "Rejected samples written to the quarantine",
+     quarantine_samples, BY_QUEUE},
+    {"sluice_queue_quarantine_samples_lost_total", STATS_COUNTER,
+     "Rejected samples that could not be written to the quarantine, or were deleted over its limit", quarantine_lost,
      BY_QUEUE},
     {"sluice_queue_bad_records_total", STATS_COUNTER,
      "Corrupted records skipped in queue files", queue_bad, BY_QUEUE},

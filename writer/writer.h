@@ -57,6 +57,7 @@ struct destination_conf {             /* one remote_write entry */
     int durability;                   /* enum durability */
     int on_full;                      /* enum queue_full */
     int64_t max_disk_bytes;           /* 0 = unlimited */
+    int64_t max_quarantine_bytes;     /* of rejected samples on disk; 0 = none are kept */
     int64_t max_memory_bytes;         /* of blocks in memory */
     bool send_metadata;
     int drain;                        /* enum drain_order */

@@ -93,3 +93,28 @@ def test_orphaned_queues_are_sent():
         assert name not in run("ls", data)
     assert len(run("ls", data).splitlines()) == 2
     assert "requires either --url or --entry" in run("resend", data, run("ls", data).splitlines()[1].split()[0], code=1)
+
+
+def test_rejected_samples_are_kept_and_sent_again():
+    sink = RecordingSink()
+    sink.status = 400
+    config = f"remote_write: [{{name: sink, url: '{sink.url}', queue_config: {{shards: 1}}}}]"
+    sluice = Sluice(config)
+    assert push(f"{sluice.url}/api/v1/write", [({"__name__": f"m{i}"}, [(now_ms(), float(i))]) for i in range(5)]).status == 204
+    kept = lambda: sluice.metric("sluice_queue_quarantine_samples_total")
+    wait_until(lambda: kept() == 5, 20, "five samples in quarantine")
+    assert sluice.metric("vmagent_remotewrite_samples_dropped_total") == 5 and sluice.metric("sluice_queue_quarantine_bytes") > 64
+    assert "quarantine=" + sluice.data_folder in sluice.log()
+    sluice.stop()
+    name = os.path.basename(glob.glob(f"{sluice.data_folder}/sink-*.quarantine")[0])
+    shutil.copytree(f"{sluice.data_folder}/{name}", f"{sluice.data_folder}/orphan")
+    again = Sluice(config, data_folder=sluice.data_folder, name="again")
+    wait_until(lambda: "quarantine has rejected samples" in again.log())
+    wait_until(lambda: again.metric("sluice_queue_orphaned_bytes", '"orphan"') > 0, 20, "the other directory is an orphan")
+    assert again.metric("sluice_queue_orphaned_bytes", "quarantine") == 0
+    again.stop()
+    assert name in run("ls", sluice.data_folder) and len(run("dump", sluice.data_folder, name).splitlines()) == 5
+    sink.status = 204
+    assert run("resend", sluice.data_folder, name, "--url", sink.url) == "5 samples sent, 0 samples dropped\n"
+    assert sorted(value for i in range(5) for series in sink.find(f"m{i}").values() for _, value in series) == [0, 1, 2, 3, 4]
+    assert name not in run("ls", sluice.data_folder)

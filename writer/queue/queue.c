@@ -82,6 +82,8 @@ uint64_t queue_reuse_bytes(const struct queue *q)
     return atomic_load(&q->failing) ? 0 : segment < REUSE_BYTES ? segment : REUSE_BYTES;
 }
 
+struct quarantine *queue_quarantine(struct queue *q) { return &q->quarantine; }
+
 size_t queue_generations(const struct queue *q, const struct queue_generation **out)
 {
     *out = q->queue_dir.generations;

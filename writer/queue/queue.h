@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/os/loop.h"
 #include "writer/queue/block.h"
+#include "writer/queue/quarantine.h"
 #include "writer/queue/queue_lock.h"
 #include "writer/queue/ack.h"
 #include "writer/queue/vmagent_queue.h"
@@ -25,6 +26,7 @@ struct queue_shard; /* one shard of one generation */
 struct queue_limits {
     uint64_t max_bytes;     /* 0 = unlimited; over it the oldest segments are dropped */
     uint64_t max_memory;    /* of blocks that cannot be written and are in no lane's memory; 0 = unlimited */
+    uint64_t max_quarantine; /* bytes of rejected blocks (quarantine.h); 0 = none are kept */
     bool sync_writes;       /* durability always: acks are dropped after fdatasync */
     bool keep_all;          /* nothing is dropped for space: writers check queue_bytes first */
 };
@@ -70,6 +72,7 @@ const struct queue_generation *queue_grow(struct queue *q, unsigned shards, stru
 void queue_shrink(struct queue *q);
 /* Deletes the files of generation `at`: all of it is delivered, and no lane writes to it. Any lane. */
 void queue_retire(struct queue *q, size_t at);
+struct quarantine *queue_quarantine(struct queue *q);
 void queue_limit(struct queue *q, const struct queue_limits *limits); /* new limits; any time */
 uint64_t queue_bytes(const struct queue *q); /* on disk and not yet acknowledged; any thread */
 uint64_t queue_unwritten_bytes(const struct queue *q); /* of blocks that are not on disk yet; any thread */

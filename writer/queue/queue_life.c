@@ -89,6 +89,7 @@ static void free_queue(struct queue *q)
     mem_free((char *)(uintptr_t)q->life.vmagent.dir);
     queue_dir_each(&q->queue_dir, shard_forget_unwritten, NULL);
     intake_free(&q->intake);
+    quarantine_free(&q->quarantine);
     queue_dir_close(&q->queue_dir);
     if (q->loop)
         loop_free(q->loop);
@@ -102,8 +103,10 @@ static void run_queue_io(void *arg, struct file_thread *self)
     struct queue *q = arg;
     q->life.self = self;
     q->life.open_ok = queue_dir_open(&q->queue_dir, q->life.shards, &q->life.vmagent, &q->life.err);
-    if (q->life.open_ok)
+    if (q->life.open_ok) {
+        quarantine_open(&q->quarantine);
         queue_start_checks(q);
+    }
     bool ok = q->life.open_ok; /* main's from here on */
     file_thread_reach(self, FILE_OPENED);
     if (ok && !file_thread_abandoned(self))
@@ -141,6 +144,7 @@ static bool queue_start_thread(struct queue *q)
 {
     q->loop = loop_new();
     intake_init(&q->intake, q->loop, queue_run_work);
+    quarantine_init(&q->quarantine, q->queue_dir.dir, q->loop);
     struct file_thread_conf c = {.name = "queue-io", .run = run_queue_io, .release = queue_release, .arg = q};
     q->thread = q->loop ? file_thread_start(&c) : NULL;
     return q->thread != NULL;
@@ -261,6 +265,7 @@ void queue_limit(struct queue *q, const struct queue_limits *limits)
     atomic_store(&q->max_memory, limits->max_memory);
     atomic_store(&q->sync_writes, limits->sync_writes);
     atomic_store(&q->keep_all, limits->keep_all);
+    atomic_store(&q->quarantine.max_bytes, limits->max_quarantine);
 }
 
 void queue_end(struct queue *q, int64_t retry_ms, struct loop *home, struct loop_task *on_ended)

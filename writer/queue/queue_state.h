@@ -35,6 +35,7 @@ struct queue {
     struct loop_timer sync, check; /* check: once a second, always */
     struct loop_timer write;       /* when the next job is due */
     struct queue_space space;
+    struct quarantine quarantine;
     int write_errno;                  /* errno of the last failed write */
     int64_t backoff, retry_at; /* mono ms */
     bool locked_out;          /* another process uses the directory */

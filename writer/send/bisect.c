@@ -61,8 +61,10 @@ static int64_t pause_after(const struct shard *s)
 
 static void log_drop(struct shard *s, const struct block_summary *sum, int status, const char *why)
 {
+    struct quarantine *z = queue_quarantine(s->dest->queue);
+    bool kept = quarantine_add(z, shard_head(s));
     log_error("remote_write", "samples rejected by the destination; dropped", "name", s->dest->name,
-              LOG_I64("status", status), LOG_U64("samples", shard_head(s)->n_samples),
+              "quarantine", kept ? z->dir : "none", LOG_I64("status", status), LOG_U64("samples", shard_head(s)->n_samples),
               LOG_U64("series", sum->n_series), "example", sum->example, "response", why);
 }
 
@@ -84,6 +86,18 @@ static bool halve_head(struct shard *s)
     struct block *half[2];
     bool affordable = s->bisect.requests + shard_pieces(s) + 1 <= s->bisect.limit;
     if (!affordable || !block_split(s->lane->packer, shard_head(s), half, &err))
+        return false;
+    shard_replace_head(s, half, 2);
+    return true;
+}
+
+bool bisect_divide(struct shard *s)
+{
+    struct err err;
+    struct block *half[2];
+    struct block_summary sum;
+    block_summarize(s->lane->packer, shard_head(s), &sum);
+    if (shard_pieces(s) > 1 || sum.n_series < 2 || !block_split(s->lane->packer, shard_head(s), half, &err))
         return false;
     shard_replace_head(s, half, 2);
     return true;

@@ -21,6 +21,7 @@ unsigned bisect_limit(uint32_t n_series, unsigned rejected_blocks);
 void bisect_count_request(struct shard *s); /* counts a response to the head, of any status */
 void bisect_accepted(struct shard *s);          /* the head is delivered; call before shard_delivered */
 /* Splits the head, or drops it when it is a single sample or the limit is reached; pauses the shard. */
+bool bisect_divide(struct shard *s); /* splits an unsplit head by series into two pieces; false: it has one series */
 void bisect_rejected(struct shard *s, enum drop_reason reason, int status, const char *why);
 /* Drops the head unsplit; call before shard_delivered. */
 void bisect_drop_head(struct shard *s, int status, const char *why);

@@ -173,6 +173,8 @@ struct queue_limits destination_limits(const struct destination_conf *c)
 {
     return (struct queue_limits){.max_bytes = (uint64_t)c->max_disk_bytes,
                                  .max_memory = destination_memory(c),
+                                 .max_quarantine = c->durability == DURABILITY_MEMORY ? 0
+                                                                                     : (uint64_t)c->max_quarantine_bytes,
                                  .sync_writes = c->durability == DURABILITY_ALWAYS,
                                  .keep_all = c->on_full == FULL_PUSH_BACK};
 }

@@ -59,6 +59,9 @@ static const struct conf_row rows[] = {
              "`in_order` it must exceed the rate of new samples"},
     {CONF_SIZE, "max_disk_bytes", ROW(max_disk_bytes), .preset = "0",
      .help = "Maximum size of the queue on disk; 0 = unlimited"},
+    {CONF_SIZE, "max_quarantine_bytes", ROW(max_quarantine_bytes), .preset = "16MiB",
+     .help = "Maximum size of rejected samples that are kept on disk (unless durability is `memory`); over it the oldest "
+             "are deleted; 0 = none are kept"},
     {CONF_SIZE, "max_memory_bytes", ROW(max_memory_bytes), .preset = "16MiB",
      .help = "Maximum size of pending blocks in memory"},
     {CONF_MAP, "extra_labels", ROW(extra_labels), .help = "Labels set on every series after relabeling"},

@@ -19,6 +19,10 @@
  *                               retried without limit. Retry-After (seconds or a date) replaces the next delay, up to
  *                               max_backoff
  *
+ * A block to which the destination responds 5xx (but 503 and 508) ten times, each time after it has accepted another
+ * block, is at fault itself: it is narrowed down like a rejected one. Without another block that proves that the
+ * destination works it is divided again and again, the pieces are sent in turn, and what is left in the end is at fault.
+ *
  * A block is in doubt when a request with it ended without a response of the storage (502 and 504 are a proxy's), or
  * when it was the first one on disk at the start: the last run may have ended between request and response.
  */
@@ -33,6 +37,7 @@
 
 enum { ERROR_TEXT = 200 }; /* bytes of a response body shown in errors */
 enum { ZSTD_AGAIN_MS = 3600000, UNPROVED_BLOCKS = 3 };
+enum { BLOCK_FAILURES = 10, ALONE_ATTEMPTS = 5 };
 
 /* --- the codec ---------------------------------------------------------------------------------------------------- */
 
@@ -114,6 +119,32 @@ static void recode_head(struct shard *s, int status)
     sender_send(s);
 }
 
+/* After a failure of the head that is to be retried: whether the head is at fault itself. Without other blocks that show
+ * that the destination works it is divided, and its pieces are sent in turn. */
+static bool sender_blames_head(struct shard *s, int status)
+{
+    struct failing_block *f = &s->failing;
+    unsigned long long sent = atomic_load_explicit(&s->dest->sent_blocks, memory_order_relaxed);
+    if (status < 500 || status == 503 || status == 508)
+        return false;
+    if (f->seq != shard_head_seq(s) || f->attempts + f->failures == 0)
+        *f = (struct failing_block){.seq = shard_head_seq(s), .sent = sent};
+    bool works = sent > f->sent;
+    f->failures += works;
+    f->attempts = works ? 1 : f->attempts + 1;
+    f->sent = sent;
+    if (works && f->failures >= BLOCK_FAILURES)
+        return true;
+    if (shard_pieces(s) > 1) {
+        shard_rotate_head(s);
+    } else if (f->attempts >= ALONE_ATTEMPTS) {
+        if (!bisect_divide(s))
+            return f->failures > 0;
+        f->attempts = 1;
+    }
+    return false;
+}
+
 static void sender_retry_later(struct shard *s, const struct client_reply *reply, const char *why)
 {
     int64_t wait = 0;
@@ -189,6 +220,8 @@ static void sender_response_done(void *arg, const struct client_reply *reply)
     atomic_fetch_add_explicit(&s->dest->send_ns, (unsigned long long)reply->total_ms * 1000000, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->dest->written_bytes, reply->sent_bytes, memory_order_relaxed);
     enum response_class v = sender_classify(s, reply);
+    if (v == RESPONSE_RETRY && sender_blames_head(s, reply->status))
+        v = RESPONSE_REJECTED;
     if (v != RESPONSE_RETRY)
         bisect_count_request(s);
     switch (v) {

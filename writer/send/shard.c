@@ -388,6 +388,16 @@ void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n)
     note_head(s);
 }
 
+void shard_rotate_head(struct shard *s)
+{
+    size_t n = shard_pieces(s);
+    struct queued_block first = *entry_at(s, 0);
+    for (size_t i = 1; i < n; i++)
+        *entry_at(s, i - 1) = *entry_at(s, i);
+    *entry_at(s, n - 1) = first;
+    note_head(s);
+}
+
 /* --- stop and start ----------------------------------------------------------------------------------------------- */
 
 /* Rejoins the pieces of an entry's block, which have one number and one record on disk. next: the entry after them. */

@@ -44,6 +44,13 @@ enum shard_state {
     SHARD_STOPPED  /* the lane has left the destination */
 };
 struct queued_block { struct block *block; uint64_t seq; int64_t queued_at; };
+/* The block at the head whose requests fail, while others are delivered (sender.c). */
+struct failing_block {
+    uint64_t seq;
+    unsigned failures;     /* each after another block, or piece, was delivered */
+    unsigned attempts;     /* failures since the last of those */
+    unsigned long long sent; /* blocks that the destination had accepted at the last failure */
+};
 struct shard {
     struct destination *dest;
     struct destination_lane *lane;
@@ -66,6 +73,7 @@ struct shard {
     struct client_call *call;
     struct { char text[1024]; size_t n; } response; /* beginning of the response body */
     struct bisect bisect;
+    struct failing_block failing;
     struct loop_timer resume;  /* armed while paused */
     bool in_doubt; uint64_t in_doubt_seq; /* the block of this number may be stored: its response was lost */
     bool resent_as_snappy; /* the head was rejected as zstd and is being sent as snappy */
@@ -97,6 +105,7 @@ bool shard_head_in_doubt(const struct shard *s);
 void shard_finish_head(struct shard *s);    /* removes the head: delivered or dropped; the caller continues or pauses */
 void shard_pause(struct shard *s, int64_t ms);
 void shard_delivered(struct shard *s); /* removes the head and sends the next block */
+void shard_rotate_head(struct shard *s); /* moves the head behind the other pieces of its block */
 void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n);
 void sender_send(struct shard *s);
 

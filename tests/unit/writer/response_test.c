@@ -237,9 +237,9 @@ static int reject_bad_series(struct receiver *r UNUSED, const struct received *s
     return 0;
 }
 
-static void start_rejecting(int status, const char *text)
+static void start_rejecting_with(int status, const char *text, int64_t shards)
 {
-    struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", shards);
     d.protocol = PROTOCOL_SNAPPY;
     d.queue.min_backoff = 1;
     bad_series = series_hash("113", "1");
@@ -250,6 +250,23 @@ static void start_rejecting(int status, const char *text)
     fixture_apply(&d, 1);
 }
 
+static void start_rejecting(int status, const char *text) { start_rejecting_with(status, text, 1); }
+
+static void add_quarantined(void *arg, const struct queue_report *r)
+{
+    if (str_ends(str_of(r->name), STR(QUARANTINE_SUFFIX)))
+        *(uint64_t *)arg += r->samples;
+}
+
+static uint64_t quarantined_samples(void)
+{
+    uint64_t samples = 0;
+    struct err err;
+    if (!writer_queues_read(str_of(fixture.dir), NULL, true, add_quarantined, &samples, &err))
+        fail_msg("%s", err.text);
+    return samples;
+}
+
 static void expect_only_the_bad_dropped(int64_t steps)
 {
     for (int64_t t = 1; t <= steps; t++) {
@@ -258,6 +275,7 @@ static void expect_only_the_bad_dropped(int64_t steps)
     }
     fixture_stop(1000);
     assert_in_range(atomic_load(&fixture.a.server.requests), 1, (BLOCKS + LIMIT) * (unsigned)steps);
+    assert_int_equal(quarantined_samples(), steps);
 }
 
 static void one_rejected_sample_costs_itself(void **state UNUSED)
@@ -274,6 +292,69 @@ static void a_500_that_blames_content_stalls_nothing(void **state UNUSED)
 
 static size_t expected_drops;
 static bool all_dropped(void) { return fixture_status().dropped_samples == expected_drops; }
+
+static void await_all_but_the_bad(int64_t steps)
+{
+    fixture_await(&fixture.a, fixture_samples(steps) - (size_t)steps);
+    fixture_stop(1000);
+    assert_int_equal(quarantined_samples(), steps);
+}
+
+/* Nothing says that the block is at fault but that others are delivered, or, of one shard, its other pieces. */
+static void a_block_that_always_fails_stalls_nothing(void **state UNUSED)
+{
+    start_rejecting_with(500, "internal error", 6);
+    for (int64_t t = 1; t <= 2; t++)
+        fixture_push(t, t, true);
+    await_all_but_the_bad(2);
+}
+
+static void a_block_that_always_fails_alone_is_narrowed_down(void **state UNUSED)
+{
+    fixture.n_lanes = 1;
+    start_rejecting_with(500, "internal error", 1);
+    fixture_push(1, 1, true);
+    await_all_but_the_bad(1);
+}
+
+/* A destination that fails for everything has every sample in the end. */
+static bool retried_for_long(void) { return fixture_status().retries > 40; }
+static void a_destination_that_always_fails_loses_nothing(void **state UNUSED)
+{
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 2);
+    d.queue.min_backoff = d.queue.max_backoff = 5;
+    atomic_store(&fixture.a.status, 500);
+    fixture_start_with(&d, 1);
+    for (int64_t t = 1; t <= 3; t++)
+        fixture_push(t, t, true);
+    fixture_wait_until(retried_for_long);
+    atomic_store(&fixture.a.status, 204);
+    fixture_await(&fixture.a, fixture_samples(3));
+    fixture_check(&fixture.a, 1, 3);
+    assert_int_equal(fixture_status().dropped_samples, 0);
+    fixture_stop(1000);
+    assert_int_equal(quarantined_samples(), 0);
+}
+
+/* Over the limit the oldest are deleted; what is there is a queue that can be read. */
+static void a_quarantine_has_a_limit(void **state UNUSED)
+{
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
+    d.max_quarantine_bytes = 16 << 10;
+    d.protocol = PROTOCOL_SNAPPY;
+    fixture.n_lanes = 1;
+    atomic_store(&fixture.a.status, 405); /* without a split */
+    fixture_start_with(&d, 1);
+    for (int64_t t = 1; t <= 12; t++) {
+        fixture_push(t, t, true);
+        expected_drops = fixture_samples(t);
+        fixture_wait_until(all_dropped);
+    }
+    fixture_stop(1000);
+    uint64_t kept = quarantined_samples();
+    assert_in_range(kept, FIXTURE_SERIES, fixture_samples(11));
+    assert_int_equal(kept % fixture_samples(1), 0);
+}
 
 static int reject_all(struct receiver *r UNUSED, const struct received *samples UNUSED, size_t n UNUSED)
 {
@@ -516,6 +597,9 @@ int main(void)
         cmocka_unit_test(statuses_and_words), cmocka_unit_test(requests_for_a_block),
         FIXTURE_TEST(a_redirect_is_no_delivery), FIXTURE_TEST(an_outage_costs_one_request_a_backoff), FIXTURE_TEST(snappy_needs_proof_and_is_not_for_ever), FIXTURE_TEST(a_long_body_changes_nothing),
         FIXTURE_TEST(one_rejected_sample_costs_itself), FIXTURE_TEST(a_500_that_blames_content_stalls_nothing),
+        FIXTURE_TEST(a_block_that_always_fails_stalls_nothing), FIXTURE_TEST(a_quarantine_has_a_limit),
+        FIXTURE_TEST(a_block_that_always_fails_alone_is_narrowed_down),
+        FIXTURE_TEST(a_destination_that_always_fails_loses_nothing),
         FIXTURE_TEST(requests_that_reject_everything_are_bounded),
         FIXTURE_TEST(requests_that_are_all_too_large_are_bounded),
         FIXTURE_TEST(partial_writers_get_one_request), FIXTURE_TEST(a_lost_response_and_then_a_duplicate_is_a_delivery),
