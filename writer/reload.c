@@ -132,8 +132,10 @@ static void discard_draft(struct draft *d)
 {
     if (d->settings)
         dest_settings_free(d->settings);
-    if (d->grown)
+    if (d->grown) {
         queue_shrink(d->dest->queue);
+        drain_end_request(&d->dest->drain);
+    }
     if (!d->is_new || d->dest == NULL)
         return;
     for (unsigned i = 0; i < d->dest->n_lanes; i++)

@@ -5,6 +5,7 @@ import os
 from lib import *
 
 BACKLOG, FILLER = 40, 2000
+DIVIDES = "sending new samples first and the backlog beside them"
 CONFIG = """
 remote_write:
 - name: sink
@@ -48,17 +49,30 @@ def push_new(sluice, sink, number):
     wait_until(lambda: number in values(sink, "new"), 30, f"new sample {number}")
 
 
+def await_division(sluice):
+    """Until new samples go to a separate generation. A start begins none; what came before waits with the backlog."""
+    wait_until(lambda: len(generations(sluice)) > 1, 30, "a generation for new samples")
+    assert sluice.post("/-/reload").status == 200  # all lanes write to it
+
+
+def generations(sluice):
+    return [name for _, folders, _ in os.walk(sluice.data_folder) for name in folders if name[0] == "g"]
+
+
 def check_newest_first(drain, victoriametrics):
     sluice, sink = begin(drain, "2KB", 2, victoriametrics) # half a minute
     wait_until(lambda: values(sink, "old"), 20, "the first block of the backlog")
     wait_until(lambda: sluice.metric("sluice_remotewrite_newest_first") == 1)
+    await_division(sluice)
     for number in range(3):
         push_new(sluice, sink, number)
+    assert sluice.log().count(DIVIDES) == 1, "one generation is enough, however many lanes deliver the backlog meanwhile"
     before = len(values(sink, "old"))
     assert before < BACKLOG, f"the backlog is still being sent: {before}"
     sluice.kill9()
     killed_at = len(values(sink, "old"))
     sluice.start().wait_ready()
+    await_division(sluice)
     for number in range(3, 6):
         push_new(sluice, sink, number)
     assert len(set(values(sink, "old"))) < BACKLOG, "the backlog is still being sent"
@@ -71,8 +85,7 @@ def check_newest_first(drain, victoriametrics):
     assert len(again) <= 1, f"sent twice, at most what was in flight at the kill ({killed_at}): {again} of {old}"
     assert [v for i, v in enumerate(old) if v not in old[:i]] == sorted(set(old)), f"the backlog is in order: {old}"
     assert sluice.metric("sluice_remotewrite_samples_dropped_total") == 0
-    generations = [name for _, folders, _ in os.walk(sluice.data_folder) for name in folders if name[0] == "g"]
-    assert len(generations) == 1, f"drained generations are deleted: {generations}"
+    assert len(generations(sluice)) == 1, f"drained generations are deleted: {generations(sluice)}"
 
 
 def test_newest_first():

@@ -150,6 +150,7 @@ void destination_add_generation(struct destination *d, const struct queue_genera
         destination_extend_generations(d);
     d->generations[d->n_generations++] = g;
     atomic_store(&d->published, d->n_generations);
+    drain_end_request(&d->drain);
 }
 
 struct destination_generation *destination_generation(struct destination *d, size_t at)
@@ -215,11 +216,13 @@ void destination_log_backlog(const struct destination *d)
 bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown, struct err *err)
 {
     *grown = NULL;
-    bool requested = drain_take_request(&d->drain);
+    bool requested = drain_requested(&d->drain);
     bool same = d->generations[d->n_generations - 1]->n_shards == shards;
     if (same && !requested)
         return true;
     *grown = queue_grow(d->queue, shards, err);
+    if (*grown == NULL)
+        drain_end_request(&d->drain);
     if (*grown == NULL && same) { /* the next accepted block requests it again */
         log_warn("remote_write", "cannot send new samples first; sending them after the backlog", "name", d->name, "err",
                  err->text);

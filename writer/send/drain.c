@@ -17,7 +17,7 @@ bool drain_newest_first(const struct destination_lane *dl)
 static void run_drain_request(struct loop_task *task)
 {
     struct drain_state *d = CONTAINER(task, struct drain_state, request);
-    if (atomic_load(&d->requested)) /* otherwise a reload took it */
+    if (drain_requested(d)) /* otherwise a reload has made the generation */
         d->env->apply_again(d->env->apply_again_arg);
 }
 
@@ -28,7 +28,8 @@ void drain_begin(struct drain_state *d, const struct writer_env *env)
 }
 
 void drain_end(struct drain_state *d) { loop_unpost(d->env->main, &d->request); }
-bool drain_take_request(struct drain_state *d) { return atomic_exchange(&d->requested, false); }
+bool drain_requested(struct drain_state *d) { return atomic_load(&d->requested); }
+void drain_end_request(struct drain_state *d) { atomic_store(&d->requested, false); }
 
 static bool generations_left(const struct shard *s)
 {
@@ -47,7 +48,7 @@ static void request_generation(struct shard *s)
 {
     struct drain_state *d = &s->dest->drain;
     bool more = s->n > 1 || shard_behind(s);
-    if (!more || s->generation_at + 1 < s->lane->settled_generations || !pending_for_long(s) ||
+    if (!more || s->generation_at + 1 < atomic_load(&s->dest->published) || !pending_for_long(s) ||
         d->env->apply_again == NULL || !generations_left(s) || atomic_exchange(&d->requested, true))
         return;
     log_info("remote_write", "destination is behind; sending new samples first and the backlog beside them", "name",

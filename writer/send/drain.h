@@ -12,7 +12,7 @@
  *
  * auto: newest_first while the responses are those of VictoriaMetrics, which takes samples in any order.
  *
- * Threads: drain_begin, drain_end, drain_take_request: main; the others: a lane.
+ * Threads: drain_begin, drain_end, drain_requested, drain_end_request: main; the others: a lane.
  */
 #ifndef WRITER_SEND_DRAIN_H
 #define WRITER_SEND_DRAIN_H
@@ -49,7 +49,10 @@ struct drain_limit {              /* of a destination on a lane */
 
 void drain_begin(struct drain_state *d, const struct writer_env *env);
 void drain_end(struct drain_state *d);
-bool drain_take_request(struct drain_state *d); /* true once after each request */
+/* A request ends when its generation is published, or could not be made: what the lanes deliver until then are blocks of
+ * the backlog still, which request no other one. */
+bool drain_requested(struct drain_state *d);
+void drain_end_request(struct drain_state *d);
 void drain_limit_begin(struct drain_limit *l);
 
 bool drain_newest_first(const struct destination_lane *dl);
