@@ -142,11 +142,15 @@ static void on_difference(void *arg, const char *path, struct str a, struct str 
     }
 }
 
-/* Flags that fill sections of the file are compared there. */
+/* Flags that fill sections of the file, or tell how it is read, are compared there. */
 static bool flag_is_in_file(struct str name)
 {
-    return str_is(name, "config.file") || str_is(name, "dialect") ||
-           (str_starts(name, STR("remoteWrite.")) && !str_is(name, "remoteWrite.flushInterval"));
+    static const char *const names[] = {"config.file", "dialect", "config.expand-env", "envflag.enable", "envflag.prefix",
+                                        "check-reachability"};
+    for (size_t i = 0; i < LEN(names); i++)
+        if (str_is(name, names[i]))
+            return true;
+    return str_starts(name, STR("remoteWrite.")) && !str_is(name, "remoteWrite.flushInterval");
 }
 
 static void diff_flags(const struct flags *a, const struct flags *b, struct differences *d)

@@ -232,7 +232,8 @@ static void convert_add_word(struct buf *out, struct str word)
 /* What is in the file now, or does not belong to a start. */
 static bool flag_is_converted(const struct flag_row *row)
 {
-    static const char *const others[] = {"config.file", "dialect", "dryRun", "envflag.enable", "envflag.prefix"};
+    static const char *const others[] = {"config.file", "dialect", "dryRun", "envflag.enable", "envflag.prefix",
+                                         "config.expand-env", "check-reachability"};
     const size_t begin = offsetof(struct flags, remote_write), end = begin + sizeof(struct remote_write_flags);
     for (size_t i = 0; i < LEN(others); i++)
         if (strcmp(row->row.name, others[i]) == 0)

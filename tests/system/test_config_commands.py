@@ -136,6 +136,9 @@ recent: {like: one}
 """)
     text = check_same(f"--config.file={prometheus}", "--dialect=prometheus", "--web.enable-lifecycle")
     assert "max_shards: 7" in text and "rule_files" in text and "${HOME}" in text
+    expanded = write_file("expanded.yml", "scrape_configs: [{job_name: '$$HOME-${HOME}', metrics_path: '${HOME}'}]\n")
+    text = check_same(expanded, "--config.expand-env", "--dialect=promxy")
+    assert f"metrics_path: {os.environ['HOME']}" in text and f"$HOME-{os.environ['HOME']}" in text and "expand-env" not in text, text
 
 
 def test_differences():
