@@ -229,6 +229,9 @@ def test_check_names_files_of_flags():
     for flag in ("-remoteWrite.bearerTokenFile: cannot read", "-remoteWrite.tlsCAFile: cannot read", "--reloadAuthKey: cannot read",
                  "--metricsAuthKey: the key is empty"):
         assert flag in text, text
+    sd = write_file("sd.yml", "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: ['http://u:hunter2@x/t.json']}]\n")
+    text = check(f"--config.file={sd}", code=1)
+    assert "sd.yml:3: file_sd_config.files: http://xxxxx:xxxxx@x/t.json: URLs are not supported here" in text, text
     for flags, part in (((f"-remoteWrite.relabelConfig={missing}",), missing), (("-tls", f"-tlsCertFile={missing}", "-tlsKeyFile=x"), missing),
                         ((f"--web.config.file={write_file('web.yml', 'x: 1')}",), "web.yml:1"),
                         ((f"-remoteWrite.relabelConfig={write_file('bad.yml', '- {action: nonsense}')}",), "bad.yml:1")):
