@@ -10,6 +10,7 @@ import time
 
 from crowd import ask_at_once, heavy_queries, push_heavy
 from fakes import Fake
+from idlers import Idlers
 from lib import *
 from steady import SteadyTargets
 from test_lane_turns import longer_than
@@ -186,6 +187,28 @@ def test_slow_requests_end():
     assert ended["body"] < 4 and 9 < ended["head"] < 13 and 9 < ended["silent"] < 13, ended
     assert not is_closed(idle)
     assert closed(sluice, "timeout") == 3
+
+
+def test_idle_and_slow_connections_cost_only_themselves():
+    """Short form of tests/torture/test_isolation_at_scale.py."""
+    steady = SteadyTargets(n=5)
+    sluice = Sluice(f"scrape_configs:\n{steady.job()}recent: {{}}\n", "--memory.allowedBytes=64MiB")
+    steady.wait()
+    wait_until(lambda: sluice.query("count(up)")["result"][0]["value"][1] == "5")
+    before = peak_rss(sluice)
+    idlers = Idlers(sluice, 1000, 150)
+    wait_until(lambda: sluice.metric("sluice_http_connections") > 500, 60, "connections")
+    scraped = len(steady.times()["/0"])
+    for i in range(20):
+        assert sluice.get("/-/healthy").status == 200
+        assert sluice.query("sum(m1)")["result"][0]["value"][1] == "5"
+        assert push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(now_ms(), float(i))])]).status == 204
+    wait_until(lambda: all(len(t) > scraped + 3 for t in steady.times().values()), 30, "scrapes go on")
+    release = os.environ.get("OUT", "build/release").endswith("release")
+    assert not release or peak_rss(sluice) - before < 40 << 20, f"{before >> 20} -> {peak_rss(sluice) >> 20} MiB"
+    assert closed(sluice, "evicted") > 0, "64 MiB have space for 28 idle connections"
+    idlers.stop()
+    wait_until(lambda: sluice.metric("sluice_http_connections") <= 2, 60, "nothing remains")
 
 
 PARTS = {"a line": "GET /-/heal", "a head": "GET /-/healthy HTTP/1.1\r\nHost: x\r\nX",

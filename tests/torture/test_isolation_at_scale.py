@@ -8,6 +8,7 @@ import threading
 import time
 
 from crowd import ask_at_once, heavy_queries, push_heavy
+from idlers import Idlers
 from lib import *
 from steady import SteadyTargets
 from test_isolation import NameServer, asks_only, threads_of
@@ -161,3 +162,35 @@ def test_a_thousand_queries_at_once():
     assert answers.get(200, 0) > 0 and set(answers) <= {200, 503}, answers
     assert peak - before < (memory >> 10) * 5 // 8, "running queries: 1/2, responses: 1/8"
     assert sluice.query("1 + 1")["result"][1] == "2"
+
+
+@alone
+@seconds(300)
+def test_idle_and_slow_connections():
+    """10,000 idle connections and 1,000 slow ones, which are closed and come again: scrapes, pushes, queries and health
+    checks go on, and memory stays within --memory.allowedBytes."""
+    steady = SteadyTargets()
+    sluice = Sluice(f"scrape_configs:\n{steady.job()}recent: {{}}\n", "--memory.allowedBytes=1GiB")
+    steady.wait()
+    wait_until(lambda: sluice.query("count(up)")["result"][0]["value"][1] == "20")
+    before = sluice.memory_kib()["VmHWM"]
+    idlers = Idlers(sluice, 10000, 1000)
+    wait_until(lambda: sluice.metric("sluice_http_connections") > 5000, 60, "connections")
+    began, slowest, queries, most = time.time(), 0.0, 0, 0
+    with HealthWatch(sluice) as health:
+        while time.time() < began + 60:
+            start = time.monotonic()
+            assert sluice.query("sum(m1)")["result"][0]["value"][1] == "20"
+            slowest, queries = max(slowest, time.monotonic() - start), queries + 1
+            assert push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(now_ms(), 1.0)])]).status == 204
+            most = max(most, sluice.metric("sluice_http_connections"))
+    ended, after = time.time(), sluice.memory_kib()["VmHWM"]
+    evicted, late = (sluice.metric("sluice_http_closed_total", f'reason="{r}"') for r in ("evicted", "timeout"))
+    steady.must_be_in_time("10,000 idle and 1,000 slow connections", began, ended,
+                           f"; at most {most:.0f} connections, {evicted:.0f} evicted, {late:.0f} too slow; {queries} queries, "
+                           f"slowest {slowest:.2f} s, slowest health check {health.slowest:.2f} s; peak memory "
+                           f"{before >> 10} -> {after >> 10} MiB")
+    assert slowest < 5 and health.slowest < 5, (slowest, health.slowest)
+    assert after - before < 200 << 10, (before, after)
+    idlers.stop()
+    wait_until(lambda: sluice.metric("sluice_http_connections") <= 2, 60, "nothing remains")
