@@ -9,7 +9,7 @@
 
 enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST };
 
-#define HEALTH  .class = ROUTE_ADMIN, .always = true /* on the lane: served even if all workers are busy */
+#define HEALTH  .class = ROUTE_HEALTH, .always = true /* on the lane: served even if all workers are busy */
 #define QUERY   .class = ROUTE_QUERY, .on_worker = true, .needs_ready = true, .refuses_loops = true
 #define PUSH    .class = ROUTE_PUSH, .finishes = true
 #define STATUS  .class = ROUTE_ADMIN /* constant time */
@@ -24,13 +24,13 @@ const struct route routes[] = {
     {READ, "/config", page_config, PAGE, .auth_key = AUTH_KEY_CONFIG},
     {READ, "/flags", page_flags, PAGE, .auth_key = AUTH_KEY_FLAGS},
     {READ, "/-/reload/status", page_reload_status, PAGE, .auth_key = AUTH_KEY_CONFIG},
-    {READ, "/favicon.ico", api_ping, STATUS, .open = true},
+    {READ, "/favicon.ico", api_ping, .class = ROUTE_PAGE, .open = true},
 
     {READ, "/-/healthy", api_healthy, HEALTH},
     {READ, "/-/ready", api_ready, HEALTH},
     {READ, "/health", api_health, HEALTH, .open = true},
     {READ, "/ready", api_ready_vmagent, HEALTH},
-    {FORM, "/ping", api_ping, STATUS, .open = true},
+    {FORM, "/ping", api_ping, .class = ROUTE_HEALTH, .open = true},
     {READ, "/version", api_version, STATUS},
     {HTTP_GET | HTTP_POST | HTTP_PUT, "/-/reload", api_reload, STATUS, .finishes = true, .changes_state = true,
      .logged = true, .auth_key = AUTH_KEY_RELOAD},

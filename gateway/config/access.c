@@ -194,6 +194,21 @@ static bool access_flag_password(struct access_loader *l, struct str *out)
     return out->n > 0 || err_set(l->err, ERR_BAD_DATA, "--httpAuth.password: the file or URL is empty");
 }
 
+/* Classes of routes that have a list of users without this one. */
+static unsigned access_denied(const struct web_conf *web, struct str name)
+{
+    unsigned denied = 0;
+    for (unsigned i = 0; i < ROUTE_CLASSES; i++) {
+        const struct route_class_conf *c = web->route_classes.of[i];
+        bool listed = false;
+        for (size_t k = 0; c && k < c->users.n; k++)
+            listed = listed || str_eq(c->users.items[k], name);
+        if (c && c->users.n > 0 && !listed)
+            denied |= 1u << i;
+    }
+    return denied;
+}
+
 static bool access_users(struct access_loader *l, struct http_users **out)
 {
     const struct listen_flags *f = &l->source->flags->listener;
@@ -204,7 +219,7 @@ static bool access_users(struct access_loader *l, struct http_users **out)
     if (users == NULL)
         return err_set(l->err, ERR_LIMIT, "%s", too_large);
     for (; n < map->n; n++)
-        users[n] = (struct http_user){map->keys[n], map->values[n], true};
+        users[n] = (struct http_user){map->keys[n], map->values[n], true, access_denied(&l->web, map->keys[n])};
     if (f->auth_username.n == 0 && f->auth_password.n > 0)
         return err_set(l->err, ERR_BAD_DATA, "--httpAuth.password: requires --httpAuth.username");
     if (f->auth_username.n > 0 && f->auth_password.n == 0)
@@ -212,9 +227,14 @@ static bool access_users(struct access_loader *l, struct http_users **out)
     if (f->auth_username.n > 0) {
         if (!access_flag_password(l, &password))
             return false;
-        users[n++] = (struct http_user){f->auth_username, password, false};
+        users[n++] = (struct http_user){f->auth_username, password, false, 0};
     }
     *out = n > 0 ? http_users_new(users, n, map->n == 0) : NULL;
+    unsigned open = 0;
+    for (unsigned i = 0; i < ROUTE_CLASSES; i++)
+        open |= l->web.route_classes.of[i] && l->web.route_classes.of[i]->open ? 1u << i : 0;
+    if (*out)
+        http_users_open(*out, open);
     return true;
 }
 
@@ -255,18 +275,38 @@ static bool access_tls(struct access_loader *l, size_t i, struct http_tls **out)
     return !other || access_section_tls(l, promxy, l->source->tls_node, out);
 }
 
+/* "query+page" of --web.listen-classes; 0: all. */
+static bool access_classes(struct access_loader *l, struct str text, unsigned *out)
+{
+    struct str name;
+    for (*out = 0; text.n > 0;) {
+        unsigned i = 0;
+        str_cut(&text, '+', &name);
+        while (i < ROUTE_CLASSES && !str_is(name, route_class_names[i]))
+            i++;
+        if (i == ROUTE_CLASSES)
+            return err_set(l->err, ERR_BAD_DATA, "--web.listen-classes: \"%.*s\" is none of query, push, admin, page, health; "
+                           "join several with +", STR_ARG(name));
+        *out |= 1u << i;
+    }
+    return true;
+}
+
 static bool access_add(struct access_loader *l, size_t i, struct http_users *users)
 {
     struct access_header headers[8];
     struct http_tls *tls;
+    unsigned classes;
     if (!access_flag_bool(l, "httpListenAddr.useProxyProtocol", flags_item(&l->source->flags->listener.use_proxy_protocol, i),
-                          &l->set->proxied[l->set->n]) || !access_tls(l, i, &tls))
+                          &l->set->proxied[l->set->n]) ||
+        !access_classes(l, flags_item(&l->source->flags->listener.classes, i), &classes) || !access_tls(l, i, &tls))
         return false;
     size_t n = access_headers(l, headers, LEN(headers));
     const struct rate_limit_conf *rate = &l->web.rate_limit;
     struct http_access *a = NULL;
-    if (tls || users || n > 0 || rate->interval > 0) {
+    if (tls || users || n > 0 || rate->interval > 0 || classes > 0) {
         a = http_access_new(tls, users ? http_users_ref(users) : NULL, headers, n);
+        a->classes = classes;
         a->rate = (struct http_rate){.interval = rate->interval, .burst = rate->burst};
     }
     l->set->of[l->set->n++] = a;

@@ -36,6 +36,7 @@ struct flags {
     struct str web_config_file;        /* access.h, also for the next */
     struct listen_flags {              /* lists: item i applies to listen address i, a single item to all */
         struct str_list tls, tls_cert_file, tls_key_file, tls_min_version, mtls, mtls_ca_file;
+        struct str_list classes;       /* enum route_class by name, joined by + */
         struct str_list use_proxy_protocol;
         struct str_list tls_cipher_suites; /* of all addresses */
         struct str auth_username, auth_password;

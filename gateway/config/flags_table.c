@@ -25,6 +25,10 @@ const struct flag_row flag_rows[] = {
              .help = "Listen on the sockets that systemd passes (socket activation) instead of on addresses"}},
     {.row = {CONF_STRING, "web.config.file", AT(web_config_file), .preset = "",
              .help = "File with TLS, users and headers of all listen addresses, as of Prometheus; reloaded when it changes"}},
+    {.row = {CONF_STRINGS, "web.listen-classes", LISTEN(classes),
+             .help = "Classes of endpoints that a listen address serves, joined by `+`: `query`, `push`, `admin`, `page`; "
+                     "health checks are always served. The n-th value applies to the n-th listen address, a single value "
+                     "to all; empty: all classes"}},
     {.row = {CONF_STRINGS, "httpListenAddr.useProxyProtocol", LISTEN(use_proxy_protocol),
              .help = "Connections begin with a header of the PROXY protocol (version 1 or 2), whose address is the "
                      "client's. The n-th value applies to the n-th listen address, a single value to all"}, .switches = true},

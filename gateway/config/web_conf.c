@@ -193,6 +193,55 @@ static bool check_rate_limit(struct conf_context *c UNUSED, const struct yaml *n
 static const struct conf_section rate_limit_section = {
     "rate_limit", sizeof(struct rate_limit_conf), rate_limit_rows, check_rate_limit, "Requests of a listen address"};
 
+/* ---- classes of routes ---- */
+
+const char *const route_class_names[] = {"query", "push", "admin", "page", "health"};
+_Static_assert(LEN(route_class_names) == ROUTE_CLASSES && ROUTE_HEALTH == 4, "names in the order of the enum");
+
+static const struct conf_row route_class_rows[] = {
+    {CONF_STRINGS, "users", offsetof(struct route_class_conf, users),
+     .help = "Names in `basic_auth_users` that may use it; others get 403. By default all"},
+    {CONF_BOOL, "open", offsetof(struct route_class_conf, open), .preset = "false", .help = "It needs no user"},
+    {0}};
+static const struct conf_section route_class_section = {
+    "route_class", sizeof(struct route_class_conf), route_class_rows, NULL, "Users of a class of endpoints"};
+
+#define CLASS(class, text) \
+    {CONF_OPTIONAL, #class, offsetof(struct route_classes_conf, of[ROUTE_##text]), .section = &route_class_section
+static const struct conf_row route_classes_rows[] = {
+    CLASS(query, QUERY), .help = "Endpoints that read samples"},
+    CLASS(push, PUSH), .help = "Endpoints that write samples"},
+    CLASS(admin, ADMIN), .help = "`/metrics`, status, `/-/reload` and `/-/quit`"},
+    CLASS(page, PAGE), .help = "Web pages"},
+    CLASS(health, HEALTH), .help = "Health checks"},
+    {0}};
+static const struct conf_section route_classes_section = {
+    "route_classes", sizeof(struct route_classes_conf), route_classes_rows, NULL, "Who may use which endpoints"};
+
+static bool names_user(const struct web_conf *w, struct str name)
+{
+    for (size_t i = 0; i < w->basic_auth_users.n; i++)
+        if (str_eq(w->basic_auth_users.keys[i], name))
+            return true;
+    return false;
+}
+
+static bool check_route_classes(const struct web_conf *w, const struct yaml *node, struct err *err)
+{
+    for (size_t i = 0; i < ROUTE_CLASSES; i++) {
+        const struct route_class_conf *c = w->route_classes.of[i];
+        const struct yaml *at = yaml_get(yaml_get(node, "route_classes"), route_class_names[i]);
+        if (c && (w->basic_auth_users.n == 0 || (c->open && c->users.n > 0)))
+            return conf_err(at, err, "route_classes.%s: %s", route_class_names[i], w->basic_auth_users.n == 0
+                            ? "requires basic_auth_users" : "open excludes users");
+        for (size_t k = 0; c && k < c->users.n; k++)
+            if (!names_user(w, c->users.items[k]))
+                return conf_err(at, err, "route_classes.%s: \"%.*s\" is not in basic_auth_users", route_class_names[i],
+                                STR_ARG(c->users.items[k]));
+    }
+    return true;
+}
+
 static bool check_web(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct web_conf *w = value;
@@ -202,7 +251,7 @@ static bool check_web(struct conf_context *c UNUSED, const struct yaml *node, vo
         if (!http_user_hash_check(w->basic_auth_users.values[i], &why))
             return conf_err(&users->items[i], err, "basic_auth_users: %.*s: %s", STR_ARG(w->basic_auth_users.keys[i]),
                             why.text);
-    return true;
+    return check_route_classes(w, node, err);
 }
 
 static const struct conf_row web_rows[] = {
@@ -211,6 +260,8 @@ static const struct conf_row web_rows[] = {
     {CONF_SECTION, "http_server_config", WEB_AT(http), .section = &http_server_section, .help = "HTTP"},
     {CONF_MAP, "basic_auth_users", WEB_AT(basic_auth_users),
      .help = "Users and the bcrypt hashes of their passwords (`htpasswd -nBC 10 \"\"`); without it, requests need no user"},
+    {CONF_SECTION, "route_classes", WEB_AT(route_classes), .section = &route_classes_section,
+     .help = "Which of the users may use which endpoints; by default each may use all"},
     {CONF_SECTION, "rate_limit", WEB_AT(rate_limit), .section = &rate_limit_section,
      .help = "Limit of the requests of each listen address; further ones get 429"},
     {0}};

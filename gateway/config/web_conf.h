@@ -5,6 +5,7 @@
 #define GATEWAY_CONFIG_WEB_CONF_H
 
 #include "base/conf/conf.h"
+#include "gateway/http/http.h"
 
 struct tls_server_conf {
     struct str cert, key, client_ca;                /* PEM; empty: the file */
@@ -18,10 +19,14 @@ struct tls_server_conf {
 enum { REQUIRE_CLIENT_CERT = 5 };
 struct http_server_file_conf { struct str_map headers; };
 struct rate_limit_conf { int64_t interval, burst; /* interval: ns; 0: no limit */ };
+struct route_class_conf { struct str_list users; bool open; };
+struct route_classes_conf { struct route_class_conf *of[ROUTE_CLASSES]; /* NULL: all users */ };
+extern const char *const route_class_names[]; /* by enum route_class */
 struct web_conf {
     struct tls_server_conf *tls;     /* NULL: HTTP */
     struct http_server_file_conf http;
     struct rate_limit_conf rate_limit;
+    struct route_classes_conf route_classes;
     struct str_map basic_auth_users; /* name: bcrypt hash */
 };
 extern const struct conf_section tls_server_section, web_section;

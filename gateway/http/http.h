@@ -79,8 +79,10 @@ typedef void http_handler(struct http_request *r);
 enum route_class { /* decides limits, threads and listeners */
     ROUTE_QUERY,               /* reads samples */
     ROUTE_PUSH,                /* writes samples: the limit of the body is http_server_conf.max_push */
-    ROUTE_ADMIN,               /* health, metrics and state of the program, lifecycle */
+    ROUTE_ADMIN,               /* metrics and state of the program, lifecycle */
     ROUTE_PAGE,                /* web pages */
+    ROUTE_HEALTH,              /* health checks: on every listener */
+    ROUTE_CLASSES,
 };
 struct route {
     unsigned methods;          /* of enum http_method; GET implies HEAD, the server responds to OPTIONS */

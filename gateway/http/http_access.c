@@ -17,6 +17,8 @@ static void refuse_login(struct http_connection *c, enum http_login result)
 static void accept_login(struct http_connection *c)
 {
     c->r.login = http_auth_user(&c->r.arena, http_header(&c->r, "Authorization"));
+    if (c->r.route && !http_users_allow(c->access->users, c->r.login, c->r.route->class))
+        http_refuse(c, 403, "this user may not use this endpoint\n");
 }
 
 static void on_login(struct loop_task *t)
@@ -36,7 +38,16 @@ static bool needs_login(const struct http_connection *c)
     const struct http_users *users = c->access ? c->access->users : NULL;
     if (users == NULL)
         return false;
+    if (c->r.route && http_users_is_open(users, c->r.route->class))
+        return false;
     return !(c->r.route && http_users_spare_keyed(users) && c->conf->hooks.open && c->conf->hooks.open(&c->r));
+}
+
+/* A listener may serve some classes of routes only, the others as if they did not exist. */
+static bool is_served_here(const struct http_connection *c)
+{
+    unsigned classes = c->access ? c->access->classes : 0;
+    return classes == 0 || c->r.route == NULL || c->r.route->class == ROUTE_HEALTH || classes >> c->r.route->class & 1;
 }
 
 bool http_access_check(struct http_connection *c)
@@ -48,6 +59,8 @@ bool http_access_check(struct http_connection *c)
         return true;
     }
     struct http_login_check check = {.done.run = on_login, ._loop = c->server->loop, .owner = c};
+    if (!is_served_here(c))
+        http_refuse(c, 404, "404 page not found\n");
     if (!needs_login(c))
         return true;
     enum http_login result = http_auth_begin(c->conf->auth, c->access->users, http_header(&c->r, "Authorization"),

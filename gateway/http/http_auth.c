@@ -18,10 +18,11 @@ enum { DIGEST = 32, SETS = 64, WAYS = 4, PASSWORD_MAX = 1024, NAME_MAX_BYTES = 2
        REST_MAX_MS = 1000, AUTH_NICE = 10, HASH_BYTES = 60 };
 enum { CACHE_OK, CACHE_DENIED, CACHES };
 
-struct user { char *name, *secret; bool is_hash; };
+struct user { char *name, *secret; bool is_hash; unsigned denied; };
 struct http_users {
     struct refs refs;
     bool keyed_routes;
+    unsigned open; /* classes of routes */
     struct user *users;
     size_t n;
     char *decoy; /* hash that unknown users' passwords are verified against; NULL: no user has a hash */
@@ -80,7 +81,8 @@ struct http_users *http_users_new(const struct http_user *users, size_t n, bool 
     u->users = mem_zalloc((n + 1) * sizeof *u->users);
     u->decoy = users_decoy(users, n);
     for (; u->n < n; u->n++)
-        u->users[u->n] = (struct user){str_dup(users[u->n].name), str_dup(users[u->n].secret), users[u->n].is_hash};
+        u->users[u->n] = (struct user){str_dup(users[u->n].name), str_dup(users[u->n].secret), users[u->n].is_hash,
+                                        users[u->n].denied};
     return u;
 }
 
@@ -118,6 +120,15 @@ static const struct user *user_find(const struct http_users *u, struct str name)
         if (str_is(name, u->users[i].name))
             return &u->users[i];
     return NULL;
+}
+
+void http_users_open(struct http_users *u, unsigned classes) { u->open = classes; }
+bool http_users_is_open(const struct http_users *u, unsigned class) { return u->open >> class & 1; }
+
+bool http_users_allow(const struct http_users *u, struct str name, unsigned class)
+{
+    const struct user *user = user_find(u, name);
+    return user && !(user->denied >> class & 1);
 }
 
 /* ---- digests and their cache ---- */

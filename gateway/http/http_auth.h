@@ -19,7 +19,7 @@
 #include "base/str.h"
 
 enum { LOGINS_PER_ADDRESS = 8, LOGINS_MAX = 64, LOGIN_COST_MAX = 18 /* some 15 s */ };
-struct http_user { struct str name, secret; bool is_hash; };
+struct http_user { struct str name, secret; bool is_hash; unsigned denied; /* bits of enum route_class */ };
 
 /* Immutable, reference counted. */
 struct http_users;
@@ -27,6 +27,9 @@ struct http_users;
 struct http_users *http_users_new(const struct http_user *users, size_t n, bool keyed_routes); /* copies them */
 struct http_users *http_users_ref(struct http_users *u);
 void http_users_unref(struct http_users *u); /* NULL is fine */
+void http_users_open(struct http_users *u, unsigned classes); /* before it is shared: bits that need no user */
+bool http_users_is_open(const struct http_users *u, unsigned class);
+bool http_users_allow(const struct http_users *u, struct str name, unsigned class); /* a name that has logged in */
 bool http_users_spare_keyed(const struct http_users *u); /* keyed_routes */
 /* Whether it is a bcrypt hash as `htpasswd -B` prints it. */
 bool http_user_hash_check(struct str hash, struct err *err) MUST_USE;

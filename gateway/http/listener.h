@@ -26,6 +26,7 @@ bool http_rate_take(struct http_rate *r) MUST_USE; /* any thread; false: too man
 struct http_access {
     struct refs refs;
     struct http_rate rate;
+    unsigned classes;              /* bits of enum route_class that are served, besides health checks; 0: all */
     struct http_tls *tls;          /* NULL: HTTP */
     struct http_users *users;      /* NULL: no authentication */
     struct access_header *headers; size_t n_headers; /* of every response; an empty value: the header is not sent */

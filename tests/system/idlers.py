@@ -10,7 +10,7 @@ GET = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nX-Long: "
 BODY = b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
 PAGE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
-epoll, clients = select.epoll(), {}
+epoll, clients, closed = select.epoll(), {}, []
 
 class Client:
     """kind: "silent", "served" (idle after a response), "head", "body", "page" (slow)."""
@@ -34,7 +34,7 @@ class Client:
     def again(self):
         del clients[self.s.fileno()]
         self.s.close()
-        self.connect()
+        closed.append(self)
     def readable(self):
         try:
             if self.kind == "page" or not self.s.recv(65536):
@@ -77,13 +77,17 @@ while True:
     if time.monotonic() >= due:
         due += 0.5
         for client in slow:
-            client.drip()
+            if client.s.fileno() >= 0:
+                client.drip()
+        again, closed = closed, []
+        for client in again:
+            client.connect()
 '''
 
 
 class Idlers:
     """n_idle connections, half of them after a response, and n_slow that send a head or body, or read a response, a byte
-    each half second. Those that are closed connect again."""
+    each half second. Those that are closed connect again within half a second."""
 
     def __init__(self, sluice, n_idle, n_slow, name="idlers"):
         program = write_file(f"{name}.py", PROGRAM)

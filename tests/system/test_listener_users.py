@@ -231,3 +231,56 @@ def test_a_destination_over_tls_that_is_the_program_itself():
     flags = ["-tls", "-tlsCertFile=one.pem", "-tlsKeyFile=one.key", f"-remoteWrite.url=https://127.0.0.1:{port}/api/v1/write"]
     sluice = Sluice("", *flags, port=port, ready=False)
     assert sluice.wait_exit(20) == 1 and "url is the address of this program" in sluice.log(), sluice.log()
+
+
+CLASSES = f"""
+basic_auth_users: {{reader: {SECRET}, writer: {SECRET}, admin: {SECRET}}}
+route_classes:
+  query: {{users: [reader, admin]}}
+  push: {{users: [writer]}}
+  admin: {{users: [admin]}}
+  health: {{open: true}}
+"""
+OF_CLASSES = {"query": "/api/v1/query?query=1", "push": "/api/v1/write?get_vm_proto_version=1", "admin": "/api/v1/status/runtimeinfo", "page": "/targets",
+              "health": "/-/healthy"}
+
+
+def test_users_of_classes():
+    """Each user may use its endpoints only; a class that is not named is for all users."""
+    sluice = secured(CLASSES, "recent: {}\n")
+    allowed = {"reader": {"query", "page", "health"}, "writer": {"push", "page", "health"},
+               "admin": {"query", "admin", "page", "health"}, None: {"health"}}
+    for user, classes in allowed.items():
+        for name, path in OF_CLASSES.items():
+            answer = fetch(sluice, path, user=user and (user, "secret"))
+            wanted = 200 if name in classes else 403 if user else 401
+            assert answer.status == wanted, (user, name, answer)
+            assert fetch(sluice, path, user=(user or "reader", "wrong")).status == (200 if name == "health" else 401), (user, name)
+    answer = fetch(sluice, "/metrics", user=("writer", "secret"))
+    assert (answer.status, answer.text) == (403, "this user may not use this endpoint\n")
+    assert post_chunked(sluice, "/api/v1/query?query=1", basic("writer", "secret")).startswith("HTTP/1.1 403 ")
+    assert fetch(sluice, "/-/quit", user=("reader", "secret"), data=b"").status == 403
+    put_file(sluice.web_path, CLASSES.replace("push: {users: [writer]}", "push: {users: [reader]}"))
+    wait_until(lambda: fetch(sluice, OF_CLASSES["push"], user=("reader", "secret")).status == 200, 15, "with the file")
+    assert fetch(sluice, OF_CLASSES["push"], user=("writer", "secret")).status == 403
+    for classes, error in (("push: {users: [nobody]}", 'web.yml:2: route_classes.push: "nobody" is not in basic_auth_users'),
+                           ("push: {users: [alice], open: true}", "route_classes.push: open excludes users"),
+                           ("write: {open: true}", "write")):
+        assert error in start_error("--dryRun", web=f"{USERS.replace(chr(10), '')[:18]} {{alice: {SECRET}}}\nroute_classes: {{{classes}}}\n")
+    assert "route_classes.push: requires basic_auth_users" in start_error("--dryRun", web="route_classes: {push: {open: true}}\n")
+
+
+def test_classes_of_listeners():
+    """An address serves the classes that are named for it, and health checks; the others do not exist there."""
+    second, third = free_port(), free_port()
+    sluice = Sluice("recent: {}\n", f"--web.listen-address=127.0.0.1:{second},127.0.0.1:{third}",
+                    "--web.listen-classes=query+page,push,")
+    served = {sluice.port: {"query", "page", "health"}, second: {"push", "health"}, third: set(OF_CLASSES)}
+    for port, classes in served.items():
+        for name, path in OF_CLASSES.items():
+            answer = fetch(sluice, path, port=port)
+            assert answer.status == (200 if name in classes else 404), (port, name, answer)
+            if name not in classes:
+                assert answer.text == "404 page not found\n"
+    assert fetch(sluice, "/-/reload", port=second, data=b"").status == 404
+    assert "--web.listen-classes: \"reads\" is none of query, push, admin, page, health" in start_error("--web.listen-classes=reads")
