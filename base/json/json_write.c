@@ -171,7 +171,20 @@ void json_str(struct json_writer *w, struct str s)
 }
 
 void json_z(struct json_writer *w, const char *z) { json_str(w, str_of(z)); }
-void json_html_str(struct json_writer *w, struct str s) { quoted(w, s, special_html); }
+static bool json_has_html(struct str s)
+{
+    bool found = false;
+    for (size_t i = 0; i < s.n; i++)
+        found |= special_html[(unsigned char)s.p[i]];
+    return found;
+}
+
+void json_html_str(struct json_writer *w, struct str s)
+{
+    if (json_has_html(s) || !quoted_plain(w, s, false))
+        quoted(w, s, special_html);
+}
+
 
 void json_key_str(struct json_writer *w, struct str key)
 {
