@@ -416,9 +416,46 @@ static bool blocks_name_part(struct blocks_response *x, struct str *rest)
     return false;
 }
 
+/* The text up to the next \1. False: there is none. */
+static bool blocks_cut_name(struct str *rest, struct str *part)
+{
+    const char *end = rest->n > 0 ? memchr(rest->p, 1, rest->n) : NULL;
+    if (end == NULL)
+        return false;
+    *part = str_n(rest->p, (size_t)(end - rest->p));
+    *rest = str_skip(*rest, part->n + 1);
+    return true;
+}
+
+/* Nearly all names are without escapes, and have few labels, sorted but for that of the metric and some that
+ * VictoriaMetrics puts first. False: this one is not. */
+static bool blocks_add_plain_labels(struct blocks_response *x, struct str name)
+{
+    enum { PLAIN_LABELS = 32 };
+    struct label labels[PLAIN_LABELS], label = {.name = STR(METRIC_NAME)};
+    size_t n = 0;
+    if (name.n == 0 || memchr(name.p, 0, name.n) || !blocks_cut_name(&name, &label.value))
+        return false;
+    for (;;) {
+        size_t at = n++;
+        for (; at > 0 && str_cmp(label.name, labels[at - 1].name) < 0; at--)
+            labels[at] = labels[at - 1];
+        labels[at] = label;
+        if (name.n == 0)
+            break;
+        if (n == PLAIN_LABELS || !blocks_cut_name(&name, &label.name) || !blocks_cut_name(&name, &label.value))
+            return false;
+    }
+    for (size_t i = 0; i < n; i++)
+        json_labels_add(&x->labels, labels[i].name, labels[i].value);
+    return true;
+}
+
 static bool blocks_labels(struct blocks_response *x, struct str name, struct labels *out, struct err *err)
 {
     json_labels_start(&x->labels);
+    if (blocks_add_plain_labels(x, name))
+        return json_labels_end(&x->labels, out, err);
     json_labels_name(&x->labels, STR(METRIC_NAME));
     bool known = blocks_name_part(x, &name);
     json_labels_value(&x->labels, buf_str(&x->text));
