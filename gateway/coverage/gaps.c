@@ -149,14 +149,15 @@ static void gaps_add(struct gaps_search *g, int64_t from, int64_t missing, int64
         gaps_add_to(g, &g->out->lasting, from, to);
 }
 
-/* The time of a sibling's first scrape since `from`, if all of these were read; otherwise `from`. */
+/* The time of the first scrape since `from` that the replica lacks: a sibling's, or its own that is not good. If earlier
+ * ones may not have been read, `from`. */
 static int64_t gaps_first_missing(const struct gaps_search *g, int64_t from, int64_t to)
 {
     int64_t first = to;
     for (size_t k = 0; k < g->n; k++) {
         const struct target_scrapes *s = &g->replicas[k];
         size_t low = 0, high = s->n_up;
-        if (k == g->replica || s->ignored)
+        if (s->ignored)
             continue;
         while (low < high) {
             size_t middle = low + (high - low) / 2;
@@ -165,7 +166,7 @@ static int64_t gaps_first_missing(const struct gaps_search *g, int64_t from, int
             else
                 high = middle;
         }
-        if (low == 0)
+        if (low == 0 && (k != g->replica || g->good))
             return from;
         if (low < s->n_up && s->up[low].t < first)
             first = s->up[low].t;
@@ -188,7 +189,7 @@ static void gaps_in_absence(struct gaps_search *g, int64_t after, int64_t before
             continue;
         if (run->to < before)
             to = to + g->near < before ? to + g->near : before - 1;
-        gaps_add(g, from, g->good ? from : gaps_first_missing(g, from, to), to, to == before - 1 && before <= g->until);
+        gaps_add(g, from, gaps_first_missing(g, from, to), to, to == before - 1 && before <= g->until);
     }
 }
 
@@ -227,7 +228,7 @@ static void gaps_at_bad_scrapes(struct gaps_search *g, const struct target_scrap
             continue;
         int64_t before = run > 0 && t - good->items[run - 1].to <= g->near ? good->items[run - 1].to + 1 : t;
         bool ended = run < good->n && good->items[run].from - t <= g->near;
-        gaps_add(g, before, before, ended ? good->items[run].from - 1 : t, ended);
+        gaps_add(g, before, t, ended ? good->items[run].from - 1 : t, ended);
     }
 }
 

@@ -55,6 +55,17 @@ static void scrapes_missed_by_copies(void **state UNUSED)
     assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-599..-570");
     assert_string_equal(world_outdated(&w, 0, T0 - HOUR, w.now), "-600..-585"); /* one has the newest at any time */
     assert_string_equal(world_outdated(&w, 1, T0 - HOUR, w.now), "-585..-570");
+    world_end(&w);
+    world_begin(&w, 2, false);
+    for (size_t r = 0; r < 2; r++)
+        world_add(&w, r, "node", "a:1", 15 * S, 0);
+    scraper_cut(&w.replicas[0].jobs[0], T0 - 901 * S, T0 - 800 * S, CUT_MISSED); /* it had the newest until the next */
+    scraper_cut(&w.replicas[1].jobs[0], T0 - 1301 * S, T0 - 1200 * S, CUT_DOWN);
+    world_ask(&w, T0 - HOUR);
+    assert_string_equal(world_gaps(&w, 0, T0 - HOUR, w.now), "-914..-795");
+    assert_string_equal(world_outdated(&w, 0, T0 - HOUR, w.now), "-900..-795");
+    assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-1304..-1200");
+    assert_string_equal(world_outdated(&w, 1, T0 - HOUR, w.now), "-1290..-1200");
     scraper_cut(&w.replicas[0].jobs[0], T0 + 74 * S, T0 + 76 * S, CUT_MISSED);
     scraper_cut(&w.replicas[1].jobs[0], T0 + 89 * S, T0 + 91 * S, CUT_MISSED);
     world_run_queried(&w, 150 * S); /* the same while it happens */
