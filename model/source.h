@@ -118,6 +118,11 @@ struct source_ops {
     enum exec_outcome (*exec)(struct source *s, struct query_ctx *q, struct source_plan *plan, const struct select *sel,
                               size_t n, struct series_set *out, struct err *err);
 };
-struct source { const struct source_ops *ops; }; /* first member of the implementation's struct */
+struct source { /* first member of the implementation's struct */
+    const struct source_ops *ops;
+    /* Its series are those of several servers, or computed by them: their order means nothing, and where the order of a
+     * result depends on it, it is that of labels. Otherwise it is that of an index. */
+    bool united;
+};
 
 #endif

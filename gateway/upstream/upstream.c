@@ -39,6 +39,7 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
 {
     struct upstream *u = mem_zalloc(sizeof *u);
     u->source.ops = env->recent_alone ? &upstream_local_ops : &upstream_source_ops;
+    u->source.united = !env->recent_alone;
     refs_init(&u->refs);
     arena_init(&u->arena, 0);
     u->env = *env;

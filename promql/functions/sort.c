@@ -5,6 +5,7 @@
 
 #include "base/pdqsort.h"
 #include "base/text/num.h"
+#include "model/labels_sort.h"
 
 struct order { struct eval *ev; const struct row *rows; const struct call *call; };
 
@@ -120,8 +121,12 @@ static void drop_histograms(struct eval *ev, const struct call *c)
 
 static void sort_by_value(struct eval *ev, const struct call *c, struct value *out, pdqsort_less_fn *is_less)
 {
+    struct value *in = &c->args[0];
     drop_histograms(ev, c);
-    value_drop_empty(&c->args[0], ev->grid.n);
+    value_drop_empty(in, ev->grid.n);
+    if (ev->source->united && ev->grid.n == 1 && /* decides the order of equal values */
+        !labels_sort(&ev->work, ev->arena, in->rows, in->n, sizeof *in->rows, offsetof(struct row, labels), ev->err))
+        eval_stop(ev);
     sort_rows(ev, c, out, is_less);
 }
 

@@ -91,6 +91,24 @@ static void samples_are_limited(void **state)
     assert_false(eval(f, "rate(m[10m])", &out)); /* one series' window is more */
 }
 
+/* sort() keeps the order of equal values as an index gave it; of series from several servers it is that of labels. */
+static void equal_values_of_several_servers_are_in_order_of_labels(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result out;
+    static const char *const queries[] = {"sort(m{a=\"3\"} * 0 or m * 0)", "-sort_desc(m{a=\"3\"} * 0 or m * 0)"};
+    f->params = (struct promql_params){.start = 5 * MINUTE, .end = 5 * MINUTE};
+    for (size_t i = 0; i < 2 * LEN(queries); i++) {
+        f->store.source.united = i % 2;
+        assert_true(eval(f, queries[i / 2], &out));
+        assert_int_equal(out.n, 3);
+        for (size_t k = 0; k < 3; k++) {
+            static const char *const wanted[2][3] = {{"3", "1", "2"}, {"1", "2", "3"}};
+            assert_true(str_is(labels_get(out.series[k].labels, STR("a")), wanted[i % 2][k]));
+        }
+    }
+}
+
 static void time_is_limited(void **state)
 {
     struct fixture *f = *state;
@@ -413,6 +431,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(samples_are_limited, setup, teardown),
+        cmocka_unit_test_setup_teardown(equal_values_of_several_servers_are_in_order_of_labels, setup, teardown),
         cmocka_unit_test_setup_teardown(time_is_limited, setup, teardown),
         cmocka_unit_test_setup_teardown(clients_may_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_is_limited, setup, teardown),
