@@ -88,22 +88,34 @@ def all_tests():
     return found
 
 
-def nearest(found, name):
-    """The test whose name has most of the words of the flag or path, and of these the shortest."""
+def tests_named():
+    """{first cell of a row: test} of the page as it is: a test stays there as long as it is one."""
+    try:
+        with open(f"{ROOT}/docs/compatibility.md", encoding="utf-8") as f:
+            return {row[0]: row[-1].strip("` ") for row in map(lambda line: [cell.strip() for cell in line.strip("| \n").split(" | ")],
+                                                              f) if len(row) == 3}
+    except OSError:
+        return {}
+
+
+def nearest(found, name, before):
+    """That of the page, or else the one whose name has most of the words of the flag or path, and of these the shortest."""
+    if before in (test for test, _ in found):
+        return before
     words = set(re.findall(r"[a-z]{3,}", re.sub(r"([A-Z])", r" \1", name).lower()))
     rank = lambda test: (-len(words & set(re.findall(r"[a-z]{3,}", test[0]))), test[0].startswith("unit"), len(test[1]))
     return min(found, key=rank)[0] if found else ""
 
 
-def test_of_flag(tests, names):
+def test_of_flag(tests, names, before):
     pattern = re.compile(r"(?<![\w-])--?(?:no-)?(?:" + "|".join(re.escape(name) for name in names) + r")(?![\w.-])")
-    return nearest([test for test in tests if pattern.search(test[1])], names[0])
+    return nearest([test for test in tests if pattern.search(test[1])], names[0], before)
 
 
-def test_of_path(tests, path):
+def test_of_path(tests, path, before):
     """With a quote, host or variable before it, and no further part."""
     pattern = re.compile(r"(?<=[\"'}\d])" + re.escape(path).replace(r"\*", r"[^/\s]+") + r"(?![\w/-])")
-    return nearest([test for test in tests if pattern.search(test[1])], path)
+    return nearest([test for test in tests if pattern.search(test[1])], path, before)
 
 
 def flag_state(tables, name, peer):
@@ -115,19 +127,19 @@ def flag_state(tables, name, peer):
     return CLASSES[kind].format(name, why, peer)
 
 
-def flag_table(tables, tests, peer):
+def flag_table(tables, tests, named, peer):
     print("| flag | here | a test that sets it |\n|---|---|---|")
     for name in lines(f"{peer}.flags"):
         if name in ("help-long",):
             continue
         state = flag_state(tables, name, peer)
-        test = test_of_flag(tests, tables.rows[name]) if state.startswith("acts") else ""
+        test = test_of_flag(tests, tables.rows[name], named.get(f"`{name}`")) if state.startswith("acts") else ""
         expect(state != "unknown", f"--{name} of {peer} is unknown")
         expect(test or not state.startswith("acts"), f"--{name} acts, and no test sets it")
         print(f"| `{name}` | {state} | {f'`{test}`' if test else ''} |")
 
 
-def endpoint_table(tables, tests, peer):
+def endpoint_table(tables, tests, named, peer):
     print("| endpoint | here | a test that requests it |\n|---|---|---|")
     for line in lines(f"{peer}.endpoints"):
         methods, _, rest = line.partition(" ")
@@ -137,13 +149,14 @@ def endpoint_table(tables, tests, peer):
         state = "acts" if served and not missing else why or f"not by {' and '.join(missing)}" if served else why
         expect(state, f"{peer}.endpoints: {path} is not served, and there is no reason")
         expect(missing or not why, f"{peer}.endpoints: {path} is served: remove the reason")
-        test = test_of_path(tests, path) if state == "acts" else ""
+        cell = f"{methods.replace(',', ', ')} `{path.replace('*', 'NAME')}`"
+        test = test_of_path(tests, path, named.get(cell)) if state == "acts" else ""
         expect(test or state != "acts", f"{path} is served, and no test requests it")
-        print(f"| {methods.replace(',', ', ')} `{path.replace('*', 'NAME')}` | {state} | {f'`{test}`' if test else ''} |")
+        print(f"| {cell} | {state} | {f'`{test}`' if test else ''} |")
 
 
 def main():
-    tables, tests = Tables(sys.argv[1]), all_tests()
+    tables, tests, named = Tables(sys.argv[1]), all_tests(), tests_named()
     print("# Compatibility\n")
     print("Every flag and endpoint of vmagent, Prometheus and promxy, and what sluice does with it. `make compatibility` "
           "generates this page from the tables of flags and routes that the program uses; a test checks that it is current. "
@@ -153,9 +166,9 @@ def main():
           "* *ignored*: without effect, for the reason that follows.\n")
     for peer, title, page in PEERS:
         print(f"## {title}\n\nSee [{page}]({page}).\n\n### Flags of {peer}\n")
-        flag_table(tables, tests, peer)
+        flag_table(tables, tests, named, peer)
         print(f"\n### Endpoints of {peer}\n")
-        endpoint_table(tables, tests, peer)
+        endpoint_table(tables, tests, named, peer)
         print()
     sys.exit("\n".join(mistakes) if mistakes else 0)
 
