@@ -10,7 +10,7 @@
 #define CONF_SD_ROW(kind, loss) {.type = CONF_GUARD, .name = kind "_sd_configs", .help = loss}
 #define CONF_SD_ROWS(loss)                                                                                            \
     CONF_SD_ROW("aws", loss),                                                                                         \
-    CONF_SD_ROW("azure", loss), CONF_SD_ROW("consul", loss), CONF_SD_ROW("consulagent", loss),                        \
+    CONF_SD_ROW("azure", loss), CONF_SD_ROW("consulagent", loss),                        \
     CONF_SD_ROW("digitalocean", loss), CONF_SD_ROW("docker", loss),                         \
     CONF_SD_ROW("dockerswarm", loss), CONF_SD_ROW("ec2", loss), CONF_SD_ROW("eureka", loss),                          \
     CONF_SD_ROW("gce", loss), CONF_SD_ROW("hetzner", loss), CONF_SD_ROW("ionos", loss),    \

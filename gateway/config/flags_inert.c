@@ -128,7 +128,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("prevCacheRemovalPercent"),
     TUNES("promscrape.azureSDCheckInterval"),
     TUNES("promscrape.consulagentSDCheckInterval"),
-    TUNES("promscrape.consulSDCheckInterval"),
     TUNES("promscrape.digitaloceanSDCheckInterval"),
     TUNES("promscrape.dockerSDCheckInterval"),
     TUNES("promscrape.dockerswarmSDCheckInterval"),

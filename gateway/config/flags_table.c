@@ -192,6 +192,8 @@ const struct flag_row flag_rows[] = {
              .help = "Interval for checking files of file_sd_configs for changes that inotify does not report"}},
     {.row = {CONF_DURATION, "promscrape.httpSDCheckInterval", AT(sd_intervals.http),
              .preset = "1m", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of http_sd_configs"}},
+    {.row = {CONF_DURATION, "promscrape.consulSDCheckInterval", AT(sd_intervals.consul),
+             .preset = "30s", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of consul_sd_configs"}},
     {.row = {CONF_DURATION, "promscrape.dnsSDCheckInterval", AT(sd_intervals.dns),
              .preset = "30s", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of dns_sd_configs"}},
     {.row = {CONF_SIZE, "maxInsertRequestSize", AT(max_insert_size), .preset = "32MiB", .min = 1, .max = 1ll << 40,

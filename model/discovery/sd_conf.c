@@ -55,6 +55,39 @@ static bool check_http_sd(struct conf_context *c UNUSED, const struct yaml *node
 const struct conf_section http_sd_section = {"http_sd_config", sizeof(struct http_sd), http_rows, check_http_sd,
                                              "A URL that lists targets"};
 
+#define CONSUL(field) offsetof(struct consul_sd, field)
+static const struct conf_row consul_rows[] = {
+    {CONF_STRING, "server", CONSUL(address), .preset = "localhost:8500", .help = "Address of Consul, `host:port`"},
+    {CONF_STRING, "path_prefix", CONSUL(path_prefix), .help = "Prefix of the paths of its API"},
+    {CONF_SECRET, "token", CONSUL(token), .help = "ACL token"},
+    {CONF_STRING, "datacenter", CONSUL(datacenter), .help = "Datacenter. Default: that of the agent"},
+    {CONF_STRING, "namespace", CONSUL(namespace), .help = "Namespace (Consul Enterprise)"},
+    {CONF_STRING, "partition", CONSUL(partition), .help = "Admin partition (Consul Enterprise)"},
+    {CONF_STRING, "scheme", CONSUL(scheme), .preset = "http", .help = "http or https"},
+    {CONF_STRINGS, "services", CONSUL(services), .help = "Names of services. Default: all"},
+    {CONF_STRINGS, "tags", CONSUL(tags), .help = "Tags that an instance must have, all of them"},
+    {CONF_STRING, "tag_separator", CONSUL(tag_separator), .preset = ",",
+     .help = "Separator around the tags in `__meta_consul_tags`"},
+    {CONF_MAP, "node_meta", CONSUL(node_meta), .help = "Metadata that a node must have"},
+    {CONF_STRING, "filter", CONSUL(filter), .help = "Filter expression for the catalog"},
+    {CONF_STRING, "health_filter", CONSUL(health_filter), .help = "Filter expression for instances of services"},
+    {CONF_BOOL, "allow_stale", CONSUL(allow_stale), .preset = "true", .help = "Accept responses of servers that are not the leader"},
+    {CONF_DURATION, "refresh_interval", CONSUL(server.refresh_interval), .help = "Time between reads. Default: 30s"},
+    HTTP_CONF_ROWS(struct consul_sd, server.http),
+    {0}};
+static bool check_consul_sd(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct consul_sd *sd = value;
+    if (sd->address.n == 0)
+        return conf_err(yaml_get(node, "server"), err, "consul_sd_config.server: must not be empty");
+    if (!str_is(sd->scheme, "http") && !str_is(sd->scheme, "https"))
+        return conf_err(yaml_get(node, "scheme"), err, "consul_sd_config.scheme: \"%.*s\" is neither http nor https",
+                        STR_ARG(sd->scheme));
+    return http_conf_check(node, &sd->server.http, err);
+}
+const struct conf_section consul_sd_section = {"consul_sd_config", sizeof(struct consul_sd), consul_rows, check_consul_sd,
+                                               "Services that Consul lists"};
+
 #define DNS(field) offsetof(struct dns_sd, field)
 const char *const dns_sd_types[] = {
     [DNS_A] = "A", [DNS_AAAA] = "AAAA", [DNS_MX] = "MX", [DNS_NS] = "NS", [DNS_SRV] = "SRV", NULL};

@@ -11,8 +11,15 @@ struct file_sd { struct str_list files; int64_t refresh_interval; /* ms */ };
 /* Of a kind that requests targets from a server; the first member of its struct. */
 struct sd_server { int64_t refresh_interval; struct http_conf http; };
 struct http_sd { struct sd_server server; struct str url; };
+struct consul_sd {
+    struct sd_server server;
+    struct str address, path_prefix, token, datacenter, namespace, partition, scheme, tag_separator, filter, health_filter;
+    struct str_list services, tags;
+    struct str_map node_meta;
+    bool allow_stale;
+};
 struct dns_sd { struct str_list names; int type; int64_t port, refresh_interval; }; /* type: enum dns_type */
-extern const struct conf_section static_group_section, file_sd_section, http_sd_section, dns_sd_section;
+extern const struct conf_section static_group_section, file_sd_section, http_sd_section, consul_sd_section, dns_sd_section;
 extern const char *const dns_sd_types[]; /* by enum dns_type */
 
 /* The kinds: X(name of NAME_sd_configs, ms of Prometheus' default of refresh_interval, what their targets are, ...). Each
@@ -22,7 +29,8 @@ extern const char *const dns_sd_types[]; /* by enum dns_type */
     X(file, 300000, "listed in files", __VA_ARGS__)                                                                   \
     X(dns, 30000, "that DNS records name", __VA_ARGS__)
 #define SD_SERVER_KINDS(X, ...)                                                                                       \
-    X(http, 60000, "listed by URLs", __VA_ARGS__)
+    X(http, 60000, "listed by URLs", __VA_ARGS__)                                                                     \
+    X(consul, 30000, "that Consul lists", __VA_ARGS__)
 #define SD_KINDS(X, ...) SD_LOCAL_KINDS(X, __VA_ARGS__) SD_SERVER_KINDS(X, __VA_ARGS__)
 
 /* Rows to include in the section of a job or group: SD_CONF_ROWS(struct scrape_job, sd, "Targets"). */

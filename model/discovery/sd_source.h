@@ -50,7 +50,7 @@ struct sd_kind {
 extern const struct sd_kind sd_server_kinds[];
 extern const size_t sd_server_kinds_n;
 
-sd_source_maker http_source_new;
+sd_source_maker http_source_new, consul_source_new;
 /* A name of dns_sd_configs. */
 struct sd_source *dns_source_new(const struct sd_source_env *env, const struct dns_sd *conf, struct str name);
 

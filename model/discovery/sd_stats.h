@@ -9,6 +9,8 @@
     X(SD_READ_ERRORS, "prometheus_sd_file_read_errors_total", STATS_COUNTER,                                         \
       "Failed reads of file_sd_configs files")                                                                       \
     X(SD_HTTP_FAILURES, "prometheus_sd_http_failures_total", STATS_COUNTER, "Failed reads of http_sd_configs URLs") \
+    X(SD_CONSUL_FAILURES, "prometheus_sd_consul_rpc_failures_total", STATS_COUNTER,                                  \
+      "Failed reads of consul_sd_configs")                                                                           \
     X(SD_DNS_LOOKUPS, "prometheus_sd_dns_lookups_total", STATS_COUNTER, "Lookups of dns_sd_configs names")           \
     X(SD_DNS_FAILURES, "prometheus_sd_dns_lookup_failures_total", STATS_COUNTER,                                     \
       "Failed lookups of dns_sd_configs names")

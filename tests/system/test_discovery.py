@@ -223,6 +223,100 @@ def test_dns_sd_finds_what_prometheus_finds():
     assert ours.metric("sluice_sd_failing_sources", 'config="A-3"') == 0
 
 
+class FakeConsul(fakes.Fake):
+    """The API of an agent, with responses as its documentation shows them; instances: {service: [entry]}.
+    asked: {User-Agent's name: {path with parameters}}, without those of blocking queries, which end at once here."""
+
+    def __init__(self):
+        self.instances, self.status, self.asked, self.tokens = {}, 200, {}, set()
+        super().__init__()
+
+    def answer(self, request, body):
+        path, _, query = request.path.partition("?")
+        params = sorted(p for p in query.split("&") if p and p.split("=")[0] not in ("index", "wait"))
+        params = [p + "=" if "=" not in p else p for p in params]
+        program = request.headers.get("User-Agent", "").split("/")[0]
+        with self.lock:
+            self.asked.setdefault(program, set()).add((path, *params))
+            if program == "sluice":
+                self.tokens.add(request.headers.get("X-Consul-Token"))
+            if self.status != 200:
+                return request.reply(self.status, b"scripted")
+            if path.endswith("/v1/agent/self"):
+                found = {"Config": {"Datacenter": "dc1", "NodeName": "agent"}}
+            elif path.endswith("/v1/catalog/services"):
+                found = {name: sorted({tag for e in entries for tag in e["Service"]["Tags"]}) for name, entries in self.instances.items()}
+            else:
+                tags = {p[4:] for p in params if p.startswith("tag=")}
+                entries = self.instances.get(path.rsplit("/", 1)[1], [])
+                found = [e for e in entries if tags <= set(e["Service"]["Tags"])]
+        time.sleep(0.1 if "index=" in query else 0)
+        return request.reply(200, json.dumps(found).encode(), Content_Type="application/json",
+                             X_Consul_Index=hash(json.dumps(found)) % 1000000 + 1)
+
+
+def instance(service, port, *tags, address="", meta=None, checks=("passing",), **more):
+    return {"Node": {"ID": "40e4a748", "Node": f"node{port}", "Address": "127.0.0.12", "Datacenter": "dc1", "Meta": {"instance-type": "t2.medium"},
+                     "TaggedAddresses": {"lan": "127.0.0.12", "wan": "127.0.0.13"}},
+            "Service": {"ID": f"{service}{port}", "Service": service, "Tags": list(tags), "Address": address, "Port": port, "Meta": meta or {}, **more},
+            "Checks": [{"Node": "n", "CheckID": f"c{i}", "Status": status} for i, status in enumerate(checks)]}
+
+
+def same_labels(ours, theirs, n, job, what):
+    """After relabeling; the peer may discover more."""
+    def found(program):
+        return [labels for _, labels in targets(program, job)]
+    try:
+        wait_until(lambda: len(found(theirs)) == n and found(ours) == found(theirs), 30)
+    except AssertionError:
+        raise AssertionError(f"{what}: {found(ours)} is not {found(theirs)}") from None
+
+
+def test_consul_sd_finds_what_vmagent_finds():
+    """Debian's Prometheus has no consul_sd_configs."""
+    consul = FakeConsul()
+    consul.instances = {"web": [instance("web", 80, "a", "b", checks=("passing", "warning")),
+                                instance("web", 81, "a", address="::1", meta={"redis.version": "4"}, checks=("critical", "warning"))],
+                        "db": [instance("db", 90, Namespace="ns1", Partition="p", checks=())], "gone": []}
+    meta = ["address", "dc", "health", "namespace", "node", "partition", "service", "service_address", "service_id", "service_port", "tags",
+            "metadata_instance_type", "service_metadata_redis_version", "tagged_address_wan"]
+    jobs = [("all", "", 3), ("named", "services: [web]", 2), ("tagged", "tags: [a, b], tag_separator: '|', datacenter: dc1", 1),
+            ("both", "services: [web, none], tags: [a], node_meta: {k: v w}, allow_stale: false, namespace: ns, partition: p", 2),
+            ("filtered", "services: [db], filter: 'Service.Meta.env == \"qa\"'", 1)]
+    config = "scrape_configs:\n" + "".join(
+        f"- job_name: {name}\n  scrape_interval: 1m\n  consul_sd_configs:\n"
+        f"  - {{server: '{consul.address}', token: hidden, refresh_interval: 300ms{more and ', ' + more}}}\n"
+        "  relabel_configs:\n" + "".join(f"  - {{source_labels: [__meta_consul_{m}], target_label: {m}}}\n" for m in meta)
+        for name, more, _ in jobs)
+    theirs = VMAgent(config.replace(", refresh_interval: 300ms", ""), "-promscrape.consulSDCheckInterval=1s", "-remoteWrite.url=http://127.0.0.1:1/")
+    ours = Sluice(config)
+    assert len(targets(ours, "all")) == 3, "the start does not wait for the targets"
+    for name, _, n in jobs:
+        same_labels(ours, theirs, n, name, name)
+    assert consul.tokens == {"hidden"}
+    health = "/v1/health/service/"
+    wait_until(lambda: consul.asked["sluice"] == {
+        ("/v1/agent/self", "stale="), ("/v1/catalog/services", "stale="), (health + "web", "stale="), (health + "db", "stale="),
+        (health + "gone", "stale="), ("/v1/catalog/services", "dc=dc1", "stale="), (health + "web", "dc=dc1", "stale=", "tag=a", "tag=b"),
+        ("/v1/agent/self", "node-meta=k%3Av%20w", "ns=ns", "partition=p"), ("/v1/catalog/services", "node-meta=k%3Av%20w", "ns=ns", "partition=p"),
+        (health + "web", "node-meta=k%3Av%20w", "ns=ns", "partition=p", "tag=a"),
+        ("/v1/catalog/services", "filter=Service.Meta.env%20%3D%3D%20%22qa%22", "stale=")}, what=lambda: sorted(consul.asked["sluice"]))
+    with consul.lock:
+        consul.instances["web"].pop(0)
+        consul.instances["late"] = [instance("late", 70, "a", "b")]
+    for name, n in ("all", 3), ("named", 1), ("tagged", 1), ("both", 1):
+        same_labels(ours, theirs, n, name, "after a change")
+    consul.status = 500
+    wait_until(lambda: ours.metric("prometheus_sd_consul_rpc_failures_total") > 2)
+    wait_until(lambda: ours.metric("sluice_sd_failing_sources", 'config="all"') == 1)
+    assert len(targets(ours, "all")) == 3, "targets are lost by a failure"
+    assert "HTTP 500" in ours.log() and "hidden" not in ours.log()
+    consul.status = 200
+    with consul.lock:
+        consul.instances.clear()
+    wait_until(lambda: not targets(ours, "all"), what="no target of a service that is gone")
+
+
 def test_servers_of_groups_are_named_by_dns():
     a, b = FakePrometheus(vector(1)), FakePrometheus(vector(1))
     names = NameServer({("_api._tcp.store.test", "SRV"): [("a.test", a.port)], ("a.test", "A"): ["127.0.0.1"]})

@@ -231,6 +231,13 @@ def test_texts_use_the_terms_of_the_field():
 
 # The file and the flags.
 
+def test_every_meta_label_is_documented():
+    page, found = read("docs/discovery.md"), set()
+    for path in glob.glob(f"{ROOT}/model/discovery/*.c"):
+        found |= {label.rstrip("_") for label in re.findall(r'"(__meta_\w+)"', read(os.path.relpath(path, ROOT)))}
+    assert len(found) > 15 and not [label for label in found if label not in page], found
+
+
 def test_configuration_is_what_the_program_prints():
     """To mend it: put what `sluice --print-docs` prints in place of the tables."""
     code, printed = run("--print-docs")

@@ -207,10 +207,10 @@ static void test_headers(void **state UNUSED)
 /* Keys of the peers that do nothing here: named, in the line of the key, and an error where they guard something. */
 static void test_inert_keys(void **state UNUSED)
 {
-    refused("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  consul_sd_configs:\n    - server: x\n", 3,
-            "server_group.consul_sd_configs is not supported yet: Its servers would not be queried");
+    refused("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  kubernetes_sd_configs:\n    - role: node\n", 3,
+            "server_group.kubernetes_sd_configs is not supported yet: Its servers would not be queried");
     refused("remote_read:\n\n- url: http://a/read\n", 1, "--accept-inert=remote_read");
-    refused("scrape_configs:\n- job_name: a\n  consul_sd_configs:\n  - server: x\n", 3, "scrape_config.consul_sd_configs is not");
+    refused("scrape_configs:\n- job_name: a\n  kubernetes_sd_configs:\n  - role: node\n", 3, "scrape_config.consul_sd_configs is not");
     static const char *const accepted[] = {"--accept-inert=scrape_config.series_limit,kubernetes_sd_configs", NULL};
     const char *text = "rule_files: [x]\nscrape_configs:\n- {job_name: a, series_limit: 5, stream_parse: true}\n"
                        "- {job_name: b, series_limit: 5, kubernetes_sd_configs: [{role: pod}]}\n";

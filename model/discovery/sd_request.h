@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Private to model/discovery/: one GET to the API of a server, whose response is JSON. The status must be 200, and the
+ * response at most 32 MiB, its tree 256 MiB. Main thread. */
+#ifndef MODEL_DISCOVERY_SD_REQUEST_H
+#define MODEL_DISCOVERY_SD_REQUEST_H
+
+#include "base/http/client.h"
+#include "base/json/json_value.h"
+
+struct sd_request {              /* zeroed; may be used again after done */
+    struct client_call *call;    /* in progress, or NULL */
+    struct arena arena;          /* of the document */
+    struct json_value_reader reader;
+    char *url;
+    struct client_profile *profile; /* borrowed */
+    /* doc: valid until the request is used again or freed; NULL with err, which has no secrets. */
+    void (*done)(struct sd_request *r, const struct json_value *doc, struct err *err);
+};
+struct sd_ask {
+    struct client *client;
+    struct client_profile *profile;
+    struct str url;
+    const char *const *headers; size_t n_headers;
+    int64_t timeout_ms;
+};
+void sd_request_start(struct sd_request *r, const struct sd_ask *ask);
+void sd_request_free(struct sd_request *r); /* ends it without a callback */
+
+#endif
