@@ -140,9 +140,7 @@ static bool finish_protocols(const struct yaml *node, struct scrape_job *job, co
                              struct err *err)
 {
     static const char key[] = "scrape_config.fallback_scrape_protocol";
-    bool given = conf_is_set(node, "scrape_protocols"), fallback = conf_is_set(node, "fallback_scrape_protocol");
-    if (given && job->scrape_protocols.n == 0)
-        return conf_err(yaml_get(node, "scrape_protocols"), err, "scrape_config.scrape_protocols: must not be empty");
+    bool given = job->scrape_protocols.n > 0, fallback = job->fallback_scrape_protocol.n > 0;
     if (!conf_is_set(node, "scrape_native_histograms"))
         job->scrape_native_histograms = g->scrape_native_histograms;
     if (!conf_is_set(node, "always_scrape_classic_histograms") && !conf_is_set(node, "scrape_classic_histograms"))

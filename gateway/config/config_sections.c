@@ -84,8 +84,6 @@ static bool check_global(struct conf_context *c, const struct yaml *node, void *
 {
     const struct global_conf *g = value;
     const struct yaml *protocols = yaml_get(node, "scrape_protocols");
-    if (protocols && g->scrape_protocols.n == 0)
-        return conf_err(protocols, err, "global.scrape_protocols: must not be empty");
     if (!protocols_check(protocols, "global.scrape_protocols", &g->scrape_protocols, err))
         return false;
     if (c->loose_durations || !conf_is_set(node, "scrape_timeout") || g->scrape_timeout <= g->scrape_interval)

@@ -146,7 +146,6 @@ def test_names_that_are_no_protocols():
     for text, message in (
             ("scrape_protocols: [OpenMetrics]", 'scrape_config.scrape_protocols: "OpenMetrics" is not a scrape protocol'),
             ("scrape_protocols: [PrometheusText1.0.0, PrometheusText1.0.0]", '"PrometheusText1.0.0" is listed twice'),
-            ("scrape_protocols: []", "scrape_config.scrape_protocols: must not be empty"),
             ("fallback_scrape_protocol: text", '"text" is not a scrape protocol'),
             ("metric_name_escaping_scheme: none", "metric_name_escaping_scheme")):
         sluice = Sluice(scraping(ScriptedExporter(), more=text), start=False)
