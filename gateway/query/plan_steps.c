@@ -304,6 +304,9 @@ static void plan_find_newest(const struct step_choice *c, size_t group, const st
     struct str *names = ARENA_ARRAY(c->p->arena, struct str, c->v->n_needs);
     for (size_t i = 0; i < c->v->n_needs; i++) {
         bool newest = false;
+        if (choice->cells == NULL && n == 0 &&
+            plan_need_known(c, i, group, (size_t)choice->server, steps->start, grid_end(steps)) == STEPS_COMPLETE)
+            continue;
         for (size_t cell = 0; cell < targets * steps->n && !newest; cell++) {
             int64_t t = grid_time(steps, (uint32_t)(cell % steps->n));
             size_t server = choice->cells ? choice->cells->servers[cell] : (size_t)choice->server;

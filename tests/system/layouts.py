@@ -277,7 +277,7 @@ class Servers:
             groups += f"- {{{', '.join(filter(None, own))}}}\n"
         s = lib.Sluice(f"server_groups:\n{groups}", name=f"sluice-{'off' if push else 'default'}-{self.name}")
         self.await_all(s)
-        if PAST and len(self.layout.kinds) > 1 and set(self.layout.kinds) == {"new"}:
+        if PAST and len(self.layout.kinds) > 1 and "new" in self.layout.kinds:
             lib.wait_until(lambda: self.attributed(s), 60, "it is known which metrics come from targets", every=0.3)
         return s
 
