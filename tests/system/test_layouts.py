@@ -28,17 +28,17 @@ def test_partial_replica():
 
 
 def test_copies_that_lack_other_targets():
-    zero_mismatches("target", 100, 0.3)
+    zero_mismatches("target", 100, 0.4)
 
 
 @seconds(240)
 def test_copies_with_every_kind_of_hole():
-    zero_mismatches("holes", 200)
+    zero_mismatches("holes", 200, 0.3)
 
 
 @seconds(240)
 def test_groups_of_copies_with_every_kind_of_hole():
-    zero_mismatches("groups", 200)
+    zero_mismatches("groups", 200, 0.25)
 
 
 @seconds(240)
