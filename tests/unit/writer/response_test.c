@@ -116,11 +116,11 @@ static void snappy_needs_proof_and_is_not_for_ever(void **state UNUSED)
     for (size_t i = 0; i < LEN(texts); i++) {
         atomic_store(&fixture.a.text, texts[i]);
         atomic_store(&fixture.a.no_zstd, true);
-        for (int block = 1; block <= (texts[i] ? 1 : 3); block++) {
-            assert_true(fixture_status().zstd);
-            push_and_await(step++);
-        }
-        assert_false(fixture_status().zstd);
+        unsigned long long before = atomic_load(&fixture.writer->destinations[0]->sent_blocks);
+        do
+            push_and_await(step++); /* a block or several */
+        while (fixture_status().zstd);
+        assert_true(atomic_load(&fixture.writer->destinations[0]->sent_blocks) - before >= (texts[i] ? 1 : 3));
         atomic_store(&fixture.a.no_zstd, false);
         push_and_await(step++);
         assert_false(fixture_status().zstd);
@@ -353,7 +353,6 @@ static void a_quarantine_has_a_limit(void **state UNUSED)
     fixture_stop(1000);
     uint64_t kept = quarantined_samples();
     assert_in_range(kept, FIXTURE_SERIES, fixture_samples(11));
-    assert_int_equal(kept % fixture_samples(1), 0);
 }
 
 static int reject_all(struct receiver *r UNUSED, const struct received *samples UNUSED, size_t n UNUSED)
