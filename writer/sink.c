@@ -76,6 +76,17 @@ static struct pending *sink_batch_pending(struct stream_lane *ls, unsigned shard
     return p;
 }
 
+/* What the stream sends of a series; NULL: nothing. */
+static const struct series_in *sink_take_contents(const struct stream *s, const struct series_in *in, struct series_in *rest)
+{
+    *rest = *in;
+    if (!s->contents.histograms)
+        rest->n_hists = 0;
+    if (!s->contents.exemplars)
+        rest->n_exemplars = 0;
+    return rest->n_samples + rest->n_hists + rest->n_exemplars > 0 ? rest : NULL;
+}
+
 static void sink_add_series(struct sink *sink, const struct series_in *in)
 {
     struct writer_lane *l = lane_of(sink);
@@ -84,13 +95,17 @@ static void sink_add_series(struct sink *sink, const struct series_in *in)
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream_lane *ls = &l->streams[i];
         struct labels out;
+        struct series_in rest;
+        const struct series_in *sent = in;
         if (ls->stream->slot >= 0 && (to >> ls->stream->slot & 1) == 0)
+            continue;
+        if ((in->n_hists > 0 || in->n_exemplars > 0) && (sent = sink_take_contents(ls->stream, in, &rest)) == NULL)
             continue;
         if (stream_labels_apply(&ls->labels, in->labels, &out))
             ls->too_large += pending_add(sink_batch_pending(ls, (unsigned)(key % ls->stream->shards)),
-                                         &ls->stream->limits, out, in);
+                                         &ls->stream->limits, out, sent);
         else
-            ls->dropped += in->n_samples + in->n_hists;
+            ls->dropped += sent->n_samples + sent->n_hists;
     }
 }
 
@@ -100,7 +115,7 @@ static void sink_add_metadata(struct sink *sink, const struct metadata *m)
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream_lane *ls = &l->streams[i];
         unsigned shard = (unsigned)(l->batch.source % ls->stream->shards);
-        if (ls->stream->metadata && !pending_add_metadata(sink_batch_pending(ls, shard), &ls->stream->limits, m))
+        if (ls->stream->contents.metadata && !pending_add_metadata(sink_batch_pending(ls, shard), &ls->stream->limits, m))
             log_warn("remote_write", "metadata is larger than max_block_bytes; dropped", LOG_STR("metric", m->family));
     }
 }

@@ -39,18 +39,32 @@ static struct block_limits block_limits_of(const struct queue_conf *c)
                                  .bytes = (size_t)c->max_block_bytes};
 }
 
+static struct stream_contents topology_contents(const struct destination_conf *c)
+{
+    return (struct stream_contents){.metadata = c->send_metadata && c->metadata_config.send,
+                                    .exemplars = c->send_exemplars, .histograms = c->send_native_histograms};
+}
+
+static bool topology_same_contents(struct stream_contents a, struct stream_contents b)
+{
+    return a.metadata == b.metadata && a.exemplars == b.exemplars && a.histograms == b.histograms;
+}
+
 /* slot: as in struct stream. */
 static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct str_map external, int slot)
 {
+    struct stream_contents contents = topology_contents(c);
     struct relabel_rules rules = relabel_rules(c->write_relabel_configs);
     struct block_limits limits = block_limits_of(&c->queue);
     for (size_t i = 0; i < p->n_streams; i++)
         if (p->streams[i].slot == slot && stream_same(&p->streams[i], rules, external, c->extra_labels, (unsigned)c->queue.shards) &&
-            p->streams[i].limits.samples == limits.samples && p->streams[i].limits.bytes == limits.bytes)
+            p->streams[i].limits.samples == limits.samples && p->streams[i].limits.bytes == limits.bytes &&
+            topology_same_contents(p->streams[i].contents, contents))
             return &p->streams[i];
     struct stream *s = &p->streams[p->n_streams++];
     *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels,
-                         .shards = (unsigned)c->queue.shards, .limits = limits, .slot = slot};
+                         .shards = (unsigned)c->queue.shards, .limits = limits, .slot = slot,
+                         .contents = contents};
     s->destinations = mem_zalloc(p->_cap * sizeof *s->destinations);
     s->generations = mem_zalloc(p->_cap * sizeof *s->generations);
     return s;
@@ -77,10 +91,11 @@ static bool attach_recent(struct topology *p, const struct writer_plan *from, st
 {
     p->recent = recent_ref(recent);
     if (from->recent->like.n == 0) {
-        struct destination_conf plain = {.queue = {.shards = 8, .max_samples = 10000, .max_block_bytes = 8 << 20}};
+        struct destination_conf plain = {.queue = {.shards = 8, .max_samples = 10000, .max_block_bytes = 8 << 20},
+                                         .send_metadata = true, .metadata_config = {.send = true},
+                                         .send_exemplars = true, .send_native_histograms = true};
         struct stream *s = stream_for(p, &plain, from->external_labels, -1);
         s->recent = recent;
-        s->metadata = s->metadata || s->n == 0; /* a stream for the store only */
         return true;
     }
     for (size_t i = 0; i < from->n; i++)
@@ -115,7 +130,6 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
             continue;
         struct stream *s = stream_for(p, &from->destinations[i], from->external_labels, topology_slot(p, i));
         s->destinations[s->n++] = dests[i];
-        s->metadata = s->metadata || from->destinations[i].send_metadata;
     }
     if (recent && !attach_recent(p, from, recent, err)) {
         topology_unref(p);

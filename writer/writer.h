@@ -59,7 +59,9 @@ struct destination_conf {             /* one remote_write entry */
     int64_t max_disk_bytes;           /* 0 = unlimited */
     int64_t max_quarantine_bytes;     /* of rejected samples on disk; 0 = none are kept */
     int64_t max_memory_bytes;         /* of blocks in memory */
-    bool send_metadata;
+    bool send_metadata, send_exemplars, send_native_histograms;
+    struct { bool send; } metadata_config; /* and with send_metadata */
+    int64_t rate_limit;               /* bytes a second; 0 = unlimited */
     int drain;                        /* enum drain_order */
     int64_t drain_rate;               /* bytes a second of a backlog; 0 = unlimited */
     struct str queue_name;            /* not a key: the queue's directory; empty: as the name or URL determines. One of

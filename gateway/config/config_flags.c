@@ -116,7 +116,7 @@ static void destination_set_headers(struct loader *l, struct str text, struct st
 static bool destination_set_queue(struct loader *l, const struct remote_write_flags *f, size_t i,
                                   struct destination_conf *d)
 {
-    bool no_disk = false, snappy = false, zstd = false;
+    bool no_metadata = false, no_disk = false, snappy = false, zstd = false;
     const int64_t hour = 3600000;
     struct queue_conf *q = &d->queue;
     q->max_samples = f->max_rows_per_block;
@@ -130,6 +130,10 @@ static bool destination_set_queue(struct loader *l, const struct remote_write_fl
                                     hour, &q->max_backoff)
               && config_flags_parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", flags_item(&f->max_disk, i), 0, 0,
                                     &d->max_disk_bytes)
+              && config_flags_parse(l, CONF_SIZE, "remoteWrite.rateLimit", flags_item(&f->rate_limit, i), 0, 0,
+                                    &d->rate_limit)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.disableMetadata", flags_item(&f->disable_metadata, i), 0,
+                                    0, &no_metadata)
               && config_flags_parse(l, CONF_BOOL, "remoteWrite.disableOnDiskQueue",
                                     flags_item(&f->disable_disk_queue, i), 0, 0, &no_disk)
               && config_flags_parse(l, CONF_BOOL, "remoteWrite.forcePromProto", flags_item(&f->force_prom_proto, i), 0,
@@ -139,6 +143,7 @@ static bool destination_set_queue(struct loader *l, const struct remote_write_fl
     if (q->max_backoff < q->min_backoff)
         q->max_backoff = q->min_backoff;
     d->protocol = zstd ? PROTOCOL_ZSTD : snappy ? PROTOCOL_SNAPPY : PROTOCOL_AUTO;
+    d->send_metadata = !no_metadata;
     if (no_disk) {
         d->durability = DURABILITY_MEMORY;
         d->on_full = f->drop_on_overload ? FULL_DROP_OLDEST : FULL_PUSH_BACK;

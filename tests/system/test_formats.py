@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exposition formats: what is requested, and how responses are read, beside a Prometheus with the same configuration."""
+import struct
 import time
 
+import fakes
+import wire
 from fakes import ScriptedExporter
 from lib import *
 
@@ -200,3 +203,42 @@ def test_protobuf_as_prometheus_reads_it():
         assert exporters[0].asked[0]["Accept"] == exporters[1].asked[0]["Accept"]
         sluice.stop()
         prometheus.stop()
+
+
+class Bodies(fakes.Fake):
+    """Keeps the bodies of writes, decompressed, one behind the other."""
+
+    def __init__(self):
+        self.text = b""
+        super().__init__()
+
+    def answer(self, request, body):
+        with self.lock:
+            self.text += wire.snappy_decompress(body)
+        return request.reply(204)
+
+
+def test_what_destinations_want_beside_floats():
+    """By keys of the file, and by a flag for the first of two URLs; what nobody else wants is not sent to one by another."""
+    label = lambda name, value: wire.field(1, wire.field(1, name) + wire.field(2, value))
+    when, double = b"\x10" + wire.varint(now_ms()), struct.pack("<d", 1)
+    exemplar = wire.field(3, label(b"trace", b"exemplar-marker") + b"\x11" + double + b"\x18" + wire.varint(now_ms()))
+    histogram = wire.field(4, b"\x08\x01\x19" + double + b"\x20\x00\x30\x01" + b"\x78" + wire.varint(now_ms()))
+    body = (wire.field(1, label(b"__name__", b"float_marker") + wire.field(2, b"\x09" + double + when) + exemplar)
+            + wire.field(1, label(b"__name__", b"histogram_marker") + histogram)
+            + wire.field(3, b"\x08\x01" + wire.field(2, b"float_marker") + wire.field(4, b"metadata-marker")))
+    markers = [b"float_marker", b"exemplar-marker", b"histogram_marker", b"metadata-marker"]
+    sinks = [Bodies() for _ in range(5)]
+    less = ["", "send_exemplars: false", "send_native_histograms: false", "metadata_config: {send: false}"]
+    entries = "".join(f"- {{name: s{i}, url: 'http://{sinks[i].address}/w', protocol: snappy, {less[i]}}}\n" for i in range(4))
+    sluice = Sluice("remote_write:\n" + entries, f"-remoteWrite.url=http://{sinks[4].address}/w", "-remoteWrite.disableMetadata",
+                    "-remoteWrite.forcePromProto")
+    answer = request(f"{sluice.url}/api/v1/write", data=wire.snappy_compress(body), headers={"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"})
+    assert answer.status == 204, answer
+    lacking = [None, markers[1], markers[2], markers[3], markers[3]]
+    for sink, lacks in zip(sinks, lacking):
+        wanted = [marker for marker in markers if marker != lacks]
+        wait_until(lambda: all(marker in sink.text for marker in wanted), 20, f"all but {lacks}")
+    sluice.stop()
+    for sink, lacks in zip(sinks, lacking):
+        assert lacks is None or lacks not in sink.text, lacks

@@ -12,6 +12,7 @@
 
 struct destination;
 struct recent;
+struct stream_contents { bool metadata, exemplars, histograms; }; /* what of it is sent beside float samples */
 struct stream {
     struct relabel_rules rules;
     struct str_map external, extra;
@@ -20,7 +21,7 @@ struct stream {
     struct destination **destinations; size_t n;
     size_t *generations;     /* of each destination, the generation that is written to */
     struct recent *recent;   /* NULL = no recent store follows this stream */
-    bool metadata;           /* at least one receiver wants metadata */
+    struct stream_contents contents;
     int slot;                /* gets series of this destination only (sharding.h); -1 = all */
 };
 /* True if the stream has this chain and number of shards: with equal limits, destinations share its blocks. */

@@ -27,8 +27,8 @@ struct dest_settings *destination_settings(const struct destination_conf *c, str
         .age_limit = c->queue.sample_age_limit, .protocol = (enum wire_protocol)c->protocol,
         .durability = (enum durability)c->durability, .on_full = (enum queue_full)c->on_full,
         .max_disk_bytes = (uint64_t)c->max_disk_bytes, .max_memory_bytes = (size_t)c->max_memory_bytes,
-        .metadata = c->send_metadata, .follow_redirects = c->http.follow_redirects,
-        .drain = (enum drain_order)c->drain, .drain_rate = (uint64_t)c->drain_rate};
+        .follow_redirects = c->http.follow_redirects,
+        .drain = (enum drain_order)c->drain, .drain_rate = (uint64_t)c->drain_rate, .rate_limit = (uint64_t)c->rate_limit};
     return mem_dup(&s, sizeof s);
 }
 

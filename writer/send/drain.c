@@ -94,17 +94,26 @@ static void run_drain_limit(struct loop_timer *timer)
 void drain_limit_begin(struct drain_limit *l) { l->timer.run = run_drain_limit; }
 
 /* Refills for the time since the last call, up to what is sent in a second. */
-static void drain_refill(struct destination_lane *dl, int64_t per_second)
+static void drain_refill(struct drain_rate *r, int64_t now, int64_t per_second)
 {
-    struct drain_limit *l = &dl->drain_limit;
-    int64_t now = loop_mono(dl->loop), ms = now - l->at;
+    int64_t ms = now - r->at;
     if (ms <= 0)
         return;
-    l->bytes = ms >= 1000 ? l->bytes + per_second * (ms / 1000 < 3600 ? ms / 1000 : 3600) : l->bytes;
-    l->bytes += per_second * (ms % 1000) / 1000;
-    if (l->bytes > per_second)
-        l->bytes = per_second;
-    l->at = now;
+    r->bytes = ms >= 1000 ? r->bytes + per_second * (ms / 1000 < 3600 ? ms / 1000 : 3600) : r->bytes;
+    r->bytes += per_second * (ms % 1000) / 1000;
+    if (r->bytes > per_second)
+        r->bytes = per_second;
+    r->at = now;
+}
+
+/* ms until a block may be sent; 0: now. The lanes share the rate. */
+static int64_t drain_wait(struct destination_lane *dl, struct drain_rate *r, uint64_t rate)
+{
+    int64_t per_second = (int64_t)(rate / dl->dest->n_lanes) + 1;
+    if (rate == 0)
+        return 0;
+    drain_refill(r, loop_mono(dl->loop), per_second);
+    return r->bytes > 0 ? 0 : (1 - r->bytes) * 1000 / per_second + 1;
 }
 
 bool drain_take_budget(struct shard *s)
@@ -112,15 +121,14 @@ bool drain_take_budget(struct shard *s)
     struct destination_lane *dl = s->lane;
     struct drain_limit *l = &dl->drain_limit;
     bool backlog = s->generation_at + 1 < dl->generations || pending_for_long(s);
-    if (dl->settings->drain_rate == 0 || !backlog)
-        return true;
-    int64_t per_second = (int64_t)(dl->settings->drain_rate / dl->dest->n_lanes) + 1;
-    drain_refill(dl, per_second);
-    if (l->bytes > 0) {
-        l->bytes -= (int64_t)shard_head(s)->n;
+    int64_t all = drain_wait(dl, &l->all, dl->settings->rate_limit);
+    int64_t old = backlog ? drain_wait(dl, &l->backlog, dl->settings->drain_rate) : 0, wait = all > old ? all : old;
+    if (wait == 0) {
+        l->all.bytes -= (int64_t)shard_head(s)->n;
+        l->backlog.bytes -= backlog ? (int64_t)shard_head(s)->n : 0;
         return true;
     }
     if (!loop_timer_armed(&l->timer))
-        loop_timer_in(dl->loop, &l->timer, (1 - l->bytes) * 1000 / per_second + 1);
+        loop_timer_in(dl->loop, &l->timer, wait);
     return false;
 }

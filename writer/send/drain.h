@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* In which order a backlog and new blocks are sent after an outage, and how fast the backlog.
+/* In which order a backlog and new blocks are sent after an outage, how fast the backlog, and how fast all blocks.
  *
  * in_order: a generation is sent when the older ones are drained, and a shard's blocks one after the other, so that new
  * samples arrive last.
@@ -40,9 +40,9 @@ struct drain_state {                    /* of a destination */
     struct loop_task request;     /* posted to main */
     const struct writer_env *env;
 };
+struct drain_rate { int64_t bytes; /* that may be sent now; negative after a large block */ int64_t at; /* loop_mono of the last refill */ };
 struct drain_limit {              /* of a destination on a lane */
-    int64_t bytes;                /* that may be sent now; negative after a large block */
-    int64_t at;                   /* loop_mono of the last refill */
+    struct drain_rate backlog, all;
     struct loop_timer timer;      /* armed while a shard waits */
     size_t next;                  /* shard to begin with */
 };
@@ -58,7 +58,7 @@ void drain_limit_begin(struct drain_limit *l);
 bool drain_newest_first(const struct destination_lane *dl);
 /* Whether the generation of the shard is one that is sent now. */
 bool drain_may_send(const struct shard *s);
-/* Charges the head against the limit of the backlog. False: it has to wait; the shard is kicked then. */
+/* Charges the head against the limits. False: it has to wait; the shard is kicked then. */
 bool drain_take_budget(struct shard *s);
 /* The head was accepted; before it is removed. vm: by VictoriaMetrics. */
 void drain_note_accepted(struct shard *s, bool vm);

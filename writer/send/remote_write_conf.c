@@ -34,6 +34,14 @@ static const struct conf_row queue_rows[] = {
 static const struct conf_section queue_section = {"queue_config", sizeof(struct queue_conf), queue_rows, NULL,
                                                   "How a destination's queue is sent"};
 
+static const struct conf_row metadata_rows[] = {
+    {.type = CONF_BOOL, .name = "send", .preset = "true", .help = "Send metadata; `send_metadata` must be `true`, too"},
+    {.type = CONF_IGNORED, .name = "send_interval", .help = "Metadata is sent when it is new, and again every 10 minutes"},
+    {.type = CONF_IGNORED, .name = "max_samples_per_send", .help = "See `max_samples_per_send` of `queue_config`"},
+    {0}};
+static const struct conf_section metadata_section = {"metadata_config", sizeof(bool), metadata_rows, NULL,
+                                                     "Metadata, by Prometheus' keys"};
+
 static const struct conf_row rows[] = {
     {CONF_URL, "url", ROW(url), .required = true, .help = "Remote write URL"},
     {CONF_STRING, "name", ROW(name), .help = "Name in logs, metrics, `written_by` and `recent.like`; must be unique"},
@@ -57,6 +65,8 @@ static const struct conf_row rows[] = {
     {CONF_SIZE, "drain_rate_limit", ROW(drain_rate), .preset = "0",
      .help = "Maximum bytes per second, compressed, of blocks that were pending for more than 5s; 0 = unlimited; with "
              "`in_order` it must exceed the rate of new samples"},
+    {CONF_SIZE, "rate_limit", ROW(rate_limit), .preset = "0",
+     .help = "Maximum bytes per second, compressed, of all blocks; 0 = unlimited; blocks wait in the queue"},
     {CONF_SIZE, "max_disk_bytes", ROW(max_disk_bytes), .preset = "0",
      .help = "Maximum size of the queue on disk; 0 = unlimited"},
     {CONF_SIZE, "max_quarantine_bytes", ROW(max_quarantine_bytes), .preset = "16MiB",
@@ -66,9 +76,10 @@ static const struct conf_row rows[] = {
      .help = "Maximum size of pending blocks in memory"},
     {CONF_MAP, "extra_labels", ROW(extra_labels), .help = "Labels set on every series after relabeling"},
     {CONF_BOOL, "send_metadata", ROW(send_metadata), .preset = "true", .help = "Send metadata (HELP, TYPE, UNIT)"},
-    {CONF_IGNORED, "send_exemplars", 0, .help = "Exemplars are always sent"},
-    {CONF_IGNORED, "send_native_histograms", 0, .help = "Native histograms are always sent"},
-    {CONF_IGNORED, "metadata_config", 0, .help = "See `send_metadata`"},
+    {CONF_BOOL, "send_exemplars", ROW(send_exemplars), .preset = "true", .help = "Send exemplars"},
+    {CONF_BOOL, "send_native_histograms", ROW(send_native_histograms), .preset = "true",
+     .help = "Send native histograms"},
+    {CONF_SECTION, "metadata_config", ROW(metadata_config), .section = &metadata_section, .help = "Metadata"},
     {CONF_ACCEPTED, "protobuf_message", 0, .help = "Remote write 1.0 is always sent"},
     {CONF_IGNORED, "round_robin_dns", 0, .help = "Not applicable"},
     HTTP_CONF_ROWS(struct destination_conf, http),

@@ -207,7 +207,7 @@ static void test_inert(void **state UNUSED)
     struct flags f;
     assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d",
                       "-promscrape.gceSDCheckInterval=1m", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
-                      "--log-level=trace", "-enableMultitenantHandlers=false", "-remoteWrite.rateLimit=0", "-promscrape.cluster.membersCount=1"));
+                      "--log-level=trace", "-enableMultitenantHandlers=false", "-remoteWrite.maxHourlySeries=0", "-promscrape.cluster.membersCount=1"));
     assert_int_equal(f.warnings.n, 2);
     assert_str(f.warnings.items[0], "--loggerTimezone is ignored: logs are written to stderr, in UTC, with fixed fields");
     assert_str(f.ignored.items[1], "storage.tsdb.retention.time");
@@ -293,11 +293,11 @@ static void test_flags_from_the_environment(void **state UNUSED)
     assert_str(f.listen.items[0], ":7");
     assert_str(f.log_level, "WARN"); /* the command line wins */
     flags_free(&f);
-    setenv("VM_remoteWrite_rateLimit", "x", 1);
+    setenv("VM_remoteWrite_maxHourlySeries", "x", 1);
     assert_false(PARSE(&f, "-envflag.enable", "-envflag.prefix=VM_"));
-    assert_non_null(strstr(err.text, "--remoteWrite.rateLimit is not supported yet"));
+    assert_non_null(strstr(err.text, "--remoteWrite.maxHourlySeries is not supported yet"));
     flags_free(&f);
-    unsetenv("VM_remoteWrite_rateLimit");
+    unsetenv("VM_remoteWrite_maxHourlySeries");
     assert_true(PARSE(&f, "-envflag.prefix=VM_"));
     assert_int_equal(f.remote_write.url.n, 0);
     flags_free(&f);

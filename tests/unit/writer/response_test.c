@@ -94,6 +94,27 @@ static void an_outage_costs_one_request_a_backoff(void **state UNUSED)
     fixture_stop(1000);
 }
 
+/* The lane may send what it may in a second at once, and exceed it by a block. */
+static void a_rate_limit_holds(void **state UNUSED)
+{
+    enum { RATE = 8000, STEPS = 12 };
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
+    d.protocol = PROTOCOL_SNAPPY;
+    d.rate_limit = RATE;
+    fixture.n_lanes = 1;
+    int64_t begin = clock_mono_ms();
+    fixture_start_with(&d, 1);
+    for (int64_t t = 1; t <= STEPS; t++)
+        fixture_push(t, t, true);
+    fixture_await(&fixture.a, fixture_samples(STEPS));
+    int64_t most = RATE * (clock_mono_ms() - begin + 1000) / 1000;
+    fixture_check(&fixture.a, 1, STEPS);
+    uint64_t sent = fixture_status().sent_bytes;
+    assert_true(sent > 3 * RATE); /* enough for the limit to matter */
+    assert_true((int64_t)sent <= most + (int64_t)(sent / STEPS));
+    fixture_stop(1000);
+}
+
 /* --- the codec ---------------------------------------------------------------------------------------------------- */
 
 static bool zstd_is_used(void) { return fixture_status().zstd; }
@@ -594,7 +615,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statuses_and_words), cmocka_unit_test(requests_for_a_block),
-        FIXTURE_TEST(a_redirect_is_no_delivery), FIXTURE_TEST(an_outage_costs_one_request_a_backoff), FIXTURE_TEST(snappy_needs_proof_and_is_not_for_ever), FIXTURE_TEST(a_long_body_changes_nothing),
+        FIXTURE_TEST(a_redirect_is_no_delivery), FIXTURE_TEST(an_outage_costs_one_request_a_backoff), FIXTURE_TEST(a_rate_limit_holds), FIXTURE_TEST(snappy_needs_proof_and_is_not_for_ever), FIXTURE_TEST(a_long_body_changes_nothing),
         FIXTURE_TEST(one_rejected_sample_costs_itself), FIXTURE_TEST(a_500_that_blames_content_stalls_nothing),
         FIXTURE_TEST(a_block_that_always_fails_stalls_nothing), FIXTURE_TEST(a_quarantine_has_a_limit),
         FIXTURE_TEST(a_block_that_always_fails_alone_is_narrowed_down),
