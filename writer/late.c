@@ -52,6 +52,10 @@ enum queue_opened late_lock(struct writer *w, struct err *err)
                                               &w->queue_lock, err);
     if (opened != QUEUE_HANGS) {
         w->late.lock = NULL;
+        atomic_store(&w->unclean, opened == QUEUE_OPEN && queue_lock_was_running(w->queue_lock));
+        if (atomic_load(&w->unclean))
+            log_warn("remote_write", "the last run did not stop cleanly; samples younger than the flush interval at its "
+                     "end may be missing, and blocks in flight are sent again", "dir", w->dir);
         return opened;
     }
     if (!begun)

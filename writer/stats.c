@@ -308,6 +308,8 @@ static void writer_collect(struct stats_out *out, void *arg)
     writer_each_destination(w, write_dropped, &(struct stats_visit){out, NULL});
     stats_single(out, "sluice_queues_hung", STATS_GAUGE,
                  "Destinations that are not in use because their queue directories do not respond", writer_late(w));
+    stats_single(out, "vm_app_prev_shutdown_unclean", STATS_GAUGE,
+                 "1 if the last run with this queue directory did not stop cleanly", atomic_load(&w->unclean));
     orphans_collect(w, out);
     write_recent(w, out);
 }

@@ -27,6 +27,7 @@ struct writer {
     struct loop_task **awaiting; size_t n_awaiting, _cap_awaiting; /* posted when rollouts is 0 */
     atomic_bool ready, has_streams;
     struct late_opens late;    /* queue directories that hang (late.c) */
+    atomic_bool unclean;       /* the last run of this queue directory did not stop cleanly */
     atomic_uint n_late;        /* destinations that are not used because of it */
     atomic_uint n_without_rules; /* destinations whose relabeling rules are not read yet */
     struct list retiring;      /* removed destinations (retire.c) */

@@ -42,7 +42,6 @@ vmagent_remotewrite_retries_count_total vmagent_remotewrite_send_duration_second
 # no metrics of the page: every scraper makes them.
 VMAGENT_LACKS = {
     "go_": "there is no Go runtime",
-    "vm_app_prev_shutdown_unclean": "nothing is kept on disk that would tell",
     "vm_concurrent_insert_": "a lane takes a push when it arrives: there is no limit on their number to be near to",
     "vm_concurrent_select_limit_timeout_total": "a query that finds the line full is refused at once, without waiting",
     "vm_rows_ignored_total": "there are no limits on labels that would leave out pushed series",

@@ -19,6 +19,8 @@ struct queue_lock {
     struct mutex mutex; /* guards the fields below */
     int fd;             /* of the locked file */
     struct file_identity file; /* likewise */
+    bool marked;        /* it has the mark of a running writer */
+    bool was_running;   /* it had it before */
     bool locked_by_other;         /* another process has locked it; logged */
 };
 
@@ -65,10 +67,33 @@ struct queue_lock *queue_lock_new(const char *dir, struct err *err)
     return NULL;
 }
 
+static const char running_mark[] = "running\n";
+
+/* Without the mark only vm_app_prev_shutdown_unclean is wrong after a crash. */
+static void lock_file_mark(struct queue_lock *l)
+{
+    ssize_t n = pwrite(l->fd, running_mark, sizeof running_mark - 1, 0);
+    if (n < 0)
+        log_debug("queue", "cannot write to the lock file of the queue directory", "file", l->path, "err",
+                  strerror(errno));
+}
+
+static void lock_file_begin_run(struct queue_lock *l)
+{
+    char text[sizeof running_mark];
+    l->was_running = pread(l->fd, text, sizeof text, 0) > 0;
+    l->marked = true;
+    lock_file_mark(l);
+}
+
+bool queue_lock_was_running(const struct queue_lock *l) { return l->was_running; }
+
 void queue_lock_free(struct queue_lock *l)
 {
     if (l == NULL)
         return;
+    if (l->fd >= 0 && l->marked && ftruncate(l->fd, 0) != 0)
+        log_debug("queue", "cannot empty the lock file of the queue directory", "file", l->path, "err", strerror(errno));
     if (l->fd >= 0)
         close(l->fd);
     mutex_free(&l->mutex);
@@ -90,6 +115,8 @@ static void run_lock_request(void *arg, struct file_thread *self UNUSED)
 {
     struct queue_lock_request *r = arg;
     r->lock = queue_lock_new(r->dir, &r->err);
+    if (r->lock)
+        lock_file_begin_run(r->lock);
 }
 
 static void lock_request_release(void *arg)
@@ -162,6 +189,8 @@ static bool lock_file_restore(struct queue_lock *l)
     l->fd = fd;
     l->file = file;
     l->locked_by_other = false;
+    if (l->marked)
+        lock_file_mark(l);
     log_warn("queue", "lock file of the queue directory was deleted; created and locked it again", "file", l->path);
     return true;
 }

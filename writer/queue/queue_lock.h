@@ -3,6 +3,8 @@
  *
  * The file may be deleted, alone or with the directory. A second process would then create and lock a new one, so the
  * io threads check once a second, and before they create any file again, that the name still leads to the locked file.
+ *
+ * While a writer runs, the file has the text "running"; a clean stop empties it. So the next run knows how this one ended.
  */
 #ifndef WRITER_QUEUE_QUEUE_LOCK_H
 #define WRITER_QUEUE_QUEUE_LOCK_H
@@ -13,7 +15,8 @@
 struct queue_lock;
 /* Creates dir if it does not exist. NULL: in use by another process, or an error. */
 struct queue_lock *queue_lock_new(const char *dir, struct err *err) MUST_USE;
-/* The same on a separate thread, as queue_open_begin and the functions after it (queue.h). */
+/* The same on a separate thread, as queue_open_begin and the functions after it (queue.h), and marks the file until
+ * queue_lock_free. */
 struct queue_lock_request;
 enum queue_opened { QUEUE_OPEN, QUEUE_FAILED, QUEUE_HANGS };
 struct queue_lock_request *queue_lock_begin(const char *dir, struct err *err) MUST_USE;
@@ -22,6 +25,7 @@ enum queue_opened queue_lock_end(struct queue_lock_request *r, int64_t hang_ms, 
 void queue_lock_notify(struct queue_lock_request *r, struct loop *home, struct loop_task *task);
 void queue_lock_cancel(struct queue_lock_request *r);
 void queue_lock_free(struct queue_lock *l); /* NULL is fine */
+bool queue_lock_was_running(const struct queue_lock *l); /* the last run did not end with queue_lock_free */
 /* Any thread; reads the disk. Creates and locks the file again when it was deleted. False with errno: the directory is
  * not usable now; EBUSY: another process has locked it. */
 bool queue_lock_hold(struct queue_lock *l) MUST_USE;
