@@ -2,6 +2,7 @@
 /* A disk that fails or hangs, by LD_PRELOAD, for files below $BAD_DISK_DIR, and a mount that hangs, for files below
  * $BAD_MOUNT_DIR. What is wrong is read from the file $BAD_DISK each time, words in any order:
  *
+ *   slow-sync     fdatasync takes 5 s
  *   hang          writes, syncs and reads do not return until the word is gone
  *   lock          the same of opening the file "lock"
  *   mount         nothing that is done with a path below $BAD_MOUNT_DIR returns until the word is gone
@@ -82,7 +83,16 @@ static int bad(int fd)
 ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at) { REAL(pwritev); return bad(fd) ? -1 : real(fd, parts, n, at); }
 ssize_t pwrite(int fd, const void *p, size_t n, off_t at) { REAL(pwrite); return bad(fd) ? -1 : real(fd, p, n, at); }
 int ftruncate(int fd, off_t n) { REAL(ftruncate); return bad(fd) ? -1 : real(fd, n); }
-int fdatasync(int fd) { REAL(fdatasync); bad(fd); return real(fd); }
+int fdatasync(int fd)
+{
+    REAL(fdatasync);
+    char text[128];
+    bad(fd);
+    if (on_bad_disk(fd))
+        for (int i = 0; i < 250 && (faults(text), strstr(text, "slow-sync")); i++)
+            usleep(20000);
+    return real(fd);
+}
 ssize_t pread(int fd, void *p, size_t n, off_t at) { REAL(pread); bad(fd); return real(fd, p, n, at); }
 
 int open(const char *path, int flags, ...)

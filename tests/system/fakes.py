@@ -160,10 +160,11 @@ class RecordingSink(Fake):
         if zipped == "zstd" and not self.zstd:
             status = 415
         with self.lock:
-            self.requests.append((time.monotonic(), None if self.drop else status, dict(request.headers), len(body)))
-            if not self.drop and status // 100 == 2:
+            drop = self.drop
+            self.requests.append((time.monotonic(), None if drop else status, dict(request.headers), len(body)))
+            if not drop and status // 100 == 2:
                 self.accepted.append((zipped, body))
-        if self.drop or self.lose_answer:
+        if drop or self.lose_answer:
             request.close_connection = True
             return None
         extra = {"Retry_After": self.retry_after} if self.retry_after is not None else {}

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 in the middle of an outage: only samples younger than the flush interval are missing. SIGTERM at any time."""
 import os
+import random
 import time
 
+from bad_disk import BadDisk
+from crash_rounds import Rounds
 from lib import *
 
 
@@ -25,6 +28,8 @@ def test_kill_in_an_outage():
     assert len(exporter.served) == served_before_kill, "something scraped while sluice was dead"
 
     sluice.start().wait_ready()
+    assert sluice.metric("vm_app_prev_shutdown_unclean") == 1
+    wait_until(lambda: "the last run did not stop cleanly" in sluice.log())
     wait_until(lambda: len(exporter.served) > served_before_kill + 2)
     assert len(sink.accepted) == accepted_before, "there was no outage: the sink took something"
     sink.start()
@@ -52,6 +57,39 @@ def test_kill_in_an_outage():
     assert all(not set(samples) - served for samples in found.values()), "a sample that was never served"
 
 
+def test_kill_during_a_slow_sync():
+    """What is delivered while fdatasync takes seconds is recorded all the same, and does not arrive again."""
+    disk, sink = BadDisk(), RecordingSink(zstd=True)
+    sink.status = 503
+    sluice = Sluice(f"remote_write: [{{name: sink, url: '{sink.url}', queue_config: {{shards: 1, max_backoff: 100ms}}}}]",
+                    data_folder=disk.data_folder, env=disk.env)
+    for i in range(30):
+        assert push(f"{sluice.url}/api/v1/write", [({"__name__": "m"}, [(now_ms(), float(i))])]).status == 204
+    disk.set("slow-sync")
+    wait_until(lambda: push(f"{sluice.url}/api/v1/write", [({"__name__": "n"}, [(now_ms(), 1.0)])]).status == 204)
+    time.sleep(1.5)  # the sync begins a second after the write
+    sink.status = 204
+    wait_until(lambda: len([s for series in sink.find("m").values() for s in series]) >= 30 and sink.find("n"))
+    time.sleep(0.3)
+    sluice.kill9()
+    disk.set("")
+    sluice.start().wait_ready()
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0)
+    sluice.stop()
+    arrived = [v for series in sink.find("m").values() for _, v in series]
+    assert sorted(set(arrived)) == list(range(30)) and len(arrived) <= 31, f"{len(arrived) - 30} arrived twice"
+
+
+@waits
+@seconds(180)
+def test_rounds_of_kills():
+    """In each order of the backlog a kill in a catch-up and one in an outage; torture/test_crash_rounds.py has more."""
+    for drain in ("in_order", "newest_first"):
+        rounds = Rounds(drain, random.randrange(1 << 30))
+        rounds.run(2)
+        rounds.check()
+
+
 @seconds(90)
 def test_torn_tail_is_skipped_by_itself():
     """Bytes cut off and bytes damaged at the end of a segment cost what they held, and nothing else."""
@@ -60,6 +98,9 @@ def test_torn_tail_is_skipped_by_itself():
     sink.status = 503
     sluice = Sluice(scripted_config(exporter, sink))
     wait_until(lambda: len(exporter.served) > 12)
+    sluice.stop()
+    sluice.start().wait_ready()
+    assert sluice.metric("vm_app_prev_shutdown_unclean") == 0 and "did not stop cleanly" not in sluice.log()
     sluice.stop()
     files = [f for f in glob.glob(f"{sluice.data_folder}/**", recursive=True) if os.path.isfile(f)]
     largest = max(files, key=os.path.getsize)

@@ -9,7 +9,8 @@
  *    the shard's next block and once a second.
  * 2. Limits. Over max_memory unwritten blocks are dropped, or segments if the disk is full; over max_disk_bytes the
  *    oldest segments are dropped.
- * 3. Syncing. fdatasync once a second for shards whose destination is behind, or before the ack with durability always.
+ * 3. Syncing. fdatasync once a second for shards whose destination is behind, on another thread (queue_sync.h), or
+ *    before the ack with durability always.
  * 4. Checks. Once a second: the directory lock, deleted files, unwritten blocks, stale positions, free space.
  */
 #include "writer/queue/queue_state.h"
@@ -372,16 +373,28 @@ static void sync_shard(struct queue_shard *s, void *check_again)
         *(bool *)check_again = true;
         return;
     }
-    if (!shard_files_sync(s))
-        log_error("queue", "cannot sync queue segment; a power loss may lose its blocks", "dir", s->dir, "err",
-                  strerror(errno));
+    if (s->fd < 0 || queue_syncer_add(s->queue->syncer, s->fd, s->dir, shard_new_names(s)))
+        s->dirty = s->new_file = s->new_dir = false;
+    else
+        *(bool *)check_again = true;
+}
+
+static void queue_count_syncs(struct queue *q)
+{
+    uint64_t syncs, ns;
+    queue_syncer_take_counts(q->syncer, &syncs, &ns);
+    atomic_fetch_add(&q->stats.syncs, syncs);
+    atomic_fetch_add(&q->stats.sync_ns, ns);
 }
 
 static void run_sync(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, sync);
-    bool check_again = false;
-    queue_dir_each(&q->queue_dir, sync_shard, &check_again);
+    bool check_again = queue_syncer_busy(q->syncer);
+    if (!check_again) {
+        queue_dir_each(&q->queue_dir, sync_shard, &check_again);
+        queue_syncer_start(q->syncer);
+    }
     if (check_again)
         arm_sync(q);
 }
@@ -418,6 +431,7 @@ static void run_check(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, check);
     (void)!queue_flush(q);
+    queue_count_syncs(q);
     struct queue_space_use use = {q->queue_dir.dir, queue_bytes(q), atomic_load(&q->max_bytes),
                                   atomic_load(&q->keep_all)};
     queue_space_update(&q->space, &use, clock_mono_ms());

@@ -86,6 +86,7 @@ static void queue_walk_free(struct queue_walk_job *j)
 static void free_queue(struct queue *q)
 {
     queue_walk_free(q->life.walk);
+    queue_syncer_free(q->syncer);
     mem_free((char *)(uintptr_t)q->life.vmagent.dir);
     queue_dir_each(&q->queue_dir, shard_forget_unwritten, NULL);
     intake_free(&q->intake);
@@ -166,6 +167,7 @@ struct queue *queue_open_begin(const struct queue_options *o, struct err *err)
     atomic_store(&q->lock, o->lock);
     queue_limit(q, &o->limits);
     queue_space_init(&q->space);
+    q->syncer = queue_syncer_new();
     q->life.shards = o->shards;
     q->life.vmagent = o->vmagent;
     q->life.vmagent.dir = o->vmagent.dir ? mem_strdup(o->vmagent.dir) : NULL;

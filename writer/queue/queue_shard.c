@@ -10,6 +10,7 @@
  */
 #include "writer/queue/queue_shard.h"
 
+#include "writer/queue/queue_sync.h"
 #include "writer/queue/vmagent_chunk.h"
 #include "base/os/dir.h"
 #include "base/telemetry/log.h"
@@ -236,29 +237,10 @@ bool shard_files_remove(struct queue_shard *s)
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
-static bool sync_dir(const char *dir)
+unsigned shard_new_names(const struct queue_shard *s)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
-
-/* A new file's name is on disk when its directory is synced; a new directory needs its parents synced too: generation,
- * destination, queue directory. */
-static bool sync_names(struct queue_shard *s)
-{
-    enum { LEVELS = 4 };
-    char path[PATH_BYTES];
-    int n = snprintf(path, sizeof path, "%s", s->dir);
-    for (int i = 0; i < (s->new_dir ? LEVELS : 1); i++) {
-        if (!sync_dir(path))
-            return false;
-        n += snprintf(path + n, sizeof path - (size_t)n, "/..");
-    }
-    s->new_file = s->new_dir = false;
-    return true;
+    enum { LEVELS = 4 }; /* a new directory needs its parents synced too: generation, destination, queue directory */
+    return !s->new_file ? 0 : s->new_dir ? LEVELS : 1;
 }
 
 /* After a failed fdatasync the kernel marks the pages clean: a retry would not write them. The failure is reported. */
@@ -271,7 +253,10 @@ bool shard_files_sync(struct queue_shard *s)
         atomic_fetch_add(&queue_counters(s->queue)->sync_ns, (unsigned long long)(clock_mono_ns() - begin));
     }
     s->dirty = false;
-    return ok && (!s->new_file || sync_names(s));
+    if (!ok || !queue_sync_names(s->dir, shard_new_names(s)))
+        return false;
+    s->new_file = s->new_dir = false;
+    return true;
 }
 
 /* Opens the segment to append to: the last one, or a new one after it. */

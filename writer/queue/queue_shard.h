@@ -75,6 +75,7 @@ void shard_files_ack(struct queue_shard *s, uint64_t next);
 /* True: all records from r->from on are in r, and there is space for more. */
 bool shard_files_read(struct queue_shard *s, struct queue_read *r);
 bool shard_files_sync(struct queue_shard *s);
+unsigned shard_new_names(const struct queue_shard *s); /* directories that must be synced, too: its own and parents */
 /* Deletes the oldest segment and counts the undelivered blocks in it as dropped. */
 void shard_files_drop_oldest(struct queue_shard *s);
 /* False: a visit has ended it. */

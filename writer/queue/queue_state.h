@@ -8,6 +8,7 @@
 #include "writer/queue/queue_dir.h"
 #include "writer/queue/queue_intake.h"
 #include "writer/queue/queue_space.h"
+#include "writer/queue/queue_sync.h"
 
 /* Opening and closing: main waits for the io thread. */
 struct queue_life {
@@ -34,6 +35,7 @@ struct queue {
     struct file_thread *thread;
     struct loop_timer sync, check; /* check: once a second, always */
     struct loop_timer write;       /* when the next job is due */
+    struct queue_syncer *syncer;
     struct queue_space space;
     struct quarantine quarantine;
     int write_errno;                  /* errno of the last failed write */
