@@ -420,7 +420,6 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
                        "cannot create an event loop: %s; raise the limit of open files (ulimit -n)", strerror(errno));
     }
     services_init(s);
-    auth_keys_open(&s->flags.auth_keys);
     s->request_quit = request_quit;
     drain_init(&p->drain, s, request_stop, on_drained);
     p->quit.run = on_quit;
@@ -428,6 +427,7 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
     acceptor_block_signals();
     start_log_thread(p);
     metrics_start(s);
+    auth_keys_open(&s->flags.auth_keys); /* threads read them */
     p->sweep.run = main_on_sweep;
     loop_timer_in(s->control, &p->sweep, SWEEP_MS);
     bool ok = main_serve(p, c, err);

@@ -68,10 +68,12 @@ static bool loaded_new(struct loaded *l, int n, char **words)
     if (!loaded_flags(l, n, words, &err))
         return false;
     l->config = config_load(&l->flags, &errors, &err);
-    if (l->config == NULL)
+    if (l->config) {
+        cli_config_print_warnings(&l->flags.warnings);
+        cli_config_print_warnings(&l->config->warnings);
+    } else {
         cli_config_print_errors(&errors, &err);
-    else
-        cli_config_print_warnings(&l->flags.warnings), cli_config_print_warnings(&l->config->warnings);
+    }
     buf_free(&errors.text);
     return l->config != NULL;
 }
