@@ -26,7 +26,7 @@ static const struct conf_row job_rows[] = {
     JOB(BOOL, "enable_compression", enable_compression), .preset = "true", .help = "Request gzip"},
     JOB(BOOL, "disable_compression", disable_compression), .preset = "false",
         .help = "Do not request gzip (vmagent's name)"},
-    JOB(STRINGS, "scrape_protocols", scrape_protocols),
+    JOB(STRINGS, "scrape_protocols", scrape_protocols), .not_empty = true,
         .help = "Formats to request, the preferred one first: PrometheusProto, OpenMetricsText1.0.0, "
                 "OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4. Default: with "
                 "scrape_native_histograms all of them in this order, otherwise that of global"},
@@ -34,7 +34,7 @@ static const struct conf_row job_rows[] = {
         .help = "Request protobuf, and store histograms that have native buckets as native ones. Default: global"},
     JOB(BOOL, "always_scrape_classic_histograms", always_scrape_classic_histograms), .alias = "scrape_classic_histograms",
         .help = "Store the classic buckets of native histograms, too. Default: global"},
-    JOB(STRING, "fallback_scrape_protocol", fallback_scrape_protocol),
+    JOB(STRING, "fallback_scrape_protocol", fallback_scrape_protocol), .not_empty = true,
         .help = "Format of responses whose Content-Type is missing or unknown. Default: PrometheusText0.0.4"},
     JOB(ENUM, "metric_name_escaping_scheme", metric_name_escaping_scheme), .names = escaping_names,
         .help = "The spelling of names beyond ASCII letters, digits and `_` that is requested. Default: global"},

@@ -102,6 +102,7 @@ struct conf_row {
     const char *form;                /* CUSTOM: the type in the documentation; NULL = "any" */
     const char *alias;               /* another accepted name of the key */
     bool required;
+    bool not_empty;                  /* STRING, STRINGS: an empty one is an error, and not printed */
 };
 struct conf_section {
     const char *name;                /* for messages and docs: "scrape_config" */

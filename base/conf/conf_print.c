@@ -221,6 +221,8 @@ static bool is_printed(const struct conf_row *row, const void *field)
     static const void *const absent = NULL;
     if (row->type == CONF_DURATION)
         return *(const int64_t *)field >= 0;
+    if (row->not_empty)
+        return row->type == CONF_STRINGS ? ((const struct str_list *)field)->n > 0 : ((const struct str *)field)->n > 0;
     if (row->type == CONF_CUSTOM)
         return row->print != NULL;
     if (row->type == CONF_OPTIONAL)

@@ -65,7 +65,7 @@ static const struct conf_row global_rows[] = {
      .help = "Default of the jobs' `label_name_length_limit`"},
     {CONF_INT, "label_value_length_limit", GLOBAL(label_value_length_limit), .preset = "0", .min = 0, .max = INT64_MAX,
      .help = "Default of the jobs' `label_value_length_limit`"},
-    {CONF_STRINGS, "scrape_protocols", GLOBAL(scrape_protocols),
+    {CONF_STRINGS, "scrape_protocols", GLOBAL(scrape_protocols), .not_empty = true,
      .help = "Default of the jobs' `scrape_protocols`. With Prometheus' flags OpenMetrics is preferred, otherwise "
              "`PrometheusText0.0.4` is requested"},
     {CONF_ENUM, "metric_name_escaping_scheme", GLOBAL(metric_name_escaping_scheme), .names = escaping_names,
