@@ -459,7 +459,8 @@ def test_a_grown_prometheus_file_runs():
     text = "\n".join(line for line in open(path, encoding="utf-8").read().splitlines() if "ca_file" not in line)
     flags = ("--dialect=prometheus", "--storage.agent.path=queue")
     sluice = Sluice(text, *flags, env={"HOSTNAME": "h"})
-    prometheus = Prometheus(text.split("\nstorage:")[0], name="theirs")
+    without_storages = text.split("\nremote_write:")[0] + "\nscrape_configs:" + text.split("\nscrape_configs:")[1].split("\nstorage:")[0]
+    prometheus = Prometheus(without_storages, name="theirs")  # which would wait for them when it is stopped
 
     def targets(server):
         return sorted((t["scrapePool"], t["scrapeUrl"], sorted(t["labels"].items()))
