@@ -202,7 +202,8 @@ static void scrape_response_done(void *arg, const struct client_reply *r)
     const struct scrape_job *conf = s->target->job->conf;
     if (!conf->page.text_only)
         s->format = protocols_format(r->content_type, conf->fallback_scrape_protocol);
-    if (!conf->broken_lines_fail && s->body.n > 0 && s->body.p[s->body.n - 1] == '\r')
+    bool text = s->format != SCRAPE_PROTOBUF;
+    if (text && !conf->broken_lines_fail && s->body.n > 0 && s->body.p[s->body.n - 1] == '\r')
         s->body.n--;
     list_push_back(&l->waiting, &s->node);
     loop_post(l->loop, &l->work);

@@ -205,6 +205,16 @@ def test_protobuf_as_prometheus_reads_it():
         prometheus.stop()
 
 
+def test_protobuf_may_end_with_the_byte_of_a_carriage_return():
+    """vmagent's dialect removes one at the end of a text."""
+    exporter, number = ScriptedExporter(), b"\0\0\0\0\0\0\xf0\r"
+    family = wire.field(1, b"m") + b"\x18\x01" + wire.field(4, wire.field(2, b"\x09" + number))
+    exporter.body, exporter.content_type = wire.varint(len(family)) + family, PROTOBUF
+    sluice = Sluice(scraping(exporter, more="scrape_protocols: [PrometheusProto]") + "recent: {budget: 16MiB}\n", "--dialect=vmagent")
+    wait_until(lambda: of_page(sluice, "m"), what="the sample")
+    assert [float(value) for value in of_page(sluice, "m").values()] == list(struct.unpack("<d", number))
+
+
 class Bodies(fakes.Fake):
     """Keeps the bodies of writes, decompressed, one behind the other."""
 
