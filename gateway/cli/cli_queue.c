@@ -205,16 +205,19 @@ static bool read_resend_conf(struct queue_command *c, struct destination_conf *d
 static void ignore_queue(void *arg UNUSED, const struct queue_report *r UNUSED) {}
 static void note_resend_ended(void *arg) { *(bool *)arg = true; }
 
-/* Sent completely, interrupted, or the destination's queue is not open. */
-static bool resend_has_ended(struct queue_command *c, struct writer *w, struct destination_status *last)
+struct resend_counts { uint64_t sent_samples, dropped_samples, pending_bytes; };
+/* Only then may the queue be deleted. */
+static bool resend_is_complete(struct queue_command *c, struct writer *w, struct resend_counts *out)
 {
+    struct arena_mark before = arena_mark(&c->arena);
     struct destination_status *s;
     size_t n;
     writer_status(w, &c->arena, &s, &n);
     if (n > 0)
-        *last = s[0];
-    return resend_is_interrupted() || writer_late(w) > 0 ||
-           (n > 0 && writer_ready(w) && s[0].pending_bytes == 0 && s[0].pending_blocks == 0);
+        *out = (struct resend_counts){s[0].sent_samples, s[0].dropped_samples, s[0].pending_bytes};
+    bool complete = n > 0 && writer_ready(w) && s[0].pending_bytes == 0 && s[0].pending_blocks == 0;
+    arena_release(&c->arena, before);
+    return complete;
 }
 
 static void turn_resend(struct loop *loop)
@@ -227,26 +230,29 @@ static bool run_resend(struct queue_command *c, struct loop *loop, const struct 
 {
     struct writer_env env = {.main = loop, .lanes = &loop, .n_lanes = 1, .queue_dir = c->dir,
                              .interrupted = resend_is_interrupted, .show_urls = true};
-    struct destination_status sum = {0};
+    struct resend_counts sum = {0};
     struct writer *w = writer_new(&env);
     struct writer_change *change = writer_prepare(w, &(struct writer_plan){.destinations = d, .n = 1}, err);
-    bool ok = change != NULL, ended = false;
+    bool ok = change != NULL, complete = false, ended = false;
     if (ok)
         writer_commit(change, NULL, NULL);
-    while (ok && !resend_has_ended(c, w, &sum))
+    bool late = ok && writer_late(w) > 0; /* the queue could not be opened in time */
+    while (ok && !late && !(complete = resend_is_complete(c, w, &sum)) && !resend_is_interrupted())
         turn_resend(loop);
     writer_stop(w, RESEND_GRACE_MS, note_resend_ended, &ended);
     while (!ended)
         turn_resend(loop);
-    if (writer_abandoned(w))
+    bool abandoned = writer_abandoned(w);
+    if (!abandoned)
+        writer_free(w);
+    if (abandoned || late)
         return err_set(err, ERR_UNAVAILABLE, "the disk of %.*s does not respond", STR_ARG(c->dir));
-    writer_free(w);
     if (!ok)
         return false;
     buf_printf(&c->out, "%llu samples sent, %llu samples dropped\n", (unsigned long long)sum.sent_samples,
                (unsigned long long)sum.dropped_samples);
     c->failed = sum.dropped_samples > 0;
-    if (sum.pending_bytes > 0)
+    if (!complete)
         return err_set(err, ERR_UNAVAILABLE, "interrupted; %llu bytes are left",
                        (unsigned long long)sum.pending_bytes);
     return true;
