@@ -44,11 +44,13 @@ static bool agent_has(const struct yaml *list, const char *key, struct str text)
     return false;
 }
 
-/* Sets the key of a mapping to a text. */
+/* Sets the key of a mapping to a text. Another value stays: a start refuses it. */
 static void agent_set(struct agent *g, struct yaml *map, const char *key, struct str text)
 {
     struct yaml value = {.kind = YAML_SCALAR, .quoted = true, .text = text};
     struct yaml changed = {.kind = YAML_MAP};
+    if (map->kind != YAML_MAP)
+        return;
     for (size_t i = 0; i < map->n; i++)
         if (!str_is(map->keys[i].text, key))
             tree_add(&g->arena, &changed, map->keys[i].text.p, &map->items[i]);
@@ -108,7 +110,7 @@ static struct yaml agent_global(struct agent *g)
 {
     const struct yaml *global = yaml_get(g->metrics, "global");
     struct yaml kept = {.kind = YAML_MAP};
-    for (size_t i = 0; global && i < global->n; i++)
+    for (size_t i = 0; global && global->kind == YAML_MAP && i < global->n; i++)
         if (!str_is(global->keys[i].text, "remote_write"))
             tree_add(&g->arena, &kept, global->keys[i].text.p, &global->items[i]);
     return kept;

@@ -207,3 +207,11 @@ metrics:
                  "scrape_interval: 20s", "site: lab", f"password_file: {folder()}/pw"):
         assert part in yaml, f"{part}\n{yaml}"
     assert yaml.count("- url:") == 2
+
+
+def test_lists_in_place_of_mappings_in_a_file_of_grafana_agent():
+    """They stay as they are, and the result does not load."""
+    for part in ("global: [1, 2]", "configs: [{scrape_configs: [[1], [2]]}]", "configs: [{remote_write: [[1], x]}]"):
+        path = write_file("lists.yaml", command("convert", write_file("agent.yaml", f"metrics: {{{part}}}\n")))
+        if "global" not in part:
+            assert ":" in command("print", path, code=1)
