@@ -46,13 +46,17 @@ static bool loaded_flags(struct loaded *l, int n, char **words, struct err *err)
     char *argv[CONFIG_WORDS + 2];
     int argc = 0;
     struct arena texts;
+    if (n > CONFIG_WORDS) {
+        fprintf(stderr, "sluice config: more than %d flags\n", CONFIG_WORDS);
+        return false;
+    }
     arena_init(&texts, 0);
     argv[argc++] = (char *)(uintptr_t)"sluice";
-    for (int i = 0; i < n && argc < CONFIG_WORDS; i++) {
+    argv[argc++] = (char *)(uintptr_t)"--dryRun";
+    for (int i = 0; i < n; i++) {
         bool file = words[i][0] != '-' && !(i > 0 && flag_takes_next(words[i - 1]));
         argv[argc++] = file ? arena_z(&texts, arena_printf(&texts, "--config.file=%s", words[i])) : words[i];
     }
-    argv[argc++] = (char *)(uintptr_t)"--dryRun";
     bool ok = flags_parse(argc, argv, &l->flags, err);
     if (!ok)
         cli_config_print_errors(&l->flags.errors, err);

@@ -181,6 +181,9 @@ def test_mistakes():
     command("nonsense", "x", code=2)
     command("diff", bad, code=2)
     assert "unknown flag --no-such-flag" in command("print", "--no-such-flag", code=1)
+    assert "--config.file requires a value" in command("print", "--config.file", code=1)
+    good = write_file("good.yml", "scrape_configs: [{job_name: a}]\n")
+    assert "more than 1024 flags" in command("print", good, *["--log.level=info"] * 1023, "--log.level=x", code=1)
 
 
 def test_grafana_agent():
