@@ -28,7 +28,6 @@ struct reach {
 struct reach_call {
     struct reach *reach;
     char *what, *url;           /* what: remote_write "x" */
-    bool finds;                 /* 404 means that the path is wrong */
     struct client_profile *profile;
 };
 
@@ -54,7 +53,7 @@ static void reach_on_done(void *arg, const struct client_reply *reply)
     snprintf(text, sizeof text, "HTTP %d%s", s, s == 401 || s == 403 ? ": the credentials are refused" : "");
     if (s == 0)
         reach_fail(call, reply->err.text);
-    else if (s == 401 || s == 403 || s >= 500 || (s == 404 && call->finds))
+    else if (s == 401 || s == 403 || s == 404 || s >= 500)
         reach_fail(call, text);
     call->reach->pending--;
     client_profile_unref(call->profile);
@@ -70,7 +69,7 @@ static void reach_request(struct reach *r, const char *what, struct str url, con
     static const struct str empty = {"\0", 1}; /* snappy of no bytes: a push without series */
     struct reach_call *call = mem_zalloc(sizeof *call);
     struct err err;
-    *call = (struct reach_call){.reach = r, .what = mem_strdup(what), .url = str_dup(url), .finds = true};
+    *call = (struct reach_call){.reach = r, .what = mem_strdup(what), .url = str_dup(url)};
     call->profile = http_conf_profile(http, &err);
     r->pending++;
     if (call->profile == NULL) { /* config_check has reported it */
