@@ -484,6 +484,8 @@ static bool apply_pem(const struct profile_value *v, CURL *easy, CURLoption opti
 static bool apply_tls(const struct client_profile *p, CURL *easy, struct client_profile_hold *hold, struct err *err)
 {
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, p->ssl_version);
+    if (p->ssl_version < CURL_SSLVERSION_TLSv1_2) /* their signatures with SHA-1 are forbidden from OpenSSL's level 1 on */
+        curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, "DEFAULT:@SECLEVEL=0");
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, p->insecure_skip_verify ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, p->insecure_skip_verify ? 0L : 2L);
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);

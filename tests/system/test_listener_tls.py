@@ -271,3 +271,30 @@ def test_a_hundred_reloads_leave_nothing():
     wait_until(lambda: used()[0] <= fds + 2, 15, "no descriptor is left open")
     if RELEASE:
         assert used()[1] < rss + 1500, (rss, used())
+
+
+def test_old_targets():
+    """TLS 1.0 and 1.1 towards targets: if the configuration asks for it, and not otherwise."""
+    authority()
+    write_file("metrics", "old_metric 7\n")
+    ports, jobs = {}, ""
+    for version, names in (("tls1", ("TLS10",)), ("tls1_1", ("TLS10", "TLS11")), ("tls1_2", ("TLS12", ""))):
+        ports[version] = free_port()
+        Process(version, ["openssl", "s_server", f"-{version}", "-accept", f"127.0.0.1:{ports[version]}", "-cert", "server.pem",
+                          "-key", "server.key", "-cipher", "ALL:@SECLEVEL=0", "-WWW"])
+        for name in (*names, "TLS13" if version == "tls1_2" else "TLS12"):
+            minimum = f", min_version: {name}" if name else ""
+            jobs += (f"- {{job_name: '{version} {name}', scheme: https, tls_config: {{ca_file: ca.pem{minimum}}}, "
+                     f"static_configs: [{{targets: ['127.0.0.1:{ports[version]}']}}]}}\n")
+    sluice = Sluice(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}recent: {{}}\n")
+    def up():
+        return {s["metric"]["job"]: s["value"][1] for s in sluice.query("up")["result"]}
+    wanted = {"tls1 TLS10": "1", "tls1 TLS12": "0", "tls1_1 TLS10": "1", "tls1_1 TLS11": "1", "tls1_1 TLS12": "0",
+              "tls1_2 TLS12": "1", "tls1_2 ": "1", "tls1_2 TLS13": "0"}
+    def errors():
+        return {t["labels"]["job"]: t["lastError"] for t in sluice.data("/api/v1/targets")["activeTargets"]}
+    def as_wanted():
+        assert up() == wanted, (up(), errors())
+        return True
+    wait_until(as_wanted, 30)
+    assert "version" in errors()["tls1 TLS12"], errors()
