@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real peers as clients of a listener with TLS, client certificates and users."""
+import subprocess
 import urllib.parse
 
 import wire
@@ -82,3 +83,28 @@ def test_a_sluice_writes_to_another():
                     "  write_relabel_configs: [{target_label: from, replacement: sluice}]\n", name="sender")
     wait_until(lambda: found(sluice, context, 'up{job="good", from="sluice"} == 1'), 30, "scrapes and remote write")
     assert sender.alive()
+
+
+def test_curl():
+    """Refusals show by the alert of TLS or the status alone, and say nothing else."""
+    sluice, context = secured_by_all()
+    stranger = Authority("stranger")
+    stranger.issue("foreign", "DNS:peer.local", "clientAuth")
+    def curl(*options, password="secret", client="peer"):
+        certificate = ["--cert", f"{client}.pem", "--key", f"{client}.key"] if client else []
+        p = subprocess.run(["curl", "-sS", "--noproxy", "*", "--cacert", "ca.pem", *certificate, "-u", f"alice:{password}", "-w", "%{http_code}",
+                            *options, f"https://127.0.0.1:{sluice.port}/api/v1/query?query=1"], capture_output=True, text=True,
+                           cwd=folder(), timeout=30)
+        return p.returncode, p.stdout, p.stderr
+    code, text, errors = curl()
+    assert code == 0 and text.startswith('{"status":"success"') and text.endswith("200"), (text, errors)
+    assert curl(password="guess")[1] == "Unauthorized\n401"
+    assert curl("-u", "mallory:secret")[1] == "Unauthorized\n401"
+    for client in (None, "foreign", "server"):
+        code, text, errors = curl(client=client)
+        assert code != 0 and text == "000", (client, text, errors)
+        assert "alice" not in errors and "peer.local" not in errors and "ca.pem" not in errors, errors
+    for options in (("--tls-max", "1.1", "--tlsv1.0", "--ciphers", "DEFAULT:@SECLEVEL=0"), ("--tls-max", "1.2", "--ciphers", "AES128-SHA")):
+        code, text, errors = curl(*options)
+        assert code == 35 and text == "000", (options, code, text, errors)
+    assert fetch(sluice, "/-/healthy", context, ALICE).status == 200
