@@ -88,6 +88,7 @@ void limits_divide(const struct flags *f, unsigned n_lanes, unsigned workers, st
     http_limits_init(http);
     http->idle_timeout = f->idle_conn_timeout;
     http->max_age = f->conn_timeout;
+    http->per_client = (unsigned)f->max_connections_per_client;
     http->read_timeout = f->read_timeout;
     http->queue_timeout = f->query_queue_timeout;
     divide_memory(f, n_lanes, http, queries, reports);

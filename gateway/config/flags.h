@@ -27,7 +27,7 @@ struct flags {
     bool query_partial;                /* groups may fail, unless they set partial_response */
     int64_t query_slow;                /* ms; 0: slow queries are not logged */
     int64_t memory_bytes; double memory_percent; /* for queries and HTTP; bytes 0 = the percentage */
-    int64_t max_connections, read_timeout;
+    int64_t max_connections, max_connections_per_client, read_timeout;
     int64_t conn_timeout, idle_conn_timeout; /* ms; conn_timeout 0: connections are not rotated */
     int64_t shutdown_delay, graceful_shutdown; /* ms; gateway/drain.h */
     bool disable_compression, disable_keep_alive;

@@ -513,16 +513,25 @@ static void hand_to_library(struct http_server *s, struct http_daemon *d, struct
     http_tls_unref(tls);
 }
 
+static void drop_socket(struct http_server *s, struct http_socket *k)
+{
+    int fd = k->fd;
+    http_socket_close(&s->sockets, k);
+    close(fd);
+}
+
 void http_server_admit(struct http_server *s, struct http_socket *k, const struct sockaddr *from, unsigned n, bool local)
 {
+    if (from->sa_family != AF_UNIX && !http_socket_has_place(&s->sockets, k)) {
+        drop_socket(s, k);
+        return;
+    }
     struct http_access *access = listener_access(k->listener);
     bool tls = access && access->tls && !local;
     if (tls && s->tls.mhd == NULL && !http_daemon_begin(&s->tls, s, true)) { /* the first one */
-        int fd = k->fd;
         stats_add(&http_stats, HTTP_FULL, 1);
         log_error("http", "cannot serve TLS: out of descriptors or memory; closing the connection");
-        http_socket_close(&s->sockets, k);
-        close(fd);
+        drop_socket(s, k);
     } else if (tls) {
         k->tls = http_tls_ref(access->tls);
         http_hello_add(s, k, from, n);

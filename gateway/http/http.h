@@ -119,6 +119,7 @@ enum { HTTP_ADDRESSES = 4096, HTTP_CONNECTION_MEMORY = 36 << 10, /* of one that 
        HTTP_TLS_MEMORY = 12 << 10 /* of its TLS session, besides */ };
 struct http_limits {
     unsigned places;           /* connections per server; at least 1 */
+    unsigned per_client;       /* connections of one address; 0: no limit */
     unsigned min_places;       /* places that remain however few descriptors are left */
     unsigned spare_places;     /* additional ones per server, for health checks */
     int max_fd;                /* highest descriptor that connections may use */

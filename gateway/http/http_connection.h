@@ -80,6 +80,7 @@ struct http_connection {
     X(HTTP_EVICTED, "sluice_http_closed_total{reason=\"evicted\"}", STATS_COUNTER, CLOSED_HELP)                      \
     X(HTTP_LATE, "sluice_http_closed_total{reason=\"timeout\"}", STATS_COUNTER, CLOSED_HELP)                         \
     X(HTTP_SLOW_READERS, "sluice_http_closed_total{reason=\"slow_reader\"}", STATS_COUNTER, CLOSED_HELP)             \
+    X(HTTP_CROWDED, "sluice_http_closed_total{reason=\"per_client\"}", STATS_COUNTER, CLOSED_HELP)                    \
     X(HTTP_FULL, "sluice_http_closed_total{reason=\"full\"}", STATS_COUNTER, CLOSED_HELP)                            \
     X(HTTP_NO_PLACE, "sluice_http_refused_total{reason=\"connections\"}", STATS_COUNTER, REFUSED_HELP)               \
     X(HTTP_NO_BODY_MEMORY, "sluice_http_refused_total{reason=\"body_memory\"}", STATS_COUNTER, REFUSED_HELP)         \

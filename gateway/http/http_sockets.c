@@ -171,6 +171,23 @@ static unsigned shut_longest(struct http_sockets *s, enum http_wait wait, unsign
     return shut;
 }
 
+bool http_socket_has_place(struct http_sockets *s, struct http_socket *k)
+{
+    static const enum http_wait order[] = {HTTP_WAIT_NEXT, HTTP_WAIT_FIRST, HTTP_WAIT_HEAD};
+    if (s->limits->per_client == 0 || atomic_load(&k->from->connections) <= s->limits->per_client)
+        return true;
+    for (size_t i = 0; i < LEN(order); i++)
+        for (struct list *n = s->waiting[order[i]].next; n != &s->waiting[order[i]]; n = n->next) {
+            struct http_socket *other = CONTAINER(n, struct http_socket, node);
+            if (other->from == k->from && other != k) {
+                shut_counted(s, other, HTTP_EVICTED);
+                return true;
+            }
+        }
+    stats_add(&http_stats, HTTP_CROWDED, 1);
+    return false;
+}
+
 /* Evicts several at once, since finding them walks a list. */
 static bool make_places(struct http_sockets *s, unsigned n)
 {

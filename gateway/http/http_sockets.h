@@ -79,6 +79,8 @@ void http_sockets_free(struct http_sockets *s); /* after all connections are clo
 bool http_sockets_admit(struct http_sockets *s, int fd, bool *spare) MUST_USE;
 struct http_socket *http_socket_open(struct http_sockets *s, struct listener *l, int fd, const struct sockaddr *from,
                                      bool spare);
+/* False: its address has too many connections, and none that waits for the client could be closed instead. */
+bool http_socket_has_place(struct http_sockets *s, struct http_socket *k) MUST_USE;
 /* From now on it is noticed when the client leaves. */
 void http_socket_watch(struct http_socket *k);
 /* The client's address is another one than that of the connection. */

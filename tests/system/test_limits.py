@@ -130,6 +130,35 @@ def test_longest_idle_connection_is_replaced():
     assert not any(is_closed(s) for s in idle[:3])
 
 
+def connect_from(sluice, address, text):
+    s = socket.create_connection(("127.0.0.1", sluice.port), timeout=30, source_address=(address, 0))
+    s.sendall(text.encode())
+    return s
+
+
+def test_connections_of_one_client():
+    """Beyond its limit a client replaces its own idle connections; others are not concerned."""
+    slow = Hanging()
+    sluice = Sluice(GROUP.format(slow.address), "--web.max-connections-per-client=5", "--lanes=1", "--query.max-concurrency=8")
+    idle = []
+    for _ in range(5):
+        idle.append(connect_from(sluice, "127.0.0.2", get("/-/healthy")))
+        assert status_of(idle[-1]) == 200
+    busy = [connect_from(sluice, "127.0.0.3", get("/api/v1/query?query=x")) for _ in range(5)]
+    wait_until(lambda: sluice.metric("prometheus_engine_queries") == 5)
+    sixth = connect_from(sluice, "127.0.0.2", get("/-/healthy"))
+    assert status_of(sixth) == 200
+    wait_until(lambda: is_closed(idle[0]), 20)
+    assert not any(is_closed(s) for s in idle[1:])
+    crowded = connect_from(sluice, "127.0.0.3", "")
+    assert crowded.recv(100) == b"", "all of its connections are at work"
+    assert closed(sluice, "per_client") == 1 and closed(sluice, "evicted") == 1
+    slow.go.set()
+    for s in busy:
+        s.setblocking(True)
+    assert [status_of(s) for s in busy] == [200] * 5
+
+
 def test_bodies_under_way_are_bounded():
     sluice = Sluice("recent: {}\n", "--memory.allowedBytes=64MiB", "-maxInsertRequestSize=4MiB")
     before, pushes, statuses = peak_rss(sluice), [], []
