@@ -27,6 +27,8 @@ KNOWN = [
      "a NaN in the window makes mad_over_time() NaN"),
     ("result", r"^(?!mad_over_time).*\bmad_over_time\(.*\bodd\b", POINT + ".*|series only .*|times .*",
      "a NaN in the window makes mad_over_time() NaN"),
+    ("result", r"\bmad_over_time\(.*\b(ln|log2|log10|sqrt|acos|asin|acosh|atanh)\(", POINT + r"NaN, wanted .*",
+     "a NaN in the window makes mad_over_time() NaN"),
     ("result", r"\btimestamp\(\(*\w*(\{[^}]*\})?( offset -.*@|.*@.* offset -)", POINT + ".*|series only .*",
      "(there, and in newer ones, timestamp() loses a negative offset beside @)"),
     ("result", r"\b(std(dev|var)|exp|sinh|cosh)\b.*%", POINT + ".*",
@@ -69,7 +71,7 @@ DECIDES_ORDER = re.compile(r"[\s(+-]*(sort\w*|topk|bottomk)\b")
 # Queries with instant results in an order that Prometheus itself does not keep from one time to the next (it goes
 # through a Go map), or where series with equal values may stand in any order.
 UNORDERED = r"\b(count_values|info|histogram_quantile|histogram_fraction)\b|\[\w+:"
-DEVIATIONS = r"\bstd(dev|var)\b|%"
+DEVIATIONS = r"\bstd(dev|var)\b|%|\bmad_over_time\b"
 
 
 class Server:

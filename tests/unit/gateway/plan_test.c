@@ -107,6 +107,8 @@ static bool divide(void *arg, size_t group, const struct plan_read *reads, size_
     return f.divided && group == 0;
 }
 
+static void free_regex(void *re) { regex_free(re); }
+
 static bool match(void *arg, struct str label, const struct str *values, size_t n, bool negative, struct matcher *out)
 {
     struct err err;
@@ -116,6 +118,7 @@ static bool match(void *arg, struct str label, const struct str *values, size_t 
         buf_printf(&text, "%s%.*s", i ? "|" : "", STR_ARG(values[i]));
     enum match_type type = n > 1 ? (negative ? MATCH_NRE : MATCH_RE) : negative ? MATCH_NE : MATCH_EQ;
     assert_true(matcher_init(out, &f.arena, type, label, buf_str(&text), &err));
+    assert_true(out->re == NULL || arena_at_end(&f.arena, free_regex, out->re));
     buf_free(&text);
     return true;
 }
