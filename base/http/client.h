@@ -49,7 +49,15 @@ struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     const struct client_sigv4 *sigv4;   /* likewise */
 };
 struct client_oauth2_param { const char *name, *value; };
+enum client_oauth2_style { /* how a token is requested, and with what */
+    OAUTH2_SECRET,       /* the secret, in a login or the form */
+    OAUTH2_AZURE_SECRET, /* the secret, in the form */
+    OAUTH2_AZURE_TOKEN,  /* the content of client_secret_file, which is a token of another issuer */
+    OAUTH2_AZURE_MACHINE /* GET token_url with `header`: the machine's identity */
+};
 struct client_oauth2 { /* Authorization by a token (oauth2.h) */
+    enum client_oauth2_style style;
+    const char *header;
     const char *client_id, *client_secret, *client_secret_file, *token_url;
     const char *const *scopes;
     size_t n_scopes;

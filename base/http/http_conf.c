@@ -272,7 +272,7 @@ bool proxy_headers_equal(const void *a, const void *b) { return str_map_equal(a,
 
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)
 {
-    const char *set_keys[6];
+    const char *set_keys[7];
     unsigned n = 0;
     if (h->basic_auth)
         set_keys[n++] = "basic_auth";
@@ -282,6 +282,8 @@ bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct 
         set_keys[n++] = "oauth2";
     if (h->sigv4)
         set_keys[n++] = "sigv4";
+    if (h->azuread)
+        set_keys[n++] = "azuread";
     if (h->bearer_token.n > 0)
         set_keys[n++] = "bearer_token";
     if (h->bearer_token_file.n > 0)
@@ -380,6 +382,12 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
         set_oauth2(&oauth2, &texts, h->oauth2);
         p.oauth2 = &oauth2;
     }
+    struct arena azure;
+    arena_init(&azure, 0);
+    if (h->azuread) {
+        azuread_conf_oauth2(h->azuread, &oauth2, &azure);
+        p.oauth2 = &oauth2;
+    }
     struct client_sigv4 sigv4;
     if (h->sigv4) {
         set_sigv4(&sigv4, h->sigv4);
@@ -407,6 +415,7 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
     free_lines(lines, n);
     free_lines(proxy_lines, h->proxy_connect_header.n);
     mem_free(paths);
+    arena_free(&azure);
     mem_free(texts.scopes);
     mem_free(texts.params);
     return ok;

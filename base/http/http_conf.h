@@ -26,6 +26,15 @@ struct sigv4_conf {
     struct str region, access_key, secret_key, profile, role_arn, external_id, service_name, sts_endpoint;
     bool use_fips_sts_endpoint;
 };
+struct azuread_conf {
+    int cloud;             /* index of the names in azure_conf.c */
+    struct azure_identity { struct str client_id; } *managed_identity;
+    struct azure_secret { struct str client_id, client_secret, tenant_id; } *oauth;
+    struct azure_workload { struct str client_id, tenant_id, token_file_path; } *workload_identity;
+    struct str scope;
+};
+/* Sets the parts of *to; texts are appended to `held`, which must live as long. */
+void azuread_conf_oauth2(const struct azuread_conf *a, struct client_oauth2 *to, struct arena *held);
 /* Prometheus' form, name: {values: [...], secrets: [...], files: [...]}, flattened: one entry for each value and each
  * file. */
 struct http_headers { struct str_map values, files; };
@@ -34,6 +43,7 @@ struct http_conf {
     struct authorization_conf *authorization;
     struct oauth2_conf *oauth2;
     struct sigv4_conf *sigv4;
+    struct azuread_conf *azuread;
     struct str bearer_token, bearer_token_file;
     struct tls_conf tls;
     struct str proxy_url, no_proxy;
@@ -43,7 +53,8 @@ struct http_conf {
     struct str_map proxy_connect_header; /* one entry for each value */
 };
 /* Rows to include in a section: HTTP_CONF_ROWS(struct scrape_conf, http). Uses offsetof(type, field.x). */
-extern const struct conf_section basic_auth_section, authorization_section, tls_section, oauth2_section, sigv4_section;
+extern const struct conf_section basic_auth_section, authorization_section, tls_section, oauth2_section, sigv4_section,
+    azuread_section;
 bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
 void http_headers_print(struct buf *out, const void *field, unsigned indent); /* without the values */
 bool http_headers_equal(const void *a, const void *b);
@@ -75,6 +86,8 @@ bool proxy_headers_equal(const void *a, const void *b);
      .help = "Authorization by a token of OAuth 2.0 (client credentials)"},                                          \
     {CONF_OPTIONAL, "sigv4", offsetof(type, field.sigv4), .section = &sigv4_section,                                 \
      .help = "Signature of AWS, version 4; `{}`: with the default credentials"},                                    \
+    {CONF_OPTIONAL, "azuread", offsetof(type, field.azuread), .section = &azuread_section,                           \
+     .help = "Token of Azure"},                                                                                      \
     {CONF_CUSTOM, "proxy_connect_header", offsetof(type, field.proxy_connect_header), .custom = proxy_headers_custom, \
      .print = proxy_headers_print, .equal = proxy_headers_equal, .form = "mapping",                                  \
      .help = "Headers for the proxy: name to a list of values"}

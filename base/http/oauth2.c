@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 struct oauth2 { /* the state of a source */
-    char *client_id, *token_url, *form, *shown; /* shown: token_url without secrets */
+    enum client_oauth2_style style;
+    char *client_id, *token_url, *form, *shown, *header; /* shown: token_url without secrets */
     struct client_profile *profile; /* of requests for tokens */
     atomic_bool secret_in_form;     /* the server wants the credentials there */
 };
@@ -30,10 +31,10 @@ void oauth2_settings(const struct client_oauth2 *c, struct buf *out)
     const struct client_profile_conf *h = &c->http;
     const char *texts[] = {c->client_id, c->client_secret, c->client_secret_file, c->token_url, h->ca, h->ca_file,
                            h->cert, h->cert_file, h->key, h->key_file, h->server_name, h->min_version, h->proxy_url,
-                           h->no_proxy};
+                           h->no_proxy, c->header};
     for (size_t i = 0; i < LEN(texts); i++)
         settings_add(out, texts[i]);
-    buf_printf(out, "%d%d %zu ", h->insecure_skip_verify, h->proxy_from_environment, c->n_scopes);
+    buf_printf(out, "%d%d%d %zu ", (int)c->style, h->insecure_skip_verify, h->proxy_from_environment, c->n_scopes);
     for (size_t i = 0; i < c->n_scopes; i++)
         settings_add(out, c->scopes[i]);
     for (size_t i = 0; i < c->n_params; i++) {
@@ -207,9 +208,47 @@ static bool oauth2_attempt(struct token_fetch *f, bool secret_in_form)
     return responded;
 }
 
+/* A token that the environment has, such as that of a Kubernetes service account, is exchanged. */
+static void oauth2_exchange(struct token_fetch *f)
+{
+    const struct oauth2 *o = f->state;
+    static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", "Accept: application/json"};
+    struct token_response response;
+    struct buf form = {0};
+    buf_add_z(&form, o->form);
+    form_add(&form, "client_id", str_of(o->client_id));
+    form_add(&form, "client_assertion_type", STR("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
+    form_add(&form, "client_assertion", f->secret);
+    token_fetch_send(f, (struct client_request){.method = "POST", .url = o->token_url, .profile = o->profile,
+                                                .headers = headers, .n_headers = LEN(headers), .body = buf_str(&form),
+                                                .accept_gzip = true}, &response);
+    (void)oauth2_take_response(f, &response);
+    buf_free(&response.body);
+    buf_free(&form);
+}
+
+static void oauth2_ask_machine(struct token_fetch *f)
+{
+    const struct oauth2 *o = f->state;
+    const char *header = o->header;
+    struct token_response response;
+    token_fetch_send(f, (struct client_request){.method = "GET", .url = o->token_url, .profile = o->profile,
+                                                .headers = &header, .n_headers = 1, .no_redirects = true}, &response);
+    (void)oauth2_take_response(f, &response);
+    buf_free(&response.body);
+}
+
 static void oauth2_fetch(struct token_fetch *f)
 {
     struct oauth2 *o = (struct oauth2 *)f->state;
+    if (o->style == OAUTH2_AZURE_SECRET)
+        (void)oauth2_attempt(f, true);
+    else if (o->style == OAUTH2_AZURE_TOKEN)
+        oauth2_exchange(f);
+    else if (o->style == OAUTH2_AZURE_MACHINE)
+        oauth2_ask_machine(f);
+    if (o->style != OAUTH2_SECRET)
+        return;
     bool in_form = atomic_load(&o->secret_in_form);
     /* as long as no fetch has succeeded, either may be wanted */
     if (oauth2_attempt(f, in_form) && f->token == NULL && oauth2_attempt(f, !in_form) && f->token)
@@ -231,7 +270,7 @@ static void oauth2_secrets(const void *state, struct str secret, const char *tok
 static void oauth2_free(void *state)
 {
     struct oauth2 *o = state;
-    char *texts[] = {o->client_id, o->token_url, o->form, o->shown};
+    char *texts[] = {o->client_id, o->token_url, o->form, o->shown, o->header};
     for (size_t i = 0; i < LEN(texts); i++)
         mem_free(texts[i]);
     client_profile_unref(o->profile);
@@ -243,17 +282,22 @@ struct token_source *oauth2_get(const struct client_oauth2 *conf, struct err *er
     static const struct token_source_kind kind = {.name = "oauth2", .server = "oauth2 token_url",
                                            .secret_key = "client_secret_file", .fetch = oauth2_fetch,
                                            .secrets = oauth2_secrets, .free = oauth2_free};
+    static const struct token_source_kind azure = {.name = "azuread", .server = "source of Azure tokens",
+                                                   .secret_key = "token_file_path", .fetch = oauth2_fetch,
+                                                   .secrets = oauth2_secrets, .free = oauth2_free};
     if (!oauth2_check(conf, err))
         return NULL;
     struct client_profile *profile = client_profile_new(&conf->http, err);
     if (profile == NULL)
         return NULL;
     struct oauth2 *o = mem_zalloc(sizeof *o);
-    struct token_settings made = {.kind = &kind, .state = o, .longest_ms = 3 * TOKEN_FETCH_MS};
+    struct token_settings made = {.kind = conf->style == OAUTH2_SECRET ? &kind : &azure, .state = o, .longest_ms = 3 * TOKEN_FETCH_MS};
     struct buf shown = {0}, settings = {0};
     url_redact(&shown, str_of(conf->token_url));
     oauth2_settings(conf, &settings);
     o->profile = profile;
+    o->style = conf->style;
+    o->header = conf->header ? mem_strdup(conf->header) : NULL;
     o->client_id = mem_strdup(conf->client_id ? conf->client_id : "");
     o->token_url = mem_strdup(conf->token_url);
     o->shown = mem_strdup(buf_z(&shown));

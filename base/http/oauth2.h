@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tokens of OAuth 2.0 by client credentials (RFC 6749 4.4), for the Authorization header of requests. A token is
+/* Tokens of OAuth 2.0 by client credentials (RFC 6749 4.4), and of Azure, for the Authorization header of requests. A token is
  * "TYPE TOKEN". Any thread; oauth2_get may wait for the secret's file.
  */
 #ifndef BASE_HTTP_OAUTH2_H

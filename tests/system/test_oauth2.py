@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens of OAuth 2.0 for scrapes, remote write and queries, beside a real Prometheus with the same configuration."""
 import json
+import subprocess
 import urllib.parse
 
 import fakes
@@ -91,3 +92,49 @@ def test_a_refused_client_is_named():
     assert "s3cret" not in error + sluice.log() and not server.queries()
     issuer.status = 200
     wait_until(lambda: sluice.get("/api/v1/query", {"query": "m", "time": 1000}).status == 200, 5)
+
+
+class Azure(fakes.Fake):
+    """Issues tokens as Microsoft Entra ID and as the metadata service do. asked: (path, form, headers)."""
+
+    def __init__(self):
+        self.asked = []
+        super().__init__()
+
+    def answer(self, request, body):
+        form = dict(urllib.parse.parse_qsl(body.decode() or request.path.partition("?")[2]))
+        self.asked.append((request.path.partition("?")[0], form, request.headers))
+        token = json.dumps({"access_token": f"azure-{len(self.asked)}", "token_type": "Bearer", "expires_in": "3599"})
+        return request.reply(200, token.encode(), Content_Type="application/json")
+
+
+def test_tokens_of_azure():
+    azure, sinks, exporter = Azure(), [Keeper() for _ in range(4)], ScriptedExporter()
+    write_file("assertion", "service.account.token\n")
+    ways = ["oauth: {client_id: me, client_secret: s3cret-value, tenant_id: home}, scope: 'api://x/.default'",
+            f"workload_identity: {{client_id: pod, tenant_id: home, token_file_path: '{folder()}/assertion'}}, cloud: AzureChina",
+            "managed_identity: {client_id: vm}", "managed_identity: {}"]
+    config = (f"scrape_configs: [{{job_name: j, scrape_interval: 300ms, static_configs: [{{targets: ['{exporter.address}']}}]}}]\n"
+              "remote_write:\n" + "".join(f"- {{name: d{i}, url: 'http://{sinks[i].address}/w', azuread: {{{way}}}}}\n"
+                                          for i, way in enumerate(ways)))
+    host = f"http://{azure.address}"
+    sluice = Sluice(config, env={"AZURE_AUTHORITY_HOST": host + "/", "AZURE_POD_IDENTITY_AUTHORITY_HOST": host})
+    wait_until(lambda: all(len(sink.seen) > 1 for sink in sinks), 20, "writes")
+    assert len({line for sink in sinks for line in sink.seen}) == 4 == len(azure.asked), [sink.seen for sink in sinks]
+    assert all(line.startswith("Bearer azure-") for sink in sinks for line in sink.seen)
+    by_client = {form.get("client_id"): (path, form, headers) for path, form, headers in azure.asked}
+    path, form, headers = by_client["me"]
+    assert path == "/home/oauth2/v2.0/token" and form["client_secret"] == "s3cret-value" and form["scope"] == "api://x/.default"
+    assert headers["Authorization"] is None
+    path, form, _ = by_client["pod"]
+    assert form["client_assertion"] == "service.account.token" and form["scope"] == "https://monitor.azure.cn//.default"
+    assert form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" and "client_secret" not in form
+    for client in ("vm", None):
+        path, form, headers = by_client[client]
+        assert path == "/metadata/identity/oauth2/token" and headers["Metadata"] == "true", (path, form)
+        assert form["resource"] == "https://monitor.azure.com/" and form["api-version"] == "2018-02-01", form
+    shown = sluice.log() + sluice.get("/config").text
+    assert "s3cret" not in shown and "azure-1" not in shown and "service.account" not in shown
+    bad = write_file("bad.yml", "remote_write: [{url: 'http://h/', azuread: {scope: x}}]\n")
+    checked = subprocess.run([f"{ROOT}/{OUT}/sluice", "--dryRun", f"--config.file={bad}"], capture_output=True, text=True)
+    assert "azuread: set one of managed_identity, oauth and workload_identity" in checked.stderr, checked.stderr

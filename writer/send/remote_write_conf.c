@@ -83,7 +83,6 @@ static const struct conf_row rows[] = {
     {CONF_ACCEPTED, "protobuf_message", 0, .help = "Remote write 1.0 is always sent"},
     {CONF_IGNORED, "round_robin_dns", 0, .help = "Not applicable"},
     HTTP_CONF_ROWS(struct destination_conf, http),
-    {.type = CONF_GUARD, .name = "azuread", .help = "Requests would be sent without credentials"},
     {.type = CONF_GUARD, .name = "google_iam", .help = "Requests would be sent without credentials"},
     {0}};
 

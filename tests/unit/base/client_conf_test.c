@@ -51,6 +51,26 @@ static void everything_at_once(void **state UNUSED)
     client_profile_unref(p);
 }
 
+static void credentials_of_clouds_make_profiles(void **state UNUSED)
+{
+    static const char *const texts[] = {
+        "sigv4: {region: r, access_key: a, secret_key: b, role_arn: c, external_id: d, sts_endpoint: 'http://s'}",
+        "azuread: {managed_identity: {client_id: a}}", "azuread: {oauth: {client_id: a, client_secret: b, tenant_id: 'c/d'}}",
+        "azuread: {workload_identity: {client_id: a, tenant_id: b, token_file_path: /nonexistent}}",
+        "proxy_connect_header: {X-A: [a, b], X-B: c}"};
+    struct client_profile *made[LEN(texts)];
+    for (size_t i = 0; i < LEN(texts); i++) {
+        struct job job;
+        struct err err = {0};
+        if (!load(texts[i], &job, &err) || (made[i] = http_conf_profile(&job.http, &err)) == NULL)
+            fail_msg("%s: %s", texts[i], err.text);
+        for (size_t k = 0; k < i; k++)
+            assert_true(client_profile_hash(made[k]) != client_profile_hash(made[i]));
+    }
+    for (size_t i = 0; i < LEN(texts); i++)
+        client_profile_unref(made[i]);
+}
+
 /* A reload reports a section as changed even if the change is not printed. */
 static void changed_secrets_are_a_change(void **state UNUSED)
 {
@@ -96,6 +116,10 @@ static void contradictions_are_refused(void **state UNUSED)
     expect("authorization: {type: Basic, credentials: x}", "use basic_auth");
     expect("tls_config: {cert_file: a}", "requires both");
     expect("http_headers: {X: {file: [a]}}", "unknown key");
+    expect("{sigv4: {}, azuread: {managed_identity: {}}}", "sigv4 and azuread are both set");
+    expect("azuread: {managed_identity: {}, oauth: {client_id: a, client_secret: b, tenant_id: c}}", "set one of");
+    expect("azuread: {sdk: {}}", "azuread");
+    expect("proxy_connect_header: {X: [{a: b}]}", "a list of values");
     expect("oauth2: {client_id: a}", "oauth2");
     expect("bearer_token: \"a\\0b\"", "bearer_token: it contains a NUL byte");
     expect("bearer_token_file: \"a\\0b\"", "bearer_token_file: it contains a NUL byte");
@@ -132,6 +156,7 @@ int main(void)
         cmocka_unit_test(everything_at_once),
         cmocka_unit_test(changed_secrets_are_a_change),
         cmocka_unit_test(nothing_is_fine_too),
+        cmocka_unit_test(credentials_of_clouds_make_profiles),
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test(no_secret_is_printed),
     };
