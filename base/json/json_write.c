@@ -145,7 +145,7 @@ static bool quoted_plain(struct json_writer *w, struct str s, bool key)
     if (w->comma)
         *to++ = ',';
     *to++ = '"';
-    to = (char *)mempcpy(to, s.p, s.n);
+    to = s.n > 0 ? (char *)mempcpy(to, s.p, s.n) : to; /* s.p may be NULL */
     *to++ = '"';
     if (key)
         *to++ = ':';
