@@ -89,7 +89,7 @@ const struct flag_row flag_rows[] = {
              .help = "Maximum number of client connections; lowered if the limit of open files requires it"}},
     {.row = {CONF_INT, "web.max-connections-per-client", AT(max_connections_per_client), .preset = "0", .min = 0, .max = 1 << 20,
              .help = "Maximum number of connections of one client address (IPv6: of a /64); a further one replaces its "
-                     "connection that has been idle longest, or is closed; 0 = no limit"}},
+                     "oldest idle connection, or is closed; 0 = no limit"}},
     {.row = {CONF_DURATION, "web.read-timeout", AT(read_timeout), .preset = "1m", .min = 1, .max = YEAR,
              .help = "Maximum duration of reading a request body; the head must arrive within 10s"}},
     {.row = {CONF_DURATION, "http.connTimeout", AT(conn_timeout), .min = 0, .max = YEAR,

@@ -297,4 +297,4 @@ def test_old_targets():
         assert up() == wanted, (up(), errors())
         return True
     wait_until(as_wanted, 30)
-    assert "version" in errors()["tls1 TLS12"], errors()
+    wait_until(lambda: "version" in errors()["tls1 TLS12"], 30, "the reason")
