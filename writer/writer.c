@@ -141,6 +141,7 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
 bool writer_ready(struct writer *w) { return atomic_load(&w->ready); }
 unsigned writer_late(struct writer *w) { return atomic_load(&w->n_late); }
 unsigned writer_without_rules(struct writer *w) { return atomic_load(&w->n_without_rules); }
+bool writer_unclean(struct writer *w) { return atomic_load(&w->unclean); }
 bool writer_has_streams(struct writer *w) { return atomic_load(&w->has_streams); }
 
 struct source *writer_recent(struct writer *w)
@@ -176,6 +177,8 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
         .dropped_samples = destination_dropped(d),
         .sent_samples = read_counter(&d->sent_samples), .sent_bytes = read_counter(&d->sent_bytes),
         .retries = read_counter(&d->retries),
+        .free_bytes = queue_free_bytes(d->queue), .seconds_until_full = queue_seconds_until_full(d->queue),
+        .newest_first = atomic_load(&d->drain.newest_first),
         .last_ok_at = atomic_load(&d->last_ok), .zstd = atomic_load(&d->zstd)};
     int64_t since = destination_oldest_pending(d), now = clock_wall_ms();
     s->oldest_ms = since > 0 && since < now ? now - since : 0;

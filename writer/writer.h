@@ -132,6 +132,7 @@ void writer_await(struct writer *w, struct loop_task *task);
 bool writer_ready(struct writer *w); /* any thread: the first configuration is in force; before that sinks are busy */
 /* Any thread: destinations of the configuration that are not used because their queue directories hang. */
 unsigned writer_late(struct writer *w);
+bool writer_unclean(struct writer *w); /* any thread: the last run of this queue directory did not stop cleanly */
 /* Any thread: those that get no new samples because files of their relabeling rules hang. */
 unsigned writer_without_rules(struct writer *w);
 bool writer_has_streams(struct writer *w); /* any thread: samples written to a sink have a receiver, on every lane */
@@ -164,6 +165,9 @@ struct destination_status {           /* a copy in the caller's arena */
     unsigned shards;
     uint64_t pending_bytes, pending_blocks, dropped_blocks, dropped_samples, sent_samples, sent_bytes, retries;
     int64_t oldest_ms;                /* age of the oldest pending block, ms */
+    uint64_t free_bytes;              /* of the queue's file system; UINT64_MAX = unknown */
+    double seconds_until_full;        /* of the queue; +Inf while it does not grow */
+    bool newest_first;                /* new samples are sent before a backlog */
     struct str last_error; int64_t last_error_at, last_ok_at;
     bool zstd;
 };

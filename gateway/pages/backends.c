@@ -11,6 +11,20 @@
 
 /* ---- remote write ---- */
 
+static const char *destination_order(const struct destination_status *d)
+{
+    return d->newest_first ? "newest first" : "in order";
+}
+
+static void add_time_until_full(struct buf *out, const struct destination_status *d)
+{
+    const double year = 31536000;
+    if (d->seconds_until_full < year)
+        buf_add_duration(out, (int64_t)d->seconds_until_full * 1000);
+    else
+        buf_add_char(out, '-');
+}
+
 static void html_destination(struct buf *out, const struct destination_status *d, int64_t now)
 {
     buf_add_z(out, "<tr><td>");
@@ -20,7 +34,13 @@ static void html_destination(struct buf *out, const struct destination_status *d
     buf_printf(out, "<td data-k=Codec>%s<td class=n data-k=Shards>%u<td class=n data-k=Pending>",
                d->zstd ? "zstd" : "snappy", d->shards);
     html_bytes(out, d->pending_bytes);
-    buf_printf(out, "<td class=n data-k=Oldest>%.1fs<td class=n data-k='Samples sent'>", (double)d->oldest_ms / 1000);
+    buf_printf(out, "<td class=n data-k=Oldest>%.1fs<td data-k=Order>%s<td class=n data-k='Free disk'>",
+               (double)d->oldest_ms / 1000, destination_order(d));
+    if (d->free_bytes != UINT64_MAX)
+        html_bytes(out, d->free_bytes);
+    buf_add_z(out, "<td class=n data-k='Full in'>");
+    add_time_until_full(out, d);
+    buf_add_z(out, "<td class=n data-k='Samples sent'>");
     html_count(out, d->sent_samples);
     buf_add_z(out, "<td class=n data-k=Dropped>");
     html_count(out, d->dropped_samples);
@@ -42,11 +62,13 @@ static void html_destinations(struct http_request *r, int64_t now)
                            "or start with <code>-remoteWrite.url</code>.");
         return;
     }
-    buf_add_z(&r->out, "<table><tr><th>Name<th>URL<th>Codec<th>Shards<th>Pending<th>Oldest"
-                       "<th>Samples sent<th>Dropped<th>Retries<th>Last success<th>Last error");
+    buf_add_z(&r->out, "<table><tr><th>Name<th>URL<th>Codec<th>Shards<th>Pending<th>Oldest<th>Order<th>Free disk"
+                       "<th>Full in<th>Samples sent<th>Dropped<th>Retries<th>Last success<th>Last error");
     for (size_t i = 0; i < n; i++)
         html_destination(&r->out, &items[i], now);
     buf_add_z(&r->out, "</table>");
+    if (writer_unclean(r->services->writer))
+        buf_add_z(&r->out, "<p>The last run did not stop cleanly: samples of its last second may be missing.");
 }
 
 static void text_last(struct buf *out, int64_t ok_at, struct str error, int64_t now)
@@ -70,9 +92,14 @@ static void text_destinations(struct http_request *r, int64_t now)
     for (size_t i = 0; i < n; i++) {
         const struct destination_status *d = &items[i];
         buf_printf(out, "\tname=%.*s, url=%.*s, shards=%u, pending_bytes=%" PRIu64 ", oldest=%.1fs"
-                        ", samples_sent=%" PRIu64 ", samples_dropped=%" PRIu64 ", retries=%" PRIu64,
+                        ", order=\"%s\", full_in=",
                    STR_ARG(d->name), STR_ARG(d->url), d->shards, d->pending_bytes, (double)d->oldest_ms / 1000,
-                   d->sent_samples, d->dropped_samples, d->retries);
+                   destination_order(d));
+        add_time_until_full(out, d);
+        if (d->free_bytes != UINT64_MAX)
+            buf_printf(out, ", free_bytes=%" PRIu64, d->free_bytes);
+        buf_printf(out, ", samples_sent=%" PRIu64 ", samples_dropped=%" PRIu64 ", retries=%" PRIu64, d->sent_samples,
+                   d->dropped_samples, d->retries);
         text_last(out, d->last_ok_at, d->last_error, now);
     }
 }

@@ -30,6 +30,8 @@ def test_kill_in_an_outage():
     sluice.start().wait_ready()
     assert sluice.metric("vm_app_prev_shutdown_unclean") == 1
     wait_until(lambda: "the last run did not stop cleanly" in sluice.log())
+    page = sluice.get("/targets", headers={"Accept": "text/html"}).text
+    assert "did not stop cleanly" in page and "<th>Free disk<th>Full in" in page
     wait_until(lambda: len(exporter.served) > served_before_kill + 2)
     assert len(sink.accepted) == accepted_before, "there was no outage: the sink took something"
     sink.start()

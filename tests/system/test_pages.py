@@ -59,6 +59,7 @@ def test_targets_of_a_pure_proxy():
                     "remote_write: [{url: 'http://127.0.0.1:1/w', name: long}]\n")
     text = sluice.get("/targets").text
     assert "remote write:\n\tname=long, url=" in text, text
+    assert re.search(r', order="in order", full_in=-, free_bytes=\d+, samples_sent=', text), text
     assert "server groups:\n\tgroup=far, url=http://127.0.0.1:1" in text, text
     page = html_page(sluice, "/targets")
     assert "No destinations" not in page and "No server groups" not in page, page
