@@ -2,13 +2,13 @@
 /* Commands format, parse and eval. Samples come from a file; times and results have the forms of the HTTP API. */
 #include "gateway/cli/cli_promql.h"
 
+#include "base/os/file_read.h"
 #include "base/text/duration.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
 #include "gateway/query/service.h"
 #include "gateway/cli/cli_samples.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 static const char usage[] =
@@ -75,20 +75,6 @@ static bool read_arguments(struct command *c, int argc, char **argv, struct err 
 
 /* ---- eval ---- */
 
-static bool cli_read_file(struct command *c, struct buf *text, struct err *err)
-{
-    char piece[64 << 10];
-    const char *path = arena_z(&c->arena, c->file);
-    FILE *f = fopen(path, "rb");
-    if (f == NULL)
-        return err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
-        buf_add(text, piece, n);
-    bool ok = ferror(f) == 0 || err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
-    fclose(f);
-    return ok;
-}
-
 static bool cli_read_params(struct command *c, int64_t newest, struct query_params *p, struct err *err)
 {
     const struct form *o = &c->options;
@@ -136,7 +122,7 @@ static bool cli_evaluate(struct command *c, struct expr *tree, struct str sample
 static bool eval(struct command *c, struct expr *tree, struct err *err)
 {
     struct buf samples = {0};
-    bool ok = (c->file.n == 0 || cli_read_file(c, &samples, err)) && cli_evaluate(c, tree, buf_str(&samples), err);
+    bool ok = (c->file.n == 0 || file_read(arena_z(&c->arena, c->file), 0, &samples, err)) && cli_evaluate(c, tree, buf_str(&samples), err);
     buf_free(&samples);
     return ok;
 }

@@ -4,6 +4,7 @@
  * running program. */
 #include "gateway/cli/cli_queue.h"
 
+#include "base/os/file_read.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "base/text/num.h"
@@ -170,20 +171,13 @@ static atomic_bool resend_interrupted;
 static void interrupt_resend(int number UNUSED) { atomic_store(&resend_interrupted, true); }
 static bool resend_is_interrupted(void) { return atomic_load(&resend_interrupted); }
 
+enum { ENTRY_MAX = 32 << 20 };
 static bool read_entry(struct queue_command *c, struct buf *text, struct err *err)
 {
-    char piece[4096];
-    if (c->entry == NULL) {
-        buf_add_z(text, "url: ");
-        yaml_write_scalar(text, str_of(c->url));
-        return true;
-    }
-    FILE *f = fopen(c->entry, "rbe");
-    if (f == NULL)
-        return err_set(err, ERR_BAD_DATA, "%s: %s", c->entry, strerror(errno));
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
-        buf_add(text, piece, n);
-    fclose(f);
+    if (c->entry)
+        return file_read(c->entry, ENTRY_MAX, text, err);
+    buf_add_z(text, "url: ");
+    yaml_write_scalar(text, str_of(c->url));
     return true;
 }
 

@@ -5,8 +5,7 @@
  */
 #include "gateway/config/config_convert.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include "base/os/file_read.h"
 
 struct agent {
     struct arena arena;
@@ -15,20 +14,6 @@ struct agent {
     bool differ;          /* configs have different destinations */
     struct buf *out;
 };
-
-static bool agent_read(const char *path, struct buf *text, struct err *err)
-{
-    char piece[16384];
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
-    text->max = 32 << 20;
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0 && !text->over;)
-        buf_add(text, piece, n);
-    bool ok = !ferror(f) && !text->over;
-    fclose(f);
-    return ok || err_set(err, ERR_BAD_DATA, "%s: cannot be read, or exceeds 32 MiB", path);
-}
 
 static struct str agent_text(const struct yaml *map, const char *key)
 {
@@ -173,7 +158,7 @@ bool config_convert_agent(const char *path, struct buf *out, struct err *err)
     struct agent g = {.jobs = {.kind = YAML_LIST}, .destinations = {.kind = YAML_LIST}, .out = out};
     struct buf text = {0};
     arena_init(&g.arena, 0);
-    bool ok = agent_read(path, &text, err) && agent_convert(&g, path, buf_str(&text), err);
+    bool ok = file_read(path, CONFIG_FILE_MAX, &text, err) && agent_convert(&g, path, buf_str(&text), err);
     buf_free(&text);
     arena_free(&g.arena);
     return ok;

@@ -33,6 +33,7 @@ struct loader {
 
 /* ---- config_read.c ---- */
 
+enum { CONFIG_FILE_MAX = 32 << 20 }; /* bytes of a file or URL */
 enum config_read { CONFIG_READ_OK, CONFIG_READ_FAILED, CONFIG_READ_HANGS };
 /* Reads a file or URL without which there is no configuration. */
 bool config_read_file(struct loader *l, const char *path, struct buf *out) MUST_USE;

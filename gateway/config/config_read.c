@@ -4,15 +4,14 @@
 #include "base/hash.h"
 #include "base/http/fetch.h"
 #include "base/os/file_call.h"
+#include "base/os/file_read.h"
 #include "base/text/url.h"
 #include "gateway/config/config_file.h"
 
-#include <errno.h>
 #include <glob.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
-enum { FILE_MAX = 32 << 20, OPTIONAL_MS = 5000, NEXT_OPTIONAL_MS = 500 /* after one that hangs */ };
+enum { OPTIONAL_MS = 5000, NEXT_OPTIONAL_MS = 500 /* after one that hangs */ };
 
 /* ---- what is read at the moment ---- */
 
@@ -61,26 +60,13 @@ static struct file_stamp config_stamp(const struct stat *s)
 /* *stamp: of a file, taken before it is read. */
 static bool config_read_now(const char *path, struct buf *out, struct file_stamp *stamp, struct err *err)
 {
-    char piece[16384];
     struct stat st;
     *stamp = (struct file_stamp){0};
     if (url_is_http(str_of(path)))
-        return fetch_text(path, FILE_MAX, FETCH_MS, out, err);
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
-    if (fstat(fileno(f), &st) == 0)
+        return fetch_text(path, CONFIG_FILE_MAX, FETCH_MS, out, err);
+    if (stat(path, &st) == 0)
         *stamp = config_stamp(&st);
-    out->max = FILE_MAX;
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
-        buf_add(out, piece, n);
-    bool ok = !ferror(f);
-    if (!ok)
-        err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
-    else if (out->over)
-        ok = err_set(err, ERR_BAD_DATA, "%s: the file exceeds the limit of 32 MiB", path);
-    fclose(f);
-    return ok;
+    return file_read(path, CONFIG_FILE_MAX, out, err);
 }
 
 /* ---- sources ---- */

@@ -182,6 +182,7 @@ def test_mistakes():
     command("diff", bad, code=2)
     assert "unknown flag --no-such-flag" in command("print", "--no-such-flag", code=1)
     assert "--config.file requires a value" in command("print", "--config.file", code=1)
+    assert "/dev/zero: the file exceeds the limit of 32 MiB" in command("print", "/dev/zero", code=1)
     good = write_file("good.yml", "scrape_configs: [{job_name: a}]\n")
     assert "more than 1024 flags" in command("print", good, *["--log.level=info"] * 1023, "--log.level=x", code=1)
 
