@@ -333,7 +333,7 @@ bool conf_defaults(struct conf_context *c, const struct conf_section *s, void *v
     return true;
 }
 
-static const struct conf_row *conf_find_row(const struct conf_section *s, struct str key)
+const struct conf_row *conf_find_row(const struct conf_section *s, struct str key)
 {
     for (const struct conf_row *row = s->rows; row->type != CONF_END; row++)
         if (str_is(key, row->name) || (row->alias && str_is(key, row->alias)))

@@ -118,6 +118,8 @@ struct conf_section {
 bool conf_load(struct conf_context *c, const struct conf_section *s, const struct yaml *node, void *value,
                struct err *err) MUST_USE;
 bool conf_defaults(struct conf_context *c, const struct conf_section *s, void *value, struct err *err) MUST_USE;
+/* The row of a key by its name or alias; NULL: there is none. */
+const struct conf_row *conf_find_row(const struct conf_section *s, struct str key);
 /* Whether the file sets key `name`. */
 static inline bool conf_is_set(const struct yaml *node, const char *name)
 {

@@ -102,20 +102,12 @@ static struct yaml tree_value_with_paths(struct arena *a, const struct conf_row 
     return strcmp(row->name, "http_headers") == 0 ? tree_header_files(a, value) : *value;
 }
 
-static const struct conf_row *section_row(const struct conf_section *s, struct str key)
-{
-    for (const struct conf_row *row = s->rows; row->type != CONF_END; row++)
-        if (str_is(key, row->name) || (row->alias && str_is(key, row->alias)))
-            return row;
-    return NULL;
-}
-
 struct yaml tree_with_paths(struct arena *a, const struct conf_section *s, const struct yaml *node)
 {
     struct yaml changed = *node;
     changed.items = arena_array(a, node->n + 1, sizeof *changed.items);
     for (size_t i = 0; i < node->n; i++) {
-        const struct conf_row *row = node->kind == YAML_MAP ? section_row(s, node->keys[i].text) : NULL;
+        const struct conf_row *row = node->kind == YAML_MAP ? conf_find_row(s, node->keys[i].text) : NULL;
         changed.items[i] = node->kind == YAML_LIST ? tree_with_paths(a, s, &node->items[i])
                            : row ? tree_value_with_paths(a, row, &node->items[i]) : node->items[i];
     }
@@ -192,7 +184,7 @@ static void convert_document(struct arena *a, const struct config *c, bool drops
     struct yaml jobs = {.kind = YAML_LIST}, destinations = jobs, groups = jobs;
     for (size_t i = 0; doc && i < doc->n; i++)
         if (!is_converted(doc->keys[i].text)) {
-            const struct conf_row *row = section_row(&file_section, doc->keys[i].text);
+            const struct conf_row *row = conf_find_row(&file_section, doc->keys[i].text);
             struct yaml value = row ? tree_value_with_paths(a, row, &doc->items[i]) : doc->items[i];
             tree_add(a, out, doc->keys[i].text.p, &value);
         }
