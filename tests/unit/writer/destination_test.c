@@ -23,7 +23,8 @@ static struct destination *open_destination(void)
     struct err err = {0};
     char path[200];
     loop = loop_new();
-    struct writer_env env = {.main = loop, .lanes = &loop, .n_lanes = 1, .queue_dir = str_of(dir)};
+    static struct writer_env env; /* the destination keeps a pointer to it */
+    env = (struct writer_env){.main = loop, .lanes = &loop, .n_lanes = 1, .queue_dir = str_of(dir)};
     struct destination_conf conf = {.name = STR("d"), .url = STR("http://127.0.0.1:1/"), .queue.shards = 2};
     char *identity = destination_identity(&conf);
     snprintf(path, sizeof path, "%s/%s", dir, identity);
