@@ -30,7 +30,8 @@ static bool destination_set_auth(struct loader *l, const struct remote_write_fla
     const struct { const char *flag; const struct str_list *files; } files[] = {
         {"-remoteWrite.basicAuth.usernameFile", &f->basic_auth_username_file},
         {"-remoteWrite.basicAuth.passwordFile", &f->basic_auth_password_file},
-        {"-remoteWrite.bearerTokenFile", &f->bearer_token_file}, {"-remoteWrite.tlsCAFile", &f->tls_ca_file},
+        {"-remoteWrite.bearerTokenFile", &f->bearer_token_file},
+        {"-remoteWrite.oauth2.clientSecretFile", &f->oauth2_client_secret_file}, {"-remoteWrite.tlsCAFile", &f->tls_ca_file},
         {"-remoteWrite.tlsCertFile", &f->tls_cert_file}, {"-remoteWrite.tlsKeyFile", &f->tls_key_file}};
     for (size_t k = 0; k < LEN(files); k++)
         conf_check_readable(&l->conf, NULL, files[k].flag, flags_item(files[k].files, i));

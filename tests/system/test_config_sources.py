@@ -229,6 +229,9 @@ def test_check_names_files_of_flags():
     for flag in ("-remoteWrite.bearerTokenFile: cannot read", "-remoteWrite.tlsCAFile: cannot read", "--reloadAuthKey: cannot read",
                  "--metricsAuthKey: the key is empty"):
         assert flag in text, text
+    text = check("-remoteWrite.url=http://127.0.0.1:1/", "-remoteWrite.oauth2.clientID=x", "-remoteWrite.oauth2.tokenUrl=http://127.0.0.1:1/",
+                 f"-remoteWrite.oauth2.clientSecretFile={missing}")
+    assert "-remoteWrite.oauth2.clientSecretFile: cannot read" in text, text
     sd = write_file("sd.yml", "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: ['http://u:hunter2@x/t.json']}]\n")
     text = check(f"--config.file={sd}", code=1)
     assert "sd.yml:3: file_sd_config.files: http://xxxxx:xxxxx@x/t.json: URLs are not supported here" in text, text
