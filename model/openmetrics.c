@@ -84,7 +84,7 @@ static enum scan openmetrics_scan(const char **p, const struct exposition *e, st
         return kind;
     bool quoted = *start == '"', label = kind == SCAN_LABEL;
     struct str last = label ? piece->value : piece->name;
-    const char *after = last.p + last.n + 1; /* the quote */
+    const char *after = kind == SCAN_CLOSE ? start : last.p + last.n + 1; /* the quote; a brace may be the only piece */
     if (kind == SCAN_CLOSE || piece->name.p != start + quoted ||
         (label && piece->value.p != piece->name.p + piece->name.n + quoted + 2))
         piece->expected = "no blanks";
