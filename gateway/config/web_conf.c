@@ -185,7 +185,11 @@ static const struct conf_row rate_limit_rows[] = {
 
 static bool check_rate_limit(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
+    const int64_t longest = INT64_MAX / 4; /* ns; added to the time since the machine's start */
     const struct rate_limit_conf *r = value;
+    if (r->interval > 0 && r->burst > longest / r->interval)
+        return conf_err(node, err, "rate_limit.burst: %lld requests take more than 73 years with this interval",
+                        (long long)r->burst);
     return r->interval == 0 || r->burst > 0 ||
            conf_err(node, err, "rate_limit.burst: must be at least 1, otherwise no request would be served");
 }

@@ -268,5 +268,6 @@ def test_requests_are_limited_by_rate():
     wait_until(lambda: request(f"http://127.0.0.1:{other}/-/healthy").status == 200, 20, "a new limit")
     assert sluice.metric("sluice_http_rate_limited_total") >= 4
     for limit, error in (("{interval: 5x}", '"5x" is not a duration'), ("{interval: 1s}", "rate_limit.burst: must be at least 1"),
+                         ("{interval: 23h, burst: 1000000}", "rate_limit.burst: 1000000 requests take more than 73 years"),
                          ("{interval: 1s, burst: -1}", "burst"), ("{every: 1s}", "every")):
         assert error in start_error("--dryRun", web=f"rate_limit: {limit}\n"), limit
