@@ -30,7 +30,7 @@ struct consul_source {
     struct consul_slot slots[SERVICES_AT_ONCE];
     char *datacenter;            /* of the agent; owned */
     /* The read in progress: */
-    struct str *services; size_t n_services, next; /* in the catalog's document or the configuration */
+    struct str *services; size_t n_services, services_cap, next; /* in the catalog's document or the configuration */
     size_t running;
     struct sd_build build;
 };
@@ -200,7 +200,7 @@ static bool has_tags(const struct consul_source *s, const struct json_value *tag
 
 static void add_service(struct consul_source *s, struct str name)
 {
-    s->services = mem_realloc(s->services, (s->n_services + 1) * sizeof *s->services);
+    mem_grow(&s->services, &s->services_cap, s->n_services + 1, sizeof *s->services);
     s->services[s->n_services++] = name;
 }
 
@@ -294,8 +294,9 @@ static void consul_copy_conf(struct consul_source *s, const struct consul_sd *co
         .datacenter = arena_str(a, conf->datacenter), .filter = arena_str(a, conf->filter),
         .health_filter = arena_str(a, conf->health_filter), .tag_separator = arena_str(a, conf->tag_separator),
         .services = copy_list(a, conf->services), .tags = copy_list(a, conf->tags)};
-    bool has_scheme = str_starts(conf->address, STR("http://")) || str_starts(conf->address, STR("https://"));
-    buf_printf(&base, "%s%s%.*s", has_scheme ? "" : conf->scheme.p, has_scheme ? "" : "://", STR_ARG(conf->address));
+    if (!url_is_http(conf->address))
+        buf_printf(&base, "%.*s://", STR_ARG(conf->scheme));
+    buf_add_str(&base, conf->address);
     for (; base.n > 0 && base.p[base.n - 1] == '/'; base.n--) {
     }
     struct str prefix = conf->path_prefix;
