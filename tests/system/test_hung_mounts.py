@@ -224,7 +224,7 @@ def test_the_configuration_hangs_at_the_start():
 @waits
 @seconds(60)
 def test_the_check_of_the_configuration_hangs():
-    """With -promscrape.configCheckInterval, from the first check on, which follows the start."""
+    """With -promscrape.configCheckInterval: checks hang soon after the start."""
     disk = BadDisk()
     first, second = ScriptedExporter(), ScriptedExporter()
 
@@ -235,9 +235,9 @@ def test_the_check_of_the_configuration_hangs():
     put_config(first)
     sluice = Sluice(None, f"--config.file={disk.mount}/c.yml", "-promscrape.configCheckInterval=1s",
                     "--web.enable-lifecycle", env=disk.env, start=False)
-    disk.set("stat")
     sluice.start()
     quick(sluice.wait_ready, 4, "ready")
+    disk.set("stat")
     scrapes(first)
     wait_until(lambda: "cannot read the configuration: a file does not respond" in sluice.log(), 2 * HANG + 5, "the hang")
     put_config(second)

@@ -104,7 +104,7 @@ def test_rejected_samples_are_kept_and_sent_again():
     kept = lambda: sluice.metric("sluice_queue_quarantine_samples_total")
     wait_until(lambda: kept() == 5, 20, "five samples in quarantine")
     assert sluice.metric("vmagent_remotewrite_samples_dropped_total") == 5 and sluice.metric("sluice_queue_quarantine_bytes") > 64
-    assert "quarantine=" + sluice.data_folder in sluice.log()
+    wait_until(lambda: sluice.log().replace('"', "").count(f"quarantine={sluice.data_folder}") > 0, what="the log line")
     sluice.stop()
     name = os.path.basename(glob.glob(f"{sluice.data_folder}/sink-*.quarantine")[0])
     shutil.copytree(f"{sluice.data_folder}/{name}", f"{sluice.data_folder}/orphan")
