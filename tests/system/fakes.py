@@ -155,12 +155,13 @@ class RecordingSink(Fake):
         self.url = f"http://{self.address}/api/v1/write"
 
     def answer(self, request, body):
+        drop = self.drop  # a request that hangs is dropped even if the fault ends meanwhile
         time.sleep(self.hang)
         status, zipped = self.status, request.headers.get("Content-Encoding", "")
         if zipped == "zstd" and not self.zstd:
             status = 415
         with self.lock:
-            drop = self.drop
+            drop = drop or self.drop
             self.requests.append((time.monotonic(), None if drop else status, dict(request.headers), len(body)))
             if not drop and status // 100 == 2:
                 self.accepted.append((zipped, body))

@@ -547,8 +547,9 @@ def test_state_of_a_server():
     fake.status = 422
     sluice.get("/api/v1/query", {"query": "up", "time": 1000})
     assert (up(), state()) == ([1], "up")
+    wait_until(lambda: sluice.log().count("is reachable again") == 2, what="the log lines")
     log = sluice.log()
-    assert log.count("cannot reach server of a server group") == 2 == log.count("is reachable again"), log
+    assert log.count("cannot reach server of a server group") == 2, log
     assert 'group=west server=http://' in log and "connection refused" in log and "failed_for=" in log, log
 
 
