@@ -39,6 +39,7 @@ scrape_configs:
 """
 
 
+@waits
 def test_what_is_requested():
     """The same header as Prometheus sends, by default and for each choice."""
     choices = ["", "scrape_protocols: [PrometheusText0.0.4]", "scrape_protocols: [PrometheusText1.0.0, OpenMetricsText1.0.0]",
@@ -176,79 +177,31 @@ def of_page(server, query='{job="formats",__name__!~"up|scrape_.*"}'):
     return {tuple(sorted((k, v) for k, v in s["metric"].items() if k != "instance")): s.get("histogram", s.get("value"))[1] for s in found}
 
 
+@waits
 def test_protobuf_as_prometheus_reads_it():
     """The same response of a real Prometheus, with and without native histograms, and with both kinds."""
-    body = recorded()
-    for i, (ours, theirs) in enumerate((("scrape_native_histograms: true", ""),
-                                        ("scrape_native_histograms: true\n  always_scrape_classic_histograms: true",) * 2,
-                                        ("scrape_protocols: [PrometheusProto]", "scrape_protocols: [PrometheusProto]"))):
+    body, pairs = recorded(), []
+    for i, (more, native) in enumerate((("", True), ("always_scrape_classic_histograms: true", True),
+                                        ("scrape_protocols: [PrometheusProto]", False))):
         exporters = [ScriptedExporter(), ScriptedExporter()]
         for exporter in exporters:
             exporter.body, exporter.content_type = body, PROTOBUF
-        native = "--enable-feature=native-histograms" if "native" in ours else "--enable-feature=exemplar-storage"
-        sluice = Sluice(scraping(exporters[0], more=ours) + "recent: {budget: 16MiB}\n", "--dialect=prometheus", name=f"sluice{i}")
-        prometheus = Prometheus(scraping(exporters[1], more=theirs.replace("scrape_native_histograms: true\n  ", "")), native, name=f"prometheus{i}")
+        ours = more + "\n  scrape_native_histograms: true" * native
+        feature = "--enable-feature=" + ("native-histograms" if native else "exemplar-storage")
+        pairs.append((exporters, native, Sluice(scraping(exporters[0], more=ours.strip()) + "recent: {budget: 16MiB}\n",
+                                                "--dialect=prometheus", name=f"sluice{i}"),
+                      Prometheus(scraping(exporters[1], more=more), feature, name=f"prometheus{i}")))
+    for exporters, native, sluice, prometheus in pairs:
         wait_until(lambda: of_page(sluice) and of_page(prometheus), what="the page")
         found, expected = of_page(sluice), of_page(prometheus)
-        if "native" not in ours:  # before 3.8 Prometheus then stores neither form of what has native buckets
+        if not native:  # before 3.8 Prometheus then stores neither form of what has native buckets
             classic = {labels: found.pop(labels) for labels in set(found) - set(expected)}
             assert {dict(labels)["__name__"].rsplit("_", 1)[1] for labels in classic} == {"bucket", "count", "sum"}
-        assert found.keys() == expected.keys(), (ours, sorted(set(found) ^ set(expected))[:5])
+        assert found.keys() == expected.keys(), sorted(set(found) ^ set(expected))[:5]
         histograms = [labels for labels, value in expected.items() if isinstance(value, dict)]
-        assert bool(histograms) == ("native" in ours) and len(expected) > 300
+        assert bool(histograms) == native and len(expected) > 300
         assert found == expected, [(labels, found[labels], expected[labels]) for labels in found if found[labels] != expected[labels]][:3]
         wait_until(lambda: min(exporter.n for exporter in exporters) > 2, what="more scrapes")
-        metadata = [{name: m for name, m in server.data("/api/v1/metadata").items()} for server in (sluice, prometheus)]
+        metadata = [server.data("/api/v1/metadata") for server in (sluice, prometheus)]
         assert metadata[0] == metadata[1], [name for name in metadata[1] if metadata[0].get(name) != metadata[1][name]][:5]
         assert exporters[0].asked[0]["Accept"] == exporters[1].asked[0]["Accept"]
-        sluice.stop()
-        prometheus.stop()
-
-
-def test_protobuf_may_end_with_the_byte_of_a_carriage_return():
-    """vmagent's dialect removes one at the end of a text."""
-    exporter, number = ScriptedExporter(), b"\0\0\0\0\0\0\xf0\r"
-    family = wire.field(1, b"m") + b"\x18\x01" + wire.field(4, wire.field(2, b"\x09" + number))
-    exporter.body, exporter.content_type = wire.varint(len(family)) + family, PROTOBUF
-    sluice = Sluice(scraping(exporter, more="scrape_protocols: [PrometheusProto]") + "recent: {budget: 16MiB}\n", "--dialect=vmagent")
-    wait_until(lambda: of_page(sluice, "m"), what="the sample")
-    assert [float(value) for value in of_page(sluice, "m").values()] == list(struct.unpack("<d", number))
-
-
-class Bodies(fakes.Fake):
-    """Keeps the bodies of writes, decompressed, one behind the other."""
-
-    def __init__(self):
-        self.text = b""
-        super().__init__()
-
-    def answer(self, request, body):
-        with self.lock:
-            self.text += wire.snappy_decompress(body)
-        return request.reply(204)
-
-
-def test_what_destinations_want_beside_floats():
-    """By keys of the file, and by a flag for the first of two URLs; what nobody else wants is not sent to one by another."""
-    label = lambda name, value: wire.field(1, wire.field(1, name) + wire.field(2, value))
-    when, double = b"\x10" + wire.varint(now_ms()), struct.pack("<d", 1)
-    exemplar = wire.field(3, label(b"trace", b"exemplar-marker") + b"\x11" + double + b"\x18" + wire.varint(now_ms()))
-    histogram = wire.field(4, b"\x08\x01\x19" + double + b"\x20\x00\x30\x01" + b"\x78" + wire.varint(now_ms()))
-    body = (wire.field(1, label(b"__name__", b"float_marker") + wire.field(2, b"\x09" + double + when) + exemplar)
-            + wire.field(1, label(b"__name__", b"histogram_marker") + histogram)
-            + wire.field(3, b"\x08\x01" + wire.field(2, b"float_marker") + wire.field(4, b"metadata-marker")))
-    markers = [b"float_marker", b"exemplar-marker", b"histogram_marker", b"metadata-marker"]
-    sinks = [Bodies() for _ in range(5)]
-    less = ["", "send_exemplars: false", "send_native_histograms: false", "metadata_config: {send: false}"]
-    entries = "".join(f"- {{name: s{i}, url: 'http://{sinks[i].address}/w', protocol: snappy, {less[i]}}}\n" for i in range(4))
-    sluice = Sluice("remote_write:\n" + entries, f"-remoteWrite.url=http://{sinks[4].address}/w", "-remoteWrite.disableMetadata",
-                    "-remoteWrite.forcePromProto")
-    answer = request(f"{sluice.url}/api/v1/write", data=wire.snappy_compress(body), headers={"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"})
-    assert answer.status == 204, answer
-    lacking = [None, markers[1], markers[2], markers[3], markers[3]]
-    for sink, lacks in zip(sinks, lacking):
-        wanted = [marker for marker in markers if marker != lacks]
-        wait_until(lambda: all(marker in sink.text for marker in wanted), 20, f"all but {lacks}")
-    sluice.stop()
-    for sink, lacks in zip(sinks, lacking):
-        assert lacks is None or lacks not in sink.text, lacks
