@@ -60,14 +60,15 @@ def incomplete(sluice, selector, start, replica):
 
 
 def missed_a_scrape(server, since, until):
-    """The server itself, on a busy machine; or a reading of its samples came before one of its slow scrapes ended."""
+    """The server itself, on a busy machine; or a reading of its samples came before one of its slow scrapes ended: a sample
+    is overdue after 1.1 intervals."""
     durations = server.raw("scrape_duration_seconds")
-    if any(since < t / 1000 < until and v > 0.5 for samples in durations.values() for t, v in samples):
+    if any(since < t / 1000 < until and v > 0.05 for samples in durations.values() for t, v in samples):
         return True
     for samples in server.raw("up").values():
         inside = [(t / 1000, v) for t, v in samples if since < t / 1000 < until]
         times = [since, *(t for t, _ in inside), until]
-        if any(v == 0 for _, v in inside) or any(y - x > 1.5 for x, y in zip(times, times[1:])):
+        if any(v == 0 for _, v in inside) or any(y - x > 1.05 for x, y in zip(times, times[1:])):
             return True
     return False
 
