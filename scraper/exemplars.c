@@ -3,7 +3,7 @@
 
 #include "base/hash.h"
 
-enum { EXEMPLARS_RESYNC = 16 };
+enum { EXEMPLARS_RESYNC = 16, HASHES_KEEP = 64 << 10 };
 
 void exemplar_writer_start(struct exemplar_writer *w)
 {
@@ -16,6 +16,12 @@ void exemplar_writer_free(struct exemplar_writer *w)
     buf_free(&w->hashes);
     buf_free(&w->message);
     mem_free(w->list);
+}
+
+void exemplar_writer_release(struct exemplar_writer *w, struct mem_release *release)
+{
+    if (w->hashes.cap > HASHES_KEEP)
+        mem_release_buf(release, &w->hashes);
 }
 
 /* True if the last page had it near the expected place. */
@@ -61,7 +67,7 @@ static void exemplar_writer_add_text(struct exemplar_writer *w, struct page_read
 }
 
 static void exemplar_writer_add_extra(struct exemplar_writer *w, const struct page_reader *r, const struct staged *s,
-                      const struct page_extra *x, struct series_in *in)
+                                      const struct page_extra *x, struct series_in *in)
 {
     struct str message = str_n(r->page.messages + x->message, x->n);
     if (x->histogram) {

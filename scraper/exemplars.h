@@ -22,6 +22,8 @@ void exemplar_writer_free(struct exemplar_writer *w);
 /* Adds to `in` what belongs to the staged line, if anything does; valid until the next call. Lines are asked for in
  * order; those without a sample may be left out. Uses the reader's interner. */
 void exemplar_writer_complete(struct exemplar_writer *w, struct page_reader *r, size_t line, struct series_in *in);
+/* Memory beyond what a usual page takes is returned, in slices. */
+void exemplar_writer_release(struct exemplar_writer *w, struct mem_release *release);
 /* The cache gets the hashes. */
 void exemplar_writer_end(struct exemplar_writer *w, const struct page_reader *r, struct scrape_cache *last);
 

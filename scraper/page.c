@@ -221,6 +221,7 @@ bool page_end(struct page *p, size_t lines)
     if (page_reader_end(&p->reader, lines))
         return true;
     marker_writer_end(&p->markers);
+    exemplar_writer_release(&p->exemplars, &p->reader.interner->release);
     identity_set_release(&p->times, &p->reader.interner->release);
     return false;
 }
