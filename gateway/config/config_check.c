@@ -27,7 +27,7 @@ static bool config_check_discovery(struct conf_errors *errors, const struct sd_c
     char subject[100];
     bool ok = true;
     for (size_t at = 0; sd_conf_next_server(sd, &at, &one); ) {
-        snprintf(subject, sizeof subject, "%s of %s", one.kind, kind);
+        snprintf(subject, sizeof subject, "%s of %s", one.key, kind);
         ok = config_check_client(errors, &one.server->http, subject, name) && ok;
     }
     return ok;

@@ -62,25 +62,18 @@ static void discovery_add_source(struct discovery *d, struct sd_sources *before,
     sources_add(&d->sources, same ? same : s);
 }
 
-static void discovery_set_server(struct discovery *d, struct sd_sources *before, const struct sd_kind *kind,
-                                 const void *conf)
-{
-    struct err err;
-    struct sd_source_env env = sd_manager_source_env(d->manager, d->owner);
-    struct sd_source *s = kind->make(&env, conf, &err);
-    if (s)
-        discovery_add_source(d, before, s);
-    else
-        log_error("sd", "cannot read service discovery; its targets are missing", d->owner.kind, d->owner.name.p,
-                  "kind", kind->key, "err", err.text);
-}
-
 static void discovery_set_servers(struct discovery *d, struct sd_sources *before, const struct sd_conf *conf)
 {
-    for (const struct sd_kind *k = sd_server_kinds; k < sd_server_kinds + sd_server_kinds_n; k++) {
-        const struct conf_items *items = (const struct conf_items *)(const void *)((const char *)conf + k->items);
-        for (size_t i = 0; i < items->n; i++)
-            discovery_set_server(d, before, k, (const char *)items->items + i * k->size);
+    struct err err;
+    struct sd_server_conf one;
+    struct sd_source_env env = sd_manager_source_env(d->manager, d->owner);
+    for (size_t at = 0; sd_conf_next_server(conf, &at, &one); ) {
+        struct sd_source *s = sd_server_makers[one.kind](&env, one.server, &err);
+        if (s)
+            discovery_add_source(d, before, s);
+        else
+            log_error("sd", "cannot read service discovery; its targets are missing", d->owner.kind,
+                      d->owner.name.p, "kind", one.key, "err", err.text);
     }
 }
 

@@ -163,17 +163,19 @@ bool sd_conf_empty(const struct sd_conf *conf)
 
 bool sd_conf_next_server(const struct sd_conf *conf, size_t *at, struct sd_server_conf *out)
 {
-    size_t skip = *at;
+    size_t skip = *at, kind = 0;
     for (const struct kind_conf *k = kinds; k < kinds + LEN(kinds); k++) {
         const struct conf_items *items = kind_items(conf, k);
         if (!k->server)
             continue;
         if (skip < items->n) {
-            *out = (struct sd_server_conf){k->key, (const struct sd_server *)(const void *)((const char *)items->items + skip * k->size)};
+            const void *item = (const char *)items->items + skip * k->size;
+            *out = (struct sd_server_conf){k->key, kind, item};
             ++*at;
             return true;
         }
         skip -= items->n;
+        kind++;
     }
     return false;
 }

@@ -45,7 +45,11 @@ bool sd_conf_has_key(struct str key);
 #define SD_INTERVAL_FIELD(name, ...) int64_t name;
 struct sd_intervals { SD_KINDS(SD_INTERVAL_FIELD) }; /* ms; 0: Prometheus' */
 /* Of a job or group: all that request targets from a server, one after the other; *at begins with 0. NULL: no more. */
-struct sd_server_conf { const char *kind; const struct sd_server *server; };
+struct sd_server_conf {
+    const char *key;             /* "http_sd_configs" */
+    size_t kind;                 /* its place in SD_SERVER_KINDS */
+    const struct sd_server *server;
+};
 bool sd_conf_next_server(const struct sd_conf *conf, size_t *at, struct sd_server_conf *out);
 void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults); /* of refresh_interval */
 bool sd_conf_empty(const struct sd_conf *conf);

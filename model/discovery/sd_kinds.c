@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The kinds of service discovery that request targets from a server, and how their sources are made. */
+/* How the sources of the kinds that request targets from a server are made. */
 #include "model/discovery/sd_source.h"
 
-#define KIND(name, ...)                                                                                               \
-    {#name "_sd_configs", #name, offsetof(struct sd_conf, name##_sd_configs), sizeof(struct name##_sd), name##_source_new},
-const struct sd_kind sd_server_kinds[] = {SD_SERVER_KINDS(KIND)};
-const size_t sd_server_kinds_n = LEN(sd_server_kinds);
+#define MAKER(name, ...) name##_source_new,
+sd_source_maker *const sd_server_makers[] = {SD_SERVER_KINDS(MAKER)};

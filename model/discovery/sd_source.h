@@ -42,13 +42,7 @@ struct sd_source_env {
 /* A kind that requests targets from a server. `make`: conf is the kind's struct, of which nothing is borrowed. NULL with
  * err: the HTTP client cannot be created, which a check of the configuration reports. */
 typedef struct sd_source *sd_source_maker(const struct sd_source_env *env, const void *conf, struct err *err);
-struct sd_kind {
-    const char *key, *mechanism;     /* "http_sd_configs", "http" */
-    size_t items, size;              /* offset of its struct conf_items in struct sd_conf; size of its struct */
-    sd_source_maker *make;
-};
-extern const struct sd_kind sd_server_kinds[];
-extern const size_t sd_server_kinds_n;
+extern sd_source_maker *const sd_server_makers[]; /* in the order of SD_SERVER_KINDS */
 
 sd_source_maker http_source_new, consul_source_new;
 /* A name of dns_sd_configs. */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a configuration comes from, as with vmagent: files, http(s) URLs, both polled for changes; and what is told of the
+"""Where a configuration comes from, as with vmagent: files, http(s) URLs, both polled for changes; and what is reported of the
 last load."""
 import os
 import subprocess
