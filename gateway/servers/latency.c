@@ -40,6 +40,22 @@ static size_t latency_code_of(int status)
     return i;
 }
 
+/* Of two requests that end at the same time one may not count. */
+static void latency_count_usual(struct latency *l, enum latency_call call, int64_t took_ms)
+{
+    enum { WEIGHT = 16 };
+    int64_t n = (int64_t)atomic_load_explicit(&l->of[call][true].requests, memory_order_relaxed);
+    int64_t usual = atomic_load_explicit(&l->usual_us[call], memory_order_relaxed);
+    usual += (took_ms * 1000 - usual) / (n < WEIGHT ? n : WEIGHT);
+    atomic_store_explicit(&l->usual_us[call], usual, memory_order_relaxed);
+}
+
+int64_t latency_usual_ms(const struct latency *l, enum latency_call call)
+{
+    bool known = atomic_load_explicit(&l->of[call][true].requests, memory_order_relaxed) > 0;
+    return known ? atomic_load_explicit(&l->usual_us[call], memory_order_relaxed) / 1000 : LATENCY_UNKNOWN;
+}
+
 void latency_count(struct latency *l, const char *path, int status, bool succeeded, int64_t took_ms)
 {
     enum latency_call call = latency_call_of(path);
@@ -50,6 +66,8 @@ void latency_count(struct latency *l, const char *path, int status, bool succeed
     atomic_fetch_add_explicit(&l->codes[call][latency_code_of(status)], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->of[call][succeeded].requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->of[call][succeeded].ms, (uint64_t)took_ms, memory_order_relaxed);
+    if (succeeded)
+        latency_count_usual(l, call, took_ms);
 }
 
 void latency_collect(struct latency *l, struct stats_out *o, struct stats_label *labels, unsigned n)

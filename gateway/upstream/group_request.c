@@ -56,11 +56,30 @@ static struct attempt *next_attempt(const struct group_request *r)
     return paused;
 }
 
-static int64_t hedge_delay(const struct server *s)
+/* What the server usually takes for a kind of request, or the slowest of its replicas if it has responded to none. */
+static int64_t attempt_usual_ms(const struct attempt *a, enum latency_call call)
 {
-    uint64_t n = atomic_load(&s->traffic->requests) - atomic_load(&s->traffic->failures);
-    int64_t ms = n ? (int64_t)(atomic_load(&s->traffic->nanoseconds) / n / 1000000) * 3 : HEDGE_UNKNOWN_MS;
-    return ms < HEDGE_MIN_MS ? HEDGE_MIN_MS : ms;
+    const struct group_request *r = a->request;
+    int64_t usual = latency_usual_ms(&a->server->traffic->latency, call), slowest = LATENCY_UNKNOWN;
+    for (size_t i = 0; i < r->n; i++) {
+        int64_t ms = latency_usual_ms(&r->attempts[i]->server->traffic->latency, call);
+        slowest = ms > slowest ? ms : slowest;
+    }
+    return usual == LATENCY_UNKNOWN ? slowest : usual;
+}
+
+/* Three times what the slowest kind of request that the attempt sends usually takes. */
+static int64_t hedge_delay(const struct attempt *a)
+{
+    unsigned calls = attempt_calls(a);
+    int64_t usual = LATENCY_UNKNOWN;
+    for (unsigned call = 0; call < LATENCY_CALLS; call++) {
+        int64_t ms = calls >> call & 1 ? attempt_usual_ms(a, call) : LATENCY_UNKNOWN;
+        usual = ms > usual ? ms : usual;
+    }
+    if (usual == LATENCY_UNKNOWN)
+        return HEDGE_UNKNOWN_MS;
+    return 3 * usual < HEDGE_MIN_MS ? HEDGE_MIN_MS : 3 * usual;
 }
 
 static int64_t request_elapsed(const struct group_request *r)
@@ -85,7 +104,7 @@ static void ask_next(struct group_request *r)
         return;
     attempt_enter(a, ATTEMPT_RUNNING);
     if (a->state == ATTEMPT_RUNNING && (has_attempt(r, ATTEMPT_IDLE) || r->dispensable))
-        arm_late_timer(r, hedge_delay(a->server));
+        arm_late_timer(r, hedge_delay(a));
 }
 
 static void ask_idle(struct attempt *a)
@@ -119,7 +138,7 @@ static struct attempt *next_complete(const struct group_request *r)
 
 static void ask_complete(struct group_request *r)
 {
-    arm_late_timer(r, hedge_delay(r->complete->server));
+    arm_late_timer(r, hedge_delay(r->complete));
     attempt_enter(r->complete, ATTEMPT_RUNNING);
 }
 
@@ -137,14 +156,24 @@ void group_request_start(struct group_request *r)
         ask_next(r);
 }
 
-/* The response is used alone. An attempt that was given up for it is reported. */
+/* Was the response of this running attempt preferred to the one that is used instead? */
+static bool attempt_gives_way(const struct attempt *a, const struct attempt *by)
+{
+    const struct group_request *r = a->request;
+    for (size_t i = 0; r->mode != READ_MERGE && i < r->n && r->attempts[i] != by; i++)
+        if (r->attempts[i] == a)
+            return true; /* it was late when the other one was queried */
+    return a->passed > 0;
+}
+
+/* The response is used alone. An attempt that was given up for it is reported: independent replicas have other values. */
 static void request_settle(struct group_request *r, const struct attempt *by)
 {
     r->settled = true;
     loop_timer_stop(r->batch->worker->loop, &r->_late);
     for (size_t i = 0; i < r->n; i++) {
         struct attempt *a = r->attempts[i];
-        bool late = a->state == ATTEMPT_RUNNING && a->passed > 0;
+        bool late = a->state == ATTEMPT_RUNNING && attempt_gives_way(a, by);
         if (a == by || a->state == ATTEMPT_FAILED)
             continue;
         attempt_enter(a, ATTEMPT_IDLE);
@@ -161,20 +190,13 @@ void attempt_succeeded(struct attempt *a)
 {
     struct group_request *r = a->request;
     attempt_enter(a, ATTEMPT_SUCCEEDED);
-    if (a->complete) {
+    if (a->complete || r->mode != READ_MERGE) {
         request_settle(r, a);
         return;
     }
-    if (r->mode == READ_MERGE) {
-        int64_t half = request_elapsed(r) / 2;
-        if (has_attempt(r, ATTEMPT_RUNNING) && !loop_timer_armed(&r->_late))
-            arm_late_timer(r, half > LATE_MIN_MS ? half : LATE_MIN_MS);
-        return;
-    }
-    loop_timer_stop(r->batch->worker->loop, &r->_late);
-    for (size_t i = 0; i < r->n; i++)
-        if (r->attempts[i]->state == ATTEMPT_RUNNING)
-            attempt_enter(r->attempts[i], ATTEMPT_IDLE);
+    int64_t half = request_elapsed(r) / 2;
+    if (has_attempt(r, ATTEMPT_RUNNING) && !loop_timer_armed(&r->_late))
+        arm_late_timer(r, half > LATE_MIN_MS ? half : LATE_MIN_MS);
 }
 
 void attempt_failed(struct attempt *a, const struct err *err)

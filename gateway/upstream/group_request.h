@@ -12,7 +12,8 @@
  *                       READ_MERGE                               READ_HEDGE, READ_FIRST
  *   group_request_start start all that are not paused, or all    start the next
  *                       if all are
- *   attempt_succeeded   -                                        cancel running ones: one response is enough
+ *   attempt_succeeded   -                                        cancel running ones: one response is enough. An info
+ *                                                                names those that were preferred
  *   attempt_failed      none has responded and none is running:  none has responded: start the next
  *                       start the next, which was paused
  *   late timer          check the running ones                   none has responded: check the running ones, and start
@@ -25,10 +26,10 @@
  * waits for it no longer than for the check. A server may be paused for some kinds of requests only.
  *
  * A server that hangs costs the time until it is late, and that of the check (server_check.h). It is late after three
- * times its usual response time, or, of replicas that are merged, after half as long again as the first response took.
- * While its checks pass, it is checked again and again, later each time; if its response has begun and does not go on
- * between two checks, it fails, too. Otherwise a request that is the last hope is not checked: it has time until the
- * deadline.
+ * times its usual response time for the same kind of request, or, of replicas that are merged, after half as long again
+ * as the first response took. While its checks pass, it is checked again and again, later each time; if its response has
+ * begun and does not go on between two checks, it fails, too. Otherwise a request that is the last hope is not checked:
+ * it has time until the deadline.
  *
  * On the worker's thread, within one request_batch: requests run in batch_wait.
  *
@@ -66,7 +67,7 @@ struct group_request {
     const struct attempt_ops *ops;
     struct attempt **attempts; size_t n; /* in order of preference */
     struct attempt *complete;    /* READ_MERGE: queried alone, since it has everything; all, if it fails. NULL: none */
-    bool settled;                /* a complete one has responded */
+    bool settled;                /* one has responded whose response is sufficient */
     bool dispensable;            /* the caller can do without a response */
     struct loop_timer _late;
     struct list _node;           /* of request_batch.requests */

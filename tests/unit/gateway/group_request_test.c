@@ -268,28 +268,84 @@ static void the_next_is_the_first_that_is_not_paused(void **state)
     check(w, "rff");
 }
 
+static unsigned fake_calls(const struct attempt *a UNUSED) { return 1u << LATENCY_READ; }
+
+static void start_reading(struct world *w, enum read_mode mode)
+{
+    static const struct attempt_ops ops = {fake_start, fake_cancel, fake_calls};
+    for (size_t i = 0; i < SERVERS; i++)
+        w->servers[i].read_url = str_of(w->url);
+    group_request_init(&w->request, &w->batch, &w->group, mode, &ops, w->fakes, sizeof *w->fakes);
+    group_request_start(&w->request);
+}
+
+/* What other kinds of requests take is of no importance, nor what fails. */
 static void hedge_asks_another_after_three_times_the_usual(void **state)
 {
     struct world *w = *state;
-    atomic_store(&w->traffic[0].requests, 10);
-    atomic_store(&w->traffic[0].nanoseconds, 10 * INT64_C(100000000));
-    start(w, READ_HEDGE);
+    for (int i = 0; i < 100; i++) {
+        latency_count(&w->traffic[0].latency, NULL, 200, true, 100);
+        latency_count(&w->traffic[0].latency, NULL, 500, false, 1);
+        latency_count(&w->traffic[0].latency, "/api/v1/labels", 200, true, 1);
+        latency_count(&w->traffic[1].latency, "/api/v1/labels", 200, true, 1);
+    }
+    start_reading(w, READ_HEDGE);
     pass(w, 299);
     check(w, "rii");
     pass(w, 2);
     check(w, "rri");
-    pass(w, 249); /* nothing is known of this one */
+    pass(w, 299); /* this one has not responded to any: it may take as long as its replica */
     check(w, "rri");
     pass(w, 2);
     check(w, "rrr");
     answer(w, 1);
-    check(w, "iai");
+    check(w, "fai");
     assert_int_equal(w->fakes[0].canceled, 1);
     assert_int_equal(w->fakes[2].canceled, 1);
     assert_false(loop_timer_armed(&w->request._late));
     assert_int_equal(atomic_load(&w->traffic[0].hedges), 2);
     assert_int_equal(atomic_load(&w->traffic[1].hedges), 1);
     assert_int_equal(atomic_load(&w->traffic[2].hedges), 0);
+}
+
+static void hedge_asks_another_after_a_while_if_nothing_is_known(void **state)
+{
+    struct world *w = *state;
+    latency_count(&w->traffic[0].latency, "/api/v1/labels", 200, true, 1);
+    start_reading(w, READ_HEDGE);
+    pass(w, 249);
+    check(w, "rii");
+    pass(w, 2);
+    check(w, "rri");
+}
+
+/* Samples that only the server has that was given up are missing from the result. */
+static void a_hedge_that_changes_the_replica_is_told(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_HEDGE);
+    pass(w, 251);
+    check(w, "rri");
+    answer(w, 1);
+    check(w, "fai");
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 1);
+    assert_string_equal(arena_z(&w->arena, w->notes.infos.items[0]),
+                        "another replica responded for server group \"\": a: canceled after 251 ms: the response is late");
+    assert_int_equal(w->group_traffic.missed, 1);
+}
+
+static void a_hedge_that_changes_nothing_is_not_told(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_HEDGE);
+    pass(w, 251);
+    answer(w, 0);
+    check(w, "aii");
+    assert_int_equal(w->fakes[1].canceled, 1);
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 0);
+    assert_int_equal(w->group_traffic.missed, 0);
 }
 
 static void hedge_stops_with_the_request(void **state)
@@ -455,22 +511,11 @@ static void first_asks_the_next_when_a_server_hangs(void **state)
     check(w, "ffr");
 }
 
-static unsigned fake_calls(const struct attempt *a UNUSED) { return 1u << LATENCY_READ; }
-
-static void start_reading(struct world *w, enum read_mode mode)
-{
-    static const struct attempt_ops ops = {fake_start, fake_cancel, fake_calls};
-    group_request_init(&w->request, &w->batch, &w->group, mode, &ops, w->fakes, sizeof *w->fakes);
-    group_request_start(&w->request);
-}
-
 /* A server that responds to others may hang for the kind of requests that is sent. */
 static void a_kind_of_requests_that_hangs(void **state)
 {
     struct world *w = *state;
     const struct err hangs = error_of(ERR_GATEWAY_TIME, "hangs");
-    for (size_t i = 0; i < SERVERS; i++)
-        w->servers[i].read_url = str_of(w->url);
     start_reading(w, READ_MERGE);
     answer(w, 1);
     pass(w, 51);
@@ -580,6 +625,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(first_asks_the_next_after_a_failure_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_next_is_the_first_that_is_not_paused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hedge_asks_another_after_three_times_the_usual, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(hedge_asks_another_after_a_while_if_nothing_is_known, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hedge_that_changes_the_replica_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hedge_that_changes_nothing_is_not_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hedge_stops_with_the_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hedge_asks_at_once_after_a_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merge_gives_up_a_server_that_hangs, set_up, tear_down),

@@ -45,6 +45,24 @@ static void responses_are_counted_by_call_and_status(void **state UNUSED)
                                  "sluice_upstream_responses_total{url=\"u\",call=\"remote_read\",code=\"200\"} 1\n");
 }
 
+/* Of each kind of requests, and of those that succeed; the last ones weigh most. */
+static void the_usual_time_is_that_of_a_kind(void **state UNUSED)
+{
+    assert_int_equal(latency_usual_ms(&latency, LATENCY_QUERY), LATENCY_UNKNOWN);
+    latency_count(&latency, "/api/v1/query", 500, false, 7);
+    assert_int_equal(latency_usual_ms(&latency, LATENCY_QUERY), LATENCY_UNKNOWN);
+    latency_count(&latency, "/api/v1/query", 200, true, 100);
+    assert_int_equal(latency_usual_ms(&latency, LATENCY_QUERY), 100);
+    latency_count(&latency, "/api/v1/query", 200, true, 200);
+    assert_int_equal(latency_usual_ms(&latency, LATENCY_QUERY), 150);
+    latency_count(&latency, "/api/v1/labels", 200, true, 0);
+    assert_int_equal(latency_usual_ms(&latency, LATENCY_LABEL_NAMES), 0);
+    for (int i = 0; i < 100; i++)
+        latency_count(&latency, "/api/v1/query", 200, true, 1000);
+    assert_in_range(latency_usual_ms(&latency, LATENCY_QUERY), 990, 1000);
+    assert_int_equal(latency_usual_ms(&latency, LATENCY_READ), LATENCY_UNKNOWN);
+}
+
 static void durations_are_a_histogram(void **state UNUSED)
 {
     static const int64_t times[] = {0, 5, 6, 200, 3000, 100000};
@@ -62,6 +80,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(responses_are_counted_by_call_and_status, reset),
+        cmocka_unit_test_setup(the_usual_time_is_that_of_a_kind, reset),
         cmocka_unit_test_setup(durations_are_a_histogram, reset),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
