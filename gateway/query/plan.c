@@ -275,12 +275,21 @@ static bool plan_injects(const struct planner *p, const struct plan_value *v)
     return false;
 }
 
+static bool plan_has_function(const struct planner *p, const struct plan_value *v, const struct function *fn)
+{
+    const struct plan_env *env = p->env;
+    bool has = env->has_function != NULL;
+    for (size_t g = 0; has && g < p->n_groups; g++)
+        has = !v->routed[g] || env->has_function(env->arg, p->numbers[g], fn);
+    return has;
+}
+
 /* NULL: the call can be pushed with its argument v. */
 static const char *plan_call_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
 {
     const struct function *fn = e->u.call.fn;
     bool one = plan_is_one_group(p, v), labeled = plan_names_of_groups(p, v) != 0 || plan_injects(p, v);
-    if (fn->attributes & FUNCTION_EXPERIMENTAL)
+    if ((fn->attributes & FUNCTION_EXPERIMENTAL) && !plan_has_function(p, v, fn))
         return plan_why(p, "%s() is experimental: servers may not have it", fn->name);
     if (fn->id == FN_TIMESTAMP && plan_fixed_with_offset(e->u.call.args[0]))
         return "servers may lose an offset beside @ in timestamp()";

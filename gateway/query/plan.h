@@ -83,6 +83,9 @@ struct plan_env {
     bool (*divide)(void *arg, size_t group, const struct plan_read *reads, size_t n, struct plan_division *out);
     /* The matcher for one of these values of the label; negative: for none of them. False: there is none. */
     bool (*match)(void *arg, struct str label, const struct str *values, size_t n, bool negative, struct matcher *out);
+    /* Whether all servers of the group that may be chosen have this experimental function and compute it as we do. NULL:
+     * they have none. */
+    bool (*has_function)(void *arg, size_t group, const struct function *fn);
     void *arg;
 };
 
@@ -107,6 +110,7 @@ struct plan_request {
     uint64_t others;         /* bits: servers that could evaluate it, too, if that one is late or fails */
     struct str text;         /* for the server */
     const struct str *metrics; size_t n_metrics; /* whose native histograms the result may have */
+    const struct function *const *experimental; size_t n_experimental; /* functions in the text that servers may lack */
     struct label_view view;  /* of the results' labels */
 };
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Whose native histograms a pushed result may have. JSON shows them incompletely, so such a response is discarded, and
- * the query is evaluated from raw samples instead. What is learned from it concerns the metric: rate(x[5m]) has
- * histograms if x has, and histogram_count(x) never has any. A metric that is missed costs a discarded response, one too
- * many an evaluation here.
+/* What may make the response to a pushed expression useless.
+ *
+ * Native histograms: JSON shows them incompletely, so such a response is discarded, and the query is evaluated from raw
+ * samples instead. What is learned from it concerns the metric: rate(x[5m]) has histograms if x has, and
+ * histogram_count(x) never has any. A metric that is missed costs a discarded response, one too many an evaluation here.
+ *
+ * Experimental functions: a server that is not started with them rejects the expression, which is learned likewise.
  */
 #include "gateway/query/plan_internal.h"
 
@@ -64,4 +67,33 @@ struct str *plan_histogram_metrics(struct arena *a, const struct expr *e, size_t
     histogram_metrics_visit(&root, &m);
     *n = m.n;
     return m.items;
+}
+
+/* --- experimental functions --------------------------------------------------------------------------------------- */
+
+struct experimental_functions { struct arena *arena; const struct function **items; size_t n, cap; };
+
+static void experimental_visit(struct expr **child, void *arg)
+{
+    struct experimental_functions *f = arg;
+    struct expr *e = *child;
+    size_t i = 0;
+    if (e->kind == EXPR_CALL && (e->u.call.fn->attributes & FUNCTION_EXPERIMENTAL)) {
+        while (i < f->n && f->items[i] != e->u.call.fn)
+            i++;
+        if (i == f->n) {
+            arena_grow(f->arena, &f->items, &f->cap, f->n + 1, sizeof(const struct function *));
+            f->items[f->n++] = e->u.call.fn;
+        }
+    }
+    expr_children(e, experimental_visit, arg);
+}
+
+const struct function **plan_experimental(struct arena *a, const struct expr *e, size_t *n)
+{
+    struct experimental_functions f = {.arena = a};
+    struct expr *root = (struct expr *)(uintptr_t)e; /* not changed */
+    experimental_visit(&root, &f);
+    *n = f.n;
+    return f.items;
 }

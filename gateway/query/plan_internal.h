@@ -8,7 +8,7 @@
  *   plan_divide.c   parts of groups, for steps that no server has complete
  *   plan_newest.c   instant selectors over the newest scrape
  *   plan_text.c     a node as text for the servers of one group
- *   plan_histograms.c  metrics whose native histograms a node's value may have
+ *   plan_histograms.c  what may make a response useless: metrics with native histograms, experimental functions
  */
 #ifndef GATEWAY_QUERY_PLAN_INTERNAL_H
 #define GATEWAY_QUERY_PLAN_INTERNAL_H
@@ -137,6 +137,8 @@ bool plan_newest_possible(const struct expr *selector);
 struct expr *plan_newest(struct arena *a, struct expr *selector, const struct str *by, size_t n_by);
 
 /* --- plan_histograms.c --- */
+/* The experimental functions of e, n of them, each once. */
+const struct function **plan_experimental(struct arena *a, const struct expr *e, size_t *n);
 /* The metrics, n of them, of which the value may have native histograms; those of selectors without a name are not
  * known. */
 struct str *plan_histogram_metrics(struct arena *a, const struct expr *e, size_t *n);

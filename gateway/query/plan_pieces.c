@@ -41,15 +41,16 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
                                  .aggregated = v->kind == PLAN_PARTS && !plan_selects_series(e->u.aggregate.op),
                                  .steps = *steps,
                                  .first_request = plan->n_requests};
-    size_t n_metrics;
+    size_t n_metrics, n_experimental;
     const struct str *metrics = plan_histogram_metrics(p->arena, e, &n_metrics);
+    const struct function **experimental = plan_experimental(p->arena, e, &n_experimental);
     for (size_t g = 0; g < p->n_groups; g++) {
         if (!v->routed[g] || !plan_is_chosen(choices[g].server))
             continue;
         struct plan_request r = {
             .piece = plan->n_pieces, .group = p->numbers[g], .others = choices[g].others, .cells = choices[g].cells,
             .text = plan_text_for(p, e, g, &choices[g], piece->average), .view = plan_view_of(p, g, v->present),
-            .metrics = metrics, .n_metrics = n_metrics};
+            .metrics = metrics, .n_metrics = n_metrics, .experimental = experimental, .n_experimental = n_experimental};
         uint64_t servers = r.cells ? cells_servers(r.cells, steps->n) : 0;
         if (r.cells == NULL)
             r.server = (size_t)choices[g].server;

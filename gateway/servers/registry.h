@@ -38,8 +38,9 @@ struct server_health {
     _Atomic int64_t wasteful_window, wasteful_until; /* ms: of windows up to this, most of a block is not needed;
                                                       * clock_mono_ms: until then */
     _Atomic int64_t asked_at;      /* clock_mono_ms when a request was last sent; 0 = never */
-    /* Metrics and expressions whose JSON was of no use because of native histograms; a slot each, by hash. */
-    struct { _Atomic uint64_t text; _Atomic int64_t until; /* clock_mono_ms */ } histograms[SERVER_TEXTS];
+    /* What was requested in vain: metrics and expressions whose JSON has native histograms, functions that the server does
+     * not have. A slot each, by hash. */
+    struct { _Atomic uint64_t text; _Atomic int64_t until; /* clock_mono_ms */ } useless[SERVER_TEXTS];
     atomic_bool answered;          /* a request has ended, whichever way */
     struct breaker breaker;
     struct breaker calls[LATENCY_CALLS]; /* of one kind of request, while the server responds to others */

@@ -194,6 +194,24 @@ static bool push_admits(void *arg, size_t group, const struct matcher *m, size_t
     return group_admits(&p->u->groups.items[group], (struct group_reader){p->now, p->proxied}, m, n, &w);
 }
 
+/* Those that tests have compared. mad_over_time() of NaN depends on the release; older ones have none of them, or others. */
+static bool push_has_function(void *arg, size_t group, const struct function *fn)
+{
+    static const enum function_id compared[] = {
+        FN_DOUBLE_EXPONENTIAL_SMOOTHING, FN_TS_OF_LAST_OVER_TIME, FN_TS_OF_MAX_OVER_TIME, FN_TS_OF_MIN_OVER_TIME};
+    const struct push_planning *p = arg;
+    const struct group *g = &p->u->groups.items[group];
+    bool has = false;
+    for (size_t i = 0; i < LEN(compared); i++)
+        has = has || fn->id == compared[i];
+    for (size_t i = 0; has && i < g->n_servers; i++) {
+        const struct server *s = g->servers[i];
+        bool chosen = !push_chooses(g) || push_server_ability(s).expressions;
+        has = !chosen || (server_version(s) >= SERVER_VERSION(3, 5, 0) && !server_rejects_function(s, fn->name));
+    }
+    return has;
+}
+
 static void push_free_regex(void *re) { regex_free(re); }
 
 /* label=~"a|b" or its negation; of one value no regular expression. */
@@ -278,7 +296,7 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
                                     .proxied = ((const struct worker *)q->user)->n_proxied > 0};
     push_describe_groups(&planning);
     struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .admits = push_admits,
-                           .divide = push_divide, .match = push_match, .arg = &planning};
+                           .divide = push_divide, .match = push_match, .has_function = push_has_function, .arg = &planning};
     plan_make(q->arena, question, &env, plan);
     *out = (struct source_plan){.tree = plan->tree, .impl = plan};
     if (q->trace)
@@ -493,6 +511,17 @@ static void push_saw_histograms(const struct push_query *query, const struct pla
             server_saw_histograms(query->request.attempts[i]->server, what);
 }
 
+/* It may not have one of these functions: only some servers are started with them. */
+static void push_saw_rejection(const struct push_query *query, const struct plan_request *r)
+{
+    for (size_t i = 0; i < query->request.n; i++) {
+        const struct attempt *a = query->request.attempts[i];
+        bool rejected = a->state == ATTEMPT_FAILED && CONTAINER(a, struct push_attempt, attempt)->rejected;
+        for (size_t k = 0; rejected && k < r->n_experimental; k++)
+            server_rejected_function(a->server, r->experimental[k]->name);
+    }
+}
+
 static bool push_collect_piece(struct push_call *c, struct push_piece *p)
 {
     struct plan_piece *piece = p->piece;
@@ -501,8 +530,10 @@ static bool push_collect_piece(struct push_call *c, struct push_piece *p)
         const struct plan_request *request = &c->plan->requests[piece->first_request + i];
         struct push_query *query = c->queries[piece->first_request + i];
         const struct response *response = push_query_response(query, &why);
-        if (response == NULL)
+        if (response == NULL) {
+            push_saw_rejection(query, request);
             return push_doubt(c, arena_z(c->batch->q->arena, str_of(why.text)));
+        }
         if (response->lossy) {
             push_saw_histograms(query, request);
             return push_doubt(c, push_histograms);

@@ -19,13 +19,14 @@ static void push_cancel_fetches(struct push_attempt *p)
     p->_n_fetches = p->_left = 0;
 }
 
-static void push_fetched(void *arg, const struct err *err, int status UNUSED)
+static void push_fetched(void *arg, const struct err *err, int status)
 {
     struct push_attempt *p = arg;
     struct err why = {0};
     p->_left--;
     if (err) {
         p->_err = *err;
+        p->rejected = status == 400;
         push_cancel_fetches(p);
     }
     if (p->_left > 0)
@@ -71,6 +72,7 @@ static void push_attempt_start(struct attempt *a)
     p->response = batch_response(query->request.batch, query->view, a->server, &a->arena);
     p->response.notes = &query->notes;
     p->response.most_points = query->steps.n < PUSH_MAX_POINTS ? query->steps.n : PUSH_MAX_POINTS;
+    p->rejected = false;
     p->_err = (struct err){0};
     p->_n_fetches = p->_left = 0;
     p->_fetches = ARENA_ARRAY(q->arena, struct fetch *, n);

@@ -10,6 +10,7 @@
 struct push_attempt {
     struct attempt attempt;
     struct response response;   /* SUCCEEDED */
+    bool rejected;              /* FAILED: the server says that the expression is invalid */
     struct fetch **_fetches; unsigned _n_fetches, _left;
     struct err _err;
 };

@@ -350,20 +350,41 @@ void server_set_wasteful(struct server *s, int64_t window)
     atomic_store(&s->health->wasteful_until, clock_mono_ms() + SERVER_WASTEFUL_MS);
 }
 
-enum { HISTOGRAMS_MS = 600000 };
+enum { USELESS_MS = 600000 };
+
+static void server_remember_useless(const struct server *s, uint64_t hash)
+{
+    atomic_store(&s->health->useless[hash % SERVER_TEXTS].until, clock_mono_ms() + USELESS_MS);
+    atomic_store(&s->health->useless[hash % SERVER_TEXTS].text, hash);
+}
+
+static bool server_remembers_useless(const struct server *s, uint64_t hash)
+{
+    return atomic_load(&s->health->useless[hash % SERVER_TEXTS].text) == hash &&
+           clock_mono_ms() < atomic_load(&s->health->useless[hash % SERVER_TEXTS].until);
+}
 
 void server_saw_histograms(const struct server *s, struct str text)
 {
-    uint64_t hash = hash_bytes(text.p, text.n);
-    atomic_store(&s->health->histograms[hash % SERVER_TEXTS].until, clock_mono_ms() + HISTOGRAMS_MS);
-    atomic_store(&s->health->histograms[hash % SERVER_TEXTS].text, hash);
+    server_remember_useless(s, hash_bytes(text.p, text.n));
 }
 
 bool server_has_histograms(const struct server *s, struct str text)
 {
-    uint64_t hash = hash_bytes(text.p, text.n);
-    return text.n > 0 && atomic_load(&s->health->histograms[hash % SERVER_TEXTS].text) == hash &&
-           clock_mono_ms() < atomic_load(&s->health->histograms[hash % SERVER_TEXTS].until);
+    return text.n > 0 && server_remembers_useless(s, hash_bytes(text.p, text.n));
+}
+
+/* With the zero at its end, which no metric has. */
+static uint64_t server_function_hash(const char *name) { return hash_bytes(name, strlen(name) + 1); }
+
+void server_rejected_function(const struct server *s, const char *name)
+{
+    server_remember_useless(s, server_function_hash(name));
+}
+
+bool server_rejects_function(const struct server *s, const char *name)
+{
+    return server_remembers_useless(s, server_function_hash(name));
 }
 
 void server_blame(const struct server *s, struct err *err)

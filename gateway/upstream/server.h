@@ -70,6 +70,9 @@ void server_set_external(struct server *s, struct labels labels);
  * that they are not requested as JSON first. */
 void server_saw_histograms(const struct server *s, struct str text);
 bool server_has_histograms(const struct server *s, struct str text);
+/* Likewise, that it rejected an expression with this function. */
+void server_rejected_function(const struct server *s, const char *name);
+bool server_rejects_function(const struct server *s, const char *name);
 /* Whether VictoriaMetrics' native export of a window (ms) is what its JSON export is, at less cost. UNKNOWN: its flags
  * must be requested. */
 enum server_blocks { BLOCKS_UNKNOWN, BLOCKS_WHOLE, BLOCKS_REFUSED };

@@ -165,6 +165,24 @@ def test_older_and_other_servers_get_raw_requests():
         same_answer(sluice.query("sum(rate(m[1m]))", START + 600), wanted)
 
 
+def test_experimental_functions_of_servers_that_have_them():
+    """Which servers are started with them is learned from a rejected request."""
+    series, query = without_group(samples_of("a")), {"query": "max(ts_of_last_over_time(m[1m]))", "time": START + 600}
+    for features in (["--enable-feature=promql-experimental-functions"], []):
+        server = Prometheus("", "--storage.tsdb.retention.time=100y", *features, name=f"server-{len(features)}")
+        assert push(server.write_url, series).status in (200, 204)
+        sluice = Sluice(f"server_groups: [{{static_configs: [{{targets: ['{server.address}']}}]}}]\n", name=f"sluice-{len(features)}")
+        wait_until(lambda s=sluice: s.metric("sluice_upstream_up") == 1)
+        first, second = (sluice.data("/api/v1/query", {**query, "explain": "1"}) for _ in "ab")
+        assert first["result"] == second["result"] and first["result"][0]["value"][1] == str(START + 600), first
+        if features:
+            assert not reasons(first["explain"]) and first["explain"] is not None
+        else:
+            assert "not enabled" in first["explain"]["abandoned"], first["explain"]
+            assert "abandoned" not in second["explain"] and "its samples are needed here" in reasons(second["explain"])
+    assert sluice.query("abs(m)", START + 600)["result"] and not reasons(explain(sluice, "abs(m)", time=START + 600))
+
+
 def test_keys_of_a_group_turn_it_off():
     a, b = (Prometheus("", "--storage.tsdb.retention.time=100y", name=name) for name in "ab")
     for server in (a, b):

@@ -30,6 +30,7 @@ static struct planning {
     const char *why;
     bool lasting;                  /* no scrape ends the gaps */
     bool scraped;                  /* each series has a sample at each scrape of the target with its inst */
+    bool lacks_functions[2];       /* of each group: its servers have no experimental functions */
     struct buf text;
 } f;
 
@@ -107,6 +108,12 @@ static bool divide(void *arg, size_t group, const struct plan_read *reads, size_
     return f.divided && group == 0;
 }
 
+static bool has_function(void *arg, size_t group, const struct function *fn)
+{
+    (void)arg;
+    return !f.lacks_functions[group] && fn->id == FN_MAD_OVER_TIME;
+}
+
 static void free_regex(void *re) { regex_free(re); }
 
 static bool match(void *arg, struct str label, const struct str *values, size_t n, bool negative, struct matcher *out)
@@ -138,7 +145,7 @@ static void plan_query(const char *query)
     if (e == NULL)
         fail_msg("%s: %s", query, err.text);
     struct plan_env env = {.groups = f.groups, .n_groups = f.n_groups, .admits = admits, .gaps = gaps_of,
-                           .divide = divide, .match = match};
+                           .divide = divide, .match = match, .has_function = has_function};
     struct plan_question question = {.tree = e, .text = str_of(query), .start = f.grid.start, .step = f.grid.step,
                                      .n_steps = f.grid.n, .lookback = 5 * MINUTE, .subquery_step = 30000};
     plan_make(&f.arena, &question, &env, &f.plan);
@@ -216,9 +223,10 @@ static const struct { enum layout layout; const char *query, *wanted; } cases[] 
     {ONE, "topk(scalar(k), x)", "A k; A x"},
     {ONE, "time() - x", "A time() - x"},
     {ONE, "limitk(2, x)", "A x"},
-    {ONE, "mad_over_time(x[5m])", "raw x"},
+    {ONE, "sum(mad_over_time(x[5m]))", "A sum(mad_over_time(x[5m]))"},
+    {ONE, "ts_of_max_over_time(x[5m])", "raw x"},
     {ONE, "x[5m]", "raw x"},
-    {ONE, "mad_over_time(sum(x)[5m:1m])", "A0[-4,15] sum(x)"},
+    {ONE, "ts_of_max_over_time(sum(x)[5m:1m])", "A0[-4,15] sum(x)"},
     {ONE, "info(x)", "raw x"},
     {ONE, "1 + 2", "nothing"},
     {ONE, "timestamp(x)", "A timestamp(x)"},
@@ -346,6 +354,18 @@ static void queries_are_cut_where_they_distribute(void **state UNUSED)
         planning_end();
     }
     assert_int_equal(wrong, 0);
+}
+
+static void experimental_functions_are_pushed_where_all_servers_have_them(void **state UNUSED)
+{
+    planning_begin(TWO);
+    f.lacks_functions[1] = true;
+    const char *got = planned("sum(mad_over_time(x[5m])) / sum(mad_over_time(x{sg=\"eu\"}[5m]))");
+    assert_string_equal(got, "A sum(mad_over_time(x[5m])); raw x");
+    const struct plan_request *r = &f.plan.requests[0];
+    assert_int_equal(r->n_experimental, 1);
+    assert_string_equal(r->experimental[0]->name, "mad_over_time");
+    planning_end();
 }
 
 /* --- gaps --------------------------------------------------------------------------------------------------------- */
@@ -785,7 +805,8 @@ static void refusals_have_reasons(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(queries_are_cut_where_they_distribute), cmocka_unit_test(newer_steps_are_evaluated_here),
+        cmocka_unit_test(queries_are_cut_where_they_distribute),
+        cmocka_unit_test(experimental_functions_are_pushed_where_all_servers_have_them), cmocka_unit_test(newer_steps_are_evaluated_here),
         cmocka_unit_test(instant_selectors_read_the_newest_scrape),
         cmocka_unit_test(gaps_that_last_are_in_the_window),
         cmocka_unit_test(others_have_all_steps),
