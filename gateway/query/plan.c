@@ -76,7 +76,10 @@ static bool plan_times_apart(const struct planner *p, const struct plan_value *v
     return true;
 }
 
-static const char *plan_selector_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
+static const char may_share_series[] = "no label tells its server groups apart: a series of two groups would be counted twice";
+
+/* Otherwise *unproven: whether its groups may share series. */
+static const char *plan_selector_refused(struct planner *p, const struct expr *e, const struct plan_value *v, bool *unproven)
 {
     if (e->u.selector.anchored || e->u.selector.smoothed)
         return "anchored and smoothed are too new for servers";
@@ -92,8 +95,7 @@ static const char *plan_selector_refused(struct planner *p, const struct expr *e
     }
     if (plan_is_one_group(p, v) || plan_apart(p, v, v->present))
         return NULL;
-    if (!disjoint)
-        return "no label tells its server groups apart: a series of two groups would be counted twice";
+    *unproven = !disjoint;
     return plan_one_name(e) ? NULL : "series of different names and server groups may become equal";
 }
 
@@ -136,7 +138,7 @@ static struct plan_value plan_selector(struct planner *p, const struct expr *e, 
     }
     v.present = plan_names_of_groups(p, &v);
     v.exclusive = v.n_routed > 1 && !plan_apart(p, &v, v.present) && plan_times_apart(p, &v);
-    const char *refused = plan_selector_refused(p, e, &v);
+    const char *refused = plan_selector_refused(p, e, &v, &v.unproven);
     if (refused == NULL)
         return v;
     plan_decide(p, e, PLAN_RAW, refused);
@@ -392,6 +394,8 @@ static const char *plan_aggregate_refused(struct planner *p, const struct expr *
     const struct expr *param = e->u.aggregate.param;
     if (v->kind != PLAN_UNION)
         return "its argument is evaluated here";
+    if (v->unproven)
+        return may_share_series;
     if (aggregate_is_experimental(op))
         return plan_why(p, "%s() is experimental: servers may not have it", aggregate_op_text(op));
     if (!plan_literal(param))
@@ -512,6 +516,8 @@ static struct plan_value plan_operation(struct planner *p, struct expr *e, struc
         refused = "histogram trimming is too new for servers";
     else if (both && e->u.binary.matching)
         refused = plan_join_refused(p, e, &l, &r);
+    else if (binary_is_comparison(op) && !e->u.binary.is_bool && (l.unproven || r.unproven))
+        refused = may_share_series;
     else if (both || l.kind == PLAN_HERE || r.kind == PLAN_HERE || l.kind == PLAN_PARTS || r.kind == PLAN_PARTS)
         refused = "an operand is evaluated here";
     if (refused == NULL)

@@ -11,6 +11,8 @@
  *   several, distinguished by their labels  the union of their values, for functions of each single series
  *                                           (DISTRIBUTES_EACH) and of series that share labels which distinguish
  *                                           the groups (by (region), a / b, histogram_quantile)
+ *   several that may share series           the same union, for functions of each series that keep its labels: a series
+ *                                           of two groups is then seen in the results, and is an error
  *   several, and an aggregation             their values, aggregated again (DISTRIBUTES_GROUP): sum, count, min, max,
  *                                           group, topk, bottomk; avg is sum and count, fetched in one request
  * Everything else is evaluated here, over the largest parts that can be pushed.

@@ -40,6 +40,8 @@ struct plan_value {
     const uint8_t *routed;            /* UNION, PARTS: a byte for each group, 1 where series may match */
     size_t n_routed;
     bool exclusive;                   /* of several routed groups, one has all samples of a step: it takes the step */
+    bool unproven;                    /* routed groups may share series, which only the labels of the results show: nothing
+                                       * is pushed that drops labels or series */
     plan_names present;               /* labels of groups that the results have */
     struct plan_need *needs; size_t n_needs;
 };

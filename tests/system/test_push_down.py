@@ -212,7 +212,9 @@ def test_unlabeled_groups_may_share_series():
     assert push(b.write_url, without_group(samples_of("b"))).status in (200, 204)
     sluice = Sluice(f"server_groups:\n{groups}")
     wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
-    assert "no label tells" in reasons(explain(sluice, "sum(m)", time=START + 600))[0]
+    explained = explain(sluice, "sum(abs(m))", time=START + 600)
+    assert [(d["expr"], d["evaluated"]) for d in explained["plan"]] == [("abs(m)", "pushed"), ("sum(abs(m))", "here")], explained
+    assert "no label tells" in explained["plan"][1]["reason"]
     assert sluice.query("count(m)", START + 600)["result"][0]["value"][1] == "4"
     trusted = Sluice(f"server_groups:\n{groups}".replace("static", "push_down: trusted, static"), name="trusted")
     wait_until(lambda: trusted.metric("sluice_upstream_up") == 2)
@@ -220,8 +222,9 @@ def test_unlabeled_groups_may_share_series():
     assert trusted.query("count(m)", START + 600)["result"][0]["value"][1] == "4"
     # a series that both have is noticed where series are what is returned
     assert push(b.write_url, without_group(samples_of("a"))[:1]).status in (200, 204)
-    answer = trusted.get("/api/v1/query", {"query": "m + 1", "time": START + 600})
-    assert answer.status == 422 and "is in server group" in answer.text, answer
+    for s, query in ((trusted, "m + 1"), (sluice, "m + 1"), (sluice, "sum(m > 0)")):
+        answer = s.get("/api/v1/query", {"query": query, "time": START + 600})
+        assert answer.status == 422 and "is in server group" in answer.text, answer
 
 
 def test_the_recent_store_has_the_newest_steps():

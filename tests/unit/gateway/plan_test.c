@@ -331,9 +331,17 @@ static const struct { enum layout layout; const char *query, *wanted; } cases[] 
     {TWO, "histogram_quantile(0.9, sum by (le) (rate(b[5m])))",
      "+A sum by (le) (rate(b[5m])); +B sum by (le) (rate(b[5m]))"},
     {TWO, "sum(x @ 60)", "+A sum(x @ 60.000); +B sum(x @ 60.000)"},
-    /* two groups that may share series: nothing, unless they are declared not to */
-    {TWO_ALIKE, "sum(x)", "raw x"},
-    {TWO_ALIKE, "rate(x[5m])", "raw x"},
+    /* two groups that may share series: nothing that drops labels or series, unless they are declared not to */
+    {TWO_ALIKE, "sum(rate(x[5m])) > 2", "A rate(x[5m]); B rate(x[5m])"},
+    {TWO_ALIKE, "2 * abs(x) > bool 5", "A 2 * abs(x) > bool 5; B 2 * abs(x) > bool 5"},
+    {TWO_ALIKE, "sum(x > 5)", "A x; B x"},
+    {TWO_ALIKE, "-(5 <= x)", "A x; B x"},
+    {TWO_ALIKE, "topk(1, x)", "A x; B x"},
+    {TWO_ALIKE, "a unless b", "A a; B a; A b; B b"},
+    {TWO_ALIKE, "histogram_quantile(0.9, b)", "A b; B b"},
+    {TWO_ALIKE, "label_replace(x, \"a\", \"\", \"b\", \".*\")", "A x; B x"},
+    {TWO_ALIKE, "max_over_time(x[5m:1m])", "A max_over_time(x[5m:1m]); B max_over_time(x[5m:1m])"},
+    {TWO_ALIKE, "rate({a=\"b\"}[5m])", "raw {a=\"b\"}"},
     {TWO_DISJOINT, "sum(rate(x[5m]))", "+A sum(rate(x[5m])); +B sum(rate(x[5m]))"},
     {TWO_DISJOINT, "rate({a=\"b\"}[5m])", "raw {a=\"b\"}"},
     {TWO_DISJOINT, "histogram_quantile(0.9, b)", "A b; B b"},
@@ -684,12 +692,12 @@ static void a_group_without_samples_at_that_time_is_not_asked(void **state UNUSE
 {
     static const struct { const char *query; int64_t until; const char *wanted; } times[] = {
         {"sum(x)", HOUR - 6 * MINUTE, "A sum(x)"},
-        {"sum(x)", HOUR - 4 * MINUTE, "raw x"},
-        {"sum(x offset 30m)", HOUR - 6 * MINUTE, "raw x offset 30m"},
+        {"sum(x)", HOUR - 4 * MINUTE, "A x; B x"},
+        {"sum(x offset 30m)", HOUR - 6 * MINUTE, "A x offset 30m; B x offset 30m"},
         {"sum(rate(x[5m]))", HOUR - 5 * MINUTE, "A sum(rate(x[5m]))"},
-        {"sum(rate(x[20m]))", HOUR - 5 * MINUTE, "raw x"},
+        {"sum(rate(x[20m]))", HOUR - 5 * MINUTE, "A rate(x[20m]); B rate(x[20m])"},
         {"max_over_time(sum(x)[5m:1m])", HOUR - 10 * MINUTE, "A max_over_time(sum(x)[5m:1m])"},
-        {"max_over_time(sum(x)[5m:1m])", HOUR - 8 * MINUTE, "raw x"},
+        {"max_over_time(sum(x)[5m:1m])", HOUR - 8 * MINUTE, "A0[-4,15] x; B0[-4,15] x"},
         {"x @ 100", HOUR - 10 * MINUTE, "B x @ 100.000"},
     };
     for (size_t i = 0; i < LEN(times); i++) {
