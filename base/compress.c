@@ -274,25 +274,31 @@ static void choose_wrapper(struct gunzip *g, uint8_t first)
         inflateReset2(&g->s, -MAX_WBITS);
 }
 
-static bool inflate_step(struct gunzip *g, size_t max, struct buf *out, struct err *err)
+/* Appends at most `room` bytes. */
+static bool inflate_into(struct gunzip *g, size_t room, struct buf *out, struct err *err)
 {
-    if (!compress_ensure(out, next_step(g->total, max), err))
+    room = room > UINT32_MAX / 2 ? UINT32_MAX / 2 : room;
+    if (!compress_ensure(out, room, err))
         return false;
-    size_t got = out->cap - out->n > UINT32_MAX / 2 ? UINT32_MAX / 2 : out->cap - out->n;
     g->s.next_out = (Bytef *)out->p + out->n;
-    g->s.avail_out = (uInt)got;
+    g->s.avail_out = (uInt)room;
     int result = inflate(&g->s, Z_NO_FLUSH);
-    got -= g->s.avail_out;
-    out->n += got;
-    g->total += got;
-    if (g->total > max)
-        return too_large(err, "gzip", max);
+    out->n += room - g->s.avail_out;
+    g->total += room - g->s.avail_out;
     g->ended = result == Z_STREAM_END;
     return g->ended || result == Z_OK || result == Z_BUF_ERROR ||
            err_set(err, ERR_BAD_DATA, "corrupted gzip data: %s", g->s.msg ? g->s.msg : "inflate failed");
 }
 
-bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err)
+static bool inflate_step(struct gunzip *g, size_t max, struct buf *out, struct err *err)
+{
+    size_t least = next_step(g->total, max), room = out->cap - out->n; /* all of it, so that few steps suffice */
+    if (!inflate_into(g, room > least ? room : least, out, err))
+        return false;
+    return g->total <= max || too_large(err, "gzip", max);
+}
+
+static bool gunzip_give(struct gunzip *g, struct str in, struct err *err)
 {
     if (in.n > UINT32_MAX / 2)
         return err_set(err, ERR_TOO_LARGE, "compressed piece of %zu bytes exceeds zlib's limit", in.n);
@@ -300,16 +306,50 @@ bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, b
     g->s.avail_in = (uInt)in.n;
     if (g->raw_next && in.n > 0)
         choose_wrapper(g, (uint8_t)in.p[0]);
+    return true;
+}
+
+/* A gzip file may be several members in sequence. False: nothing more is to be read; padding after the end is ignored. */
+static bool gunzip_goes_on(struct gunzip *g)
+{
+    if (!g->ended)
+        return true;
+    g->padding = g->padding || (g->s.avail_in > 0 && *g->s.next_in != 0x1f);
+    if (g->padding || g->s.avail_in == 0)
+        return false;
+    inflateReset(&g->s);
+    return true;
+}
+
+bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err)
+{
+    if (!gunzip_give(g, in, err))
+        return false;
     do {
-        if (g->ended) { /* a gzip file may be several members in sequence */
-            g->padding = g->padding || (g->s.avail_in > 0 && *g->s.next_in != 0x1f);
-            if (g->padding || g->s.avail_in == 0)
-                break; /* padding after the end is ignored */
-            inflateReset(&g->s);
-        }
+        if (!gunzip_goes_on(g))
+            break;
         if (!inflate_step(g, max, out, err))
             return false;
     } while (g->s.avail_in > 0 || g->s.avail_out == 0);
+    *done = g->ended;
+    return true;
+}
+
+bool gunzip_some(struct gunzip *g, struct str *in, size_t room, struct buf *out, bool *done, struct err *err)
+{
+    size_t end = out->n + room, before;
+    if (!gunzip_give(g, *in, err))
+        return false;
+    do {
+        before = out->n;
+        if (!gunzip_goes_on(g)) {
+            g->s.avail_in = 0;
+            break;
+        }
+        if (!inflate_into(g, end - before, out, err))
+            return false;
+    } while (out->n < end && (g->s.avail_in > 0 || out->n > before));
+    *in = str_skip(*in, in->n - g->s.avail_in);
     *done = g->ended;
     return true;
 }

@@ -46,6 +46,8 @@ struct gunzip;
 struct gunzip *gunzip_new(void);
 void gunzip_free(struct gunzip *g);
 bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err) MUST_USE;
+/* The same in steps: takes bytes from the front of *in until it is empty, or `room` bytes are appended. */
+bool gunzip_some(struct gunzip *g, struct str *in, size_t room, struct buf *out, bool *done, struct err *err) MUST_USE;
 
 /* A complete gzip file of one member and at most `max` bytes, appended to `out`: with libdeflate, which reads a page of
  * 1,000 series in less than half of zlib's time. False, with `out` unchanged: it is something else, or corrupted;

@@ -2,6 +2,7 @@
 /* Start and end of lanes. Requests to a running lane are tasks posted to its loop. */
 #include "gateway/lane.h"
 
+#include "gateway/ingest/ingest.h"
 #include "gateway/ingest/write.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@ static void on_cancel(struct loop_task *task)
 {
     struct lane *l = lane_of_task(task);
     write_buffers_cancel(l->services->write);
+    ingest_lane_cancel(l->services->ingest);
     http_server_cancel(l->http);
 }
 
@@ -93,6 +95,7 @@ void lane_join(struct lane *l)
 void lane_free(struct lane *l)
 {
     write_buffers_free(l->services->write);
+    ingest_lane_free(l->services->ingest);
     loop_free(l->loop);
     mem_free(l);
 }

@@ -8,6 +8,7 @@
 #include "gateway/api/query.h"
 #include "gateway/dispatch.h"
 #include "gateway/http/http_tls.h"
+#include "gateway/ingest/ingest.h"
 #include "gateway/ingest/write.h"
 #include "gateway/lane.h"
 #include "gateway/services/access_watch.h"
@@ -164,6 +165,7 @@ void metrics_start(struct services *s)
 {
     stats_register(&http_stats);
     stats_register(&write_stats);
+    stats_register(&ingest_stats);
     stats_register(&dispatch_stats);
     stats_register(&upstream_stats);
     stats_register_histogram(&query_durations);

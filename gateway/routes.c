@@ -4,10 +4,11 @@
 #include "gateway/api/api.h"
 #include "gateway/api/query.h"
 #include "gateway/config/auth_key.h"
+#include "gateway/ingest/ingest.h"
 #include "gateway/ingest/write.h"
 #include "gateway/pages/pages.h"
 
-enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST };
+enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, IMPORT = HTTP_POST | HTTP_PUT };
 
 #define HEALTH  .class = ROUTE_HEALTH, .always = true /* on the lane: served even if all workers are busy */
 #define QUERY   .class = ROUTE_QUERY, .on_worker = true, .needs_ready = true, .refuses_loops = true
@@ -39,6 +40,14 @@ const struct route routes[] = {
     {HTTP_POST, "/api/v1/write", api_write, PUSH, .changes_state = true},
     {HTTP_POST, "/api/v1/push", api_write, PUSH, .changes_state = true},
     {READ, "/api/v1/write", api_write, PUSH, .max_body = 1 << 20},
+    {IMPORT, "/api/v1/import/prometheus", api_import_prometheus, PUSH, .changes_state = true},
+    {IMPORT, "/api/v1/import/prometheus/*", api_import_prometheus, PUSH, .changes_state = true},
+    {IMPORT, "/api/v1/import", api_import_jsonl, PUSH, .changes_state = true},
+    {IMPORT, "/api/v1/import/csv", api_import_csv, PUSH, .changes_state = true},
+    {IMPORT, "/write", api_influx_write, PUSH, .changes_state = true},
+    {IMPORT, "/api/v2/write", api_influx_write, PUSH, .changes_state = true},
+    {IMPORT, "/influx/write", api_influx_write, PUSH, .changes_state = true},
+    {IMPORT, "/influx/api/v2/write", api_influx_write, PUSH, .changes_state = true},
 
     {FORM, "/api/v1/query", api_query, QUERY},
     {FORM, "/api/v1/query_range", api_query_range, QUERY},

@@ -58,6 +58,9 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
  * invalid UTF-8, too many labels. any_names: see struct exposition. */
 bool exposition_labels(struct str series, bool any_names, struct labels_builder *b, struct err *err) MUST_USE;
 
+/* The text of a HELP line, with \\, \n and in OpenMetrics \" unescaped into the arena. */
+struct str exposition_unescape_help(struct arena *a, struct str s, enum exposition_format format);
+
 /* Appends struct exposition.exemplar to `out` as a prometheus.Exemplar message; t: its time if it has none. Uses the
  * builder as exposition_labels does. False: its labels are not valid, or longer than OpenMetrics allows. */
 bool exposition_exemplar(struct str exemplar, int64_t t, struct labels_builder *b, struct buf *out) MUST_USE;

@@ -78,3 +78,17 @@ bool exposition_labels(struct str series, bool any_names, struct labels_builder 
                        STR_ARG(str_first(series, 200)));
     return builder_size(b, &count) <= LABELS_MAX_BYTES || exposition_labels_refuse(err, "labels too long", series);
 }
+
+struct str exposition_unescape_help(struct arena *a, struct str s, enum exposition_format format)
+{
+    char *to = arena_bytes(a, s.n);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char next = i + 1 < s.n ? s.p[i + 1] : 0;
+        bool quote = next == '"' && format == EXPOSITION_OPENMETRICS;
+        bool escape = s.p[i] == '\\' && (next == '\\' || next == 'n' || quote);
+        to[n++] = !escape ? s.p[i] : next == 'n' ? '\n' : next;
+        i += escape;
+    }
+    return str_n(to, n);
+}

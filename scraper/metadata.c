@@ -22,21 +22,6 @@ static struct metadata *pending_family(struct metadata_builder *b, struct str na
     return &b->items[b->n++];
 }
 
-/* Unescapes \\ and \n of a HELP line, in OpenMetrics \" as well. */
-static struct str exposition_unescape_help(struct arena *a, struct str s, enum exposition_format format)
-{
-    char *to = arena_bytes(a, s.n);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        char next = i + 1 < s.n ? s.p[i + 1] : 0;
-        bool quote = next == '"' && format == EXPOSITION_OPENMETRICS;
-        bool escape = s.p[i] == '\\' && (next == '\\' || next == 'n' || quote);
-        to[n++] = !escape ? s.p[i] : next == 'n' ? '\n' : next;
-        i += escape;
-    }
-    return str_n(to, n);
-}
-
 static void collect_line(struct metadata_builder *b, const struct metadata_line *l)
 {
     const char *page = b->page.text.p;

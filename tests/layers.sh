@@ -49,7 +49,7 @@ only crypt.h        gateway/http/http_auth.c
 only curl/curl.h    base/http/client.c base/http/client_call.c base/http/client_error.c base/http/client_names.c base/http/client_profile.c base/http/client_multi.c
 only yaml.h         base/conf/yaml.c
 only snappy-c.h     base/compress.c
-only zstd.h         base/compress.c
+only zstd.h         base/compress.c base/decompressor.c
 only zlib.h         base/compress.c
 only libdeflate.h   base/compress.c
 only xxhash.h         base/hash.c

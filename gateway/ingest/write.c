@@ -251,7 +251,7 @@ static bool write_refuse_loop(struct err *err)
                    "or of one between, leads to it; remove that destination");
 }
 
-static bool write_check_open(struct services *s, struct http_request *r, struct err *err)
+bool write_check_open(struct services *s, struct http_request *r, struct err *err)
 {
     if (!services_ready(s)) {
         err_set(err, ERR_UNAVAILABLE, "the server is starting or stopping; retry later");

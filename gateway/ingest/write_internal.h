@@ -58,6 +58,8 @@ size_t write_drop_malformed(struct write_buffers *b, const struct rw_walk *w, st
 bool write_series_valid(const struct rw_walk *w);
 void write_count_ingested(const struct write_counts *n);
 
+/* Whether pushes can be stored at present; not if they have come back to their sender. */
+bool write_check_open(struct services *s, struct http_request *r, struct err *err);
 /* Responses, in plain text, since agents log it. */
 void write_refuse(struct http_request *r, const struct err *err);
 bool write_fail_queue_full(struct err *err); /* false */

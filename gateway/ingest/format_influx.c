@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+/* InfluxDB's line protocol, versions 1 and 2, with the conversion that VictoriaMetrics documents:
+ *
+ *   cpu,host=a,region=eu usage=1.5,idle=2i 1700000000000000000     becomes   cpu_usage{host="a",region="eu"} 1.5
+ *                                                                            cpu_idle{host="a",region="eu"} 2
+ *
+ * A field is a series named measurement and field; tags are labels, the parameter `db` is one too. true is 1, false and
+ * texts that are no number are 0. The unit of a time is the parameter `precision`, or follows from its magnitude;
+ * without a time, and for 0, it is the time of the request. Commas, blanks, equals signs and backslashes are escaped by a
+ * backslash, and quoted texts may contain them; a line feed ends the line even there.
+ *
+ * An invalid line fails the whole body, unless the client asks with `Stream-Mode: 1` to skip it.
+ * Source: https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/
+ */
+#include "base/text/num.h"
+#include "gateway/ingest/ingest_format.h"
+
+#include <math.h>
+
+struct influx_state {
+    int64_t unit;             /* ns, of times; 0: by magnitude */
+    struct label database;    /* its value is empty: none */
+    struct buf name;          /* measurement, separator and field */
+};
+
+/* ---- text ---- */
+
+/* Where the first of these two bytes stands that no backslash escapes and that is in no quoted text; s.n: nowhere. */
+static size_t influx_find(struct str s, char a, char b)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '\\')
+            i++;
+        else if (s.p[i] == '"')
+            quoted = !quoted;
+        else if (!quoted && (s.p[i] == a || s.p[i] == b))
+            return i;
+    }
+    return s.n;
+}
+
+/* The same where quotes have no meaning: in measurements, tags and names of fields. */
+static size_t influx_find_plain(struct str s, char a, char b)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '\\')
+            i++;
+        else if (s.p[i] == a || s.p[i] == b)
+            return i;
+    }
+    return s.n;
+}
+
+static struct str influx_unescape(struct arena *a, struct str s)
+{
+    if (str_find(s, '\\') == s.n)
+        return s;
+    char *to = arena_bytes(a, s.n);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char next = i + 1 < s.n ? s.p[i + 1] : 0;
+        i += s.p[i] == '\\' && (next == ',' || next == ' ' || next == '=' || next == '\\');
+        to[n++] = s.p[i];
+    }
+    return str_n(to, n);
+}
+
+static struct str influx_skip_blanks(struct str s)
+{
+    while (s.n > 0 && s.p[0] == ' ')
+        s = str_skip(s, 1);
+    return s;
+}
+
+/* ---- values and times ---- */
+
+static bool influx_word(struct str s, bool *v)
+{
+    static const char *const words[] = {"f", "F", "false", "False", "FALSE", "t", "T", "true", "True", "TRUE"};
+    for (size_t i = 0; i < LEN(words); i++)
+        if (str_is(s, words[i])) {
+            *v = i >= LEN(words) / 2;
+            return true;
+        }
+    return false;
+}
+
+static bool influx_integer(struct str s, double *v, struct err *err)
+{
+    struct str digits = str_first(s, s.n - 1);
+    int64_t i;
+    uint64_t u;
+    if (s.p[s.n - 1] == 'i' && num_parse_i64(digits, &i))
+        *v = (double)i;
+    else if (s.p[s.n - 1] == 'u' && num_parse_u64(digits, &u))
+        *v = (double)u;
+    else
+        return err_set(err, ERR_BAD_DATA, "`%.*s` is not an integer of 64 bits", STR_ARG(str_first(s, 100)));
+    return true;
+}
+
+static bool influx_value(struct str s, double *v, struct err *err)
+{
+    char last = s.n > 0 ? s.p[s.n - 1] : 0;
+    bool word;
+    if (s.n == 0)
+        return err_set(err, ERR_BAD_DATA, "expected a value");
+    if (s.p[0] == '"') {
+        if (s.n < 2 || last != '"')
+            return err_set(err, ERR_BAD_DATA, "`%.*s` has no closing quote", STR_ARG(str_first(s, 100)));
+        s = str_n(s.p + 1, s.n - 2);
+    } else if ((last == 'i' || last == 'u') && s.n > 1) {
+        return influx_integer(s, v, err);
+    } else if (influx_word(s, &word)) {
+        *v = word;
+        return true;
+    }
+    if (!num_parse(s, v) || str_find(s, 'x') < s.n || str_find(s, 'X') < s.n)
+        *v = 0;
+    else if (isnan(*v))
+        *v = normal_nan();
+    return true;
+}
+
+static int64_t unit_by_magnitude(int64_t t)
+{
+    if (t >= 100000000000000000)
+        return 1;
+    if (t >= 100000000000000)
+        return 1000;
+    return t >= 100000000000 ? 1000000 : 1000000000;
+}
+
+static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
+static bool influx_time(const struct ingest *in, struct str s, int64_t *t, struct err *err)
+{
+    const struct influx_state *state = in->state;
+    enum { NS_PER_MS = 1000000 };
+    s = str_trim(s);
+    *t = 0;
+    if (s.n > 0 && !num_parse_i64(s, t))
+        return err_set(err, ERR_BAD_DATA, "`%.*s` is not a time", STR_ARG(str_first(s, 100)));
+    int64_t unit = state->unit ? state->unit : unit_by_magnitude(*t);
+    if (*t == 0)
+        *t = in->now;
+    else if (unit < NS_PER_MS)
+        *t = floor_div(*t, NS_PER_MS / unit);
+    else if (__builtin_mul_overflow(*t, unit / NS_PER_MS, t))
+        return err_set(err, ERR_BAD_DATA, "`%.*s` is out of range", STR_ARG(str_first(s, 100)));
+    return true;
+}
+
+/* ---- lines ---- */
+
+static bool influx_tags(struct ingest *in, struct str tags, struct err *err)
+{
+    const struct influx_state *s = in->state;
+    bool own = false;
+    while (tags.n > 0) {
+        struct str tag = str_first(tags, influx_find_plain(tags, ',', ','));
+        tags = str_skip(tags, tag.n + 1);
+        size_t n = influx_find_plain(tag, '=', '=');
+        if (n == tag.n)
+            return err_set(err, ERR_BAD_DATA, "tag `%.*s` has no value", STR_ARG(str_first(tag, 100)));
+        struct str name = influx_unescape(in->scratch, str_first(tag, n));
+        own = own || str_eq(name, s->database.name);
+        if (!ingest_label(in, name, influx_unescape(in->scratch, str_skip(tag, n + 1)), err))
+            return false;
+    }
+    return own || ingest_label(in, s->database.name, s->database.value, err);
+}
+
+static bool influx_field(struct ingest *in, struct str measurement, struct str field, int64_t t, struct err *err)
+{
+    struct influx_state *s = in->state;
+    struct sample sample = {.t = t};
+    size_t n = influx_find_plain(field, '=', '=');
+    if (n == 0 || n == field.n)
+        return err_set(err, ERR_BAD_DATA, n == 0 ? "the name of a field is empty" : "a field has no value");
+    if (!influx_value(str_skip(field, n + 1), &sample.v, err))
+        return false;
+    buf_clear(&s->name);
+    buf_add_str(&s->name, measurement);
+    if (measurement.n > 0)
+        buf_add_char(&s->name, '_');
+    buf_add_str(&s->name, influx_unescape(in->scratch, str_first(field, n)));
+    builder_set(in->labels, STR(METRIC_NAME), buf_str(&s->name));
+    return ingest_series_end(in, &sample, 1, err);
+}
+
+static bool influx_line(struct ingest *in, struct str line, struct err *err)
+{
+    struct str key = str_first(line, influx_find_plain(line, ' ', ' ')), rest = influx_skip_blanks(str_skip(line, key.n));
+    struct str fields = str_first(rest, influx_find(rest, ' ', ' '));
+    struct str measurement = str_first(key, influx_find_plain(key, ',', ','));
+    struct str tags = str_skip(key, measurement.n + 1);
+    int64_t t;
+    if (line.p[0] == '#')
+        return true;
+    if (fields.n == 0)
+        return err_set(err, ERR_BAD_DATA, "expected measurement, blank and fields in `%.*s`", STR_ARG(str_first(line, 100)));
+    if (!influx_time(in, str_skip(rest, fields.n), &t, err))
+        return false;
+    measurement = influx_unescape(in->scratch, measurement);
+    ingest_series_begin(in);
+    if (!ingest_label(in, STR(METRIC_NAME), measurement.n > 0 ? measurement : STR("_"), err) || !influx_tags(in, tags, err))
+        return false;
+    while (fields.n > 0) {
+        struct str field = str_first(fields, influx_find(fields, ',', ','));
+        fields = str_skip(fields, field.n + 1);
+        if (!influx_field(in, measurement, field, t, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- requests ---- */
+
+static bool influx_unit(struct str precision, int64_t *unit)
+{
+    static const struct { const char *name; int64_t ns; } units[] = {
+        {"", 0}, {"ns", 1}, {"n", 1}, {"us", 1000}, {"u", 1000}, {"µ", 1000}, {"ms", 1000000},
+        {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}};
+    for (size_t i = 0; i < LEN(units); i++)
+        if (str_is(precision, units[i].name)) {
+            *unit = units[i].ns;
+            return true;
+        }
+    return false;
+}
+
+static bool influx_begin(struct ingest *in, struct err *err)
+{
+    struct influx_state *s = in->state = mem_zalloc(sizeof *s);
+    struct str precision = form_get(&in->r->form, "precision");
+    s->database = (struct label){STR("db"), form_get(&in->r->form, "db")};
+    in->all_or_nothing = in->all_or_nothing && !str_is(http_header(in->r, "Stream-Mode"), "1");
+    return influx_unit(precision, &s->unit) || err_set(err, ERR_BAD_DATA, "precision=%.*s: expected ns, us, ms, s, m or h",
+                                                       STR_ARG(str_first(precision, 100)));
+}
+
+static void influx_end(struct ingest *in)
+{
+    struct influx_state *s = in->state;
+    if (s == NULL)
+        return;
+    buf_free(&s->name);
+    mem_free(s);
+}
+
+const struct ingest_format ingest_influx = {
+    .id = INGEST_INFLUX, .all_or_nothing = true, .success = 204, .begin = influx_begin, .line = influx_line, .end = influx_end,
+};

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a push format is, and what it uses to report the samples of a body. A format is a file with one
+ * struct ingest_format, a row of INGEST_FORMATS with the names of its counters, and a route.
+ *
+ * On the lane's thread. Slices that a format is given or passes on are borrowed for the call.
+ */
+#ifndef GATEWAY_INGEST_INGEST_FORMAT_H
+#define GATEWAY_INGEST_INGEST_FORMAT_H
+
+#include "base/compress.h"
+#include "base/list.h"
+#include "gateway/ingest/ingest.h"
+#include "model/labels.h"
+#include "model/metadata.h"
+#include "model/series.h"
+
+/* F(X, id, type, path, protocol): the labels that vmagent's counters of the format have. */
+#define INGEST_FORMATS(F, X)                                                          \
+    F(X, PROMETHEUS, "prometheus", "/api/v1/import/prometheus", "prometheusimport")   \
+    F(X, JSONL, "vmimport", "/api/v1/import", "vmimport")                             \
+    F(X, CSV, "csvimport", "/api/v1/import/csv", "csvimport")                         \
+    F(X, INFLUX, "influx", "/influx/write", "influx")
+
+#define INGEST_ID(X, id, type, path, protocol) INGEST_##id,
+enum ingest_format_id { INGEST_FORMATS(INGEST_ID, ) INGEST_FORMAT_COUNT };
+
+struct ingest;
+struct ingest_format {
+    enum ingest_format_id id;
+    bool all_or_nothing;     /* an invalid line fails the request, and none of it is stored; else it is skipped */
+    int success;             /* status of the response */
+    /* Reads the parameters of the request; may set `state`. NULL: there are none. */
+    bool (*begin)(struct ingest *in, struct err *err);
+    /* One line, without its end, that is not blank. False: it is invalid, err says why. */
+    bool (*line)(struct ingest *in, struct str line, struct err *err);
+    void (*end)(struct ingest *in); /* frees `state`; NULL: nothing to free */
+};
+
+struct ingest_counts { size_t rows, read, invalid, metadata; };
+struct ingest {
+    struct http_request *r;
+    const struct ingest_format *format;
+    void *state;                  /* of the format */
+    int64_t now;                  /* ms: of samples without a time */
+    struct label *extra; size_t n_extra; /* extra_label; they replace labels of the same name */
+    struct labels_builder *labels; /* of the series being reported */
+    struct arena *scratch;        /* of one line */
+    bool all_or_nothing;          /* the format's; `begin` may change these two */
+    int success;
+
+    /* the rest is ingest.c's */
+    struct ingest_lane *lane;
+    struct list node;             /* in the lane's queue */
+    enum codec codec;
+    struct decompressor *decompressor; /* NULL: the body is not compressed */
+    struct str raw;               /* of the body, not yet decompressed */
+    struct buf text;              /* decompressed, not yet parsed from text_at on */
+    size_t text_at, text_scanned; /* no LF between them */
+    bool text_complete;           /* nothing follows in `raw` */
+    uint64_t line;                /* number of the current one */
+    enum { INGEST_CHECK /* to its end, nothing is stored */, INGEST_STORE, INGEST_STORE_WHOLE /* in one batch */ } phase;
+    bool begun, failed;           /* a batch has been accepted; one could not be stored */
+    bool ended;
+    size_t pending;               /* batches that are not yet as durable as required */
+    struct sink *sink;            /* during a batch */
+    size_t batch_bytes, batch_items;
+    struct ingest_counts n, batch; /* of committed batches, and of the current one */
+    struct err err;               /* of an invalid body; kind ERR_NONE: none */
+};
+
+/* Reporting a series: ingest_series_begin, ingest_label for each label (the name as __name__), then ingest_series_end
+ * with its samples, or several times with changed labels (builder_set). False: a label is not valid. */
+void ingest_series_begin(struct ingest *in);
+bool ingest_label(struct ingest *in, struct str name, struct str value, struct err *err) MUST_USE;
+bool ingest_series_end(struct ingest *in, const struct sample *samples, size_t n, struct err *err) MUST_USE;
+void ingest_metadata(struct ingest *in, const struct metadata *m);
+
+/* Parameters. */
+bool ingest_name_value(struct str pair, const char *parameter, struct label *out, struct err *err) MUST_USE;
+
+#endif

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What ingest.c (the path of a request) and ingest_rows.c (its series) share. */
+#ifndef GATEWAY_INGEST_INGEST_INTERNAL_H
+#define GATEWAY_INGEST_INGEST_INTERNAL_H
+
+#include "gateway/ingest/ingest_format.h"
+#include "gateway/ingest/write_internal.h"
+#include "model/sink.h"
+
+#define INGEST_REQUESTS_ROW(X, id, type, path, protocol)                                                            \
+    X(INGEST_##id##_REQUESTS, "vmagent_http_requests_total{path=\"" path "\",protocol=\"" protocol "\"}",           \
+      STATS_COUNTER, "Push requests")
+#define INGEST_ERRORS_ROW(X, id, type, path, protocol)                                                              \
+    X(INGEST_##id##_ERRORS, "vmagent_http_request_errors_total{path=\"" path "\",protocol=\"" protocol "\"}",       \
+      STATS_COUNTER, "Push requests refused as invalid")
+#define INGEST_ROWS_ROW(X, id, type, path, protocol)                                                                \
+    X(INGEST_##id##_ROWS, "vmagent_rows_inserted_total{type=\"" type "\"}", STATS_COUNTER,                          \
+      "Pushed samples and histograms accepted")
+#define INGEST_READ_ROW(X, id, type, path, protocol)                                                                \
+    X(INGEST_##id##_READ, "vm_protoparser_rows_read_total{type=\"" type "\"}", STATS_COUNTER,                       \
+      "Samples parsed, before relabeling")
+#define INGEST_READ_ERRORS_ROW(X, id, type, path, protocol)                                                         \
+    X(INGEST_##id##_READ_ERRORS, "vm_protoparser_read_errors_total{type=\"" type "\"}", STATS_COUNTER,              \
+      "Push requests whose body could not be decompressed")
+#define INGEST_INVALID_ROW(X, id, type, path, protocol)                                                             \
+    X(INGEST_##id##_INVALID, "vm_rows_invalid_total{type=\"" type "\"}", STATS_COUNTER,                             \
+      "Invalid samples and native histograms, which were dropped")
+/* INGEST_FORMAT_COUNT rows of each family, in the order of enum ingest_format_id. */
+#define INGEST_STATS(X)                                                                                             \
+    INGEST_FORMATS(INGEST_REQUESTS_ROW, X) INGEST_FORMATS(INGEST_ERRORS_ROW, X) INGEST_FORMATS(INGEST_ROWS_ROW, X)  \
+    INGEST_FORMATS(INGEST_READ_ROW, X) INGEST_FORMATS(INGEST_READ_ERRORS_ROW, X) INGEST_FORMATS(INGEST_INVALID_ROW, X)
+enum ingest_stat { INGEST_STATS(STATS_ID) };
+enum ingest_family { INGEST_REQUESTS, INGEST_ERRORS, INGEST_ROWS, INGEST_READ, INGEST_READ_ERRORS, INGEST_INVALID };
+void ingest_count(const struct ingest_format *f, enum ingest_family family, size_t n);
+
+struct ingest_lane { /* one per lane; created at its first request */
+    struct services *services;
+    struct lane_services *lane;
+    struct list queue;            /* of struct ingest; the first has its turn */
+    struct loop_task work;
+    struct labels_builder labels;
+    struct arena scratch;
+    struct buf label_bytes;
+    struct mem_release release;
+};
+
+/* ingest_rows.c */
+bool ingest_read_extra_labels(struct ingest *in, struct err *err);
+
+#endif

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The series that a format reports: their labels are checked and completed, and they go to the sink of the lane. */
+#include "base/text/utf8.h"
+#include "gateway/ingest/ingest_internal.h"
+
+void ingest_series_begin(struct ingest *in) { builder_start(in->labels, (struct labels){0}); }
+
+bool ingest_label(struct ingest *in, struct str name, struct str value, struct err *err)
+{
+    if (!label_name_valid(name))
+        return err_set(err, ERR_BAD_DATA, name.n ? "label name `%.*s` is not UTF-8" : "label name is empty%.*s",
+                       STR_ARG(str_first(name, 100)));
+    if (!utf8_valid(value))
+        return err_set(err, ERR_BAD_DATA, "value of label `%.*s` is not UTF-8", STR_ARG(str_first(name, 100)));
+    if (in->labels->n == LABELS_MAX_COUNT)
+        return err_set(err, ERR_BAD_DATA, "more than %d labels", LABELS_MAX_COUNT);
+    if (value.n > 0) /* as if it were absent */
+        builder_add(in->labels, name, value);
+    return true;
+}
+
+static bool ingest_build_labels(struct ingest *in, struct labels *out, struct err *err)
+{
+    struct str name;
+    size_t count;
+    for (size_t i = 0; i < in->n_extra; i++)
+        builder_set(in->labels, in->extra[i].name, in->extra[i].value);
+    if (builder_duplicate(in->labels, &name))
+        return err_set(err, ERR_BAD_DATA, "label `%.*s` occurs twice", STR_ARG(str_first(name, 100)));
+    if (builder_size(in->labels, &count) > LABELS_MAX_BYTES)
+        return err_set(err, ERR_BAD_DATA, "labels are longer than %d bytes", LABELS_MAX_BYTES);
+    buf_clear(&in->lane->label_bytes);
+    *out = builder_append(in->labels, &in->lane->label_bytes);
+    return labels_name(*out).n > 0 || err_set(err, ERR_BAD_DATA, "metric name is empty");
+}
+
+bool ingest_series_end(struct ingest *in, const struct sample *samples, size_t n, struct err *err)
+{
+    struct labels labels;
+    if (!ingest_build_labels(in, &labels, err))
+        return false;
+    in->batch.rows += n;
+    in->batch_items += n;
+    in->batch_bytes += labels.n + n * sizeof *samples;
+    if (in->phase != INGEST_CHECK && n > 0)
+        sink_series(in->sink, &(struct series_in){.labels = labels, .samples = samples, .n_samples = n});
+    return true;
+}
+
+void ingest_metadata(struct ingest *in, const struct metadata *m)
+{
+    in->batch.metadata++;
+    in->batch_bytes += m->family.n + m->help.n + m->unit.n;
+    if (in->phase != INGEST_CHECK)
+        sink_metadata(in->sink, m);
+}
+
+bool ingest_name_value(struct str pair, const char *parameter, struct label *out, struct err *err)
+{
+    struct str rest = pair;
+    size_t at = str_find(pair, '=');
+    if (at == pair.n)
+        return err_set(err, ERR_BAD_DATA, "%s=%.*s: expected name=value", parameter, STR_ARG(str_first(pair, 200)));
+    out->name = str_first(pair, at);
+    out->value = str_skip(rest, at + 1);
+    if (!label_name_valid(out->name) || !utf8_valid(out->value))
+        return err_set(err, ERR_BAD_DATA, "%s=%.*s: not a label", parameter, STR_ARG(str_first(pair, 200)));
+    return true;
+}
+
+bool ingest_read_extra_labels(struct ingest *in, struct err *err)
+{
+    const struct form *form = &in->r->form;
+    size_t n = form_count(form, "extra_label");
+    in->extra = ARENA_ARRAY(&in->r->arena, struct label, n);
+    for (size_t i = 0; i < n; i++)
+        if (!ingest_name_value(form_nth(form, "extra_label", i), "extra_label", &in->extra[in->n_extra++], err))
+            return false;
+    return true;
+}

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pushed bodies of every format beside the real vmagent: the same statuses, and equal series at the destination."""
+import gzip
+import json
+import math
+import time
+import zlib
+
+import wire
+from fakes import RecordingSink
+from lib import *
+
+T = 1700000000000  # ms
+NOW = "now"        # stands for the time of the request
+
+PROMETHEUS, JSONL, CSV, INFLUX = "/api/v1/import/prometheus", "/api/v1/import", "/api/v1/import/csv", "/influx/write"
+
+
+class Case:
+    """A request. `own`: what sluice answers and stores on purpose where vmagent differs: (status, {labels: samples})."""
+
+    def __init__(self, path, body, own=None, headers=None, method="POST", **params):
+        self.path, self.headers, self.method, self.params, self.own = path, headers or {}, method, params, own
+        self.body = body if isinstance(body, bytes) else body.encode()
+
+
+def json_line(metric, values, times, **more):
+    return json.dumps({"metric": metric, "values": values, "timestamps": times, **more})
+
+
+CASES = [
+    Case(PROMETHEUS, f'foo 1\nbar{{a="b"}} 2 {T}\n# TYPE x counter\n# HELP x the x\nx 3 1700000000\nbad line {{\nend 5'),
+    Case(PROMETHEUS, 'ex{a="b"} 1 # {trace_id="x"} 5\n', timestamp=T - 5),
+    Case(PROMETHEUS, f'b{{x=""}} 2\n{{c="d"}} 3\nc 3 {T}\n', extra_label=["x=1", "y=2"]),
+    Case(PROMETHEUS, "only bad {{{ \n"),
+    Case(PROMETHEUS, "q 1\r\nq2 2\r\n\r\n"),
+    Case(PROMETHEUS, f"nan NaN {T}\ninf +Inf\nninf -inf\nhex 0x10\nund 1_000\n"),
+    Case(PROMETHEUS, 'foo{l="esc\\"\\n\\\\"} 1\n'),
+    Case(PROMETHEUS, '{"u.name",a="b"} 1\nu.x{"k.y"="b"} 1\n'),
+    Case(PROMETHEUS, "", headers={"Content-Type": "text/plain"}),
+    Case("/prometheus" + PROMETHEUS, f"foo 1 {T}\n"),
+    Case(PROMETHEUS, gzip.compress(b"gz 1\n"), headers={"Content-Encoding": "gzip"}),
+    Case(PROMETHEUS, zlib.compress(b"deflated 1\n"), headers={"Content-Encoding": "deflate"}),
+    Case(PROMETHEUS, wire.snappy_compress(b"snappy 1\n"), headers={"Content-Encoding": "snappy"}),
+    Case(PROMETHEUS, b"plain 1\n", headers={"Content-Encoding": "gzip"}),
+    Case(PROMETHEUS, b"plain 1\n", headers={"Content-Encoding": "br"}, own=(415, {})),
+    Case(PROMETHEUS, "foo 1", extra_label="novalue"),
+    Case(PROMETHEUS, "foo 1", timestamp="abc"),
+    Case(PROMETHEUS + "/metrics/job/myjob/instance/i1", "foo 1\n"),
+    Case(PROMETHEUS + "/metrics/job/myjob", 'foo{job="x",job2="y"} 1\n',
+         own=(200, {(("__name__", "foo"), ("job", "myjob"), ("job2", "y")): [(NOW, 1.0)]})),
+    Case(PROMETHEUS + "/metrics/job@base64/bXlqb2I=/path@base64/L3Zhci90bXA", "foo 1\n",
+         own=(200, {(("__name__", "foo"), ("job", "myjob"), ("path", "/var/tmp")): [(NOW, 1.0)]})),
+    Case(PROMETHEUS + "/metrics/job/a", "foo 1\n", method="PUT"),
+    Case(PROMETHEUS + "/metrics/job/x/y", "foo 1\n"),
+    Case(PROMETHEUS, 'twice{a="1",a="2"} 1\nonce 1\n', own=(204, {(("__name__", "once"),): [(NOW, 1.0)]})),
+
+    Case(JSONL, "\n".join([
+        json_line({"__name__": "foo", "a": "b"}, [1, None, "Infinity", "-Infinity", 2.5], [T + 1000 * i for i in range(5)]),
+        json_line({"__name__": "x"}, [1], [1, 2]), json_line({}, [1], [1]), "broken", "",
+        f'{{"values":[1],"timestamps":[{T}],"metric":{{"__name__":"order"}}}}',
+        json_line({"__name__": "e"}, [], []), json_line({"__name__": "fraction"}, [1], [T + 0.5]),
+        json_line({"__name__": "two"}, [1], [T]) + json_line({"__name__": "three"}, [1], [T]),
+        json_line({"__name__": "more"}, ["NaN"], [T], extra={"deep": [1, {}]}),
+        json_line({"__name__": "text"}, [1], [str(T)]), '{"metric":{"__name__":"no_times"},"values":[1]}',
+        json_line({"__name__": "escaped", "l": 'a"\\\n\u00e4'}, [1], [T])]), extra_label=["x=y", "z=w"]),
+    Case(JSONL, json_line({"a": "b"}, [1], [T]), own=(204, {})),
+
+    Case(CSV, "GOOG,1.23,4.56,NYSE\nMSFT,3.21,1.67,NASDAQ\n", format="2:metric:ask,3:metric:bid,1:label:ticker,4:label:market"),
+    Case(CSV, 'time,v\n1700000000,5\n1700000001,x\n"1700000002","6"\n1700000003,\n', format="1:time:unix_s,2:metric:m"),
+    Case(CSV, '2023-11-14T22:13:20Z,5,"a ""q"", b"\n2023-11-14T22:13:20.5+01:00,6,c\n',
+         format="1:time:rfc3339,2:metric:m,3:label:l"),
+    Case(CSV, "2023-11-14 22:13:20,5\n2023-11-14 22:13:20.125,5\n2023-02-30 22:13:20,5\n",
+         format="1:time:custom:2006-01-02 15:04:05,2:metric:m"),
+    Case(CSV, "14 Nov 2023 10:13PM +0130,5\n14 nov 2023 12:13AM -0100,6\n", format="1:time:custom:02 Jan 2006 03:04PM -0700,2:metric:m"),
+    Case(CSV, f"{T},2\n{T}000000,3\nx\n", format="1:time:unix_ns,2:metric:m"),
+    Case(CSV, "1,2\n", format="1:bad:x"),
+    Case(CSV, "1,2\n", format="0:metric:x"),
+    Case(CSV, "1,2\n", format="1:label:x"),
+    Case(CSV, "1,2\n", format="1:time:other,2:metric:x"),
+    Case(CSV, "1,2\n"),
+
+    Case("/influx/api/v2/write", f"cpu value=1 {T}000\n", precision="us", bucket="b2", org="o"),
+    Case("/write", "cpu value=1 28333333\n", precision="m"),
+    Case("/api/v2/write", "cpu value=1 472222\n", precision="h", extra_label="a=b"),
+    Case(INFLUX, f"cpu value=1 {T}\n", precision="ms", db="mydb"),
+    Case(INFLUX, f"m,db=own f=1 {T}\n", db="d1"),
+    Case(INFLUX, f"cpu value=1 {T}\nbad\n\nx value=1 {T}\n", headers={"Stream-Mode": "1"}),
+    Case(INFLUX, gzip.compress(f"cpu value=1 {T}\n".encode()), headers={"Content-Encoding": "gzip"}),
+    Case(INFLUX, f"good value=1 {T}\nbad\n"),
+    Case(INFLUX, "cpu,a=1,a=2 v=1", own=(400, {})),
+] + [Case(INFLUX, line) for line in [
+    f'cpu,host=a,region=eu usage=1.5,idle=2i,on=true,off=f,s="text",sn="15",u=5u {T}000000',
+    "mem value=3", f"x,tag= f=1 {T}000000", "# comment\nc f=1 17", f"disk,path=/a\\ b\\,c\\=d used=1,f\\ g=2 {T}000000",
+    f'cpu,b=2,a=1 v=1,w="a,b c=d" {T}000000', f",x=1 f=1 {T}000000", f"m f=nan {T}000000", f"m f=1e3 {T}000000",
+    "m f=-5i 17", "m f=abc 17", f"m  f=1  {T}000000", "m f=1 -5", "m,a f=1", "m,a=1 =1", "m f", "m f=", "m f=1 12x",
+    f"m f=T,g=TRUE,h=True,i=FALSE,j=F {T}000000", f"m\\,x f=1 {T}000000", f"m,a\\ b=c f=1 {T}000000",
+    f"m,a=x\\\\y f=1 {T}000000", f"m,a=x\\y f=1 {T}000000", f"m f=1i {T}000000\r", "m f=1 0", "m\tf=1", "m value=5 1700000000",
+    f'm f="a\\"b" {T}000000', f"m f=9223372036854775808i {T}000000", f"m f=18446744073709551615u {T}000000",
+    f"  m f=1 {T}000000", f"m f=Inf {T}000000", f"m f=0x10 {T}000000", 'm f="multi\nline",g=1'.replace("\n", "\\n")]]
+
+
+def normal(value):
+    return "NaN" if math.isnan(value) else value
+
+
+def by_case(sink, before):
+    """{case: {labels without the case: [(t, v)]}}; times of the requests are NOW."""
+    out = {}
+    for labels, samples in sink.samples().items():
+        labels = dict(labels)
+        case = int(labels.pop("case"))
+        out.setdefault(case, {})[tuple(sorted(labels.items()))] = sorted(
+            ((NOW if before - 60000 < t < before + 600000 else t, normal(v)) for t, v in samples), key=str)
+    return out
+
+
+def without_empty_and_repeated(b):
+    """As wire.parse_write_request, but labels may be empty, not sorted, or repeated, as vmagent sends them: what a storage
+    makes of them."""
+    for labels, samples in lenient_write_request(b):
+        yield {k: v for k, v in sorted(dict(labels).items()) if v}, samples
+
+
+def lenient_write_request(b):
+    for number, message in wire.fields(b):
+        if number == 1:
+            labels, samples = [], []
+            for part, value in wire.fields(message):
+                if part == 1:
+                    pair = dict(wire.fields(value))
+                    labels.append((pair.get(1, b"").decode(), pair.get(2, b"").decode()))
+                elif part == 2:
+                    samples.append(wire.parse_sample(value))
+            yield labels, samples
+
+
+def send(agent, case, number):
+    params = dict(case.params)
+    labels = params.get("extra_label", [])
+    params["extra_label"] = [f"case={number}"] + (labels if isinstance(labels, list) else [labels])
+    return request(f"http://127.0.0.1:{agent.port}{case.path}", params, case.body, case.headers, case.method)
+
+
+def test_formats_as_vmagent_reads_them():
+    theirs_sink, ours_sink = RecordingSink(), RecordingSink()
+    flags = "-remoteWrite.url={}", "-remoteWrite.flushInterval=200ms"
+    theirs = VMAgent("scrape_configs: []", *(f.format(theirs_sink.url) for f in flags), "-remoteWrite.forcePromProto")
+    ours = Sluice("scrape_configs: []", *(f.format(ours_sink.url) for f in flags), "--dialect=vmagent")
+    before = now_ms()
+    statuses = []
+    for number, case in enumerate(CASES):
+        expected = send(theirs, case, number).status if case.own is None else case.own[0]
+        got = send(ours, case, number)
+        if got.status != expected:
+            statuses.append((number, case.path, case.body[:100], case.params, got, expected))
+    assert not statuses, statuses
+    for agent in (ours, theirs):
+        assert send(agent, Case(PROMETHEUS, "last 1"), len(CASES)).status == 204
+    wait_until(lambda: len(CASES) in by_case(ours_sink, before))
+    found = by_case(ours_sink, before)
+    strict, wire.parse_write_request = wire.parse_write_request, without_empty_and_repeated
+    try:
+        wait_until(lambda: len(CASES) in by_case(theirs_sink, before))
+        for _ in range(30):  # vmagent's blocks overtake each other
+            wanted = by_case(theirs_sink, before)
+            wanted.update((number, case.own[1]) for number, case in enumerate(CASES) if case.own)
+            wrong = [(number, case.path, case.body[:200], "sluice", found.get(number, {}), "expected", wanted.get(number, {}))
+                     for number, case in enumerate(CASES) if found.get(number, {}) != wanted.get(number, {})]
+            if not wrong:
+                return
+            time.sleep(0.1)
+    finally:
+        wire.parse_write_request = strict
+    raise AssertionError("\n".join(map(str, wrong)))
