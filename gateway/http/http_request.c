@@ -197,7 +197,7 @@ bool http_request_check(struct http_connection *c, const struct http_head *h)
     else if (coding.p && !http_is_token(coding.p))
         refuse_framing(c, 400, "invalid Transfer-Encoding; use chunked\n");
     else if (coding.p && !str_ieq(coding, STR("chunked")))
-        refuse_framing(c, 501, "unsupported Transfer-Encoding; use chunked\n");
+        refuse_framing(c, 400, "unsupported Transfer-Encoding; use chunked\n");
     else if (length.p && !num_parse_u64(length, &n))
         refuse_framing(c, 400, "Content-Length is not a number\n");
     else if (n > max_body(c))

@@ -4,8 +4,34 @@
 
 #include "base/telemetry/log.h"
 
+#include <dlfcn.h>
 #include <microhttpd.h>
 #include <string.h>
+
+/* ---- the library's own responses ---- */
+
+typedef enum MHD_Result queue_response_fn(struct MHD_Connection *mhd, unsigned status, struct MHD_Response *response);
+
+/* The library's function, which the one of the same name below hides. */
+static queue_response_fn *library_queue_response(void)
+{
+    static _Atomic(queue_response_fn *) found; /* the same for all lanes */
+    queue_response_fn *f = atomic_load(&found);
+    if (f == NULL) {
+        void *symbol = dlsym(RTLD_NEXT, "MHD_queue_response");
+        memcpy(&f, &symbol, sizeof f);
+        atomic_store(&found, f);
+    }
+    return f;
+}
+
+/* The library calls this one for its own responses, too: symbols of a program precede those of its shared libraries. It
+ * refuses a version such as HTTP/2.0 before it calls us for the first time, with 505. That counts as a failure of the
+ * server in alerts and in proxies, which may repeat the request elsewhere, although only the client can mend it. */
+enum MHD_Result MHD_queue_response(struct MHD_Connection *mhd, unsigned status, struct MHD_Response *response)
+{
+    return library_queue_response()(mhd, status == MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED ? MHD_HTTP_BAD_REQUEST : status, response);
+}
 
 /* ---- the response ---- */
 
