@@ -65,8 +65,8 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_BOOL, "dryRun", AT(dry_run), .preset = "false",
              .help = "Check the configuration and exit"}, .also = {"promscrape.config.dryRun", "check-config"}},
     {.row = {CONF_BOOL, "check-reachability", AT(check_reachability), .preset = "false",
-             .help = "With `--dryRun`, also send one request to each destination, each server of a group and each URL of "
-                     "`http_sd_configs`; what does not respond, or refuses the credentials, is an error"}},
+             .help = "With `--dryRun`, also send one request to each destination and each server of a group, and read service "
+                     "discovery once; what does not respond, or refuses the credentials, is an error"}},
     {.row = {CONF_BOOL, "config.expand-env", AT(expand_file), .preset = "false",
              .help = "Replace `${NAME}`, `${NAME:-default}` and `$NAME` in the configuration by environment variables, as "
                      "Grafana Agent does; `$$` is a dollar sign"}},

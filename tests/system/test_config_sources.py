@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a configuration comes from, as with vmagent: files, http(s) URLs, both polled for changes; and what is reported of the
 last load."""
+import json
 import os
 import subprocess
 import threading
@@ -184,16 +185,23 @@ class Answers(Fake):
     def answer(self, request, body):
         self.seen.append((request.command, request.path, request.headers.get("Authorization"), body))
         kind = request.path.split("/")[1].split("?")[0]
-        request.reply(int(kind) if kind.isdigit() else 200, b"hunter2")
+        if kind in ("sd", "v1"):
+            targets = json.dumps([{"targets": [self.address]}]) if kind == "sd" else "[]"
+            request.reply(200, targets.encode(), Content_Type="application/json")
+        else:
+            request.reply(int(kind) if kind.isdigit() else 200, b"hunter2")
 
 
 def test_reachability_is_checked_on_request():
-    """Of destinations, servers of groups and lists of targets; by requests that change nothing."""
+    """Of destinations, every kind of service discovery, and servers of groups, listed or discovered, after relabeling; by
+    requests that change nothing."""
     server = Answers()
     config = write_file("c.yml", f"""
 scrape_configs:
 - {{job_name: found, http_sd_configs: [{{url: 'http://{server.address}/sd'}}]}}
 - {{job_name: lost, http_sd_configs: [{{url: 'http://{server.address}/500?token=hunter2'}}]}}
+- {{job_name: services, consul_sd_configs: [{{server: '{server.address}', datacenter: d, services: [web]}}]}}
+- {{job_name: none, consul_sd_configs: [{{server: '{server.address}', path_prefix: /403, token: hunter2}}, {{server: '127.0.0.1:1'}}]}}
 remote_write:
 - {{name: taken, url: 'http://{server.address}/204', basic_auth: {{username: u, password: hunter2}}}}
 - {{name: strange, url: 'http://{server.address}/400'}}
@@ -203,13 +211,18 @@ remote_write:
 server_groups:
 - {{name: fine, static_configs: [{{targets: ['{server.address}']}}], path_prefix: /prefix}}
 - {{name: closed, static_configs: [{{targets: ['{server.address}']}}], path_prefix: /403}}
+- {{name: relabeled, static_configs: [{{targets: ['127.0.0.1:1']}}], relabel_configs: [{{target_label: __address__, replacement: '{server.address}'}}]}}
+- {{name: listed, http_sd_configs: [{{url: 'http://{server.address}/sd'}}], path_prefix: /502}}
+- {{name: unlisted, http_sd_configs: [{{url: 'http://{server.address}/401'}}]}}
 """)
-    assert "is valid: 2 scrape jobs" in check(f"--config.file={config}") and not server.seen
+    assert "is valid: 4 scrape jobs" in check(f"--config.file={config}") and not server.seen
     text = check(f"--config.file={config}", "--check-reachability", code=1)
     errors = sorted(line.split(" ")[1:] for line in text.splitlines() if line.startswith("error: "))
     assert [" ".join(line).split(": ")[0] for line in errors] == [
-        'http_sd_configs of job "lost"', 'remote_write "astray"', 'remote_write "down"', 'remote_write "refused"',
-        'server group "closed"'], text
+        'remote_write "astray"', 'remote_write "down"', 'remote_write "refused"', 'server group "closed"',
+        'server group "listed"', 'service discovery of job "lost"', 'service discovery of job "none"',
+        'service discovery of server group "unlisted"'], text
+    assert f"http://{server.address}/403/v1/agent/self?stale=: HTTP 403; " in text and text.count("connection refused") == 2, text
     assert "hunter" not in text and "HTTP 401: the credentials are refused" in text and "connection refused" in text
     assert "is valid" not in text
     seen = {(method, path): (auth, body) for method, path, auth, body in server.seen}
