@@ -18,6 +18,7 @@
 #include "gateway/background/filter_sync.h"
 #include "gateway/check_config.h"
 #include "gateway/cli/cli_config.h"
+#include "gateway/cli/cli_output.h"
 #include "gateway/cli/cli_promql.h"
 #include "gateway/cli/cli_queue.h"
 #include "gateway/dispatch.h"
@@ -571,16 +572,18 @@ int main(int argc, char **argv)
     set_up_process();
     fetch_watched_files();
     if (print_docs(argc, argv))
-        return 0;
+        return cli_output_end(0);
     if (argc > 1 && strcmp(argv[1], "promql") == 0)
-        return cli_promql(argc - 1, argv + 1);
+        return cli_output_end(cli_promql(argc - 1, argv + 1));
     if (argc > 1 && strcmp(argv[1], "queue") == 0)
-        return cli_queue(argc - 1, argv + 1);
+        return cli_output_end(cli_queue(argc - 1, argv + 1));
     if (argc > 1 && strcmp(argv[1], "config") == 0)
-        return cli_config(argc - 1, argv + 1);
+        return cli_output_end(cli_config(argc - 1, argv + 1));
     bool ok = flags_parse(argc, argv, &p.services.flags, &err) && run_flags(&p, &err);
     if (!ok)
         print_errors(&p.services.flags.errors, &err);
+    const struct flags *f = &p.services.flags;
+    bool prints = f->help || f->version || f->dry_run; /* a daemon's stdout may hang */
     flags_free(&p.services.flags);
-    return ok ? 0 : 1;
+    return prints ? cli_output_end(!ok) : !ok;
 }

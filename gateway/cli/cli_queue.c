@@ -139,6 +139,8 @@ static void print_queue_series(void *arg, const struct queue_series *s)
 {
     struct queue_command *c = arg;
     struct buf labels = {0};
+    if (ferror(stdout))
+        return;
     labels_print(&labels, s->labels);
     for (size_t i = 0; i < s->n_samples; i++) {
         buf_clear(&c->out);

@@ -219,3 +219,23 @@ def test_lists_in_place_of_mappings_in_a_file_of_grafana_agent():
         path = write_file("lists.yaml", command("convert", write_file("agent.yaml", f"metrics: {{{part}}}\n")))
         if "global" not in part:
             assert ":" in command("print", path, code=1)
+
+
+def test_output_that_cannot_be_written():
+    """A full disk, and a reader that ends early: a message and a failure, for everything that prints."""
+    full = f"{ROOT}/tests/configurations/shop.yml"
+    for words in (["config", "print", full], ["config", "convert", full], ["config", "diff", full, full],
+                  ["promql", "parse", "up"], ["promql", "--help"], ["queue", "--help"], ["config", "--help"], ["--help"],
+                  ["--version"], ["--print-docs"], ["--print-routes"], ["--dryRun", f"--config.file={full}"]):
+        for output in ("/dev/full", "a closed pipe"):
+            if output == "/dev/full":
+                out = os.open(output, os.O_WRONLY)
+            else:
+                reader, out = os.pipe()
+                os.close(reader)
+            run = subprocess.run([SLUICE, *words], stdout=out, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+            os.close(out)
+            assert run.returncode == 1, (words, output, run)
+            why = "No space left on device" if output == "/dev/full" else "Broken pipe"
+            assert f"sluice: the output is incomplete: {why}\n" in run.stderr or \
+                "sluice: the output is incomplete: a write to stdout failed\n" in run.stderr, (words, output, run.stderr)

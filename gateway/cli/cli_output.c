@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/cli/cli_output.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+int cli_output_end(int code)
+{
+    bool failed = ferror(stdout);
+    errno = 0;
+    if (fclose(stdout) == 0 && !failed)
+        return code;
+    fprintf(stderr, "sluice: the output is incomplete: %s\n", errno ? strerror(errno) : "a write to stdout failed");
+    return code ? code : 1;
+}
