@@ -293,6 +293,7 @@ static void queue_take_acks(struct queue *q)
     for (; s != NULL; s = intake_take_ack(&q->intake, &next)) {
         shard_files_ack(s, next);
         unwritten_ack(s);
+        intake_recorded(&q->intake, s, next);
     }
     queue_count_bytes(q);
 }
@@ -482,6 +483,13 @@ void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct wr
 }
 
 void queue_ack(struct queue_shard *s, uint64_t next) { intake_ack(&s->queue->intake, s, next); }
+
+bool queue_acks_recorded(struct queue_shard *s, struct loop *home, struct loop_task *recorded)
+{
+    return intake_acks_recorded(&s->queue->intake, s, home, recorded);
+}
+
+void queue_cancel_wait(struct queue_shard *s) { intake_cancel_wait(&s->queue->intake, s); }
 
 void queue_read(struct queue_shard *s, struct queue_read *r)
 {

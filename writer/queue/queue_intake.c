@@ -85,6 +85,12 @@ static void intake_remove_delivered(struct intake *in, struct queue_shard *s, st
     }
 }
 
+/* A delivered block that is not removed is just being written. */
+static bool intake_writes_delivered(const struct intake_shard *s)
+{
+    return !list_empty(&s->jobs) && job_in_shard(s->jobs.next)->seq < s->acked;
+}
+
 /* Earlier blocks of the shard are due with this one. True: the io thread must be woken for it. */
 static bool intake_schedule(struct intake *in, const struct write_job *j)
 {
@@ -197,6 +203,7 @@ void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next)
     if (!list_linked(&s->intake.ack_node))
         list_push_back(&in->acked, &s->intake.ack_node);
     intake_remove_delivered(in, s, &removed);
+    s->intake.unrecorded = s->intake.unrecorded || moves || intake_writes_delivered(&s->intake);
     bool log = intake_note_stall(in);
     mutex_unlock(&in->lock);
     if (moves)
@@ -204,6 +211,23 @@ void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next)
     if (log)
         intake_log_stall(s);
     intake_free_delivered(&removed);
+}
+
+bool intake_acks_recorded(struct intake *in, struct queue_shard *s, struct loop *home, struct loop_task *recorded)
+{
+    mutex_lock(&in->lock);
+    bool done = !s->intake.unrecorded;
+    s->intake.waiting_loop = home;
+    s->intake.waiting = done ? NULL : recorded;
+    mutex_unlock(&in->lock);
+    return done;
+}
+
+void intake_cancel_wait(struct intake *in, struct queue_shard *s)
+{
+    mutex_lock(&in->lock);
+    s->intake.waiting = NULL;
+    mutex_unlock(&in->lock);
 }
 
 bool intake_read(struct intake *in, struct queue_shard *s, struct queue_read *r)
@@ -287,6 +311,18 @@ struct queue_shard *intake_take_ack(struct intake *in, uint64_t *next)
     *next = s ? s->intake.acked : 0;
     mutex_unlock(&in->lock);
     return s;
+}
+
+void intake_recorded(struct intake *in, struct queue_shard *s, uint64_t next)
+{
+    mutex_lock(&in->lock);
+    if (s->intake.acked == next)
+        s->intake.unrecorded = false;
+    if (!s->intake.unrecorded && s->intake.waiting)
+        loop_post(s->intake.waiting_loop, s->intake.waiting);
+    if (!s->intake.unrecorded)
+        s->intake.waiting = NULL;
+    mutex_unlock(&in->lock);
 }
 
 void intake_add_undelivered(struct intake *in, struct block_sum *sum)

@@ -34,6 +34,9 @@ void intake_shard_init(struct intake_shard *s, uint64_t next);
  * dropped and counted. */
 void intake_put(struct intake *in, struct write_job *j, uint64_t limit);
 void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next);
+/* As queue_acks_recorded and queue_cancel_wait. */
+bool intake_acks_recorded(struct intake *in, struct queue_shard *s, struct loop *home, struct loop_task *recorded);
+void intake_cancel_wait(struct intake *in, struct queue_shard *s);
 /* Like queue_read, synchronously, when everything from r->from on is here. False: the io thread must read it. */
 bool intake_read(struct intake *in, struct queue_shard *s, struct queue_read *r);
 
@@ -43,6 +46,7 @@ int64_t intake_due(struct intake *in);
 struct write_job *intake_begin(struct intake *in, int64_t until);
 void intake_done(struct intake *in, struct write_job *j); /* the caller owns the job from now on */
 struct queue_shard *intake_take_ack(struct intake *in, uint64_t *next); /* NULL: none */
+void intake_recorded(struct intake *in, struct queue_shard *s, uint64_t next); /* the position on disk has moved there */
 size_t intake_jobs(struct intake *in);
 
 void intake_add_undelivered(struct intake *in, struct block_sum *sum); /* any thread */

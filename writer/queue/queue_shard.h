@@ -30,6 +30,8 @@ struct intake_shard {
     struct list jobs;      /* ascending in sequence number */
     uint64_t done_until;    /* the io thread has finished the jobs before it */
     uint64_t acked;        /* as reported by the lane */
+    bool unrecorded;       /* blocks before it are on disk, and the position there is older */
+    struct loop *waiting_loop; struct loop_task *waiting; /* posted when it is recorded; NULL: nobody waits */
     struct list ack_node;  /* in intake.acked */
 };
 struct queue_shard {

@@ -5,7 +5,7 @@
 #include "base/telemetry/log.h"
 #include "writer/queue/block.h"
 
-enum { READ_BYTES = 1 << 20, READ_BYTES_FAILING = 64 << 10, READ_RETRY_MS = 1000 };
+enum { READ_BYTES = 1 << 20, READ_BYTES_FAILING = 64 << 10, READ_RETRY_MS = 1000, RECORD_MS = 1000 };
 
 static void run_resume(struct loop_timer *timer)
 {
@@ -18,6 +18,27 @@ static void run_resume(struct loop_timer *timer)
 static void shard_report_held(const struct shard *s)
 {
     queue_hold(s->disk, shard_behind(s) ? s->read_seq : UINT64_MAX);
+}
+
+static void run_recorded(struct loop_task *task) { shard_kick(CONTAINER(task, struct shard, recorded)); }
+
+static void run_record_late(struct loop_timer *timer)
+{
+    struct shard *s = CONTAINER(timer, struct shard, record_late);
+    s->record_is_late = true;
+    shard_kick(s);
+}
+
+static bool shard_waits_for_record(struct shard *s)
+{
+    struct loop *loop = s->lane->loop;
+    if (queue_acks_recorded(s->disk, loop, &s->recorded)) {
+        loop_timer_stop(loop, &s->record_late);
+        s->record_is_late = false;
+    } else if (!s->record_is_late && !loop_timer_armed(&s->record_late)) {
+        loop_timer_in(loop, &s->record_late, RECORD_MS);
+    }
+    return loop_timer_armed(&s->record_late);
 }
 
 static void run_read_retry(struct loop_timer *timer) { shard_kick(CONTAINER(timer, struct shard, read_retry)); }
@@ -40,6 +61,8 @@ struct shard *shard_new(struct destination *d, struct destination_generation *g,
         atomic_fetch_add(&g->joint_backlogs, 1);
     shard_report_held(s);
     s->read_retry.run = run_read_retry;
+    s->recorded.run = run_recorded;
+    s->record_late.run = run_record_late;
     s->resume.run = run_resume;
     s->in_doubt = shard_behind(s); /* the last run may have ended before the response to its first block arrived */
     s->in_doubt_seq = state.first;
@@ -355,7 +378,7 @@ void shard_kick(struct shard *s)
         list_push_back(&s->lane->waiting, &s->node);
         return;
     }
-    if (!drain_take_budget(s))
+    if (shard_waits_for_record(s) || !drain_take_budget(s))
         return;
     s->state = SHARD_SENDING;
     sender_send(s);
@@ -441,6 +464,9 @@ void shard_stop(struct shard *s)
     s->state = SHARD_STOPPED;
     loop_timer_stop(s->lane->loop, &s->read_retry);
     loop_timer_stop(s->lane->loop, &s->resume);
+    loop_timer_stop(s->lane->loop, &s->record_late);
+    queue_cancel_wait(s->disk);
+    loop_unpost(s->lane->loop, &s->recorded);
     shard_save(s);
     queue_hold(s->disk, 0); /* nothing is sent from memory any more: blocks that the disk loses are lost */
 }

@@ -20,6 +20,10 @@
  *    until those that the queue had then are delivered, and lanes seal no joint block: those of two runs may share
  *    series, those of two lanes in one run cannot.
  *
+ * A block that was read from disk, or written before it was delivered, would be sent again after a crash until its
+ * delivery is recorded there. So the next block is sent after that, but waits at most RECORD_MS: a disk that does not
+ * respond delays no delivery for long. What can arrive twice after a crash is the block in flight.
+ *
  * States:
  *
  *                    block ready             2xx, or dropped
@@ -70,6 +74,9 @@ struct shard {
     bool drained;          /* counted in the generation's `undrained` */
     struct queue_read read;
     struct loop_timer read_retry; /* armed after a failed read */
+    struct loop_task recorded;     /* posted when the delivery of the last block is recorded on disk */
+    struct loop_timer record_late; /* armed while the next block waits for that */
+    bool record_is_late;           /* it waits no longer */
     struct client_call *call;
     struct { char text[1024]; size_t n; } response; /* beginning of the response body */
     struct bisect bisect;

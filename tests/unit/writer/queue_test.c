@@ -300,6 +300,45 @@ static void what_is_delivered_soon_is_not_written(void **state UNUSED)
     loop_free(queue_home);
 }
 
+struct recorded_wait { struct loop_task task; bool done; };
+static void note_recorded(struct loop_task *task) { CONTAINER(task, struct recorded_wait, task)->done = true; }
+
+/* When an acknowledgement counts as recorded, the position on disk has moved. */
+static void acknowledgements_are_recorded(void **state UNUSED)
+{
+    enum { BLOCKS = 300 };
+    char dir[300];
+    unsigned waits = 0;
+    queue_home = loop_new();
+    struct queue *q = queue_open_here(1);
+    struct queue_shard *s = queue_newest_shard(q, 0);
+    snprintf(dir, sizeof dir, "%s/g0001-s01/00", queue_dir);
+    queue_write_blocks(q, 0, 0, BLOCKS);
+    struct queue_read r;
+    queue_read_from(s, &r, 0); /* behind the writes */
+    queue_read_drop(&r);
+    for (uint64_t next = 1; next <= BLOCKS; next++) {
+        struct recorded_wait wait = {{.run = note_recorded}, false};
+        queue_ack(s, next);
+        wait.done = queue_acks_recorded(s, queue_home, &wait.task);
+        waits += !wait.done;
+        while (!wait.done)
+            loop_turn(queue_home, 1000);
+        assert_int_equal(position_read(dir), next);
+    }
+    assert_true(waits > 0);
+    struct recorded_wait wait = {{.run = note_recorded}, false};
+    queue_write_blocks(q, 0, BLOCKS, BLOCKS + 1);
+    queue_ack(s, BLOCKS + 1);
+    (void)queue_acks_recorded(s, queue_home, &wait.task);
+    queue_cancel_wait(s);
+    loop_unpost(queue_home, &wait.task);
+    queue_close(q);
+    loop_turn(queue_home, 0);
+    assert_false(wait.done);
+    loop_free(queue_home);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +352,7 @@ int main(void)
         QUEUE_TEST(what_was_missed_is_written_later),
         QUEUE_TEST(foreign_names_are_ignored),
         QUEUE_TEST(the_position_needs_no_space),
+        QUEUE_TEST(acknowledgements_are_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
