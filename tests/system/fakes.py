@@ -2,7 +2,10 @@
 """The two ends of sluice that a test controls: a target that tells a script, a storage that remembers everything."""
 import gzip
 import http.server
+import itertools
 import json
+import socket
+import struct
 import threading
 import time
 
@@ -49,6 +52,11 @@ class Server(http.server.ThreadingHTTPServer):
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    connections = itertools.count()
+
+    def setup(self):
+        super().setup()
+        self.connection_number = next(self.connections)
 
     def log_message(self, *args):
         pass
@@ -57,7 +65,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.owner.answer(self, b"")
 
     def do_POST(self):
-        self.server.owner.answer(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        length = int(self.headers.get("Content-Length", 0))
+        if getattr(self.server.owner, "reset", False):
+            self.rfile.read(length // 2)
+            self.server.owner.resets += 1
+            self.close_connection = True
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()  # with unread bytes and without lingering: RST
+            return
+        self.server.owner.answer(self, self.rfile.read(length))
 
     do_PUT = do_POST
 
@@ -141,14 +157,17 @@ class RecordingSink(Fake):
     """A remote-write 1.0 receiver that keeps every sample it accepted, in order of arrival.
 
     With victoriametrics its responses have the header by which VictoriaMetrics is recognized. To misbehave: status (with retry_after), hang (seconds before the answer), drop (read, then close without an
-    answer), lose_answer (accept, then close). zstd bodies get 415 unless zstd=True. requests: (monotonic seconds,
-    status, headers, bytes on the wire) of each. What cannot be decoded fails the test at the next look.
+    answer), reset (read half of the body, then reset the connection; resets counts), lose_answer (accept, then close).
+    zstd bodies get 415 unless zstd=True. requests: (monotonic seconds, status, headers, bytes on the wire) of each.
+    arrivals: [number of the connection, index in `accepted` or None, whether the answer was lost] of each, in the order
+    in which they came. What cannot be decoded fails the test at the next look.
     """
 
     def __init__(self, zstd=False):
         self.zstd, self.status, self.retry_after, self.hang = zstd, 204, None, 0
-        self.drop = self.lose_answer = False
+        self.drop = self.lose_answer = self.reset = False
         self.victoriametrics = False
+        self.arrivals, self.resets = [], 0
         self.requests, self.accepted, self.damaged, self.decoded = [], [], [], 0
         self.arrived = {}
         super().__init__()
@@ -156,6 +175,9 @@ class RecordingSink(Fake):
 
     def answer(self, request, body):
         drop = self.drop  # a request that hangs is dropped even if the fault ends meanwhile
+        arrival = [request.connection_number, None, False]
+        with self.lock:
+            self.arrivals.append(arrival)
         time.sleep(self.hang)
         status, zipped = self.status, request.headers.get("Content-Encoding", "")
         if zipped == "zstd" and not self.zstd:
@@ -163,9 +185,11 @@ class RecordingSink(Fake):
         with self.lock:
             drop = drop or self.drop
             self.requests.append((time.monotonic(), None if drop else status, dict(request.headers), len(body)))
+            lost = drop or self.lose_answer
             if not drop and status // 100 == 2:
+                arrival[1:] = len(self.accepted), lost
                 self.accepted.append((zipped, body))
-        if drop or self.lose_answer:
+        if lost:
             request.close_connection = True
             return None
         extra = {"Retry_After": self.retry_after} if self.retry_after is not None else {}

@@ -22,7 +22,7 @@ import urllib.parse
 import urllib.request
 
 import wire
-from fakes import RecordingSink, ScriptedExporter
+from fakes import Fake, RecordingSink, ScriptedExporter
 from wire import STALE, is_stale
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -32,7 +32,7 @@ PEERS = f"{ROOT}/build/peers/bin"
 __all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "waits", "alone", "folder", "write_file", "put_file", "free_port", "wait_until",
            "request", "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
            "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
-           "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer",
+           "Fake", "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer",
            "lane_turns", "Pauses"]
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 in the middle of an outage: only samples younger than the flush interval are missing. SIGTERM at any time."""
+import concurrent.futures
 import os
 import random
 import time
@@ -85,11 +86,15 @@ def test_kill_during_a_slow_sync():
 @waits
 @seconds(180)
 def test_rounds_of_kills():
-    """In each order of the backlog a kill in a catch-up and one in an outage; torture/test_crash_rounds.py has more."""
-    for drain in ("in_order", "newest_first"):
+    """Five kills, in both orders of the backlog beside each other; torture/test_crash_rounds.py has more."""
+    def run(drain, *phases):
         rounds = Rounds(drain, random.randrange(1 << 30))
-        rounds.run(2)
+        rounds.run(phases)
         rounds.check()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(run, "in_order", "catch-up", "healthy", "outage"),
+                     pool.submit(run, "newest_first", "catch-up", random.choice(("outage", "reload")))]:
+            done.result()
 
 
 @seconds(90)
