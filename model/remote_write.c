@@ -6,7 +6,8 @@
 #include "base/varint.h"
 
 enum { TAG_TIMESERIES = 0x0a, TAG_SAMPLE = 0x12, TAG_EXEMPLAR = 0x1a, TAG_HISTOGRAM = 0x22 };
-enum { TAG_SAMPLE_VALUE = 0x09, TAG_SAMPLE_TIME = 0x10, TAG_EXEMPLAR_VALUE = 0x11, TAG_EXEMPLAR_TIME = 0x18 };
+enum { TAG_SAMPLE_VALUE = 0x09, TAG_SAMPLE_TIME = 0x10, TAG_SAMPLE_START = 0x18 };
+enum { TAG_EXEMPLAR_VALUE = 0x11, TAG_EXEMPLAR_TIME = 0x18 };
 enum { FIELD_METADATA = 3, FIELD_TYPE = 1, FIELD_FAMILY = 2, FIELD_HELP = 4, FIELD_UNIT = 5 };
 
 static inline size_t sample_size(struct sample s)
@@ -81,18 +82,37 @@ void rw_append_series(struct buf *out, struct labels labels, const struct sample
     out->n = (size_t)(p - (uint8_t *)out->p);
 }
 
-void rw_append_full(struct buf *out, struct labels labels, const struct sample *samples, size_t n,
-                    const struct str *hists, size_t n_hists, const struct str *exemplars, size_t n_exemplars)
+static uint8_t *remote_write_put_started(uint8_t *p, struct sample s, int64_t start)
 {
-    size_t size =
-        labels.n + samples_size(samples, n) + messages_size(hists, n_hists) + messages_size(exemplars, n_exemplars);
+    uint8_t *size = p + 1;
+    p = remote_write_put_sample(p, s);
+    if (start != 0) {
+        *size = (uint8_t)(*size + 1 + varint_size((uint64_t)start)); /* at most 31 */
+        *p++ = TAG_SAMPLE_START;
+        p = varint_put(p, (uint64_t)start);
+    }
+    return p;
+}
+
+static size_t starts_size(const struct rw_contents *c)
+{
+    size_t size = 0;
+    for (size_t i = 0; c->starts && i < c->n_samples; i++)
+        size += c->starts[i] ? 1 + varint_size((uint64_t)c->starts[i]) : 0;
+    return size;
+}
+
+void rw_append_full(struct buf *out, struct labels labels, const struct rw_contents *c)
+{
+    size_t size = labels.n + samples_size(c->samples, c->n_samples) + starts_size(c)
+                  + messages_size(c->hists, c->n_hists) + messages_size(c->exemplars, c->n_exemplars);
     uint8_t *p = begin_series(out, labels, size);
     if (p == NULL)
         return;
-    for (size_t i = 0; i < n; i++)
-        p = remote_write_put_sample(p, samples[i]);
-    p = put_messages(p, TAG_EXEMPLAR, exemplars, n_exemplars);
-    p = put_messages(p, TAG_HISTOGRAM, hists, n_hists);
+    for (size_t i = 0; i < c->n_samples; i++)
+        p = remote_write_put_started(p, c->samples[i], c->starts ? c->starts[i] : 0);
+    p = put_messages(p, TAG_EXEMPLAR, c->exemplars, c->n_exemplars);
+    p = put_messages(p, TAG_HISTOGRAM, c->hists, c->n_hists);
     out->n = (size_t)(p - (uint8_t *)out->p);
 }
 

@@ -17,10 +17,16 @@
 #include "model/metadata.h"
 #include "model/series.h"
 
-/* Appending. Histograms and exemplars are copied as the messages received (lossless). */
+/* Appending. Histograms and exemplars are copied as the messages received (lossless). `starts` has the start time of
+ * each sample (0: none), or is NULL. It becomes the field start_timestamp = 3 of the Sample, which remote write 2.0
+ * defines and receivers of 1.0 skip. */
 void rw_append_series(struct buf *out, struct labels labels, const struct sample *samples, size_t n);
-void rw_append_full(struct buf *out, struct labels labels, const struct sample *samples, size_t n,
-                    const struct str *hists, size_t n_hists, const struct str *exemplars, size_t n_exemplars);
+struct rw_contents { /* of a series */
+    const struct sample *samples; const int64_t *starts; size_t n_samples;
+    const struct str *hists; size_t n_hists;         /* prometheus.Histogram messages */
+    const struct str *exemplars; size_t n_exemplars; /* prometheus.Exemplar messages */
+};
+void rw_append_full(struct buf *out, struct labels labels, const struct rw_contents *c);
 void rw_append_metadata(struct buf *out, const struct metadata *m);
 void rw_append_exemplar(struct buf *out, struct labels labels, double value, int64_t t); /* an Exemplar message */
 
@@ -38,20 +44,38 @@ struct rw_walk {
     bool labels_ok;
     const char *reason;
     struct sample *samples; size_t n_samples;
+    int64_t *starts;            /* start times of the samples, 0 = none; NULL: none has one */
     struct str *hists; size_t n_hists;          /* prometheus.Histogram messages */
     struct str *exemplars; size_t n_exemplars;
+    size_t bad_exemplars;       /* of remote write 2.0: those left out, of which `bad_exemplar` says why */
+    const char *bad_exemplar;
     struct metadata metadata;   /* RW_METADATA */
     struct err err;             /* RW_ERROR */
-    size_t _cap_samples, _cap_hists, _cap_exemplars;
+    size_t _cap_samples, _cap_starts, _cap_hists, _cap_exemplars;
+    int64_t *_starts;
     const uint8_t *_start;
     /* The series that rw_walk_some has begun: its bytes, the next field, and the run of labels; begin NULL: none. */
     struct rw_series { const uint8_t *begin, *end, *at, *run, *run_end; bool split; } _series;
     struct labels_builder _builder;
     struct buf _label_buf;
+    /* NULL: the body is remote write 1.0 */
+    enum rw_item (*_other)(struct rw_walk *w, size_t fields);
+    struct rw2_state { /* of a body of remote write 2.0 (write2/write2_walk.c) */
+        struct rw2_symbol { uint32_t at, n; } *symbols; size_t n_symbols, _cap_symbols;
+        uint32_t *refs; size_t n_refs, _cap_refs; /* of the current series' labels, or of an exemplar's */
+        struct buf exemplar_text;
+        const uint8_t *next_symbol; /* NULL: the table is complete */
+        size_t expanded;            /* bytes of the labels so far */
+        int64_t created;            /* created_timestamp of the series */
+        struct metadata metadata; uint32_t help_ref, unit_ref;
+        uint64_t last_metadata;     /* hash of the metadata returned last */
+        bool series_waits;          /* its metadata was returned before it */
+    } _two;
 };
 void rw_walk_init(struct rw_walk *w);
 void rw_walk_free(struct rw_walk *w);
 void rw_walk_start(struct rw_walk *w, struct str body); /* the uncompressed body; borrowed */
+void rw_walk_again(struct rw_walk *w); /* from the beginning of the same body */
 enum rw_item rw_walk_next(struct rw_walk *w); /* after RW_ERROR: returns RW_ERROR again */
 /* The same in steps: at most `fields` samples, histograms, exemplars and labels are read; RW_MORE: the series has more. */
 enum rw_item rw_walk_some(struct rw_walk *w, size_t fields);

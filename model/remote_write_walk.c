@@ -6,7 +6,7 @@
  * lengths, labels after samples). Every length is checked against the remaining bytes before it is used; a series has
  * at most RW_MAX_ITEMS of a kind, so that a small body cannot claim much memory.
  */
-#include "model/remote_write.h"
+#include "model/remote_write_internal.h"
 
 #include "base/protobuf.h"
 #include "base/text/utf8.h"
@@ -18,16 +18,22 @@ enum { FIELD_TYPE = 1, FIELD_FAMILY = 2, FIELD_HELP = 4, FIELD_UNIT = 5 };    /*
 enum { FIELD_HIST_TIME = 15 };                                                /* Histogram */
 enum { FIELD_EXEMPLAR_TIME = 3 };                                             /* Exemplar */
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2 };
+enum { FIELD_VALUE = 1, FIELD_TIME = 2, FIELD_START = 3 };                    /* Sample */
+enum { TAG_VALUE_64 = 0x09, TAG_TIME = 0x10, TAG_START = 0x18 };
 
 void rw_walk_init(struct rw_walk *w) { *w = (struct rw_walk){0}; }
 
 void rw_walk_free(struct rw_walk *w)
 {
     mem_free(w->samples);
+    mem_free(w->_starts);
     mem_free(w->hists);
     mem_free(w->exemplars);
     builder_free(&w->_builder);
     buf_free(&w->_label_buf);
+    mem_free(w->_two.symbols);
+    mem_free(w->_two.refs);
+    buf_free(&w->_two.exemplar_text);
     rw_walk_init(w);
 }
 
@@ -36,9 +42,19 @@ void rw_walk_start(struct rw_walk *w, struct str body)
     w->_start = w->p = (const uint8_t *)body.p;
     w->end = w->p + body.n;
     w->_series.begin = NULL;
+    w->_other = NULL;
 }
 
-static bool rw_walk_corrupted(struct rw_walk *w, const uint8_t *at, const char *what)
+void rw_walk_again(struct rw_walk *w)
+{
+    w->p = w->_start;
+    w->_series.begin = NULL;
+    w->_two.expanded = 0;
+    w->_two.last_metadata = 0;
+    w->_two.series_waits = false;
+}
+
+bool rw_walk_corrupted(struct rw_walk *w, const uint8_t *at, const char *what)
 {
     return err_set(&w->err, ERR_BAD_DATA, "corrupted remote write body at byte %zu: "
                                           "%s", (size_t)(at - w->_start), what);
@@ -49,46 +65,67 @@ static bool next_field(struct rw_walk *w, const uint8_t **p, const uint8_t *end,
     return pb_next(p, end, f) || (*p != end && rw_walk_corrupted(w, *p, "truncated or malformed field"));
 }
 
-/* `09 value 10 time`, the form of every sender that does not omit zeros. */
-static inline bool usual_sample(struct str s, struct sample *out)
+/* `09 value 10 time`, the form of every sender that does not omit zeros, perhaps with `18 start`. */
+static inline bool usual_sample(struct str s, struct sample *out, int64_t *start)
 {
     const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
-    uint64_t t = 0;
-    if (s.n < 11 || p[0] != 0x09 || p[9] != 0x10 || varint_get(p + 10, end, &t) != end)
+    uint64_t t = 0, from = 0;
+    if (s.n < 11 || p[0] != TAG_VALUE_64 || p[9] != TAG_TIME || (p = varint_get(p + 10, end, &t)) == NULL)
         return false;
-    memcpy(&out->v, p + 1, 8);
+    if (p != end && (*p != TAG_START || varint_get(p + 1, end, &from) != end))
+        return false;
+    memcpy(&out->v, s.p + 1, 8);
     out->t = (int64_t)t;
+    *start = (int64_t)from;
     return true;
 }
 
-static bool any_sample(struct rw_walk *w, struct str s, struct sample *out)
+static bool any_sample(struct rw_walk *w, struct str s, struct sample *out, int64_t *start)
 {
     const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
     struct pb_field f;
     *out = (struct sample){0};
+    *start = 0;
     while (pb_next(&p, end, &f)) {
-        if ((f.number == 1 && f.wire != WIRE_64) || (f.number == 2 && f.wire != WIRE_VARINT))
+        if (f.number <= FIELD_START && f.wire != (f.number == FIELD_VALUE ? WIRE_64 : WIRE_VARINT))
             return rw_walk_corrupted(w, p, "sample field of the wrong type");
-        if (f.number == 1)
+        if (f.number == FIELD_VALUE)
             out->v = double_from_bits(f.value);
-        else if (f.number == 2)
+        else if (f.number == FIELD_TIME)
             out->t = (int64_t)f.value;
+        else if (f.number == FIELD_START)
+            *start = (int64_t)f.value;
     }
     return p == end || rw_walk_corrupted(w, p, "truncated or malformed sample");
 }
 
-static bool add_sample(struct rw_walk *w, struct str bytes)
+/* The sample read last has a start time: those before it have none, unless `starts` is set. */
+static void add_start(struct rw_walk *w, int64_t start)
 {
+    mem_grow(&w->_starts, &w->_cap_starts, w->n_samples, sizeof *w->_starts);
+    if (w->starts == NULL)
+        memset(w->_starts, 0, w->n_samples * sizeof *w->_starts);
+    w->starts = w->_starts;
+    w->starts[w->n_samples - 1] = start;
+}
+
+bool rw_walk_add_sample(struct rw_walk *w, struct str bytes)
+{
+    int64_t start;
     if (w->n_samples == RW_MAX_ITEMS)
         return rw_walk_corrupted(w, (const uint8_t *)bytes.p, "too many samples in a series");
     if (w->n_samples == w->_cap_samples)
         mem_grow(&w->samples, &w->_cap_samples, w->n_samples + 1, sizeof *w->samples);
     struct sample *s = &w->samples[w->n_samples++];
-    return usual_sample(bytes, s) || any_sample(w, bytes, s);
+    if (!usual_sample(bytes, s, &start) && !any_sample(w, bytes, s, &start))
+        return false;
+    if (start != 0 || w->starts)
+        add_start(w, start);
+    return true;
 }
 
 /* Histograms and exemplars are passed on undecoded; only invalid messages are rejected here. */
-static bool add_message(struct rw_walk *w, struct str bytes, struct str **items, size_t *n, size_t *cap)
+static bool walk_add_message(struct rw_walk *w, struct str bytes, struct str **items, size_t *n, size_t *cap)
 {
     const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
     struct pb_field f;
@@ -103,6 +140,11 @@ static bool add_message(struct rw_walk *w, struct str bytes, struct str **items,
     return true;
 }
 
+bool rw_walk_add_hist(struct rw_walk *w, struct str bytes)
+{
+    return walk_add_message(w, bytes, &w->hists, &w->n_hists, &w->_cap_hists);
+}
+
 static bool series_field(struct rw_walk *w, const struct pb_field *f)
 {
     if (f->number < FIELD_LABEL || f->number > FIELD_HISTOGRAM)
@@ -110,9 +152,10 @@ static bool series_field(struct rw_walk *w, const struct pb_field *f)
     if (f->wire != WIRE_BYTES)
         return rw_walk_corrupted(w, w->p, "series field of the wrong type");
     switch (f->number) {
-    case FIELD_SAMPLE: return add_sample(w, f->bytes);
-    case FIELD_EXEMPLAR: return add_message(w, f->bytes, &w->exemplars, &w->n_exemplars, &w->_cap_exemplars);
-    case FIELD_HISTOGRAM: return add_message(w, f->bytes, &w->hists, &w->n_hists, &w->_cap_hists);
+    case FIELD_SAMPLE: return rw_walk_add_sample(w, f->bytes);
+    case FIELD_EXEMPLAR: 
+        return walk_add_message(w, f->bytes, &w->exemplars, &w->n_exemplars, &w->_cap_exemplars);
+    case FIELD_HISTOGRAM: return rw_walk_add_hist(w, f->bytes);
     default: return true; /* labels: see below */
     }
 }
@@ -132,23 +175,23 @@ static bool read_label(struct rw_walk *w, struct str bytes, struct label *out)
     return p == end;
 }
 
-static bool rw_walk_fail(struct rw_walk *w, const char *reason)
+bool rw_walk_reject(struct rw_walk *w, const char *reason)
 {
     w->labels_ok = false;
     w->reason = reason;
     return true; /* the body remains valid: only this series is rejected */
 }
 
-static bool build_labels(struct rw_walk *w)
+bool rw_walk_build_labels(struct rw_walk *w)
 {
     struct str name;
     size_t count, size = builder_size(&w->_builder, &count);
     if (builder_duplicate(&w->_builder, &name))
-        return rw_walk_fail(w, "duplicate label name");
+        return rw_walk_reject(w, "duplicate label name");
     if (count == 0)
-        return rw_walk_fail(w, "no labels");
+        return rw_walk_reject(w, "no labels");
     if (size > LABELS_MAX_BYTES)
-        return rw_walk_fail(w, "labels too long");
+        return rw_walk_reject(w, "labels too long");
     buf_clear(&w->_label_buf);
     w->labels = builder_append(&w->_builder, &w->_label_buf);
     return true;
@@ -166,14 +209,14 @@ static bool rebuild_labels(struct rw_walk *w, struct str series)
         if (!read_label(w, f.bytes, &l))
             return false;
         if (!label_name_valid(l.name))
-            return rw_walk_fail(w, l.name.n ? "label name is not UTF-8" : "label name is empty");
+            return rw_walk_reject(w, l.name.n ? "label name is not UTF-8" : "label name is empty");
         if (!utf8_valid(l.value))
-            return rw_walk_fail(w, "label value is not UTF-8");
+            return rw_walk_reject(w, "label value is not UTF-8");
         if (w->_builder.n == LABELS_MAX_COUNT)
-            return rw_walk_fail(w, "too many labels");
+            return rw_walk_reject(w, "too many labels");
         builder_add(&w->_builder, l.name, l.value);
     }
-    return build_labels(w);
+    return rw_walk_build_labels(w);
 }
 
 static bool walk_series_labels(struct rw_walk *w, const struct rw_series *s)
@@ -185,10 +228,11 @@ static bool walk_series_labels(struct rw_walk *w, const struct rw_series *s)
     return rebuild_labels(w, str_n(s->begin, (size_t)(s->end - s->begin)));
 }
 
-static void walk_begin_series(struct rw_walk *w, struct str series)
+void rw_walk_begin_series(struct rw_walk *w, struct str series)
 {
     const uint8_t *p = (const uint8_t *)series.p;
-    w->n_samples = w->n_hists = w->n_exemplars = 0;
+    w->n_samples = w->n_hists = w->n_exemplars = w->bad_exemplars = 0;
+    w->starts = NULL;
     w->labels = (struct labels){0};
     w->labels_ok = true;
     w->reason = NULL;
@@ -224,7 +268,7 @@ static enum rw_item walk_series(struct rw_walk *w, size_t fields)
     return item;
 }
 
-static bool walk_metadata(struct rw_walk *w, struct str bytes)
+bool rw_walk_set_metadata(struct rw_walk *w, struct str bytes)
 {
     const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
     struct pb_field f;
@@ -250,6 +294,8 @@ enum rw_item rw_walk_some(struct rw_walk *w, size_t fields)
 {
     const uint8_t *p = w->p;
     struct pb_field f;
+    if (w->_other)
+        return w->_other(w, fields);
     if (w->_series.begin)
         return walk_series(w, fields);
     while (next_field(w, &p, w->end, &f)) {
@@ -260,10 +306,10 @@ enum rw_item rw_walk_some(struct rw_walk *w, size_t fields)
             return RW_ERROR;
         }
         if (f.number == FIELD_TIMESERIES) {
-            walk_begin_series(w, f.bytes);
+            rw_walk_begin_series(w, f.bytes);
             return walk_series(w, fields);
         }
-        if (!walk_metadata(w, f.bytes))
+        if (!rw_walk_set_metadata(w, f.bytes))
             return RW_ERROR;
         w->p = p;
         return RW_METADATA;

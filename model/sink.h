@@ -17,6 +17,7 @@
 struct series_in {
     struct labels labels;  /* canonical, without external labels */
     const struct sample *samples; size_t n_samples;
+    const int64_t *starts; /* start time of each sample, 0 = none; NULL: none has one */
     const struct str *hists; size_t n_hists;         /* prometheus.Histogram messages */
     const struct str *exemplars; size_t n_exemplars; /* prometheus.Exemplar messages */
 };

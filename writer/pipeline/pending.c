@@ -69,11 +69,12 @@ static void pending_extend_times(struct pending_block *c, int64_t t)
 
 static void pending_append(struct pending *p, struct labels labels, const struct series_in *in)
 {
-    if (in->n_hists == 0 && in->n_exemplars == 0)
+    if (in->n_hists == 0 && in->n_exemplars == 0 && in->starts == NULL)
         rw_append_series(&p->raw, labels, in->samples, in->n_samples);
     else
-        rw_append_full(&p->raw, labels, in->samples, in->n_samples, in->hists, in->n_hists, in->exemplars,
-                       in->n_exemplars);
+        rw_append_full(&p->raw, labels, &(struct rw_contents){
+            .samples = in->samples, .starts = in->starts, .n_samples = in->n_samples, .hists = in->hists,
+            .n_hists = in->n_hists, .exemplars = in->exemplars, .n_exemplars = in->n_exemplars});
     struct pending_block *c = &p->open;
     c->end = p->raw.n;
     c->n_samples += (uint32_t)(in->n_samples + in->n_hists);
@@ -112,8 +113,9 @@ static size_t pending_add_cut(struct pending *p, const struct block_limits *limi
     size_t s = in->n_samples / 2, h = in->n_hists / 2;
     if (s + h == 0)
         s = 1; /* one of each */
-    struct series_in first = {.samples = in->samples, .n_samples = s, .hists = in->hists, .n_hists = h}, second = *in;
+    struct series_in first = {.samples = in->samples, .starts = in->starts, .n_samples = s, .hists = in->hists, .n_hists = h}, second = *in;
     second.samples += s;
+    second.starts = in->starts ? in->starts + s : NULL;
     second.n_samples -= s;
     second.hists += h;
     second.n_hists -= h;
@@ -127,7 +129,7 @@ static inline bool open_block_takes(const struct pending *p, const struct block_
 {
     enum { SERIES_FRAME = 6, SAMPLE_MOST = 22 };
     const struct pending_block *c = &p->open;
-    return in->n_hists == 0 && in->n_exemplars == 0 && c->n_samples + in->n_samples < limits->samples &&
+    return in->n_hists == 0 && in->n_exemplars == 0 && in->starts == NULL && c->n_samples + in->n_samples < limits->samples &&
            c->n_labels + labels.count < limits->labels && c->n_metadata < limits->samples &&
            p->raw.n - pending_open_begin(p) + labels.n + SERIES_FRAME + in->n_samples * SAMPLE_MOST < limits->bytes;
 }

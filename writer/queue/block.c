@@ -211,9 +211,11 @@ static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
     size_t s = w->n_samples / 2, h = w->n_hists / 2;
     if (s + h == 0)
         s = w->n_samples; /* one of each: separate them */
-    rw_append_full(&half[0], w->labels, w->samples, s, w->hists, h, NULL, 0);
-    rw_append_full(&half[1], w->labels, w->samples + s, w->n_samples - s, w->hists + h, w->n_hists - h, w->exemplars,
-                   w->n_exemplars);
+    rw_append_full(&half[0], w->labels, &(struct rw_contents){.samples = w->samples, .starts = w->starts, .n_samples = s,
+                                                              .hists = w->hists, .n_hists = h});
+    rw_append_full(&half[1], w->labels, &(struct rw_contents){
+        .samples = w->samples + s, .starts = w->starts ? w->starts + s : NULL, .n_samples = w->n_samples - s,
+        .hists = w->hists + h, .n_hists = w->n_hists - h, .exemplars = w->exemplars, .n_exemplars = w->n_exemplars});
     return true;
 }
 

@@ -103,7 +103,7 @@ static void response(void **state UNUSED)
     rw_append_series(&result, labels, samples, 3);
     histogram_encode(&wire, &h, 3000);
     struct str message = buf_str(&wire);
-    rw_append_full(&result, labels_from(&t.arena, names, 1), NULL, 0, &message, 1, NULL, 0);
+    rw_append_full(&result, labels_from(&t.arena, names, 1), &(struct rw_contents){.hists = &message, .n_hists = 1});
     respond(&packed, &result);
     t.response.t_max = 5000;
     for (size_t piece = 1; piece <= packed.n; piece += packed.n - 1) {
@@ -154,7 +154,7 @@ static void broken_histograms_name_the_series(void **state UNUSED)
         struct buf result = {0}, packed = {0}, wire = {0};
         histogram_encode(&wire, &cases[i].h, 3000);
         struct str message = buf_str(&wire);
-        rw_append_full(&result, labels_from(&t.arena, names, 2), NULL, 0, &message, 1, NULL, 0);
+        rw_append_full(&result, labels_from(&t.arena, names, 2), &(struct rw_contents){.hists = &message, .n_hists = 1});
         respond(&packed, &result);
         assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX, &refusal), buf_str(&packed), packed.n, &t.err));
         assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);

@@ -24,7 +24,7 @@ static void print_exemplar(struct buf *out, struct str text)
     if (exposition_exemplar(text, 17, &b, &message)) {
         struct str exemplar = buf_str(&message);
         struct rw_walk w;
-        rw_append_full(&body, (struct labels){0}, NULL, 0, NULL, 0, &exemplar, 1);
+        rw_append_full(&body, (struct labels){0}, &(struct rw_contents){.exemplars = &exemplar, .n_exemplars = 1});
         rw_walk_init(&w);
         rw_walk_start(&w, buf_str(&body));
         assert_int_equal(rw_walk_next(&w), RW_SERIES);

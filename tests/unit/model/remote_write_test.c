@@ -100,8 +100,10 @@ static struct buf random_body(uint64_t *seed, struct one *series, size_t n)
         if (o->n_hists == 0 && o->n_exemplars == 0)
             rw_append_series(&body, o->labels, o->samples, o->n_samples);
         else
-            rw_append_full(&body, o->labels, o->samples, o->n_samples, o->hists, o->n_hists, o->exemplars,
-                           o->n_exemplars);
+            rw_append_full(&body, o->labels, &(struct rw_contents){.samples = o->samples, .n_samples = o->n_samples,
+                                                                   .hists = o->hists, .n_hists = o->n_hists,
+                                                                   .exemplars = o->exemplars,
+                                                                   .n_exemplars = o->n_exemplars});
     }
     for (size_t i = 0; i < LEN(some_metadata); i++)
         rw_append_metadata(&body, &some_metadata[i]);

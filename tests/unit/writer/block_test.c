@@ -128,7 +128,7 @@ static void a_sample_and_a_histogram_part(void **state)
     const char hist[] = {0x78, 9}; /* field 15, the time, is 9 */
     struct str message = str_n(hist, sizeof hist);
     assert_int_equal(rw_hist_time(message), 9);
-    rw_append_full(&raw, series_labels(1), &s, 1, &message, 1, NULL, 0);
+    rw_append_full(&raw, series_labels(1), &(struct rw_contents){.samples = &s, .n_samples = 1, .hists = &message, .n_hists = 1});
     struct block *b = block_compress(&packer, CODEC_SNAPPY, buf_str(&raw), 2, 7, 9);
     assert_true(block_split(&packer, b, half, &err));
     for (int i = 0; i < 2; i++) {

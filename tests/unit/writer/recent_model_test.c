@@ -109,7 +109,7 @@ static void put_hist(struct fixture *f, struct listed *l, int64_t t)
     static const struct histogram h = {.count = 3, .sum = 5, .zero_count = 3};
     struct buf message = {0};
     histogram_encode(&message, &h, t);
-    rw_append_full(&f->bytes, l->labels, NULL, 0, &(struct str){message.p, message.n}, 1, NULL, 0);
+    rw_append_full(&f->bytes, l->labels, &(struct rw_contents){.hists = &(struct str){message.p, message.n}, .n_hists = 1});
     buf_free(&message);
     list_hist(l, t);
 }

@@ -357,8 +357,9 @@ static void the_order_of_messages_costs_nothing(void **state)
             uint8_t message[32];
             int64_t t = message_time(order, i, MESSAGES);
             struct str hist = str_n(message, histogram_message(message, t));
-            rw_append_full(&f.bytes, labels[order == INTERLEAVED ? i % 2 : 0], &(struct sample){t, (double)i}, !histograms,
-                           &hist, histograms, NULL, 0);
+            rw_append_full(&f.bytes, labels[order == INTERLEAVED ? i % 2 : 0], 
+                           &(struct rw_contents){.samples = &(struct sample){t, (double)i}, .n_samples = !histograms,
+                                                 .hists = &hist, .n_hists = histograms});
             if ((i + 1) % together == 0) {
                 recent_take(f.store, 0, buf_str(&f.bytes), 0);
                 buf_clear(&f.bytes);
