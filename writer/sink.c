@@ -84,6 +84,8 @@ static const struct series_in *sink_take_contents(const struct stream *s, const 
         rest->n_hists = 0;
     if (!s->contents.exemplars)
         rest->n_exemplars = 0;
+    if (!s->contents.starts)
+        rest->starts = NULL;
     return rest->n_samples + rest->n_hists + rest->n_exemplars > 0 ? rest : NULL;
 }
 
@@ -99,7 +101,7 @@ static void sink_add_series(struct sink *sink, const struct series_in *in)
         const struct series_in *sent = in;
         if (ls->stream->slot >= 0 && (to >> ls->stream->slot & 1) == 0)
             continue;
-        if ((in->n_hists > 0 || in->n_exemplars > 0) && (sent = sink_take_contents(ls->stream, in, &rest)) == NULL)
+        if ((in->n_hists > 0 || in->n_exemplars > 0 || in->starts) && (sent = sink_take_contents(ls->stream, in, &rest)) == NULL)
             continue;
         if (stream_labels_apply(&ls->labels, in->labels, &out))
             ls->too_large += pending_add(sink_batch_pending(ls, (unsigned)(key % ls->stream->shards)),

@@ -368,6 +368,15 @@ static bool is_log_format(struct str s)
     return known;
 }
 
+static bool flags_check_messages(const struct str_list *names, struct err *err)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (!str_is(names->items[i], PUSH_MESSAGE_1) && !str_is(names->items[i], PUSH_MESSAGE_2))
+            return err_set(err, ERR_BAD_DATA, "--web.remote-write-receiver.accepted-protobuf-messages: \"%.*s\" is not one "
+                           "of " PUSH_MESSAGE_1 ", " PUSH_MESSAGE_2, STR_ARG(names->items[i]));
+    return true;
+}
+
 static bool flags_check_set(const struct flags *f, struct err *err)
 {
     enum log_level level;
@@ -378,7 +387,7 @@ static bool flags_check_set(const struct flags *f, struct err *err)
         return err_set(err, ERR_BAD_DATA, "--log.format: \"%.*s\" is not one of logfmt, json", STR_ARG(f->log_format));
     if (!(f->memory_percent >= 1 && f->memory_percent <= 100))
         return err_set(err, ERR_BAD_DATA, "--memory.allowedPercent: %g is out of range: 1 to 100", f->memory_percent);
-    if (!proxy_headers_check(&f->proxy_headers, err))
+    if (!proxy_headers_check(&f->proxy_headers, err) || !flags_check_messages(&f->accepted_messages, err))
         return false;
     struct regex *re = regex_new(f->cors_origin, err);
     if (re == NULL)

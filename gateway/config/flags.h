@@ -60,6 +60,9 @@ struct flags {
     int64_t config_check_interval;
     int64_t max_scrape_size; bool no_stale_markers; struct sd_intervals sd_intervals;
     int64_t max_insert_size;
+#define PUSH_MESSAGE_1 "prometheus.WriteRequest"
+#define PUSH_MESSAGE_2 "io.prometheus.write.v2.Request"
+    struct str_list accepted_messages; /* of pushes; empty: both */
     struct remote_write_flags {        /* -remoteWrite.*: item i applies to url i, a single item to all */
         struct str_list url, basic_auth_username, basic_auth_username_file, basic_auth_password,
             basic_auth_password_file, bearer_token, bearer_token_file, tls_ca_file, tls_cert_file, tls_key_file,

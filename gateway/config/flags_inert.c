@@ -160,7 +160,6 @@ const struct inert_flag inert_flags[] = {
     /* Prometheus */
     GUARDS_SWITCH("web.enable-otlp-receiver", "OTLP pushes would be rejected"),
     LOSES_SWITCH("web.enable-admin-api", "there is no admin API"),
-    LOSES("web.remote-write-receiver.accepted-protobuf-messages", "remote write 1.0 is accepted"),
     LOSES("web.console.libraries", "web pages are built in"),
     LOSES("web.console.templates", "web pages are built in"),
     LOSES("web.local-assets", "web pages are built in"),

@@ -201,6 +201,9 @@ const struct flag_row flag_rows[] = {
              .preset = "30s", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of dns_sd_configs"}},
     {.row = {CONF_SIZE, "maxInsertRequestSize", AT(max_insert_size), .preset = "32MiB", .min = 1, .max = 1ll << 40,
              .help = "Maximum size of a push request, decompressed"}},
+    {.row = {CONF_STRINGS, "web.remote-write-receiver.accepted-protobuf-messages", AT(accepted_messages),
+             .help = "Messages of pushes that are accepted, of `prometheus.WriteRequest` (remote write 1.0) and "
+                     "`io.prometheus.write.v2.Request` (2.0); others get 415. Default: both"}},
 
     {.row = {CONF_STRINGS, "remoteWrite.url", RW(url),
              .help = "Remote write URL; may be repeated. The n-th value of each flag below applies to the n-th URL, a "

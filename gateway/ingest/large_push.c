@@ -57,8 +57,7 @@ static void push_respond(struct push *p)
 {
     struct http_request *r = p->r;
     bool stored = !p->failed;
-    if (p->n.malformed > 0)
-        write_report_malformed(r, &p->n);
+    write_report(r, &p->n);
     push_free(p);
     write_respond(r, stored);
 }
@@ -90,7 +89,7 @@ static void push_decompressed(struct push *p, const struct err *err)
         push_refuse(p, err);
         return;
     }
-    rw_walk_start(&p->walk, buf_str(&p->body));
+    write_walk_start(&p->walk, buf_str(&p->body), &p->n);
     p->phase = PUSH_VALIDATE;
 }
 
@@ -149,7 +148,7 @@ static void push_validate(struct push *p)
         }
     }
     if (item == RW_END) {
-        rw_walk_start(&p->walk, buf_str(&p->body));
+        rw_walk_again(&p->walk);
         p->item = RW_METADATA;
         p->phase = PUSH_STORE;
     }
@@ -164,14 +163,13 @@ static void push_series_part(struct push *p, struct sink *sink)
     hists = samples > 0 ? 0 : hists < BATCH_ITEMS ? hists : BATCH_ITEMS;
     bool last = p->samples + samples == w->n_samples && p->hists + hists == w->n_hists;
     struct series_in in = {.labels = w->labels, .samples = w->samples + p->samples, .n_samples = samples,
+                           .starts = w->starts ? w->starts + p->samples : NULL,
                            .hists = w->hists + p->hists, .exemplars = w->exemplars,
                            .n_exemplars = last ? w->n_exemplars : 0};
     in.n_hists = write_drop_malformed(p->buffers, w, w->hists + p->hists, hists, &p->n);
-    p->n.rows += samples + in.n_hists;
     p->samples += samples;
     p->hists += hists;
-    if (samples + in.n_hists + in.n_exemplars > 0)
-        sink_series(sink, &in);
+    write_store_series(sink, &in, &p->n);
     if (last)
         p->item = RW_METADATA; /* any value but RW_SERIES */
 }
@@ -192,12 +190,10 @@ static bool push_batch(struct push *p, struct sink *sink)
         case RW_MORE: return true;
         case RW_SERIES:
             p->samples = p->hists = 0;
-            if (write_series_valid(w))
+            if (write_admit_series(w, &p->n))
                 p->item = RW_SERIES;
-            else
-                p->n.invalid += w->n_samples + w->n_hists;
             break;
-        case RW_METADATA: sink_metadata(sink, &w->metadata); p->n.metadata++; break;
+        case RW_METADATA: write_store_metadata(sink, p->buffers, &w->metadata, &p->n); break;
         case RW_ERROR: /* cannot happen: the body is validated */
         case RW_END: return false;
         }
@@ -267,11 +263,12 @@ void push_queue_work(struct loop_task *task)
         loop_post(w->lane->loop, &w->work);
 }
 
-void push_queue_add(struct http_request *r, struct write_buffers *w)
+void push_queue_add(struct http_request *r, struct write_buffers *w, bool version_2)
 {
     struct push *p = mem_zalloc(sizeof *p);
     p->r = r;
     p->buffers = w;
+    p->n.version_2 = version_2;
     rw_walk_init(&p->walk);
     list_push_back(&w->queue, &p->node);
     loop_post(w->lane->loop, &w->work);

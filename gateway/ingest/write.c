@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Receives remote write 1.0.
+/* Receives remote write 1.0 and 2.0, which the Content-Type names.
  *
  * A body of at most DIRECT_BYTES, decompressed, is walked once: each series is passed to the lane's sink as it is
  * decoded, and the batch is aborted if the rest of the body turns out to be invalid.
@@ -8,7 +8,8 @@
  *
  * As in Prometheus, series with invalid labels are dropped and counted, and the others are stored. Malformed native
  * histograms are dropped too, since no receiver accepts them; the response is then a 400 that names the first one,
- * after the others have been stored.
+ * after the others have been stored. With 2.0 this holds for all that is dropped, and headers of the response say how
+ * many samples, histograms and exemplars were stored.
  *
  * The codec is detected by the first bytes of the body: agents that were reconfigured to another codec may still
  * announce the previous one.
@@ -19,7 +20,9 @@
 #include "base/http/via.h"
 #include "base/telemetry/log.h"
 #include "gateway/services/services.h"
-#include "model/remote_write.h"
+#include "model/write2/write2.h"
+
+#include <stdio.h>
 
 enum {
     KEEP_BYTES = 1 << 20,     /* of the body's buffer, kept for the next push */
@@ -54,27 +57,43 @@ void write_buffers_free(struct write_buffers *w)
     arena_free(&w->scratch);
     buf_free(&w->body);
     mem_release_all(&w->release);
+    mem_free(w->metadata);
     mem_free(w);
 }
 
 /* ---- headers and compression ---- */
 
-static bool write_check_content_type(struct http_request *r, struct err *err)
+static bool write_accepts(const struct services *s, const char *message)
+{
+    const struct str_list *accepted = &s->flags.accepted_messages;
+    return accepted->n == 0 || str_list_has(accepted, message);
+}
+
+static bool write_refuse_message(const struct services *s, struct str message, struct err *err)
+{
+    bool first = write_accepts(s, PUSH_MESSAGE_1), second = write_accepts(s, PUSH_MESSAGE_2);
+    return err_set(err, ERR_UNSUPPORTED, "%.*s protobuf message is not accepted by this server; only accepts %s%s%s",
+                   STR_ARG(message), first ? PUSH_MESSAGE_1 : "", first && second ? " and " : "",
+                   second ? PUSH_MESSAGE_2 : "");
+}
+
+static bool write_check_content_type(struct http_request *r, bool *version_2, struct err *err)
 {
     struct str whole = http_header(r, "Content-Type"), rest = whole, item;
-    if (whole.n == 0)
-        return true;
+    struct str message = STR(PUSH_MESSAGE_1);
     str_cut(&rest, ';', &item);
-    if (!str_ieq(str_trim(item), STR("application/x-protobuf")))
+    if (whole.n > 0 && !str_ieq(str_trim(item), STR("application/x-protobuf")))
         return err_set(err, ERR_UNSUPPORTED, "expected application/x-protobuf as the first (media) part, got %.*s "
                        "content-type", STR_ARG(whole));
     while (str_cut(&rest, ';', &item)) {
         item = str_trim(item);
-        if (str_starts(item, STR("proto=")) && !str_is(item, "proto=prometheus.WriteRequest"))
-            return err_set(err, ERR_UNSUPPORTED, "%.*s protobuf message is not accepted by this server; only accepts "
-                           "prometheus.WriteRequest", STR_ARG(str_skip(item, 6)));
+        if (str_starts(item, STR("proto=")))
+            message = str_skip(item, 6);
     }
-    return true;
+    *version_2 = str_is(message, PUSH_MESSAGE_2);
+    bool known = *version_2 || str_is(message, PUSH_MESSAGE_1);
+    return (known && write_accepts(r->services, *version_2 ? PUSH_MESSAGE_2 : PUSH_MESSAGE_1))
+           || write_refuse_message(r->services, message, err);
 }
 
 static bool write_check_encoding(struct http_request *r, struct err *err)
@@ -100,11 +119,11 @@ bool write_decompress(struct http_request *r, struct zstd **zstd, size_t max, st
 size_t write_max_body(const struct write_buffers *w) { return (size_t)w->services->flags.max_insert_size; }
 
 /* False and *large: the body exceeds DIRECT_BYTES by its declared length, which is known before decompression. */
-static bool read_small_body(struct http_request *r, struct write_buffers *w, bool *large, struct err *err)
+static bool read_small_body(struct http_request *r, struct write_buffers *w, bool *version_2, bool *large, struct err *err)
 {
     size_t max = write_max_body(w);
     *large = false;
-    if (!write_check_content_type(r, err) || !write_check_encoding(r, err))
+    if (!write_check_content_type(r, version_2, err) || !write_check_encoding(r, err))
         return false;
     if (write_decompress(r, &w->zstd, max < DIRECT_BYTES ? max : DIRECT_BYTES, &w->body, err))
         return true;
@@ -133,7 +152,10 @@ size_t write_drop_malformed(struct write_buffers *b, const struct rw_walk *w, st
     for (size_t i = 0; i < n_hists; i++) {
         if (histogram_valid(b, hists[i], &err)) {
             hists[kept++] = hists[i];
-        } else if (n->malformed++ == 0) {
+            continue;
+        }
+        n->malformed++;
+        if (n->rejected++ == 0) {
             struct buf name = {0};
             labels_print(&name, w->labels);
             err_set(&n->first, ERR_BAD_DATA, "series %.512s at %lld ms: %s", buf_z(&name),
@@ -144,33 +166,70 @@ size_t write_drop_malformed(struct write_buffers *b, const struct rw_walk *w, st
     return kept;
 }
 
-bool write_series_valid(const struct rw_walk *w) { return w->labels_ok && labels_name(w->labels).n > 0; }
+static void write_reject(struct write_counts *n, const char *what, const char *why)
+{
+    if (n->version_2 && n->rejected++ == 0)
+        err_set(&n->first, ERR_BAD_DATA, "series %zu of the request%s: %s", n->series, what, why);
+}
+
+bool write_admit_series(const struct rw_walk *w, struct write_counts *n)
+{
+    bool ok = w->labels_ok && labels_name(w->labels).n > 0;
+    n->series++;
+    if (!ok) {
+        n->invalid += w->n_samples + w->n_hists;
+        write_reject(n, "", w->labels_ok ? "no metric name" : w->reason);
+    } else if (w->bad_exemplars > 0)
+        write_reject(n, ", an exemplar", w->bad_exemplar);
+    return ok;
+}
+
+void write_store_series(struct sink *sink, const struct series_in *in, struct write_counts *n)
+{
+    if (in->n_samples + in->n_hists + in->n_exemplars == 0)
+        return;
+    n->samples += in->n_samples;
+    n->hists += in->n_hists;
+    n->exemplars += in->n_exemplars;
+    sink_series(sink, in);
+}
+
+void write_store_metadata(struct sink *sink, struct write_buffers *b, const struct metadata *m, struct write_counts *n)
+{
+    n->metadata++;
+    if (n->version_2 && b->metadata == NULL)
+        b->metadata = metadata_times_new();
+    if (!n->version_2 || metadata_times_due(b->metadata, m, loop_mono(b->lane->loop)))
+        sink_metadata(sink, m);
+}
+
+void write_walk_start(struct rw_walk *w, struct str body, const struct write_counts *n)
+{
+    if (n->version_2)
+        rw2_walk_start(w, body);
+    else
+        rw_walk_start(w, body);
+}
 
 static void write_ingest_series(struct sink *sink, struct write_buffers *b, struct write_counts *n)
 {
     struct rw_walk *w = &b->walk;
-    if (!write_series_valid(w)) {
-        n->invalid += w->n_samples + w->n_hists;
+    if (!write_admit_series(w, n))
         return;
-    }
     w->n_hists = write_drop_malformed(b, w, w->hists, w->n_hists, n);
-    size_t rows = w->n_samples + w->n_hists;
-    if (rows == 0 && w->n_exemplars == 0)
-        return;
-    n->rows += rows;
-    sink_series(sink, &(struct series_in){.labels = w->labels, .samples = w->samples, .n_samples = w->n_samples,
-                                          .hists = w->hists, .n_hists = w->n_hists, .exemplars = w->exemplars,
-                                          .n_exemplars = w->n_exemplars});
+    write_store_series(sink, &(struct series_in){.labels = w->labels, .samples = w->samples, .starts = w->starts,
+                                                 .n_samples = w->n_samples, .hists = w->hists, .n_hists = w->n_hists,
+                                                 .exemplars = w->exemplars, .n_exemplars = w->n_exemplars}, n);
 }
 
 static bool ingest_body(struct sink *sink, struct write_buffers *b, struct write_counts *n, struct err *err)
 {
     struct rw_walk *w = &b->walk;
-    rw_walk_start(w, buf_str(&b->body));
+    write_walk_start(w, buf_str(&b->body), n);
     for (;;)
         switch (rw_walk_next(w)) {
         case RW_SERIES: write_ingest_series(sink, b, n); break;
-        case RW_METADATA: sink_metadata(sink, &w->metadata); n->metadata++; break;
+        case RW_METADATA: write_store_metadata(sink, b, &w->metadata, n); break;
         case RW_ERROR: *err = w->err; return false;
         case RW_MORE: case RW_END: return true;
         }
@@ -192,18 +251,33 @@ bool write_fail_queue_full(struct err *err)
     return false;
 }
 
-void write_report_malformed(struct http_request *r, const struct write_counts *n)
+static void write_add_header(struct http_request *r, const char *name, size_t n)
 {
-    http_text(r, 400, n->first.text);
-    if (n->malformed > 1)
-        buf_printf(&r->out, " (and %zu more)", n->malformed - 1);
-    buf_add_z(&r->out, "; malformed histograms are dropped, the rest of the request is stored\n");
+    char text[24];
+    snprintf(text, sizeof text, "%zu", n);
+    http_header_add(r, name, str_of(text));
+}
+
+void write_report(struct http_request *r, const struct write_counts *n)
+{
+    if (n->rejected > 0) {
+        http_text(r, 400, n->first.text);
+        if (n->rejected > 1)
+            buf_printf(&r->out, " (and %zu more)", n->rejected - 1);
+        buf_printf(&r->out, "; %s dropped, the rest of the request is stored\n",
+                   n->version_2 ? "what is invalid is" : "malformed histograms are");
+    }
+    if (!n->version_2)
+        return;
+    write_add_header(r, "X-Prometheus-Remote-Write-Samples-Written", n->samples);
+    write_add_header(r, "X-Prometheus-Remote-Write-Histograms-Written", n->hists);
+    write_add_header(r, "X-Prometheus-Remote-Write-Exemplars-Written", n->exemplars);
 }
 
 void write_respond(struct http_request *r, bool stored)
 {
     if (stored) {
-        r->status = r->out.n > 0 ? 400 : 204; /* the text of write_report_malformed */
+        r->status = r->out.n > 0 ? 400 : 204; /* the text of write_report */
     } else {
         http_text(r, 503, "cannot write the queue to disk; retry later\n");
         http_retry_after(r, RETRY_SECONDS);
@@ -215,27 +289,29 @@ static void on_stored(void *arg, bool ok) { write_respond(arg, ok); }
 
 void write_count_ingested(const struct write_counts *n)
 {
-    stats_add(&write_stats, WRITE_PARSED, (double)(n->rows + n->invalid + n->malformed));
+    size_t rows = n->samples + n->hists;
+    stats_add(&write_stats, WRITE_PARSED, (double)(rows + n->invalid + n->malformed));
     stats_add(&write_stats, WRITE_METADATA_READ, (double)n->metadata);
     stats_add(&write_stats, WRITE_METADATA, (double)n->metadata);
-    stats_add(&write_stats, WRITE_ROWS, (double)n->rows);
+    stats_add(&write_stats, WRITE_ROWS, (double)rows);
     stats_add(&write_stats, WRITE_INVALID, (double)(n->invalid + n->malformed));
 }
 
-static bool write_ingest(struct http_request *r, struct write_buffers *w, struct err *err)
+static bool write_ingest(struct http_request *r, struct write_buffers *w, bool version_2, struct err *err)
 {
     struct sink *sink = w->lane->sink;
-    struct write_counts n = {0};
+    struct write_counts n = {.version_2 = version_2};
     if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n, .via = http_header(r, VIA_HEADER)}) == SINK_BUSY)
         return write_fail_queue_full(err);
     if (!ingest_body(sink, w, &n, err)) {
         sink_abort(sink);
+        if (w->metadata) /* it was not passed on */
+            metadata_times_clear(w->metadata);
         stats_add(&write_stats, WRITE_UNMARSHAL_ERRORS, 1);
         return false;
     }
     write_count_ingested(&n);
-    if (n.malformed > 0)
-        write_report_malformed(r, &n);
+    write_report(r, &n);
     sink_commit(sink, on_stored, r);
     return true;
 }
@@ -285,12 +361,14 @@ void api_write(struct http_request *r)
         http_finish(r);
         return;
     }
-    bool large = false;
-    bool ok = write_check_open(r->services, r, &err) && read_small_body(r, w, &large, &err) && write_ingest(r, w, &err);
+    bool large = false, version_2 = false;
+    bool ok = write_check_open(r->services, r, &err) && read_small_body(r, w, &version_2, &large, &err)
+              && write_ingest(r, w, version_2, &err);
+    stats_add(&write_stats, WRITE_REQUESTS_2, version_2);
     if (w->body.cap > KEEP_BYTES)
         buf_free(&w->body);
     if (large)
-        push_queue_add(r, w);
+        push_queue_add(r, w, version_2);
     else if (!ok)
         write_refuse(r, &err);
 }

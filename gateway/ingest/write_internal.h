@@ -7,6 +7,7 @@
 #include "base/compress.h"
 #include "base/list.h"
 #include "base/mem_release.h"
+#include "gateway/ingest/metadata_times.h"
 #include "gateway/ingest/write.h"
 #include "gateway/services/services.h"
 #include "model/remote_write.h"
@@ -18,6 +19,7 @@ enum { RETRY_SECONDS = 5 };
 #define WRITE_STATS(X)                                                                                                 \
     X(WRITE_REQUESTS, "vmagent_http_requests_total" WRITE_PATH, STATS_COUNTER, "Push requests")                        \
     X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Push requests refused as invalid") \
+    X(WRITE_REQUESTS_2, "sluice_write2_requests_total", STATS_COUNTER, "Push requests with remote write 2.0")          \
     X(WRITE_LOOPS, "sluice_write_loops_total", STATS_COUNTER, \
       "Remote write requests refused because their samples had passed through this process before") \
     X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Push requests refused because a queue was full")          \
@@ -42,10 +44,18 @@ struct write_buffers { /* one per lane */
     struct list queue;         /* of struct push; the first is being processed */
     struct mem_release release; /* bodies of large pushes */
     struct loop_task work;
+    struct metadata_times *metadata; /* of remote write 2.0; NULL: none so far */
 };
+/* What became of a request. Of remote write 1.0, series with invalid labels are left out silently, as by Prometheus; of
+ * 2.0 they are reported. */
 struct write_counts {
-    size_t rows, invalid, malformed, metadata;
-    struct err first;          /* of the malformed histograms */
+    bool version_2;
+    size_t series;                     /* walked so far */
+    size_t samples, hists, exemplars;  /* stored */
+    size_t invalid, metadata;          /* samples and histograms with invalid labels; families */
+    size_t malformed;                  /* histograms */
+    size_t rejected;                   /* series, histograms and exemplars that the response reports */
+    struct err first;                  /* why, of the first of them */
 };
 
 /* Any thread. Decompresses the body of the request, detecting the codec by its first bytes, to at most `max` bytes.
@@ -55,7 +65,11 @@ size_t write_max_body(const struct write_buffers *w); /* bytes, decompressed */
 /* Removes malformed histograms from hists[0..n_hists); returns the new number. */
 size_t write_drop_malformed(struct write_buffers *b, const struct rw_walk *w, struct str *hists, size_t n_hists,
                             struct write_counts *n);
-bool write_series_valid(const struct rw_walk *w);
+/* Whether the series of the walk is to be stored; otherwise it is counted. */
+bool write_admit_series(const struct rw_walk *w, struct write_counts *n);
+void write_store_series(struct sink *sink, const struct series_in *in, struct write_counts *n);
+void write_store_metadata(struct sink *sink, struct write_buffers *b, const struct metadata *m, struct write_counts *n);
+void write_walk_start(struct rw_walk *w, struct str body, const struct write_counts *n);
 void write_count_ingested(const struct write_counts *n);
 
 /* Whether pushes can be stored at present; not if they have come back to their sender. */
@@ -63,11 +77,13 @@ bool write_check_open(struct services *s, struct http_request *r, struct err *er
 /* Responses, in plain text, since agents log it. */
 void write_refuse(struct http_request *r, const struct err *err);
 bool write_fail_queue_full(struct err *err); /* false */
-void write_report_malformed(struct http_request *r, const struct write_counts *n);
+/* Of a request that is stored as far as it is valid: a 400 if something was left out; for remote write 2.0, what was
+ * stored. */
+void write_report(struct http_request *r, const struct write_counts *n);
 void write_respond(struct http_request *r, bool stored);
 
 /* large_push.c */
-void push_queue_add(struct http_request *r, struct write_buffers *w);
+void push_queue_add(struct http_request *r, struct write_buffers *w, bool version_2);
 void push_queue_work(struct loop_task *task); /* write_buffers.work */
 
 #endif

@@ -12,7 +12,7 @@
 
 struct destination;
 struct recent;
-struct stream_contents { bool metadata, exemplars, histograms; }; /* what of it is sent beside float samples */
+struct stream_contents { bool metadata, exemplars, histograms, starts; }; /* what of it is sent beside float samples */
 struct stream {
     struct relabel_rules rules;
     struct str_map external, extra;
