@@ -14,7 +14,8 @@
 
 void exposition_start(struct exposition *e, struct str page)
 {
-    *e = (struct exposition){.p = page.p, .end = page.p + page.n, ._start = page.p};
+    const char *p = page.n > 0 ? page.p : "";
+    *e = (struct exposition){.p = p, .end = p + page.n, ._start = p};
 }
 
 static const char *line_end(const char *p, const char *end)
@@ -249,7 +250,8 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
         return exposition_next(e);
     double v;
     const char *at = exposition_blanks_end(p + known.n, end), *stop = read_value(at, end, &v);
-    if (stop == NULL || (e->format == EXPOSITION_OPENMETRICS && at != p + known.n + 1))
+    bool one_space = p[known.n] == ' ' && at == p + known.n + 1;
+    if (stop == NULL || (e->format == EXPOSITION_OPENMETRICS && !one_space))
         return exposition_next(e); /* a brace after the blank, or an error: parse the complete line */
     *hit = true;
     e->series = str_n(p, known.n);

@@ -249,6 +249,19 @@ static void test_known_series_hit(void **state UNUSED)
     buf_free(&out);
 }
 
+/* A line whose text is known must be valid all the same: OpenMetrics has one space before the value. */
+static void test_known_series_before_a_tab(void **state UNUSED)
+{
+    struct exposition e;
+    bool hit;
+    start(&e, STR("a\t1\n# EOF\n"), EXPOSITION_OPENMETRICS);
+    assert_int_equal(exposition_next_known(&e, STR("a"), &hit), EXPOSITION_ERROR);
+    assert_false(hit);
+    start(&e, STR("a\t1\n"), EXPOSITION_TEXT);
+    assert_int_equal(exposition_next_known(&e, STR("a"), &hit), EXPOSITION_SERIES);
+    assert_true(hit);
+}
+
 /* Damaged pages: all guesses read the same, and nothing is read outside the page. */
 static void read_damaged(struct str good, enum exposition_format format)
 {
@@ -286,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_bytes_that_no_file_shows),
         cmocka_unit_test(test_nan_is_never_the_stale_marker),
         cmocka_unit_test(test_known_series_hit),
+        cmocka_unit_test(test_known_series_before_a_tab),
         cmocka_unit_test(test_damaged_pages),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
