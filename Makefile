@@ -31,7 +31,8 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/system
 CC         ?= cc
 CXX        ?= c++
 PKG_CONFIG ?= pkg-config
-PACKAGES   := libmicrohttpd gnutls libcrypt libcurl libcares yaml-0.1 jansson libzstd snappy libprotobuf-c libxxhash re2 zlib libdeflate
+PACKAGES   := libmicrohttpd gnutls libcrypt libcares yaml-0.1 jansson libzstd snappy libprotobuf-c libxxhash re2 zlib libdeflate
+LOADED     := libcurl # when it is needed (base/http/curl_library.h)
 BUILD      ?= build
 comma      := ,
 
@@ -62,14 +63,14 @@ OUT := $(BUILD)/$(MODE)
 
 # pkg-config is asked when something is compiled or linked, and once: make deps may be what installs it.
 once      = $(eval $(1) := $(2))$($(1))
-PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(LOADED)))
 PKG_LIBS   = $(call once,PKG_LIBS,$(shell $(PKG_CONFIG) --libs $(PACKAGES)))
 
 ALL_CPPFLAGS = -I. -I$(OUT) -DVERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS   = $(STD) $(OPT) $(WARN) $(WARNC) $(HARD) -MMD -MP $(CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(OPT) $(WARN) $(HARD) -MMD -MP $(CXXFLAGS)
 ALL_LDFLAGS  = $(LINK) $(LDFLAGS)
-LIBS         = $(PKG_LIBS) -lstdc++ -lpthread -lm
+LIBS         = $(PKG_LIBS) -lstdc++ -lpthread -ldl -lm
 
 # Each layer is one archive; a layer links against itself and those named here. The order is the layering.
 LAYERS := base model promql writer scraper gateway

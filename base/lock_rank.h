@@ -26,6 +26,7 @@
     X(RANK_QUEUE_LOCK, "queue lock file")                                                                              \
     X(RANK_FILE_WORK, "file work")                                                                                     \
     X(RANK_TOKENS, "tokens of clients")                                                                                    \
+    X(RANK_CURL_LIBRARY, "loading of libcurl")                                                                         \
     X(RANK_TARGET_FILES, "target files")                                                                               \
     X(RANK_COPIES, "copies")                                                                                           \
     X(RANK_COVERAGE, "coverage")                 /* of a group */                                                      \

@@ -46,7 +46,8 @@ only gnutls/x509.h  gateway/http/http_tls.c
 only gnutls/abstract.h gateway/http/http_tls.c
 only gnutls/crypto.h base/aws/sigv4.c gateway/http/http_auth.c
 only crypt.h        gateway/http/http_auth.c
-only curl/curl.h    base/http/client.c base/http/client_call.c base/http/client_error.c base/http/client_names.c base/http/client_profile.c base/http/client_multi.c
+only curl/curl.h    base/http/client.c base/http/client_call.c base/http/client_error.c base/http/client_lines.c base/http/client_names.c base/http/client_profile.c base/http/client_multi.c base/http/curl_library.c
+only dlfcn.h        base/http/curl_library.c
 only yaml.h         base/conf/yaml.c
 only snappy-c.h     base/compress.c
 only zstd.h         base/compress.c base/decompressor.c
@@ -56,7 +57,7 @@ only xxhash.h         base/hash.c
 only re2/re2.h      base/regex/re2.cc
 only jansson.h      base/json/json_tree.c
 only ares.h         base/http/dns.c base/http/dns_records.c
-only pthread.h      base/os/loop.c base/telemetry/log.c base/telemetry/log_writer.c base/http/token_source.c base/http/resolver.c base/telemetry/stats.c base/os/file_work.c base/os/thread.c base/os/watched_file.c
+only pthread.h      base/http/curl_library.c base/os/loop.c base/telemetry/log.c base/telemetry/log_writer.c base/http/token_source.c base/http/resolver.c base/telemetry/stats.c base/os/file_work.c base/os/thread.c base/os/watched_file.c
 
 # acyclic LAYER [PUBLIC HEADER]   the directories of a layer include each other in one direction. The header that an
 # engine shows to the outside may be included by all its directories.

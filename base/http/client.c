@@ -6,7 +6,8 @@
  * callback no handle may be added or removed (`in_curl`), so requests made by the user's callback are carried out by
  * `settle` when curl has returned; finished transfers are reported there too.
  *
- * A call is in exactly one list: tokens (its profile needs a token first), waiting or doubtful (no handle yet), running (it has one, in its multi), resolving
+ * A call is in exactly one list: tokens (its profile needs a token first), waiting or doubtful (not started yet),
+ * loading (libcurl is being loaded), running (over a connection of our own, or with a handle in its multi), resolving
  * (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer reports it,
  * since client_send must not call back before it returns).
  */
@@ -17,6 +18,7 @@
 #include "base/http/client_error.h"
 #include "base/http/client_names.h"
 #include "base/http/client_plain.h"
+#include "base/http/curl_library.h"
 #include "base/http/resolver.h"
 #include "base/hash.h"
 #include "base/telemetry/stats.h"
@@ -35,16 +37,17 @@ struct client {
     unsigned idle_seconds;
     const struct stats_group *stats;
     unsigned connections_row;
-    struct list tokens, waiting, running, resolving, failed;
+    struct list tokens, waiting, loading, running, resolving, failed;
     struct list doubtful;       /* queue of the doubtful requests */
     size_t n_waiting, n_running; /* n_waiting: in both queues */
     size_t n_doubtful;          /* running doubtful requests */
     bool doubtful_next;         /* which queue is next while both have requests */
     CURL *idle[IDLE_HANDLES];
     unsigned n_idle;
-    bool in_curl, curl_ready;
+    bool in_curl;
     bool has_canceled; /* calls in `running` that were canceled while in_curl */
     struct loop_timer client_notify_failed;
+    struct curl_library_request library;
     bool by_libcurl;
     struct client_plain plain;
     struct client_scratch scratch;
@@ -83,9 +86,6 @@ static bool open_shard(struct client_multi *s)
     struct client *c = s->client;
     if (!loop_timer_armed(&s->idle))
         loop_timer_in(s->loop, &s->idle, c->idle_seconds * INT64_C(1000));
-    if (!c->curl_ready && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return false;
-    c->curl_ready = true;
     return client_multi_open(s, c->connections);
 }
 
@@ -122,7 +122,7 @@ static void client_follow_sockets(struct client_call *call)
     curl_easy_setopt(call->easy, CURLOPT_CLOSESOCKETDATA, call->shard);
 }
 
-static bool start_by_libcurl(struct client_call *call)
+static bool start_loaded(struct client_call *call)
 {
     struct err *err = &call->reply.err;
     call->before_ms = loop_mono(call->client->loop) - call->reply.start_mono;
@@ -136,6 +136,15 @@ static bool start_by_libcurl(struct client_call *call)
     return rc == CURLM_OK || err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(rc));
 }
 
+/* Once libcurl is loaded: client_on_library. */
+static bool start_by_libcurl(struct client_call *call)
+{
+    if (curl_library_loaded())
+        return start_loaded(call);
+    curl_library_ask(&call->client->library);
+    return true;
+}
+
 static bool client_start_call(struct client_call *call)
 {
     call->reply.start_mono = loop_mono(call->client->loop);
@@ -147,6 +156,13 @@ static void client_move_call(struct client_call *call, struct list *list, enum c
     list_remove(&call->node);
     list_push_back(list, &call->node);
     call->state = state;
+}
+
+static void client_list_started(struct client_call *call)
+{
+    struct client *c = call->client;
+    bool loads = !call->is_plain && call->easy == NULL;
+    client_move_call(call, loads ? &c->loading : &c->running, loads ? CALL_LOADING : CALL_RUNNING);
 }
 
 /* The next request to start; NULL: none may start. */
@@ -171,7 +187,7 @@ static void client_start_waiting(struct client *c)
             c->n_running++;
             call->shard->n_calls++;
             c->n_doubtful += call->req.doubtful;
-            client_move_call(call, &c->running, CALL_RUNNING);
+            client_list_started(call);
         } else {
             client_move_call(call, &c->failed, CALL_FAILED);
             loop_timer_in(c->loop, &c->client_notify_failed, 0);
@@ -282,7 +298,8 @@ static void detach(struct client_call *call)
         curl_multi_remove_handle(call->shard->multi, call->easy);
     if (call->state == CALL_RESOLVING)
         client_names_free(call);
-    if (call->state == CALL_RUNNING || call->state == CALL_CANCELED || call->state == CALL_RESOLVING) {
+    if (call->state == CALL_RUNNING || call->state == CALL_CANCELED || call->state == CALL_RESOLVING
+        || call->state == CALL_LOADING) {
         c->n_running--;
         call->shard->n_calls--;
         call->shard->used = loop_mono(c->loop);
@@ -321,6 +338,36 @@ static void drop_canceled(struct client *c)
         if (call->state == CALL_CANCELED)
             client_finish_call(call);
     }
+}
+
+/* ---- libcurl is loaded, or cannot be ---- */
+
+static bool client_start_again(struct client_call *call, const struct err *why)
+{
+    int64_t spent = loop_mono(call->client->loop) - call->reply.start_mono;
+    if (why->kind == ERR_NONE)
+        return start_loaded(call);
+    client_describe(&(struct client_failure){call->req.method, call->url, spent}, why->kind, why->text,
+                    &call->reply.err);
+    return false;
+}
+
+static void client_on_library(struct curl_library_request *r)
+{
+    struct client *c = CONTAINER(r, struct client, library);
+    struct err why = r->err; /* a callback may ask again */
+    struct list waited;
+    list_init(&waited);
+    for (struct list *node; (node = list_pop_front(&c->loading)) != NULL;)
+        list_push_back(&waited, node);
+    while (!list_empty(&waited)) {
+        struct client_call *call = CONTAINER(waited.next, struct client_call, node);
+        if (client_start_again(call, &why))
+            client_list_started(call);
+        else
+            client_finish_call(call);
+    }
+    client_start_waiting(c);
 }
 
 /* ---- names ---- */
@@ -379,8 +426,10 @@ static void client_settle_plain(struct client_call *call, enum plain_outcome out
     struct client *c = call->client;
     if (outcome == PLAIN_REDIRECTED) {
         client_call_leave_plain(call);
-        if (start_by_libcurl(call))
+        if (start_by_libcurl(call)) {
+            client_list_started(call);
             return;
+        }
     }
     client_finish_call(call);
     client_start_waiting(c);
@@ -417,9 +466,11 @@ struct client *client_new(struct loop *loop, const struct client_settings *conf)
     c->plain.connections.stats = conf->stats;
     c->plain.connections.stats_row = conf->connections_row;
     c->client_notify_failed.run = client_notify_failed;
+    c->library = (struct curl_library_request){.loop = loop, .done = client_on_library};
     resolver_retain();
     list_init(&c->tokens);
     list_init(&c->waiting);
+    list_init(&c->loading);
     list_init(&c->doubtful);
     list_init(&c->running);
     list_init(&c->resolving);
@@ -446,6 +497,7 @@ void client_free(struct client *c)
     drop_all(&c->tokens);
     drop_all(&c->waiting);
     drop_all(&c->doubtful);
+    drop_all(&c->loading);
     drop_all(&c->running);
     drop_all(&c->resolving);
     drop_all(&c->failed);
@@ -456,11 +508,10 @@ void client_free(struct client *c)
         loop_timer_stop(c->loop, &c->shards[i].idle);
     }
     loop_timer_stop(c->loop, &c->client_notify_failed);
+    curl_library_cancel(&c->library);
     plain_free(&c->plain);
     client_scratch_free(&c->scratch);
     resolver_release();
-    if (c->curl_ready)
-        curl_global_cleanup();
     mem_free(c->user_agent);
     mem_free(c);
 }

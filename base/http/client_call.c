@@ -27,7 +27,7 @@ int64_t client_call_connect_left(const struct client_request *req, int64_t spent
 }
 
 /* curl would ask for "100 Continue" before sending a body over 1 MB. */
-static void omit_expect(struct client_call *call) { client_header_add(&call->headers, "Expect:"); }
+static void omit_expect(struct client_call *call) { client_line_add(&call->headers, "Expect:"); }
 
 struct client_call *client_call_new(const struct client_request *req, const char *user_agent)
 {
@@ -40,7 +40,7 @@ struct client_call *client_call_new(const struct client_request *req, const char
         return call;
     omit_expect(call);
     for (size_t i = 0; i < req->n_headers; i++)
-        client_header_add(&call->headers, req->headers[i]);
+        client_line_add(&call->headers, req->headers[i]);
     return call;
 }
 
@@ -56,7 +56,7 @@ void client_call_leave_plain(struct client_call *call)
         buf_add_str(&text, str_trim(line));
         if (str_ends(buf_str(&text), STR(":"))) /* empty, and to be sent */
             text.p[text.n - 1] = ';';
-        client_header_add(&call->headers, buf_z(&text));
+        client_line_add(&call->headers, buf_z(&text));
     }
     buf_free(&text);
     client_body_forget_head(call);
@@ -67,8 +67,8 @@ void client_call_leave_plain(struct client_call *call)
 void client_call_free(struct client_call *call)
 {
     client_names_free(call);
-    curl_slist_free_all(call->headers);
-    curl_slist_free_all(call->own_headers);
+    client_lines_free(call->headers);
+    client_lines_free(call->own_headers);
     client_profile_release(&call->hold);
     client_profile_unref(call->profile);
     client_body_free(call);
@@ -105,7 +105,7 @@ static void keep_headers_from(struct client_call *call, struct str location)
         return;
     const struct curl_slist *at = call->headers;
     for (size_t i = 0; i < call->n_own; i++, at = at->next)
-        client_header_add(&call->own_headers, at->data);
+        client_line_add(&call->own_headers, at->data);
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->own_headers);
 }
 

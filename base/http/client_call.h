@@ -17,6 +17,7 @@
 enum call_state {
     CALL_WAITING,  /* in `waiting` or `doubtful`: no handle yet */
     CALL_RUNNING,  /* in `running`: added to its shard's multi */
+    CALL_LOADING,  /* in `loading`: waits for libcurl (curl_library.h); it counts as running */
     CALL_RESOLVING, /* in `resolving`: its handle waits for a name; it counts as running */
     CALL_FAILED,   /* in `failed`: it could not be started */
     CALL_CANCELED, /* in `running` until curl has returned */

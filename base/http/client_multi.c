@@ -161,7 +161,8 @@ bool client_multi_open(struct client_multi *s, long connections)
 
 void client_multi_close(struct client_multi *s)
 {
-    curl_multi_cleanup(s->multi);
+    if (s->multi)
+        curl_multi_cleanup(s->multi);
     s->multi = NULL;
     mem_free(s->sockets);
     s->sockets = NULL;

@@ -27,7 +27,7 @@ struct client_multi {
     void (*settle)(struct client_multi *s); /* called when curl has returned */
 };
 
-/* connections: maximum of idle connections kept. curl's global state must be initialized. */
+/* connections: maximum of idle connections kept. libcurl must be loaded (curl_library.h). */
 bool client_multi_open(struct client_multi *s, long connections) MUST_USE;
 void client_multi_close(struct client_multi *s); /* no effect when not opened; its handles must be removed before */
 

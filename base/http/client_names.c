@@ -156,7 +156,7 @@ static void names_prepare(struct client_names *names)
     curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(client_call_connect_ms(req) - call->before_ms));
     if (req->timeout_ms)
         curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)(req->timeout_ms - call->before_ms));
-    curl_slist_free_all(call->own_headers);
+    client_lines_free(call->own_headers);
     call->own_headers = NULL;
     call->head_complete = false;
     client_body_forget_head(call);
@@ -169,7 +169,7 @@ static bool names_take(struct client_names *names)
         return names_fail(names, r->silent ? ERR_GATEWAY_TIME : ERR_BAD_GATEWAY, r->why ? r->why : "unknown");
     struct buf line = {0};
     buf_printf(&line, "+%s:%s:%s", names->host, names->port, r->addresses);
-    client_header_add(&names->known, buf_z(&line));
+    client_line_add(&names->known, buf_z(&line));
     buf_free(&line);
     mem_free(r->addresses);
     r->addresses = NULL;
@@ -234,7 +234,7 @@ void client_names_free(struct client_call *call)
         return;
     resolver_cancel(&names->request);
     loop_timer_stop(names->request.loop, &names->deadline);
-    curl_slist_free_all(names->known);
+    client_lines_free(names->known);
     curl_free(names->host);
     curl_free(names->port);
     mem_free(names);

@@ -302,13 +302,6 @@ static void value_now_release(struct value_now *now)
     now->held = NULL;
 }
 
-void client_header_add(struct curl_slist **list, const char *line)
-{
-    struct curl_slist *longer = curl_slist_append(*list, line);
-    if (longer)
-        *list = longer;
-}
-
 /* "Name:" without a value makes curl omit the header; with a semicolon it sends it empty. */
 static bool format_header_file(const struct header_file *h, struct buf *line, struct err *err)
 {
@@ -402,7 +395,7 @@ static bool apply_lines(const struct client_profile *p, const struct client_requ
     struct str rest = buf_str(&lines), line;
     while (ok && rest.n > 0 && str_cut(&rest, '\n', &line)) {
         lines.p[(size_t)(line.p - lines.p) + line.n] = 0; /* the line feed */
-        client_header_add(headers, line.p);
+        client_line_add(headers, line.p);
     }
     buf_free(&lines);
     return ok;
@@ -498,8 +491,8 @@ void client_profile_release(struct client_profile_hold *hold)
 {
     for (size_t i = 0; i < LEN(hold->files); i++)
         file_text_unref(hold->files[i]);
-    curl_slist_free_all(hold->connect_to);
-    curl_slist_free_all(hold->proxy_headers);
+    client_lines_free(hold->connect_to);
+    client_lines_free(hold->proxy_headers);
     *hold = (struct client_profile_hold){0};
 }
 
@@ -517,11 +510,11 @@ static bool apply_server_name(const struct client_profile *p, CURL *easy, const 
     if (ok) {
         struct buf line = {0};
         buf_printf(&line, "%s:%s:%s:%s", p->server_name, port, host, port);
-        client_header_add(connect_to, buf_z(&line));
+        client_line_add(connect_to, buf_z(&line));
         buf_clear(&line);
         buf_printf(&line, "Host: %s:%s", host, port);
         if (p->sigv4_service == NULL) /* it is among the lines with the signature */
-            client_header_add(headers, buf_z(&line));
+            client_line_add(headers, buf_z(&line));
         buf_free(&line);
         curl_easy_setopt(easy, CURLOPT_URL, changed);
         curl_easy_setopt(easy, CURLOPT_CONNECT_TO, *connect_to);
@@ -538,7 +531,7 @@ static bool apply_server_name(const struct client_profile *p, CURL *easy, const 
 static void apply_proxy_headers(const struct client_profile *p, CURL *easy, struct client_profile_hold *hold)
 {
     for (size_t i = 0; i < p->n_proxy_headers; i++)
-        client_header_add(&hold->proxy_headers, p->proxy_headers[i]);
+        client_line_add(&hold->proxy_headers, p->proxy_headers[i]);
     if (hold->proxy_headers)
         curl_easy_setopt(easy, CURLOPT_PROXYHEADER, hold->proxy_headers);
 }

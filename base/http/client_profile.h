@@ -4,10 +4,8 @@
 #define BASE_HTTP_CLIENT_PROFILE_H
 
 #include "base/http/client.h"
+#include "base/http/client_lines.h"
 #include "base/os/watched_file.h"
-
-struct curl_slist;
-void client_header_add(struct curl_slist **list, const char *line); /* appends a line */
 
 /* What a handle points to until its request has ended; zeroed = nothing. */
 struct client_profile_hold {

@@ -433,9 +433,9 @@ def test_unit_starts_the_program_as_it_wants_it():
     assert code == 0, said
 
 
-def test_image_has_the_libraries_that_are_linked():
+def test_image_has_the_libraries_that_are_linked_or_loaded():
     """Those that the program names itself; what they need in turn comes with their packages."""
-    for tool in ("readelf", "ldd", "dpkg"):
+    for tool in ("readelf", "ldd", "dpkg", "/sbin/ldconfig"):
         if shutil.which(tool) is None:
             raise Skip(tool)
     program = f"{ROOT}/{OUT}/sluice"
@@ -443,9 +443,12 @@ def test_image_has_the_libraries_that_are_linked():
     linked = subprocess.run(["readelf", "-d", program], stdout=subprocess.PIPE, check=True, text=True).stdout
     where = subprocess.run(["ldd", program], stdout=subprocess.PIPE, check=True, text=True).stdout
     where = dict(re.findall(r"(\S+) => (\S+)", where))
+    loaded = re.search(r'#define LIBCURL_FILE "(.*)"', read("base/http/curl_library.c")).group(1)
+    cache = subprocess.run(["/sbin/ldconfig", "-p"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    where[loaded] = re.search(rf"^\s*{re.escape(loaded)} .*=> (\S+)$", cache, re.M).group(1)
     image = set(re.findall(r"[\w.+-]+", read("deploy/Dockerfile").split("FROM")[-1]))
     image |= {"libc6", "libstdc++6", "libgcc-s1"}  # of every Debian, or with one of the others
-    for library in re.findall(r"\(NEEDED\).*\[(.*)\]", linked):
+    for library in [loaded] + re.findall(r"\(NEEDED\).*\[(.*)\]", linked):
         found = subprocess.run(["dpkg", "-S", f"*/{os.path.basename(os.path.realpath(where[library]))}"],
                                stdout=subprocess.PIPE, text=True).stdout
         packages = set(re.findall(r"^([\w.+-]+)(?::\w+)?: ", found, re.M))

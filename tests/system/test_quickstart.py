@@ -48,3 +48,5 @@ def test_scrapes_itself_and_answers():
     wait_until(lambda: "1" in [s["value"][1] for s in sluice.query("up")["result"]], 40, "up of its own target")
     page = sluice.get("/targets")
     assert page.status == 200 and sluice.address.split(":")[1] in page.text
+    with open(f"/proc/{sluice.p.pid}/maps", encoding="utf-8") as f:
+        assert "libcurl" not in f.read(), "nothing in it needs libcurl"

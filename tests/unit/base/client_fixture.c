@@ -2,6 +2,7 @@
 #include "client_fixture.h"
 
 #include "base/compress.h"
+#include "base/os/file_work.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -135,6 +136,7 @@ int client_tear_down(void **state UNUSED)
     loop_free(client_loop);
     http_server_stop(&client_server);
     http_server_stop(&client_other);
+    file_work_await_threads(CLIENT_SOON_MS); /* one that has loaded libcurl has memory of OpenSSL until it ends */
     return 0;
 }
 
