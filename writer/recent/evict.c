@@ -64,6 +64,7 @@ static void sweep_start(struct stripe *p, struct sweep s)
     p->cover = span_union(p->cover, p->since);
     p->since = s.found = (struct time_span){INT64_MAX, INT64_MIN};
     s.on = true;
+    s.stalest = INT64_MAX;
     s.began_with = p->cover;
     p->sweep = s;
 }
@@ -74,6 +75,8 @@ static void sweep_keep_series(struct stripe *p, struct recent_series *s)
     struct sweep *w = &p->sweep;
     bool part = s->first && s->first->t_max < s->newest;
     w->found = span_union(w->found, (struct time_span){recent_series_oldest(p, s), s->newest});
+    if (s->newest < w->stalest && s->newest > INT64_MIN)
+        w->stalest = s->newest;
     if (w->makes_room)
         w->next[eighth_of(w->began_with, part ? s->first->t_max : s->newest) - 1] +=
             part ? chunk_memory(s->first) : SERIES_BYTES + s->label_bytes;
@@ -114,6 +117,7 @@ static void sweep_end(struct stripe *p)
     p->room_edge = p->sweep.makes_room ? next_edge(p) : INT64_MIN;
     p->sweep.on = false;
     p->cover = p->sweep.found;
+    p->stalest = p->sweep.stalest;
     if (p->sweep.seals || p->sealed_bytes > p->bytes)
         p->sealed_bytes = p->bytes;
 }

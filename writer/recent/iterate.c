@@ -118,18 +118,27 @@ struct index_walk {
     const struct index_visit *visit;
     uint64_t evicted;  /* the stripe's, when the walk began: an eviction moves the ids of a posting */
     unsigned asked;
+    bool all;          /* every series counts */
     bool broken;
 };
+
+static void index_walk_resume(struct index_walk *w)
+{
+    w->all = stripe_all_overlap(w->v.stripe, w->visit->window.oldest, w->visit->window.newest);
+}
 
 static bool index_walk_pause(struct index_walk *w)
 {
     w->broken = !iterate_index_unchanged(&w->v) || w->evicted != w->v.stripe->evicted_series;
+    index_walk_resume(w);
     return !w->broken;
 }
 
 static bool posting_counts(struct index_walk *w, const struct posting *posting)
 {
     struct stripe *p = w->v.stripe;
+    if (w->all)
+        return posting->n > posting->gone;
     for (uint32_t i = 0; i < posting->n; i++) {
         struct recent_series *s = p->series[posting_ids(posting)[i]];
         if (s) {
@@ -147,7 +156,7 @@ static bool posting_counts(struct index_walk *w, const struct posting *posting)
  * broken. */
 struct posting_batch { const struct posting *items[VISIT_BATCH]; unsigned n; };
 
-static void posting_batch_fill(struct posting_batch *b, const struct stripe *p, const struct name_postings *names,
+static void posting_batch_fill(struct posting_batch *b, const struct index_walk *w, const struct name_postings *names,
                                struct map_walk *walk)
 {
     enum { VALUE_BYTES_READ = 24 }; /* of most values, all */
@@ -156,9 +165,9 @@ static void posting_batch_fill(struct posting_batch *b, const struct stripe *p, 
         mem_prefetch(e->value.p, sizeof(struct posting) + VALUE_BYTES_READ);
         b->items[b->n++] = e->value.p;
     }
-    for (unsigned i = 0; i < b->n; i++)
+    for (unsigned i = 0; i < b->n && !w->all; i++)
         if (b->items[i]->n > 0)
-            mem_prefetch(p->series[posting_ids(b->items[i])[0]], sizeof **p->series);
+            mem_prefetch(w->v.stripe->series[posting_ids(b->items[i])[0]], sizeof(struct recent_series));
 }
 
 /* only_one: whether any value counts. */
@@ -167,7 +176,7 @@ static bool walk_values(struct index_walk *w, const struct name_postings *names,
     struct map_walk walk = {0};
     struct posting_batch batch;
     do {
-        posting_batch_fill(&batch, w->v.stripe, names, &walk);
+        posting_batch_fill(&batch, w, names, &walk);
         for (unsigned i = 0; i < batch.n && !w->broken; i++) {
             const struct posting *posting = batch.items[i];
             if (!posting_counts(w, posting))
@@ -200,6 +209,7 @@ bool stripe_visit_index(struct stripe *p, struct query_ctx *q, struct str name, 
     stripe_lock(p);
     w.v.pruned = p->pruned;
     w.evicted = p->evicted_series;
+    index_walk_resume(&w);
     const struct name_postings *names = name.n > 0 ? index_name(&p->index, name) : NULL;
     if (names)
         walk_values(&w, names, false);

@@ -20,10 +20,11 @@ bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m
                   const struct series_visit *visit, struct err *err) MUST_USE;
 
 /* Values of a label, or label names if `name` is empty, of the series that `counts` accepts: read from the index, so
- * that the cost is one series per value, not all of them. `found` may be called with duplicates. *complete false:
- * series were removed while the lock was released; the caller must visit all series. */
+ * that the cost is one series per value, or none if all series have samples in the window. `found` may be called with
+ * duplicates. *complete false: series were removed while the lock was released; the caller must visit all series. */
 struct index_visit {
-    visit_fn *counts;
+    visit_fn *counts;                          /* accepts each series that has a sample in the window */
+    struct time_span window;
     void (*found)(struct str text, void *arg); /* under the lock */
     void *arg;
 };

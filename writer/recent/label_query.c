@@ -108,7 +108,7 @@ static void gather_found(struct str text, void *arg) { gather_copy(arg, text); }
 /* False: the index does not serve this request, or the query has ended. */
 static bool gather_from_index(struct stripe *p, struct query_ctx *q, struct label_gather *g, bool *ok, struct err *err)
 {
-    struct index_visit visit = {series_in_window, gather_found, g};
+    struct index_visit visit = {series_in_window, {g->query->t_min, g->query->t_max}, gather_found, g};
     bool complete = false;
     if (g->strings && g->query->n_sets == 0)
         *ok = stripe_visit_index(p, q, g->name, &visit, &complete, err);

@@ -160,6 +160,16 @@ static void add_late(struct stripe *p, struct recent_extra *r, int64_t t, double
         sort_late(p, r);
 }
 
+/* The newest sample so far, perhaps. */
+static void series_note_time(struct stripe *p, struct recent_series *s, int64_t t)
+{
+    if (t <= s->newest)
+        return;
+    if (s->newest == INT64_MIN)
+        stripe_note_first(p, t);
+    s->newest = t;
+}
+
 /* --- append ------------------------------------------------------------------------------------------------------- */
 
 void recent_series_seal(struct stripe *p, struct recent_series *s)
@@ -188,8 +198,7 @@ static void series_append_sample(struct stripe *p, struct recent_series *s, int6
     size_t after = chunk_memory(s->open);
     if (after != before)
         stripe_count(p, (long long)(after - before));
-    if (t > s->newest)
-        s->newest = t;
+    series_note_time(p, s, t);
     p->samples++;
 }
 
@@ -220,8 +229,7 @@ void recent_series_add_histogram(struct stripe *p, struct recent_series *s, stru
         r->hists = grow_list(p, r->hists, &r->cap_hists, sizeof *r->hists);
     r->hists[r->n_hists++] = (struct recent_histogram){t, str_n(mem_dup(message.p, message.n), message.n)};
     r->hists_sorted += in_order;
-    if (t > s->newest)
-        s->newest = t;
+    series_note_time(p, s, t);
     stripe_count(p, (long long)mem_block(message.n));
     p->samples++;
     if (late_tail_full(r->n_hists, r->hists_sorted))

@@ -23,6 +23,7 @@ void stripe_init(struct stripe *p, struct recent *store)
     mutex_init(&p->next, RANK_STRIPE_NEXT);
     mutex_init(&p->queries, RANK_STRIPE_QUERIES);
     p->cover = p->since = (struct time_span){INT64_MAX, INT64_MIN};
+    p->stalest = INT64_MAX;
 }
 
 void stripe_count(struct stripe *p, long long bytes)
@@ -78,11 +79,26 @@ static struct recent_series *stripe_add_series(struct stripe *p, struct labels l
     s->id = stripe_new_id(p);
     p->series[s->id] = s;
     p->n_alive++;
+    p->n_bare++;
     map_set(&p->by_labels, label_key(s), s);
     index_add(&p->index, recent_series_labels(s), s->id);
     stripe_count(p, TABLE_BYTES);
     count_index(p);
     return s;
+}
+
+void stripe_note_first(struct stripe *p, int64_t t)
+{
+    p->n_bare--;
+    if (t < p->stalest)
+        p->stalest = t;
+    if (t < p->sweep.stalest)
+        p->sweep.stalest = t;
+}
+
+bool stripe_all_overlap(const struct stripe *p, int64_t t_min, int64_t t_max)
+{
+    return p->n_bare == 0 && t_min <= p->stalest && t_max >= p->cover.newest && t_max >= p->since.newest;
 }
 
 static bool stripe_is_removed(const void *arg, uint32_t id) { return ((const struct stripe *)arg)->series[id] == NULL; }
@@ -99,6 +115,7 @@ static void stripe_id_released(void *arg, uint32_t id)
 void stripe_drop_series(struct stripe *p, struct recent_series *s)
 {
     p->evicted_series++;
+    p->n_bare -= s->newest == INT64_MIN;
     map_remove(&p->by_labels, label_key(s));
     p->series[s->id] = NULL;
     p->listed[s->id] = (uint16_t)s->label_count;

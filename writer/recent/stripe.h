@@ -24,6 +24,7 @@ struct sweep { /* checks all series, some of them with each batch: see evict.c *
     struct time_span began_with;  /* what the samples covered; */
     size_t next[EIGHTHS];         /* by eighths of it: removable bytes of series that are kept (makes_room) */
     struct time_span found;       /* what they cover now */
+    int64_t stalest;              /* the stripe's from now on */
 };
 struct stripe {
     struct mutex lock;            /* guards all fields but the atomics */
@@ -36,7 +37,8 @@ struct stripe {
     struct recent_series **series; size_t n, _cap; /* by id, which does not change; NULL = removed */
     uint16_t *listed; size_t _cap_listed; /* by id: postings that still list it although the series is removed */
     uint32_t *free_ids; size_t n_free, _cap_free; /* that no posting lists any more */
-    size_t n_alive;
+    size_t n_alive, n_bare;       /* n_bare: of them, without a sample */
+    int64_t stalest;              /* the newest samples of all others are at this time or later */
     uint64_t pruned, reused;      /* how often the index lost a value, and a series got the id of a removed one */
     struct index index; size_t index_counted; /* bytes of it that are counted */
     size_t bytes;                 /* this part's share of the store's */
@@ -69,6 +71,9 @@ void stripe_sweep(struct stripe *p, int64_t now, size_t work);
 void stripe_evict(struct stripe *p, int64_t now);
 void stripe_count(struct stripe *p, long long bytes);
 void stripe_drop_series(struct stripe *p, struct recent_series *s); /* its id is not reused while postings list it */
+void stripe_note_first(struct stripe *p, int64_t t); /* a series has got its first sample */
+/* Whether each series is known to have a sample in the window; false says nothing. */
+bool stripe_all_overlap(const struct stripe *p, int64_t t_min, int64_t t_max);
 
 struct recent { /* recent.c */
     struct refs refs;

@@ -132,7 +132,7 @@ static bool walk_disturbed(struct disturbed *d)
 {
     struct err err;
     bool complete;
-    struct index_visit visit = {count_and_disturb, count_found, d};
+    struct index_visit visit = {count_and_disturb, {0, 0}, count_found, d};
     assert_true(stripe_visit_index(&store->stripes[0], &query, STR("instance"), &visit, &complete, &err));
     buf_free(&d->batch);
     return complete;
@@ -173,7 +173,7 @@ static void a_query_that_ended_ends_the_walk(void **state UNUSED)
     assert_false(s->ops->label_values(s, &query, STR("instance"), &sq, &out, &err));
     assert_int_equal(err.kind, ERR_CANCELED);
     struct disturbed d = {0};
-    struct index_visit visit = {count_and_disturb, count_found, &d};
+    struct index_visit visit = {count_and_disturb, {0, 0}, count_found, &d};
     bool complete;
     assert_false(stripe_visit_index(&store->stripes[0], &query, STR("instance"), &visit, &complete, &err));
     assert_true(d.counted < SERIES / 2);
@@ -204,9 +204,97 @@ static void memory_is_limited_between_slices(void **state UNUSED)
     arena_free(&limited);
 }
 
+/* An exemplar at this time; the series may have no sample. */
+static void add_bare_series(struct buf *b, const char *instance, int64_t t)
+{
+    struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("instance"), str_of(instance)}};
+    struct buf message = {0};
+    rw_append_exemplar(&message, (struct labels){0}, 1, t);
+    struct str exemplar = buf_str(&message);
+    rw_append_full(b, labels_from(&arena, items, LEN(items)), NULL, 0, NULL, 0, &exemplar, 1);
+    buf_free(&message);
+}
+
+/* Whether all series of a stripe have samples in a window is known without reading them, if they all have recent ones:
+ * series that end, have late samples or none at all, are removed, or arrive during a sweep must not be mistaken for those.
+ * Times move by a tenth of the retention, and a sweep begins every 10 s. */
+static void series_that_end_are_not_listed(void **state UNUSED)
+{
+    enum { ROUNDS = 400, NAMES = 30, STEP = LENGTH / 10 };
+    struct buf b = {0};
+    char instance[16];
+    size_t known = 0, unknown = 0, missing = 0;
+    int64_t now = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        now += (int64_t)(next_random() % STEP);
+        buf_clear(&b);
+        for (unsigned k = 0; k < NAMES; k++) {
+            snprintf(instance, sizeof instance, "i%u", k);
+            int64_t t = now - (int64_t)(next_random() % 8 ? 0 : next_random() % LENGTH);
+            if (i % 100 < 50 || k % 7 > 0 || next_random() % 16 == 0)
+                add_series(&b, instance, "l", "v", t);
+        }
+        snprintf(instance, sizeof instance, "bare%d", i);
+        if (i % 50 == 0)
+            add_bare_series(&b, instance, now);
+        recent_take(store, (unsigned)i % 2, buf_str(&b), now);
+        for (unsigned lane = 0; lane < 2; lane++) {
+            const struct stripe *p = &store->stripes[lane];
+            if (p->n_alive == p->n_bare)
+                continue;
+            bool knows = stripe_all_overlap(p, p->stalest, INT64_MAX);
+            known += knows;
+            unknown += !knows;
+            assert_false(stripe_all_overlap(p, p->stalest + 1, INT64_MAX));
+            assert_false(stripe_all_overlap(p, INT64_MIN, p->stalest - 1));
+            missing += assert_same_list(STR("instance"), p->stalest + 1, INT64_MAX) < NAMES;
+            assert_same_list(STR("instance"), p->stalest, INT64_MAX);
+            assert_same_list(STR_NONE, p->stalest, now);
+        }
+        assert_same_list(STR("instance"), INT64_MIN, INT64_MAX);
+        assert_same_list(STR("instance"), now - STEP, now);
+    }
+    assert_true(known > ROUNDS && unknown > 0 && missing > ROUNDS / 10);
+    buf_free(&b);
+}
+
+static void take_series(int first, int end, int64_t t, int64_t now)
+{
+    struct buf b = {0};
+    char instance[16];
+    for (int i = first; i < end; i++) {
+        snprintf(instance, sizeof instance, "i%d", i);
+        add_series(&b, instance, "l", "v", t);
+    }
+    recent_take(store, 0, buf_str(&b), now);
+    buf_free(&b);
+}
+
+/* A new series may get the id of a removed one that the sweep has passed. */
+static void a_series_may_arrive_behind_a_sweep(void **state UNUSED)
+{
+    enum { HALF = SERIES / 2, LATER = LENGTH / 2, SWEEP = 10001 };
+    const struct stripe *p = &store->stripes[0];
+    int64_t now = LATER;
+    take_series(0, SERIES, 0, 0);
+    take_series(HALF, SERIES, LATER, LATER);
+    for (now = LENGTH + SWEEP; p->n_alive > HALF || p->sweep.on; now++)
+        take_series(HALF, HALF + 1, now, now); /* the first half is removed */
+    for (now += SWEEP; !p->sweep.on || p->sweep.at <= HALF;)
+        take_series(HALF, HALF + 1, now, now);
+    assert_true(p->sweep.on);
+    take_series(SERIES, SERIES + 1, LATER - 1, now);
+    assert_int_equal(p->n, SERIES);
+    while (p->sweep.on)
+        take_series(HALF, HALF + 1, now, now);
+    assert_int_equal(assert_same_list(STR("instance"), LATER - 1, INT64_MAX), HALF + 1);
+    assert_int_equal(assert_same_list(STR("instance"), LATER, INT64_MAX), HALF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH_STORE(series_that_end_are_not_listed), WITH_STORE(a_series_may_arrive_behind_a_sweep),
         WITH_STORE(lists_are_those_of_the_series), WITH_STORE(series_may_arrive_during_the_walk),
         WITH_STORE(a_walk_during_an_eviction_is_not_complete), WITH_STORE(a_query_that_ended_ends_the_walk),
         WITH_STORE(memory_is_limited_between_slices)};
