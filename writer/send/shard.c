@@ -129,9 +129,11 @@ static void count_out(struct shard *s, const struct block *b)
     atomic_fetch_sub_explicit(&s->dest->pending_blocks, 1, memory_order_relaxed);
 }
 
+/* While the next blocks are read from disk, the age is that of the last one before them. */
 static void note_head(struct shard *s)
 {
-    atomic_store_explicit(&s->since, s->n ? entry_at(s, 0)->queued_at : 0, memory_order_relaxed);
+    if (s->n > 0 || !shard_behind(s))
+        atomic_store_explicit(&s->since, s->n ? entry_at(s, 0)->queued_at : 0, memory_order_relaxed);
 }
 
 static void append_entry(struct shard *s, struct block *b, uint64_t seq, int64_t queued_at)
@@ -194,12 +196,23 @@ static int64_t block_pending_since(const struct shard *s, const struct block *b)
     return b->t_max > 0 && b->t_max < now ? b->t_max : now;
 }
 
+/* Blocks may have been skipped since the read began. */
+static void shard_append_read(struct shard *s, const struct queue_read *r)
+{
+    uint64_t next = r->next < s->next_seq ? r->next : s->next_seq;
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->items[i].seq >= s->read_seq)
+            append_entry(s, r->items[i].block, r->items[i].seq, block_pending_since(s, r->items[i].block));
+        else
+            block_unref(r->items[i].block);
+    if (next > s->read_seq)
+        s->read_seq = next;
+}
+
 static void shard_apply_read(struct shard *s)
 {
     const struct queue_read *r = &s->read;
-    for (unsigned i = 0; i < r->n; i++)
-        append_entry(s, r->items[i].block, r->items[i].seq, block_pending_since(s, r->items[i].block));
-    s->read_seq = r->next < s->next_seq ? r->next : s->next_seq;
+    shard_append_read(s, r);
     if (r->failed && r->n == 0) {
         loop_timer_in(s->lane->loop, &s->read_retry, READ_RETRY_MS);
         return;
@@ -208,6 +221,7 @@ static void shard_apply_read(struct shard *s)
      * there. Later writes may still be missing. */
     if (r->n == 0 && s->read_seq < s->read_until)
         s->read_seq = s->read_until;
+    note_head(s);
     shard_report_behind(s);
     shard_report_held(s);
     if (shard_empty(s))
@@ -268,8 +282,7 @@ static void read_more(struct shard *s)
 
 /* --- joint blocks -------------------------------------------------------------------------------------------------- */
 
-/* Number of the first block that is not delivered. */
-static uint64_t shard_position(const struct shard *s) { return s->n > 0 ? shard_head_seq(s) : s->read_seq; }
+uint64_t shard_position(const struct shard *s) { return s->n > 0 ? shard_head_seq(s) : s->read_seq; }
 
 /* Once the joint blocks of a shard are delivered, others continue. */
 static void shard_check_joint(struct shard *s)
@@ -348,8 +361,9 @@ void shard_finish_head(struct shard *s)
     struct queued_block e = shard_take_queued_block(s, 0);
     block_unref(e.block);
     s->resent_as_snappy = false;
-    if (s->n == 0 || entry_at(s, 0)->seq != e.seq) /* its last piece */
-        queue_ack(s->disk, s->n ? entry_at(s, 0)->seq : s->read_seq);
+    if (s->n > 0 && entry_at(s, 0)->seq == e.seq) /* a piece is left */
+        return;
+    queue_ack(s->disk, shard_position(s));
 }
 
 static void drop_old(struct shard *s)

@@ -101,6 +101,7 @@ void shard_start(struct shard *s);     /* after shard_stop: the destination was 
                                         * closed */
 bool shard_lags(const struct shard *s); /* several blocks are queued, and the oldest has been for a while */
 static inline bool shard_behind(const struct shard *s) { return s->read_seq < s->next_seq; }
+uint64_t shard_position(const struct shard *s); /* number of the first block that is not delivered */
 static inline bool shard_empty(const struct shard *s) { return s->n == 0 && !shard_behind(s); }
 
 /* For sender.c and bisect.c. */
