@@ -187,11 +187,25 @@ static void kick_all(struct writer_lane *l)
     }
 }
 
+/* Also those that are left: their pairs end with the topology. */
+static void lane_pair_destinations(struct writer_lane *l, const struct topology *old, const struct topology *next)
+{
+    for (size_t i = 0; old && i < old->n; i++) {
+        struct destination_lane *dl = old->destinations[i]->per_lane[l->id];
+        dl->backup = NULL;
+        if (!topology_has(next, old->destinations[i]))
+            backup_lane_use(dl, NULL);
+    }
+    for (size_t i = 0; next && i < next->n; i++)
+        backup_lane_use(next->destinations[i]->per_lane[l->id], next->pairs[i]);
+}
+
 void writer_lane_switch(struct writer_lane *l, struct topology *next)
 {
     writer_lane_seal_all(l);
     free_streams(l);
     struct topology *old = l->topology;
+    lane_pair_destinations(l, old, next);
     for (size_t i = 0; old && i < old->n; i++)
         if (!topology_has(next, old->destinations[i]))
             lane_leave_destination(l, old->destinations[i]);

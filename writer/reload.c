@@ -17,6 +17,7 @@
  */
 #include "base/telemetry/log.h"
 #include "base/text/url.h"
+#include "writer/failover.h"
 #include "writer/refill.h"
 #include "writer/writer_internal.h"
 
@@ -154,12 +155,28 @@ static struct recent *recent_for(struct writer *w, const struct recent_conf *c)
     return stays ? recent_ref(w->recent) : recent_new(c, w->env.n_lanes, loop_now(w->env.main));
 }
 
+/* NULL: the destination is no backup, or the queue of its primary hangs. */
+static struct destination *change_primary(const struct writer_change *c, const struct destination_conf *of)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (of->backup_of.n > 0 && str_eq(c->drafts[i].conf->name, of->backup_of))
+            return c->drafts[i].dest;
+    return NULL;
+}
+
 static struct topology *topology_for_change(const struct writer_change *c, struct err *err)
 {
     struct destination **dests = mem_alloc((c->n + 1) * sizeof *dests);
-    for (size_t i = 0; i < c->n; i++)
+    struct backup_pair **pairs = mem_alloc((c->n + 1) * sizeof *pairs);
+    for (size_t i = 0; i < c->n; i++) {
+        struct destination *primary = change_primary(c, c->drafts[i].conf);
         dests[i] = c->drafts[i].dest;
-    struct topology *p = topology_new(&c->from, dests, c->recent, err);
+        pairs[i] = primary && dests[i] ? failover_pair(c->w, primary, dests[i]) : NULL;
+    }
+    struct topology *p = topology_new(&c->from, dests, pairs, c->recent, err);
+    for (size_t i = 0; i < c->n; i++)
+        backup_pair_unref(pairs[i]);
+    mem_free(pairs);
     mem_free(dests);
     return p;
 }
@@ -521,6 +538,7 @@ void writer_commit(struct writer_change *c, void (*release)(void *arg), void *re
     writer_reload_check_chain(w, c->topology);
     writer_use_recent(w, c->from.recent, c->recent);
     writer_install_topology(w, c->topology);
+    failover_use(w, c->topology, &c->from);
     atomic_store(&w->n_late, count_late(c));
     atomic_store(&w->n_without_rules, note_unread_rules(c));
     late_sweep(w);

@@ -126,6 +126,22 @@ static void sink_add_metadata(struct sink *sink, const struct metadata *m)
 
 struct pending_place { const struct stream *stream; unsigned shard; bool joint; }; /* destination of pending bytes */
 
+static struct shard *sink_shard(const struct writer_lane *l, struct pending_place to, size_t i)
+{
+    return destination_lane_shard(to.stream->destinations[i]->per_lane[l->id], to.stream->generations[i], to.shard);
+}
+
+/* The block just pushed is the newest of all. */
+static void sink_match_backups(const struct writer_lane *l, struct pending_place to)
+{
+    for (size_t i = 0; i < to.stream->n; i++) {
+        const struct backup_pair *pair = to.stream->destinations[i]->per_lane[l->id]->pair;
+        for (size_t k = 0; pair && k < to.stream->n; k++)
+            if (to.stream->destinations[k] == pair->primary)
+                backup_match_newest(sink_shard(l, to, i), sink_shard(l, to, k));
+    }
+}
+
 static void sink_push_block(struct writer_lane *l, struct pending_place to, struct str raw,
                             const struct pending_block *c, struct write_terms terms)
 {
@@ -140,8 +156,9 @@ static void sink_push_block(struct writer_lane *l, struct pending_place to, stru
         }
         for (size_t r = 0; r < terms.n; r++)
             ack_ref(terms.acks[r]);
-        shard_push(destination_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), terms);
+        shard_push(sink_shard(l, to, i), block_ref(*b), terms);
     }
+    sink_match_backups(l, to);
     for (size_t i = 0; i < LEN(packed); i++)
         block_unref(packed[i]);
 }

@@ -4,6 +4,7 @@
 
 #include "base/text/num.h"
 #include "base/text/duration.h"
+#include "writer/failover.h"
 #include "writer/writer_internal.h"
 
 #include <math.h>
@@ -311,6 +312,7 @@ static void writer_collect(struct stats_out *out, void *arg)
     stats_single(out, "vm_app_prev_shutdown_unclean", STATS_GAUGE,
                  "1 if the last run with this queue directory did not stop cleanly", atomic_load(&w->unclean));
     orphans_collect(w, out);
+    failover_collect(w, out);
     write_recent(w, out);
 }
 

@@ -22,6 +22,9 @@ void topology_unref(struct topology *p)
     }
     mem_free(p->streams);
     mem_free(p->sharding);
+    for (size_t i = 0; i < p->n; i++)
+        backup_pair_unref(p->pairs[i]);
+    mem_free(p->pairs);
     mem_free(p->destinations);
     if (p->recent)
         recent_unref(p->recent);
@@ -107,13 +110,41 @@ static bool attach_recent(struct topology *p, const struct writer_plan *from, st
                    STR_ARG(from->recent->like));
 }
 
-struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
-                              struct err *err)
+static bool stream_has(const struct stream *s, const struct destination *d)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->destinations[i] == d)
+            return true;
+    return false;
+}
+
+/* A backup gets the blocks of its primary, or sends everything. */
+static bool topology_matches(const struct topology *p, const struct backup_pair *pair)
+{
+    for (size_t i = 0; i < p->n_streams; i++)
+        if (stream_has(&p->streams[i], pair->primary) && stream_has(&p->streams[i], pair->backup))
+            return true;
+    return false;
+}
+
+static void topology_add_pairs(struct topology *p, struct destination *const *dests, struct backup_pair *const *pairs)
+{
+    size_t at = 0;
+    for (size_t i = 0; at < p->n; i++)
+        if (dests[i] == p->destinations[at]) {
+            p->pairs[at] = pairs[i] && topology_matches(p, pairs[i]) ? backup_pair_ref(pairs[i]) : NULL;
+            at++;
+        }
+}
+
+struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests,
+                              struct backup_pair *const *pairs, struct recent *recent, struct err *err)
 {
     struct topology *p = mem_zalloc(sizeof *p);
     refs_init(&p->refs);
     p->_cap = from->n + 1;
     p->destinations = mem_zalloc(p->_cap * sizeof *p->destinations);
+    p->pairs = mem_zalloc(p->_cap * sizeof *p->pairs);
     p->streams = mem_zalloc(p->_cap * sizeof *p->streams);
     if (from->sharding && from->n > SHARDING_MAX) {
         topology_unref(p);
@@ -131,6 +162,7 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
         struct stream *s = stream_for(p, &from->destinations[i], from->external_labels, topology_slot(p, i));
         s->destinations[s->n++] = dests[i];
     }
+    topology_add_pairs(p, dests, pairs);
     if (recent && !attach_recent(p, from, recent, err)) {
         topology_unref(p);
         return NULL;
@@ -143,6 +175,14 @@ void topology_choose_generations(struct topology *p)
     for (size_t i = 0; i < p->n_streams; i++)
         for (size_t k = 0; k < p->streams[i].n; k++)
             p->streams[i].generations[k] = p->streams[i].destinations[k]->n_generations - 1;
+}
+
+struct backup_pair *topology_pair(const struct topology *p, const struct destination *backup)
+{
+    for (size_t i = 0; p && i < p->n; i++)
+        if (p->destinations[i] == backup)
+            return p->pairs[i];
+    return NULL;
 }
 
 bool topology_has(const struct topology *p, const struct destination *d)

@@ -5,6 +5,7 @@
 #define WRITER_TOPOLOGY_H
 
 #include "base/refs.h"
+#include "writer/send/backup.h"
 #include "writer/send/destination.h"
 #include "writer/pipeline/sharding.h"
 
@@ -15,19 +16,22 @@ struct topology {
     unsigned lanes_pending;    /* main's: lanes that have not finished the phase */
     struct stream *streams; size_t n_streams;
     struct destination **destinations; size_t n, _cap;
+    struct backup_pair **pairs; /* of each destination that is a backup, a reference; NULL: of the others */
     struct recent *recent;
     struct sharding *sharding; /* NULL = off */
     /* frees the configuration's memory, which rules and labels point into */
     void (*release)(void *arg); void *release_arg;
 };
 
-/* Main. dests[i] belongs to from->destinations[i], NULL: it is not part of the topology; recent may be NULL. Returns
- * NULL if recent.like names no destination. */
-struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
-                              struct err *err) MUST_USE;
+/* Main. dests[i] belongs to from->destinations[i], NULL: it is not part of the topology; pairs[i] likewise, NULL: it is no
+ * backup. recent may be NULL. Returns NULL if recent.like names no destination. */
+struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests,
+                              struct backup_pair *const *pairs, struct recent *recent, struct err *err) MUST_USE;
 void topology_choose_generations(struct topology *p); /* main, when the new generations exist */
 struct topology *topology_ref(struct topology *p);
 void topology_unref(struct topology *p);      /* any thread; NULL is fine */
+/* The pair whose backup this is, or NULL; also for NULL. */
+struct backup_pair *topology_pair(const struct topology *p, const struct destination *backup);
 bool topology_has(const struct topology *p, const struct destination *d); /* false for NULL */
 /* the stream that the recent store receives, or NULL */
 const struct stream *topology_recent(const struct topology *p);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Start and stop of the writer, and its status for other threads. Configurations are applied in reload.c; the lanes do
  * the work. */
+#include "writer/failover.h"
 #include "writer/writer_internal.h"
 #include "writer/stats.h"
 
@@ -126,6 +127,7 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
     w->lanes_stopping = w->env.n_lanes;
     w->stop_timeout.run = run_stop_timeout;
     writer_run_awaiting(w);
+    failover_use(w, NULL, NULL);
     loop_timer_stop(w->env.main, &w->orphans_timer);
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
         struct writer_stop_job *j = mem_zalloc(sizeof *j);
@@ -184,6 +186,15 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
     s->oldest_ms = since > 0 && since < now ? now - since : 0;
     if (s->pending_blocks > 0 && read_counter(&d->pending_bytes) > s->pending_bytes)
         s->pending_bytes = read_counter(&d->pending_bytes);
+    if (d->failover) {
+        struct failover_status f;
+        failover_status(d->failover, now, &f);
+        s->backup_of = arena_str(a, str_of(f.primary));
+        s->backup_sends = f.sends;
+        s->backup_since = f.since;
+        s->backup_windows = f.windows;
+        s->backup_window_ms = f.window_ms;
+    }
     char text[LAST_ERROR_MAX];
     s->last_error_at = last_error_get(&d->last_error, text);
     s->last_error = arena_str(a, str_of(text));
@@ -200,4 +211,17 @@ void writer_status(struct writer *w, struct arena *a, struct destination_status 
             copy_status(w->destinations[i], a, &(*out)[(*n)++]);
     mutex_unlock(&w->lock);
     arena_restore_limit(a, saved);
+}
+
+struct written writer_written(struct writer *w, struct str name, int64_t from, int64_t to)
+{
+    struct written found = {0};
+    mutex_lock(&w->lock);
+    for (size_t i = 0; i < w->n; i++) {
+        const struct destination *d = w->destinations[i];
+        if (!d->leaving && d->failover && str_is(name, d->name))
+            found = failover_written(d->failover, from, to);
+    }
+    mutex_unlock(&w->lock);
+    return found;
 }

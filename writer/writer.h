@@ -4,6 +4,7 @@
  *
  * Terms
  * - Destination: one remote_write entry.
+ * - Backup: a destination that sends while another one, its primary, does not accept samples (failover.h).
  * - Stream: a relabel chain, extra labels and a number of shards. Destinations with the same settings share a stream,
  *   and each of its blocks is built and compressed once.
  * - Shard: owned by one lane (shard number modulo lanes), with one request in flight.
@@ -14,11 +15,11 @@
  *
  * Files
  * - writer.c (start, stop, status), reload.c (a new configuration), retire.c (removed destinations), orphans.c (their
- *   queue directories), offline.c (queues without a writer), topology.c, lane.c (one lane's part), sink.c (batches),
+ *   queue directories), failover.c, failover_windows.c and failover_file.c (backups), offline.c (queues without a writer), topology.c, lane.c (one lane's part), sink.c (batches),
  *   stats.c, refill.c
  * - pipeline/: stream.c (labels as sent), sharding.c (series over destinations), pending.c (bytes not yet in a block)
  * - send/: destination.c, destination_lane.c (retries), shard.c (order), sender.c (one request), response.c, bisect.c
- *   (rejected blocks), drain.c (order after an outage), outage.c (log lines), remote_write_conf.c (configuration rows)
+ *   (rejected blocks), drain.c (order after an outage), backup.c (the blocks of a backup), outage.c (log lines), remote_write_conf.c (configuration rows)
  * - queue/: block.c, ack.c, queue.c (the io thread), queue_life.c (open and close), queue_intake.c (jobs of the lanes),
  *   queue_dir.c, queue_shard.c, segment.c and position.c (files and formats), vmagent_queue.c and vmagent_chunk.c (those of
  *   vmagent), queue_files.c (reading without opening)
@@ -64,6 +65,9 @@ struct destination_conf {             /* one remote_write entry */
     int64_t rate_limit;               /* bytes a second; 0 = unlimited */
     int drain;                        /* enum drain_order */
     int64_t drain_rate;               /* bytes a second of a backlog; 0 = unlimited */
+    struct str backup_of;             /* name of the destination that this is the backup of (failover.h); empty: none. Its
+                                       * stream's settings are those of that one */
+    int64_t failover_after, failover_hold; /* ms */
     struct str queue_name;            /* not a key: the queue's directory; empty: as the name or URL determines. One of
                                        * vmagent, N_HASH, is taken over first */
 };
@@ -170,8 +174,18 @@ struct destination_status {           /* a copy in the caller's arena */
     bool newest_first;                /* new samples are sent before a backlog */
     struct str last_error; int64_t last_error_at, last_ok_at;
     bool zstd;
+    struct str backup_of;             /* its primary's name; empty: it is no backup */
+    bool backup_sends; int64_t backup_since; /* it sends since, Unix ms */
+    unsigned backup_windows; int64_t backup_window_ms; /* times that it has samples of */
 };
 void writer_status(struct writer *w, struct arena *a, struct destination_status **out, size_t *n);
+
+/* Any thread: a backup (backup_of) has samples of some times only. */
+struct written {
+    bool backup;                      /* the destination of this name is a backup; else the rest is not set */
+    bool some, all;                   /* it may have samples of [from, to]; it has been sent all of them */
+};
+struct written writer_written(struct writer *w, struct str name, int64_t from, int64_t to);
 
 /* Queues on disk without a writer, for the command line (offline.c). Reading changes nothing, and a running program may
  * use the directory meanwhile. */

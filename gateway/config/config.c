@@ -15,6 +15,7 @@
 
 #include "base/hash.h"
 #include "base/text/url.h"
+#include "gateway/config/backups.h"
 #include "gateway/config/config_file.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
@@ -302,10 +303,16 @@ static bool config_load_jobs(struct loader *l, void *arg UNUSED)
 
 static bool config_load_destinations(struct loader *l, void *arg UNUSED)
 {
+    const struct conf_items *all = &l->file.remote_write;
     if (!config_add_destinations(l) || l->broken)
         return false;
-    l->config->destinations = l->file.remote_write.items;
-    l->config->n_destinations = l->file.remote_write.n;
+    struct destination_conf *copies = ARENA_ARRAY(l->conf.arena, struct destination_conf, all->n + 1);
+    for (size_t i = 0; i < all->n; i++)
+        copies[i] = ((const struct destination_conf *)all->items)[i];
+    if (!backups_complete(copies, all->n, yaml_get(l->document, "remote_write"), l->file.sharding != NULL, l->err))
+        return false;
+    l->config->destinations = copies; /* the file is shown as it is written */
+    l->config->n_destinations = all->n;
     if (l->config->n_destinations > 0)
         l->config->scrape.shards = (unsigned)l->config->destinations[0].queue.shards;
     return true;

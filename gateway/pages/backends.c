@@ -16,6 +16,26 @@ static const char *destination_order(const struct destination_status *d)
     return d->newest_first ? "newest first" : "in order";
 }
 
+/* Order, or of a backup what it does. */
+static void add_destination_role(struct buf *out, const struct destination_status *d, int64_t now)
+{
+    if (d->backup_of.n == 0) {
+        buf_add_z(out, destination_order(d));
+        return;
+    }
+    buf_printf(out, "backup of %.*s, ", STR_ARG(d->backup_of));
+    if (d->backup_sends) {
+        buf_add_z(out, "sending for ");
+        buf_add_duration(out, (now - d->backup_since) / 1000 * 1000);
+    } else {
+        buf_add_z(out, "silent");
+    }
+    if (d->backup_windows > 0) {
+        buf_printf(out, ", %u window%s of ", d->backup_windows, d->backup_windows > 1 ? "s" : "");
+        buf_add_duration(out, d->backup_window_ms / 1000 * 1000);
+    }
+}
+
 static void add_time_until_full(struct buf *out, const struct destination_status *d)
 {
     const double year = 31536000;
@@ -34,8 +54,12 @@ static void html_destination(struct buf *out, const struct destination_status *d
     buf_printf(out, "<td data-k=Codec>%s<td class=n data-k=Shards>%u<td class=n data-k=Pending>",
                d->zstd ? "zstd" : "snappy", d->shards);
     html_bytes(out, d->pending_bytes);
-    buf_printf(out, "<td class=n data-k=Oldest>%.1fs<td data-k=Order>%s<td class=n data-k='Free disk'>",
-               (double)d->oldest_ms / 1000, destination_order(d));
+    buf_printf(out, "<td class=n data-k=Oldest>%.1fs<td data-k=Order>", (double)d->oldest_ms / 1000);
+    struct buf role = {0};
+    add_destination_role(&role, d, now);
+    html_text(out, buf_str(&role));
+    buf_free(&role);
+    buf_add_z(out, "<td class=n data-k='Free disk'>");
     if (d->free_bytes != UINT64_MAX)
         html_bytes(out, d->free_bytes);
     buf_add_z(out, "<td class=n data-k='Full in'>");
@@ -92,9 +116,10 @@ static void text_destinations(struct http_request *r, int64_t now)
     for (size_t i = 0; i < n; i++) {
         const struct destination_status *d = &items[i];
         buf_printf(out, "\tname=%.*s, url=%.*s, shards=%u, pending_bytes=%" PRIu64 ", oldest=%.1fs"
-                        ", order=\"%s\", full_in=",
-                   STR_ARG(d->name), STR_ARG(d->url), d->shards, d->pending_bytes, (double)d->oldest_ms / 1000,
-                   destination_order(d));
+                        ", order=\"",
+                   STR_ARG(d->name), STR_ARG(d->url), d->shards, d->pending_bytes, (double)d->oldest_ms / 1000);
+        add_destination_role(out, d, now);
+        buf_add_z(out, "\", full_in=");
         add_time_until_full(out, d);
         if (d->free_bytes != UINT64_MAX)
             buf_printf(out, ", free_bytes=%" PRIu64, d->free_bytes);

@@ -80,6 +80,7 @@ struct destination {
     double *carried;
     const char *process_id;     /* borrowed; NULL = requests carry no X-Sluice-Via */
     struct origins origins;     /* of its samples; under lock */
+    struct failover *failover;  /* of a backup (writer/failover.h); under the writer's lock; NULL = it is none */
     bool without_rules;         /* its relabeling rules are not read: destination_conf.unread_rules */
     bool leaving;               /* a plan without it is coming into force, or it has no place yet: it is not shown */
 };

@@ -26,6 +26,12 @@ static void run_retry(struct loop_timer *timer)
 void destination_lane_down(struct shard *s, int64_t wait_ms)
 {
     struct destination_lane *dl = s->lane;
+    if (!backup_may_send(s)) { /* it was in flight when the backup ceased to send */
+        destination_lane_leave(dl);
+        s->state = SHARD_IDLE;
+        shard_kick(s);
+        return;
+    }
     dl->down = true;
     queue_behind(s->disk, true);
     s->state = SHARD_WAITING;
@@ -72,6 +78,7 @@ static void run_release(struct loop_task *task)
 {
     struct release_job *j = CONTAINER(task, struct release_job, task);
     atomic_fetch_sub(&j->lane->releases, 1);
+    backup_lane_gate_changed(j->lane);
     for (size_t i = 0; i < j->lane->n; i++)
         shard_kick(j->lane->shards[i]);
     mem_free(j);

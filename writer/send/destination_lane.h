@@ -27,6 +27,9 @@ struct destination_lane {
     struct loop_timer outage; /* armed while failing: time of the next log line */
     struct shard **shards; size_t n, _cap; /* owned, of all generations, oldest first */
     atomic_uint releases;  /* jobs posted to the lane by any lane (destination_lane_drained, probe.c), not yet run */
+    struct backup_pair *pair;          /* it is the backup of this pair; NULL: of none. The topology's reference */
+    bool pair_behind;                  /* counted in the pair's lanes_behind */
+    struct destination_lane *backup;   /* of its backup; NULL = none */
     size_t settled_generations;        /* number of generations of which all lanes write to the last only */
 };
 

@@ -8,6 +8,8 @@
 bool drain_newest_first(const struct destination_lane *dl)
 {
     enum drain_order order = dl->settings->drain;
+    if (dl->pair) /* a backup begins with a backlog each time */
+        return false;
     return order == DRAIN_NEWEST_FIRST ||
            (order == DRAIN_AUTO && atomic_load_explicit(&dl->dest->drain.recognized, memory_order_relaxed));
 }

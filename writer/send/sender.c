@@ -78,6 +78,7 @@ static void sender_send_block(struct shard *s, const struct client_reply *reply)
     struct destination *d = s->dest;
     struct block *b = shard_head(s);
     drain_note_accepted(s, reply->server_hostname);
+    backup_note_sent(s);
     sender_judge_zstd(s);
     atomic_fetch_add_explicit(&d->sent_blocks, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->sent_samples, b->n_samples, memory_order_relaxed);

@@ -74,6 +74,7 @@ void shard_free(struct shard *s)
     for (size_t i = 0; i < s->n; i++)
         block_unref(s->entries[(s->head + i) % s->cap].block);
     mem_free(s->entries);
+    backup_shard_free(&s->backup);
     mem_free(s);
 }
 
@@ -364,6 +365,24 @@ void shard_finish_head(struct shard *s)
     if (s->n > 0 && entry_at(s, 0)->seq == e.seq) /* a piece is left */
         return;
     queue_ack(s->disk, shard_position(s));
+    backup_primary_moved(s);
+}
+
+/* Removes blocks that need not be sent, unless one is in flight. */
+static void shard_skip_until(struct shard *s, uint64_t next)
+{
+    if (next <= shard_position(s))
+        return;
+    while (s->n > 0 && shard_head_seq(s) < next)
+        block_unref(shard_take_queued_block(s, 0).block);
+    if (s->n == 0 && s->read_seq < next)
+        s->read_seq = next < s->next_seq ? next : s->next_seq;
+    s->resent_as_snappy = false;
+    note_head(s);
+    shard_report_behind(s);
+    if (!s->reading)
+        shard_report_held(s);
+    queue_ack(s->disk, shard_position(s));
 }
 
 static void drop_old(struct shard *s)
@@ -379,13 +398,14 @@ void shard_kick(struct shard *s)
     if (s->state != SHARD_IDLE || s->lane == NULL)
         return;
     drop_old(s);
+    shard_skip_until(s, backup_needless_until(s));
     read_more(s);
     shard_check_joint(s);
     if (shard_empty(s)) {
         destination_lane_drained(s);
         return;
     }
-    if (s->n == 0 || !drain_may_send(s) || shard_waits_for_joint(s))
+    if (s->n == 0 || !backup_may_send(s) || !drain_may_send(s) || shard_waits_for_joint(s))
         return;
     if (s->lane->down) {
         s->state = SHARD_WAITING;

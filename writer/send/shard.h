@@ -38,6 +38,7 @@
 #ifndef WRITER_SEND_SHARD_H
 #define WRITER_SEND_SHARD_H
 
+#include "writer/send/backup.h"
 #include "writer/send/bisect.h"
 
 enum shard_state {
@@ -86,6 +87,8 @@ struct shard {
     bool resent_as_snappy; /* the head was rejected as zstd and is being sent as snappy */
     bool blamed_encoding;  /* that rejection named the encoding as its reason */
     struct list node;      /* in destination_lane.waiting */
+    struct backup_shard backup; /* of a backup's shard (backup.h) */
+    uint64_t pair_end;     /* of a primary's: its next_seq when it got its backup */
 };
 
 struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index,

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A destination and its backup, for tests of failovers."""
+import os
+import time
+
+from lib import *
+
+__all__ = ["Pair", "SERIES", "check_complete", "has", "numbers", "outage_with_restarts"]
+
+CONFIG = """
+remote_write:
+- name: main
+  url: '{main}'
+  protocol: snappy
+  drain: {drain}
+  queue_config: {{shards: 4, min_backoff: 30ms, max_backoff: 200ms}}
+- name: spare
+  url: '{spare}'
+  backup_of: main
+  protocol: snappy
+  failover_after: {after}
+  failover_hold: {hold}
+  queue_config: {{min_backoff: 30ms, max_backoff: 200ms}}
+"""
+SERIES = 12  # on several shards and lanes
+
+
+class Pair:
+    """A sluice with a destination and its backup, and numbered pushes to it."""
+
+    def __init__(self, after="1s", hold="1s", drain="in_order", flags=()):
+        self.main, self.spare = RecordingSink(), RecordingSink()
+        self.settings = {"after": after, "hold": hold, "drain": drain}
+        self.sluice = Sluice(self.config(), "--remoteWrite.flushInterval=100ms", *flags, name="failover")
+        self.pushed = 0
+
+    def config(self):
+        return CONFIG.format(main=self.main.url, spare=self.spare.url, **self.settings)
+
+    def push(self):
+        """The next sample of each series; acknowledged, so it may not be lost."""
+        ms = now_ms()
+        series = [({"__name__": "failover_test", "series": str(i)}, [(ms, float(self.pushed))]) for i in range(SERIES)]
+        assert push(f"{self.sluice.url}/api/v1/write", series).status == 204
+        self.pushed += 1
+
+    def push_while(self, condition, timeout=30, what=""):
+        def step():
+            self.push()
+            return condition()
+        wait_until(step, timeout, what)
+
+    def push_every(self, pause, seconds, condition=lambda: False):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not condition():
+            self.push()
+            time.sleep(pause)
+
+    def sending(self):
+        return self.sluice.metric("sluice_failover_active", 'url="spare"') == 1
+
+    def settled(self):
+        """Neither destination has anything left to send."""
+        return all(self.sluice.metric("vmagent_remotewrite_pending_data_bytes", f'url="{name}"') == 0
+                   for name in ("main", "spare"))
+
+
+def numbers(sink, series):
+    return [v for s in sink.find("failover_test", series=str(series)).values() for _, v in s]
+
+
+def windows_file(sluice):
+    return next(f"{folder}/{name}" for folder, _, names in os.walk(sluice.data_folder) for name in names
+                if name.endswith(".failover"))
+
+
+def has(sink, count):
+    """Each series has this many different samples."""
+    return all(len(set(numbers(sink, series))) == count for series in range(SERIES))
+
+
+def check_complete(pair, sink, first, what):
+    """All numbers from `first` on are there, each once, in order."""
+    for series in range(SERIES):
+        want, have = [float(n) for n in range(first, pair.pushed)], numbers(sink, series)
+        assert have == want, f"{what}: series {series} has {have[:5]}..{have[-5:]}, not {first}..{pair.pushed - 1}"
+
+
+def outage_with_restarts(drain, end):
+    """Sluice ends before the backup sends, while it sends, and while the primary takes its backlog."""
+    pair = Pair(hold="1500ms", drain=drain)
+    pair.push()
+    wait_until(lambda: has(pair.main, pair.pushed) and pair.settled(), 30)
+    first, pair.main.status = pair.pushed, 503
+    for _ in range(3):
+        pair.push()
+
+    def again():
+        end(pair.sluice)
+        pair.sluice.start().wait_ready()
+    again()
+    pair.push_while(pair.sending, what="the backup sends")
+    for _ in range(5):
+        pair.push()
+    wait_until(lambda: has(pair.spare, pair.pushed - first), 30, "the backup has the outage")
+    again()
+    wait_until(pair.sending, 10, "the backup goes on where it was")
+    for _ in range(5):
+        pair.push()
+    wait_until(lambda: has(pair.spare, pair.pushed - first), 30, "the backup has the outage")
+    pair.main.status = 204
+    pair.push()
+    again()
+    wait_until(pair.sending, 10, "the backup goes on where it was")
+    pair.push_while(lambda: not pair.sending(), what="the backup stops")
+    wait_until(pair.settled, 30, "nothing is left")
+    assert pair.sluice.metric("sluice_failover_windows", 'url="spare"') == 1
+    for series in range(SERIES):
+        main, spare = numbers(pair.main, series), numbers(pair.spare, series)
+        assert set(main) == set(range(pair.pushed)), f"series {series}: primary has {main}"
+        assert sorted(set(spare)) == list(range(first, first + len(set(spare)))), f"series {series}: backup has {spare}"
+        twice = len(main) + len(spare) - len(set(main)) - len(set(spare))
+        assert twice <= 6, f"series {series} was sent twice beyond what was in flight: {main} {spare}"
+    wait_until(lambda: "open" not in open(windows_file(pair.sluice)).read(), 10, "the end of the window is on disk")
+    again()
+    wait_until(lambda: pair.sluice.metric("sluice_failover_windows", 'url="spare"') == 1, 10)
+    assert not pair.sending()
+    pair.push()
+    wait_until(lambda: pair.pushed - 1 in numbers(pair.main, 0) and pair.settled(), 30)
+    assert pair.pushed - 1 not in numbers(pair.spare, 0), "the backup is silent after the outage"

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A destination and its backup: which of them has which samples after outages, kill -9 and reloads."""
+from failover import *
+from lib import *
+
+
+def test_backup_is_silent():
+    pair = Pair(after="60s")
+    for _ in range(20):
+        pair.push()
+    wait_until(lambda: has(pair.main, pair.pushed), 30, "all samples in the primary")
+    wait_until(pair.settled, 30, "the backup forgets what the primary has")
+    check_complete(pair, pair.main, 0, "primary")
+    assert numbers(pair.spare, 0) == [], "the backup gets nothing while the primary accepts samples"
+    assert pair.sluice.metric("sluice_failover_windows", 'url="spare"') == 0
+
+
+def test_outage():
+    pair = Pair()
+    for _ in range(5):
+        pair.push()
+    wait_until(lambda: has(pair.main, pair.pushed), 30, "the first samples")
+    wait_until(pair.settled, 30)
+    first, pair.main.status = pair.pushed, 503
+    pair.push_while(pair.sending, what="the backup sends")
+    for _ in range(10):
+        pair.push()
+    wait_until(lambda: has(pair.spare, pair.pushed - first), 30, "the backup has the outage")
+    check_complete(pair, pair.spare, first, "backup during the outage")
+    assert "backup of main, sending for" in pair.sluice.get("/targets", headers={"Accept": "text/plain"}).text
+    pair.main.status = 204
+    pair.push_while(lambda: not pair.sending(), what="the backup stops")
+    wait_until(pair.settled, 30, "nothing is left")
+    check_complete(pair, pair.main, 0, "primary")
+    last = numbers(pair.spare, 0)
+    assert last == [float(n) for n in range(first, first + len(last))], f"the backup has the outage without gaps: {last}"
+    pair.push()
+    wait_until(lambda: has(pair.main, pair.pushed) and pair.settled(), 30)
+    assert numbers(pair.spare, 0) == last, "the backup gets nothing after the outage"
+    assert pair.sluice.metric("sluice_failover_switches_total", 'url="spare"') == 1
+    assert pair.sluice.metric("sluice_failover_windows", 'url="spare"') == 1
+    wait_until(lambda: "its backup sends them" in pair.sluice.log() and "its backup stops" in pair.sluice.log())
+
+
+def test_outage_with_kill9():
+    outage_with_restarts("in_order", lambda sluice: sluice.kill9())
+
+
+def test_backup_down_too():
+    """What neither accepts is kept for both; the backup forgets it when the primary has it."""
+    pair = Pair(hold="1s")
+    pair.main.status = pair.spare.status = 503
+    pair.push_while(pair.sending, what="the backup is to send")
+    wait_until(lambda: pair.spare.requests, 10, "it tries")
+    pair.main.status = 204
+    pair.push_while(lambda: not pair.sending(), what="the primary accepts samples")
+    wait_until(pair.settled, 30, "the backup keeps nothing that the primary has, though it never accepted a block")
+    check_complete(pair, pair.main, 0, "primary")
+    before = len(pair.spare.requests)
+    pair.push()
+    wait_until(lambda: has(pair.main, pair.pushed), 10)
+    assert len(pair.spare.requests) == before, "it does not retry any more"
+
+
+def test_reloads():
+    """The backup becomes an ordinary destination, and a backup again."""
+    pair = Pair(after="60s")
+    pair.main.status = 503
+    for _ in range(3):
+        pair.push()
+    assert numbers(pair.spare, 0) == []
+    alone = pair.config().replace("  backup_of: main\n", "")
+    assert pair.sluice.reconfigure(alone).status == 200
+    pair.push()
+    wait_until(lambda: has(pair.spare, pair.pushed), 20, "it gets everything, and what it had kept")
+    check_complete(pair, pair.spare, 0, "ordinary destination")
+    assert pair.sluice.reconfigure(pair.config()).status == 200
+    pair.push()
+    pair.main.status = 204
+    wait_until(lambda: has(pair.main, pair.pushed) and pair.settled(), 30)
+    assert has(pair.spare, pair.pushed - 1), "it is a backup again"
+    check_complete(pair, pair.main, 0, "primary")
+
+
+def test_configuration_errors():
+    pair = Pair()
+    for change, error in ((("backup_of: main", "backup_of: nobody"), 'there is no remote_write entry named "nobody"'),
+                          (("backup_of: main", "backup_of: spare"), '"spare" is a backup itself'),
+                          (("backup_of: main", "backup_of: main\n  extra_labels: {a: b}"), "a backup takes it from its primary"),
+                          (("backup_of: main", "backup_of: main\n- name: third\n  url: http://127.0.0.1:9\n  backup_of: main"),
+                           '"main" has another backup already')):
+        answer = pair.sluice.reconfigure(pair.config().replace(*change))
+        assert answer.status == 500 and error in answer.text, f"{change}: {answer}"
