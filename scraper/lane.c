@@ -271,11 +271,13 @@ struct scrape_lane_change *scrape_lane_change_new(struct scrape_lane *l)
 void scrape_lane_change_post(struct scrape_lane_change *c) { loop_post(c->lane->loop, &c->task); }
 
 /* True when all are gone. */
-static bool drop_targets(struct scrape_lane *l, int64_t until)
+static bool drop_targets(struct scrape_lane *l, bool end_series, int64_t until)
 {
     enum { LINES = 1024 };
     while (!list_empty(&l->targets)) {
         struct target *t = CONTAINER(l->targets.next, struct target, node);
+        if (end_series) /* nothing is left in its cache: it is dropped at once */
+            scrape_end_target(t);
         if (!scrape_cache_clear_some(&t->last, &l->interner, LINES))
             scrape_lane_forget_target(l, t);
         if (clock_mono_ns() >= until)
@@ -284,13 +286,13 @@ static bool drop_targets(struct scrape_lane *l, int64_t until)
     return true;
 }
 
-/* The time is up: the rest is neither written nor released. (Prometheus and vmagent write no markers once they stop.) */
+/* The time is up: the rest is neither written nor released. */
 static void lane_abandon(struct scrape_lane *l)
 {
     size_t series = endings_series(l);
     l->abandoned = true;
     if (series > 0)
-        log_warn("scrape", "stopping before all stale markers of removed or failed targets are written; their series "
+        log_warn("scrape", "stopping before all stale markers are written; their series "
                  "end by the lookback of queries", LOG_U64("series", series));
     if (l->reading) {
         struct buf url = {0};
@@ -314,16 +316,16 @@ static void lane_release_abandoned(struct scrape_lane *l)
         l->page_ends = page_end(&l->page, SIZE_MAX);
     carry_out_changes(l, INT64_MAX);
     endings_work(l, INT64_MAX);
-    drop_targets(l, INT64_MAX);
+    drop_targets(l, false, INT64_MAX);
     loop_timer_stop(l->loop, &l->metadata_timer);
     if (l->client)
         client_free(l->client);
 }
 
-static bool lane_end_work(struct scrape_lane *l, int64_t until)
+static bool lane_end_work(struct scrape_lane *l, bool end_series, int64_t until)
 {
     if (!scrape_finish_page(l, until) || !carry_out_changes(l, until) || !endings_work(l, until) ||
-        !drop_targets(l, until))
+        !drop_targets(l, end_series, until) || !endings_work(l, until))
         return false;
     while (mem_release_some(&l->interner.release))
         if (clock_mono_ns() >= until)
@@ -331,7 +333,7 @@ static bool lane_end_work(struct scrape_lane *l, int64_t until)
     return true;
 }
 
-bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms)
+bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms, bool end_series)
 {
     if (!l->stopping)
         l->stop_by = loop_mono(l->loop) + max_ms;
@@ -339,7 +341,7 @@ bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms)
     bool late = loop_mono(l->loop) >= l->stop_by;
     if (late)
         lane_abandon(l);
-    else if (!lane_end_work(l, loop_slice_end(l->loop)))
+    else if (!lane_end_work(l, end_series, loop_slice_end(l->loop)))
         return false;
     for (struct list *node = l->changes.next; node != &l->changes; node = node->next)
         loop_unpost(l->loop, &CONTAINER(node, struct scrape_lane_change, node)->task);

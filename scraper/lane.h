@@ -72,9 +72,9 @@ void scrape_lane_change_post(struct scrape_lane_change *c);
 /* Drops a reference; what becomes unused is freed in slices. NULL is fine. */
 void scrape_lane_drop_metadata(struct scrape_lane *l, struct metadata_list *list);
 
-/* On the lane's thread: cancels scrapes and drops targets; no stale markers but those of changes under way. A slice of
- * it: false while there is more to do. */
-bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms);
+/* On the lane's thread: cancels scrapes and drops targets. Stale markers are those of changes under way, and with
+ * end_series those of all targets. A slice of it: false while there is more to do. */
+bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms, bool end_series);
 
 /* Start and end of a scrape (scrape.c), and work on its response (page_work.c). */
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */

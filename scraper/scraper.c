@@ -200,6 +200,7 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
         job_set->arg = release_arg;
         s->seed = seed_of(&g->external_labels);
         s->shards = g->shards > 0 ? g->shards : 8;
+        s->stale_on_shutdown = g->stale_on_shutdown;
         scraper_install_jobs(s, jobs, n, job_set, runs);
     }
     for (size_t i = 0; !ok && i < n; i++)
@@ -240,7 +241,8 @@ static void lane_drained(struct loop_task *task)
 static void stop_lane(struct loop_task *task)
 {
     struct stopping *st = CONTAINER(task, struct stopping, task);
-    if (scrape_lane_stop(st->lane, st->scraper->env.stop_ms > 0 ? st->scraper->env.stop_ms : STOP_MS))
+    const struct scraper *s = st->scraper;
+    if (scrape_lane_stop(st->lane, s->env.stop_ms > 0 ? s->env.stop_ms : STOP_MS, s->stale_on_shutdown))
         task->run = lane_drained;
     loop_post(st->lane->loop, task);
 }

@@ -60,6 +60,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     bool keep_params;                 /* Prometheus: `params` are sent even when their label is empty or removed */
     struct page_rules page;
     bool no_stale_markers;
+    bool stale_on_shutdown;           /* scraper_stop writes stale markers */
     bool suppress_errors;             /* failing scrapes are not logged */
     int64_t suppress_errors_delay;    /* ms: only targets that have been failing for longer are logged */
     bool suppress_duplicates;         /* duplicate targets are not logged */
@@ -120,8 +121,9 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
  * would log about files, invalid targets and duplicates. Needs no scraper. */
 void scraper_check(const struct scrape_job *jobs, size_t n, void (*warn)(void *arg, const char *text), void *arg);
 /* Stops scraping: scrapes in progress are cancelled. `done` runs on the main loop when no lane is scraping; after that
- * no code of the scraper runs on the lanes. No stale markers are written: a restart does not end a series. Targets that
- * were removed before end with theirs, and a page that is being processed is completed, as far as 2 s suffice. */
+ * no code of the scraper runs on the lanes. No stale markers are written: a restart does not end a series; unless the
+ * globals say stale_on_shutdown. Targets that were removed before end with theirs, and a page that is being processed is
+ * completed, as far as 2 s suffice. */
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg);
 /* After `done`: they did not suffice. scraper_free releases the rest, which may take long; a process that exits may
  * leave that to the system. */

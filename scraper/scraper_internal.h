@@ -20,6 +20,7 @@ struct scraper {
     struct stats_kept kept;      /* counters of jobs that a reload removed; main */
     uint64_t seed;               /* hash of the external labels */
     unsigned shards;             /* of the destinations */
+    bool stale_on_shutdown;
     struct loop_timer flush;     /* of the jobs' failure logs */
     struct stopping *stopping;   /* one per lane, while and after stopping */
     unsigned stopped;            /* number of stopped lanes */

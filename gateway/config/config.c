@@ -188,7 +188,7 @@ static void config_set_globals(struct loader *l)
         .suppress_errors = l->flags->suppress_scrape_errors,
         .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
         .suppress_duplicates = l->flags->suppress_duplicate_targets,
-        .no_stale_markers = l->flags->no_stale_markers, .sd_intervals = l->flags->sd_intervals};
+        .stale_on_shutdown = g->stale_on_shutdown, .no_stale_markers = l->flags->no_stale_markers, .sd_intervals = l->flags->sd_intervals};
 }
 
 /* Common rules are part of how each job is scraped, and thus of its fingerprint. */

@@ -22,7 +22,7 @@ struct global_conf {
     struct str_map external_labels;
     struct str_list scrape_protocols;
     int metric_name_escaping_scheme;
-    bool scrape_native_histograms, always_scrape_classic_histograms;
+    bool scrape_native_histograms, always_scrape_classic_histograms, stale_on_shutdown;
     int64_t sample_limit, label_limit, body_size_limit;
     int64_t target_limit, label_name_length_limit, label_value_length_limit;
     struct conf_items relabel_configs, metric_relabel_configs; /* vmagent's: applied before those of each job */

@@ -40,6 +40,9 @@ static const struct conf_row global_rows[] = {
      .help = "Targets are scraped in groups at multiples of this, so that their samples compress better: a duration, `0` "
              "to give each target its own time, or `auto`: at most 1s and a fifteenth of the interval, and shorter with "
              "many targets"},
+    {CONF_BOOL, "write_stale_on_shutdown", GLOBAL(stale_on_shutdown), .preset = "false",
+     .help = "Write stale markers for all scraped series at a clean stop, as Grafana Agent does: for an instance that will "
+             "not be started again. Otherwise a restart ends no series"},
     {CONF_DURATION, "evaluation_interval", GLOBAL(evaluation_interval), .preset = "1m", .min = 1,
      .max = 366ll * 86400000, .help = "Default step of subqueries"},
     {CONF_MAP, "external_labels", GLOBAL(external_labels),

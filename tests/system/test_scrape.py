@@ -81,6 +81,21 @@ def test_stale_markers():
     assert times == sorted(set(times)), "in order, and each time once"
 
 
+def test_stale_markers_at_a_stop():
+    """With write_stale_on_shutdown all scraped series end, those of large targets too, and the automatic ones."""
+    for name, option, wanted in (("ends", "write_stale_on_shutdown: true", True), ("restarts", "", False)):
+        few, many, sink = ScriptedExporter(series=5), ScriptedExporter(series=3000), RecordingSink()
+        sluice = Sluice(f"global: {{{', '.join(filter(None, ['scrape_interval: 500ms', option]))}}}\n"
+                        f"scrape_configs:\n- job_name: x\n  static_configs: [{{targets: ['{few.address}', '{many.address}']}}]\n"
+                        f"remote_write: [{{url: '{sink.url}'}}]\n", name=name)
+        wait_until(lambda: len(sink.find("up")) == 2 and len(sink.find("scripted_counter")) == 3005)
+        sluice.stop()
+        for metric, n in (("up", 2), ("scripted_counter", 3005), ("scrape_duration_seconds", 2)):
+            series = sink.find(metric)
+            assert len(series) == n and all(is_stale(s[-1][1]) == wanted for s in series.values()), f"{name}: {metric}"
+            assert all([t for t, _ in s] == sorted({t for t, _ in s}) for s in series.values()), f"{name}: {metric}"
+
+
 def test_file_discovery():
     exporter, sink = ScriptedExporter(series=1), RecordingSink()
     path = write_file("targets.json", "[]")
