@@ -107,12 +107,29 @@ static void reach_destinations(struct reach *r, const struct config *c)
 
 static void reach_on_news(void *arg UNUSED) {}
 
+/* Of file_sd_configs only the URLs. */
+static struct file_sd *reach_urls(struct arena *a, const struct conf_items *file_sd_configs)
+{
+    const struct file_sd *all = file_sd_configs->items;
+    struct file_sd *urls = ARENA_ARRAY(a, struct file_sd, file_sd_configs->n + 1);
+    for (size_t i = 0; i < file_sd_configs->n; i++) {
+        urls[i] = (struct file_sd){{ARENA_ARRAY(a, struct str, all[i].files.n + 1), 0}, all[i].refresh_interval};
+        for (size_t k = 0; k < all[i].files.n; k++)
+            if (url_is_http(all[i].files.items[k]))
+                urls[i].files.items[urls[i].files.n++] = all[i].files.items[k];
+    }
+    return urls;
+}
+
 static struct discovery *reach_discover(struct reach *r, const char *kind, struct str name, const struct sd_conf *conf)
 {
     struct discovery *d = discovery_new(r->discovery, (struct sd_owner){kind, name});
+    struct arena a;
     struct sd_conf servers = *conf;
-    servers.file_sd_configs = (struct conf_items){0};
+    arena_init(&a, 0);
+    servers.file_sd_configs.items = reach_urls(&a, &conf->file_sd_configs);
     discovery_set(d, &servers);
+    arena_free(&a);
     return d;
 }
 

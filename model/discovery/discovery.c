@@ -7,6 +7,7 @@
 #include "model/discovery/discovery_internal.h"
 
 #include "base/telemetry/log.h"
+#include "base/text/url.h"
 
 /* News of a source wait for the others, unless these hang, or have been reading ever since. */
 enum { NEWS_MS = 1000 };
@@ -40,19 +41,6 @@ static void sources_free(struct sd_sources *list)
     *list = (struct sd_sources){0};
 }
 
-static void discovery_set_files(struct discovery *d, struct sd_sources *before, const struct file_sd *sd)
-{
-    struct buf scratch = {0};
-    struct sd_source_env env = sd_manager_source_env(d->manager, d->owner);
-    for (size_t i = 0; i < sd->files.n; i++) {
-        struct sd_source *s = sources_take(before, files_source_key(&scratch, sd->files.items[i]));
-        sources_add(&d->sources, s ? s : files_source_new(&env, sd->files.items[i]));
-    }
-    if (d->file_interval == 0 || sd->refresh_interval < d->file_interval)
-        d->file_interval = sd->refresh_interval;
-    buf_free(&scratch);
-}
-
 /* Or the same source of the previous configuration. */
 static void discovery_add_source(struct discovery *d, struct sd_sources *before, struct sd_source *s)
 {
@@ -60,6 +48,34 @@ static void discovery_add_source(struct discovery *d, struct sd_sources *before,
     if (same)
         s->ops->free(s);
     sources_add(&d->sources, same ? same : s);
+}
+
+static void discovery_failed(const struct discovery *d, const char *kind, const struct err *err)
+{
+    log_error("sd", "cannot read service discovery; its targets are missing", d->owner.kind, d->owner.name.p, "kind", kind,
+              "err", err->text);
+}
+
+static void discovery_set_files(struct discovery *d, struct sd_sources *before, const struct file_sd *sd)
+{
+    struct buf scratch = {0};
+    struct sd_source_env env = sd_manager_source_env(d->manager, d->owner);
+    struct err err;
+    for (size_t i = 0; i < sd->files.n; i++) {
+        struct str pattern = sd->files.items[i];
+        bool url = url_is_http(pattern);
+        struct sd_source *s = url ? http_source_of_file(&env, pattern, sd->refresh_interval, &err)
+                                  : sources_take(before, files_source_key(&scratch, pattern));
+        if (url && s)
+            discovery_add_source(d, before, s);
+        else if (url)
+            discovery_failed(d, "file_sd_configs", &err);
+        else
+            sources_add(&d->sources, s ? s : files_source_new(&env, pattern));
+    }
+    if (d->file_interval == 0 || sd->refresh_interval < d->file_interval)
+        d->file_interval = sd->refresh_interval;
+    buf_free(&scratch);
 }
 
 static void discovery_set_servers(struct discovery *d, struct sd_sources *before, const struct sd_conf *conf)
@@ -72,8 +88,7 @@ static void discovery_set_servers(struct discovery *d, struct sd_sources *before
         if (s)
             discovery_add_source(d, before, s);
         else
-            log_error("sd", "cannot read service discovery; its targets are missing", d->owner.kind,
-                      d->owner.name.p, "kind", one.key, "err", err.text);
+            discovery_failed(d, one.key, &err);
     }
 }
 
@@ -177,6 +192,8 @@ void discovery_check(struct sd_checked *c, const struct sd_conf *conf, void (*wa
     for (size_t i = 0; i < conf->file_sd_configs.n; i++) {
         const struct str_list *patterns = &((const struct file_sd *)conf->file_sd_configs.items)[i].files;
         for (size_t k = 0; k < patterns->n; k++) {
+            if (url_is_http(patterns->items[k])) /* not requested */
+                continue;
             struct file_discovery *d = &c->patterns[c->n++];
             *d = (struct file_discovery){.pattern = str_of(str_dup(patterns->items[k])), .failed = warn, .arg = arg};
             file_discovery_refresh(d);

@@ -68,8 +68,8 @@ struct sd_status {
 struct sd_status discovery_status(const struct discovery *d);
 void sd_status_free(struct sd_status *s); /* any thread */
 
-/* For --check-config: reads the files on the calling thread, and waits for their file systems. `warn` gets what a
- * discovery would log. */
+/* For --check-config: reads the files on the calling thread, and waits for their file systems, but requests no URLs. `warn`
+ * gets what a discovery would log. */
 struct sd_checked { struct file_discovery *patterns; size_t n; struct sd_listing listing; };
 void discovery_check(struct sd_checked *c, const struct sd_conf *conf, void (*warn)(void *arg, const char *text),
                      void *arg);

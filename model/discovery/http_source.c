@@ -2,6 +2,9 @@
 /* A URL that lists targets as a target file in JSON does (http_sd_configs of Prometheus): the status must be 200 and the
  * content type application/json. A response that equals the last one is not parsed again. The URL may contain secrets:
  * messages have it without them, and only the label __meta_url, which relabeling reads, has it as it is.
+ *
+ * A URL among the files of file_sd_configs, as vmagent allows, is read in the same way: as the file that it stands for, in
+ * JSON or YAML with any content type, and with __meta_filepath.
  */
 #include "model/discovery/sd_poll.h"
 
@@ -17,6 +20,8 @@ struct http_source {
     struct client_call *call;     /* in progress, or NULL */
     struct buf body;
     uint64_t hash;                /* of the last valid body */
+    bool file;                    /* of file_sd_configs */
+    bool json;                    /* the response says so */
 };
 
 static struct http_source *http_of_poll(struct sd_poll *p) { return (struct http_source *)(void *)p; }
@@ -46,15 +51,16 @@ static bool http_source_is_json(struct str type)
            (str_ieq(rest, STR("utf-8")) || str_ieq(rest, STR("\"utf-8\"")));
 }
 
-static bool http_source_check(const struct http_source *s, const struct client_reply *reply, struct err *err)
+static bool http_source_check(struct http_source *s, const struct client_reply *reply, struct err *err)
 {
+    s->json = http_source_is_json(reply->content_type);
     if (reply->status == 0) {
         *err = reply->err;
         return false;
     }
     if (reply->status != 200)
         return err_set(err, ERR_BAD_GATEWAY, "%s: HTTP %d", s->poll.shown, reply->status);
-    if (!http_source_is_json(reply->content_type))
+    if (!s->file && !s->json)
         return err_set(err, ERR_BAD_GATEWAY, "%s: content type \"%.*s\" is not application/json", s->poll.shown,
                        STR_ARG(reply->content_type));
     return true;
@@ -68,7 +74,9 @@ static bool http_source_parse(struct http_source *s, struct sd_groups **groups, 
     if (s->poll.found.groups && hash == s->hash)
         return true;
     struct sd_groups *g = sd_groups_new();
-    if (!sd_json_parse(&g->arena, s->poll.shown, buf_str(&s->body), &g->items, &g->n, err)) {
+    bool ok = s->json ? sd_json_parse(&g->arena, s->poll.shown, buf_str(&s->body), &g->items, &g->n, err)
+                      : sd_file_parse(&g->arena, s->poll.shown, buf_str(&s->body), &g->items, &g->n, err);
+    if (!ok) {
         sd_groups_unref(g);
         return false;
     }
@@ -112,7 +120,7 @@ static void http_source_begin(struct sd_poll *p)
     buf_printf(&interval, "X-Prometheus-Refresh-Interval-Seconds: %.15g", (double)p->interval / 1000);
     const char *headers[] = {"Accept: application/json", buf_z(&interval)};
     s->call = client_send(s->client, &(struct client_request){
-        .method = "GET", .url = p->found.source.p, .profile = s->profile, .headers = headers, .n_headers = LEN(headers),
+        .method = "GET", .url = p->found.source.p, .profile = s->profile, .headers = headers, .n_headers = s->file ? 0 : LEN(headers),
         .slot = (uint32_t)hash_bytes(p->found.source.p, p->found.source.n), .timeout_ms = p->interval,
         .max_body = HTTP_SD_BODY_MAX, .accept_gzip = true, .data = http_source_on_data, .done = http_source_on_done,
         .arg = s});
@@ -121,22 +129,36 @@ static void http_source_begin(struct sd_poll *p)
 
 static const struct sd_poll_ops http_source_ops = {http_source_begin, http_source_free};
 
+/* Takes the profile over. */
+static struct http_source *http_source_make(const struct sd_source_env *env, struct str url, int64_t interval,
+                                            struct client_profile *profile, bool file)
+{
+    struct http_source *s = mem_zalloc(sizeof *s);
+    struct buf shown = {0}, key = {0};
+    url_redact(&shown, url);
+    buf_printf(&key, "%s %.*s %016llx %lld", file ? "file" : "http", STR_ARG(url),
+               (unsigned long long)client_profile_hash(profile), (long long)interval);
+    sd_poll_init(&s->poll, &http_source_ops, env, interval, file ? SD_READ_ERRORS : SD_HTTP_FAILURES,
+                 &(struct sd_found){file ? "file" : "http", file ? STR("__meta_filepath") : STR("__meta_url"), url, NULL},
+                 buf_z(&shown), buf_str(&key));
+    s->profile = profile;
+    s->client = env->client(env->arg);
+    s->file = file;
+    buf_free(&shown);
+    buf_free(&key);
+    return s;
+}
+
 struct sd_source *http_source_new(const struct sd_source_env *env, const void *http_sd, struct err *err)
 {
     const struct http_sd *conf = http_sd;
     struct client_profile *profile = http_conf_profile(&conf->server.http, err);
-    struct buf shown = {0}, key = {0};
-    if (profile == NULL)
-        return NULL;
-    struct http_source *s = mem_zalloc(sizeof *s);
-    url_redact(&shown, conf->url);
-    buf_printf(&key, "http %.*s %016llx %lld", STR_ARG(conf->url), (unsigned long long)client_profile_hash(profile),
-               (long long)conf->server.refresh_interval);
-    sd_poll_init(&s->poll, &http_source_ops, env, conf->server.refresh_interval, SD_HTTP_FAILURES,
-                 &(struct sd_found){"http", STR("__meta_url"), conf->url, NULL}, buf_z(&shown), buf_str(&key));
-    s->profile = profile;
-    s->client = env->client(env->arg);
-    buf_free(&shown);
-    buf_free(&key);
-    return &s->poll.source;
+    return profile ? &http_source_make(env, conf->url, conf->server.refresh_interval, profile, false)->poll.source : NULL;
+}
+
+struct sd_source *http_source_of_file(const struct sd_source_env *env, struct str url, int64_t interval, struct err *err)
+{
+    const struct client_profile_conf conf = {.proxy_from_environment = true}; /* as other files behind URLs */
+    struct client_profile *profile = client_profile_new(&conf, err);
+    return profile ? &http_source_make(env, url, interval, profile, true)->poll.source : NULL;
 }

@@ -13,23 +13,20 @@ const struct conf_section static_group_section = {
 
 static const struct conf_row file_rows[] = {
     {CONF_FILES, "files", offsetof(struct file_sd, files), .required = true,
-     .help = "JSON or YAML files; the last path element may contain `*`, `?` and `[]`"},
+     .help = "JSON or YAML files; the last path element may contain `*`, `?` and `[]`. Also http(s) URLs, which are read "
+             "every `refresh_interval`"},
     {CONF_DURATION, "refresh_interval", offsetof(struct file_sd, refresh_interval),
      .help = "Maximum time between reads; changes are detected immediately with inotify. Default: 5m"},
     {0}};
-/* vmagent reads them; a pattern that never matches would only lose the targets. */
 static bool check_file_sd(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct file_sd *sd = value;
-    for (size_t i = 0; i < sd->files.n; i++)
-        if (url_is_http(sd->files.items[i])) {
-            struct buf shown = {0};
-            url_redact(&shown, sd->files.items[i]);
-            conf_err(yaml_get(node, "files"), err, "file_sd_config.files: %s: URLs are not supported here; use http_sd_configs",
-                     buf_z(&shown));
-            buf_free(&shown);
-            return false;
-        }
+    for (size_t i = 0; i < sd->files.n; i++) {
+        struct url url;
+        struct err why;
+        if (url_is_http(sd->files.items[i]) && !url_parse(sd->files.items[i], &url, &why))
+            return conf_err(yaml_get(node, "files"), err, "file_sd_config.files: %s", why.text);
+    }
     return true;
 }
 const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct file_sd), file_rows, check_file_sd,

@@ -200,6 +200,7 @@ def test_reachability_is_checked_on_request():
 scrape_configs:
 - {{job_name: found, http_sd_configs: [{{url: 'http://{server.address}/sd'}}]}}
 - {{job_name: lost, http_sd_configs: [{{url: 'http://{server.address}/500?token=hunter2'}}]}}
+- {{job_name: file, file_sd_configs: [{{files: [none.yml, 'http://{server.address}/sd', 'http://{server.address}/500/t.yml?token=hunter2']}}]}}
 - {{job_name: services, consul_sd_configs: [{{server: '{server.address}', datacenter: d, services: [web]}}]}}
 - {{job_name: none, consul_sd_configs: [{{server: '{server.address}', path_prefix: /403, token: hunter2}}, {{server: '127.0.0.1:1'}}]}}
 remote_write:
@@ -215,12 +216,12 @@ server_groups:
 - {{name: listed, http_sd_configs: [{{url: 'http://{server.address}/sd'}}], path_prefix: /502}}
 - {{name: unlisted, http_sd_configs: [{{url: 'http://{server.address}/401'}}]}}
 """)
-    assert "is valid: 4 scrape jobs" in check(f"--config.file={config}") and not server.seen
+    assert "is valid: 5 scrape jobs" in check(f"--config.file={config}") and not server.seen
     text = check(f"--config.file={config}", "--check-reachability", code=1)
     errors = sorted(line.split(" ")[1:] for line in text.splitlines() if line.startswith("error: "))
     assert [" ".join(line).split(": ")[0] for line in errors] == [
         'remote_write "astray"', 'remote_write "down"', 'remote_write "refused"', 'server group "closed"',
-        'server group "listed"', 'service discovery of job "lost"', 'service discovery of job "none"',
+        'server group "listed"', 'service discovery of job "file"', 'service discovery of job "lost"', 'service discovery of job "none"',
         'service discovery of server group "unlisted"'], text
     assert f"http://{server.address}/403/v1/agent/self?stale=: HTTP 403; " in text and text.count("connection refused") == 2, text
     assert "hunter" not in text and "HTTP 401: the credentials are refused" in text and "connection refused" in text
@@ -245,9 +246,9 @@ def test_check_names_files_of_flags():
     text = check("-remoteWrite.url=http://127.0.0.1:1/", "-remoteWrite.oauth2.clientID=x", "-remoteWrite.oauth2.tokenUrl=http://127.0.0.1:1/",
                  f"-remoteWrite.oauth2.clientSecretFile={missing}")
     assert "-remoteWrite.oauth2.clientSecretFile: cannot read" in text, text
-    sd = write_file("sd.yml", "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: ['http://u:hunter2@x/t.json']}]\n")
+    sd = write_file("sd.yml", "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: ['http://u:hunter2@x:0x/t.json']}]\n")
     text = check(f"--config.file={sd}", code=1)
-    assert "sd.yml:3: file_sd_config.files: http://xxxxx:xxxxx@x/t.json: URLs are not supported here" in text, text
+    assert "sd.yml:3: file_sd_config.files: invalid " in text and "hunter2" not in text, text
     for flags, part in (((f"-remoteWrite.relabelConfig={missing}",), missing), (("-tls", f"-tlsCertFile={missing}", "-tlsKeyFile=x"), missing),
                         ((f"--web.config.file={write_file('web.yml', 'x: 1')}",), "web.yml:1"),
                         ((f"-remoteWrite.relabelConfig={write_file('bad.yml', '- {action: nonsense}')}",), "bad.yml:1")):

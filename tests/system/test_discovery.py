@@ -82,6 +82,36 @@ scrape_configs:
     same_targets(ours, theirs, 0, "an empty list")
 
 
+def test_urls_of_file_sd_as_vmagent_reads_them():
+    """JSON and YAML, whatever the content type; a failing URL keeps its targets, and another file of the job is read."""
+    as_json, as_yaml = TargetList({"targets": ["127.0.0.1:1"], "labels": {"a": "b"}}), TargetList()
+    as_yaml.body, as_json.type, as_yaml.type = "- targets: ['127.0.0.1:2', 127.0.0.1:3]\n  labels: {c: d}\n", "text/plain", "text/plain"
+    local = write_file("more.yml", "- targets: ['127.0.0.1:4']\n")
+    config = f"""
+scrape_configs:
+- job_name: j
+  scrape_interval: 1m
+  file_sd_configs:
+  - {{files: ['http://{as_json.address}/t.json?token=hidden', 'http://{as_yaml.address}/t', {local}]}}
+  relabel_configs: [{{source_labels: [__meta_filepath], regex: '(http.*)', target_label: from}}]
+"""
+    theirs = VMAgent(config, "-promscrape.fileSDCheckInterval=1s", "-remoteWrite.url=http://127.0.0.1:1/")
+    ours = Sluice(config, "-promscrape.fileSDCheckInterval=300ms", "--dialect=vmagent")
+    assert len(targets(ours)) == 4, "the start does not wait for the targets"
+    same_labels(ours, theirs, 4, "j", "the first list")
+    as_yaml.body = "- targets: ['127.0.0.1:3']\n"
+    same_labels(ours, theirs, 3, "j", "another list")
+    as_yaml.status = 500
+    wait_until(lambda: ours.metric("sluice_sd_failing_sources", 'config="j"') == 1, 10)
+    wait_until(lambda: ours.metric("prometheus_sd_file_read_errors_total") > 1, 10)
+    same_labels(ours, theirs, 3, "j", "a failure loses no target")
+    as_json.body = "x: ["
+    wait_until(lambda: ours.metric("sluice_sd_failing_sources", 'config="j"') == 2, 10)
+    as_json.body, as_yaml.status = json.dumps([{"targets": ["127.0.0.1:7", "127.0.0.1:8"]}]), 200
+    same_labels(ours, theirs, 4, "j", "after failures")
+    assert "hidden" not in ours.log() and "service discovery failed" in ours.log()
+
+
 def test_a_silent_url_holds_no_start_and_no_other_job():
     silent, listed = TargetList(), TargetList({"targets": ["127.0.0.1:1"]})
     silent.delay = 30
