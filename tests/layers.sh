@@ -46,7 +46,7 @@ only gnutls/x509.h  gateway/http/http_tls.c
 only gnutls/abstract.h gateway/http/http_tls.c
 only gnutls/crypto.h base/aws/sigv4.c gateway/http/http_auth.c
 only crypt.h        gateway/http/http_auth.c
-only curl/curl.h    base/http/client.c base/http/client_call.c base/http/client_error.c base/http/client_lines.c base/http/client_names.c base/http/client_profile.c base/http/client_multi.c base/http/curl_library.c
+only curl/curl.h    base/http/client.c base/http/client_call.c base/http/client_error.c base/http/client_lines.c base/http/client_names.c base/http/client_profile.c base/http/client_multi.c base/http/curl_library.c base/http/tls_versions.c
 only dlfcn.h        base/http/curl_library.c gateway/http/http_response.c
 only yaml.h         base/conf/yaml.c
 only snappy-c.h     base/compress.c

@@ -34,7 +34,7 @@ struct client_header_file { const char *name, *path; };
 struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     const char *username, *username_file, *password, *password_file;
     const char *auth_type, *credentials, *credentials_file; /* Authorization: TYPE CREDENTIALS; "Bearer" by default */
-    const char *ca, *ca_file, *cert, *cert_file, *key, *key_file, *server_name, *min_version;
+    const char *ca, *ca_file, *cert, *cert_file, *key, *key_file, *server_name, *min_version, *max_version;
     bool insecure_skip_verify;
     const char *proxy_url, *no_proxy;
     bool proxy_from_environment;

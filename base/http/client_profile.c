@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/http/aws_credentials.h"
 #include "base/http/oauth2.h"
+#include "base/http/tls_versions.h"
 #include "base/os/watched_file.h"
 #include "base/refs.h"
 #include "base/text/base64.h"
@@ -39,7 +40,7 @@ struct client_profile {
     struct profile_value ca, cert, key;
     char *server_name, *proxy_url, *no_proxy;
     bool insecure_skip_verify, proxy_from_environment, no_follow_redirects;
-    long ssl_version;
+    struct tls_versions versions;
     char **headers;
     size_t n_headers;
     struct header_file *header_files;
@@ -54,24 +55,6 @@ struct client_profile {
 /* ---- making ---- */
 
 static char *profile_copy_text(const char *s) { return s && *s ? mem_strdup(s) : NULL; }
-
-static bool parse_version(const char *text, long *version, struct err *err)
-{
-    static const struct {
-        const char *name;
-        long version;
-    } known[] = {{"TLS10", CURL_SSLVERSION_TLSv1_0}, {"TLS11", CURL_SSLVERSION_TLSv1_1},
-                 {"TLS12", CURL_SSLVERSION_TLSv1_2}, {"TLS13", CURL_SSLVERSION_TLSv1_3}};
-    *version = CURL_SSLVERSION_TLSv1_2;
-    if (text == NULL || *text == 0)
-        return true;
-    for (size_t i = 0; i < LEN(known); i++)
-        if (strcmp(text, known[i].name) == 0) {
-            *version = known[i].version;
-            return true;
-        }
-    return err_set(err, ERR_BAD_DATA, "min_version: \"%s\" is none of TLS10, TLS11, TLS12, TLS13", text);
-}
 
 /* The value is a secret: only what is before a space or an equals sign, the probable name, is shown. */
 static bool check_header(const char *key, const char *line, struct err *err)
@@ -134,8 +117,8 @@ static char *copy_proxy(const char *url)
 
 bool client_profile_check(const struct client_profile_conf *c, struct err *err)
 {
-    long version;
-    return parse_version(c->min_version, &version, err) && check_words(c, err) &&
+    struct tls_versions versions;
+    return tls_versions_parse(c->min_version, c->max_version, &versions, err) && check_words(c, err) &&
            (c->oauth2 == NULL || oauth2_check(c->oauth2, err)) &&
            (c->sigv4 == NULL || aws_credentials_check(c->sigv4, err));
 }
@@ -164,7 +147,7 @@ static uint64_t profile_hash_settings(const struct client_profile_conf *c)
     struct buf all = {0};
     const char *texts[] = {c->username, c->username_file, c->password, c->password_file, c->auth_type, c->credentials,
                            c->credentials_file, c->ca, c->ca_file, c->cert, c->cert_file, c->key, c->key_file,
-                           c->server_name, c->min_version, c->proxy_url, c->no_proxy};
+                           c->server_name, c->min_version, c->max_version, c->proxy_url, c->no_proxy};
     for (size_t i = 0; i < LEN(texts); i++)
         profile_add_setting(&all, texts[i]);
     buf_printf(&all, "%d%d%d %zu ", c->insecure_skip_verify, c->proxy_from_environment, c->no_follow_redirects,
@@ -190,9 +173,9 @@ static uint64_t profile_hash_settings(const struct client_profile_conf *c)
 
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
 {
-    long version;
+    struct tls_versions versions;
     struct token_source *token = NULL;
-    if (!parse_version(c->min_version, &version, err) || !check_words(c, err) ||
+    if (!tls_versions_parse(c->min_version, c->max_version, &versions, err) || !check_words(c, err) ||
         (c->oauth2 && (token = oauth2_get(c->oauth2, err)) == NULL) ||
         (c->sigv4 && (token = aws_credentials_get(c->sigv4, err)) == NULL))
         return NULL;
@@ -215,7 +198,7 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
     p->insecure_skip_verify = c->insecure_skip_verify;
     p->proxy_from_environment = c->proxy_from_environment;
     p->no_follow_redirects = c->no_follow_redirects;
-    p->ssl_version = version;
+    p->versions = versions;
     p->headers = mem_zalloc(c->n_headers * sizeof *p->headers);
     for (; p->n_headers < c->n_headers; p->n_headers++)
         p->headers[p->n_headers] = mem_strdup(c->headers[p->n_headers]);
@@ -476,8 +459,8 @@ static bool apply_pem(const struct profile_value *v, CURL *easy, CURLoption opti
  * configured, and would not cache the contents of the system's file. */
 static bool apply_tls(const struct client_profile *p, CURL *easy, struct client_profile_hold *hold, struct err *err)
 {
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, p->ssl_version);
-    if (p->ssl_version < CURL_SSLVERSION_TLSv1_2) /* their signatures with SHA-1 are forbidden from OpenSSL's level 1 on */
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, p->versions.option);
+    if (p->versions.min < CURL_SSLVERSION_TLSv1_2) /* their signatures with SHA-1 are forbidden from OpenSSL's level 1 on */
         curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, "DEFAULT:@SECLEVEL=0");
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, p->insecure_skip_verify ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, p->insecure_skip_verify ? 0L : 2L);
@@ -539,7 +522,7 @@ static void apply_proxy_headers(const struct client_profile *p, CURL *easy, stru
 bool client_profile_apply(struct client_profile *p, void *easy, const struct client_request *req,
                           struct curl_slist **headers, struct client_profile_hold *hold, struct err *err)
 {
-    static struct client_profile defaults = {.ssl_version = CURL_SSLVERSION_TLSv1_2};
+    static struct client_profile defaults = {.versions = {CURL_SSLVERSION_TLSv1_2, CURL_SSLVERSION_TLSv1_2}};
     if (p == NULL)
         p = &defaults;
     if (!apply_tls(p, easy, hold, err))

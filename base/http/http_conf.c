@@ -73,8 +73,7 @@ static const struct conf_row tls_rows[] = {
     ROW(CONF_FILE, tls_conf, key_file, "PEM file of the certificate's key, re-read each second"),
     ROW(CONF_STRING, tls_conf, server_name, "Server name for SNI and verification instead of the URL's host"),
     ROW(CONF_STRING, tls_conf, min_version, "Minimum version: TLS10, TLS11, TLS12 (default), TLS13"),
-    {.type = CONF_GUARD, .name = "max_version", .help = "The maximum version would be the highest that both sides "
-                                                        "support"},
+    ROW(CONF_STRING, tls_conf, max_version, "Maximum version; the highest that both sides support by default"),
     ROW(CONF_BOOL, tls_conf, insecure_skip_verify, "Do not verify the certificate"),
     {0}};
 const struct conf_section tls_section = {"tls_config", sizeof(struct tls_conf), tls_rows, .check = check_tls,
@@ -321,6 +320,7 @@ static void set_tls(struct client_profile_conf *p, const struct tls_conf *t)
     p->key_file = t->key_file.p;
     p->server_name = t->server_name.p;
     p->min_version = t->min_version.p;
+    p->max_version = t->max_version.p;
     p->insecure_skip_verify = t->insecure_skip_verify;
 }
 

@@ -11,7 +11,7 @@
 struct basic_auth_conf { struct str username, username_file, password, password_file; };
 struct authorization_conf { struct str type, credentials, credentials_file; };
 struct tls_conf {
-    struct str ca, ca_file, cert, cert_file, key, key_file, server_name, min_version;
+    struct str ca, ca_file, cert, cert_file, key, key_file, server_name, min_version, max_version;
     bool insecure_skip_verify;
 };
 struct oauth2_conf {

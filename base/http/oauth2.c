@@ -30,8 +30,8 @@ void oauth2_settings(const struct client_oauth2 *c, struct buf *out)
 {
     const struct client_profile_conf *h = &c->http;
     const char *texts[] = {c->client_id, c->client_secret, c->client_secret_file, c->token_url, h->ca, h->ca_file,
-                           h->cert, h->cert_file, h->key, h->key_file, h->server_name, h->min_version, h->proxy_url,
-                           h->no_proxy, c->header};
+                           h->cert, h->cert_file, h->key, h->key_file, h->server_name, h->min_version, h->max_version,
+                           h->proxy_url, h->no_proxy, c->header};
     for (size_t i = 0; i < LEN(texts); i++)
         settings_add(out, texts[i]);
     buf_printf(out, "%d%d%d %zu ", (int)c->style, h->insecure_skip_verify, h->proxy_from_environment, c->n_scopes);

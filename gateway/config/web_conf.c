@@ -46,7 +46,8 @@ static const struct conf_row tls_server_rows[] = {
     PATH(client_ca_file, "Certificates that sign those of clients; reloaded when it changes"),
     {CONF_STRING, "client_ca", TLS_AT(client_ca), .help = "The certificates themselves instead of `client_ca_file`"},
     {CONF_STRINGS, "client_allowed_sans", TLS_AT(client_allowed_sans),
-     .help = "Subject alternative names (DNS, IP, e-mail, URI) of which the client's certificate must have one"},
+     .help = "Subject alternative names (DNS, IP, e-mail, URI) of which a client's certificate must have one. Kinds of "
+             "`client_auth_type` that verify nothing accept forged names"},
     {CONF_ENUM, "min_version", TLS_AT(min_version), .preset = "TLS12", .names = tls_versions,
      .help = "Minimum version: TLS10, TLS11, TLS12, TLS13"},
     {CONF_ENUM, "max_version", TLS_AT(max_version), .preset = "TLS13", .names = tls_versions,
@@ -83,9 +84,12 @@ static bool check_tls_server(struct conf_context *c UNUSED, const struct yaml *n
     if (verifies && !ca)
         return conf_err(type, err, "tls_server_config.client_auth_type: \"%s\" requires client_ca_file",
                         client_auth_types[t->client_auth_type]);
-    if (sans && t->client_allowed_sans.n > 0 && t->client_auth_type != HTTP_CLIENT_VERIFY)
-        return conf_err(sans, err, "tls_server_config.client_allowed_sans: requires client_auth_type "
-                        "RequireAndVerifyClientCert");
+    if (sans && t->client_allowed_sans.n == 0)
+        return conf_err(sans, err, "tls_server_config.client_allowed_sans: is empty: no certificate would be accepted; "
+                        "remove it");
+    if (sans && t->client_auth_type == HTTP_CLIENT_NONE)
+        return conf_err(sans, err, "tls_server_config.client_allowed_sans: requires client_auth_type, without which no "
+                        "client is asked for a certificate; set it to RequireAndVerifyClientCert");
     return true;
 }
 

@@ -117,6 +117,21 @@ def test_certificates_that_are_not_verified():
                 assert refused(sluice, "/-/healthy", ca.context(client)), (kind, client)
 
 
+def test_names_of_certificates_that_are_not_verified():
+    """client_allowed_sans holds for each kind that asks for a certificate, and for certificates that are there."""
+    ca, stranger = authority(), Authority("stranger")
+    stranger.issue("named", "DNS:scraper.local", "clientAuth")
+    stranger.issue("unnamed", "DNS:other.local", "clientAuth")
+    for kind, served in (("RequireAnyClientCert", ["named"]), ("RequestClientCert", ["named", None])):
+        sluice = secured(SERVER + f"  client_auth_type: {kind}\n  client_allowed_sans: [scraper.local]\n", context=ca.context("named"))
+        for client in ("named", "unnamed", None):
+            if client in served:
+                assert fetch(sluice, "/-/healthy", ca.context(client)).status == 200, (kind, client)
+            else:
+                assert refused(sluice, "/-/healthy", ca.context(client)), (kind, client)
+        sluice.stop()
+
+
 def test_replaced_certificates_are_served():
     """Without a signal, in about two seconds; a connection that is open goes on, and a broken file changes nothing."""
     ca = authority()
@@ -172,6 +187,7 @@ def test_wrong_configurations_are_named():
         (SERVER + "  client_ca_file: ca.pem\n", "client_auth_type: is required with client_ca_file"),
         (SERVER + "  client_auth_type: RequireAndVerifyClientCert\n", "web.yml:4: tls_server_config.client_auth_type: \"RequireAndVerifyClientCert\" requires client_ca_file"),
         (SERVER + "  client_allowed_sans: [a]\n", "web.yml:4: tls_server_config.client_allowed_sans: requires"),
+        (SERVER + "  client_auth_type: RequestClientCert\n  client_allowed_sans: []\n", "web.yml:5: tls_server_config.client_allowed_sans: is empty"),
         (SERVER + "  surprise: 1\n", "web.yml:4: tls_server_config: unknown key \"surprise\""),
         ("basic_auth_users:\n  alice: secret\n", "web.yml:2: basic_auth_users: alice: not a bcrypt hash"),
         ("http_server_config:\n  headers:\n    X-Other: a\n", "web.yml:3: http_server_config.headers: header \"X-Other\" cannot be set"),
@@ -274,7 +290,7 @@ def test_a_hundred_reloads_leave_nothing():
 
 
 def test_old_targets():
-    """TLS 1.0 and 1.1 towards targets: if the configuration asks for it, and not otherwise."""
+    """TLS 1.0 and 1.1 towards targets: if the configuration asks for it, and not otherwise; and max_version."""
     authority()
     write_file("metrics", "old_metric 7\n")
     ports, jobs = {}, ""
@@ -282,15 +298,15 @@ def test_old_targets():
         ports[version] = free_port()
         Process(version, ["openssl", "s_server", f"-{version}", "-accept", f"127.0.0.1:{ports[version]}", "-cert", "server.pem",
                           "-key", "server.key", "-cipher", "ALL:@SECLEVEL=0", "-WWW"])
-        for name in (*names, "TLS13" if version == "tls1_2" else "TLS12"):
-            minimum = f", min_version: {name}" if name else ""
+        for name in (*names, "TLS13" if version == "tls1_2" else "TLS12", *(("TLS10 to TLS11",) if version != "tls1" else ())):
+            minimum = f", min_version: {name.replace(' to ', ', max_version: ')}" if name else ""
             jobs += (f"- {{job_name: '{version} {name}', scheme: https, tls_config: {{ca_file: ca.pem{minimum}}}, "
                      f"static_configs: [{{targets: ['127.0.0.1:{ports[version]}']}}]}}\n")
     sluice = Sluice(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}recent: {{}}\n")
     def up():
         return {s["metric"]["job"]: s["value"][1] for s in sluice.query("up")["result"]}
     wanted = {"tls1 TLS10": "1", "tls1 TLS12": "0", "tls1_1 TLS10": "1", "tls1_1 TLS11": "1", "tls1_1 TLS12": "0",
-              "tls1_2 TLS12": "1", "tls1_2 ": "1", "tls1_2 TLS13": "0"}
+              "tls1_2 TLS12": "1", "tls1_2 ": "1", "tls1_2 TLS13": "0", "tls1_1 TLS10 to TLS11": "1", "tls1_2 TLS10 to TLS11": "0"}
     def errors():
         return {t["labels"]["job"]: t["lastError"] for t in sluice.data("/api/v1/targets")["activeTargets"]}
     def as_wanted():

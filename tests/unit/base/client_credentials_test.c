@@ -124,6 +124,11 @@ static void bad_profiles_are_refused(void **state UNUSED)
     const char *headers[] = {"no colon"};
     assert_null(client_profile_new(&(struct client_profile_conf){.min_version = "SSL3"}, &err));
     assert_non_null(strstr(err.text, "\"SSL3\""));
+    assert_null(client_profile_new(&(struct client_profile_conf){.max_version = "TLS14"}, &err));
+    assert_string_equal(err.text, "max_version: \"TLS14\" is none of TLS10, TLS11, TLS12, TLS13");
+    assert_null(client_profile_new(&(struct client_profile_conf){.max_version = "TLS11"}, &err));
+    assert_string_equal(err.text, "max_version: TLS11 is below min_version, which is TLS12 by default");
+    assert_false(client_profile_check(&(struct client_profile_conf){.min_version = "TLS13", .max_version = "TLS12"}, &err));
     assert_null(client_profile_new(&(struct client_profile_conf){.headers = headers, .n_headers = 1}, &err));
     assert_non_null(strstr(err.text, "\"no <secret>\" is not of the form"));
     assert_null(strstr(err.text, "colon"));
