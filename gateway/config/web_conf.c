@@ -89,7 +89,7 @@ static bool check_tls_server(struct conf_context *c UNUSED, const struct yaml *n
                         "remove it");
     if (sans && t->client_auth_type == HTTP_CLIENT_NONE)
         return conf_err(sans, err, "tls_server_config.client_allowed_sans: requires client_auth_type, without which no "
-                        "client is asked for a certificate; set it to RequireAndVerifyClientCert");
+                        "certificate is requested; set it to RequireAndVerifyClientCert");
     return true;
 }
 
