@@ -257,7 +257,7 @@ static bool group_without_targets(struct str name, const struct upstream_env *en
     if (!env->empty_groups)
         return false;
     err_set(err, ERR_BAD_DATA, "%s; queries find no data in it", err->text);
-    if (env->warn)
+    if (env->warn && env->discovered == NULL) /* the load of the configuration, which discovers nothing, has told it */
         env->warn(env->warn_arg, err->text);
     return true;
 }

@@ -238,6 +238,9 @@ def test_promxy_with_every_field():
     assert [(s["metric"], s["value"][1]) for s in found] == [(shown, "1")], found
     assert sluice.query("sum(m)", now)["result"][0]["value"][1] == "1"
     assert 'server group \\"nothing\\": relabel_configs drop all targets' in sluice.log(), sluice.log()
+    checked = subprocess.run([sluice.program, f"--config={sluice.config_path}", "--check-config"], capture_output=True, text=True,
+                             timeout=20)
+    assert checked.returncode == 0 and checked.stdout.count('"nothing": relabel_configs drop all targets') == 1, checked
 
 
 def test_the_oldest_form_of_promxy_never_asks_for_a_doubled_path():
