@@ -19,7 +19,7 @@ static bool target_labels(const struct server_group_conf *conf, const struct gro
     builder_set(b, STR("__zone__"), s->zone);
     for (size_t i = 0; i < s->labels.n; i++)
         builder_set(b, s->labels.keys[i], s->labels.values[i]);
-    if (found)
+    if (found && found->meta.n > 0)
         builder_set(b, found->meta, found->source);
     return relabel_apply(relabel_rules(conf->relabel_configs), b);
 }

@@ -44,7 +44,7 @@ void discovery_set(struct discovery *d, const struct sd_conf *conf);
 bool discovery_take_news(struct discovery *d, bool *changed) MUST_USE;
 bool discovery_was_read(const struct discovery *d); /* every source, once at least */
 
-/* Targets of a source; borrowed. Each has the label `meta` with the value `source`. */
+/* Targets of a source; borrowed. Each has the label `meta` with the value `source`, unless `meta` is empty. */
 struct sd_found {
     const char *mechanism;       /* "file", "http", "dns" */
     struct str meta, source;

@@ -2,8 +2,10 @@
 """Service discovery over the network, beside a real Prometheus with the same configuration."""
 import json
 import os
+import re
 import socket
 import struct
+import subprocess
 import threading
 import time
 
@@ -362,3 +364,37 @@ def test_servers_of_groups_are_named_by_dns():
     assert shown(sluice) == servers, "the order of the records changes the order of the servers"
     names.records["_api._tcp.store.test", "SRV"].clear()
     wait_until(lambda: shown(sluice) == {"west": []}, 5)
+
+
+def test_servers_of_groups_are_listed_by_consul():
+    a, b = FakePrometheus(vector(1)), FakePrometheus(vector(1))
+    consul = FakeConsul()
+    consul.instances = {"metrics": [instance("metrics", a.port, "east", address="127.0.0.1")],
+                        "other": [instance("other", b.port, "east", address="127.0.0.1")]}
+    sluice = Sluice(groups(
+        "- name: west\n  remote_read: false\n"
+        f"  consul_sd_configs: [{{server: '{consul.address}', token: hidden, services: [metrics], refresh_interval: 300ms}}]\n"
+        "  relabel_configs: [{source_labels: [__meta_consul_tags], regex: ',(.*),', target_label: dc}]\n"))
+    assert shown(sluice) == {"west": [a.address]}
+    assert sluice.query("m", 1000)["result"][0]["metric"]["dc"] == "east"
+    with consul.lock:
+        consul.instances["metrics"].append(instance("metrics", b.port, "east", address="127.0.0.1"))
+    wait_until(lambda: sorted(shown(sluice)["west"]) == sorted([a.address, b.address]))
+    consul.status = 500
+    wait_until(lambda: sluice.metric("sluice_upstream_sd_failing", 'group="west"') == 1)
+    assert len(shown(sluice)["west"]) == 2 and consul.tokens == {"hidden"} and "hidden" not in sluice.log()
+
+
+def test_groups_have_every_kind_of_discovery():
+    """What discovers the targets of a job discovers the servers of a group, and what does not yet is refused by both."""
+    printed = subprocess.run([f"{ROOT}/{OUT}/sluice", "--print-docs"], capture_output=True, text=True, check=True, timeout=20).stdout
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", printed, re.M | re.S))
+    of_jobs, of_groups = (dict(re.findall(r"^\| `(\w+_sd_configs)` \| ([^|]*) \|", sections[name], re.M))
+                          for name in ("scrape_config", "server_group"))
+    assert of_groups == of_jobs and {"file_sd_configs", "consul_sd_configs", "kubernetes_sd_configs"} <= set(of_jobs), (of_jobs, of_groups)
+    for kind in of_jobs:
+        program = [f"{ROOT}/{OUT}/sluice", "--check-config"]
+        refused = [subprocess.run([*program, f"--config.file={write_file('kinds.yml', text)}"], capture_output=True, text=True, timeout=20)
+                   for text in (f"scrape_configs: [{{job_name: j, {kind}: [{{}}]}}]\n", f"server_groups: [{{name: g, {kind}: [{{}}]}}]\n")]
+        unsupported = ["not supported yet" in run.stderr for run in refused]
+        assert unsupported == [of_jobs[kind] == "any"] * 2, (kind, refused)
