@@ -30,6 +30,45 @@ static struct json_value *json_value_add(struct json_value_reader *v, enum json_
     return value;
 }
 
+/* ---- parts of a document ---- */
+
+/* Their depth: 0 for documents, 2 for items. */
+static unsigned json_value_part_depth(const struct json_value_reader *v) { return v->items ? 2 : 0; }
+
+/* Before a value: the next memory is that of a part. */
+static void json_value_begin_part(struct json_value_reader *v)
+{
+    if (v->each && v->depth == json_value_part_depth(v) && (v->items == NULL || v->in_items))
+        v->mark = arena_mark(v->arena);
+}
+
+static bool json_value_end_part(struct json_value_reader *v, struct err *err)
+{
+    bool ok = true;
+    if (v->each == NULL || v->depth != json_value_part_depth(v))
+        return true;
+    if (v->items == NULL) {
+        ok = v->each(v->arg, v->root, err);
+        v->root = NULL;
+    } else if (v->in_items && v->last[1]) {
+        ok = v->each(v->arg, v->last[1], err);
+        v->last[1] = v->open[1]->first = NULL;
+    } else {
+        return true;
+    }
+    arena_release(v->arena, v->mark);
+    return ok;
+}
+
+/* The array whose items are parts begins. */
+static void json_value_enter_items(struct json_value_reader *v, const struct json_value *value)
+{
+    if (v->items && v->depth == 2)
+        v->in_items = value->kind == JSON_ARRAY && v->open[0]->kind == JSON_OBJECT && str_is(value->key, v->items);
+}
+
+/* ---- tokens ---- */
+
 static void json_value_take(struct json_value_reader *v, enum json_token token)
 {
     struct json_value *value;
@@ -42,6 +81,7 @@ static void json_value_take(struct json_value_reader *v, enum json_token token)
         value = json_value_add(v, token);
         v->last[v->depth] = NULL;
         v->open[v->depth++] = value;
+        json_value_enter_items(v, value);
         break;
     case JSON_END_OBJECT:
     case JSON_END_ARRAY:
@@ -58,17 +98,35 @@ static void json_value_take(struct json_value_reader *v, enum json_token token)
     }
 }
 
+/* JSON_MORE while a member that is not wanted has not ended. */
+static enum json_token json_value_next(struct json_value_reader *v)
+{
+    for (;;) {
+        enum json_token token = v->skipping ? JSON_KEY : json_next(&v->r);
+        if (token != JSON_KEY || (!v->skipping && (v->skip == NULL || !str_is(v->r.text, v->skip))))
+            return token;
+        token = json_skip(&v->r);
+        v->skipping = token == JSON_MORE;
+        if (token == JSON_MORE || token == JSON_ERROR)
+            return token;
+    }
+}
+
 static bool json_value_read(struct json_value_reader *v, struct err *err)
 {
     for (;;) {
-        enum json_token token = json_next(&v->r);
+        enum json_token token = json_value_next(v);
         if (token == JSON_MORE || token == JSON_END)
             return true;
         if (token == JSON_ERROR) {
             *err = v->r.err;
             return false;
         }
+        if (token != JSON_END_OBJECT && token != JSON_END_ARRAY)
+            json_value_begin_part(v);
         json_value_take(v, token);
+        if (token != JSON_KEY && !json_value_end_part(v, err))
+            return false;
     }
 }
 

@@ -3,6 +3,9 @@
  * the arena's budget while it is read. Members keep their order. For documents that are kept and changed in part; a
  * document that is read once is in base/json/json_tree.h, a large list of samples in json_read.h.
  *
+ * A large document, or one that never ends, is read in parts: `each` gets every item of the root's member `items`, or
+ * without it every document of a sequence, as a tree that is released when it returns.
+ *
  * json_value_reader_feed does not check the arena's budget itself: the caller does, after each piece. One thread.
  */
 #ifndef BASE_JSON_JSON_VALUE_H
@@ -29,10 +32,17 @@ struct json_value_reader {
     struct str key;            /* of the next member */
     struct json_value *open[JSON_DEPTH], *last[JSON_DEPTH]; /* enclosing values; the last child of each */
     unsigned depth;
+    /* Set by the caller after json_value_reader_init, before the first piece: */
+    const char *skip;          /* members of this name are not read, wherever they are; NULL: none */
+    const char *items;         /* with `each`: see above */
+    bool (*each)(void *arg, const struct json_value *part, struct err *err); /* false: the end, with err */
+    void *arg;
+    bool in_items, skipping;   /* private */
+    struct arena_mark mark;
 };
 void json_value_reader_init(struct json_value_reader *v, struct arena *a);
 bool json_value_reader_feed(struct json_value_reader *v, struct str piece, struct err *err) MUST_USE;
-/* After the last piece; NULL with an error if the document is incomplete. */
+/* After the last piece; NULL with an error if the document is incomplete, and always after a sequence of documents. */
 const struct json_value *json_value_reader_finish(struct json_value_reader *v, struct err *err);
 void json_value_reader_free(struct json_value_reader *v); /* not the tree, which is the arena's */
 

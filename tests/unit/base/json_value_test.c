@@ -97,6 +97,77 @@ static void nesting_is_limited(void **state UNUSED)
     }
 }
 
+/* ---- parts ---- */
+
+struct parts { struct buf out; size_t n; size_t fail_at; };
+
+static bool note_part(void *arg, const struct json_value *part, struct err *err)
+{
+    struct parts *p = arg;
+    struct json_writer w = {.out = &p->out};
+    json_value_write(&w, part);
+    buf_add_char(&p->out, ';');
+    return ++p->n != p->fail_at || err_set(err, ERR_LIMIT, "enough");
+}
+
+static const struct json_value *read_parts(struct arena *a, struct parts *p, struct str text, size_t step, const char *items,
+                                           struct err *err)
+{
+    struct json_value_reader reader;
+    bool ok = true;
+    json_value_reader_init(&reader, a);
+    reader.r.many = items == NULL;
+    reader.skip = "managed";
+    reader.items = items;
+    reader.each = note_part;
+    reader.arg = p;
+    for (size_t at = 0; ok && at < text.n; at += step)
+        ok = json_value_reader_feed(&reader, str_first(str_skip(text, at), step), err);
+    const struct json_value *v = ok ? json_value_reader_finish(&reader, err) : NULL;
+    json_value_reader_free(&reader);
+    return v;
+}
+
+static void items_are_passed_one_by_one(void **state UNUSED)
+{
+    struct str text = STR("{\"items\":{\"no\":[1]},\"list\":[[7]],\"items\":[{\"a\":[1,[2]],\"managed\":{\"x\":[{}]}},3,\"s\",[],"
+                          "{\"items\":[{\"managed\":0}]}],\"metadata\":{\"managed\":[],\"v\":\"9\"}}");
+    for (size_t step = 1; step < 200; step += 3) {
+        struct arena a;
+        struct err err;
+        struct parts p = {0};
+        arena_init(&a, 0);
+        const struct json_value *v = read_parts(&a, &p, text, step, "items", &err);
+        assert_non_null(v);
+        assert_string_equal(buf_z(&p.out), "{\"a\":[1,[2]]};3;\"s\";[];{\"items\":[{}]};");
+        assert_true(str_is(json_value_text(json_value_get(json_value_get(v, "metadata"), "v")), "9"));
+        assert_int_equal(json_value_items(json_value_get(v, "list"))->n, 1);
+        buf_free(&p.out);
+        arena_free(&a);
+    }
+}
+
+static void documents_are_passed_one_by_one(void **state UNUSED)
+{
+    struct str text = STR("{\"a\":{\"b\":1}}\n\n{\"managed\":[\"\\n\"],\"c\":2} {\"d\":[]}\n");
+    for (size_t step = 1; step < 60; step++) {
+        struct arena a;
+        struct err err = {0};
+        struct parts p = {0};
+        arena_init(&a, 0);
+        assert_null(read_parts(&a, &p, text, step, NULL, &err));
+        assert_int_equal(err.kind, ERR_NONE);
+        assert_string_equal(buf_z(&p.out), "{\"a\":{\"b\":1}};{\"c\":2};{\"d\":[]};");
+        assert_int_equal(a.used, 0); /* nothing is kept */
+        buf_free(&p.out);
+        p = (struct parts){.fail_at = 2};
+        assert_null(read_parts(&a, &p, text, step, NULL, &err));
+        assert_true(err.kind == ERR_LIMIT && p.n == 2);
+        buf_free(&p.out);
+        arena_free(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +175,8 @@ int main(void)
         cmocka_unit_test(members_are_found),
         cmocka_unit_test(an_invalid_document_is_an_error),
         cmocka_unit_test(nesting_is_limited),
+        cmocka_unit_test(items_are_passed_one_by_one),
+        cmocka_unit_test(documents_are_passed_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
