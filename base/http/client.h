@@ -135,6 +135,9 @@ struct client_request {
     /* the peer did not respond last time: such requests use at most half of max_inflight and have a queue of their
      * own, so that they delay only each other */
     bool doubtful;
+    /* head (may be NULL): the head of a response that is no redirect is complete; *reply has the status. It may cancel no
+     * call: for responses without an end, whose body may be empty for long. */
+    void (*head)(void *arg, const struct client_reply *reply);
     /* data: a part of the decoded body; false ends the call (err in *err, or ERR_CANCELED). *reply already has the
      * status. done: called exactly once, unless the call is canceled; the call is freed when it returns. */
     bool (*data)(void *arg, const struct client_reply *reply, struct str piece, struct err *err);

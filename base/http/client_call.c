@@ -124,9 +124,14 @@ static size_t call_on_header(char *p, size_t one UNUSED, size_t n, void *arg)
     if (str_starts(value, STR("HTTP/"))) { /* a new head: after a redirect or a 100 */
         client_body_forget_head(call);
         check_method_is_kept(call);
-    } else if (str_trim(value).n == 0)
-        call->head_complete = status_of(call) >= 200;
-    else if (str_cut(&value, ':', &name) && value.p) {
+    } else if (str_trim(value).n == 0) {
+        int status = status_of(call);
+        call->head_complete = status >= 200;
+        if (call->req.head && status >= 200 && (status < 300 || status >= 400)) {
+            call->reply.status = status;
+            call->req.head(call->req.arg, &call->reply);
+        }
+    } else if (str_cut(&value, ':', &name) && value.p) {
         client_body_take_header(call, name, str_trim(value));
         if (str_ieq(name, STR("location")))
             keep_headers_from(call, str_trim(value));

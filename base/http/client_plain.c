@@ -172,6 +172,8 @@ static bool plain_read(struct client_call *call, struct str in)
                 plain_settle(call, PLAIN_REDIRECTED, false);
                 return false;
             }
+            if (call->req.head)
+                call->req.head(call->req.arg, &call->reply);
             break;
         case RESPONSE_BODY:
             if (plain_deliver(call, part.value))

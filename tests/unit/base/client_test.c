@@ -197,6 +197,33 @@ static void a_status_counts_whatever_the_body_does(void **state UNUSED)
     buf_free(&res.body);
 }
 
+static int heads_seen[3]; /* their statuses */
+static unsigned n_heads_seen;
+
+static void note_head(void *arg, const struct client_reply *reply)
+{
+    assert_int_equal(((struct client_result *)arg)->pieces, 0);
+    assert_true(n_heads_seen < LEN(heads_seen));
+    heads_seen[n_heads_seen++] = reply->status;
+}
+
+/* Before any byte of the body, and not for a redirect. */
+static void a_head_is_reported(void **state UNUSED)
+{
+    static const struct { const char *path; int status; } cases[] = {
+        {"/x", 200}, {"/busy", 429}, {"/away", 200}, {"/cut", 200}, {"/drop", 0}};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct client_result res = {.done = 0};
+        struct client_request req = client_get(cases[i].path, &res);
+        req.head = note_head;
+        n_heads_seen = 0;
+        client_perform(&req, &res);
+        assert_int_equal(n_heads_seen, cases[i].status != 0);
+        assert_true(n_heads_seen == 0 || heads_seen[0] == cases[i].status);
+        buf_free(&res.body);
+    }
+}
+
 static void failures_are_told_in_words(void **state UNUSED)
 {
     expect_error("http://127.0.0.1:1/x", CLIENT_SOON_MS, ERR_BAD_GATEWAY, "GET http://127.0.0.1:1/x: connection refused");
@@ -277,6 +304,7 @@ int main(void)
         CLIENT_TEST(a_packed_body_must_be_whole),
         CLIENT_TEST(the_data_callback_ends_or_cancels_a_call),
         CLIENT_TEST(a_status_counts_whatever_the_body_does),
+        CLIENT_TEST(a_head_is_reported),
         CLIENT_TEST(failures_are_told_in_words),
         CLIENT_TEST(sent_bytes_are_those_that_the_server_got),
         CLIENT_TEST(failures_of_dialing_and_of_gzip),
