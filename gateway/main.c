@@ -260,7 +260,7 @@ static void start_scraper(struct program *p)
     struct services *s = &p->services;
     for (unsigned i = 0; i < s->n_lanes; i++)
         s->lanes[i].sink = p->lane_sinks[i] = writer_sink(s->writer, i);
-    struct scraper_env env = {.main = s->control, .lanes = p->lane_loops, .n_lanes = s->n_lanes,
+    struct scraper_env env = {.main = s->control, .kube = s->kube_watches, .lanes = p->lane_loops, .n_lanes = s->n_lanes,
                               .sinks = p->lane_sinks};
     s->scraper = scraper_new(&env);
 }

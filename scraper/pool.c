@@ -361,7 +361,7 @@ void pool_sync(struct pool *p, struct pool_sync *s)
     p->targets = f.items;
     p->n = f.n;
     mutex_unlock(s->mutex);
-    mem_free(found.items);
+    sd_listing_free(&found);
     log_emptied(p, before);
     stats_add(&scrape_stats, P_TARGET_LIMIT, exceeded_limit > 0);
 }

@@ -2,7 +2,7 @@
 /* Counters and histograms of the scraper. */
 #include "scraper/scrape_stats.h"
 
-#include "model/discovery/sd_stats.h"
+#include "model/discovery/groups/sd_stats.h"
 
 struct stats_group scrape_stats = STATS_GROUP(SCRAPE_STATS);
 

@@ -43,7 +43,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
                          max_idle);
     mutex_init(&s->mutex, RANK_SCRAPER);
     stats_kept_init(&s->kept, 1);
-    s->sd = sd_manager_new(&(struct sd_manager_env){.main = env->main, .news = scraper_on_news, .arg = s});
+    s->sd = sd_manager_new(&(struct sd_manager_env){.main = env->main, .kube = env->kube, .news = scraper_on_news, .arg = s});
     s->flush.run = flush_failure_logs;
     loop_timer_in(env->main, &s->flush, FAILURE_LOG_FLUSH_MS);
     scrape_stats_register();

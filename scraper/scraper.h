@@ -100,8 +100,10 @@ bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct s
                        const struct scrape_globals *g, struct err *err) MUST_USE;
 
 struct scraper;
+struct kube_watches;
 struct scraper_env {
     struct loop *main;                 /* discovery runs here */
+    struct kube_watches *kube;         /* model/discovery/discovery.h; outlives the scraper. NULL: its own */
     struct loop *const *lanes; unsigned n_lanes;
     struct sink *const *sinks;         /* sinks[i] belongs to lanes[i] */
     const char *user_agent;            /* NULL: "sluice/VERSION" */

@@ -14,7 +14,7 @@
     CONF_SD_ROW("digitalocean", loss), CONF_SD_ROW("docker", loss),                         \
     CONF_SD_ROW("dockerswarm", loss), CONF_SD_ROW("ec2", loss), CONF_SD_ROW("eureka", loss),                          \
     CONF_SD_ROW("gce", loss), CONF_SD_ROW("hetzner", loss), CONF_SD_ROW("ionos", loss),    \
-    CONF_SD_ROW("kubernetes", loss), CONF_SD_ROW("kuma", loss), CONF_SD_ROW("lightsail", loss),                       \
+    CONF_SD_ROW("kuma", loss), CONF_SD_ROW("lightsail", loss),                                                        \
     CONF_SD_ROW("linode", loss), CONF_SD_ROW("marathon", loss), CONF_SD_ROW("nerve", loss),                           \
     CONF_SD_ROW("nomad", loss), CONF_SD_ROW("openstack", loss), CONF_SD_ROW("ovhcloud", loss),                        \
     CONF_SD_ROW("oci", loss), CONF_SD_ROW("outscale", loss), CONF_SD_ROW("spcs", loss), CONF_SD_ROW("upcloud", loss), \

@@ -133,7 +133,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("promscrape.eurekaSDCheckInterval"),
     TUNES("promscrape.gceSDCheckInterval"),
     TUNES("promscrape.hetznerSDCheckInterval"),
-    TUNES("promscrape.kubernetesSDCheckInterval"),
     TUNES("promscrape.kumaSDCheckInterval"),
     TUNES("promscrape.marathonSDCheckInterval"),
     TUNES("promscrape.nomadSDCheckInterval"),

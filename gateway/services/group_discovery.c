@@ -101,7 +101,7 @@ struct group_discovered *group_discovery_find(struct group_discovery *d, const s
 void group_discovered_free(struct group_discovered *found, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        mem_free(found[i].found.items);
+        sd_listing_free(&found[i].found);
         mem_free((char *)found[i].problem.p);
     }
     mem_free(found);
@@ -171,7 +171,7 @@ struct group_discovery *group_discovery_new(const struct group_discovery_env *en
     struct group_discovery *d = mem_zalloc(sizeof *d);
     d->env = *env;
     d->manager = sd_manager_new(
-        &(struct sd_manager_env){.main = env->main, .news = group_discovery_on_news, .arg = d});
+        &(struct sd_manager_env){.main = env->main, .kube = env->kube, .news = group_discovery_on_news, .arg = d});
     list_init(&d->groups);
     return d;
 }

@@ -14,6 +14,7 @@ struct server_registry;
 struct group_discovery;
 struct group_discovery_env {
     struct loop *main;
+    struct kube_watches *kube;    /* outlives it */
     struct server_registry *registry; /* counts sources that fail; outlives it */
     /* found: other targets; otherwise only why there are none may have changed. */
     void (*changed)(void *arg, bool found);

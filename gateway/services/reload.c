@@ -35,8 +35,9 @@ void services_init(struct services *s)
     s->access_watch = access_watch_new(s);
     s->_load = config_load_new(s);
     s->servers = server_registry_new();
+    s->kube_watches = kube_watches_new(s->control);
     s->group_discovery = group_discovery_new(&(struct group_discovery_env){
-        .main = s->control, .registry = s->servers, .changed = services_on_discovery, .arg = s});
+        .main = s->control, .kube = s->kube_watches, .registry = s->servers, .changed = services_on_discovery, .arg = s});
     s->prober = server_prober_new(s->control, s->id);
     s->breaker_checks = breaker_checks_new(s->control, s->id);
     s->coverage = coverage_registry_new();
@@ -251,6 +252,7 @@ bool services_end_reloads(struct services *s)
 void services_free(struct services *s)
 {
     group_discovery_free(s->group_discovery);
+    kube_watches_free(s->kube_watches);
     access_watch_free(s->access_watch);
     reload_history_free(&s->reloads);
     server_prober_free(s->prober);

@@ -35,6 +35,7 @@ struct lane_services { /* of one lane; used on its thread only */
 
 struct config_load;
 struct group_discovery;
+struct kube_watches;
 struct services {
     struct flags flags;
     struct loop *control;          /* loop of the control thread */
@@ -53,6 +54,7 @@ struct services {
     struct server_prober *prober;  /* control thread */
     struct breaker_checks *breaker_checks; /* control thread */
     struct group_discovery *group_discovery; /* control thread */
+    struct kube_watches *kube_watches; /* control thread: of jobs and groups (model/discovery/discovery.h) */
     struct coverage_registry *coverage; /* which replicas are complete, over reloads */
     struct coverage_reader *coverage_reader; /* control thread */
     struct filter_sync *filter_sync; /* control thread */

@@ -8,7 +8,7 @@
  *
  * The targets change when all services have been read. Source: https://developer.hashicorp.com/consul/api-docs
  */
-#include "model/discovery/sd_build.h"
+#include "model/discovery/groups/sd_build.h"
 #include "model/discovery/sd_poll.h"
 #include "model/discovery/sd_request.h"
 

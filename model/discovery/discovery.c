@@ -176,6 +176,14 @@ struct sd_listing discovery_list(const struct discovery *d)
     return l;
 }
 
+void sd_listing_free(struct sd_listing *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        sd_groups_unref(l->items[i].groups);
+    mem_free(l->items);
+    *l = (struct sd_listing){0};
+}
+
 static size_t count_patterns(const struct sd_conf *conf)
 {
     size_t n = 0;
@@ -210,7 +218,7 @@ void sd_checked_free(struct sd_checked *c)
         mem_free((char *)c->patterns[i].pattern.p);
     }
     mem_free(c->patterns);
-    mem_free(c->listing.items);
+    sd_listing_free(&c->listing);
 }
 
 /* ---- status and news ---- */

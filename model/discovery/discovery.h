@@ -18,9 +18,15 @@
 #include "base/os/loop.h"
 #include "model/discovery/file_sd.h"
 
+/* Watches of Kubernetes, which all managers of the program share. */
+struct kube_watches;
+struct kube_watches *kube_watches_new(struct loop *main);
+void kube_watches_free(struct kube_watches *w); /* after the managers */
+
 struct sd_manager;
 struct sd_manager_env {
     struct loop *main;
+    struct kube_watches *kube;   /* outlives the manager; NULL: its own */
     void (*news)(void *arg); /* discoveries may have news */
     void *arg;
 };
@@ -48,10 +54,11 @@ bool discovery_was_read(const struct discovery *d); /* every source, once at lea
 struct sd_found {
     const char *mechanism;       /* "file", "http", "dns" */
     struct str meta, source;
-    const struct sd_groups *groups; /* NULL: none yet */
+    struct sd_groups *groups;    /* never changes, and a reference of the listing's; NULL: none yet */
 };
 struct sd_listing { struct sd_found *items; size_t n; }; /* a file that two patterns match is listed once */
-struct sd_listing discovery_list(const struct discovery *d); /* valid until news; mem_free(items) */
+struct sd_listing discovery_list(const struct discovery *d); /* valid until news */
+void sd_listing_free(struct sd_listing *l);
 
 /* Appends what is wrong with the sources, in one line: files that are missing, invalid or not read yet. */
 void discovery_explain(const struct discovery *d, struct buf *out);

@@ -12,7 +12,7 @@
 
 #include "base/json/json_tree.h"
 #include "base/telemetry/log.h"
-#include "model/discovery/sd_stats.h"
+#include "model/discovery/groups/sd_stats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +22,6 @@
 #include <unistd.h>
 
 enum { FILE_MAX = 32 << 20 };
-
-struct stats_group sd_stats = STATS_GROUP(SD_STATS);
 
 /* ---- parsing ---- */
 
@@ -128,23 +126,7 @@ static bool read_all(int fd, const char *path, struct buf *out, struct err *err)
     }
 }
 
-/* ---- groups and lists of files ---- */
-
-struct sd_groups *sd_groups_new(void)
-{
-    struct sd_groups *g = mem_zalloc(sizeof *g);
-    refs_init(&g->_refs);
-    arena_init(&g->arena, 0);
-    return g;
-}
-
-void sd_groups_unref(struct sd_groups *g)
-{
-    if (g == NULL || !refs_drop(&g->_refs))
-        return;
-    arena_free(&g->arena);
-    mem_free(g);
-}
+/* ---- lists of files ---- */
 
 static void sd_file_free(struct sd_file *f)
 {
@@ -158,8 +140,7 @@ void sd_files_copy(struct sd_files *to, const struct sd_files *from)
     to->items = from->n > 0 ? mem_dup(from->items, from->n * sizeof *from->items) : NULL;
     for (size_t i = 0; i < to->n; i++) {
         to->items[i].path = mem_strdup(from->items[i].path);
-        if (to->items[i].groups)
-            refs_take(&to->items[i].groups->_refs);
+        sd_groups_ref(to->items[i].groups);
     }
 }
 

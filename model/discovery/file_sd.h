@@ -8,17 +8,7 @@
 #ifndef MODEL_DISCOVERY_FILE_SD_H
 #define MODEL_DISCOVERY_FILE_SD_H
 
-#include "base/refs.h"
-#include "model/discovery/sd_conf.h"
-
-struct sd_groups {               /* the groups of a file or response; never change */
-    struct refs _refs;
-    struct arena arena;
-    struct static_group *items;
-    size_t n;
-};
-struct sd_groups *sd_groups_new(void);    /* empty, with one reference */
-void sd_groups_unref(struct sd_groups *g); /* any thread; NULL is fine */
+#include "model/discovery/groups/sd_groups.h"
 
 struct sd_stamp { uint64_t inode, size; int64_t changed_ns; };
 struct sd_file {

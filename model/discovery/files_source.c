@@ -47,7 +47,8 @@ void files_source_list(const struct sd_files *files, struct sd_listing *l, struc
         struct str path = str_of(files->items[i].path);
         map_add(seen, path, &added);
         if (added)
-            l->items[l->n++] = (struct sd_found){"file", STR("__meta_filepath"), path, files->items[i].groups};
+            l->items[l->n++] =
+                (struct sd_found){"file", STR("__meta_filepath"), path, sd_groups_ref(files->items[i].groups)};
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/conf/conf.h"
 #include "base/http/http_conf.h"
+#include "model/discovery/kubernetes/kube_conf.h"
 
 struct static_group { struct str_list targets; struct str_map labels; };
 struct file_sd { struct str_list files; int64_t refresh_interval; /* ms */ };
@@ -18,11 +19,21 @@ struct consul_sd {
     struct str_map node_meta;
     bool allow_stale;
 };
+struct kubernetes_sd {
+    struct sd_server server;     /* refresh_interval: the targets change at most once in it */
+    struct str api_server, kubeconfig_file;
+    int role;                    /* enum kube_role */
+    struct kube_namespaces namespaces;
+    struct conf_items selectors; /* struct kube_selector */
+    struct kube_attach attach_metadata;
+    struct kube_access *access;  /* without api_server */
+};
 struct dns_sd { struct str_list names; int type; int64_t port, refresh_interval; }; /* type: enum dns_type */
-extern const struct conf_section static_group_section, file_sd_section, http_sd_section, consul_sd_section, dns_sd_section;
+extern const struct conf_section static_group_section, file_sd_section, http_sd_section, consul_sd_section,
+    kubernetes_sd_section, dns_sd_section;
 extern const char *const dns_sd_types[]; /* by enum dns_type */
 
-/* The kinds: X(name of NAME_sd_configs, ms of Prometheus' default of refresh_interval, what their targets are, ...). Each
+/* The kinds: X(name of NAME_sd_configs, ms of the default of refresh_interval, what their targets are, ...). Each
  * has a struct NAME_sd and a section NAME_sd_section. Those of the second list request targets from a server: their struct
  * begins with struct sd_server, and sd_kinds.c connects them to their sources. */
 #define SD_LOCAL_KINDS(X, ...)                                                                                        \
@@ -30,7 +41,8 @@ extern const char *const dns_sd_types[]; /* by enum dns_type */
     X(dns, 30000, "that DNS records name", __VA_ARGS__)
 #define SD_SERVER_KINDS(X, ...)                                                                                       \
     X(http, 60000, "listed by URLs", __VA_ARGS__)                                                                     \
-    X(consul, 30000, "that Consul lists", __VA_ARGS__)
+    X(consul, 30000, "that Consul lists", __VA_ARGS__)                                                                \
+    X(kubernetes, 1000, "of a Kubernetes cluster", __VA_ARGS__)
 #define SD_KINDS(X, ...) SD_LOCAL_KINDS(X, __VA_ARGS__) SD_SERVER_KINDS(X, __VA_ARGS__)
 
 /* Rows to include in the section of a job or group: SD_CONF_ROWS(struct scrape_job, sd, "Targets"). */

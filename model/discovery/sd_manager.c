@@ -15,6 +15,7 @@ struct sd_manager {
     struct list discoveries;
     struct file_watch file_watch;
     struct client *client;  /* of sources that are read by HTTP; NULL: not needed yet */
+    struct kube_watches *own_watches; /* NULL: not needed, or the environment's are used */
     struct loop_task news;
     bool awaits;            /* reads of the last start have not ended */
     bool stopped;
@@ -67,10 +68,20 @@ static struct client *sd_manager_client(void *arg)
     return m->client;
 }
 
+static struct kube_watches *sd_manager_kube(void *arg)
+{
+    struct sd_manager *m = arg;
+    if (m->env.kube)
+        return m->env.kube;
+    if (m->own_watches == NULL)
+        m->own_watches = kube_watches_new(m->env.main);
+    return m->own_watches;
+}
+
 struct sd_source_env sd_manager_source_env(struct sd_manager *m, struct sd_owner owner)
 {
     return (struct sd_source_env){.main = m->env.main, .news = sd_manager_post_news,
-                                  .client = sd_manager_client, .arg = m, .owner = owner};
+                                  .client = sd_manager_client, .kube = sd_manager_kube, .arg = m, .owner = owner};
 }
 
 int64_t sd_manager_now(const struct sd_manager *m) { return loop_mono(m->env.main); }
@@ -146,5 +157,7 @@ void sd_manager_free(struct sd_manager *m)
     loop_unpost(m->env.main, &m->news);
     if (m->client)
         client_free(m->client);
+    if (m->own_watches)
+        kube_watches_free(m->own_watches);
     mem_free(m);
 }

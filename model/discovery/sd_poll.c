@@ -48,7 +48,7 @@ void sd_poll_succeeded(struct sd_poll *p, struct sd_groups *groups)
     mem_free(p->error);
     p->error = NULL;
     if (groups) {
-        sd_groups_unref((struct sd_groups *)(uintptr_t)p->found.groups);
+        sd_groups_unref(p->found.groups);
         p->found.groups = groups;
         p->changed = true;
     }
@@ -74,7 +74,7 @@ static void poll_source_free(struct sd_source *s)
     struct sd_poll *p = poll_of(s);
     loop_timer_stop(p->env.main, &p->due);
     loop_timer_stop(p->env.main, &p->late);
-    sd_groups_unref((struct sd_groups *)(uintptr_t)p->found.groups);
+    sd_groups_unref(p->found.groups);
     mem_free((char *)p->env.owner.name.p);
     mem_free((char *)p->found.source.p);
     mem_free((char *)s->key.p);
@@ -112,6 +112,7 @@ static void poll_source_list(const struct sd_source *s, struct sd_listing *l, st
 {
     l->items = mem_realloc(l->items, (l->n + 1) * sizeof *l->items);
     l->items[l->n++] = poll_of(s)->found;
+    sd_groups_ref(poll_of(s)->found.groups);
 }
 
 static void poll_source_show(const struct sd_source *s, struct sd_status *out, struct map *seen UNUSED)

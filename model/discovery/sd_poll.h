@@ -8,7 +8,7 @@
 #define MODEL_DISCOVERY_SD_POLL_H
 
 #include "model/discovery/sd_source.h"
-#include "model/discovery/sd_stats.h"
+#include "model/discovery/groups/sd_stats.h"
 
 enum { SD_POLL_LATE_MS = 5000 };
 

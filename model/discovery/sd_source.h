@@ -35,6 +35,7 @@ struct sd_source_env {
     struct loop *main;
     void (*news)(void *arg);     /* a read has ended, or hangs */
     struct client *(*client)(void *arg); /* shared by all sources; outlives them */
+    struct kube_watches *(*kube)(void *arg); /* likewise */
     void *arg;
     struct sd_owner owner;       /* its name is copied */
 };
@@ -44,7 +45,7 @@ struct sd_source_env {
 typedef struct sd_source *sd_source_maker(const struct sd_source_env *env, const void *conf, struct err *err);
 extern sd_source_maker *const sd_server_makers[]; /* in the order of SD_SERVER_KINDS */
 
-sd_source_maker http_source_new, consul_source_new;
+sd_source_maker http_source_new, consul_source_new, kubernetes_source_new;
 /* A URL among the files of file_sd_configs; interval in ms. */
 struct sd_source *http_source_of_file(const struct sd_source_env *env, struct str url, int64_t interval, struct err *err);
 /* A name of dns_sd_configs. */

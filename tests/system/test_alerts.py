@@ -54,7 +54,6 @@ process_start_time_seconds
 PROMETHEUS_LACKS = {
     "prometheus_build_info": "sluice_build_info and vm_app_version tell the version",
     "prometheus_remote_storage_": "vmagent_remotewrite_* and vm_persistentqueue_* tell of remote write",
-    "prometheus_sd_kubernetes_": "targets are found in files and in the configuration only",
     "prometheus_sd_refresh_failures_total": "prometheus_sd_file_read_errors_total has those of files",
     "prometheus_target_interval_length_seconds": "not measured",
     "prometheus_target_metadata_cache_entries": "not measured",

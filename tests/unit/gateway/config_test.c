@@ -207,13 +207,13 @@ static void test_headers(void **state UNUSED)
 /* Keys of the peers that do nothing here: named, in the line of the key, and an error where they guard something. */
 static void test_inert_keys(void **state UNUSED)
 {
-    refused("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  kubernetes_sd_configs:\n    - role: node\n", 3,
-            "server_group.kubernetes_sd_configs is not supported yet: Its servers would not be queried");
+    refused("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  serverset_sd_configs:\n    - role: node\n", 3,
+            "server_group.serverset_sd_configs is not supported yet: Its servers would not be queried");
     refused("remote_read:\n\n- url: http://a/read\n", 1, "--accept-inert=remote_read");
-    refused("scrape_configs:\n- job_name: a\n  kubernetes_sd_configs:\n  - role: node\n", 3, "scrape_config.kubernetes_sd_configs is not");
-    static const char *const accepted[] = {"--accept-inert=scrape_config.series_limit,kubernetes_sd_configs", NULL};
+    refused("scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - role: node\n", 3, "scrape_config.serverset_sd_configs is not");
+    static const char *const accepted[] = {"--accept-inert=scrape_config.series_limit,serverset_sd_configs", NULL};
     const char *text = "rule_files: [x]\nscrape_configs:\n- {job_name: a, series_limit: 5, stream_parse: true}\n"
-                       "- {job_name: b, series_limit: 5, kubernetes_sd_configs: [{role: pod}]}\n";
+                       "- {job_name: b, series_limit: 5, serverset_sd_configs: [{role: pod}]}\n";
     struct config *c = load_as("config.file", text, accepted);
     if (c == NULL)
         fail_msg("%s", err.text);
@@ -299,7 +299,7 @@ static void test_errors_of_all_files_at_once(void **state UNUSED)
 /* Discovery of the peers that is not there is no typing error, whatever its kind. */
 static void test_kinds_of_discovery(void **state UNUSED)
 {
-    static const char *const kinds[] = {"aws", "kubernetes", "oci", "outscale", "spcs", "upcloud", "vultr"};
+    static const char *const kinds[] = {"aws", "serverset", "oci", "outscale", "spcs", "upcloud", "vultr"};
     for (size_t i = 0; i < LEN(kinds); i++) {
         char job[128], group[128], says[128];
         snprintf(job, sizeof job, "scrape_configs:\n- job_name: a\n  %s_sd_configs: [{a: b}]\n", kinds[i]);

@@ -52,7 +52,7 @@ static void listing_open(struct listing *l, int64_t interval)
     l->client = client_new(l->loop, &(struct client_settings){0});
     http_server_start(&l->server, respond_with_list, l);
     snprintf(l->url, sizeof l->url, "http://user:hidden@127.0.0.1:%d/list?token=hidden", l->server.port);
-    struct sd_source_env env = {l->loop, count_list_news, client_of_listing, l, {"job", STR("j")}};
+    struct sd_source_env env = {l->loop, count_list_news, client_of_listing, NULL, l, {"job", STR("j")}};
     struct http_sd conf = {.url = str_of(l->url), .server.refresh_interval = interval};
     l->source = http_source_new(&env, &conf, &err);
     assert_non_null(l->source);
@@ -107,7 +107,7 @@ static size_t listing_groups(const struct listing *l)
     assert_int_equal(all.n, 1);
     assert_true(str_is(all.items[0].meta, "__meta_url") && str_is(all.items[0].source, l->url));
     size_t n = all.items[0].groups ? all.items[0].groups->n : SIZE_MAX;
-    mem_free(all.items);
+    sd_listing_free(&all);
     return n;
 }
 

@@ -445,7 +445,7 @@ static void a_stopped_scraper_adds_no_targets(void **state UNUSED)
         loop_turn(f.loop, 1);
     struct sd_listing found = discovery_list(discovery);
     assert_true(f.stopped && discovery_was_read(discovery) && found.n == 1 && found.items[0].groups != NULL);
-    mem_free(found.items);
+    sd_listing_free(&found);
     turns(&f, 3);
     assert_int_equal(f.scraper->lanes[0].n_targets, 0);
     fixture_close(&f);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/discovery/sd_build.h"
+#include "model/discovery/groups/sd_build.h"
 
 void sd_build_start(struct sd_build *b) { *b = (struct sd_build){.groups = sd_groups_new()}; }
 
@@ -38,17 +38,26 @@ static bool in_label_name(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-void sd_build_labels(struct sd_build *b, const char *prefix, const struct json_value *object)
+void sd_build_label_of(struct sd_build *b, const char *prefix, struct str key, struct str value)
 {
     struct buf name = {0};
-    for (const struct json_value *v = json_value_items(object); v; v = v->next) {
-        buf_clear(&name);
-        buf_add_z(&name, prefix);
-        for (size_t i = 0; i < v->key.n; i++)
-            buf_add_char(&name, in_label_name(v->key.p[i]) ? v->key.p[i] : '_');
-        sd_build_label(b, buf_z(&name), json_value_text(v));
-    }
+    buf_add_z(&name, prefix);
+    for (size_t i = 0; i < key.n; i++)
+        buf_add_char(&name, in_label_name(key.p[i]) ? key.p[i] : '_');
+    sd_build_label(b, buf_z(&name), value);
     buf_free(&name);
+}
+
+void sd_build_labels(struct sd_build *b, const char *prefix, const struct json_value *object)
+{
+    for (const struct json_value *v = json_value_items(object); v; v = v->next)
+        sd_build_label_of(b, prefix, v->key, json_value_text(v));
+}
+
+void sd_build_present(struct sd_build *b, const char *prefix, const struct json_value *object)
+{
+    for (const struct json_value *v = json_value_items(object); v; v = v->next)
+        sd_build_label_of(b, prefix, v->key, STR("true"));
 }
 
 struct str sd_build_address(struct sd_build *b, struct str host, unsigned port)

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Target groups that were discovered together. */
+#ifndef MODEL_DISCOVERY_GROUPS_SD_GROUPS_H
+#define MODEL_DISCOVERY_GROUPS_SD_GROUPS_H
+
+#include "base/refs.h"
+#include "model/discovery/sd_conf.h"
+
+struct sd_groups {               /* the groups of a file or response; never change */
+    struct refs _refs;
+    struct arena arena;
+    struct static_group *items;
+    size_t n;
+};
+struct sd_groups *sd_groups_new(void);    /* empty, with one reference */
+struct sd_groups *sd_groups_ref(struct sd_groups *g); /* NULL is fine */
+void sd_groups_unref(struct sd_groups *g); /* any thread; NULL is fine */
+
+#endif
