@@ -2,6 +2,7 @@
 /* Between the files of the planner.
  *
  *   plan.c          what each node's value is made of: which nodes can be pushed, and where the tree is cut
+ *   plan_calls.c    which calls of functions can be pushed
  *   plan_labels.c   label names of groups; matchers; whether labels distinguish groups
  *   plan_steps.c    which server for which steps
  *   plan_pieces.c   the requests to them, and what replaces the node
@@ -70,7 +71,16 @@ struct str plan_metric_of(const struct expr *selector); /* that it names; empty:
 const char *plan_why(struct planner *p, const char *format, ...) PRINTF(2, 3); /* in the arena */
 void plan_decide(struct planner *p, const struct expr *e, enum plan_where where, const char *why);
 
+/* Is each step the value of one group, and one server's? */
+bool plan_is_one_group(const struct planner *p, const struct plan_value *v);
+
 static inline bool plan_selects_series(enum aggregate_op op) { return op == AGG_TOPK || op == AGG_BOTTOMK; }
+
+/* --- plan_calls.c --- */
+/* NULL: the call can be pushed with its argument v. */
+const char *plan_call_refused(struct planner *p, const struct expr *e, const struct plan_value *v);
+/* The value of a call of its argument v. */
+struct plan_value plan_called(struct planner *p, const struct expr *e, struct plan_value v);
 
 /* --- plan_labels.c --- */
 void plan_names_init(struct planner *p);

@@ -13,11 +13,14 @@
 #include "gateway/upstream/group_request.h"
 #include "gateway/upstream/source.h"
 
+/* --- push_plan.c --- */
+#define PUSH_HISTOGRAMS "a response has native histograms, whose JSON is incomplete" /* why a plan is abandoned */
 /* Plans the query of q. False: nothing is pushed. recent_from: time of the recent store's oldest sample; INT64_MAX:
  * none. */
 bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_question *question, int64_t recent_from,
                struct source_plan *out);
 
+/* --- push.c --- */
 struct push_call; /* of one execution, in the query's arena */
 /* Sends the requests of a plan, equal ones once; they run in batch_wait. */
 struct push_call *push_start(struct upstream *u, struct request_batch *batch, const struct source_plan *plan);
