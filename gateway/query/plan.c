@@ -104,7 +104,7 @@ static struct plan_need *plan_one_need(struct planner *p, const struct expr *sel
     struct plan_need *need = ARENA_NEW(p->arena, struct plan_need);
     bool fixed = shift->at != AT_NONE;
     int64_t to = (fixed ? shift->at_time : 0) - shift->offset;
-    *need = (struct plan_need){selector, fixed, to - (range ? range : p->question->lookback) + 1, to,
+    *need = (struct plan_need){selector, fixed, to - (range ? range : p->question->lookback) + 1, to, range == 0,
                                range == 0 && plan_newest_possible(selector), to};
     return need;
 }
@@ -137,7 +137,9 @@ static struct plan_value plan_selector(struct planner *p, const struct expr *e, 
     }
     v.present = plan_names_of_groups(p, &v);
     v.exclusive = v.n_routed > 1 && !plan_apart(p, &v, v.present) && plan_times_apart(p, &v);
+    v.old = plan_old_evaluates(e) && (range > 0 || (plan_one_name(e) && !plan_all_shortsighted(p, &v)));
     const char *refused = plan_selector_refused(p, e, &v, &v.unproven);
+    refused = refused ? refused : plan_old_refused(p, &v);
     if (refused == NULL)
         return v;
     plan_decide(p, e, PLAN_RAW, refused);
@@ -223,6 +225,7 @@ static struct plan_value plan_subquery(struct planner *p, struct expr *e, const 
     struct plan_value v = plan_visit(p, &e->u.subquery.inner, &inner);
     if (v.kind == PLAN_UNION && plan_subqueries_agree(p, &v)) {
         plan_subquery_needs(p, e, &v);
+        v.old = v.old && plan_old_evaluates(e);
         return v;
     }
     plan_cut_child(p, &e->u.subquery.inner, &v, &inner);
@@ -251,8 +254,14 @@ static struct plan_value plan_call(struct planner *p, struct expr *e, const stru
     const char *refused = whole ? plan_call_refused(p, e, &args[at]) : "an argument is evaluated here";
     if (e->u.call.fn->distribution >= DISTRIBUTES_ALL)
         refused = plan_why(p, "%s() is evaluated here", e->u.call.fn->name);
+    struct plan_value called = {0};
+    if (refused == NULL) {
+        called = plan_called(p, e, args[at]);
+        called.old = called.old && plan_old_evaluates(e);
+        refused = plan_old_refused(p, &called);
+    }
     if (refused == NULL)
-        return plan_called(p, e, args[at]);
+        return called;
     bool more = e->u.call.fn->id == FN_TIMESTAMP || e->u.call.fn->id == FN_START_TIMESTAMP; /* than values */
     for (size_t i = 0; i < n && !more; i++)
         plan_cut_child(p, &e->u.call.args[i], &args[i], g);
@@ -336,6 +345,9 @@ static struct plan_value plan_aggregate(struct planner *p, struct expr *e, const
     struct plan_value v = plan_visit(p, &e->u.aggregate.inner, g), spread = v;
     struct plan_value param = e->u.aggregate.param ? plan_visit(p, &e->u.aggregate.param, g) : constant;
     const char *refused = plan_aggregate_refused(p, e, &v);
+    spread.old = v.old && plan_old_evaluates(e);
+    if (refused == NULL)
+        refused = plan_old_refused(p, &spread);
     if (refused == NULL)
         refused = plan_aggregate_spreads(p, e, &spread);
     if (refused == NULL)
@@ -423,8 +435,12 @@ static struct plan_value plan_operation(struct planner *p, struct expr *e, struc
         refused = may_share_series;
     else if (both || l.kind == PLAN_HERE || r.kind == PLAN_HERE || l.kind == PLAN_PARTS || r.kind == PLAN_PARTS)
         refused = "an operand is evaluated here";
+    struct plan_value value = l.kind == PLAN_UNION ? l : r;
+    value.old = value.old && (!both || r.old) && plan_old_evaluates(e);
     if (refused == NULL)
-        return both ? plan_join(p, e, l, &r) : l.kind == PLAN_UNION ? l : r;
+        refused = plan_old_refused(p, &value);
+    if (refused == NULL)
+        return both ? plan_join(p, e, value, &r) : value;
     plan_cut_child(p, &e->u.binary.left, &l, g);
     plan_cut_child(p, &e->u.binary.right, &r, g);
     return plan_here(p, e, refused);
@@ -452,6 +468,13 @@ static struct plan_value plan_unary(struct planner *p, struct expr *e, const str
     return evaluated_here;
 }
 
+static struct plan_value plan_range(struct planner *p, const struct expr *e, const struct grid *g)
+{
+    struct plan_value v = plan_selector(p, e->u.matrix.selector, e->u.matrix.range, g);
+    v.old = v.old && plan_old_evaluates(e);
+    return v;
+}
+
 static struct plan_value plan_visit(struct planner *p, struct expr **slot, const struct grid *g)
 {
     struct expr *e = *slot;
@@ -465,7 +488,7 @@ static struct plan_value plan_visit(struct planner *p, struct expr **slot, const
     case EXPR_AGGREGATE: return plan_aggregate(p, e, g);
     case EXPR_CALL: return plan_call(p, e, g);
     case EXPR_SELECTOR: return plan_selector(p, e, 0, g);
-    case EXPR_MATRIX: return plan_selector(p, e->u.matrix.selector, e->u.matrix.range, g);
+    case EXPR_MATRIX: return plan_range(p, e, g);
     case EXPR_SUBQUERY: return plan_subquery(p, e, g);
     case EXPR_STEP_INVARIANT: return plan_visit(p, &e->u.invariant.inner, &first);
     case EXPR_FETCHED:

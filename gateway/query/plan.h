@@ -59,6 +59,8 @@ struct plan_group {
     const struct label_view *view; /* what else it changes, with these labels; NULL: nothing */
     size_t n_servers;        /* to choose from; 1 where any of them may respond */
     const char *refusal;     /* why nothing may be pushed to it; NULL: it may */
+    uint64_t old;            /* bits: servers that are Prometheus 2, to which less may be pushed (plan_old.c) */
+    uint64_t shortsighted;   /* those of them whose lookback is not known to be as long as the query's */
     bool subqueries;         /* its servers evaluate subqueries as we do */
     bool aligned;            /* its servers evaluate ranges at multiples of the step only */
     bool limited;            /* it is read for samples in `window` only */

@@ -127,7 +127,7 @@ struct expr *plan_divided(struct planner *p, const struct expr *e, const struct 
     if (label.n == 0)
         return NULL;
     struct planner parts = {.arena = p->arena, .env = p->env, .groups = l.groups, .n_groups = l.n, .numbers = l.numbers,
-                            .parts = l.parts, .plan = plan, .question = p->question};
+                            .parts = l.parts, .plan = plan, .question = p->question, .older = p->older};
     struct expr *copy = expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, (struct expr *)(uintptr_t)e);
     plan_decide(p, e, PLAN_LOCAL, plan_why(p, "its series are divided by the label %.*s: %s", STR_ARG(label), why));
     plan_names_init(&parts);

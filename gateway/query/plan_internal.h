@@ -8,6 +8,7 @@
  *   plan_pieces.c   the requests to them, and what replaces the node
  *   plan_divide.c   parts of groups, for steps that no server has complete
  *   plan_newest.c   instant selectors over the newest scrape
+ *   plan_old.c      what Prometheus 2 evaluates as we do, and how it is written for it
  *   plan_text.c     a node as text for the servers of one group
  *   plan_histograms.c  what may make a response useless: metrics with native histograms, experimental functions
  */
@@ -26,6 +27,7 @@ struct plan_need {
     const struct expr *selector;
     bool fixed;
     int64_t from, to;
+    bool instant;           /* an instant selector */
     bool newest;            /* of scraped series only the newest scrape matters, at times in [newest_from, to] */
     int64_t newest_from;
 };
@@ -43,6 +45,7 @@ struct plan_value {
     bool exclusive;                   /* of several routed groups, one has all samples of a step: it takes the step */
     bool unproven;                    /* routed groups may share series, which only the labels of the results show: nothing
                                        * is pushed that drops labels or series */
+    bool old;                         /* Prometheus 2 can evaluate it, too (plan_old.c) */
     plan_names present;               /* labels of groups that the results have */
     struct plan_need *needs; size_t n_needs;
 };
@@ -62,6 +65,7 @@ struct planner {
     const struct label_view **views; /* of each group */
     struct str *names; size_t n_names; /* that the groups' views touch: bit i of plan_names is names[i] */
     bool too_many_names;
+    bool older;                      /* nothing is pushed that Prometheus 2 cannot evaluate */
 };
 
 /* --- plan.c --- */
@@ -135,11 +139,27 @@ struct expr *plan_pushed(struct planner *p, const struct expr *e, const struct p
 struct expr *plan_divided(struct planner *p, const struct expr *e, const struct plan_value *v, const struct grid *steps,
                           const char *why);
 
+/* --- plan_old.c --- */
+/* Whether Prometheus 2 evaluates the node as we do if it evaluates those below it so. */
+bool plan_old_evaluates(const struct expr *e);
+bool plan_server_old(const struct plan_group *g, size_t server);
+/* Is there a routed group whose Prometheus 2 evaluates no instant selectors? */
+bool plan_all_shortsighted(const struct planner *p, const struct plan_value *v);
+/* NULL: v can be pushed as far as the versions of the servers matter. */
+const char *plan_old_refused(const struct planner *p, const struct plan_value *v);
+/* The node e, which no server has complete at these steps that can evaluate it, planned so that Prometheus 2 evaluates
+ * what it can of it. NULL: nothing of it can be pushed that way. */
+struct expr *plan_old_parts(struct planner *p, const struct expr *e, const struct plan_value *v, const struct grid *steps);
+void plan_old_text(struct arena *a, struct expr *e); /* changes the node for it */
+/* The instant selector. newest: what plan_newest made of it; NULL: it is read as it is. */
+struct expr *plan_old_instant(struct arena *a, const struct expr *selector, struct expr *newest, int64_t lookback);
+
 /* --- plan_text.c --- */
 struct str plan_text_of(struct arena *a, const struct expr *e); /* as the user would write it */
-/* As the servers of the group get it. average: sum and count of the aggregation's argument. Of cells, an aggregation
- * keeps their label. */
-struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, const struct plan_choice *choice, bool average);
+/* As a server of the group gets it. average: sum and count of the aggregation's argument. Of cells, an aggregation keeps
+ * their label. */
+struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, size_t server, const struct plan_choice *choice,
+                         bool average);
 
 /* --- plan_newest.c --- */
 /* Whether something else than the values of selectors below e matters to it. */

@@ -49,18 +49,17 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
             continue;
         struct plan_request r = {
             .piece = plan->n_pieces, .group = p->numbers[g], .others = choices[g].others, .cells = choices[g].cells,
-            .text = plan_text_for(p, e, g, &choices[g], piece->average), .view = plan_view_of(p, g, v->present),
+            .view = plan_view_of(p, g, v->present),
             .metrics = metrics, .n_metrics = n_metrics, .experimental = experimental, .n_experimental = n_experimental};
         uint64_t servers = r.cells ? cells_servers(r.cells, steps->n) : 0;
-        if (r.cells == NULL)
-            r.server = (size_t)choices[g].server;
-        for (size_t s = 0; r.cells && s < 64; s++) {
+        for (size_t s = 0; s < p->groups[g].n_servers; s++) {
+            bool takes = r.cells ? s < 64 && servers >> s & 1 : s == (size_t)choices[g].server;
+            if (!takes)
+                continue;
             r.server = s;
-            if (servers >> s & 1)
-                plan_add_request(plan, p->arena, piece, r);
-        }
-        if (r.cells == NULL)
+            r.text = plan_text_for(p, e, g, s, &choices[g], piece->average);
             plan_add_request(plan, p->arena, piece, r);
+        }
     }
     return plan->n_pieces++;
 }

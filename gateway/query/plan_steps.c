@@ -107,12 +107,16 @@ static enum steps_known plan_need_known(const struct step_choice *c, size_t i, s
                                         int64_t last)
 {
     const struct plan_need *need = &c->v->needs[i];
+    const struct plan_group *g = &c->p->groups[group];
+    bool old = plan_server_old(g, server % g->n_servers);
     const struct plan_gaps *gaps = &c->gaps[i * c->first_server[c->p->n_groups] + c->first_server[group] + server];
     int64_t from = need->from + (need->fixed ? 0 : first), to = need->to + (need->fixed ? 0 : last);
     int64_t newest_from = need->newest_from + (need->fixed ? 0 : first);
+    if (old && (!c->v->old || (need->instant && g->shortsighted >> server % g->n_servers & 1)))
+        return STEPS_INCOMPLETE;
     if (!plan_span_touches(gaps->spans, gaps->n, from, to))
         return STEPS_COMPLETE;
-    bool newest = need->newest && c->scraped[i * c->p->n_groups + group] &&
+    bool newest = need->newest && !(old && need->fixed) && c->scraped[i * c->p->n_groups + group] &&
                   !plan_span_touches(gaps->outdated, gaps->n_outdated, newest_from, to) &&
                   !plan_span_touches(gaps->lasting, gaps->n_lasting, from, to);
     return newest ? STEPS_NEWEST : STEPS_INCOMPLETE;
@@ -335,7 +339,8 @@ static void plan_find_cells(const struct step_choice *c, size_t group, const str
     choice->server = same ? servers[0] : PLAN_EACH_SERVER;
 }
 
-/* Others must have everything of all steps: the text of the request depends on what its server lacks. */
+/* Others must have everything of all steps: the text of the request depends on what its server lacks, and whether it is
+ * old. */
 static void plan_find_choices(struct step_choice *c, struct step_run *run)
 {
     struct grid steps = grid_part(c->steps, run->first, run->n);
@@ -351,6 +356,7 @@ static void plan_find_choices(struct step_choice *c, struct step_run *run)
         c->newest = c->newest || choice->n_newest > 0;
         for (size_t s = 0; plan_part_values(c->p, g) == 0 && s < c->p->groups[g].n_servers && s < 64; s++)
             if (s != (size_t)choice->server &&
+                plan_server_old(&c->p->groups[g], s) == plan_server_old(&c->p->groups[g], (size_t)choice->server) &&
                 plan_steps_known(c, g, s, steps.start, grid_end(&steps)) == STEPS_COMPLETE)
                 choice->others |= UINT64_C(1) << s;
     }
@@ -460,6 +466,8 @@ static void plan_divide_runs(struct step_choice *c, const struct expr *e)
         struct grid steps = grid_part(c->steps, run->first, run->n);
         if (plan_run_here(c, run))
             run->divided = plan_divided(c->p, e, c->v, &steps, plan_gap_reason(c));
+        if (plan_run_here(c, run) && run->divided == NULL)
+            run->divided = plan_old_parts(c->p, e, c->v, &steps);
     }
 }
 

@@ -13,6 +13,7 @@ struct group_text {
     const struct plan_group *group;
     const struct label_view *view;
     const struct plan_choice *choice;
+    bool old;                    /* for Prometheus 2 */
     unsigned reading;            /* depth of nodes that read selectors */
 };
 
@@ -122,6 +123,8 @@ static bool plan_text_enter(struct expr *e, void *arg)
         break;
     default: break;
     }
+    if (t->old)
+        plan_old_text(t->planner->arena, e);
     return true;
 }
 
@@ -131,6 +134,15 @@ static bool plan_text_newest(const struct group_text *t, const struct expr *sele
            plan_has_name(t->choice->newest, t->choice->n_newest, plan_metric_of(selector));
 }
 
+static struct expr *plan_text_selector(const struct group_text *t, struct expr *e)
+{
+    struct arena *a = t->planner->arena;
+    struct expr *newest = plan_text_newest(t, e) ? plan_newest(a, e, t->group->target_labels, t->group->n_target_labels) : NULL;
+    if (t->old && t->reading == 0)
+        return plan_old_instant(a, e, newest, t->planner->question->lookback);
+    return newest ? newest : e;
+}
+
 /* start() and the like became numbers, which may be negative: -1 ^ 2 is something else than (-1) ^ 2. */
 static struct expr *plan_text_leave(struct expr *e, void *arg)
 {
@@ -138,8 +150,8 @@ static struct expr *plan_text_leave(struct expr *e, void *arg)
     t->reading -= plan_reads_selectors(e);
     if (e->kind == EXPR_STEP_INVARIANT)
         return e->u.invariant.inner;
-    if (e->kind == EXPR_SELECTOR && plan_text_newest(t, e))
-        return plan_newest(t->planner->arena, e, t->group->target_labels, t->group->n_target_labels);
+    if (e->kind == EXPR_SELECTOR)
+        return plan_text_selector(t, e);
     if (e->kind != EXPR_NUMBER || !signbit(e->u.number.v))
         return e;
     struct expr *paren = ARENA_NEW(t->planner->arena, struct expr);
@@ -180,9 +192,11 @@ static void plan_keep_label(struct arena *a, struct expr *e, struct str label)
     e->u.aggregate.n_labels = kept;
 }
 
-struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, const struct plan_choice *choice, bool average)
+struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, size_t server, const struct plan_choice *choice,
+                         bool average)
 {
-    struct group_text t = {.planner = p, .group = &p->groups[group], .view = p->views[group], .choice = choice};
+    struct group_text t = {.planner = p, .group = &p->groups[group], .view = p->views[group], .choice = choice,
+                           .old = plan_server_old(&p->groups[group], server)};
     struct expr_rewriter r = {p->arena, plan_text_enter, plan_text_leave, &t};
     struct expr *own = expr_rewrite(&r, e);
     if (choice->cells && own->kind == EXPR_AGGREGATE)

@@ -32,6 +32,8 @@ enum { SERVER_TEXTS = 64 };
 struct server_health {
     atomic_int kind;               /* enum server_kind; AUTO: unknown */
     atomic_uint version;           /* of Prometheus, by SERVER_VERSION (server_kind.h); 0 = unknown */
+    _Atomic int64_t lookback;      /* of Prometheus 2, by its flags, ms; 0 = not shown */
+    _Atomic int64_t lookback_until; /* clock_mono_ms: when to request it again */
     atomic_bool cannot_read;       /* the server does not support remote_read */
     atomic_int blocks;             /* of VictoriaMetrics: enum server_blocks */
     _Atomic int64_t blocks_until;  /* clock_mono_ms: when to request that again */

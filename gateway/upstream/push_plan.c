@@ -7,9 +7,9 @@
 
 /* --- eligibility -------------------------------------------------------------------------------------------------- */
 
-/* Expressions that servers of a kind and version evaluate as we do. Before Prometheus 3 ranges and lookback include
- * their left edge, and VictoriaMetrics has its own functions and lookback, so that even a selector has another
- * result.
+/* Expressions that servers of a kind and version evaluate as we do: of Prometheus 2, whose ranges and lookback include
+ * their left edge, a part (gateway/query/plan_old.c). VictoriaMetrics has its own functions and lookback, so that even
+ * a selector has another result.
  *
  * MetricsQL has no rate() that extrapolates. Its value can be composed of five rollups (first and last value, their
  * times, the count), but that takes the server 230 ms for sum(rate(m[5m])) of 5,000 series at one step and 480 ms at 241
@@ -27,10 +27,11 @@
 static const struct push_ability {
     enum server_kind kind;
     unsigned since;            /* version */
-    bool expressions, subqueries;
+    bool expressions, subqueries, old;
 } abilities[] = { /* the last that fits */
-    {SERVER_PROMETHEUS, SERVER_VERSION(3, 0, 0), true, false},
-    {SERVER_PROMETHEUS, SERVER_VERSION(3, 0, 1), true, true}, /* subqueries evaluate no step at their left edge */
+    {SERVER_PROMETHEUS, SERVER_VERSION(2, 42, 0), true, true, true},
+    {SERVER_PROMETHEUS, SERVER_VERSION(3, 0, 0), true, false, false},
+    {SERVER_PROMETHEUS, SERVER_VERSION(3, 0, 1), true, true, false}, /* subqueries evaluate no step at their left edge */
 };
 
 static struct push_ability push_server_ability(const struct server *s)
@@ -49,18 +50,30 @@ static const char *push_server_refusal(const struct server *s)
     if (server_kind(s) == SERVER_AUTO || server_version(s) == 0)
         return "the version of its servers is not known yet";
     return server_version(s) == SERVER_VERSION_NONE ? "its servers are no release of Prometheus"
-                                                    : "before Prometheus 3.0 ranges include their left edge";
+                                                    : "before Prometheus 2.42 nothing is evaluated by servers";
 }
 
 /* Is one server chosen for each step, by what is known of its completeness? */
 static bool push_chooses(const struct group *g) { return g->read_mode == READ_MERGE && g->n_servers > 1; }
 
+/* A server of the group. If any of them may respond, the planner knows one. */
+static void push_describe_old(const struct group *g, size_t i, int64_t lookback, struct plan_group *out)
+{
+    int64_t seen;
+    bool sees = server_lookback(g->servers[i], &seen) && seen >= lookback && lookback > 1;
+    uint64_t bit = UINT64_C(1) << (push_chooses(g) ? i : 0);
+    if (!push_server_ability(g->servers[i]).old || i >= 64)
+        return;
+    out->old |= bit;
+    out->shortsighted |= sees ? 0 : bit;
+}
+
 /* Of the group. If any of its servers may respond, all of them must be able to evaluate the expression. */
-static const char *push_group_refusal(const struct group *g, bool *subqueries)
+static const char *push_group_refusal(const struct group *g, int64_t lookback, struct plan_group *out)
 {
     const char *refusal = NULL;
-    size_t able = 0;
-    *subqueries = true;
+    size_t able = 0, old = 0;
+    out->subqueries = true;
     if (g->n_servers == 0)
         return "no server of it is known";
     if (g->push_down == PUSH_OFF)
@@ -72,10 +85,14 @@ static const char *push_group_refusal(const struct group *g, bool *subqueries)
     for (size_t i = 0; i < g->n_servers; i++) {
         struct push_ability ability = push_server_ability(g->servers[i]);
         able += ability.expressions;
-        *subqueries = *subqueries && ability.subqueries;
+        old += ability.old;
+        push_describe_old(g, i, lookback, out);
+        out->subqueries = out->subqueries && ability.subqueries;
         if (!ability.expressions && refusal == NULL)
             refusal = push_server_refusal(g->servers[i]);
     }
+    if (!push_chooses(g) && old > 0 && old < g->n_servers)
+        return "some of its servers are older than Prometheus 3.0";
     return able == g->n_servers || (push_chooses(g) && able > 0) ? NULL : refusal;
 }
 
@@ -200,7 +217,8 @@ static bool push_has_function(void *arg, size_t group, const struct function *fn
         has = has || fn->id == compared[i];
     for (size_t i = 0; has && i < g->n_servers; i++) {
         const struct server *s = g->servers[i];
-        bool chosen = !push_chooses(g) || push_server_ability(s).expressions;
+        struct push_ability ability = push_server_ability(s);
+        bool chosen = !push_chooses(g) || (ability.expressions && !ability.old);
         has = !chosen || (server_version(s) >= SERVER_VERSION(3, 5, 0) && !server_rejects_function(s, fn->name));
     }
     return has;
@@ -241,7 +259,7 @@ static bool push_divide(void *arg, size_t group, const struct plan_read *reads, 
     return true;
 }
 
-static void push_describe_groups(struct push_planning *p)
+static void push_describe_groups(struct push_planning *p, int64_t lookback)
 {
     const struct group_list *list = &p->u->groups;
     p->groups = ARENA_ARRAY(p->arena, struct plan_group, list->n);
@@ -254,7 +272,7 @@ static void push_describe_groups(struct push_planning *p)
         struct group_window w = group_times_truncated(&g->times, p->now);
         p->groups[i].limited = w.from > INT64_MIN || w.to < INT64_MAX;
         p->groups[i].window = (struct plan_span){w.from, w.to};
-        p->groups[i].refusal = push_group_refusal(g, &p->groups[i].subqueries);
+        p->groups[i].refusal = push_group_refusal(g, lookback, &p->groups[i]);
     }
 }
 
@@ -286,7 +304,7 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
     struct plan *plan = ARENA_NEW(q->arena, struct plan);
     struct push_planning planning = {.u = u, .arena = q->arena, .recent_from = recent_from, .now = clock_wall_ms(),
                                     .proxied = ((const struct worker *)q->user)->n_proxied > 0};
-    push_describe_groups(&planning);
+    push_describe_groups(&planning, question->lookback);
     struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .admits = push_admits,
                            .divide = push_divide, .match = push_match, .has_function = push_has_function, .arg = &planning};
     plan_make(q->arena, question, &env, plan);

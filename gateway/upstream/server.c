@@ -197,6 +197,7 @@ static void server_forget(struct server *s)
     if (!s->kind_configured)
         atomic_store(&s->health->kind, SERVER_AUTO);
     atomic_store(&s->health->version, 0);
+    atomic_store(&s->health->lookback_until, 0);
     atomic_store(&s->health->cannot_read, false);
     atomic_store(&s->health->blocks, BLOCKS_UNKNOWN);
     mutex_lock(&s->health->mutex);
@@ -348,6 +349,18 @@ void server_set_wasteful(struct server *s, int64_t window)
 {
     atomic_store(&s->health->wasteful_window, window);
     atomic_store(&s->health->wasteful_until, clock_mono_ms() + SERVER_WASTEFUL_MS);
+}
+
+bool server_lookback(const struct server *s, int64_t *ms)
+{
+    *ms = atomic_load(&s->health->lookback);
+    return clock_mono_ms() < atomic_load(&s->health->lookback_until);
+}
+
+void server_set_lookback(struct server *s, int64_t ms)
+{
+    atomic_store(&s->health->lookback, ms);
+    atomic_store(&s->health->lookback_until, clock_mono_ms() + SERVER_LOOKBACK_MS);
 }
 
 enum { USELESS_MS = 600000 };

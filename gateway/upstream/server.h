@@ -12,6 +12,7 @@
 #include "gateway/upstream/upstream.h"
 
 enum { SERVER_EXTERNAL_MS = 60000, SERVER_BLOCKS_MS = 300000 }; /* a server may be reconfigured */
+enum { SERVER_LOOKBACK_MS = 600000 };
 enum { SERVER_WASTEFUL_MS = 60000 }; /* blocks of the newest samples are short */
 
 struct server {
@@ -79,6 +80,9 @@ enum server_blocks { BLOCKS_UNKNOWN, BLOCKS_WHOLE, BLOCKS_REFUSED };
 enum server_blocks server_blocks(const struct server *s, int64_t window);
 void server_set_blocks(struct server *s, enum server_blocks blocks);
 void server_set_wasteful(struct server *s, int64_t window); /* it was not, for this window */
+/* Of Prometheus 2: how far instant selectors look back, ms; 0: its flags do not show it. False: they must be requested. */
+bool server_lookback(const struct server *s, int64_t *ms);
+void server_set_lookback(struct server *s, int64_t ms);
 /* Prefixes an error with the server and its group. */
 void server_blame(const struct server *s, struct err *err);
 void server_show(struct server *s, struct arena *a, struct server_status *out);

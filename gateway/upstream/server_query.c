@@ -73,12 +73,44 @@ static void server_query_window(struct server_query *query)
     send_form(query, "/api/v1/query", &form, json_decoder_new(&query->response), &query->response);
 }
 
+/* The metric that is selected; empty: several. */
+static struct str server_query_metric(const struct server_query *query)
+{
+    for (size_t i = 0; i < query->n_matchers; i++)
+        if (query->matchers[i].type == MATCH_EQ && str_is(query->matchers[i].name, METRIC_NAME))
+            return query->matchers[i].value;
+    return STR("");
+}
+
 /* Before Prometheus 3 lookback includes its left edge, and the first releases of Prometheus 2 do not know lookback_delta:
  * their lookback is the default. */
 static bool server_query_looks_back_closed(const struct server_query *query)
 {
     unsigned version = server_version(query->attempt.server);
     return query->_kind == SERVER_PROMETHEUS && version > SERVER_VERSION_NONE && version < SERVER_VERSION(3, 0, 0);
+}
+
+/* What it applies if it does not know lookback_delta, as far as is known. */
+static int64_t server_query_lookback(const struct server_query *query)
+{
+    int64_t ms;
+    return server_lookback(query->attempt.server, &ms) && ms > 0 ? ms : PROMETHEUS_LOOKBACK_MS;
+}
+
+/* The selector, as it is evaluated at steps; alone: nothing else is requested, and its lookback must be ours (as in
+ * gateway/query/plan_old.c). */
+static void server_query_add_steps(struct buf *form, const struct server_query *query)
+{
+    struct buf text = {0};
+    matchers_print(&text, query->matchers, query->n_matchers);
+    if (query->_steps_only && server_query_looks_back_closed(query)) {
+        struct buf last = {0};
+        buf_printf(&last, "last_over_time(%s[%lldms]) and %s", buf_z(&text), (long long)query->sel->window - 1, buf_z(&text));
+        buf_free(&text);
+        text = last;
+    }
+    form_add(form, "query", buf_str(&text));
+    buf_free(&text);
 }
 
 static void server_query_steps(struct server_query *query, struct response *to)
@@ -90,8 +122,8 @@ static void server_query_steps(struct server_query *query, struct response *to)
     for (int64_t start = sel->start, last; start <= sel->end; start = last + sel->step) {
         struct buf form = {0};
         last = one || (sel->end - start) / sel->step < MAX_POINTS ? sel->end : start + (MAX_POINTS - 1) * sel->step;
-        server_query_add_selector(&form, query, "query", 0);
-        form_add_ms(&form, "lookback_delta", sel->window - server_query_looks_back_closed(query));
+        server_query_add_steps(&form, query);
+        form_add_ms(&form, "lookback_delta", sel->window - (server_query_looks_back_closed(query) && !query->_steps_only));
         if (one) {
             form_add_ms(&form, "time", start);
         } else {
@@ -140,8 +172,9 @@ static bool server_query_misaligned(const struct server_query *query)
  * not needed. */
 static bool needs_steps(const struct server_query *query)
 {
-    bool other_lookback = server_query_looks_back_closed(query) && query->sel->window != PROMETHEUS_LOOKBACK_MS;
-    return !server_query_misaligned(query) && !other_lookback && query->sel->kind == SELECT_INSTANT && !query->compare &&
+    bool sees = !server_query_looks_back_closed(query) ||
+                (server_query_lookback(query) >= query->sel->window && server_query_metric(query).n > 0);
+    return !server_query_misaligned(query) && sees && query->sel->kind == SELECT_INSTANT && !query->compare &&
            !query->sel->wants_origin;
 }
 
@@ -163,8 +196,8 @@ static void read_begin(struct server_query *query)
     query->_grid = *query->sel;
     if (server_query_misaligned(query)) /* ends of series are seen as well at steps beside those of the query */
         query->_grid.start -= (query->sel->start % query->sel->step + query->sel->step) % query->sel->step;
-    if (server_query_looks_back_closed(query) && query->_grid.window > PROMETHEUS_LOOKBACK_MS)
-        query->_grid.window = PROMETHEUS_LOOKBACK_MS; /* at least that long a sample was seen */
+    if (server_query_looks_back_closed(query) && query->_grid.window > server_query_lookback(query))
+        query->_grid.window = server_query_lookback(query); /* at least that long a sample was seen */
     bool marks = query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT; /* staleness.h works on samples */
     query->response.packs = query->packs && !marks;
     query->_refusal = BLOCKS_WANTED;
@@ -200,15 +233,6 @@ static enum server_query_step step_of_method(struct server_query *query, enum re
     return known ? STEP_READ : STEP_LABELS;
 }
 
-/* The metric that is selected; empty: several. */
-static struct str server_query_metric(const struct server_query *query)
-{
-    for (size_t i = 0; i < query->n_matchers; i++)
-        if (query->matchers[i].type == MATCH_EQ && str_is(query->matchers[i].name, METRIC_NAME))
-            return query->matchers[i].value;
-    return STR("");
-}
-
 /* While remote_read hangs, the query API serves: it has the same samples, but for native histograms. */
 static bool server_query_reads(const struct server_query *query)
 {
@@ -219,7 +243,10 @@ static bool server_query_reads(const struct server_query *query)
 
 static enum server_query_step step_of_kind(struct server_query *query)
 {
+    int64_t lookback;
     query->_samples = server_has_histograms(query->attempt.server, server_query_metric(query));
+    if (server_query_looks_back_closed(query) && !server_lookback(query->attempt.server, &lookback))
+        return STEP_LOOKBACK;
     if (query->_kind == SERVER_VICTORIAMETRICS)
         return step_of_export(query);
     return step_of_method(query, server_query_reads(query) ? READ_REMOTE : READ_QUERY);
@@ -249,6 +276,23 @@ static enum server_query_step probe_end(struct server_query *query)
     query->_guessed = failed && !ask_again; /* a gateway hides it */
     if (!failed)
         atomic_store(&s->health->kind, query->_kind);
+    return step_of_kind(query);
+}
+
+/* --- LOOKBACK: that of Prometheus 2 cannot be set by each request, but must be known ------------------------------ */
+
+static void server_query_ask_lookback(struct server_query *query)
+{
+    server_query_send(query, (struct fetch_plan){.path = "/api/v1/status/flags", .get = true,
+                                                 .decoder = lookback_decoder_new(&query->_lookback)});
+}
+
+static enum server_query_step server_query_take_lookback(struct server_query *query)
+{
+    bool failed = query->_err.kind != ERR_NONE;
+    if (failed && query->_status == 0)
+        return STEP_FAILED;
+    server_set_lookback(query->attempt.server, failed ? 0 : query->_lookback);
     return step_of_kind(query);
 }
 
@@ -389,6 +433,7 @@ static const struct {
     enum server_query_step (*end)(struct server_query *query);   /* all have ended, or one failed (_err) */
 } steps[] = {
     [STEP_PROBE] = {probe_begin, probe_end},
+    [STEP_LOOKBACK] = {server_query_ask_lookback, server_query_take_lookback},
     [STEP_LABELS] = {external_begin, external_end},
     [STEP_FLAGS] = {server_query_flags, server_query_flags_end},
     [STEP_READ] = {read_begin, read_end},

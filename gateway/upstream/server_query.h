@@ -19,6 +19,7 @@
  *     |                                      ^
  *     +-> PROBE -- buildinfo, or a guess ----+
  *           +----- unreachable --> FAILED
+ *           +----- Prometheus 2, lookback unknown --> LOOKBACK --> method (for what is pushed to it later: push_plan.c)
  *
  *   method -- export, query -------------------------------------> READ
  *     +------ blocks -- flags of the server known ----------------> READ
@@ -42,7 +43,7 @@
 #include "gateway/upstream/group_request.h"
 
 enum read_method { READ_BLOCKS, READ_EXPORT, READ_REMOTE, READ_QUERY };
-enum server_query_step { STEP_PROBE, STEP_LABELS, STEP_FLAGS, STEP_READ, STEP_SUCCEEDED, STEP_FAILED };
+enum server_query_step { STEP_PROBE, STEP_LOOKBACK, STEP_LABELS, STEP_FLAGS, STEP_READ, STEP_SUCCEEDED, STEP_FAILED };
 struct server_query {
     struct attempt attempt;
     const struct select *sel;
@@ -64,6 +65,7 @@ struct server_query {
     struct labels _external;   /* of the server, once READ_REMOTE is chosen */
     enum server_kind _kind;
     struct server_build _build;
+    int64_t _lookback;         /* of Prometheus 2 */
     bool _guessed;             /* _kind is a guess without buildinfo; the first response shows whether it is right */
     struct err _err;           /* of the step: its first failure, and the HTTP status that came with it */
     int _status;

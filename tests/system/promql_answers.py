@@ -71,7 +71,7 @@ DECIDES_ORDER = re.compile(r"[\s(+-]*(sort\w*|topk|bottomk)\b")
 # Queries with instant results in an order that Prometheus itself does not keep from one time to the next (it goes
 # through a Go map), or where series with equal values may stand in any order.
 UNORDERED = r"\b(count_values|info|histogram_quantile|histogram_fraction)\b|\[\w+:"
-DEVIATIONS = r"\bstd(dev|var)\b|%|\bmad_over_time\b"
+DEVIATIONS = r"\bstd(dev|var)(_over_time)?\b|%|\bmad_over_time\b"
 
 
 class Server:

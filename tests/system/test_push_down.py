@@ -146,7 +146,7 @@ def reasons(explained):
     return [d.get("reason", "") for d in explained["plan"] if d["evaluated"] in ("raw", "cut")]
 
 
-def test_older_and_other_servers_get_raw_requests():
+def test_what_older_and_other_servers_compute_differently_is_raw():
     series = without_group(samples_of("a"))
     old = Prometheus("", "--storage.tsdb.retention.time=100y", old=True, name="old")
     vm = VictoriaMetrics()
@@ -155,7 +155,7 @@ def test_older_and_other_servers_get_raw_requests():
         assert push(server.write_url, series).status in (200, 204)
     vm.flush()
     wanted = new.query("sum(rate(m[1m]))", START + 600)
-    for server, reason in ((old, "before Prometheus 3.0"), (vm, "VictoriaMetrics"), (new, None)):
+    for server, reason in ((old, "its samples are needed here"), (vm, "VictoriaMetrics"), (new, None)):
         sluice = Sluice(f"server_groups: [{{static_configs: [{{targets: ['{server.address}']}}]}}]\n",
                         name=f"sluice-{server.name}")
         wait_until(lambda s=sluice: s.metric("sluice_upstream_up") == 1)
@@ -163,6 +163,23 @@ def test_older_and_other_servers_get_raw_requests():
         explained = explain(sluice, "sum(rate(m[1m]))", time=START + 600)
         assert [reason in why for why in reasons(explained)] == [True] if reason else not reasons(explained), explained
         same_answer(sluice.query("sum(rate(m[1m]))", START + 600), wanted)
+        if server is old:  # its lookback was requested with the raw samples
+            for query in ("max(m)", "sum(changes(m[1m]))", 'count({__name__="m",inst=~"a."} > 2)'):
+                assert not reasons(explain(sluice, query, time=START + 600)), query
+                same_answer(sluice.query(query, START + 600), new.query(query, START + 600))
+
+
+def test_lookback_of_older_servers():
+    """It is theirs: an instant selector is sent to a server that looks back as far."""
+    for minutes, query, pushed in ((5, "m", True), (2, "m", False), (2, "last_over_time(m[5m])", True)):
+        old = Prometheus("", "--storage.tsdb.retention.time=100y", f"--query.lookback-delta={minutes}m", old=True, name=f"old{minutes}{pushed}")
+        assert push(old.write_url, without_group(samples_of("a"))).status in (200, 204)
+        sluice = Sluice(f"server_groups: [{{static_configs: [{{targets: ['{old.address}']}}]}}]\n", name=f"sluice{minutes}{pushed}")
+        wait_until(lambda s=sluice: s.metric("sluice_upstream_up") == 1)
+        last = START + 15 * 59
+        for t in (last + 299, last + 300, last + 301):  # twice: the first request learns the lookback
+            assert len(sluice.query(query, t)["result"]) == 2 * (t < last + 300), (minutes, query, t)
+        assert bool(reasons(explain(sluice, query, time=last + 299))) != pushed, (minutes, query)
 
 
 def test_experimental_functions_of_servers_that_have_them():

@@ -5,6 +5,7 @@
 
 #include "base/protobuf.h"
 #include "base/json/json_tree.h"
+#include "base/text/duration.h"
 #include "base/text/num.h"
 #include "base/conf/yaml.h"
 #include "model/json_labels.h"
@@ -17,6 +18,7 @@ struct list_response {
     struct decoder decoder;
     struct label_list *list;
     struct server_build *build;
+    int64_t *lookback;
     struct arena *arena; struct labels *external;
     take_tree *take;
     size_t max;                  /* bytes of the body */
@@ -146,6 +148,13 @@ static bool take_kind(struct list_response *t, const struct json_tree *data, str
     return true;
 }
 
+static bool take_lookback(struct list_response *t, const struct json_tree *data, struct err *err UNUSED)
+{
+    if (!duration_parse(json_tree_str(json_tree_get(data, "query.lookback-delta")), t->lookback))
+        *t->lookback = 0;
+    return true;
+}
+
 static bool take_external(struct list_response *t, const struct json_tree *data, struct err *err)
 {
     const struct yaml *root = yaml_parse(t->arena, json_tree_str(json_tree_get(data, "yaml")), "status/config", err);
@@ -229,6 +238,14 @@ struct decoder *buildinfo_decoder_new(struct server_build *out)
 {
     struct list_response *t = list_response_new(take_kind);
     t->build = out;
+    t->max = KIND_MAX;
+    return &t->decoder;
+}
+
+struct decoder *lookback_decoder_new(int64_t *ms)
+{
+    struct list_response *t = list_response_new(take_lookback);
+    t->lookback = ms;
     t->max = KIND_MAX;
     return &t->decoder;
 }

@@ -490,6 +490,70 @@ static void gaps_that_last_are_in_the_window(void **state UNUSED)
     assert_planned("x", "A0[0,1] x; A1[1,6] x; A0[7,4] x");
 }
 
+/* Prometheus 2: windows are closed on both sides, and a part of the language is computed differently. */
+static void prometheus_2_gets_what_it_computes_likewise(void **state UNUSED)
+{
+#define LAST(x) "(last_over_time(" x "[4m59s999ms]) and " x ")"
+    static const struct { const char *query, *wanted; } old[] = {
+        {"max_over_time(x[5m])", "A max_over_time(x[4m59s999ms])"},
+        {"x{a=~\"b.\",c!~\"d\",e=\"f\"} * 5m", "A " LAST("x{a=~\"(?s:b.)\",c!~\"(?s:d)\",e=\"f\"}") " * 300"},
+        {"max by (a) (abs(x offset 1m)) > bool 1", "A max by (a) (abs((last_over_time(x[4m59s999ms] offset 1m) and x offset 1m))) > bool 1"},
+        {"sum(x)", "A " LAST("x")},
+        {"avg(count_over_time(x[1m]))", "A count_over_time(x[59s999ms])"},
+        {"rate(x[5m])", "raw x"},
+        {"max(rate(x[5m]))", "raw x"},
+        {"x atan2 3", "A " LAST("x")},
+        {"max_over_time(deriv(x[1m])[5m:1m])", "A max_over_time(deriv(x[59s999ms])[4m59s999ms:1m])"},
+        {"max_over_time(rate(x[1m])[5m:1m])", "raw x"},
+        {"histogram_quantile(0.9, b)", "A " LAST("b")},
+        {"label_replace(x, \"a\", \"\", \"b\", \"\")", "A " LAST("x")},
+        {"absent(x)", "A " LAST("x")},
+        {"timestamp(x)", "raw x"},
+        {"present_over_time(x[1ms])", "raw x"},
+        {"last_over_time({a=\"b\"}[1m])", "A last_over_time({a=\"b\"}[59s999ms])"},
+        {"{a=\"b\"}", "raw {a=\"b\"}"},
+        {"{\"x.y\"}", "raw {__name__=\"x.y\"}"},
+        {"max(x{\"a.b\"=\"1\"})", "raw x{\"a.b\"=\"1\"}"},
+        {"max by (\"a.b\") (x)", "A " LAST("x")},
+        {"x / on (\"a.b\") y", "A " LAST("x") "; A " LAST("y")},
+        {"topk(1, x) and on (a) (y != 2)", "A topk(1, " LAST("x") "); A " LAST("y") " != 2"},
+    };
+    for (size_t i = 0; i < LEN(old); i++) {
+        planning_begin(ONE);
+        f.groups[0].old = 1;
+        assert_planned(old[i].query, old[i].wanted);
+    }
+    planning_begin(ONE);
+    f.groups[0].old = f.groups[0].shortsighted = 1;
+    assert_planned("max(x) + on () max(last_over_time(x[5m]))", "A max(last_over_time(x[4m59s999ms])); raw x");
+}
+
+/* The first server is Prometheus 2, the other one is newer and has a gap in the first half. */
+static void what_prometheus_2_cannot_compute_goes_to_newer_servers(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {{0, 1, {0, HOUR + 5 * MINUTE}, NULL}, {0, 0, {HOUR + 9 * MINUTE, INT64_MAX}, NULL}};
+    static const struct { const char *query, *wanted; } old[] = {
+        {"max(increase(x[1m]))", "A1[6,5] max(increase(x[1m])); raw x"},
+        {"max(irate(x[1m]))", "A0[0,9] max(irate(x[59s999ms])); A1[9,2] max(irate(x[1m]))"},
+        {"sum(irate(x[1m]))", "A0[0,6] irate(x[59s999ms]); A1[6,5] sum(irate(x[1m]))"},
+    };
+    for (size_t i = 0; i < LEN(old); i++) {
+        planning_begin(ONE);
+        f.groups[0].n_servers = 2;
+        f.groups[0].old = 1;
+        f.gaps = gaps;
+        f.n_gaps = LEN(gaps);
+        assert_planned(old[i].query, old[i].wanted);
+    }
+    planning_begin(ONE); /* one is not sent what is written for the other */
+    f.groups[0].n_servers = 3;
+    f.groups[0].old = 5;
+    plan_query("max(irate(x[1m]))");
+    assert_int_equal(f.plan.n_requests, 1);
+    assert_int_equal(f.plan.requests[0].others, 4);
+    planning_end();
+}
+
 /* Only a server that has all of a request's steps may take its place. */
 static void others_have_all_steps(void **state UNUSED)
 {
@@ -817,6 +881,8 @@ int main(void)
         cmocka_unit_test(experimental_functions_are_pushed_where_all_servers_have_them), cmocka_unit_test(newer_steps_are_evaluated_here),
         cmocka_unit_test(instant_selectors_read_the_newest_scrape),
         cmocka_unit_test(gaps_that_last_are_in_the_window),
+        cmocka_unit_test(prometheus_2_gets_what_it_computes_likewise),
+        cmocka_unit_test(what_prometheus_2_cannot_compute_goes_to_newer_servers),
         cmocka_unit_test(others_have_all_steps),
         cmocka_unit_test(steps_go_where_they_are_complete),
         cmocka_unit_test(a_group_is_divided_where_each_server_lacks_other_targets),
