@@ -32,7 +32,11 @@ from promql_queries import Queries  # noqa: E402
 IRREGULAR = ("memory_bytes",)
 PAST = BEGIN + SECONDS < time.time() - 600  # not in a test of the newest samples
 HOLES = ("window", "short", "scrape", "target", "reset", "end")
-WHOLE = ("window", "short")  # of all targets of a server
+WHOLE = ("window", "short", "restart")  # of all targets of a server
+# What real installations lose, rather more than less, in two hours: each replica is down once for one to four minutes, each
+# third target is cut off from one replica for 5 to 20 minutes, and one scrape of a thousand is lost. (Of HOLES, each leaves
+# a gap in nearly every window of a query.)
+REAL = ("restart", "unreached", "lost")
 
 Layout = collections.namedtuple("Layout", "groups kinds holes labels trusts keys", defaults=(1, ("new",), (), False, True, ""))
 LAYOUTS = {
@@ -60,6 +64,14 @@ LAYOUTS = {
     "victoria_holes": Layout(1, ("vm", "vm"), HOLES),
     "mixed": Layout(2, ("new", "vm"), ("window", "reset"), labels=True),
     "mixed_old": Layout(2, ("old", "new"), ("window", "end"), labels=True),
+    "real": Layout(1, ("new", "new"), REAL),
+    "real_groups": Layout(2, ("new", "new"), REAL, labels=True),
+    "real_disjoint": Layout(2, ("new", "new"), REAL),
+    "real_untrusted": Layout(1, ("new", "new"), REAL, trusts=False),
+    "real_three": Layout(1, ("new", "new", "new"), REAL),
+    "real_old": Layout(1, ("old", "old"), REAL),
+    "real_mixed_old": Layout(2, ("old", "new"), REAL, labels=True),
+    "real_mixed": Layout(2, ("new", "vm"), REAL, labels=True),
 }
 
 
@@ -164,11 +176,11 @@ class Holes:
             lacks, some = r.random() < 0.5, self.random(kind, *sorted(labels.items())).random() < 0.2
             own = labels["__name__"] in ("up", "scrape_samples_post_metric_relabeling")
             return 1 if lacks or (some and not own) else None
-        if kind == "scrape":
+        if kind in ("scrape", "lost"):
             slot = kind, target, int((t - self.data.offsets.get(target[1:], 0) / 1000 + 1) // 15)
             if slot not in self.known:
                 r = self.random(*slot)
-                self.known[slot] = r.randrange(2) if r.random() < 0.15 else None
+                self.known[slot] = r.randrange(2) if r.random() < (0.15 if kind == "scrape" else 0.001) else None
             return self.known[slot]
         spans = self.spans(kind, target[:1] if kind in WHOLE else target)
         return next((side for begin, end, side in spans if begin <= t < end), None)
@@ -179,8 +191,20 @@ class Holes:
     def spans(self, kind, who):
         """[(begin, end, side)] in seconds since BEGIN. Those of a target include resets and ends of its series by chance."""
         if (kind, who) not in self.known:
-            self.known[kind, who] = list(self.draw(kind, self.random(kind, who)))
+            draw = self.draw_real if kind in REAL else self.draw
+            self.known[kind, who] = list(draw(kind, self.random(kind, who)))
         return self.known[kind, who]
+
+    @staticmethod
+    def draw_real(kind, r):
+        if kind == "unreached":
+            t = r.uniform(0, 3 * SECONDS)
+            yield t, t + r.uniform(300, 1200), r.randrange(2)
+            return
+        first = r.randrange(2)
+        for half in (0, 1):
+            t = r.uniform(half, half + 0.9) * SECONDS / 2
+            yield t, t + r.uniform(60, 240), first ^ half
 
     @staticmethod
     def draw(kind, r):
