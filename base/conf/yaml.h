@@ -17,6 +17,7 @@ struct yaml {
     const char *file;       /* name given to yaml_parse */
     bool quoted;            /* a quoted or block scalar: a string even when it looks like a number, null or bool */
     struct str text;        /* SCALAR */
+    const char *reference;  /* SCALAR: NULL, or the text before references such as %{NAME} were replaced: what is written */
     struct yaml *keys;      /* MAP: n keys (scalars); a duplicate key is an error */
     struct yaml *items;     /* LIST: n items; MAP: n values */
     size_t n;
@@ -26,7 +27,8 @@ struct yaml {
 struct yaml *yaml_parse(struct arena *a, struct str text, const char *file, struct err *err) MUST_USE;
 const struct yaml *yaml_get(const struct yaml *map, const char *key); /* NULL when absent or not a map */
 
-/* Writes a tree as block YAML, keys in their order; nothing is masked. */
+/* Writes a tree as block YAML, keys in their order; nothing is masked. A scalar with a reference is written as that if
+ * quotes can be chosen that are right before and after the replacement, otherwise as its text. */
 void yaml_write(struct buf *out, const struct yaml *y);
 /* Writes one scalar, quoted when it has to be. */
 void yaml_write_scalar(struct buf *out, struct str s);

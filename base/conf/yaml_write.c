@@ -120,6 +120,31 @@ static void yaml_write_indent(struct buf *out, unsigned indent)
         buf_add_char(out, ' ');
 }
 
+static bool fits_quotes(struct str s, const char *excluded)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < 0x20 || strchr(excluded, s.p[i]))
+            return false;
+    return true;
+}
+
+/* A reader finds the quotes after the references were replaced: neither text may contain what is special in them. */
+static bool write_reference(struct buf *out, const struct yaml *y)
+{
+    static const struct { const char *quote, *special; } quotes[] = {{"'", "'"}, {"\"", "\"\\"}};
+    struct str reference = str_of(y->reference);
+    if (!y->quoted && is_typed(y->text)) {
+        buf_add_str(out, reference);
+        return true;
+    }
+    for (size_t i = 0; i < LEN(quotes); i++)
+        if (fits_quotes(y->text, quotes[i].special) && fits_quotes(reference, quotes[i].special)) {
+            buf_printf(out, "%s%s%s", quotes[i].quote, y->reference, quotes[i].quote);
+            return true;
+        }
+    return false;
+}
+
 static void write_leaf(struct buf *out, const struct yaml *y)
 {
     if (y->kind == YAML_NULL)
@@ -128,6 +153,8 @@ static void write_leaf(struct buf *out, const struct yaml *y)
         buf_add_z(out, "[]");
     else if (y->kind == YAML_MAP)
         buf_add_z(out, "{}");
+    else if (y->reference && write_reference(out, y))
+        ; /* written */
     else if (!y->quoted && is_typed(y->text))
         buf_add_str(out, y->text); /* quotes would make it a string */
     else

@@ -65,12 +65,13 @@ static bool loaded_flags(struct loaded *l, int n, char **words, struct err *err)
     return ok;
 }
 
-static bool loaded_new(struct loaded *l, int n, char **words)
+static bool loaded_new(struct loaded *l, int n, char **words, bool keep_references)
 {
     struct conf_errors errors = {0};
     struct err err = {0};
     if (!loaded_flags(l, n, words, &err))
         return false;
+    l->flags.keep_references = keep_references;
     l->config = config_load(&l->flags, &errors, &err);
     if (l->config) {
         cli_config_print_warnings(&l->flags.warnings);
@@ -103,7 +104,7 @@ static int cli_config_print(int n, char **words)
 {
     struct loaded l = {0};
     struct buf out = {0};
-    bool ok = loaded_new(&l, n, words);
+    bool ok = loaded_new(&l, n, words, false);
     if (ok)
         print_loaded(&l, &out);
     fwrite(out.p, 1, out.n, stdout);
@@ -196,8 +197,8 @@ static int cli_config_diff(int n, char **words)
         fputs(usage, stderr);
         return 2;
     }
-    bool ok = loaded_new(&a, two_files ? 1 : split, words);
-    ok = loaded_new(&b, two_files ? 1 : n - split - 1, words + (two_files ? 1 : split + 1)) && ok;
+    bool ok = loaded_new(&a, two_files ? 1 : split, words, false);
+    ok = loaded_new(&b, two_files ? 1 : n - split - 1, words + (two_files ? 1 : split + 1), false) && ok;
     int code = ok ? diff_loaded(&a, &b) : 2;
     loaded_free(&a);
     loaded_free(&b);
@@ -217,7 +218,7 @@ static int cli_config_convert(int n, char **words)
     struct buf out = {0};
     struct err err;
     bool ok = convert_agent(n, words, &out, &err);
-    if (!ok && loaded_new(&l, n, words)) {
+    if (!ok && loaded_new(&l, n, words, true)) {
         buf_clear(&out);
         config_convert(l.config, &l.flags, &out);
         ok = true;

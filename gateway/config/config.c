@@ -73,7 +73,7 @@ static bool config_expand_environment(const char *path, struct str text, struct 
 static const struct yaml *config_parse_yaml(struct loader *l, const char *path, struct str text)
 {
     struct buf expanded = {0};
-    const struct yaml *y = NULL;
+    struct yaml *y = NULL;
     const char *name = config_shown_path(l, path), *slash = url_is_http(str_of(path)) ? NULL : strrchr(name, '/');
     l->conf.file = name;
     l->conf.dir = slash ? str_n(name, slash == name ? 1 : (size_t)(slash - name)) : STR_NONE;
@@ -85,6 +85,8 @@ static const struct yaml *config_parse_yaml(struct loader *l, const char *path, 
     bool environment = dialects[l->flags->dialect].environment;
     if (!environment || config_expand_environment(name, text, &expanded, l->err))
         y = yaml_parse(l->conf.arena, environment ? buf_str(&expanded) : text, name, l->err);
+    if (y && environment && l->flags->keep_references)
+        environment_note_references(l->conf.arena, y, text);
     buf_free(&expanded);
     buf_free(&dollars);
     return y;

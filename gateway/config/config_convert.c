@@ -60,6 +60,12 @@ static struct yaml tree_absolute(struct arena *a, const struct yaml *path)
     struct str joined = arena_printf(a, "%.*s%.*s", STR_ARG(dir), STR_ARG(path->text));
     char *absolute = conf_absolute_path(joined);
     changed.text = str_of(arena_z(a, str_of(absolute)));
+    if (path->reference && str_ends(changed.text, path->text)) {
+        struct str before = str_first(changed.text, changed.text.n - path->text.n);
+        changed.reference = arena_z(a, arena_printf(a, "%.*s%s", STR_ARG(before), path->reference));
+    } else {
+        changed.reference = NULL;
+    }
     mem_free(absolute);
     return changed;
 }
@@ -235,8 +241,9 @@ static bool flag_is_converted(const struct flag_row *row)
 
 static void convert_flags(struct buf *out, const struct flags *f)
 {
-    buf_printf(out, "# Converted by sluice " VERSION ". Secrets are in the clear. Save it as sluice.yml, and start:\n"
-                    "# sluice --config.file=sluice.yml --dialect=%s", dialects[f->dialect].name);
+    buf_printf(out, "# Converted by sluice " VERSION ". Secrets are in the clear%s. Save it as sluice.yml, and start:\n"
+                    "# sluice --config.file=sluice.yml --dialect=%s",
+               dialects[f->dialect].environment ? ", but for environment variables of files" : "", dialects[f->dialect].name);
     for (size_t i = 0; i < n_flag_rows; i++) {
         if (!f->all[i].set || flag_is_converted(&flag_rows[i]))
             continue;

@@ -104,6 +104,59 @@ bool environment_fill(struct str text, struct buf *out, struct str *missing)
     }
 }
 
+/* ---- references, for a file that keeps them ---- */
+
+/* Around the name of a variable, so that the text can be parsed: characters for private use, which YAML allows. */
+#define MARK_BEGIN "\xee\x80\x80" /* U+E000 */
+#define MARK_END   "\xee\x80\x81" /* U+E001 */
+
+static void replace_pairs(struct str text, const char *begin, const char *end, const char *new_begin, const char *new_end,
+                          struct buf *out)
+{
+    for (struct str rest = text;;) {
+        struct str before = str_first(rest, str_find_str(rest, str_of(begin))), after = str_skip(rest, before.n + strlen(begin));
+        size_t n = str_find_str(after, str_of(end));
+        if (n == after.n) {
+            buf_add_str(out, rest);
+            return;
+        }
+        buf_add_str(out, before);
+        buf_printf(out, "%s%.*s%s", new_begin, STR_ARG(str_first(after, n)), new_end);
+        rest = str_skip(after, n + strlen(end));
+    }
+}
+
+/* Where a variable held more than a scalar, the trees differ, and its value stays. */
+static void note_marks(struct arena *a, struct yaml *y, const struct yaml *marked)
+{
+    if (y->kind != marked->kind || y->n != marked->n)
+        return;
+    if (y->kind == YAML_SCALAR && str_find_str(marked->text, STR(MARK_BEGIN)) < marked->text.n) {
+        struct buf text = {0};
+        replace_pairs(marked->text, MARK_BEGIN, MARK_END, "%{", "}", &text);
+        y->reference = arena_z(a, buf_str(&text));
+        buf_free(&text);
+    }
+    for (size_t i = 0; i < y->n; i++)
+        if (y->kind == YAML_LIST || str_eq(y->keys[i].text, marked->keys[i].text))
+            note_marks(a, &y->items[i], &marked->items[i]);
+}
+
+void environment_note_references(struct arena *a, struct yaml *y, struct str text)
+{
+    struct buf marked = {0};
+    struct err err;
+    if (str_find_str(text, STR("%{")) == text.n || str_find_str(text, STR("\xee\x80")) < text.n)
+        return;
+    replace_pairs(text, "%{", "}", MARK_BEGIN, MARK_END, &marked);
+    const struct yaml *tree = yaml_parse(a, buf_str(&marked), "", &err);
+    if (tree)
+        note_marks(a, y, tree);
+    buf_free(&marked);
+}
+
+/* ---- references of Grafana Agent ---- */
+
 static void add_file_variable(struct str name, struct buf *out)
 {
     size_t colon = str_find_str(name, STR(":-"));

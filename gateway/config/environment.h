@@ -12,6 +12,8 @@
 void environment_expand_labels(struct conf_context *c, struct str_map *labels);
 /* Replaces %{NAME} by the variable. False if it is not set: *missing is its name, a slice of `text`. */
 bool environment_fill(struct str text, struct buf *out, struct str *missing) MUST_USE;
+/* y: parsed of what environment_fill has made of `text`. Sets `reference` of its scalars in which variables were replaced. */
+void environment_note_references(struct arena *a, struct yaml *y, struct str text);
 /* Replaces $NAME, ${NAME} and ${NAME:-default} by the variable, or the default if it is empty or not set; $$ by a dollar
  * sign. A variable without a default that is not set is empty, as in Grafana Agent. */
 void environment_expand_file(struct str text, struct buf *out);

@@ -56,6 +56,7 @@ struct flags {
     bool disable_cors;
     bool dry_run, check_reachability, version, help;
     bool expand_file;                  /* ${NAME} in files of the configuration */
+    bool keep_references;              /* %{NAME}, in the trees of files: for `sluice config convert` */
     bool strict_parse;
     int64_t config_check_interval;
     int64_t max_scrape_size; bool no_stale_markers; struct sd_intervals sd_intervals;

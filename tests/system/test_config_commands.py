@@ -115,6 +115,29 @@ def test_files_of_jobs_are_included():
     assert command("diff", config, "--", *again) == "no difference\n"
 
 
+def test_variables_of_files_stay_variables():
+    """%{NAME} in files of vmagent keeps secrets out of them, and out of the converted file; whatever the values need in YAML."""
+    config = write_file("vm.yml", """
+global: {scrape_interval: '%{SLUICE_TIME}', external_labels: {a: "%{SLUICE_A}-x"}}
+scrape_configs:
+- job_name: %{SLUICE_A}
+  sample_limit: %{SLUICE_N}
+  basic_auth: {username: '%{SLUICE_A}%{SLUICE_N}', password: "%{SLUICE_APOSTROPHE}"}
+  tls_config: {ca_file: '%{SLUICE_A}/ca.pem', cert_file: c, key_file: '/%{SLUICE_A}'}
+  params: {both: [%{SLUICE_BOTH}], quote: ['%{SLUICE_QUOTE}']}
+  static_configs: %{SLUICE_LIST}
+""")
+    os.environ.update({"SLUICE_TIME": "7s", "SLUICE_A": "secret1", "SLUICE_N": "5", "SLUICE_APOSTROPHE": "secret2'", "SLUICE_QUOTE": 'secret3"\\',
+                       "SLUICE_BOTH": '"in the clear: \'\\""', "SLUICE_LIST": "[{targets: ['a:1']}]"})
+    text = check_same(f"-promscrape.config={config}", "-remoteWrite.url=http://127.0.0.1:1/")
+    assert "secret" not in text, text
+    for part in ("job_name: '%{SLUICE_A}'\n", "sample_limit: %{SLUICE_N}\n", "username: '%{SLUICE_A}%{SLUICE_N}'", 'password: "%{SLUICE_APOSTROPHE}"',
+                 f"ca_file: '{folder()}/%{{SLUICE_A}}/ca.pem'", "key_file: '/%{SLUICE_A}'", "'%{SLUICE_QUOTE}'", "- a:1\n", "in the clear"):
+        assert part in text, f"{part}\n{text}"
+    assert "Secrets are in the clear, but for environment variables of files." in text
+    assert "Secrets are in the clear. " in command("convert", write_file("plain.yml", "scrape_configs: []"), "--dialect=promxy")
+
+
 def test_promxy_and_prometheus_files_become_one_file():
     promxy = write_file("promxy.yml", """
 promxy:
