@@ -8,7 +8,8 @@
 enum {
     TICK_MS = 200,
     FILE_MS = 5000,       /* longest wait for the disk */
-    WINDOW_LEAD_MS = 60000 /* samples may be older than their block: a scrape has the time of its begin */
+    WINDOW_LEAD_MS = 60000, /* samples may be older or newer than their block by as much */
+    BEHIND_MS = 5000      /* a block that is pending for longer */
 };
 
 struct failover {
@@ -34,20 +35,24 @@ struct failover {
 
 /* --- windows -------------------------------------------------------------------------------------------------------- */
 
-static void failover_add_window(struct failover *f, int64_t from, int64_t to)
+static void failover_add_window(struct failover *f, struct failover_window w)
 {
     mutex_lock(&f->writer->lock);
-    failover_windows_add(&f->windows, from, to);
+    failover_windows_add(&f->windows, w);
     mutex_unlock(&f->writer->lock);
     f->unsaved = true;
 }
 
-static void failover_end_window(struct failover *f, int64_t to)
+/* Of what the primary has not acknowledged all was sent, but for what the backup has not accepted yet. */
+static void failover_end_window(struct failover *f, int64_t now)
 {
+    int64_t pending = destination_oldest_pending(f->backup), until = pending > 0 && pending < now ? pending : now;
     mutex_lock(&f->writer->lock);
     struct failover_window *open = failover_windows_open(&f->windows);
-    if (open)
-        open->to = to > open->from ? to : open->from;
+    if (open) {
+        open->to = now > open->from ? now : open->from;
+        open->full_to = until - WINDOW_LEAD_MS;
+    }
     mutex_unlock(&f->writer->lock);
     f->unsaved = true;
 }
@@ -56,8 +61,8 @@ static void failover_end_window(struct failover *f, int64_t to)
 static void failover_extend_window(struct failover *f)
 {
     int64_t from = atomic_load(&f->pair->sent_min), to = atomic_load(&f->pair->sent_max);
-    if (from <= to && !failover_windows_cover(&f->windows, from, to))
-        failover_add_window(f, from, to);
+    if (from <= to && !failover_windows_contain(&f->windows, from, to))
+        failover_add_window(f, (struct failover_window){from, to, FAILOVER_NOT_FULL});
 }
 
 /* --- the file ------------------------------------------------------------------------------------------------------- */
@@ -71,7 +76,7 @@ static void failover_loaded(struct failover *f, int64_t now)
                   "too", "name", f->backup->name, "err", err.text);
     mutex_lock(&f->writer->lock);
     for (unsigned i = 0; i < read.n; i++)
-        failover_windows_add(&f->windows, read.items[i].from, read.items[i].to);
+        failover_windows_add(&f->windows, read.items[i]);
     f->known = true;
     mutex_unlock(&f->writer->lock);
 }
@@ -128,9 +133,13 @@ static void failover_set_sending(struct failover *f, int64_t now)
     destination_kick_lanes(f->backup);
 }
 
+/* The primary has not acknowledged samples that are newer than its last response. */
 static void failover_begin(struct failover *f, int64_t oldest, int64_t now)
 {
-    failover_add_window(f, oldest - WINDOW_LEAD_MS, FAILOVER_OPEN);
+    backup_pair_keep(f->pair);
+    int64_t accepted = atomic_load(&f->pair->primary->last_ok);
+    failover_add_window(f, (struct failover_window){oldest - WINDOW_LEAD_MS, FAILOVER_OPEN,
+                                                    (accepted > 0 ? accepted : now) + WINDOW_LEAD_MS, FAILOVER_OPEN});
     f->state = FAILOVER_RECORDING;
     f->deadline = clock_mono_ms() + FILE_MS;
     log_warn("remote_write", "destination does not accept samples; its backup sends them", "name",
@@ -138,13 +147,18 @@ static void failover_begin(struct failover *f, int64_t oldest, int64_t now)
              LOG_DURATION("for", (now - oldest) / 1000 * 1000));
 }
 
-static void failover_end(struct failover *f, int64_t now)
+static void failover_stand_by(struct failover *f)
 {
     backup_pair_close(f->pair);
-    failover_extend_window(f);
-    failover_end_window(f, now);
     f->state = FAILOVER_STANDBY;
     destination_kick_lanes(f->backup);
+}
+
+static void failover_end(struct failover *f, int64_t now)
+{
+    failover_extend_window(f);
+    failover_end_window(f, now);
+    failover_stand_by(f);
     int64_t since = f->since;
     failover_set_since(f, 0);
     log_info("remote_write", "destination has accepted all samples for failover_hold; its backup stops sending", "name",
@@ -174,7 +188,7 @@ static void failover_step(struct failover *f, bool file_idle, int64_t now)
         if (failover_windows_open(&f->windows))
             failover_set_sending(f, now);
         else if (file_idle || mono >= f->deadline)
-            f->state = FAILOVER_STANDBY;
+            failover_stand_by(f);
         break;
     case FAILOVER_STANDBY:
         failover_extend_window(f); /* by a block that was in flight */
@@ -250,6 +264,8 @@ static void failover_set_pair(struct failover *f, struct backup_pair *p)
     }
     backup_pair_unref(f->pair);
     f->pair = backup_pair_ref(p);
+    if (f->state == FAILOVER_STANDBY)
+        failover_stand_by(f);
 }
 
 static const struct destination_conf *failover_conf(const struct writer_plan *plan, const struct destination *d)
@@ -309,10 +325,15 @@ void failover_status(const struct failover *f, int64_t now, struct failover_stat
     }
 }
 
+/* A backup that is behind has the newest samples later. */
 struct written failover_written(const struct failover *f, int64_t from, int64_t to)
 {
+    struct written w = {.backup = true, .some = true};
+    int64_t pending = destination_oldest_pending(f->backup);
     if (!f->known)
-        return (struct written){.backup = true, .some = true};
-    return (struct written){.backup = true, .some = failover_windows_overlap(&f->windows, from, to),
-                            .all = failover_windows_cover(&f->windows, from, to)};
+        return w;
+    bool sent = pending == 0 || clock_wall_ms() - pending < BEHIND_MS || to < pending - WINDOW_LEAD_MS;
+    w.some = failover_windows_overlap(&f->windows, from, to);
+    w.all = sent && failover_windows_full(&f->windows, from, to);
+    return w;
 }

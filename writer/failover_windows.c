@@ -16,6 +16,29 @@ static void windows_remove(struct failover_windows *w, unsigned i)
     memmove(&w->items[i], &w->items[i + 1], (w->n - i) * sizeof w->items[0]);
 }
 
+static bool window_has_full(const struct failover_window *w) { return w->full_from <= w->full_to; }
+
+static void window_take_full(struct failover_window *w, const struct failover_window *from)
+{
+    w->full_from = from->full_from;
+    w->full_to = from->full_to;
+}
+
+/* Adds what `more` has. */
+static void window_join(struct failover_window *w, const struct failover_window *more)
+{
+    w->from = more->from < w->from ? more->from : w->from;
+    w->to = more->to > w->to ? more->to : w->to;
+    if (!window_has_full(more))
+        return;
+    if (window_has_full(w) && more->full_from <= w->full_to && w->full_from <= more->full_to) {
+        w->full_from = more->full_from < w->full_from ? more->full_from : w->full_from;
+        w->full_to = more->full_to > w->full_to ? more->full_to : w->full_to;
+    } else if (!window_has_full(w) || more->full_to > w->full_to) {
+        window_take_full(w, more);
+    }
+}
+
 static void windows_join_closest(struct failover_windows *w)
 {
     unsigned closest = 0;
@@ -25,22 +48,21 @@ static void windows_join_closest(struct failover_windows *w)
             least = w->items[i + 1].from - w->items[i].to;
             closest = i;
         }
-    w->items[closest].to = w->items[closest + 1].to;
+    window_join(&w->items[closest], &w->items[closest + 1]);
     windows_remove(w, closest + 1);
 }
 
-void failover_windows_add(struct failover_windows *w, int64_t from, int64_t to)
+void failover_windows_add(struct failover_windows *w, struct failover_window added)
 {
     unsigned at = 0;
-    while (at < w->n && w->items[at].to < from)
+    while (at < w->n && w->items[at].to < added.from)
         at++;
-    while (at < w->n && w->items[at].from <= to) {
-        from = w->items[at].from < from ? w->items[at].from : from;
-        to = w->items[at].to > to ? w->items[at].to : to;
+    while (at < w->n && w->items[at].from <= added.to) {
+        window_join(&added, &w->items[at]);
         windows_remove(w, at);
     }
     memmove(&w->items[at + 1], &w->items[at], (w->n - at) * sizeof w->items[0]);
-    w->items[at] = (struct failover_window){from, to};
+    w->items[at] = added;
     if (++w->n > FAILOVER_WINDOWS)
         windows_join_closest(w);
 }
@@ -58,7 +80,7 @@ bool failover_windows_overlap(const struct failover_windows *w, int64_t from, in
     return false;
 }
 
-bool failover_windows_cover(const struct failover_windows *w, int64_t from, int64_t to)
+bool failover_windows_contain(const struct failover_windows *w, int64_t from, int64_t to)
 {
     for (unsigned i = 0; i < w->n; i++)
         if (w->items[i].from <= from && to <= w->items[i].to)
@@ -66,31 +88,52 @@ bool failover_windows_cover(const struct failover_windows *w, int64_t from, int6
     return false;
 }
 
+bool failover_windows_full(const struct failover_windows *w, int64_t from, int64_t to)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        if (w->items[i].full_from <= from && to <= w->items[i].full_to)
+            return true;
+    return false;
+}
+
 /* --- as text -------------------------------------------------------------------------------------------------------- */
+
+static void window_print_time(struct buf *out, int64_t t, char end)
+{
+    if (t == FAILOVER_OPEN)
+        buf_add_z(out, "open");
+    else
+        buf_add_i64(out, t);
+    buf_add_char(out, end);
+}
 
 void failover_windows_print(struct buf *out, const struct failover_windows *w)
 {
     size_t begin = out->n;
     buf_add_z(out, FAILOVER_MAGIC "\n");
     for (unsigned i = 0; i < w->n; i++) {
-        buf_add_i64(out, w->items[i].from);
-        buf_add_char(out, ' ');
-        if (w->items[i].to == FAILOVER_OPEN)
-            buf_add_z(out, "open");
-        else
-            buf_add_i64(out, w->items[i].to);
-        buf_add_char(out, '\n');
+        window_print_time(out, w->items[i].from, ' ');
+        window_print_time(out, w->items[i].to, ' ');
+        window_print_time(out, w->items[i].full_from, ' ');
+        window_print_time(out, w->items[i].full_to, '\n');
     }
     buf_printf(out, "sum %016llx\n", (unsigned long long)hash_bytes(out->p + begin, out->n - begin));
 }
 
+static bool window_parse_time(struct str *line, int64_t *t)
+{
+    struct str text;
+    if (!str_cut(line, ' ', &text))
+        return false;
+    *t = FAILOVER_OPEN;
+    return str_is(text, "open") || num_parse_i64(text, t);
+}
+
 static bool windows_parse_line(struct str line, struct failover_window *w)
 {
-    struct str from;
-    if (!str_cut(&line, ' ', &from) || !num_parse_i64(from, &w->from))
-        return false;
-    w->to = FAILOVER_OPEN;
-    return (str_is(line, "open") || num_parse_i64(line, &w->to)) && w->from <= w->to;
+    return window_parse_time(&line, &w->from) && window_parse_time(&line, &w->to) &&
+           window_parse_time(&line, &w->full_from) && window_parse_time(&line, &w->full_to) && line.p == NULL &&
+           w->from <= w->to;
 }
 
 /* The part that the last line is the sum of. False: it is not, or there is none. */
@@ -116,7 +159,7 @@ static bool windows_parse_all(struct failover_windows *w, struct str text)
     while (text.n > 0 && str_cut(&text, '\n', &line)) {
         if (!windows_parse_line(line, &one))
             return false;
-        failover_windows_add(w, one.from, one.to);
+        failover_windows_add(w, one);
     }
     return true;
 }
@@ -127,6 +170,6 @@ bool failover_windows_parse(struct failover_windows *w, struct str text, int64_t
     if (windows_parse_all(w, text))
         return true;
     w->n = 0;
-    failover_windows_add(w, 0, now);
+    failover_windows_add(w, (struct failover_window){0, now, FAILOVER_NOT_FULL});
     return false;
 }

@@ -11,6 +11,7 @@ struct backup_pair *backup_pair_new(struct destination *primary, struct destinat
     refs_init(&p->refs);
     p->primary = primary;
     p->backup = backup;
+    atomic_init(&p->keeps, true);
     atomic_init(&p->lanes_behind, n_lanes);
     atomic_init(&p->sent_min, INT64_MAX);
     atomic_init(&p->sent_max, INT64_MIN);
@@ -30,14 +31,21 @@ void backup_pair_unref(struct backup_pair *p)
         mem_free(p);
 }
 
+void backup_pair_keep(struct backup_pair *p) { atomic_store(&p->keeps, true); }
+
 void backup_pair_open(struct backup_pair *p)
 {
+    backup_pair_keep(p);
     atomic_store(&p->sent_min, INT64_MAX);
     atomic_store(&p->sent_max, INT64_MIN);
     atomic_store(&p->sends, true);
 }
 
-void backup_pair_close(struct backup_pair *p) { atomic_store(&p->sends, false); }
+void backup_pair_close(struct backup_pair *p)
+{
+    atomic_store(&p->sends, false);
+    atomic_store(&p->keeps, false);
+}
 
 /* --- the blocks before ---------------------------------------------------------------------------------------------- */
 
@@ -114,7 +122,7 @@ uint64_t backup_needless_until(struct shard *s)
 {
     struct destination_lane *dl = s->lane;
     struct backup_shard *b = &s->backup;
-    if (dl->pair == NULL || atomic_load(&dl->pair->sends))
+    if (dl->pair == NULL || atomic_load(&dl->pair->keeps))
         return 0;
     if (atomic_load(&dl->pair->lanes_behind) > 0 && shard_position(s) < b->unmatched_end)
         return 0;

@@ -14,9 +14,9 @@
  * - Blocks that were sealed before the two were a pair, in this run or an earlier one, are not matched. They are removed
  *   once everything is delivered that the primary's shards had then, on all lanes.
  *
- * While the backup sends, nothing is removed: it gets all of its blocks, also those that the primary accepts meanwhile.
+ * From the decision to send on, nothing is removed: it gets all of its blocks, also those that the primary accepts meanwhile.
  *
- * Threads: backup_pair_new and backup_pair_open: main; the rest: the lane.
+ * Threads: backup_pair_*: main; the rest: the lane.
  */
 #ifndef WRITER_SEND_BACKUP_H
 #define WRITER_SEND_BACKUP_H
@@ -32,7 +32,8 @@ struct shard;
 struct backup_pair {
     struct refs refs;
     struct destination *primary, *backup; /* valid while a topology with the pair is in force or coming into force */
-    atomic_bool sends;         /* the backup sends its blocks */
+    atomic_bool keeps;         /* the backup keeps its blocks, though the primary may have them: it sends or is about to */
+    atomic_bool sends;         /* it sends them */
     atomic_uint lanes_behind;  /* lanes on which the primary has not delivered what it had when they became a pair */
     atomic_llong sent_min, sent_max; /* Unix ms, of the samples that the backup accepted since backup_pair_open */
 };
@@ -45,7 +46,8 @@ struct backup_shard {          /* of a shard whose destination is a backup */
 struct backup_pair *backup_pair_new(struct destination *primary, struct destination *backup, unsigned n_lanes);
 struct backup_pair *backup_pair_ref(struct backup_pair *p); /* NULL stays NULL */
 void backup_pair_unref(struct backup_pair *p);              /* NULL is fine */
-/* The lanes are told by destination_kick_lanes. */
+/* The lanes are told by destination_kick_lanes. A new pair keeps. */
+void backup_pair_keep(struct backup_pair *p);
 void backup_pair_open(struct backup_pair *p);
 void backup_pair_close(struct backup_pair *p);
 
