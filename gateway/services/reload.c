@@ -93,6 +93,22 @@ static void reload_release_config(void *arg) { config_unref(arg); }
 
 static struct source *recent_get(void *arg) { return writer_recent(arg); }
 
+static struct written reload_written(void *arg, struct str destination, int64_t from, int64_t to)
+{
+    return writer_written(arg, destination, from, to);
+}
+
+/* Free with mem_free. */
+static struct upstream_backup *reload_backups(const struct config *c, size_t *n)
+{
+    struct upstream_backup *found = mem_zalloc((c->n_destinations + 1) * sizeof *found);
+    *n = 0;
+    for (size_t i = 0; i < c->n_destinations; i++)
+        if (c->destinations[i].backup_of.n > 0)
+            found[(*n)++] = (struct upstream_backup){c->destinations[i].name, c->destinations[i].backup_of};
+    return found;
+}
+
 static struct upstream *build_upstream(struct services *s, const struct config *c, struct err *err)
 {
     struct upstream_env env = {.registry = s->servers, .coverage = s->coverage, .recent_alone = c->n_groups == 0,
@@ -107,7 +123,12 @@ static struct upstream *build_upstream(struct services *s, const struct config *
     }
     struct group_discovered *found = group_discovery_find(s->group_discovery, c);
     env.discovered = found;
+    struct upstream_backup *backups = reload_backups(c, &env.n_backups);
+    env.backups = backups;
+    env.written = reload_written;
+    env.written_arg = s->writer;
     struct upstream *u = upstream_new(c->groups, c->n_groups, &env, err);
+    mem_free(backups);
     group_discovered_free(found, c->n_groups);
     return u;
 }

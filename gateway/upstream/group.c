@@ -2,6 +2,7 @@
 #include "gateway/upstream/group.h"
 
 #include "gateway/upstream/stats.h"
+#include "writer/writer.h"
 
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out)
@@ -9,19 +10,48 @@ bool group_route(const struct group *g, struct arena *a, const struct matcher *m
     return view_route(&g->view, a, m, n, out, n_out);
 }
 
+/* Whether any of its destinations was sent samples of the time; all: one of them everything. */
+static bool group_was_written(const struct group *g, struct group_window w, bool all)
+{
+    for (size_t i = 0; i < g->written_by.n; i++) {
+        struct written has = g->backup.written(g->backup.arg, g->written_by.items[i], w.from, w.to);
+        if (!has.backup || (all ? has.all : has.some))
+            return true;
+    }
+    return false;
+}
+
+static bool group_backs_up(const struct group *backup, struct str destination)
+{
+    for (size_t i = 0; i < backup->backup.of.n; i++)
+        if (str_eq(backup->backup.of.items[i], destination))
+            return true;
+    return false;
+}
+
+bool group_replaces(const struct group *backup, const struct group *g, int64_t from, int64_t to)
+{
+    bool backs_up = backup->backup.written != NULL && g->written_by.n > 0;
+    for (size_t i = 0; i < g->written_by.n; i++)
+        backs_up = backs_up && group_backs_up(backup, g->written_by.items[i]);
+    return backs_up && group_was_written(backup, (struct group_window){from, to}, true);
+}
+
 /* The recent store may have values that no server has yet. */
 bool group_admits(const struct group *g, struct group_reader by, const struct matcher *m, size_t n, struct group_window *w)
 {
-    if (!group_times_clip(&g->times, by.now, w))
+    if (!group_times_clip(&g->times, by.now, w) || (g->backup.written && !group_was_written(g, *w, false)))
         return false;
     bool admits = group_filter_admits(g->filter, m, n, !by.proxied && !g->recent);
     stats_add(&upstream_stats, FILTERED, !admits);
     return admits;
 }
 
+static bool group_is_limited(const struct group *g) { return group_times_limited(&g->times) || g->backup.written; }
+
 bool groups_share_series(const struct group *a, const struct group *b)
 {
-    if (!group_times_limited(&a->times) && !group_times_limited(&b->times))
+    if (!group_is_limited(a) && !group_is_limited(b))
         return false;
     for (size_t i = 0; i < a->view.n; i++) {
         const struct view_label *x = &a->view.items[i], *y = view_find(&b->view, x->name);

@@ -17,6 +17,13 @@
 #include "gateway/upstream/server.h"
 #include "gateway/view/view.h"
 
+/* The destinations that fill the group are backups (backup_of): it has samples of some times only. */
+struct group_backup {
+    struct written (*written)(void *arg, struct str destination, int64_t from, int64_t to); /* NULL: they are none */
+    void *arg;
+    struct str_list of;              /* the primaries */
+};
+
 /* What a query does without the group: fails, warns, or neither. */
 enum group_failure { GROUP_REQUIRED, GROUP_WARNED, GROUP_IGNORED };
 
@@ -37,6 +44,8 @@ struct group {
     enum group_failure failure;      /* as configured; group_failure() for a query */
     size_t position;                 /* in server_groups */
     bool recent;                     /* the recent store has the samples written to it */
+    struct str_list written_by;      /* destinations that fill it */
+    struct group_backup backup;
     bool one_writer;                 /* written_by is set: servers have copies unless their samples differ */
     struct group_traffic *traffic;   /* counters */
     struct copies_memory *copies;    /* of the servers, followed by the recent store */
@@ -52,8 +61,10 @@ bool group_route(const struct group *g, struct arena *a, const struct matcher *m
 struct group_reader { int64_t now; bool proxied; }; /* Unix ms; --proxy-headers: servers may have other data for it */
 bool group_admits(const struct group *g, struct group_reader by, const struct matcher *m, size_t n,
                   struct group_window *w);
-/* Whether they may have the same series at different times: one has a time range, and no label tells them
- * apart. */
+/* Whether `backup` has all samples of the time that were, or will be, written to a group that does not respond. */
+bool group_replaces(const struct group *backup, const struct group *g, int64_t from, int64_t to);
+/* Whether they may have the same series at different times: one has a time range, or is filled by backups, and no label
+ * tells them apart. */
 bool groups_share_series(const struct group *a, const struct group *b);
 enum group_failure group_failure(const struct group *g, const struct query_ctx *q);
 

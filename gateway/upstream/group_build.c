@@ -288,6 +288,27 @@ static bool group_add_targets(struct group_build *g, const struct group_discover
     return g->list->n > g->first || group_without_targets(g->conf->name, g->env, err);
 }
 
+static struct str_list group_destinations(struct arena *a, const struct str_list *names)
+{
+    struct str_list copies = {ARENA_ARRAY(a, struct str, names->n + 1), 0};
+    for (size_t i = 0; i < names->n; i++)
+        if (names->items[i].n > 0)
+            copies.items[copies.n++] = arena_str(a, names->items[i]);
+    return copies;
+}
+
+/* All of the destinations must be backups. */
+static struct group_backup group_find_backup(struct arena *a, const struct str_list *names, const struct upstream_env *env)
+{
+    struct group_backup b = {.arg = env->written_arg, .of = {ARENA_ARRAY(a, struct str, names->n + 1), 0}};
+    for (size_t i = 0; i < names->n; i++)
+        for (size_t k = 0; k < env->n_backups; k++)
+            if (str_eq(env->backups[k].name, names->items[i]))
+                b.of.items[b.of.n++] = arena_str(a, env->backups[k].of);
+    b.written = names->n > 0 && b.of.n == names->n ? env->written : NULL;
+    return b;
+}
+
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
                 const struct upstream_env *env, struct err *err)
 {
@@ -298,9 +319,13 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
     struct group_build build = {.list = list, .first = list->n, .arena = a, .conf = &named, .env = env};
     if (!group_add_targets(&build, env->discovered ? &env->discovered[position] : NULL, err))
         return false;
+    struct str_list written_by = group_destinations(a, &conf->written_by);
+    struct group_backup backup = group_find_backup(a, &written_by, env);
     for (size_t i = build.first; i < list->n; i++) {
         struct group *g = &list->items[i];
         g->position = position;
+        g->written_by = written_by;
+        g->backup = backup;
         if (!view_make(&g->view, a, g->labels, conf->metrics_relabel_configs.items, conf->metrics_relabel_configs.n,
                        &conf->inject_matchers, err))
             return err_wrap(err, "server group \"%.*s\"", STR_ARG(named.name));

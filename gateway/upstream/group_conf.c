@@ -168,7 +168,8 @@ static const struct conf_row rows[] = {
     {CONF_STRINGS, "written_by", ROW(written_by),
      .help =
          "Names of the remote_write entries that fill this group, each one of its servers or all: they hold copies of "
-             "one stream, and samples that only the recent store of that stream has are added"},
+             "one stream, and samples that only the recent store of that stream has are added. If all are backups "
+             "(`backup_of`), the group is read for the times that they were written only, as a part of the primary's"},
     {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept alive as needed"},

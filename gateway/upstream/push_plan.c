@@ -78,8 +78,8 @@ static const char *push_group_refusal(const struct group *g, int64_t lookback, s
         return "no server of it is known";
     if (g->push_down == PUSH_OFF)
         return "push_down is off";
-    if (g->overlap == OVERLAP_MERGE)
-        return "its series are united with those of other groups (overlap: merge)";
+    if (g->overlap == OVERLAP_MERGE || g->backup.written)
+        return "its series are united with those of other groups (overlap: merge, backup_of)";
     if (push_chooses(g) && g->rule.prefer_max)
         return "the larger of its replicas' values is used (prefer_max)";
     for (size_t i = 0; i < g->n_servers; i++) {

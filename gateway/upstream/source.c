@@ -103,6 +103,28 @@ static bool unite_group(struct group_union *all, struct group_query *query, stru
     return union_add(all, query->group, labels, query->n_series, err) && batch_check(batch, err);
 }
 
+/* Whether the backup of a group that did not respond has all samples of the points, though perhaps not of the lookback
+ * of the first. */
+static bool source_has_backup(const struct select_call *s, size_t i, const struct group_query *failed)
+{
+    const struct select *sel = failed->sel;
+    for (size_t g = 0; g < s->u->groups.n; g++) {
+        const struct group_query *backup = &s->queries[i * s->u->groups.n + g];
+        struct str name = failed->group->name, of = s->u->groups.items[g].name;
+        if (!s->started[i * s->u->groups.n + g] || !group_request_answered(&backup->request) ||
+            !group_replaces(backup->group, failed->group, sel->start > sel->t_min ? sel->start : sel->t_min, sel->t_max))
+            continue;
+        if (group_replaces(backup->group, failed->group, sel->t_min, sel->t_max))
+            notes_info(s->batch.q->notes, "server group \"%.*s\" did not respond; its result is from its backup, \"%.*s\"",
+                       STR_ARG(name), STR_ARG(of));
+        else
+            notes_warn(s->batch.q->notes, "server group \"%.*s\" did not respond; its result has only the samples of its "
+                       "backup, \"%.*s\", whose first points lack older samples", STR_ARG(name), STR_ARG(of));
+        return true;
+    }
+    return false;
+}
+
 static bool unite(struct select_call *s, size_t i, struct series_set *out, struct err *err)
 {
     struct group_union all;
@@ -119,7 +141,7 @@ static bool unite(struct select_call *s, size_t i, struct series_set *out, struc
             ok = unite_group(&all, query, &s->batch, err);
         else if (!batch_check(&s->batch, err))
             ok = false;
-        else if (!group_may_fail(query->group, s->batch.q, &why)) {
+        else if (!source_has_backup(s, i, query) && !group_may_fail(query->group, s->batch.q, &why)) {
             *err = why;
             ok = false;
         }

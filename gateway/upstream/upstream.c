@@ -60,6 +60,7 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
             u->groups.items[k].recent = recent;
     }
     u->env.discovered = NULL; /* the caller's */
+    u->env.backups = NULL;
     upstream_show_traffic_once(u);
     return u;
 }

@@ -59,6 +59,8 @@ struct group_discovered {
     struct str problem;                /* of the discovery, for errors of a group without servers; empty: none */
 };
 
+struct upstream_backup { struct str name, of; }; /* destinations (backup_of) */
+struct written;
 struct upstream;
 struct loop;
 struct server_registry;
@@ -79,6 +81,10 @@ struct upstream_env {
     int64_t (*recent_from)(struct source *s);
     void *recent_arg;
     struct str recent_like;
+    /* Destinations that have samples of some times only, used by upstream_new only, and which times (writer_written). */
+    const struct upstream_backup *backups; size_t n_backups;
+    struct written (*written)(void *arg, struct str destination, int64_t from, int64_t to);
+    void *written_arg;
     bool recent_alone;                 /* there are no groups: the recent store is the only source */
     /* A group whose relabeling drops all targets has no data, instead of being an error. (A group with service
      * discovery and without servers fails every query that reads it.) */

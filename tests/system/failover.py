@@ -5,7 +5,7 @@ import time
 
 from lib import *
 
-__all__ = ["Pair", "SERIES", "check_complete", "has", "numbers", "outage_with_restarts"]
+__all__ = ["Pair", "SERIES", "check_complete", "has", "numbers", "outage_with_restarts", "query_through_an_outage"]
 
 CONFIG = """
 remote_write:
@@ -28,18 +28,22 @@ SERIES = 12  # on several shards and lanes
 class Pair:
     """A sluice with a destination and its backup, and numbered pushes to it."""
 
-    def __init__(self, after="1s", hold="1s", drain="in_order", flags=()):
-        self.main, self.spare = RecordingSink(), RecordingSink()
-        self.settings = {"after": after, "hold": hold, "drain": drain}
+    ahead_ms = 0  # of the samples
+
+    def __init__(self, after="1s", hold="1s", drain="in_order", flags=(), storages=None, more=""):
+        self.main, self.spare = storages or (RecordingSink(), RecordingSink())
+        self.settings, self.more = {"after": after, "hold": hold, "drain": drain}, more
         self.sluice = Sluice(self.config(), "--remoteWrite.flushInterval=100ms", *flags, name="failover")
         self.pushed = 0
 
     def config(self):
-        return CONFIG.format(main=self.main.url, spare=self.spare.url, **self.settings)
+        urls = {name: getattr(sink, "write_url", sink.url) for name, sink in (("main", self.main), ("spare", self.spare))}
+        return CONFIG.format(**urls, **self.settings) + self.more
 
     def push(self):
         """The next sample of each series; acknowledged, so it may not be lost."""
-        ms = now_ms()
+        ms = now_ms() + self.ahead_ms
+        self.last_ms = ms
         series = [({"__name__": "failover_test", "series": str(i)}, [(ms, float(self.pushed))]) for i in range(SERIES)]
         assert push(f"{self.sluice.url}/api/v1/write", series).status == 204
         self.pushed += 1
@@ -128,3 +132,68 @@ def outage_with_restarts(drain, end):
     pair.push()
     wait_until(lambda: pair.pushed - 1 in numbers(pair.main, 0) and pair.settled(), 30)
     assert pair.pushed - 1 not in numbers(pair.spare, 0), "the backup is silent after the outage"
+
+
+GROUPS = """
+server_groups:
+- name: storage
+  static_configs: [{{targets: ['{main}']}}]
+  written_by: main
+- name: backup
+  static_configs: [{{targets: ['{spare}']}}]
+  written_by: spare
+"""
+
+
+def query_through_an_outage(main, spare, **settings):
+    """The primary is down for writes and reads: what the backup has completely can be queried meanwhile, and everything
+    afterwards. Samples of a minute after the last response may be in the primary only, so those of the outage are further
+    ahead."""
+    groups = GROUPS.format(main=main.url[7:], spare=spare.url[7:])
+    pair = Pair(storages=(main, spare), more=groups, **settings)
+    for _ in range(5):
+        pair.push()
+    wait_until(pair.settled, 30, "the first samples")
+    before_ms, first = pair.last_ms, pair.pushed
+    main.stop()
+    pair.ahead_ms = 90000
+    pair.push()
+    begin_ms = pair.last_ms
+    pair.push_while(pair.sending, what="the backup sends")
+    for _ in range(5):
+        pair.push()
+    seconds = (pair.last_ms - begin_ms) / 1000 + 0.001
+
+    def samples(window, at_ms, how=pair.sluice):
+        for storage in (main, spare):
+            if storage.alive() and hasattr(storage, "flush"):
+                storage.flush()
+        found = HTTPProcess.raw(how, "failover_test", f"{round(window * 1000)}ms", at_ms / 1000)
+        return {dict(labels)["series"]: [v for _, v in values] for labels, values in found.items()}
+
+    def everything(begin):
+        return {str(i): [float(n) for n in range(begin, pair.pushed)] for i in range(SERIES)}
+    wait_until(lambda: samples(seconds, pair.last_ms) == everything(first), 30, "all samples of the outage, by the backup")
+    answer = pair.sluice.get("/api/v1/query", {"query": "sum(failover_test)", "time": pair.last_ms / 1000}).json()
+    assert float(answer["data"]["result"][0]["value"][1]) == SERIES * (pair.pushed - 1), answer
+    assert any("its backup" in text for text in answer.get("warnings", [])), "the lookback begins before the outage"
+    answer = pair.sluice.get("/api/v1/query", {"query": "failover_test", "time": before_ms / 1000})
+    assert answer.status in (502, 503) and "storage" in answer.text, f"what only the primary has: {answer}"
+    main.start()
+    main.wait_ready(60)
+    pair.push_while(lambda: not pair.sending(), 60, what="the backup stops")
+    wait_until(pair.settled, 30, "nothing is left")
+    window = (pair.last_ms - before_ms) / 1000 + 60
+    wait_until(lambda: samples(window, pair.last_ms) == everything(0), 30, "all samples, by both")
+    wait_until(lambda: samples(window, pair.last_ms, main) == everything(0), 30, "all samples in the primary")
+
+    def asked(ms, query="sum(failover_test)"):
+        requests = pair.sluice.data("/api/v1/explain", {"query": query, "time": ms / 1000})["requests"]
+        return {r["group"] for r in requests}
+    assert asked(pair.last_ms) == {"storage", "backup"}, "the backup is read for the time of the outage"
+    assert asked(before_ms - 3600000) == {"storage"}, "the backup is not read for other times"
+    pair.sluice.kill9()
+    pair.sluice.start().wait_ready()
+    wait_until(lambda: asked(before_ms - 3600000) == {"storage"}, 20, "the times are known after a restart")
+    assert asked(pair.last_ms) == {"storage", "backup"}
+    return pair

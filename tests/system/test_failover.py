@@ -15,6 +15,7 @@ def test_backup_is_silent():
     assert pair.sluice.metric("sluice_failover_windows", 'url="spare"') == 0
 
 
+@waits
 def test_outage():
     pair = Pair()
     for _ in range(5):
@@ -42,10 +43,12 @@ def test_outage():
     wait_until(lambda: "its backup sends them" in pair.sluice.log() and "its backup stops" in pair.sluice.log())
 
 
+@waits
 def test_outage_with_kill9():
     outage_with_restarts("in_order", lambda sluice: sluice.kill9())
 
 
+@waits
 def test_backup_down_too():
     """What neither accepts is kept for both; the backup forgets it when the primary has it."""
     pair = Pair(hold="1s")
@@ -91,3 +94,8 @@ def test_configuration_errors():
                            '"main" has another backup already')):
         answer = pair.sluice.reconfigure(pair.config().replace(*change))
         assert answer.status == 500 and error in answer.text, f"{change}: {answer}"
+
+
+@waits
+def test_queries_through_an_outage():
+    query_through_an_outage(VictoriaMetrics(name="main"), VictoriaMetrics(name="spare"))

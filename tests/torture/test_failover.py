@@ -58,3 +58,10 @@ def test_long_outage():
         assert set(main) == set(range(pair.pushed)), f"series {series}: primary lacks {set(range(pair.pushed)) - set(main)}"
         assert sorted(set(spare)) == list(range(first, first + len(set(spare)))), f"series {series}: backup has gaps"
     assert pair.sluice.metric("sluice_failover_windows", 'url="spare"') == 1
+
+
+@seconds(300)
+def test_queries_of_real_receivers():
+    """A primary that takes samples in order only, and a backup that does."""
+    query_through_an_outage(Prometheus(name="main"), VictoriaMetrics(name="spare"))
+    query_through_an_outage(VictoriaMetrics(name="main2"), Prometheus(name="spare2"), drain="newest_first")
