@@ -12,7 +12,9 @@
  * An invalid line fails the whole body, unless the client asks with `Stream-Mode: 1` to skip it.
  * Source: https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/
  */
+#include "base/hash.h"
 #include "base/text/num.h"
+#include "base/text/utf8.h"
 #include "gateway/ingest/ingest_format.h"
 
 #include <math.h>
@@ -25,8 +27,8 @@ struct influx_state {
 
 /* ---- text ---- */
 
-/* Where the first of these two bytes stands that no backslash escapes and that is in no quoted text; s.n: nowhere. */
-static size_t influx_find(struct str s, char a, char b)
+/* Where the first such byte stands that no backslash escapes and that is in no quoted text; s.n: nowhere. */
+static size_t influx_find(struct str s, char c)
 {
     bool quoted = false;
     for (size_t i = 0; i < s.n; i++) {
@@ -34,19 +36,22 @@ static size_t influx_find(struct str s, char a, char b)
             i++;
         else if (s.p[i] == '"')
             quoted = !quoted;
-        else if (!quoted && (s.p[i] == a || s.p[i] == b))
+        else if (!quoted && s.p[i] == c)
             return i;
     }
     return s.n;
 }
 
 /* The same where quotes have no meaning: in measurements, tags and names of fields. */
-static size_t influx_find_plain(struct str s, char a, char b)
+static size_t influx_find_plain(struct str s, char c)
 {
+    size_t at = str_find(s, c);
+    if (at == 0 || memchr(s.p, '\\', at) == NULL)
+        return at;
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] == '\\')
             i++;
-        else if (s.p[i] == a || s.p[i] == b)
+        else if (s.p[i] == c)
             return i;
     }
     return s.n;
@@ -78,6 +83,8 @@ static struct str influx_skip_blanks(struct str s)
 static bool influx_word(struct str s, bool *v)
 {
     static const char *const words[] = {"f", "F", "false", "False", "FALSE", "t", "T", "true", "True", "TRUE"};
+    if (s.p[0] != 'f' && s.p[0] != 'F' && s.p[0] != 't' && s.p[0] != 'T')
+        return false;
     for (size_t i = 0; i < LEN(words); i++)
         if (str_is(s, words[i])) {
             *v = i >= LEN(words) / 2;
@@ -116,6 +123,9 @@ static bool influx_value(struct str s, double *v, struct err *err)
         *v = word;
         return true;
     }
+    const char *end = num_scan(s.p, s.p + s.n, v);
+    if (end == s.p + s.n)
+        return true;
     if (!num_parse(s, v) || str_find(s, 'x') < s.n || str_find(s, 'X') < s.n)
         *v = 0;
     else if (isnan(*v))
@@ -159,9 +169,9 @@ static bool influx_tags(struct ingest *in, struct str tags, struct err *err)
     const struct influx_state *s = in->state;
     bool own = false;
     while (tags.n > 0) {
-        struct str tag = str_first(tags, influx_find_plain(tags, ',', ','));
+        struct str tag = str_first(tags, influx_find_plain(tags, ','));
         tags = str_skip(tags, tag.n + 1);
-        size_t n = influx_find_plain(tag, '=', '=');
+        size_t n = influx_find_plain(tag, '=');
         if (n == tag.n)
             return err_set(err, ERR_BAD_DATA, "tag `%.*s` has no value", STR_ARG(str_first(tag, 100)));
         struct str name = influx_unescape(in->scratch, str_first(tag, n));
@@ -172,30 +182,61 @@ static bool influx_tags(struct ingest *in, struct str tags, struct err *err)
     return own || ingest_label(in, s->database.name, s->database.value, err);
 }
 
-static bool influx_field(struct ingest *in, struct str measurement, struct str field, int64_t t, struct err *err)
+/* The line being read: what its fields share. */
+struct influx_key { struct str measurement, tags; uint64_t hash; bool labels_read; };
+
+static bool influx_labels(struct ingest *in, struct influx_key *key, struct err *err)
+{
+    if (key->labels_read)
+        return true;
+    key->labels_read = true;
+    key->measurement = influx_unescape(in->scratch, key->measurement);
+    ingest_series_begin(in);
+    return ingest_label(in, STR(METRIC_NAME), key->measurement.n > 0 ? key->measurement : STR("_"), err)
+           && influx_tags(in, key->tags, err);
+}
+
+static bool influx_new_series(struct ingest *in, struct influx_key *key, struct str field, const struct sample *sample,
+                              struct err *err)
 {
     struct influx_state *s = in->state;
+    if (!influx_labels(in, key, err))
+        return false;
+    buf_clear(&s->name);
+    buf_add_str(&s->name, key->measurement);
+    if (key->measurement.n > 0)
+        buf_add_char(&s->name, '_');
+    buf_add_str(&s->name, influx_unescape(in->scratch, field));
+    if (!utf8_valid(field))
+        return err_set(err, ERR_BAD_DATA, "the name of a field is not UTF-8");
+    builder_set(in->labels, STR(METRIC_NAME), buf_str(&s->name));
+    return ingest_series_end(in, sample, 1, err);
+}
+
+static bool influx_field(struct ingest *in, struct influx_key *key, struct str field, int64_t t, struct err *err)
+{
     struct sample sample = {.t = t};
-    size_t n = influx_find_plain(field, '=', '=');
+    size_t n = influx_find_plain(field, '=');
     if (n == 0 || n == field.n)
         return err_set(err, ERR_BAD_DATA, n == 0 ? "the name of a field is empty" : "a field has no value");
     if (!influx_value(str_skip(field, n + 1), &sample.v, err))
         return false;
-    buf_clear(&s->name);
-    buf_add_str(&s->name, measurement);
-    if (measurement.n > 0)
-        buf_add_char(&s->name, '_');
-    buf_add_str(&s->name, influx_unescape(in->scratch, str_first(field, n)));
-    builder_set(in->labels, STR(METRIC_NAME), buf_str(&s->name));
-    return ingest_series_end(in, &sample, 1, err);
+    const uint64_t parts[] = {key->hash, hash_keyed(field.p, n)};
+    uint64_t hash = hash_keyed(parts, sizeof parts);
+    if (ingest_series_known(in, hash, &sample, 1))
+        return true;
+    if (!influx_new_series(in, key, str_first(field, n), &sample, err))
+        return false;
+    ingest_series_remember(in, hash);
+    return true;
 }
 
 static bool influx_line(struct ingest *in, struct str line, struct err *err)
 {
-    struct str key = str_first(line, influx_find_plain(line, ' ', ' ')), rest = influx_skip_blanks(str_skip(line, key.n));
-    struct str fields = str_first(rest, influx_find(rest, ' ', ' '));
-    struct str measurement = str_first(key, influx_find_plain(key, ',', ','));
-    struct str tags = str_skip(key, measurement.n + 1);
+    struct str head = str_first(line, influx_find_plain(line, ' ')), rest = influx_skip_blanks(str_skip(line, head.n));
+    struct str fields = str_first(rest, influx_find(rest, ' '));
+    struct influx_key key = {.measurement = str_first(head, influx_find_plain(head, ',')),
+                             .hash = hash_keyed(head.p, head.n)};
     int64_t t;
     if (line.p[0] == '#')
         return true;
@@ -203,14 +244,11 @@ static bool influx_line(struct ingest *in, struct str line, struct err *err)
         return err_set(err, ERR_BAD_DATA, "expected measurement, blank and fields in `%.*s`", STR_ARG(str_first(line, 100)));
     if (!influx_time(in, str_skip(rest, fields.n), &t, err))
         return false;
-    measurement = influx_unescape(in->scratch, measurement);
-    ingest_series_begin(in);
-    if (!ingest_label(in, STR(METRIC_NAME), measurement.n > 0 ? measurement : STR("_"), err) || !influx_tags(in, tags, err))
-        return false;
+    key.tags = str_skip(head, key.measurement.n + 1);
     while (fields.n > 0) {
-        struct str field = str_first(fields, influx_find(fields, ',', ','));
+        struct str field = str_first(fields, influx_find(fields, ','));
         fields = str_skip(fields, field.n + 1);
-        if (!influx_field(in, measurement, field, t, err))
+        if (!influx_field(in, &key, field, t, err))
             return false;
     }
     return true;
@@ -236,6 +274,7 @@ static bool influx_begin(struct ingest *in, struct err *err)
     struct influx_state *s = in->state = mem_zalloc(sizeof *s);
     struct str precision = form_get(&in->r->form, "precision");
     s->database = (struct label){STR("db"), form_get(&in->r->form, "db")};
+    ingest_same(in, s->database.value);
     in->all_or_nothing = in->all_or_nothing && !str_is(http_header(in->r, "Stream-Mode"), "1");
     return influx_unit(precision, &s->unit) || err_set(err, ERR_BAD_DATA, "precision=%.*s: expected ns, us, ms, s, m or h",
                                                        STR_ARG(str_first(precision, 100)));

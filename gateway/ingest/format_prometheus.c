@@ -5,6 +5,7 @@
  * As in vmagent, lines are independent of each other: an invalid one is skipped. A sample without a time gets the
  * parameter `timestamp` (ms), or the time of the request. A time below 2^31 is one in seconds.
  */
+#include "base/hash.h"
 #include "base/text/base64.h"
 #include "base/text/num.h"
 #include "gateway/ingest/ingest_format.h"
@@ -65,6 +66,8 @@ static bool read_path_labels(struct ingest *in, struct str path, struct err *err
         if (!url_decode(a, value, false, &value) || !decode_value(a, &name, &value, err))
             return false;
         labels[in->n_extra++] = (struct label){name, value};
+        ingest_same(in, name);
+        ingest_same(in, value);
     }
     return true;
 }
@@ -137,8 +140,14 @@ static bool prometheus_line(struct ingest *in, struct str line, struct err *err)
     if (kind != EXPOSITION_SERIES)
         return true;
     int64_t t = !e->has_t ? s->time : e->t < INT64_C(1) << 31 ? e->t * 1000 : e->t;
-    return exposition_labels(e->series, true, in->labels, err)
-           && ingest_series_end(in, &(struct sample){.t = t, .v = e->value}, 1, err);
+    struct sample sample = {.t = t, .v = e->value};
+    uint64_t hash = hash_keyed(e->series.p, e->series.n);
+    if (ingest_series_known(in, hash, &sample, 1))
+        return true;
+    if (!exposition_labels(e->series, true, in->labels, err) || !ingest_series_end(in, &sample, 1, err))
+        return false;
+    ingest_series_remember(in, hash);
+    return true;
 }
 
 const struct ingest_format ingest_prometheus = {

@@ -13,8 +13,11 @@
 
 enum {
     INGEST_PART_BYTES = 64 << 10, /* decompressed at a time */
-    INGEST_BATCH_BYTES = 32 << 10, /* labels and samples: about 2 ms if all series are new to the recent store */
-    INGEST_BATCH_ITEMS = 2000,
+    /* Labels and samples of a batch: each costs other lanes a wake-up (at 32 KiB a fifth of the CPU), and 32 KiB of series
+     * that are new to the recent store take 2 ms. */
+    INGEST_BATCH_BYTES = 256 << 10, INGEST_BATCH_BYTES_RECENT = 32 << 10,
+    INGEST_BATCH_ITEMS = 5000,
+    INGEST_UNUSED_MS = 60000,
     INGEST_STEP_LINES = 64,       /* between two readings of the clock */
     INGEST_SCRATCH_BYTES = 64 << 20,
     INGEST_SHORT_BYTES = 16 << 10, /* limit of bodies that are one batch, whatever their format */
@@ -170,7 +173,7 @@ static bool ingest_line(struct ingest *in, struct str line, struct err *err)
 
 static bool batch_is_full(const struct ingest *in)
 {
-    return in->phase != INGEST_STORE_WHOLE && (in->batch_items >= INGEST_BATCH_ITEMS || in->batch_bytes >= INGEST_BATCH_BYTES);
+    return in->phase != INGEST_STORE_WHOLE && (in->batch_items >= INGEST_BATCH_ITEMS || in->batch_bytes >= in->batch_most);
 }
 
 /* Parses lines until the batch is full, the slice has ended, or a further part has to be read. False: the body is
@@ -230,7 +233,7 @@ static void ingest_store(struct ingest *in, int64_t until)
 {
     struct sink *sink = in->sink = in->lane->lane->sink;
     struct err err;
-    struct sink_batch batch = {.bytes = INGEST_BATCH_BYTES, .more = in->begun, .via = http_header(in->r, VIA_HEADER)};
+    struct sink_batch batch = {.bytes = in->batch_most, .more = in->begun, .via = http_header(in->r, VIA_HEADER)};
     batch_start(in);
     if (sink_begin(sink, &batch) == SINK_BUSY) {
         ingest_refused(in);
@@ -296,6 +299,15 @@ static void ingest_work(struct loop_task *task)
 
 /* ---- the start of a request ---- */
 
+static void on_ingest_unused(struct loop_timer *t)
+{
+    struct ingest_lane *l = CONTAINER(t, struct ingest_lane, unused);
+    if (list_empty(&l->queue))
+        series_cache_free(&l->cache);
+    else
+        loop_timer_in(l->lane->loop, t, INGEST_UNUSED_MS);
+}
+
 static struct ingest_lane *ingest_lane_of(struct http_request *r)
 {
     struct lane_services *lane = &r->services->lanes[r->lane];
@@ -305,6 +317,7 @@ static struct ingest_lane *ingest_lane_of(struct http_request *r)
         l->lane = lane;
         l->work.run = ingest_work;
         list_init(&l->queue);
+        l->unused.run = on_ingest_unused;
         arena_init(&l->scratch, INGEST_SCRATCH_BYTES);
         l->labels.scratch = &l->scratch;
     }
@@ -315,6 +328,8 @@ void ingest_lane_free(struct ingest_lane *l)
 {
     if (l == NULL)
         return;
+    loop_timer_stop(l->lane->loop, &l->unused);
+    series_cache_free(&l->cache);
     builder_free(&l->labels);
     arena_free(&l->scratch);
     buf_free(&l->label_bytes);
@@ -341,6 +356,9 @@ static bool ingest_begin(struct ingest *in, struct err *err)
                        STR_ARG(str_first(encoding, 100)));
     if (!ingest_read_extra_labels(in, err) || (in->format->begin && !in->format->begin(in, err)))
         return false;
+    struct config *c = services_config_on_lane(in->r->services);
+    in->batch_most = c->recent ? INGEST_BATCH_BYTES_RECENT : INGEST_BATCH_BYTES;
+    config_unref(c);
     in->phase = in->all_or_nothing ? INGEST_CHECK : INGEST_STORE;
     return true;
 }
@@ -353,6 +371,7 @@ static void ingest_request(struct http_request *r, const struct ingest_format *f
     *in = (struct ingest){.r = r, .format = format, .lane = l, .now = clock_wall_ms(), .labels = &l->labels,
                           .scratch = &l->scratch, .raw = r->body, .all_or_nothing = format->all_or_nothing, .success = format->success};
     ingest_count(format, INGEST_REQUESTS, 1);
+    loop_timer_in(l->lane->loop, &l->unused, INGEST_UNUSED_MS);
     list_push_back(&l->queue, &in->node);
     if (!ingest_begin(in, &err))
         ingest_fail(in, &err);

@@ -43,6 +43,7 @@ struct ingest {
     void *state;                  /* of the format */
     int64_t now;                  /* ms: of samples without a time */
     struct label *extra; size_t n_extra; /* extra_label; they replace labels of the same name */
+    uint64_t same;                /* hash of the format and of parameters that change labels; `begin` adds its own */
     struct labels_builder *labels; /* of the series being reported */
     struct arena *scratch;        /* of one line */
     bool all_or_nothing;          /* the format's; `begin` may change these two */
@@ -63,10 +64,16 @@ struct ingest {
     bool ended;
     size_t pending;               /* batches that are not yet as durable as required */
     struct sink *sink;            /* during a batch */
-    size_t batch_bytes, batch_items;
+    size_t batch_bytes, batch_items, batch_most; /* most: bytes */
     struct ingest_counts n, batch; /* of committed batches, and of the current one */
     struct err err;               /* of an invalid body; kind ERR_NONE: none */
 };
+
+/* Series that are pushed again and again. `hash` (hash_keyed) is of all that a series consists of in the body; what follows
+ * from parameters is in ingest.same. known: true if the labels of an earlier series with this hash were reported with
+ * these samples; else the series is reported as below, and then remembered under the hash. */
+bool ingest_series_known(struct ingest *in, uint64_t hash, const struct sample *samples, size_t n) MUST_USE;
+void ingest_series_remember(struct ingest *in, uint64_t hash); /* the one reported last */
 
 /* Reporting a series: ingest_series_begin, ingest_label for each label (the name as __name__), then ingest_series_end
  * with its samples, or several times with changed labels (builder_set). False: a label is not valid. */
@@ -75,7 +82,8 @@ bool ingest_label(struct ingest *in, struct str name, struct str value, struct e
 bool ingest_series_end(struct ingest *in, const struct sample *samples, size_t n, struct err *err) MUST_USE;
 void ingest_metadata(struct ingest *in, const struct metadata *m);
 
-/* Parameters. */
+/* Parameters. same: this one changes labels. */
+void ingest_same(struct ingest *in, struct str parameter);
 bool ingest_name_value(struct str pair, const char *parameter, struct label *out, struct err *err) MUST_USE;
 
 #endif

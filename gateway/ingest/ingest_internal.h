@@ -4,6 +4,7 @@
 #define GATEWAY_INGEST_INGEST_INTERNAL_H
 
 #include "gateway/ingest/ingest_format.h"
+#include "gateway/ingest/series_cache.h"
 #include "gateway/ingest/write_internal.h"
 #include "model/sink.h"
 
@@ -40,7 +41,10 @@ struct ingest_lane { /* one per lane; created at its first request */
     struct loop_task work;
     struct labels_builder labels;
     struct arena scratch;
-    struct buf label_bytes;
+    struct buf label_bytes;       /* of the series reported last */
+    uint32_t label_count;
+    struct series_cache cache;
+    struct loop_timer unused;     /* frees the cache when nothing was pushed for a while */
     struct mem_release release;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The series that a format reports: their labels are checked and completed, and they go to the sink of the lane. */
+#include "base/hash.h"
 #include "base/text/utf8.h"
 #include "gateway/ingest/ingest_internal.h"
 
@@ -34,17 +35,45 @@ static bool ingest_build_labels(struct ingest *in, struct labels *out, struct er
     return labels_name(*out).n > 0 || err_set(err, ERR_BAD_DATA, "metric name is empty");
 }
 
-bool ingest_series_end(struct ingest *in, const struct sample *samples, size_t n, struct err *err)
+static void ingest_store_series(struct ingest *in, struct labels labels, const struct sample *samples, size_t n)
 {
-    struct labels labels;
-    if (!ingest_build_labels(in, &labels, err))
-        return false;
     in->batch.rows += n;
     in->batch_items += n;
     in->batch_bytes += labels.n + n * sizeof *samples;
     if (in->phase != INGEST_CHECK && n > 0)
         sink_series(in->sink, &(struct series_in){.labels = labels, .samples = samples, .n_samples = n});
+}
+
+bool ingest_series_end(struct ingest *in, const struct sample *samples, size_t n, struct err *err)
+{
+    struct labels labels;
+    if (!ingest_build_labels(in, &labels, err))
+        return false;
+    in->lane->label_count = labels.count;
+    ingest_store_series(in, labels, samples, n);
     return true;
+}
+
+static uint64_t series_hash(const struct ingest *in, uint64_t hash)
+{
+    const uint64_t parts[] = {in->same, hash};
+    return hash_keyed(parts, sizeof parts);
+}
+
+bool ingest_series_known(struct ingest *in, uint64_t hash, const struct sample *samples, size_t n)
+{
+    struct labels labels;
+    if (!series_cache_get(&in->lane->cache, series_hash(in, hash), &labels))
+        return false;
+    ingest_store_series(in, labels, samples, n);
+    return true;
+}
+
+void ingest_series_remember(struct ingest *in, uint64_t hash)
+{
+    const struct buf *bytes = &in->lane->label_bytes;
+    series_cache_put(&in->lane->cache, series_hash(in, hash),
+                     (struct labels){(const uint8_t *)bytes->p, (uint32_t)bytes->n, in->lane->label_count});
 }
 
 void ingest_metadata(struct ingest *in, const struct metadata *m)
@@ -53,6 +82,12 @@ void ingest_metadata(struct ingest *in, const struct metadata *m)
     in->batch_bytes += m->family.n + m->help.n + m->unit.n;
     if (in->phase != INGEST_CHECK)
         sink_metadata(in->sink, m);
+}
+
+void ingest_same(struct ingest *in, struct str parameter)
+{
+    const uint64_t parts[] = {in->same, hash_keyed(parameter.p, parameter.n)};
+    in->same = hash_keyed(parts, sizeof parts);
 }
 
 bool ingest_name_value(struct str pair, const char *parameter, struct label *out, struct err *err)
@@ -73,8 +108,12 @@ bool ingest_read_extra_labels(struct ingest *in, struct err *err)
     const struct form *form = &in->r->form;
     size_t n = form_count(form, "extra_label");
     in->extra = ARENA_ARRAY(&in->r->arena, struct label, n);
-    for (size_t i = 0; i < n; i++)
-        if (!ingest_name_value(form_nth(form, "extra_label", i), "extra_label", &in->extra[in->n_extra++], err))
+    in->same = (uint64_t)in->format->id;
+    for (size_t i = 0; i < n; i++) {
+        struct str pair = form_nth(form, "extra_label", i);
+        if (!ingest_name_value(pair, "extra_label", &in->extra[in->n_extra++], err))
             return false;
+        ingest_same(in, pair);
+    }
     return true;
 }
