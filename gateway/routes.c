@@ -13,6 +13,7 @@ enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, IMPORT = HTTP_POST | HTTP_P
 #define HEALTH  .class = ROUTE_HEALTH, .always = true /* on the lane: served even if all workers are busy */
 #define QUERY   .class = ROUTE_QUERY, .on_worker = true, .needs_ready = true, .refuses_loops = true
 #define PUSH    .class = ROUTE_PUSH, .finishes = true
+#define STREAM  .class = ROUTE_PUSH, .finishes = true, .streams_body = true, .changes_state = true
 #define STATUS  .class = ROUTE_ADMIN /* constant time */
 #define REPORT  .class = ROUTE_ADMIN, .on_worker = true /* O(targets), O(configuration) */
 #define PAGE    .class = ROUTE_PAGE, .on_worker = true
@@ -40,14 +41,17 @@ const struct route routes[] = {
     {HTTP_POST, "/api/v1/write", api_write, PUSH, .changes_state = true},
     {HTTP_POST, "/api/v1/push", api_write, PUSH, .changes_state = true},
     {READ, "/api/v1/write", api_write, PUSH, .max_body = 1 << 20},
-    {IMPORT, "/api/v1/import/prometheus", api_import_prometheus, PUSH, .changes_state = true},
-    {IMPORT, "/api/v1/import/prometheus/*", api_import_prometheus, PUSH, .changes_state = true},
-    {IMPORT, "/api/v1/import", api_import_jsonl, PUSH, .changes_state = true},
-    {IMPORT, "/api/v1/import/csv", api_import_csv, PUSH, .changes_state = true},
-    {IMPORT, "/write", api_influx_write, PUSH, .changes_state = true},
-    {IMPORT, "/api/v2/write", api_influx_write, PUSH, .changes_state = true},
-    {IMPORT, "/influx/write", api_influx_write, PUSH, .changes_state = true},
-    {IMPORT, "/influx/api/v2/write", api_influx_write, PUSH, .changes_state = true},
+    {IMPORT, "/api/v1/import/prometheus", api_import_prometheus, STREAM},
+    {IMPORT, "/api/v1/import/prometheus/*", api_import_prometheus, STREAM},
+    {IMPORT, "/api/v1/import", api_import_jsonl, STREAM},
+    {IMPORT, "/api/v1/import/csv", api_import_csv, STREAM},
+    {IMPORT, "/write", api_influx_write, STREAM},
+    {IMPORT, "/api/v2/write", api_influx_write, STREAM},
+    {IMPORT, "/influx/write", api_influx_write, STREAM},
+    {IMPORT, "/influx/api/v2/write", api_influx_write, STREAM},
+    {FORM, "/influx/query", api_influx_query, .class = ROUTE_PUSH},
+    {HTTP_POST, "/query", api_influx_query, .class = ROUTE_PUSH},
+    {READ, "/influx/health", api_influx_health, .class = ROUTE_PUSH},
 
     {FORM, "/api/v1/query", api_query, QUERY},
     {FORM, "/api/v1/query_range", api_query_range, QUERY},

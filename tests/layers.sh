@@ -40,7 +40,7 @@ sees promql  base model
 sees writer  base model
 sees scraper base model
 sees gateway base model promql writer scraper
-only microhttpd.h   gateway/http/http.c gateway/http/http_response.c
+only microhttpd.h   gateway/http/http.c gateway/http/http_headers.c gateway/http/http_response.c
 only gnutls/gnutls.h base/aws/sigv4.c gateway/http/http_tls.c
 only gnutls/x509.h  gateway/http/http_tls.c
 only gnutls/abstract.h gateway/http/http_tls.c

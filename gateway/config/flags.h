@@ -64,6 +64,14 @@ struct flags {
 #define PUSH_MESSAGE_1 "prometheus.WriteRequest"
 #define PUSH_MESSAGE_2 "io.prometheus.write.v2.Request"
     struct str_list accepted_messages; /* of pushes; empty: both */
+    struct ingest_flags {              /* pushes in formats other than remote write */
+        int64_t max_concurrent, max_queue; /* max_concurrent 0: by the number of cores; max_queue: ms */
+        int64_t jsonl_max_line, csv_trim;  /* trim: ms that times are rounded down to */
+        int64_t influx_max_line, influx_max_request, influx_trim;
+        struct str influx_separator, influx_db_label;
+        struct str_list influx_databases;
+        bool influx_skip_measurement, influx_skip_single_field, influx_stream;
+    } ingest;
     struct remote_write_flags {        /* -remoteWrite.*: item i applies to url i, a single item to all */
         struct str_list url, basic_auth_username, basic_auth_username_file, basic_auth_password,
             basic_auth_password_file, bearer_token, bearer_token_file, tls_ca_file, tls_cert_file, tls_key_file,

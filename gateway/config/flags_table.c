@@ -3,6 +3,7 @@
 
 #define AT(field)  offsetof(struct flags, field)
 #define LISTEN(field) offsetof(struct flags, listener.field)
+#define INGEST(field) offsetof(struct flags, ingest.field)
 #define RW(field)  offsetof(struct flags, remote_write.field)
 #define YEAR       (366ll * 86400000)
 
@@ -203,10 +204,38 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_DURATION, "promscrape.dnsSDCheckInterval", AT(sd_intervals.dns),
              .preset = "30s", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of dns_sd_configs"}},
     {.row = {CONF_SIZE, "maxInsertRequestSize", AT(max_insert_size), .preset = "32MiB", .min = 1, .max = 1ll << 40,
-             .help = "Maximum size of a push request, decompressed"}},
+             .help = "Maximum size of a remote write request, decompressed, and of a line of other formats without a flag "
+                     "of its own"}},
     {.row = {CONF_STRINGS, "web.remote-write-receiver.accepted-protobuf-messages", AT(accepted_messages),
              .help = "Messages of pushes that are accepted, of `prometheus.WriteRequest` (remote write 1.0) and "
                      "`io.prometheus.write.v2.Request` (2.0); others get 415. Default: both"}},
+    {.row = {CONF_INT, "maxConcurrentInserts", INGEST(max_concurrent), .preset = "0", .min = 0, .max = 100000,
+             .help = "Maximum number of pushes in formats other than remote write that are processed at a time; further ones "
+                     "wait. 0: twice the number of cores"}},
+    {.row = {CONF_DURATION, "insert.maxQueueDuration", INGEST(max_queue), .preset = "1m", .min = 0, .max = YEAR,
+             .help = "How long a push may wait for --maxConcurrentInserts before it gets a 503"}},
+    {.row = {CONF_SIZE, "import.maxLineLen", INGEST(jsonl_max_line), .preset = "10MiB", .min = 1, .max = 1ll << 40,
+             .help = "Maximum length of a line of `/api/v1/import`"}},
+    {.row = {CONF_DURATION, "csvTrimTimestamp", INGEST(csv_trim), .preset = "1ms", .min = 1, .max = YEAR,
+             .help = "Times in CSV are rounded down to a multiple of this"}},
+    {.row = {CONF_STRING, "influxMeasurementFieldSeparator", INGEST(influx_separator), .preset = "_",
+             .help = "Text between measurement and field in names of metrics that InfluxDB's line protocol brings"}},
+    {.row = {CONF_BOOL, "influxSkipMeasurement", INGEST(influx_skip_measurement), .preset = "false",
+             .help = "Name metrics of InfluxDB's line protocol by their field alone"}},
+    {.row = {CONF_BOOL, "influxSkipSingleField", INGEST(influx_skip_single_field), .preset = "false",
+             .help = "Name a metric of InfluxDB's line protocol by its measurement alone if its line has one field"}},
+    {.row = {CONF_STRING, "influxDBLabel", INGEST(influx_db_label), .preset = "db",
+             .help = "Label that the parameter `db` of InfluxDB's line protocol sets"}},
+    {.row = {CONF_DURATION, "influxTrimTimestamp", INGEST(influx_trim), .preset = "1ms", .min = 1, .max = YEAR,
+             .help = "Times in InfluxDB's line protocol are rounded down to a multiple of this"}},
+    {.row = {CONF_BOOL, "influx.forceStreamMode", INGEST(influx_stream), .preset = "false",
+             .help = "Skip invalid lines of InfluxDB's line protocol instead of refusing the request, as `Stream-Mode: 1` does"}},
+    {.row = {CONF_SIZE, "influx.maxLineSize", INGEST(influx_max_line), .preset = "256KiB", .min = 1, .max = 1ll << 40,
+             .help = "Maximum length of a line of InfluxDB's line protocol in stream mode"}},
+    {.row = {CONF_SIZE, "influx.maxRequestSize", INGEST(influx_max_request), .preset = "64MiB", .min = 1, .max = 1ll << 40,
+             .help = "Maximum size of a request in InfluxDB's line protocol, decompressed; not in stream mode"}},
+    {.row = {CONF_STRINGS, "influx.databaseNames", INGEST(influx_databases),
+             .help = "Databases that `/influx/query` and `/query` list"}},
 
     {.row = {CONF_STRINGS, "remoteWrite.url", RW(url),
              .help = "Remote write URL; may be repeated. The n-th value of each flag below applies to the n-th URL, a "

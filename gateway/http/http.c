@@ -24,8 +24,6 @@
 #include "base/telemetry/log.h"
 
 #include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,34 +154,6 @@ void http_finish(struct http_request *r)
 
 /* ---- the request ---- */
 
-/* While a worker streams, the library may change the connection, or free it. */
-struct str http_header(struct http_request *r, const char *name)
-{
-    if ((r->streaming && r->_connection->state == HTTP_WORKING) || r->_connection->mhd == NULL)
-        return STR_NONE;
-    return str_of(MHD_lookup_connection_value(r->_connection->mhd, MHD_HEADER_KIND, name));
-}
-
-struct str http_client(struct http_request *r)
-{
-    if (r->client[0] || r->_connection->mhd == NULL)
-        return str_of(r->client);
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(r->_connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    char host[INET6_ADDRSTRLEN], port[8];
-    const struct sockaddr *from = info ? info->client_addr : NULL;
-    socklen_t n = from && from->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    if (from && getnameinfo(from, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(r->client, sizeof r->client, from->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-    return str_of(r->client);
-}
-
-struct str http_client_host(struct http_request *r)
-{
-    struct str host, port;
-    return address_split(http_client(r), &host, &port) ? host : STR("");
-}
-
 static enum MHD_Result http_on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value)
 {
     http_head_header(arg, name, value ? value : "");
@@ -310,6 +280,37 @@ static enum MHD_Result run_request(struct http_connection *c)
     return MHD_YES;
 }
 
+/* A route with streams_body: the first part of its body is there, or an empty body has ended. */
+static void start_streaming(struct http_connection *c)
+{
+    if (c->conf->hooks.begin && !c->conf->hooks.begin(&c->r)) {
+        c->state = HTTP_DONE;
+        return;
+    }
+    request_begin_work(c);
+    http_body_start(c);
+    c->r.route->handler(&c->r);
+}
+
+/* The next part of a body, or n == 0: its end. */
+static enum MHD_Result stream_body(struct http_connection *c, const char *data, size_t *n)
+{
+    if (c->state == HTTP_BODY)
+        start_streaming(c);
+    if (*n > 0) {
+        *n -= c->receiving && c->state == HTTP_WORKING ? http_body_receive(c, data, *n) : *n;
+        return MHD_YES;
+    }
+    if (c->receiving && c->state == HTTP_WORKING)
+        http_body_end(c);
+    c->receiving = false;
+    c->body_ended = true;
+    if (c->state == HTTP_DONE)
+        return http_response_send(c);
+    http_connection_suspend(c);
+    return MHD_YES;
+}
+
 /* ---- callbacks of the library ---- */
 
 static size_t on_unescape(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, char *s) { return strlen(s); }
@@ -357,6 +358,8 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
         return http_start_request(c, method, version);
     if (c->state == HTTP_LOGIN)
         return begin_body(c);
+    if (c->r.route && c->r.route->streams_body && !c->body_ended)
+        return stream_body(c, data, n);
     if (*n > 0) {
         http_request_read_body(c, data, *n);
         *n = 0;
@@ -393,6 +396,8 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
         return;
     }
     if (c->state == HTTP_WORKING) {
+        if (c->r.left)
+            c->r.left(&c->r);
         request_leave_work(c);
         if (c->conf->hooks.end)
             c->conf->hooks.end(&c->r);

@@ -37,7 +37,10 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     struct str path;           /* without the route prefix, still percent-encoded */
     struct str tail;           /* the part that matches * in the route's path, percent-decoded */
     struct form form;
-    struct str body;
+    struct str body;           /* of routes with streams_body: the part that has arrived, see http_body_more */
+    enum { HTTP_BODY_OPEN, HTTP_BODY_COMPLETE, HTTP_BODY_CUT /* no memory: to be refused */ } body_state; /* of these */
+    /* Set by their handlers: the client left before the body was complete; `r` is freed when this returns. */
+    void (*left)(struct http_request *r);
     struct arena arena;
     const struct route *route; /* NULL: the server itself responds */
     struct loop *loop;         /* the server's, in which the response is sent */
@@ -63,6 +66,9 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     char query_id[17];         /* of a query: for logs, and a header of the response; empty: none */
     struct http_connection *_connection;
 };
+/* On the loop, for routes with streams_body: discards `used` bytes of r->body. True: r->body or body_state has something
+ * new; false: `more` is called on the loop when that is so, and must not finish the request. */
+bool http_body_more(struct http_request *r, size_t used, void (*more)(struct http_request *r)) MUST_USE;
 /* A header of the request; {NULL, 0} if absent. Call from the loop or from a handler on a worker, before it streams. */
 struct str http_header(struct http_request *r, const char *name);
 bool http_accepts_gzip(struct http_request *r);
@@ -91,6 +97,7 @@ struct route {
     http_handler *handler;
     enum route_class class;
     bool on_worker;            /* the handler may be slow: it runs on a worker */
+    bool streams_body;         /* with `finishes`: the handler begins when the first part of the body has arrived, of any size */
     bool finishes;             /* the handler calls http_finish, on the loop, at once or later */
     bool needs_ready;          /* 503 while the program starts or stops */
     bool refuses_loops;        /* 508 for a query that this process itself has sent */

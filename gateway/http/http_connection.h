@@ -63,6 +63,10 @@ struct http_connection {
     bool has_body;
     bool close;           /* after the response: further bytes on the connection cannot be trusted */
     struct buf body;
+    bool receiving;       /* of a route with streams_body: its handler has begun, its body has not ended */
+    bool body_ended;      /* likewise: the library has passed all of it */
+    void (*more)(struct http_request *r); /* its handler waits for the next part; NULL: it does not */
+    size_t body_progress; /* bytes since the deadline of the body began */
     char *uri;            /* as sent */
     const char *uri_end;  /* its end in the head */
 };
@@ -141,6 +145,13 @@ void http_refuse(struct http_connection *c, int status, const char *text);
 /* 503 with Retry-After; counts it under `reason`. */
 void http_refuse_for_now(struct http_connection *c, enum http_stat reason, const char *text);
 void http_request_drop_body(struct http_connection *c);
+
+/* ---- http_body.c ---- */
+
+void http_body_start(struct http_connection *c); /* after request_begin_work, before the handler */
+/* Takes at most n bytes and returns their number; if it is not n the connection is suspended. */
+size_t http_body_receive(struct http_connection *c, const char *p, size_t n);
+void http_body_end(struct http_connection *c);
 
 /* ---- http_head.c ---- */
 

@@ -172,6 +172,8 @@ static void check_origin(struct http_connection *c)
 static size_t max_body(const struct http_connection *c)
 {
     const struct route *route = c->r.route;
+    if (route && route->streams_body)
+        return SIZE_MAX;
     if (route && route->max_body > 0)
         return route->max_body;
     return route && route->class == ROUTE_PUSH ? c->conf->max_push : DEFAULT_MAX_BODY;
@@ -202,6 +204,8 @@ bool http_request_check(struct http_connection *c, const struct http_head *h)
         refuse_framing(c, 400, "Content-Length is not a number\n");
     else if (n > max_body(c))
         http_refuse(c, 413, body_too_large);
+    else if (c->r.route && c->r.route->streams_body)
+        ; /* its parts are counted as they arrive */
     else if (n > budget_left(&c->conf->limits->bodies) || !http_socket_may_add_body(c->sockets, c->socket, (size_t)n))
         c->dropped = BODY_NO_MEMORY; /* still read to its end: a client that is sending may not read a response */
     c->body.max = n > 0 ? (size_t)n : max_body(c);

@@ -13,9 +13,11 @@
  * Source: https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/
  */
 #include "base/hash.h"
+#include "base/json/json_write.h"
 #include "base/text/num.h"
 #include "base/text/utf8.h"
 #include "gateway/ingest/ingest_format.h"
+#include "gateway/services/services.h"
 
 #include <math.h>
 
@@ -159,6 +161,7 @@ static bool influx_time(const struct ingest *in, struct str s, int64_t *t, struc
         *t = floor_div(*t, NS_PER_MS / unit);
     else if (__builtin_mul_overflow(*t, unit / NS_PER_MS, t))
         return err_set(err, ERR_BAD_DATA, "`%.*s` is out of range", STR_ARG(str_first(s, 100)));
+    *t -= *t % in->r->services->flags.ingest.influx_trim;
     return true;
 }
 
@@ -183,7 +186,23 @@ static bool influx_tags(struct ingest *in, struct str tags, struct err *err)
 }
 
 /* The line being read: what its fields share. */
-struct influx_key { struct str measurement, tags; uint64_t hash; bool labels_read; };
+struct influx_key { struct str measurement, tags; uint64_t hash; bool labels_read, one_field; };
+
+static struct str influx_name(struct ingest *in, const struct influx_key *key, struct str field)
+{
+    const struct ingest_flags *flags = &in->r->services->flags.ingest;
+    struct buf *name = &((struct influx_state *)in->state)->name;
+    bool measurement = key->measurement.n > 0 && !flags->influx_skip_measurement;
+    if (measurement && key->one_field && flags->influx_skip_single_field)
+        return key->measurement;
+    buf_clear(name);
+    if (measurement) {
+        buf_add_str(name, key->measurement);
+        buf_add_str(name, flags->influx_separator);
+    }
+    buf_add_str(name, field);
+    return buf_str(name);
+}
 
 static bool influx_labels(struct ingest *in, struct influx_key *key, struct err *err)
 {
@@ -199,17 +218,11 @@ static bool influx_labels(struct ingest *in, struct influx_key *key, struct err 
 static bool influx_new_series(struct ingest *in, struct influx_key *key, struct str field, const struct sample *sample,
                               struct err *err)
 {
-    struct influx_state *s = in->state;
     if (!influx_labels(in, key, err))
         return false;
-    buf_clear(&s->name);
-    buf_add_str(&s->name, key->measurement);
-    if (key->measurement.n > 0)
-        buf_add_char(&s->name, '_');
-    buf_add_str(&s->name, influx_unescape(in->scratch, field));
     if (!utf8_valid(field))
         return err_set(err, ERR_BAD_DATA, "the name of a field is not UTF-8");
-    builder_set(in->labels, STR(METRIC_NAME), buf_str(&s->name));
+    builder_set(in->labels, STR(METRIC_NAME), influx_name(in, key, influx_unescape(in->scratch, field)));
     return ingest_series_end(in, sample, 1, err);
 }
 
@@ -245,6 +258,8 @@ static bool influx_line(struct ingest *in, struct str line, struct err *err)
     if (!influx_time(in, str_skip(rest, fields.n), &t, err))
         return false;
     key.tags = str_skip(head, key.measurement.n + 1);
+    key.one_field = influx_find(fields, ',') == fields.n;
+    key.hash ^= key.one_field;
     while (fields.n > 0) {
         struct str field = str_first(fields, influx_find(fields, ','));
         fields = str_skip(fields, field.n + 1);
@@ -273,9 +288,15 @@ static bool influx_begin(struct ingest *in, struct err *err)
 {
     struct influx_state *s = in->state = mem_zalloc(sizeof *s);
     struct str precision = form_get(&in->r->form, "precision");
-    s->database = (struct label){STR("db"), form_get(&in->r->form, "db")};
+    const struct ingest_flags *flags = &in->r->services->flags.ingest;
+    s->database = (struct label){flags->influx_db_label, form_get(&in->r->form, "db")};
     ingest_same(in, s->database.value);
-    in->all_or_nothing = in->all_or_nothing && !str_is(http_header(in->r, "Stream-Mode"), "1");
+    if (flags->influx_stream || str_is(http_header(in->r, "Stream-Mode"), "1")) {
+        in->all_or_nothing = false;
+        in->max_line = (size_t)flags->influx_max_line;
+    } else {
+        in->max_line = in->max_text = (size_t)flags->influx_max_request;
+    }
     return influx_unit(precision, &s->unit) || err_set(err, ERR_BAD_DATA, "precision=%.*s: expected ns, us, ms, s, m or h",
                                                        STR_ARG(str_first(precision, 100)));
 }
@@ -287,6 +308,27 @@ static void influx_end(struct ingest *in)
         return;
     buf_free(&s->name);
     mem_free(s);
+}
+
+/* ---- what clients ask before they write ---- */
+
+void api_influx_query(struct http_request *r)
+{
+    const struct str_list *names = &r->services->flags.ingest.influx_databases;
+    r->content_type = "application/json";
+    buf_add_z(&r->out, "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"databases\",\"columns\":[\"name\"],\"values\":[");
+    for (size_t i = 0; i < names->n; i++) {
+        buf_add_z(&r->out, i ? ",[\"" : "[\"");
+        json_escape(&r->out, names->items[i]);
+        buf_add_z(&r->out, "\"]");
+    }
+    buf_add_z(&r->out, names->n > 0 ? "]}]}]}" : "[\"_internal\"]]}]}]}");
+}
+
+void api_influx_health(struct http_request *r)
+{
+    r->content_type = "application/json";
+    buf_add_z(&r->out, "{\"name\":\"influxdb\",\"message\":\"ready for queries and writes\",\"status\":\"pass\",\"checks\":[]}");
 }
 
 const struct ingest_format ingest_influx = {

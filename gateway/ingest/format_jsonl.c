@@ -9,6 +9,7 @@
 #include "base/json/json_read.h"
 #include "base/text/num.h"
 #include "gateway/ingest/ingest_format.h"
+#include "gateway/services/services.h"
 
 #include <math.h>
 
@@ -134,6 +135,7 @@ static bool jsonl_begin(struct ingest *in, struct err *err UNUSED)
 {
     struct jsonl_state *s = in->state = mem_zalloc(sizeof *s);
     json_reader_init(&s->reader);
+    in->max_line = (size_t)in->r->services->flags.ingest.jsonl_max_line;
     return true;
 }
 

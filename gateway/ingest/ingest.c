@@ -8,11 +8,11 @@
 
 #include "base/decompressor.h"
 #include "base/http/via.h"
+#include "base/os/thread.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 
 enum {
-    INGEST_PART_BYTES = 64 << 10, /* decompressed at a time */
     /* Labels and samples of a batch: each costs other lanes a wake-up (at 32 KiB a fifth of the CPU), and 32 KiB of series
      * that are new to the recent store take 2 ms. */
     INGEST_BATCH_BYTES = 256 << 10, INGEST_BATCH_BYTES_RECENT = 32 << 10,
@@ -41,6 +41,7 @@ static void ingest_free(struct ingest *in)
         list_remove(&in->node);
     decompressor_free(in->decompressor);
     mem_release_buf(&in->lane->release, &in->text);
+    mem_release_buf(&in->lane->release, &in->kept);
     mem_free(in);
 }
 
@@ -64,18 +65,58 @@ static void on_ingest_stored(void *arg, bool ok)
 {
     struct ingest *in = arg;
     in->failed = in->failed || !ok;
-    if (--in->pending == 0 && in->ended)
+    if (--in->pending > 0 || !in->ended)
+        return;
+    if (in->r)
         ingest_respond(in);
+    else
+        ingest_free(in);
+}
+
+static void ingest_end_counts(const struct ingest *in)
+{
+    ingest_count(in->format, INGEST_ROWS, in->n.rows);
+    ingest_count(in->format, INGEST_READ, in->n.rows + in->n.invalid);
+    ingest_count(in->format, INGEST_INVALID, in->n.invalid);
+}
+
+static void ingest_unqueue(struct ingest *in)
+{
+    if (list_linked(&in->node))
+        list_remove(&in->node);
+    in->lane->n_active -= in->active;
+    in->active = false;
+}
+
+static void ingest_queue(struct ingest *in)
+{
+    struct ingest_lane *l = in->lane;
+    in->queued = loop_mono(l->lane->loop);
+    list_push_back(&l->waiting, &in->node);
+    loop_post(l->lane->loop, &l->work);
+}
+
+static void on_ingest_more(struct http_request *r) { ingest_queue(r->user); }
+
+/* What is stored of the body stays. */
+static void on_ingest_left(struct http_request *r)
+{
+    struct ingest *in = r->user;
+    in->r = NULL;
+    if (!in->ended)
+        ingest_end_counts(in);
+    in->ended = true;
+    ingest_unqueue(in);
+    if (in->pending == 0)
+        ingest_free(in);
 }
 
 /* Nothing more of the body is stored; the response waits for the batches that are. */
 static void ingest_end(struct ingest *in)
 {
     in->ended = true;
-    list_remove(&in->node);
-    ingest_count(in->format, INGEST_ROWS, in->n.rows);
-    ingest_count(in->format, INGEST_READ, in->n.rows + in->n.invalid);
-    ingest_count(in->format, INGEST_INVALID, in->n.invalid);
+    ingest_unqueue(in);
+    ingest_end_counts(in);
     if (in->pending == 0)
         ingest_respond(in);
 }
@@ -86,58 +127,7 @@ static void ingest_fail(struct ingest *in, const struct err *err)
     ingest_end(in);
 }
 
-/* ---- the text ---- */
-
-static void ingest_rewind(struct ingest *in)
-{
-    decompressor_free(in->decompressor);
-    in->decompressor = NULL;
-    in->raw = in->r->body;
-    buf_clear(&in->text);
-    in->text_at = in->text_scanned = in->line = 0;
-    in->text_complete = false;
-}
-
-/* Decompresses a further part, behind the incomplete line that is left of the last one. */
-static bool ingest_read_part(struct ingest *in, struct err *err)
-{
-    size_t max = (size_t)in->lane->services->flags.max_insert_size;
-    if (in->decompressor == NULL && (in->decompressor = decompressor_new(in->codec, max)) == NULL)
-        return err_set(err, ERR_LIMIT, "cannot allocate memory to decompress the body");
-    if (in->text.n - in->text_at > max)
-        return err_set(err, ERR_TOO_LARGE, "line %llu exceeds -maxInsertRequestSize, %zu bytes",
-                       (unsigned long long)in->line + 1, max);
-    buf_drop_front(&in->text, in->text_at);
-    in->text_scanned -= in->text_at;
-    in->text_at = 0;
-    if (decompressor_step(in->decompressor, &in->raw, true, INGEST_PART_BYTES, &in->text, &in->text_complete, err))
-        return true;
-    ingest_count(in->format, INGEST_READ_ERRORS, 1);
-    return err_wrap(err, "cannot read the body");
-}
-
-/* The end of the next line, in in->text; the last one of a body needs no LF. False: a further part has to be read. */
-static bool line_end_is_known(struct ingest *in, size_t *end)
-{
-    size_t from = in->text_scanned > in->text_at ? in->text_scanned : in->text_at;
-    *end = from + str_find(str_skip(buf_str(&in->text), from), '\n');
-    in->text_scanned = *end;
-    return *end < in->text.n || (in->text_complete && in->text_at < in->text.n);
-}
-
-/* The next line, without LF or CR LF. */
-static bool ingest_next_line(struct ingest *in, struct str *line)
-{
-    size_t end;
-    if (!line_end_is_known(in, &end))
-        return false;
-    *line = str_n(in->text.p + in->text_at, end - in->text_at);
-    in->text_at = end + (end < in->text.n);
-    in->line++;
-    if (line->n > 0 && line->p[line->n - 1] == '\r')
-        line->n--;
-    return true;
-}
+/* ---- lines ---- */
 
 static bool line_is_blank(struct str line)
 {
@@ -183,8 +173,8 @@ static bool ingest_lines(struct ingest *in, int64_t until, struct err *err)
     struct str line;
     while (!batch_is_full(in)) {
         for (unsigned i = 0; i < INGEST_STEP_LINES && !batch_is_full(in); i++) {
-            if (!ingest_next_line(in, &line))
-                return true;
+            if (!ingest_text_line(in, &line))
+                return in->phase != INGEST_STORE_WHOLE || ingest_text_fits(in, err);
             if (!ingest_line(in, line, err))
                 return false;
         }
@@ -194,7 +184,32 @@ static bool ingest_lines(struct ingest *in, int64_t until, struct err *err)
     return true;
 }
 
-static bool text_is_read(const struct ingest *in) { return in->text_complete && in->text_at == in->text.n; }
+/* The same for a document. */
+static bool ingest_items(struct ingest *in, int64_t until, struct err *err)
+{
+    while (!batch_is_full(in) && (in->phase == INGEST_STORE_WHOLE || clock_mono_ns() < until))
+        switch (in->format->next(in, err)) {
+        case INGEST_ITEM: break;
+        case INGEST_END: in->text_at = in->text.n; return true;
+        case INGEST_INVALID_ITEM: return false;
+        }
+    return true;
+}
+
+static bool ingest_parse(struct ingest *in, int64_t until, struct err *err)
+{
+    if (in->format->line)
+        return ingest_lines(in, until, err);
+    if (in->line == 0 && !in->format->document(in, buf_str(&in->text), err))
+        return false;
+    in->line = 1;
+    return ingest_items(in, until, err);
+}
+
+static bool text_is_read(const struct ingest *in)
+{
+    return in->text_complete && in->text_at == in->text.n && (in->format->line || in->line > 0);
+}
 
 /* ---- batches ---- */
 
@@ -208,12 +223,12 @@ static void ingest_check(struct ingest *in, int64_t until)
 {
     struct err err;
     batch_start(in);
-    if (!ingest_lines(in, until, &err)) {
+    if (!ingest_parse(in, until, &err)) {
         in->n.invalid++;
         ingest_fail(in, &err);
     } else if (text_is_read(in)) {
         in->phase = INGEST_STORE;
-        ingest_rewind(in);
+        ingest_text_rewind(in);
     }
 }
 
@@ -239,7 +254,7 @@ static void ingest_store(struct ingest *in, int64_t until)
         ingest_refused(in);
         return;
     }
-    if (!ingest_lines(in, until, &err)) {
+    if (!ingest_parse(in, until, &err)) {
         sink_abort(sink);
         in->n.invalid++;
         ingest_fail(in, &err);
@@ -258,8 +273,11 @@ static void ingest_store(struct ingest *in, int64_t until)
 static void ingest_read(struct ingest *in)
 {
     struct err err;
-    bool first = in->line == 0 && in->text.n == 0;
-    if (!ingest_read_part(in, &err))
+    bool first = in->text_total == 0;
+    enum ingest_input input = ingest_text_receive(in, on_ingest_more, &err);
+    if (input == INGEST_INPUT_LATER)
+        ingest_unqueue(in);
+    else if (input == INGEST_INPUT_FAILED || !ingest_text_read(in, &err))
         ingest_fail(in, &err);
     else if (first && in->phase == INGEST_CHECK && in->text_complete && in->text.n <= INGEST_SHORT_BYTES)
         in->phase = INGEST_STORE_WHOLE;
@@ -267,11 +285,13 @@ static void ingest_read(struct ingest *in)
 
 static void ingest_step(struct ingest *in, int64_t until)
 {
-    size_t end;
+    struct err err;
     if (!services_ready(in->lane->services)) {
         in->failed = true;
         ingest_end(in);
-    } else if (!in->text_complete && !line_end_is_known(in, &end)) {
+    } else if (!ingest_text_fits(in, &err)) {
+        ingest_fail(in, &err);
+    } else if (!in->text_complete && (in->format->document || !ingest_text_has_line(in))) {
         ingest_read(in);
     } else if (in->phase == INGEST_CHECK) {
         ingest_check(in, until);
@@ -280,18 +300,44 @@ static void ingest_step(struct ingest *in, int64_t until)
     }
 }
 
+/* ---- turns ---- */
+
+static unsigned most_active(const struct ingest_lane *l)
+{
+    unsigned all = (unsigned)l->services->flags.ingest.max_concurrent;
+    unsigned most = (all > 0 ? all : 2 * thread_cores()) / l->services->n_lanes;
+    return most > 0 ? most : 1;
+}
+
+/* Lets a request that waits begin; one that has waited for too long is refused. */
+static void ingest_admit(struct ingest_lane *l)
+{
+    struct ingest *in = CONTAINER(list_pop_front(&l->waiting), struct ingest, node);
+    struct err err;
+    list_push_back(&l->active, &in->node);
+    l->n_active++;
+    in->active = true;
+    if (loop_mono(l->lane->loop) - in->queued <= l->services->flags.ingest.max_queue)
+        return;
+    err_set(&err, ERR_UNAVAILABLE, "waited for longer than -insert.maxQueueDuration for one of -maxConcurrentInserts");
+    err.retry_after = RETRY_SECONDS;
+    ingest_fail(in, &err);
+}
+
 static void ingest_work(struct loop_task *task)
 {
     struct ingest_lane *l = CONTAINER(task, struct ingest_lane, work);
     int64_t until = loop_slice_end(l->lane->loop);
     bool more = true;
     while (more && clock_mono_ns() < until) {
-        struct list *first = list_pop_front(&l->queue);
+        if (!list_empty(&l->waiting) && l->n_active < most_active(l))
+            ingest_admit(l);
+        struct list *first = list_pop_front(&l->active);
         if (first) {
-            list_push_back(&l->queue, first); /* the next step is another request's */
+            list_push_back(&l->active, first); /* the next step is another request's */
             ingest_step(CONTAINER(first, struct ingest, node), until);
         }
-        more = mem_release_some(&l->release) || !list_empty(&l->queue);
+        more = mem_release_some(&l->release) || !list_empty(&l->active) || !list_empty(&l->waiting);
     }
     if (more)
         loop_post(l->lane->loop, &l->work);
@@ -302,7 +348,7 @@ static void ingest_work(struct loop_task *task)
 static void on_ingest_unused(struct loop_timer *t)
 {
     struct ingest_lane *l = CONTAINER(t, struct ingest_lane, unused);
-    if (list_empty(&l->queue))
+    if (list_empty(&l->active))
         series_cache_free(&l->cache);
     else
         loop_timer_in(l->lane->loop, t, INGEST_UNUSED_MS);
@@ -316,7 +362,8 @@ static struct ingest_lane *ingest_lane_of(struct http_request *r)
         l->services = r->services;
         l->lane = lane;
         l->work.run = ingest_work;
-        list_init(&l->queue);
+        list_init(&l->active);
+        list_init(&l->waiting);
         l->unused.run = on_ingest_unused;
         arena_init(&l->scratch, INGEST_SCRATCH_BYTES);
         l->labels.scratch = &l->scratch;
@@ -339,8 +386,9 @@ void ingest_lane_free(struct ingest_lane *l)
 
 void ingest_lane_cancel(struct ingest_lane *l)
 {
-    while (l && !list_empty(&l->queue)) {
-        struct ingest *in = CONTAINER(l->queue.next, struct ingest, node);
+    while (l && !(list_empty(&l->active) && list_empty(&l->waiting))) {
+        struct list *first = list_empty(&l->active) ? l->waiting.next : l->active.next;
+        struct ingest *in = CONTAINER(first, struct ingest, node);
         in->failed = true;
         ingest_end(in);
     }
@@ -369,14 +417,18 @@ static void ingest_request(struct http_request *r, const struct ingest_format *f
     struct ingest *in = mem_zalloc(sizeof *in);
     struct err err;
     *in = (struct ingest){.r = r, .format = format, .lane = l, .now = clock_wall_ms(), .labels = &l->labels,
-                          .scratch = &l->scratch, .raw = r->body, .all_or_nothing = format->all_or_nothing, .success = format->success};
+                          .scratch = &l->scratch, .max_line = (size_t)r->services->flags.max_insert_size, .max_text = SIZE_MAX,
+                          .all_or_nothing = format->all_or_nothing, .success = format->success};
     ingest_count(format, INGEST_REQUESTS, 1);
     loop_timer_in(l->lane->loop, &l->unused, INGEST_UNUSED_MS);
-    list_push_back(&l->queue, &in->node);
+    buf_charge_anyway(&in->kept, &r->services->http.bodies);
+    buf_charge_anyway(&in->text, &r->services->http.bodies);
+    r->user = in;
+    r->left = on_ingest_left;
     if (!ingest_begin(in, &err))
         ingest_fail(in, &err);
     else
-        loop_post(l->lane->loop, &l->work);
+        ingest_queue(in);
 }
 
 extern const struct ingest_format ingest_prometheus, ingest_jsonl, ingest_csv, ingest_influx;

@@ -17,6 +17,9 @@ void api_import_prometheus(struct http_request *r);
 void api_import_jsonl(struct http_request *r);
 void api_import_csv(struct http_request *r);
 void api_influx_write(struct http_request *r);
+/* Questions of clients before they write, in constant time. */
+void api_influx_query(struct http_request *r);
+void api_influx_health(struct http_request *r);
 
 struct ingest_lane;
 void ingest_lane_free(struct ingest_lane *l);   /* NULL is allowed */

@@ -24,21 +24,27 @@
 #define INGEST_ID(X, id, type, path, protocol) INGEST_##id,
 enum ingest_format_id { INGEST_FORMATS(INGEST_ID, ) INGEST_FORMAT_COUNT };
 
+/* A body is lines, each independent of the others, or a document. */
+enum ingest_item { INGEST_ITEM, INGEST_END, INGEST_INVALID_ITEM };
 struct ingest;
 struct ingest_format {
     enum ingest_format_id id;
-    bool all_or_nothing;     /* an invalid line fails the request, and none of it is stored; else it is skipped */
+    bool all_or_nothing;     /* an invalid line or item fails the request, and none of it is stored; else it is skipped */
     int success;             /* status of the response */
     /* Reads the parameters of the request; may set `state`. NULL: there are none. */
     bool (*begin)(struct ingest *in, struct err *err);
     /* One line, without its end, that is not blank. False: it is invalid, err says why. */
     bool (*line)(struct ingest *in, struct str line, struct err *err);
+    /* A document, complete; borrowed until `end`. Called again to read it from its start once more. Then its items, each
+     * at most some hundred samples. False and INVALID: the document is invalid, err says why. */
+    bool (*document)(struct ingest *in, struct str body, struct err *err);
+    enum ingest_item (*next)(struct ingest *in, struct err *err);
     void (*end)(struct ingest *in); /* frees `state`; NULL: nothing to free */
 };
 
 struct ingest_counts { size_t rows, read, invalid, metadata; };
 struct ingest {
-    struct http_request *r;
+    struct http_request *r;       /* NULL: the client left */
     const struct ingest_format *format;
     void *state;                  /* of the format */
     int64_t now;                  /* ms: of samples without a time */
@@ -46,20 +52,27 @@ struct ingest {
     uint64_t same;                /* hash of the format and of parameters that change labels; `begin` adds its own */
     struct labels_builder *labels; /* of the series being reported */
     struct arena *scratch;        /* of one line */
-    bool all_or_nothing;          /* the format's; `begin` may change these two */
+    bool all_or_nothing;          /* the format's; `begin` may change this and the next three */
     int success;
+    size_t max_line, max_text;    /* bytes; text: of the whole body, decompressed */
 
     /* the rest is ingest.c's */
     struct ingest_lane *lane;
     struct list node;             /* in the lane's queue */
     enum codec codec;
     struct decompressor *decompressor; /* NULL: the body is not compressed */
+    int64_t queued;               /* monotonic ms: since it waits to be processed */
     struct str raw;               /* of the body, not yet decompressed */
+    bool raw_is_last;             /* nothing follows it */
+    size_t borrowed;              /* bytes of r->body that `raw` is in */
+    struct buf kept;              /* a body of lines that is all_or_nothing, as received */
     struct buf text;              /* decompressed, not yet parsed from text_at on */
     size_t text_at, text_scanned; /* no LF between them */
+    size_t text_total;
     bool text_complete;           /* nothing follows in `raw` */
-    uint64_t line;                /* number of the current one */
+    uint64_t line;                /* number of the current one; of a document 1: it is being read */
     enum { INGEST_CHECK /* to its end, nothing is stored */, INGEST_STORE, INGEST_STORE_WHOLE /* in one batch */ } phase;
+    bool active;                  /* not waiting */
     bool begun, failed;           /* a batch has been accepted; one could not be stored */
     bool ended;
     size_t pending;               /* batches that are not yet as durable as required */

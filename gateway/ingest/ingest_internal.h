@@ -37,7 +37,8 @@ void ingest_count(const struct ingest_format *f, enum ingest_family family, size
 struct ingest_lane { /* one per lane; created at its first request */
     struct services *services;
     struct lane_services *lane;
-    struct list queue;            /* of struct ingest; the first has its turn */
+    struct list active, waiting;  /* of struct ingest; the first active one has its turn */
+    unsigned n_active;
     struct loop_task work;
     struct labels_builder labels;
     struct arena scratch;
@@ -47,6 +48,18 @@ struct ingest_lane { /* one per lane; created at its first request */
     struct loop_timer unused;     /* frees the cache when nothing was pushed for a while */
     struct mem_release release;
 };
+
+/* ingest_text.c. receive: takes over what has arrived of the body; LATER: nothing has, and `more` will be called. read:
+ * decompresses a further part, behind the incomplete line that is left of the last one. */
+enum ingest_input { INGEST_INPUT, INGEST_INPUT_LATER, INGEST_INPUT_FAILED };
+enum ingest_input ingest_text_receive(struct ingest *in, void (*more)(struct http_request *r), struct err *err);
+bool ingest_text_read(struct ingest *in, struct err *err);
+bool ingest_text_fits(struct ingest *in, struct err *err); /* false: the body, or the next line, is too long */
+bool ingest_text_has_line(struct ingest *in);
+/* The next line, without LF or CR LF; the last one of a body needs none. False: a further part has to be read, or it is too
+ * long. */
+bool ingest_text_line(struct ingest *in, struct str *line);
+void ingest_text_rewind(struct ingest *in); /* to the start of the body */
 
 /* ingest_rows.c */
 bool ingest_read_extra_labels(struct ingest *in, struct err *err);

@@ -3,6 +3,8 @@
 import gzip
 import json
 import math
+import socket
+import threading
 import time
 import zlib
 
@@ -142,34 +144,170 @@ def send(agent, case, number):
     return request(f"http://127.0.0.1:{agent.port}{case.path}", params, case.body, case.headers, case.method)
 
 
-def test_formats_as_vmagent_reads_them():
+def compare(cases, *own_flags):
+    """Sends the cases to vmagent and to sluice, started with these flags."""
     theirs_sink, ours_sink = RecordingSink(), RecordingSink()
-    flags = "-remoteWrite.url={}", "-remoteWrite.flushInterval=200ms"
+    flags = "-remoteWrite.url={}", "-remoteWrite.flushInterval=200ms", *own_flags
     theirs = VMAgent("scrape_configs: []", *(f.format(theirs_sink.url) for f in flags), "-remoteWrite.forcePromProto")
     ours = Sluice("scrape_configs: []", *(f.format(ours_sink.url) for f in flags), "--dialect=vmagent")
     before = now_ms()
     statuses = []
-    for number, case in enumerate(CASES):
+    for number, case in enumerate(cases):
         expected = send(theirs, case, number).status if case.own is None else case.own[0]
         got = send(ours, case, number)
         if got.status != expected:
             statuses.append((number, case.path, case.body[:100], case.params, got, expected))
     assert not statuses, statuses
     for agent in (ours, theirs):
-        assert send(agent, Case(PROMETHEUS, "last 1"), len(CASES)).status == 204
-    wait_until(lambda: len(CASES) in by_case(ours_sink, before))
+        assert send(agent, Case(PROMETHEUS, "last 1"), len(cases)).status == 204
+    wait_until(lambda: len(cases) in by_case(ours_sink, before))
     found = by_case(ours_sink, before)
     strict, wire.parse_write_request = wire.parse_write_request, without_empty_and_repeated
     try:
-        wait_until(lambda: len(CASES) in by_case(theirs_sink, before))
+        wait_until(lambda: len(cases) in by_case(theirs_sink, before))
         for _ in range(30):  # vmagent's blocks overtake each other
             wanted = by_case(theirs_sink, before)
-            wanted.update((number, case.own[1]) for number, case in enumerate(CASES) if case.own)
+            wanted.update((number, case.own[1]) for number, case in enumerate(cases) if case.own)
             wrong = [(number, case.path, case.body[:200], "sluice", found.get(number, {}), "expected", wanted.get(number, {}))
-                     for number, case in enumerate(CASES) if found.get(number, {}) != wanted.get(number, {})]
+                     for number, case in enumerate(cases) if found.get(number, {}) != wanted.get(number, {})]
             if not wrong:
                 return
             time.sleep(0.1)
     finally:
         wire.parse_write_request = strict
     raise AssertionError("\n".join(map(str, wrong)))
+
+
+def test_formats_as_vmagent_reads_them():
+    compare(CASES)
+
+
+def test_flags_of_formats_act_as_in_vmagent():
+    line = f"cpu,host=a usage=1.5,idle=2 {T}123000000"
+    both = [Case(INFLUX, line), Case(INFLUX, "cpu f=1 17", db="d"), Case(INFLUX, "bad\ngood f=1"),
+            Case(INFLUX, "m f=1\n" + "x" * 300 + " f=1\nn f=1", own=(413, {(("__name__", "m.f"),): [(NOW, 1.0)]}))]
+    compare(both + [
+        Case(CSV, f"{T + 999},2\n", format="1:time:unix_ms,2:metric:m"),
+        Case(JSONL, json_line({"__name__": "a"}, [1], [T]) + "\n" + json_line({"__name__": "b" * 300}, [1], [T]),
+             own=(413, {(("__name__", "a"),): [(T, 1.0)]}))],
+        "-influxMeasurementFieldSeparator=.", "-influxDBLabel=database", "-influxTrimTimestamp=1s", "-csvTrimTimestamp=1s",
+        "-influx.forceStreamMode", "-influx.maxLineSize=256", "-import.maxLineLen=256")
+    compare(both[:2] + [Case(INFLUX, "x" * 300 + " f=1", own=(413, {}))], "-influxSkipSingleField", "-influx.maxRequestSize=256")
+    compare(both[:2], "-influxSkipMeasurement")
+
+
+def test_questions_of_influx_clients_are_answered():
+    names = ["-influx.databaseNames=a", "-influx.databaseNames=b"]
+    theirs = VMAgent("scrape_configs: []", "-remoteWrite.url=http://127.0.0.1:9/", *names)
+    ours = Sluice("scrape_configs: []", *names)
+    for method, path in (("GET", "/influx/query"), ("POST", "/influx/query"), ("POST", "/query"), ("GET", "/influx/health")):
+        answers = [request(agent.url + path, {"q": "SHOW DATABASES"}, method=method) for agent in (ours, theirs)]
+        assert answers[0].json() == answers[1].json(), (method, path, answers)
+
+
+LINES = 30000
+
+
+def test_long_bodies_are_stored_in_parts():
+    """In order, and completely or not at all where an invalid line fails the body."""
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-maxInsertRequestSize=64KiB")
+    text = "\n".join(f'm{{n="{i % 50}"}} {i} {T + i}' for i in range(LINES))
+    answer = sluice.post(PROMETHEUS, gzip.compress(text.encode()), headers={"Content-Encoding": "gzip"})
+    assert answer.status == 204, answer
+    influx = [f"i,n={i % 50} v={i} {T + i}" for i in range(LINES)]
+    for lines, status in ((influx + ["bad"], 400), (influx, 204)):
+        answer = sluice.post(INFLUX, gzip.compress("\n".join(lines).encode()), headers={"Content-Encoding": "gzip"})
+        assert answer.status == status, answer
+    assert "line 30001" in sluice.post(INFLUX, gzip.compress("\n".join(influx + ["bad"]).encode()),
+                                       headers={"Content-Encoding": "gzip"}).text
+    wait_until(lambda: sum(map(len, sink.find("i_v").values())) >= LINES, 60)
+    for name in ("m", "i_v"):
+        for labels, samples in sink.find(name).items():
+            n = int(dict(labels)["n"])
+            assert samples == [(T + i, float(i)) for i in range(n, LINES, 50)], (labels, len(samples), samples[:5])
+    assert sluice.metric("vmagent_rows_inserted_total", 'type="influx"') == LINES
+    assert sluice.metric("vm_rows_invalid_total", 'type="influx"') == 2
+    long = sluice.post(PROMETHEUS, b'm{n="' + b"x" * 150000 + b'"} 1\n')
+    assert long.status == 413 and "line 1 exceeds 65536 bytes" in long.text, long
+
+
+def test_damaged_bodies_are_refused():
+    """Truncated at every byte, and with each byte changed: never more than what the whole body has."""
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}")
+    whole = gzip.compress(f"ok 1 {T}\n".encode(), mtime=0)
+    for n in range(len(whole)):
+        answer = sluice.post(PROMETHEUS, whole[:n], headers={"Content-Encoding": "gzip"})
+        assert answer.status == 400, (n, answer)
+    for codec in ("gzip", "zstd", "snappy", "deflate"):
+        for i in range(len(whole)):
+            damaged = whole[:i] + bytes([whole[i] ^ 0x55]) + whole[i + 1:]
+            assert sluice.post(PROMETHEUS, damaged, headers={"Content-Encoding": codec}).status in (204, 400, 413), (codec, i)
+    bomb = gzip.compress(b"x" * (200 << 20))
+    before = sluice.memory_kib()["VmRSS"]
+    assert sluice.post(PROMETHEUS, bomb, headers={"Content-Encoding": "gzip"}).status == 413
+    assert not RELEASE or sluice.memory_kib()["VmHWM"] < before + (100 << 10)
+
+
+def open_push(sluice, path=PROMETHEUS, headers="Transfer-Encoding: chunked\r\n"):
+    s = socket.create_connection(("127.0.0.1", sluice.port))
+    s.settimeout(60)
+    s.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+    return s
+
+
+def chunk(data):
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def test_lines_are_stored_while_they_arrive():
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=100ms")
+    pushes = [open_push(sluice) for _ in range(20)]
+    for i, s in enumerate(pushes):
+        s.sendall(chunk(b"early{n=\"%d\"} 1\nlate{n=\"%d\"} " % (i, i)))
+    wait_until(lambda: len(sink.find("early")) == len(pushes), 30, "samples of bodies that have not ended")
+    assert not sink.find("late")
+    for s in pushes[10:]:
+        s.close()
+    for s in pushes[:10]:
+        s.sendall(chunk(b"2\n") + chunk(b""))
+        assert s.recv(100).startswith(b"HTTP/1.1 204"), s
+    wait_until(lambda: len(sink.find("late")) == 10, 30)
+    assert sluice.post(PROMETHEUS, b"more 1").status == 204
+    wait_until(lambda: sluice.metric("sluice_http_connections") <= 11, 30, "closed connections to go")
+    bad = open_push(sluice)
+    bad.sendall(chunk(b"x" * 40000000))  # of which the most is dropped
+    bad.sendall(chunk(b""))
+    assert bad.recv(100).startswith(b"HTTP/1.1 413"), bad
+
+
+def test_long_uploads_cost_no_memory():
+    """Neither for a client that is faster than the disk, nor for one without an end."""
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}")
+    part = "".join(f'upload{{n="{i}",path="/some/longer/value"}} {i} {T}\n' for i in range(20000)).encode()
+    sluice.post(PROMETHEUS, part)
+    before = sluice.memory_kib()["VmRSS"]
+    push = open_push(sluice)
+    for _ in range(30):
+        push.sendall(chunk(part))
+    push.sendall(chunk(b""))
+    assert push.recv(100).startswith(b"HTTP/1.1 204"), push
+    assert sluice.metric("vmagent_rows_inserted_total", 'type="prometheus"') == 31 * 20000
+    assert not RELEASE or sluice.memory_kib()["VmHWM"] < before + (24 << 10), (before, sluice.memory_kib())
+
+
+def test_pushes_wait_their_turn_for_a_while():
+    sluice = Sluice("scrape_configs: []\nrecent: {retention: 1h}\n", "--lanes=1", "-maxConcurrentInserts=1", "-insert.maxQueueDuration=1ms")
+    part = "".join(f'wait{{n="{i}",path="/some/longer/value"}} {i} {T}\n' for i in range(40000)).encode()
+    answers = []
+    senders = [threading.Thread(target=lambda: answers.append(sluice.post(PROMETHEUS, part))) for _ in range(12)]
+    for s in senders:
+        s.start()
+    for s in senders:
+        s.join()
+    refused = [a for a in answers if a.status == 503]
+    assert refused and all(a.status in (204, 503) for a in answers), answers
+    assert all(a.headers["Retry-After"] and "maxConcurrentInserts" in a.text for a in refused), refused[0].text
