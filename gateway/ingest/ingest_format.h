@@ -62,14 +62,13 @@ struct ingest {
     enum codec codec;
     struct decompressor *decompressor; /* NULL: the body is not compressed */
     int64_t queued;               /* monotonic ms: since it waits to be processed */
-    struct str raw;               /* of the body, not yet decompressed */
-    bool raw_is_last;             /* nothing follows it */
-    size_t borrowed;              /* bytes of r->body that `raw` is in */
-    struct buf kept;              /* a body of lines that is all_or_nothing, as received */
+    size_t raw_at;                /* of r->body, or of `kept`, so much is decompressed */
+    bool keep, kept_all;          /* a body of lines that is all_or_nothing is kept as received */
+    struct buf kept; size_t kept_part; /* bytes of r->body that were added last */
     struct buf text;              /* decompressed, not yet parsed from text_at on */
     size_t text_at, text_scanned; /* no LF between them */
     size_t text_total;
-    bool text_complete;           /* nothing follows in `raw` */
+    bool text_complete;           /* nothing follows */
     uint64_t line;                /* number of the current one; of a document 1: it is being read */
     enum { INGEST_CHECK /* to its end, nothing is stored */, INGEST_STORE, INGEST_STORE_WHOLE /* in one batch */ } phase;
     bool active;                  /* not waiting */

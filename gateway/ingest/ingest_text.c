@@ -15,13 +15,13 @@ void ingest_text_rewind(struct ingest *in)
     }
     decompressor_free(in->decompressor);
     in->decompressor = NULL;
-    in->raw = buf_str(&in->kept);
+    in->raw_at = 0;
     buf_clear(&in->text);
     in->text_at = in->text_scanned = in->text_total = in->line = 0;
     in->text_complete = false;
 }
 
-static bool body_is_cut(const struct ingest *in, struct err *err)
+static bool body_is_whole(const struct ingest *in, struct err *err)
 {
     if (in->r->body_state != HTTP_BODY_CUT)
         return true;
@@ -41,26 +41,36 @@ static bool keep_part(struct ingest *in, struct err *err)
         return false;
     }
     buf_add_str(&in->kept, part);
+    in->kept_part = part.n;
+    in->kept_all = in->r->body_state == HTTP_BODY_COMPLETE;
     return true;
+}
+
+/* What is not yet decompressed. The body moves in memory while it grows. */
+static struct str raw_rest(const struct ingest *in)
+{
+    return str_skip(in->keep ? buf_str(&in->kept) : in->r->body, in->raw_at);
+}
+
+static bool raw_is_last(const struct ingest *in) { return in->r->body_state == HTTP_BODY_COMPLETE; }
+
+static bool raw_is_there(const struct ingest *in)
+{
+    return in->keep ? in->kept_all : raw_rest(in).n > 0 || raw_is_last(in);
 }
 
 enum ingest_input ingest_text_receive(struct ingest *in, void (*more)(struct http_request *r), struct err *err)
 {
     struct http_request *r = in->r;
-    bool keep = in->phase == INGEST_CHECK && in->format->line;
-    if (in->raw.n > 0 || in->raw_is_last)
-        return INGEST_INPUT;
-    do {
-        if (!http_body_more(r, in->borrowed, more)) {
-            in->borrowed = 0;
+    in->keep = in->all_or_nothing && in->format->line;
+    while (!raw_is_there(in)) {
+        size_t used = in->keep ? in->kept_part : in->raw_at;
+        in->kept_part = in->raw_at = 0;
+        if (!http_body_more(r, used, more))
             return INGEST_INPUT_LATER;
-        }
-        in->borrowed = r->body.n;
-        if (!body_is_cut(in, err) || (keep && !keep_part(in, err)))
+        if (!body_is_whole(in, err) || (in->keep && !keep_part(in, err)))
             return INGEST_INPUT_FAILED;
-    } while (keep && r->body_state == HTTP_BODY_OPEN);
-    in->raw = keep ? buf_str(&in->kept) : r->body;
-    in->raw_is_last = r->body_state == HTTP_BODY_COMPLETE;
+    }
     return INGEST_INPUT;
 }
 
@@ -86,17 +96,19 @@ bool ingest_text_fits(struct ingest *in, struct err *err)
 
 bool ingest_text_read(struct ingest *in, struct err *err)
 {
-    size_t before;
+    struct str raw = raw_rest(in);
+    size_t before, waiting = raw.n;
     if (in->decompressor == NULL && (in->decompressor = decompressor_new(in->codec, in->max_text)) == NULL)
         return err_set(err, ERR_LIMIT, "cannot allocate memory to decompress the body");
     buf_drop_front(&in->text, in->text_at);
     in->text_scanned -= in->text_at < in->text_scanned ? in->text_at : in->text_scanned;
     in->text_at = 0;
     before = in->text.n;
-    if (!decompressor_step(in->decompressor, &in->raw, in->raw_is_last, INGEST_PART_BYTES, &in->text, &in->text_complete, err)) {
+    if (!decompressor_step(in->decompressor, &raw, raw_is_last(in), INGEST_PART_BYTES, &in->text, &in->text_complete, err)) {
         ingest_count(in->format, INGEST_READ_ERRORS, 1);
         return err_wrap(err, "cannot read the body");
     }
+    in->raw_at += waiting - raw.n;
     in->text_total += in->text.n - before;
     return true;
 }

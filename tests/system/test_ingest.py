@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import random
 import socket
 import threading
 import time
@@ -281,6 +282,34 @@ def test_lines_are_stored_while_they_arrive():
     bad.sendall(chunk(b"x" * 40000000))  # of which the most is dropped
     bad.sendall(chunk(b""))
     assert bad.recv(100).startswith(b"HTTP/1.1 413"), bad
+
+
+def test_bodies_in_pieces_of_any_size():
+    """With every codec; some parts come while earlier ones are processed."""
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}")
+    expected = {}
+    dice = random.Random(5)
+    codecs = {"": bytes, "gzip": gzip.compress, "deflate": zlib.compress, "snappy": wire.snappy_compress}
+    for number, (codec, compress) in enumerate(codecs.items()):
+        for path, line in ((PROMETHEUS, "p{body=\"%d\"} %d %d"), (INFLUX, "i,body=%d v=%d %d")):
+            n = 8000
+            body = compress("\n".join(line % (number, i, T + i) for i in range(n)).encode())
+            push = open_push(sluice, path, f"Content-Encoding: {codec}\r\nTransfer-Encoding: chunked\r\n")
+            at = 0
+            while at < len(body):
+                piece = body[at:at + dice.choice((1, 17, 3000, 70000, 300000))]
+                push.sendall(chunk(piece))
+                at += len(piece)
+            push.sendall(chunk(b""))
+            assert push.recv(100).startswith(b"HTTP/1.1 204"), (codec, path, push)
+            expected[(path, number)] = [(T + i, float(i)) for i in range(n)]
+
+    def stored():
+        return {(PROMETHEUS if dict(key)["__name__"] == "p" else INFLUX, int(dict(key)["body"])): samples
+                for key, samples in sink.samples().items()}
+    wait_until(lambda: sum(map(len, stored().values())) >= sum(map(len, expected.values())), 60)
+    assert stored() == expected
 
 
 def test_long_uploads_cost_no_memory():
