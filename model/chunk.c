@@ -420,14 +420,72 @@ void chunk_prefetch_samples(const struct chunk *c, int64_t t_min)
 
 /* --- lists -------------------------------------------------------------------------------------------------------- */
 
+/* The last value that was written. */
+struct chunk_filling { uint8_t *p; uint64_t bits; int64_t whole; bool is_whole; };
+
+/* v differs from it in the bits x. */
+static inline void chunk_fill_value(struct chunk_filling *f, uint8_t *tag, double v, uint64_t x)
+{
+    int64_t as = 0;
+    bool is_whole = whole(v, &as);
+    uint64_t rest;
+    unsigned n;
+    if (is_whole && f->is_whole) {
+        uint64_t u = zigzag(as - f->whole);
+        rest = u >> 2;
+        n = width(rest);
+        *tag |= (uint8_t)(DELTA | n << REST_SHIFT | (u & 3) << HIGH_SHIFT);
+    } else {
+        unsigned zeros = (unsigned)__builtin_ctzll(x) / 8;
+        rest = x >> (8 * zeros);
+        n = width(rest);
+        *tag |= (uint8_t)(XOR | (n - 1) << REST_SHIFT | (zeros & 3) << HIGH_SHIFT | zeros >> 2);
+    }
+    rest = htole64(rest);
+    memcpy(f->p, &rest, sizeof rest); /* there is space: the largest sample has as many bytes */
+    f->p += n;
+    f->bits ^= x;
+    f->whole = as;
+    f->is_whole = is_whole;
+}
+
+/* What chunk_append makes of these samples, at most CHUNK_SAMPLES, in half of the time: the chunk needs no check of its
+ * capacity and no marks, and a value is converted to an integer once. */
+static void chunk_fill(struct chunk *c, const struct sample *samples, size_t n)
+{
+    struct chunk_filling f = {.p = c->bytes, .is_whole = true};
+    uint8_t *repeated = NULL;
+    int64_t t = samples[0].t, dt = 0;
+    for (size_t i = 0; i < n; i++) {
+        int64_t step = minus(samples[i].t, t);
+        uint64_t x = double_bits(samples[i].v) ^ f.bits;
+        t = samples[i].t;
+        if (repeated && step == dt && x == 0) {
+            *repeated = (uint8_t)(*repeated + (1 << REST_SHIFT));
+            repeated = *repeated >> REST_SHIFT == MOST_REPEATS ? NULL : repeated;
+            continue;
+        }
+        uint8_t *tag = f.p++;
+        *tag = step != dt ? STEP_CHANGED : 0;
+        if (step != dt)
+            f.p = varint_put(f.p, zigzag(minus(step, dt)));
+        dt = step;
+        repeated = x == 0 ? tag : NULL;
+        if (x != 0)
+            chunk_fill_value(&f, tag, samples[i].v, x);
+    }
+    c->t_min = samples[0].t;
+    c->t_max = t;
+    c->n = (uint16_t)n;
+    c->size = (uint16_t)(f.p - c->bytes);
+    c->repeat_tag = 0; /* nothing is appended */
+}
+
 struct chunk *chunk_list_pack(struct arena *a, struct chunk *scratch, const struct sample *samples, size_t n)
 {
     struct chunk *first = NULL, **link = &first;
-    for (size_t i = 0; i < n;) {
-        struct chunk_tail tail;
-        scratch->n = scratch->size = scratch->repeat_tag = 0;
-        for (; i < n && !chunk_full(scratch); i++)
-            scratch = chunk_append(scratch, &tail, samples[i].t, samples[i].v);
+    for (size_t i = 0; i < n; i += CHUNK_SAMPLES) {
+        chunk_fill(scratch, samples + i, n - i < CHUNK_SAMPLES ? n - i : CHUNK_SAMPLES);
         *link = chunk_copy(scratch, INT64_MIN, a);
         link = &(*link)->next;
     }

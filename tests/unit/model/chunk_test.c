@@ -54,6 +54,31 @@ static void lists_give_back_what_they_hold(void **state UNUSED)
     }
 }
 
+/* Samples are packed by a function of its own. */
+static void lists_have_the_bytes_of_appended_samples(void **state UNUSED)
+{
+    static struct sample samples[MOST];
+    uint64_t r = 3;
+    size_t chunks = 0;
+    for (int round = 0; round < 500; round++) {
+        struct arena a;
+        arena_init(&a, 0);
+        size_t n = make_samples(&r, samples), at = 0;
+        for (const struct chunk *c = chunk_list_pack(&a, chunk_scratch(&a), samples, n); c; c = c->next, chunks++) {
+            struct chunk *appended = chunk_scratch(&a);
+            struct chunk_tail tail;
+            for (size_t i = 0; i < c->n; i++, at++)
+                appended = chunk_append(appended, &tail, samples[at].t, samples[at].v);
+            assert_int_equal(c->size, appended->size);
+            assert_memory_equal(c->bytes, appended->bytes, c->size);
+            assert_int_equal(c->t_min, appended->t_min);
+            assert_int_equal(c->t_max, appended->t_max);
+        }
+        arena_free(&a);
+    }
+    assert_true(chunks > 500);
+}
+
 static void a_counter_takes_a_quarter(void **state UNUSED)
 {
     static struct sample samples[MOST];
@@ -152,6 +177,7 @@ static void a_short_window_is_decoded_alone(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(lists_give_back_what_they_hold),
+                                       cmocka_unit_test(lists_have_the_bytes_of_appended_samples),
                                        cmocka_unit_test(a_counter_takes_a_quarter),
                                        cmocka_unit_test(windows_have_their_samples),
                                        cmocka_unit_test(a_short_window_is_decoded_alone)};
