@@ -71,7 +71,7 @@ static const struct conf_row job_rows[] = {
     GUARD_KEY("proxy_headers", "Requests to the proxy would be sent without these headers"),
     GUARD_KEY("proxy_oauth2", "Requests to the proxy would be sent without credentials"),
     GUARD_KEY("proxy_tls_config", "The proxy would be verified with the TLS settings of the targets"),
-    CONF_SD_ROWS("Its targets would not be scraped"),
+    CONF_SD_ROWS(CONF_LATER, "Its targets are not scraped"),
     UNUSED_KEY("extra_scrape_metrics", "`scrape_timeout_seconds` is always written, the other metrics are not"),
     UNUSED_KEY("relabel_debug", "Relabeling is not logged"),
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),

@@ -261,7 +261,8 @@ static bool load_inert(const struct conf_position *at, const struct yaml *node)
     const struct conf_row *row = at->row;
     char name[NAME_SIZE];
     name_of(at, name, sizeof name);
-    if (row->type == CONF_IGNORED || (row->type == CONF_GUARD && conf_takes_no_value(node))) {
+    bool guards = row->type == CONF_GUARD || row->type == CONF_LATER;
+    if (row->type == CONF_IGNORED || (guards && conf_takes_no_value(node))) {
         log_debug("config", "key has no effect; ignored", "key", name);
         return true;
     }
@@ -270,16 +271,22 @@ static bool load_inert(const struct conf_position *at, const struct yaml *node)
             return conf_err(node, at->err, "%s is not supported yet: %s; remove it, or set --accept-inert=%s to run "
                                            "without it", name, row->help, row->name);
         if (at->c->strict)
-            return conf_err(node, at->err, "%s is ignored, an error with --strict: %s; remove the key or "
-                                           "--strict", name, row->help);
+            return conf_err(node, at->err, "%s is %s, an error with --strict: %s; remove the key or --strict", name,
+                            row->type == CONF_LATER ? "not supported yet" : "ignored", row->help);
     }
-    conf_warn(at->c, node, "%s is ignored: %s", name, row->help);
+    if (row->type == CONF_LATER && at->c->later)
+        at->c->later(at->c->warn_arg, node, name);
+    else
+        conf_warn(at->c, node, "%s is ignored: %s", name, row->help);
     if (at->c->ignored)
         at->c->ignored(at->c->warn_arg, name);
     return true;
 }
 
-static bool is_inert(enum conf_type t) { return t == CONF_GUARD || t == CONF_ACCEPTED || t == CONF_IGNORED; }
+static bool is_inert(enum conf_type t)
+{
+    return t == CONF_GUARD || t == CONF_LATER || t == CONF_ACCEPTED || t == CONF_IGNORED;
+}
 
 static bool load_field(const struct conf_position *at, const struct yaml *node, void *field)
 {
@@ -296,6 +303,7 @@ static bool load_field(const struct conf_position *at, const struct yaml *node, 
     case CONF_CUSTOM: return at->row->custom(at->c, node, field, at->err);
     case CONF_YAML: memcpy(field, &node, sizeof node); return true;
     case CONF_GUARD:
+    case CONF_LATER:
     case CONF_ACCEPTED:
     case CONF_IGNORED: return load_inert(at, node);
     case CONF_END: return true;

@@ -47,6 +47,7 @@ enum conf_type {
     /* keys of Prometheus and vmagent without effect here; no field */
     /* ignoring it would weaken security, lose or duplicate data: an error unless accepted by --accept-inert */
     CONF_GUARD,
+    CONF_LATER,    /* a source of targets that is not supported yet: all are reported together, an error with --strict */
     CONF_ACCEPTED, /* ignored: a warning at every load, an error with --strict */
     CONF_IGNORED,  /* ignored: only tunes performance; a debug line */
 };
@@ -78,7 +79,8 @@ struct conf_context {
     bool lenient_keys;       /* unknown keys are warnings (promscrape.config.strictParse=false) */
     void (*warn)(void *arg, const char *text); /* FILE:LINE: ... ; each warning once per load */
     void *warn_arg;
-    void (*ignored)(void *arg, const char *key); /* each CONF_ACCEPTED and accepted CONF_GUARD key; gets warn_arg */
+    void (*ignored)(void *arg, const char *key); /* each CONF_ACCEPTED, CONF_LATER and accepted CONF_GUARD key; gets warn_arg */
+    void (*later)(void *arg, const struct yaml *node, const char *key); /* each CONF_LATER key; gets warn_arg */
     const struct str_list *accept_inert; /* CONF_GUARD keys to ignore, with or without their section */
     bool strict;             /* ignored keys are errors */
     struct conf_errors *errors; /* collects all errors of a load; NULL: the first error ends it */

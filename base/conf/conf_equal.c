@@ -87,6 +87,7 @@ bool conf_row_equal(const struct conf_row *row, const void *a, const void *b)
     case CONF_CUSTOM: return customs_equal(row, a, b);
     case CONF_YAML:
     case CONF_GUARD:
+    case CONF_LATER:
     case CONF_ACCEPTED:
     case CONF_IGNORED:
     case CONF_END: break;

@@ -227,7 +227,7 @@ static bool is_printed(const struct conf_row *row, const void *field)
         return row->print != NULL;
     if (row->type == CONF_OPTIONAL)
         return memcmp(field, &absent, sizeof absent) != 0;
-    return row->type != CONF_YAML && row->type != CONF_GUARD && row->type != CONF_ACCEPTED &&
+    return row->type != CONF_YAML && row->type != CONF_GUARD && row->type != CONF_LATER && row->type != CONF_ACCEPTED &&
            row->type != CONF_IGNORED;
 }
 
@@ -297,7 +297,7 @@ static const char *const conf_type_names[] = {
     [CONF_STRINGS] = "list of strings", [CONF_ADDRESSES] = "list of addresses", [CONF_FILES] = "list of files",
     [CONF_HEADERS] = "list or mapping", [CONF_MAP] = "mapping",
     [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "any", [CONF_YAML] = "any",
-    [CONF_GUARD] = "any", [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
+    [CONF_GUARD] = "any", [CONF_LATER] = "any", [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
 
 static void document_type(struct buf *out, const struct conf_row *row)
 {
@@ -353,6 +353,8 @@ void conf_document(struct buf *out, const struct conf_section *s)
         buf_add_z(out, " | ");
         if (row->type == CONF_GUARD)
             buf_add_z(out, "Not supported yet, an error without `--accept-inert`: ");
+        if (row->type == CONF_LATER)
+            buf_add_z(out, "Not supported yet, a warning: ");
         if (row->type == CONF_ACCEPTED)
             buf_add_z(out, "Ignored with a warning: ");
         if (row->type == CONF_IGNORED)

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The kinds of service discovery of Prometheus (up to its development branch of 2026) and vmagent 1.145 that are not
- * supported yet, as rows for every section that discovers servers or targets.
+ * supported yet, as rows for every section that discovers servers or targets. A job without targets is reported
+ * (CONF_LATER); a server group that lacks servers would give wrong results (CONF_GUARD).
  */
 #ifndef BASE_CONF_CONF_SD_H
 #define BASE_CONF_CONF_SD_H
 
 #include "base/conf/conf.h"
 
-#define CONF_SD_ROW(kind, loss) {.type = CONF_GUARD, .name = kind "_sd_configs", .help = loss}
-#define CONF_SD_ROWS(loss)                                                                                            \
-    CONF_SD_ROW("aws", loss),                                                                                         \
-    CONF_SD_ROW("azure", loss), CONF_SD_ROW("consulagent", loss),                        \
-    CONF_SD_ROW("digitalocean", loss), CONF_SD_ROW("docker", loss),                         \
-    CONF_SD_ROW("dockerswarm", loss), CONF_SD_ROW("ec2", loss), CONF_SD_ROW("eureka", loss),                          \
-    CONF_SD_ROW("gce", loss), CONF_SD_ROW("hetzner", loss), CONF_SD_ROW("ionos", loss),    \
-    CONF_SD_ROW("kuma", loss), CONF_SD_ROW("lightsail", loss),                                                        \
-    CONF_SD_ROW("linode", loss), CONF_SD_ROW("marathon", loss), CONF_SD_ROW("nerve", loss),                           \
-    CONF_SD_ROW("nomad", loss), CONF_SD_ROW("openstack", loss), CONF_SD_ROW("ovhcloud", loss),                        \
-    CONF_SD_ROW("oci", loss), CONF_SD_ROW("outscale", loss), CONF_SD_ROW("spcs", loss), CONF_SD_ROW("upcloud", loss), \
-    CONF_SD_ROW("puppetdb", loss), CONF_SD_ROW("scaleway", loss), CONF_SD_ROW("serverset", loss),                     \
-    CONF_SD_ROW("stackit", loss), CONF_SD_ROW("triton", loss), CONF_SD_ROW("uyuni", loss),                            \
-    CONF_SD_ROW("vultr", loss), CONF_SD_ROW("yandexcloud", loss)
+#define CONF_SD_ROW(kind, type_, loss) {.type = (type_), .name = kind "_sd_configs", .help = loss}
+#define CONF_SD_ROWS(type_, loss)                                                                                     \
+    CONF_SD_ROW("aws", type_, loss), CONF_SD_ROW("azure", type_, loss), CONF_SD_ROW("consulagent", type_, loss),      \
+    CONF_SD_ROW("digitalocean", type_, loss), CONF_SD_ROW("docker", type_, loss),                                     \
+    CONF_SD_ROW("dockerswarm", type_, loss), CONF_SD_ROW("ec2", type_, loss), CONF_SD_ROW("eureka", type_, loss),     \
+    CONF_SD_ROW("gce", type_, loss), CONF_SD_ROW("hetzner", type_, loss), CONF_SD_ROW("ionos", type_, loss),          \
+    CONF_SD_ROW("kuma", type_, loss), CONF_SD_ROW("lightsail", type_, loss), CONF_SD_ROW("linode", type_, loss),      \
+    CONF_SD_ROW("marathon", type_, loss), CONF_SD_ROW("nerve", type_, loss), CONF_SD_ROW("nomad", type_, loss),       \
+    CONF_SD_ROW("openstack", type_, loss), CONF_SD_ROW("ovhcloud", type_, loss), CONF_SD_ROW("oci", type_, loss),     \
+    CONF_SD_ROW("outscale", type_, loss), CONF_SD_ROW("spcs", type_, loss), CONF_SD_ROW("upcloud", type_, loss),      \
+    CONF_SD_ROW("puppetdb", type_, loss), CONF_SD_ROW("scaleway", type_, loss),                                       \
+    CONF_SD_ROW("serverset", type_, loss), CONF_SD_ROW("stackit", type_, loss), CONF_SD_ROW("triton", type_, loss),   \
+    CONF_SD_ROW("uyuni", type_, loss), CONF_SD_ROW("vultr", type_, loss), CONF_SD_ROW("yandexcloud", type_, loss)
 
 #endif

@@ -55,6 +55,35 @@ static void config_note_ignored(void *arg, const char *key)
         append_text(l, &l->config->ignored, &l->cap_ignored, key);
 }
 
+static void config_note_later(void *arg, const struct yaml *node, const char *key)
+{
+    struct loader *l = arg;
+    size_t i = 0;
+    while (i < l->n_later && !str_is(l->later[i].key, key))
+        i++;
+    if (i == l->n_later) {
+        arena_grow(l->conf.arena, &l->later, &l->cap_later, i + 1, sizeof *l->later);
+        l->later[l->n_later++] = (struct later_key){.key = arena_str(l->conf.arena, str_of(key))};
+    }
+    struct later_key *k = &l->later[i];
+    bool same = k->file && strcmp(k->file, node->file) == 0;
+    k->places = same ? arena_printf(l->conf.arena, "%.*s, %u", STR_ARG(k->places), node->line)
+                     : arena_printf(l->conf.arena, "%.*s%s%s:%u", STR_ARG(k->places), k->file ? ", " : "", node->file, node->line);
+    k->file = node->file;
+}
+
+/* One warning for all, since the log limits how often a message repeats. */
+static void config_warn_later(struct loader *l)
+{
+    struct buf text = {0};
+    buf_add_z(&text, "not supported yet; their targets are not scraped: ");
+    for (size_t i = 0; i < l->n_later; i++)
+        buf_printf(&text, "%s%.*s (%.*s)", i > 0 ? ", " : "", STR_ARG(l->later[i].key), STR_ARG(l->later[i].places));
+    if (l->n_later > 0)
+        config_warn(l, buf_z(&text));
+    buf_free(&text);
+}
+
 static unsigned config_line_of(struct str text, const char *at)
 {
     return 1 + (unsigned)str_count(str_first(text, (size_t)(at - text.p)), '\n');
@@ -445,6 +474,7 @@ static bool config_load_all(struct loader *l)
     bool access = config_step(l, config_load_access, NULL);
     if (l->broken)
         return false;
+    config_warn_later(l);
     bool groups = destinations && config_step(l, config_load_groups, NULL) && config_step(l, config_load_recent, NULL);
     return config_check(l) && jobs && groups && access;
 }
@@ -465,7 +495,7 @@ struct config *config_load_with(struct config_reader *r, const struct flags *f, 
     l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = config_warn, .warn_arg = &l,
                                    .loose_durations = dialects[f->dialect].loose_durations,
                                    .vmagent_relabeling = dialects[f->dialect].vmagent_relabeling,
-                                   .lenient_keys = !f->strict_parse, .ignored = config_note_ignored,
+                                   .lenient_keys = !f->strict_parse, .ignored = config_note_ignored, .later = config_note_later,
                                    .strict = f->strict,
                                    .accept_inert = &f->accept_inert, .errors = errors ? errors : &found};
     bool ok = config_load_all(&l);

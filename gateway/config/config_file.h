@@ -19,6 +19,7 @@ struct config_file {
 };
 extern const struct conf_section file_section;
 
+struct later_key { struct str key, places; const char *file; }; /* CONF_LATER; places: FILE:LINE, LINE; file: the last */
 struct loader {
     const struct flags *flags;
     struct config_reader *reader;          /* NULL: nobody watches the load */
@@ -27,6 +28,7 @@ struct loader {
     struct config_file file;
     const struct yaml *document;
     struct err *err;
+    struct later_key *later; size_t n_later, cap_later; /* each key once */
     bool broken;                           /* the document is invalid: what depends on it is not checked */
     size_t cap_jobs, cap_warnings, cap_ignored, cap_sources, cap_job_lists;
 };

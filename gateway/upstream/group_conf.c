@@ -174,7 +174,7 @@ static const struct conf_row rows[] = {
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept alive as needed"},
     {.type = CONF_ACCEPTED, .name = "native_histogram", .help = "Native histograms are fetched by `remote_read`"},
-    CONF_SD_ROWS("Its servers would not be queried"),
+    CONF_SD_ROWS(CONF_GUARD, "Its servers would not be queried"),
     {0}};
 
 static bool check_labels(const struct yaml *node, const struct str_map *labels, struct err *err)

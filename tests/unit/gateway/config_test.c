@@ -210,8 +210,7 @@ static void test_inert_keys(void **state UNUSED)
     refused("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  serverset_sd_configs:\n    - role: node\n", 3,
             "server_group.serverset_sd_configs is not supported yet: Its servers would not be queried");
     refused("remote_read:\n\n- url: http://a/read\n", 1, "--accept-inert=remote_read");
-    refused("scrape_configs:\n- job_name: a\n  serverset_sd_configs:\n  - role: node\n", 3, "scrape_config.serverset_sd_configs is not");
-    static const char *const accepted[] = {"--accept-inert=scrape_config.series_limit,serverset_sd_configs", NULL};
+    static const char *const accepted[] = {"--accept-inert=scrape_config.series_limit", NULL};
     const char *text = "rule_files: [x]\nscrape_configs:\n- {job_name: a, series_limit: 5, stream_parse: true}\n"
                        "- {job_name: b, series_limit: 5, serverset_sd_configs: [{role: pod}]}\n";
     struct config *c = load_as("config.file", text, accepted);
@@ -231,12 +230,12 @@ static void test_all_errors_at_once(void **state UNUSED)
 {
     static const char *const want[] = {
         "main.yml:2: global.scrape_interval: \"x\" is not a duration", "main.yml:3: global: unknown key \"surprise\"",
-        "main.yml:5: scrape_config: missing required key \"job_name\"", "main.yml:6: scrape_config.nomad_sd_configs",
+        "main.yml:5: scrape_config: missing required key \"job_name\"", "main.yml:6: scrape_config.series_limit",
         "main.yml:8: scrape_config.scheme: expected a string, got a list", "main.yml:9: remote_write: missing required key \"url\"",
         "main.yml:10: alertting"};
     struct conf_errors errors = {0};
-    put("main.yml", "global:\n  scrape_interval: x\n  surprise: 1\nscrape_configs:\n- metrics_path: /a\n  nomad_sd_configs:\n"
-                    "  - names: [a]\n- {job_name: b, scheme: [a]}\nremote_write: [{name: a}]\nalertting: {}\n");
+    put("main.yml", "global:\n  scrape_interval: x\n  surprise: 1\nscrape_configs:\n- metrics_path: /a\n  series_limit:\n"
+                    "    5\n- {job_name: b, scheme: [a]}\nremote_write: [{name: a}]\nalertting: {}\n");
     parse_flags("config.file", NULL);
     assert_null(config_load(&flags, &errors, &err));
     const char *all = buf_z(&errors.text);
@@ -304,10 +303,33 @@ static void test_kinds_of_discovery(void **state UNUSED)
         char job[128], group[128], says[128];
         snprintf(job, sizeof job, "scrape_configs:\n- job_name: a\n  %s_sd_configs: [{a: b}]\n", kinds[i]);
         snprintf(group, sizeof group, "server_groups:\n- %s_sd_configs: [{a: b}]\n", kinds[i]);
-        snprintf(says, sizeof says, "scrape_config.%s_sd_configs is not supported yet", kinds[i]);
-        refused(job, 3, says);
-        refused(group, 2, says + strlen("scrape_config."));
+        snprintf(says, sizeof says, "server_group.%s_sd_configs is not supported yet", kinds[i]);
+        refused(group, 2, says);
+        static const char *const strict[] = {"--strict", NULL};
+        assert_null(load_as("config.file", job, strict));
+        snprintf(says, sizeof says, "scrape_config.%s_sd_configs is not supported yet, an error with --strict", kinds[i]);
+        assert_non_null(strstr(err.text, says));
+        flags_free(&flags);
+        snprintf(says, sizeof says, "scrape_config.%s_sd_configs (", kinds[i]);
+        struct config *c = load(job);
+        assert_int_equal(c->warnings.n, 1);
+        assert_non_null(strstr(c->warnings.items[0].p, says));
+        end(c);
     }
+}
+
+/* Those of jobs are one warning with each key once. */
+static void test_missing_kinds_are_reported_together(void **state UNUSED)
+{
+    struct config *c = load("scrape_configs:\n- {job_name: a, vultr_sd_configs: [{a: b}]}\n"
+                            "- {job_name: b, serverset_sd_configs: [{a: b}], vultr_sd_configs: [{a: b}]}\n"
+                            "- {job_name: c, vultr_sd_configs: []}\n");
+    assert_int_equal(c->warnings.n, 1);
+    const char *text = strstr(c->warnings.items[0].p, "scrape_config.vultr_sd_configs (");
+    assert_non_null(text);
+    assert_non_null(strstr(text, ":2, 3), scrape_config.serverset_sd_configs ("));
+    assert_int_equal(c->ignored.n, 2);
+    end(c);
 }
 
 /* What only the start would find: clients, names. */
@@ -563,7 +585,7 @@ int main(void)
         cmocka_unit_test(test_empty), cmocka_unit_test(test_empty_or_not), cmocka_unit_test(test_jobs),
         cmocka_unit_test(test_job_files), cmocka_unit_test(test_environment_in_labels), cmocka_unit_test(test_headers),
         cmocka_unit_test(test_inert_keys), cmocka_unit_test(test_all_errors_at_once),
-        cmocka_unit_test(test_errors_of_all_files_at_once), cmocka_unit_test(test_kinds_of_discovery),
+        cmocka_unit_test(test_errors_of_all_files_at_once), cmocka_unit_test(test_kinds_of_discovery), cmocka_unit_test(test_missing_kinds_are_reported_together),
         cmocka_unit_test(test_what_the_start_needs), cmocka_unit_test(test_inherited_limits),
         cmocka_unit_test(test_inherited_limits_are_fingerprinted), cmocka_unit_test(test_common_rules),
         cmocka_unit_test(test_vmagent),
