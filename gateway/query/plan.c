@@ -258,6 +258,7 @@ static struct plan_value plan_call(struct planner *p, struct expr *e, const stru
     if (refused == NULL) {
         called = plan_called(p, e, args[at]);
         called.old = called.old && plan_old_evaluates(e);
+        called.fewer = called.fewer || e->u.call.fn->distribution != DISTRIBUTES_EACH;
         refused = plan_old_refused(p, &called);
     }
     if (refused == NULL)
@@ -346,6 +347,7 @@ static struct plan_value plan_aggregate(struct planner *p, struct expr *e, const
     struct plan_value param = e->u.aggregate.param ? plan_visit(p, &e->u.aggregate.param, g) : constant;
     const char *refused = plan_aggregate_refused(p, e, &v);
     spread.old = v.old && plan_old_evaluates(e);
+    spread.fewer = true;
     if (refused == NULL)
         refused = plan_old_refused(p, &spread);
     if (refused == NULL)
@@ -437,6 +439,7 @@ static struct plan_value plan_operation(struct planner *p, struct expr *e, struc
         refused = "an operand is evaluated here";
     struct plan_value value = l.kind == PLAN_UNION ? l : r;
     value.old = value.old && (!both || r.old) && plan_old_evaluates(e);
+    value.fewer = value.fewer || (both && r.fewer) || op >= OP_AND || (binary_is_comparison(op) && !e->u.binary.is_bool);
     if (refused == NULL)
         refused = plan_old_refused(p, &value);
     if (refused == NULL)

@@ -21,6 +21,9 @@
  * (view_route); in the lists of by, without, on and ignoring they are replaced by those that the servers have; the
  * results get them where they belong.
  *
+ * A function of ranges, alone, is not pushed where its values at many steps are more to compute and transfer than the
+ * compressed samples.
+ *
  * Where it is pushed. For every step the first server of a group that has no gap in what the step reads; consecutive
  * steps with the same servers are one request. Steps for which a group has no such server are evaluated here
  * (EXPR_CUT), unless the group can be divided by targets so that each part has such a server, or each of its targets has
@@ -62,6 +65,7 @@ struct plan_group {
     uint64_t old;            /* bits: servers that are Prometheus 2, to which less may be pushed (plan_old.c) */
     uint64_t shortsighted;   /* those of them whose lookback is not known to be as long as the query's */
     bool subqueries;         /* its servers evaluate subqueries as we do */
+    bool compact;            /* raw samples of it are fetched compressed */
     bool aligned;            /* its servers evaluate ranges at multiples of the step only */
     bool limited;            /* it is read for samples in `window` only */
     struct plan_span window;

@@ -46,6 +46,7 @@ struct plan_value {
     bool unproven;                    /* routed groups may share series, which only the labels of the results show: nothing
                                        * is pushed that drops labels or series */
     bool old;                         /* Prometheus 2 can evaluate it, too (plan_old.c) */
+    bool fewer;                       /* it may have fewer series than are selected */
     plan_names present;               /* labels of groups that the results have */
     struct plan_need *needs; size_t n_needs;
 };

@@ -471,12 +471,34 @@ static void plan_divide_runs(struct step_choice *c, const struct expr *e)
     }
 }
 
+/* A value of 2,000 rates at 241 steps took two servers and the gateway 0.76 ms of CPU time, and 42 ms their 260 samples
+ * each, which are 15 s apart: 4 samples a value. A few steps are not worth reading more than one needs. */
+enum { FEW_STEPS = 60, SAMPLES_OF_VALUE = 4, USUAL_INTERVAL_MS = 15000 };
+
+static bool plan_samples_are_less(const struct planner *p, const struct plan_value *v, const struct grid *steps)
+{
+    int64_t samples = 0;
+    bool ranges = false, compact = true;
+    for (size_t g = 0; g < p->n_groups; g++)
+        compact = compact && (!v->routed[g] || p->groups[g].compact);
+    for (size_t i = 0; i < v->n_needs; i++) {
+        const struct plan_need *need = &v->needs[i];
+        ranges = ranges || !need->instant;
+        samples += (need->to - need->from + (need->fixed ? 0 : grid_end(steps) - steps->start)) / USUAL_INTERVAL_MS + 1;
+    }
+    return ranges && compact && !v->fewer && steps->n > FEW_STEPS && samples < SAMPLES_OF_VALUE * (int64_t)steps->n;
+}
+
 void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *steps)
 {
     struct step_choice c;
     struct expr *e = *slot;
     if (p->plan->n_requests > PLAN_MAX_REQUESTS)
         return;
+    if (plan_samples_are_less(p, v, steps)) {
+        plan_decide(p, e, PLAN_RAW, "its values at all steps are more than its samples");
+        return;
+    }
     plan_choose(p, v, steps, &c);
     plan_divide_runs(&c, e);
     const struct step_run *one = c.n_runs == 1 ? &c.runs[0] : NULL;

@@ -268,6 +268,9 @@ static void push_describe_groups(struct push_planning *p, int64_t lookback)
         p->groups[i] = (struct plan_group){.name = g->name, .labels = g->labels, .view = &g->view,
                                            .n_servers = push_chooses(g) ? g->n_servers : 1,
                                            .aligned = g->aligned_ranges, .disjoint = g->push_down == PUSH_TRUSTED};
+        p->groups[i].compact = true;
+        for (size_t k = 0; k < g->n_servers; k++)
+            p->groups[i].compact = p->groups[i].compact && g->servers[k]->wants_read && !atomic_load(&g->servers[k]->health->cannot_read);
         p->groups[i].target_labels = coverage_labels(g->coverage, &p->groups[i].n_target_labels);
         struct group_window w = group_times_truncated(&g->times, p->now);
         p->groups[i].limited = w.from > INT64_MIN || w.to < INT64_MAX;

@@ -490,6 +490,33 @@ static void gaps_that_last_are_in_the_window(void **state UNUSED)
     assert_planned("x", "A0[0,1] x; A1[1,6] x; A0[7,4] x");
 }
 
+/* At 241 steps, 15 s apart, unless the samples are fetched as JSON. */
+static void samples_are_read_where_they_are_less_than_values(void **state UNUSED)
+{
+    static const struct { const char *query; bool compact; uint32_t n; const char *wanted; } read[] = {
+        {"rate(x[5m]) * 2", true, 241, "raw x"},
+        {"rate(x[5m]) * 2", false, 241, "A rate(x[5m]) * 2"},
+        {"rate(x[5m]) * 2", true, 60, "A rate(x[5m]) * 2"},
+        {"rate(x[5h]) * 2", true, 241, "A rate(x[5h]) * 2"},
+        {"x * 2", true, 241, "A x * 2"},
+        {"x - x offset 1d", true, 241, "A x - x offset 1d"},
+        {"sum(rate(x[5m]))", true, 241, "A sum(rate(x[5m]))"},
+        {"rate(x[5m]) > 2", true, 241, "A rate(x[5m]) > 2"},
+        {"rate(x[5m]) > bool 2", true, 241, "raw x"},
+        {"rate(x[5m]) and on (a) y", true, 241, "A rate(x[5m]) and on (a) y"},
+        {"rate(x[5m]) / rate(y[5m])", true, 241, "raw x; raw y"},
+        {"histogram_quantile(0.9, rate(b[5m]))", true, 241, "A histogram_quantile(0.9, rate(b[5m]))"},
+        {"stddev(rate(x[5m])) + scalar(stddev(rate(x[5m])))", true, 241, "A stddev(rate(x[5m])); A stddev(rate(x[5m]))"},
+        {"max_over_time(rate(x[5m])[5m:1m])", true, 241, "raw x"},
+    };
+    for (size_t i = 0; i < LEN(read); i++) {
+        planning_begin(ONE);
+        f.grid = (struct grid){HOUR, 15000, read[i].n};
+        f.groups[0].compact = read[i].compact;
+        assert_planned(read[i].query, read[i].wanted);
+    }
+}
+
 /* Prometheus 2: windows are closed on both sides, and a part of the language is computed differently. */
 static void prometheus_2_gets_what_it_computes_likewise(void **state UNUSED)
 {
@@ -881,6 +908,7 @@ int main(void)
         cmocka_unit_test(experimental_functions_are_pushed_where_all_servers_have_them), cmocka_unit_test(newer_steps_are_evaluated_here),
         cmocka_unit_test(instant_selectors_read_the_newest_scrape),
         cmocka_unit_test(gaps_that_last_are_in_the_window),
+        cmocka_unit_test(samples_are_read_where_they_are_less_than_values),
         cmocka_unit_test(prometheus_2_gets_what_it_computes_likewise),
         cmocka_unit_test(what_prometheus_2_cannot_compute_goes_to_newer_servers),
         cmocka_unit_test(others_have_all_steps),
