@@ -4,6 +4,7 @@
 
 #include "base/text/duration.h"
 #include "writer/joint.h"
+#include "writer/send/form.h"
 #include "writer/stats.h"
 
 /* --- flushing ----------------------------------------------------------------------------------------------------- */
@@ -134,10 +135,8 @@ static void change_settings(struct destination_lane *dl, struct dest_settings *n
 {
     struct dest_settings *old = dl->settings;
     dl->settings = next;
-    if (old == NULL || old->protocol != next->protocol) {
-        dl->codec = next->protocol == PROTOCOL_SNAPPY ? CODEC_SNAPPY : CODEC_ZSTD;
-        atomic_store(&dl->dest->zstd, dl->codec == CODEC_ZSTD);
-    }
+    if (old == NULL || old->protocol != next->protocol || old->message != next->message)
+        form_settings_changed(dl, next);
     drain_settings_changed(dl);
     if (old && old->durability == DURABILITY_MEMORY && next->durability != DURABILITY_MEMORY)
         for (size_t i = 0; i < dl->n; i++) /* after a later block has been written, this one would count as written */

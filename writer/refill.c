@@ -26,12 +26,10 @@ static bool refill_block(void *arg, unsigned shard, const struct block *b, uint6
         f->skipped = b->t_max > f->skipped ? b->t_max : f->skipped;
         return true;
     }
-    buf_clear(&f->packer.raw);
-    if (b->codec == CODEC_ZSTD && f->packer.zstd == NULL)
-        f->packer.zstd = zstd_new();
-    if (!decompress(b->codec, f->packer.zstd, str_n(b->bytes, b->n), BLOCK_MAX_BYTES, &f->packer.raw, &err))
+    struct str raw;
+    if (!block_contents(&f->packer, b, &raw, &err))
         return true;
-    recent_take(f->store, shard % f->n_lanes, buf_str(&f->packer.raw), f->now);
+    recent_take(f->store, shard % f->n_lanes, raw, f->now);
     if (seq != f->shards[shard].next)
         f->shards[shard].begin = b->t_max;
     f->shards[shard].next = seq + 1;

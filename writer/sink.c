@@ -6,6 +6,7 @@
 
 #include "base/telemetry/log.h"
 #include "writer/recent/recent.h"
+#include "writer/send/form.h"
 
 enum {
     PUSH_DELAY_MS = 20, /* delay within which pushes that wait for the disk are batched */
@@ -84,7 +85,7 @@ static const struct series_in *sink_take_contents(const struct stream *s, const 
         rest->n_hists = 0;
     if (!s->contents.exemplars)
         rest->n_exemplars = 0;
-    if (!s->contents.starts)
+    if (!s->contents.write_2)
         rest->starts = NULL;
     return rest->n_samples + rest->n_hists + rest->n_exemplars > 0 ? rest : NULL;
 }
@@ -111,14 +112,24 @@ static void sink_add_series(struct sink *sink, const struct series_in *in)
     }
 }
 
+static void sink_add_metadata_to(struct stream_lane *ls, unsigned shard, const struct metadata *m)
+{
+    if (!pending_add_metadata(sink_batch_pending(ls, shard), &ls->stream->limits, m))
+        log_warn("remote_write", "metadata is larger than max_block_bytes; dropped", LOG_STR("metric", m->family));
+}
+
+/* Pushed series go to the shards of all lanes. Each lane gives metadata to its series of remote write 2.0 itself, so that
+ * of a push goes to one shard of each. */
 static void sink_add_metadata(struct sink *sink, const struct metadata *m)
 {
     struct writer_lane *l = lane_of(sink);
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream_lane *ls = &l->streams[i];
+        bool all = ls->stream->contents.write_2 && l->batch.source == 0;
         unsigned shard = (unsigned)(l->batch.source % ls->stream->shards);
-        if (ls->stream->contents.metadata && !pending_add_metadata(sink_batch_pending(ls, shard), &ls->stream->limits, m))
-            log_warn("remote_write", "metadata is larger than max_block_bytes; dropped", LOG_STR("metric", m->family));
+        unsigned n = all ? l->n_lanes < ls->stream->shards ? l->n_lanes : ls->stream->shards : 1;
+        for (unsigned k = 0; k < n && ls->stream->contents.metadata; k++)
+            sink_add_metadata_to(ls, shard + k, m);
     }
 }
 
@@ -145,13 +156,23 @@ static void sink_match_backups(const struct writer_lane *l, struct pending_place
 static void sink_push_block(struct writer_lane *l, struct pending_place to, struct str raw,
                             const struct pending_block *c, struct write_terms terms)
 {
-    struct block *packed[CODEC_DEFLATE + 1] = {NULL};
+    struct block *packed[2][CODEC_DEFLATE + 1] = {{NULL}}; /* by message and codec */
+    struct err err;
     int64_t t_min = c->n_samples ? c->t_min : 0, t_max = c->n_samples ? c->t_max : 0;
+    if (to.stream->contents.write_2 && c->n_samples == 0) { /* no block: the packer remembers the metadata */
+        block_unref(block_compress(&l->packer, (struct block_form){MESSAGE_WRITE_2, CODEC_SNAPPY}, raw, 0, 0, 0, &err));
+        return;
+    }
     for (size_t i = 0; i < to.stream->n; i++) {
         struct destination_lane *dl = to.stream->destinations[i]->per_lane[l->id];
-        struct block **b = &packed[dl->codec];
+        struct block_form form = form_of_requests(dl);
+        struct block **b = &packed[form.message == MESSAGE_WRITE_2][form.codec];
         if (*b == NULL) {
-            *b = block_compress(&l->packer, dl->codec, raw, c->n_samples, t_min, t_max);
+            *b = block_compress(&l->packer, form, raw, c->n_samples, t_min, t_max, &err);
+            if (*b == NULL) { /* cannot happen: a canonical body with samples */
+                log_error("remote_write", "cannot make a block; dropped", LOG_U64("samples", c->n_samples), "err", err.text);
+                continue;
+            }
             (*b)->joint_lanes = (uint16_t)(to.joint ? l->n_lanes : 0);
         }
         for (size_t r = 0; r < terms.n; r++)
@@ -159,8 +180,8 @@ static void sink_push_block(struct writer_lane *l, struct pending_place to, stru
         shard_push(sink_shard(l, to, i), block_ref(*b), terms);
     }
     sink_match_backups(l, to);
-    for (size_t i = 0; i < LEN(packed); i++)
-        block_unref(packed[i]);
+    for (size_t i = 0; i < 2 * LEN(packed[0]); i++)
+        block_unref(packed[i / LEN(packed[0])][i % LEN(packed[0])]);
 }
 
 /* The end of the current interval: all lanes flush at the same time. */
@@ -181,7 +202,8 @@ static void seal_blocks(struct writer_lane *l, struct pending_place to, const st
     size_t begin = 0;
     for (size_t i = 0; i < n && to.stream->n > 0; i++) {
         const struct pending_block *c = i < p->n_blocks ? &p->blocks[i] : &p->open;
-        struct write_terms terms = {p->acks, p->n_acks, .more = c->end < p->raw.n,
+        bool more = c->end < p->raw.n && !to.stream->contents.write_2; /* there a later one may be metadata, and no block */
+        struct write_terms terms = {p->acks, p->n_acks, .more = more,
                                     .write_by = write_due(l, p)};
         if (c->end > begin)
             sink_push_block(l, to, str_n(p->raw.p + begin, c->end - begin), c, terms);

@@ -38,6 +38,7 @@ static double dropped_blocks(struct destination *d)
 }
 static double dropped_samples(struct destination *d) { return (double)destination_dropped(d); }
 static double partly_stored(struct destination *d) { return writer_stats_load(&d->partly_stored_blocks); }
+static double unconfirmed_samples(struct destination *d) { return writer_stats_load(&d->unconfirmed_samples); }
 static double send_seconds(struct destination *d) { return writer_stats_load(&d->send_ns) / 1e9; }
 static double writer_stats_written_bytes(struct destination *d) { return writer_stats_load(&d->written_bytes); }
 static double relabel_dropped(struct destination *d) { return writer_stats_load(&d->relabel_dropped); }
@@ -56,6 +57,7 @@ static double oldest_seconds(struct destination *d)
 static double memory_blocks(struct destination *d) { return writer_stats_load(&d->pending_blocks); }
 static double destination_shards(struct destination *d) { return destination_newest(d)->n_shards; }
 static double destination_zstd(struct destination *d) { return atomic_load(&d->zstd); }
+static double destination_version(struct destination *d) { return atomic_load(&d->write_2) ? 2 : 1; }
 static double destination_newest_first(struct destination *d) { return atomic_load(&d->drain.newest_first); }
 static double queue_pending(struct destination *d) { return (double)queue_bytes(d->queue); }
 static double queue_bytes_dropped(struct destination *d) { return QUEUE(bytes_dropped); }
@@ -114,6 +116,11 @@ static const struct stats_family families[] = {
      "Blocks of which the destination rejected some samples and stored the rest", partly_stored, BY_URL},
     {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", destination_zstd,
      BY_URL},
+    {"sluice_remotewrite_version", STATS_GAUGE, "Version of remote write that blocks are sent with: 1 or 2", destination_version,
+     BY_URL},
+    {"sluice_remotewrite_samples_unconfirmed_total", STATS_COUNTER,
+     "Samples in blocks of remote write 2.0 that the destination accepted without counting them as written",
+     unconfirmed_samples, BY_URL},
     {"sluice_remotewrite_newest_first", STATS_GAUGE,
      "1 if new samples are sent before a backlog, 0 if the backlog is sent first", destination_newest_first, BY_URL},
     {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes of undelivered blocks on disk", queue_pending,

@@ -45,12 +45,13 @@ static struct block_limits block_limits_of(const struct queue_conf *c)
 static struct stream_contents topology_contents(const struct destination_conf *c)
 {
     return (struct stream_contents){.metadata = c->send_metadata && c->metadata_config.send,
-                                    .exemplars = c->send_exemplars, .histograms = c->send_native_histograms};
+                                    .exemplars = c->send_exemplars, .histograms = c->send_native_histograms,
+                                    .write_2 = c->protobuf_message == WRITE_MESSAGE_2};
 }
 
 static bool topology_same_contents(struct stream_contents a, struct stream_contents b)
 {
-    return a.metadata == b.metadata && a.exemplars == b.exemplars && a.histograms == b.histograms;
+    return a.metadata == b.metadata && a.exemplars == b.exemplars && a.histograms == b.histograms && a.write_2 == b.write_2;
 }
 
 /* slot: as in struct stream. */

@@ -37,6 +37,7 @@
 
 enum durability { DURABILITY_MEMORY, DURABILITY_SPILL, DURABILITY_ALWAYS };
 enum wire_protocol { PROTOCOL_AUTO /* zstd first, snappy once it is rejected */, PROTOCOL_SNAPPY, PROTOCOL_ZSTD };
+enum write_message { WRITE_MESSAGE_1, WRITE_MESSAGE_2 }; /* remote write 1.0, 2.0 */
 enum queue_full { FULL_DROP_OLDEST, FULL_PUSH_BACK };
 
 struct destination_conf {             /* one remote_write entry */
@@ -55,6 +56,7 @@ struct destination_conf {             /* one remote_write entry */
         int64_t max_block_bytes;      /* before compression; default 8 MiB */
     } queue;
     int protocol;                     /* enum wire_protocol */
+    int protobuf_message;             /* enum write_message */
     int durability;                   /* enum durability */
     int on_full;                      /* enum queue_full */
     int64_t max_disk_bytes;           /* 0 = unlimited */

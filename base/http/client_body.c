@@ -25,6 +25,20 @@ static void keep(char *to, size_t size, struct str *slice, struct str value)
         memcpy(to, value.p, slice->n);
 }
 
+enum { WRITTEN_LEAST = sizeof "x-prometheus-remote-write-" - 1 };
+
+/* A value that is no number counts as none. */
+static void body_take_written(struct client_reply *r, struct str name, struct str value)
+{
+    uint64_t n;
+    bool samples = str_ieq(name, STR("samples-written")) || str_ieq(name, STR("histograms-written"));
+    if ((!samples && !str_ieq(name, STR("exemplars-written"))) || !num_parse_u64(value, &n))
+        return;
+    r->has_written = true;
+    if (samples)
+        r->written += n;
+}
+
 void client_body_take_header(struct client_call *call, struct str name, struct str value)
 {
     struct client_reply *r = &call->reply;
@@ -40,13 +54,16 @@ void client_body_take_header(struct client_call *call, struct str name, struct s
         keep(call->location, sizeof call->location, &r->location, value);
     else if (str_ieq(name, STR("x-server-hostname")))
         r->server_hostname = true;
+    else if (name.n > WRITTEN_LEAST && str_ieq(str_first(name, WRITTEN_LEAST), STR("x-prometheus-remote-write-")))
+        body_take_written(r, str_skip(name, WRITTEN_LEAST), value);
 }
 
 void client_body_forget_head(struct client_call *call)
 {
     struct client_reply *r = &call->reply;
     r->content_type = r->content_encoding = r->retry_after = r->location = STR_NONE;
-    r->server_hostname = false;
+    r->server_hostname = r->has_written = false;
+    r->written = 0;
     call->declared_body = 0;
 }
 

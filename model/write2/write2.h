@@ -54,14 +54,18 @@ struct rw2_encoder { /* of one thread; zeroed, then reused */
     struct str *symbols; size_t n_symbols, _cap_symbols;
     struct rw2_slot { uint32_t hash, ref; } *slots; size_t n_slots; /* ref 0 = empty */
     struct rw2_meta { uint32_t help, unit; enum metric_type type; bool known; } *metas; size_t _cap_metas;
-    struct { struct labels labels; uint32_t *refs; size_t _cap; } last; /* labels before, with their references */
-    uint32_t *refs; size_t n_refs, _cap_refs;
+    struct { struct labels labels; uint32_t *refs; size_t _cap; } last; /* the current labels, with their references */
+    uint32_t name_ref;              /* of __name__ */
+    uint32_t *refs; size_t n_refs, _cap_refs; /* being made */
     struct arena texts;             /* of labels that are not canonical in the body */
 };
 void rw2_encoder_free(struct rw2_encoder *e);
 /* Appends the body of 2.0 that has the contents of a body of 1.0; metadata goes to the series that belong to it, in this
  * body and later ones. Series that have only exemplars are left out, since 2.0 forbids them. *n_series: number of series
- * appended; 0 = there is nothing to send. False: the body is corrupted. */
-bool rw2_encode(struct rw2_encoder *e, struct str body, struct buf *out, size_t *n_series, struct err *err) MUST_USE;
+ * appended; 0 = there is nothing to send. canonical: the labels need no check, and come first in a series. False: the
+ * body is corrupted. */
+bool rw2_encode(struct rw2_encoder *e, struct str body, bool canonical, struct buf *out, size_t *n_series, struct err *err) MUST_USE;
+/* Removes the metadata from a body of 1.0 and remembers it. False: the body is corrupted. */
+bool rw2_strip_metadata(struct rw2_encoder *e, struct buf *body) MUST_USE;
 
 #endif

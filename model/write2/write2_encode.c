@@ -16,7 +16,7 @@ enum { TAG_REFS = 0x0a, TAG_SAMPLES = 0x12, TAG_HISTOGRAMS = 0x1a, TAG_EXEMPLARS
 enum { TAG_SYMBOL_TEXT = 0x22, TAG_SERIES = 0x2a };
 enum { TAG_V = 0x09, TAG_T = 0x10, TAG_START_T = 0x18, TAG_META_TYPE = 0x08, TAG_META_HELP = 0x18, TAG_META_UNIT = 0x20 };
 enum { EXEMPLAR_LABEL = 1, EXEMPLAR_VALUE = 2, EXEMPLAR_TIME = 3 };
-enum { WRITE_1_METADATA = 3 };
+enum { WRITE_1_SERIES = 1, WRITE_1_METADATA = 3, TAG_LABEL = 0x0a };
 enum { SLOTS_LEAST = 1024, KEPT_BYTES = 4 << 20 };
 
 void rw2_encoder_free(struct rw2_encoder *e)
@@ -91,6 +91,7 @@ static void encoder_begin(struct rw2_encoder *e)
     mem_grow(&e->symbols, &e->_cap_symbols, 1, sizeof *e->symbols);
     e->symbols[0] = STR("");
     e->n_symbols = 1;
+    e->name_ref = encoder_symbol(e, STR(METRIC_NAME));
     e->last.labels = (struct labels){0};
     if (e->metas)
         memset(e->metas, 0, e->_cap_metas * sizeof *e->metas);
@@ -106,27 +107,70 @@ static void encoder_add_refs(struct rw2_encoder *e, uint32_t name, uint32_t valu
     e->refs[e->n_refs++] = value;
 }
 
-/* Both sets are sorted by name, so one pass over both finds the labels that they share. */
+/* Eight bytes at a time: most pairs are short, and equal. */
+static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint64_t x, y;
+    for (; n >= 8; a += 8, b += 8, n -= 8) {
+        memcpy(&x, a, 8);
+        memcpy(&y, b, 8);
+        if (x != y)
+            return false;
+    }
+    while (n > 0 && *a == *b)
+        a++, b++, n--;
+    return n == 0;
+}
+
+/* Bytes of the pair of labels at p, whose length is in its second byte, or in more for a long one. */
+static inline size_t label_pair_bytes(const uint8_t *p, const uint8_t *end)
+{
+    uint64_t n = 0;
+    if (p[1] < 0x80)
+        return 2 + (size_t)p[1];
+    return (size_t)(varint_get(p + 1, end, &n) - p) + n;
+}
+
+/* Both sets are sorted by name, so one pass over both finds the labels that they share: usually the same bytes. */
 static void encoder_set_refs(struct rw2_encoder *e, struct labels labels)
 {
     struct labels_iter it = labels_iter(labels), old = labels_iter(e->last.labels);
-    struct label l, known = {.name = STR_NONE};
-    size_t at = 0;
-    bool more = labels_next(&old, &known);
+    const uint32_t *known = e->last.refs;
+    mem_grow(&e->refs, &e->_cap_refs, (size_t)labels.count * 2 + 2, sizeof *e->refs);
     e->n_refs = 0;
-    while (labels_next(&it, &l)) {
-        int order = 1;
-        while (more && (order = str_cmp(known.name, l.name)) < 0) {
-            more = labels_next(&old, &known);
-            at += 2;
+    while (it.p < it.end) {
+        size_t n = label_pair_bytes(it.p, it.end);
+        uint32_t *to = &e->refs[e->n_refs];
+        e->n_refs += 2;
+        if ((size_t)(old.end - old.p) >= n && same_bytes(it.p, old.p, n)) {
+            to[0] = known[0];
+            to[1] = known[1];
+            it.p += n;
+            old.p += n;
+            known += 2;
+            continue;
         }
-        bool same = more && order == 0;
-        uint32_t name = same ? e->last.refs[at] : encoder_symbol(e, l.name);
-        encoder_add_refs(e, name, same && str_eq(known.value, l.value) ? e->last.refs[at + 1] : encoder_symbol(e, l.value));
+        struct label l, before = {.name = STR_NONE};
+        struct labels_iter next = old;
+        int order = 1;
+        labels_next(&it, &l);
+        while (labels_next(&next, &before) && (order = str_cmp(before.name, l.name)) < 0) {
+            old = next;
+            known += 2;
+        }
+        to[0] = order == 0 ? known[0] : encoder_symbol(e, l.name);
+        to[1] = order == 0 && str_eq(before.value, l.value) ? known[1] : encoder_symbol(e, l.value);
+        if (order == 0) {
+            old = next;
+            known += 2;
+        }
     }
-    mem_grow(&e->last.refs, &e->last._cap, e->n_refs, sizeof *e->last.refs);
-    if (e->n_refs > 0)
-        memcpy(e->last.refs, e->refs, e->n_refs * sizeof *e->refs);
+    uint32_t *refs = e->refs;
+    size_t cap = e->_cap_refs;
+    e->refs = e->last.refs;
+    e->_cap_refs = e->last._cap;
+    e->last.refs = refs;
+    e->last._cap = cap;
     e->last.labels = labels;
 }
 
@@ -269,9 +313,10 @@ static void encoder_end_one(struct rw2_encoder *e)
 
 static uint32_t encoder_name(const struct rw2_encoder *e)
 {
-    for (size_t i = 0; i < e->n_refs; i += 2)
-        if (str_is(e->symbols[e->refs[i]], METRIC_NAME))
-            return e->refs[i + 1];
+    const uint32_t *refs = e->last.refs;
+    for (size_t i = 0; i < (size_t)e->last.labels.count * 2; i += 2)
+        if (refs[i] == e->name_ref)
+            return refs[i + 1];
     return 0;
 }
 
@@ -304,6 +349,44 @@ static void encoder_add_series(struct rw2_encoder *e, struct str body, size_t *n
         encoder_end_one(e);
         ++*n_series;
     }
+}
+
+/* A series of a canonical body that has labels and samples only, which are the same fields in both versions: copied
+ * without being read. False: it has something else. */
+static bool encoder_add_plain(struct rw2_encoder *e, struct str series)
+{
+    const uint8_t *p = (const uint8_t *)series.p, *end = p + series.n;
+    struct labels labels = {.p = p};
+    for (; end - p > 2 && *p == TAG_LABEL; labels.count++)
+        p += label_pair_bytes(p, end);
+    const uint8_t *samples = p;
+    for (; end - p > 2 && *p == TAG_SAMPLES && p[1] < 0x80; p += 2 + p[1])
+        ;
+    if (p != end || p == samples)
+        return false;
+    labels.n = (uint32_t)(samples - labels.p);
+    encoder_set_refs(e, labels);
+    put_refs(&e->one, e->last.refs, (size_t)labels.count * 2);
+    buf_add(&e->one, samples, (size_t)(end - samples));
+    encoder_put_meta(e, encoder_name(e));
+    encoder_end_one(e);
+    return true;
+}
+
+/* Any field of the body. */
+static bool encoder_add_field(struct rw2_encoder *e, struct str body, struct str field, size_t *n_series)
+{
+    struct rw_walk *w = &e->walk;
+    rw_walk_start(w, field);
+    switch (rw_walk_next(w)) {
+    case RW_SERIES:
+        if (w->labels_ok)
+            encoder_add_series(e, body, n_series);
+        return true;
+    case RW_ERROR: return false;
+    case RW_METADATA: case RW_MORE: case RW_END: return true; /* see encoder_read_metadata */
+    }
+    return true;
 }
 
 static void encoder_put_all(const struct rw2_encoder *e, struct buf *out)
@@ -341,8 +424,28 @@ static bool encoder_read_metadata(struct rw2_encoder *e, struct str body)
     return true;
 }
 
-bool rw2_encode(struct rw2_encoder *e, struct str body, struct buf *out, size_t *n_series, struct err *err)
+bool rw2_strip_metadata(struct rw2_encoder *e, struct buf *body)
 {
+    const uint8_t *p = (const uint8_t *)body->p, *end = p + body->n, *from = p;
+    struct pb_field f;
+    size_t kept = 0;
+    if (!encoder_read_metadata(e, buf_str(body)))
+        return false;
+    for (; pb_next(&p, end, &f); from = p)
+        if (f.number != WRITE_1_METADATA) {
+            memmove(body->p + kept, from, (size_t)(p - from));
+            kept += (size_t)(p - from);
+        }
+    if (p != end)
+        return false;
+    body->n = kept;
+    return true;
+}
+
+bool rw2_encode(struct rw2_encoder *e, struct str body, bool canonical, struct buf *out, size_t *n_series, struct err *err)
+{
+    const uint8_t *p = (const uint8_t *)body.p, *end = p + body.n, *from = p;
+    struct pb_field f;
     *n_series = 0;
     encoder_begin(e);
     rw_walk_start(&e->walk, body);
@@ -350,14 +453,17 @@ bool rw2_encode(struct rw2_encoder *e, struct str body, struct buf *out, size_t 
         *err = e->walk.err;
         return false;
     }
-    for (;;)
-        switch (rw_walk_next(&e->walk)) {
-        case RW_SERIES:
-            if (e->walk.labels_ok)
-                encoder_add_series(e, body, n_series);
-            break;
-        case RW_METADATA: break; /* see above */
-        case RW_ERROR: *err = e->walk.err; return false;
-        case RW_MORE: case RW_END: encoder_put_all(e, out); return true;
+    for (; pb_next(&p, end, &f); from = p) {
+        if (canonical && f.number == WRITE_1_SERIES && encoder_add_plain(e, f.bytes)) {
+            ++*n_series;
+        } else if (!encoder_add_field(e, body, str_n(from, (size_t)(p - from)), n_series)) {
+            *err = e->walk.err;
+            return false;
         }
+    }
+    if (p != end)
+        return err_set(err, ERR_BAD_DATA, "corrupted remote write body at byte %zu: truncated or malformed field",
+                       (size_t)(p - (const uint8_t *)body.p));
+    encoder_put_all(e, out);
+    return true;
 }

@@ -30,9 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     rw_walk_init(&w);
     check_walk(&w, str_n(data, n));
     if (rw1_of(&w, str_n(data, n), &one)) {
-        if (!rw2_encode(&e, buf_str(&one), &two, &series, &err) || !rw1_of(&w, buf_str(&two), &one))
+        if (!rw2_encode(&e, buf_str(&one), true, &two, &series, &err) || !rw1_of(&w, buf_str(&two), &one))
             __builtin_trap();
-        if (!rw2_encode(&e, buf_str(&one), &other, &more, &err) || more != series)
+        if (!rw2_encode(&e, buf_str(&one), false, &other, &more, &err) || more != series || !str_eq(buf_str(&two), buf_str(&other)))
             __builtin_trap();
     }
     rw_walk_free(&w);

@@ -12,7 +12,8 @@
 
 struct destination;
 struct recent;
-struct stream_contents { bool metadata, exemplars, histograms, starts; }; /* what of it is sent beside float samples */
+/* What of it is sent beside float samples; write_2: for remote write 2.0, with start times, and metadata for each lane. */
+struct stream_contents { bool metadata, exemplars, histograms, write_2; };
 struct stream {
     struct relabel_rules rules;
     struct str_map external, extra;

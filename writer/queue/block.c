@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { RAW_LIMIT = 256 << 20 }; /* largest uncompressed size of a block read from disk */
+enum { RAW_LIMIT = 256 << 20 /* largest uncompressed size of a block read from disk */, KEPT_BYTES = 4 << 20 };
 
 void packer_init(struct packer *p) { *p = (struct packer){.zstd = NULL}; }
 
@@ -15,7 +15,11 @@ void packer_free(struct packer *p)
 {
     if (p->zstd)
         zstd_free(p->zstd);
+    if (p->encoder)
+        rw2_encoder_free(p->encoder);
+    mem_free(p->encoder);
     buf_free(&p->raw);
+    buf_free(&p->raw_2);
     buf_free(&p->packed);
 }
 
@@ -65,27 +69,77 @@ void block_unref(struct block *b)
  * Matches that are known in advance would save a third to half of this time, that is, less than a tenth of what a sample
  * costs in all, if finding them cost nothing. And those are not all that pays: the first target's texts match among
  * themselves, values match values, so a search of all bytes remains. */
-struct block *block_compress(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
-                         int64_t t_max)
+struct block_times { uint32_t n_samples; int64_t t_min, t_max; };
+
+static struct block *block_of(struct packer *p, struct block_form form, struct str raw)
 {
     buf_clear(&p->packed);
-    if (codec == CODEC_ZSTD)
+    if (form.codec == CODEC_ZSTD)
         compress_zstd(packer_zstd(p), &p->packed, raw, 1);
     else
         compress_snappy(&p->packed, raw);
     struct block *b = mem_alloc(sizeof *b + p->packed.n);
-    *b = (struct block){.message = MESSAGE_WRITE_1, .codec = codec, .n_samples = n_samples, .raw_n = (uint32_t)raw.n, .t_min = t_min,
-                        .t_max = t_max, .n = p->packed.n};
+    *b = (struct block){.message = form.message, .codec = form.codec, .raw_n = (uint32_t)raw.n, .n = p->packed.n};
     refs_init(&b->refs);
     memcpy(b->bytes, p->packed.p, p->packed.n);
     return b;
 }
 
-/* Appends to p->raw. */
-static bool block_decompress_after(struct packer *p, const struct block *b, struct err *err)
+static struct rw2_encoder *packer_encoder(struct packer *p)
+{
+    if (p->encoder == NULL)
+        p->encoder = mem_zalloc(sizeof *p->encoder);
+    return p->encoder;
+}
+
+static struct block *block_make(struct packer *p, struct block_form form, struct str raw, bool canonical,
+                                struct block_times m, struct err *err)
+{
+    size_t n_series = 1;
+    err->kind = ERR_NONE;
+    if (form.message == MESSAGE_WRITE_2) {
+        buf_clear(&p->raw_2);
+        if (!rw2_encode(packer_encoder(p), raw, canonical, &p->raw_2, &n_series, err))
+            return NULL;
+        raw = buf_str(&p->raw_2);
+    }
+    if (n_series == 0)
+        return NULL;
+    struct block *b = block_of(p, form, raw);
+    if (p->raw_2.cap > KEPT_BYTES)
+        buf_free(&p->raw_2);
+    b->n_samples = m.n_samples;
+    b->t_min = m.t_min;
+    b->t_max = m.t_max;
+    return b;
+}
+
+struct block *block_compress(struct packer *p, struct block_form form, struct str raw, uint32_t n_samples, int64_t t_min,
+                         int64_t t_max, struct err *err)
+{
+    return block_make(p, form, raw, true, (struct block_times){n_samples, t_min, t_max}, err);
+}
+
+/* Appends to `out`. */
+static bool block_unpack(struct packer *p, const struct block *b, struct buf *out, struct err *err)
 {
     struct zstd *z = b->codec == CODEC_ZSTD ? packer_zstd(p) : NULL;
-    return decompress(b->codec, z, str_n(b->bytes, b->n), RAW_LIMIT, &p->raw, err);
+    return decompress(b->codec, z, str_n(b->bytes, b->n), RAW_LIMIT, out, err);
+}
+
+/* Appends the contents, as remote write 1.0, to p->raw. */
+static bool block_decompress_after(struct packer *p, const struct block *b, struct err *err)
+{
+    if (b->message != MESSAGE_WRITE_2)
+        return block_unpack(p, b, &p->raw, err);
+    buf_clear(&p->raw_2);
+    if (!block_unpack(p, b, &p->raw_2, err))
+        return false;
+    struct rw_walk w;
+    rw_walk_init(&w);
+    bool ok = rw2_to_rw1(&w, buf_str(&p->raw_2), &p->raw) || err_set(err, w.err.kind, "%s", w.err.text);
+    rw_walk_free(&w);
+    return ok;
 }
 
 static bool block_decompress(struct packer *p, const struct block *b, struct err *err)
@@ -102,11 +156,21 @@ bool block_contents(struct packer *p, const struct block *b, struct str *raw, st
     return true;
 }
 
-struct block *block_recode(struct packer *p, const struct block *b, enum codec to, struct err *err)
+struct block *block_recode(struct packer *p, const struct block *b, struct block_form to, struct err *err)
 {
-    if (!block_decompress(p, b, err))
+    struct block *recoded = NULL;
+    if (b->message == to.message) { /* the same bytes before compression */
+        buf_clear(&p->raw);
+        if (!block_unpack(p, b, &p->raw, err))
+            return NULL;
+        recoded = block_of(p, to, buf_str(&p->raw));
+        recoded->n_samples = b->n_samples;
+        recoded->t_min = b->t_min;
+        recoded->t_max = b->t_max;
+    } else if (!block_decompress(p, b, err) || /* it may be one of vmagent, whose labels have any order */
+               (recoded = block_make(p, to, buf_str(&p->raw), false,
+                                     (struct block_times){b->n_samples, b->t_min, b->t_max}, err)) == NULL)
         return NULL;
-    struct block *recoded = block_compress(p, to, buf_str(&p->raw), b->n_samples, b->t_min, b->t_max);
     recoded->joint_lanes = b->joint_lanes;
     return recoded;
 }
@@ -117,10 +181,12 @@ struct block *block_join(struct packer *p, const struct block *a, const struct b
         return NULL;
     /* a block with metadata only has no times */
     const struct block *first = a->n_samples > 0 ? a : b, *other = b->n_samples > 0 ? b : a;
-    struct block *joined = block_compress(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
+    struct block *joined = block_compress(p, (struct block_form){a->message, a->codec}, buf_str(&p->raw),
+                                          a->n_samples + b->n_samples,
                                           first->t_min < other->t_min ? first->t_min : other->t_min,
-                                          first->t_max > other->t_max ? first->t_max : other->t_max);
-    joined->joint_lanes = a->joint_lanes;
+                                          first->t_max > other->t_max ? first->t_max : other->t_max, err);
+    if (joined)
+        joined->joint_lanes = a->joint_lanes;
     return joined;
 }
 
@@ -144,18 +210,16 @@ void block_summarize(struct packer *p, const struct block *b, struct block_summa
 
 /* --- splitting ---------------------------------------------------------------------------------------------------- */
 
-struct extent { uint32_t n_samples; int64_t t_min, t_max; };
-
-static void block_extend_times(struct extent *m, int64_t t)
+static void block_extend_times(struct block_times *m, int64_t t)
 {
     m->t_min = t < m->t_min ? t : m->t_min;
     m->t_max = t > m->t_max ? t : m->t_max;
 }
 
 /* Samples and their time range in a run of WriteRequest fields. */
-static struct extent block_measure(struct rw_walk *w, struct str raw)
+static struct block_times block_measure(struct rw_walk *w, struct str raw)
 {
-    struct extent m = {0, INT64_MAX, INT64_MIN};
+    struct block_times m = {0, INT64_MAX, INT64_MIN};
     rw_walk_start(w, raw);
     for (enum rw_item item; (item = rw_walk_next(w)) != RW_END && item != RW_ERROR;) {
         if (item != RW_SERIES)
@@ -166,7 +230,7 @@ static struct extent block_measure(struct rw_walk *w, struct str raw)
         for (size_t i = 0; i < w->n_hists; i++)
             block_extend_times(&m, rw_hist_time(w->hists[i]));
     }
-    return m.n_samples > 0 ? m : (struct extent){0};
+    return m.n_samples > 0 ? m : (struct block_times){0};
 }
 
 bool block_set_contents(struct packer *p, struct block *b, struct err *err)
@@ -175,7 +239,7 @@ bool block_set_contents(struct packer *p, struct block *b, struct err *err)
         return false;
     struct rw_walk w;
     rw_walk_init(&w);
-    struct extent m = block_measure(&w, buf_str(&p->raw));
+    struct block_times m = block_measure(&w, buf_str(&p->raw));
     bool ok = rw_walk_next(&w) != RW_ERROR; /* it ended there, or it is at the end */
     rw_walk_free(&w);
     b->n_samples = m.n_samples;
@@ -219,18 +283,24 @@ static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
     return true;
 }
 
-static struct block *block_compress_part(struct packer *p, struct rw_walk *w, const struct block *from, struct str raw)
+static struct block *block_compress_part(struct packer *p, struct rw_walk *w, const struct block *from, struct str raw,
+                                         struct err *err)
 {
-    struct extent m = block_measure(w, raw);
-    struct block *part = block_compress(p, from->codec, raw, m.n_samples, m.t_min, m.t_max);
-    part->joint_lanes = from->joint_lanes;
+    struct block_times m = block_measure(w, raw);
+    struct block *part = block_compress(p, (struct block_form){from->message, from->codec}, raw, m.n_samples, m.t_min,
+                                        m.t_max, err);
+    if (part)
+        part->joint_lanes = from->joint_lanes;
     return part;
 }
 
+/* In 2.0 metadata is part of the series, and is given to them again. */
 bool block_split(struct packer *p, const struct block *b, struct block *half[2], struct err *err)
 {
     if (!block_decompress(p, b, err))
         return false;
+    if (b->message == MESSAGE_WRITE_2 && !rw2_strip_metadata(packer_encoder(p), &p->raw))
+        return err_set(err, ERR_BAD_DATA, "cannot split block: it is corrupted");
     struct str raw = buf_str(&p->raw);
     struct rw_walk w;
     rw_walk_init(&w);
@@ -238,8 +308,11 @@ bool block_split(struct packer *p, const struct block *b, struct block *half[2],
     struct buf parts[2] = {{0}};
     bool ok = middle > 0 || halve_series(&w, raw, parts);
     if (ok) {
-        half[0] = block_compress_part(p, &w, b, middle ? str_first(raw, middle) : buf_str(&parts[0]));
-        half[1] = block_compress_part(p, &w, b, middle ? str_skip(raw, middle) : buf_str(&parts[1]));
+        half[0] = block_compress_part(p, &w, b, middle ? str_first(raw, middle) : buf_str(&parts[0]), err);
+        half[1] = block_compress_part(p, &w, b, middle ? str_skip(raw, middle) : buf_str(&parts[1]), err);
+        ok = half[0] && half[1];
+        for (size_t i = 0; i < 2 && !ok; i++)
+            block_unref(half[i]);
     } else
         err_set(err, ERR_TOO_LARGE, "cannot split block: it holds a single sample");
     buf_free(&parts[0]);

@@ -100,7 +100,7 @@ bool record_decode(const uint8_t *head, size_t n, struct record *r)
         .n = (uint32_t)get_le(head + 4, 4), .sum = get_le(head + 8, 8), .seq = get_le(head + 16, 8),
         .t_min = (int64_t)get_le(head + 24, 8), .t_max = (int64_t)get_le(head + 32, 8)};
     return (second ? record_decode_2(head, r) : record_decode_1(head, r)) && r->n <= BLOCK_MAX_BYTES &&
-           r->message == MESSAGE_WRITE_1 && (r->codec == CODEC_SNAPPY || r->codec == CODEC_ZSTD);
+           (r->message == MESSAGE_WRITE_1 || r->message == MESSAGE_WRITE_2) && (r->codec == CODEC_SNAPPY || r->codec == CODEC_ZSTD);
 }
 
 bool record_body_ok(const struct record *r, const uint8_t *body) { return hash_bytes(body, r->n) == r->sum; }

@@ -111,7 +111,7 @@ void bisect_rejected(struct shard *s, enum drop_reason reason, int status, const
     if (t->limit == 0)
         t->limit = bisect_limit(sum.n_series, t->rejected_blocks);
     t->by_size |= reason == DROPPED_TOO_LARGE;
-    s->resent_as_snappy = false; /* the codec was not the reason */
+    s->resent = NOT_RESENT; /* the form was not the reason */
     destination_lane_up(s);
     if (!halve_head(s))
         bisect_drop(s, &sum, reason, status, why);

@@ -25,6 +25,7 @@ struct dest_settings *destination_settings(const struct destination_conf *c, str
         .url = str_dup(c->url), .profile = profile, .timeout = c->remote_timeout,
         .min_backoff = c->queue.min_backoff, .max_backoff = c->queue.max_backoff,
         .age_limit = c->queue.sample_age_limit, .protocol = (enum wire_protocol)c->protocol,
+        .message = c->protobuf_message == WRITE_MESSAGE_2 ? MESSAGE_WRITE_2 : MESSAGE_WRITE_1,
         .durability = (enum durability)c->durability, .on_full = (enum queue_full)c->on_full,
         .max_disk_bytes = (uint64_t)c->max_disk_bytes, .max_memory_bytes = (size_t)c->max_memory_bytes,
         .follow_redirects = c->http.follow_redirects,

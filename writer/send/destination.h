@@ -24,6 +24,7 @@ struct dest_settings {          /* immutable; one per topology */
     struct client_profile *profile;
     int64_t timeout, min_backoff, max_backoff, age_limit;
     enum wire_protocol protocol;
+    enum block_message message; /* to begin with */
     enum durability durability;
     enum queue_full on_full;
     uint64_t max_disk_bytes;    /* 0 = unlimited */
@@ -66,8 +67,9 @@ struct destination {
     atomic_ullong written_bytes;   /* of requests on the wire, before TLS */
     atomic_ullong relabel_dropped; /* samples; updated once per batch */
     atomic_ullong dropped_samples[DROP_REASONS], partly_stored_blocks;
+    atomic_ullong unconfirmed_samples; /* of 2.0: accepted, but fewer were written by the response's headers */
     atomic_llong last_ok;
-    atomic_bool zstd;
+    atomic_bool zstd, write_2;
     struct drain_state drain;
     /* Of lanes and main; never taken for a page, for /metrics or a query, so that no lane waits for them. */
     struct mutex lock; /* guards outage, probe and origins; held by those that set last_error or add a status */

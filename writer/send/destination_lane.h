@@ -16,6 +16,8 @@ struct destination_lane {
     struct client *client;
     struct packer *packer;
     enum codec codec;      /* for new requests */
+    enum block_message message; /* likewise */
+    int64_t write_2_again_at; /* mono ms; when 2.0 is tried again, while message is 1.0 and the settings say 2.0 */
     int64_t zstd_again_at; /* mono ms; when zstd is tried again, while codec is snappy with protocol auto */
     unsigned unproved;     /* consecutive blocks accepted as snappy after a 400 that does not tell why */
     bool down;             /* requests fail: the shards in `waiting` wait for a retry, of this lane or another */

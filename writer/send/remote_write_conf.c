@@ -7,6 +7,7 @@
 #define ROW(field) offsetof(struct destination_conf, field)
 #define QUEUE(field) offsetof(struct queue_conf, field)
 static const char *const protocols[] = {"auto", "snappy", "zstd", NULL};
+static const char *const messages[] = {"prometheus.WriteRequest", "io.prometheus.write.v2.Request", NULL};
 static const char *const durabilities[] = {"memory", "spill", "always", NULL};
 static const char *const drain_orders[] = {"auto", "in_order", "newest_first", NULL};
 static const char *const full_policies[] = {"drop_oldest", "push_back", NULL};
@@ -52,7 +53,11 @@ static const struct conf_row rows[] = {
     {CONF_SECTION, "queue_config", ROW(queue), .section = &queue_section,
      .help = "Shards, limits of blocks, retry backoff and age limit"},
     {CONF_ENUM, "protocol", ROW(protocol), .preset = "auto", .names = protocols,
-     .help = "Compression: `auto` tries zstd and falls back to snappy when the receiver rejects it"},
+     .help = "Compression: `auto` tries zstd and falls back to snappy when the receiver rejects it; with remote write 2.0 "
+             "it is snappy"},
+    {CONF_ENUM, "protobuf_message", ROW(protobuf_message), .preset = "prometheus.WriteRequest", .names = messages,
+     .help = "Message: remote write 1.0, or 2.0 (`io.prometheus.write.v2.Request`), which falls back to 1.0 for an hour when "
+             "the receiver does not accept it"},
     {CONF_ENUM, "durability", ROW(durability), .preset = "spill", .names = durabilities,
      .help = "When a push is acknowledged: `memory` before the block is written, `spill` after the write, `always` "
              "after fdatasync"},
@@ -88,7 +93,6 @@ static const struct conf_row rows[] = {
     {CONF_BOOL, "send_native_histograms", ROW(send_native_histograms), .preset = "true",
      .help = "Send native histograms"},
     {CONF_SECTION, "metadata_config", ROW(metadata_config), .section = &metadata_section, .help = "Metadata"},
-    {CONF_ACCEPTED, "protobuf_message", 0, .help = "Remote write 1.0 is always sent"},
     {CONF_IGNORED, "round_robin_dns", 0, .help = "Not applicable"},
     HTTP_CONF_ROWS(struct destination_conf, http),
     {.type = CONF_GUARD, .name = "google_iam", .help = "Requests would be sent without credentials"},

@@ -12,7 +12,9 @@
  * 3. Cortex does likewise. Its ingester has the same "user=TENANT: " (pkg/ingester/ingester.go, firstPartialErr); its
  *    distributor has its own texts for invalid series (pkg/util/validation/errors.go) and stores the valid ones.
  * 4. Thanos stores what it can and reports 409 (pkg/receive/writer.go and handler.go, isConflict).
- * 5. VictoriaMetrics and vmagent drop unwanted samples with a 204. Their 400 means that nothing of the request was
+ * 5. Receivers of remote write 2.0 store what is valid, as 1.0 forbids: a 400 that counts what was written
+ *    (X-Prometheus-Remote-Write-*-Written) is a partial write, and must not be sent again.
+ * 6. VictoriaMetrics and vmagent drop unwanted samples with a 204. Their 400 means that nothing of the request was
  *    read; one of them is its size (lib/protoparser/promremotewrite/stream).
  */
 #include "writer/send/response.h"
@@ -83,7 +85,20 @@ bool response_blames_encoding(const struct write_response *r)
 
 static bool about_content(struct str text) { return HAS_PHRASE(text, content_phrases); }
 
-static enum response_class bad_request(const struct write_response *r, enum codec codec)
+bool response_blames_contents(const struct write_response *r)
+{
+    return r->status == 422 || about_content(r->text) || HAS_PHRASE(r->text, series_size_phrases);
+}
+
+/* Without headers that count what was written, it may be that 2.0 is not known. */
+static enum response_class bad_request_2(const struct write_response *r)
+{
+    if (r->has_written)
+        return RESPONSE_PARTLY_STORED;
+    return about_content(r->text) ? RESPONSE_REJECTED : RESPONSE_RECODE;
+}
+
+static enum response_class bad_request(const struct write_response *r, struct block_form sent)
 {
     if (HAS_PHRASE(r->text, size_phrases))
         return RESPONSE_TOO_LARGE;
@@ -93,24 +108,27 @@ static enum response_class bad_request(const struct write_response *r, enum code
         return RESPONSE_REJECTED;
     if (HAS_PHRASE(r->text, partial_phrases) || starts_ignoring_case(str_trim(r->text), "user="))
         return RESPONSE_PARTLY_STORED;
-    if (codec == CODEC_ZSTD && !about_content(r->text))
+    if (sent.message == MESSAGE_WRITE_2)
+        return bad_request_2(r);
+    if (sent.codec == CODEC_ZSTD && !about_content(r->text))
         return RESPONSE_RECODE;
     return RESPONSE_REJECTED;
 }
 
-enum response_class response_classify(const struct write_response *r, enum codec codec)
+enum response_class response_classify(const struct write_response *r, struct block_form sent)
 {
+    bool write_2 = sent.message == MESSAGE_WRITE_2;
     switch (r->status) {
-    case 400: return bad_request(r, codec);
+    case 400: return bad_request(r, sent);
     case 409: return RESPONSE_PARTLY_STORED;
     case 413: return RESPONSE_TOO_LARGE;
-    case 415: return codec == CODEC_ZSTD ? RESPONSE_RECODE : RESPONSE_DROP;
+    case 415: return write_2 || sent.codec == CODEC_ZSTD ? RESPONSE_RECODE : RESPONSE_DROP;
     case 422: return RESPONSE_REJECTED;
     case 401: case 402: case 403: case 404: case 407: case 408: case 425: case 429: return RESPONSE_RETRY;
     default: break;
     }
-    if (r->status >= 200 && r->status < 300)
-        return RESPONSE_DELIVERED;
+    if (r->status >= 200 && r->status < 300) /* to 2.0 it says what was written, if it was understood */
+        return write_2 && !r->has_written ? RESPONSE_RECODE : RESPONSE_DELIVERED;
     if (r->status >= 400 && r->status < 500)
         return RESPONSE_DROP;
     return r->status >= 500 && about_content(r->text) ? RESPONSE_REJECTED : RESPONSE_RETRY;

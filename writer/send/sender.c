@@ -3,9 +3,8 @@
  *
  *   response                    action
  *   2xx                         delivered
- *   400, 415 to a zstd block    sent once more as snappy. If that is accepted the destination gets snappy from then on
- *                               (protocol auto), with 400 only if the text names the encoding, or for the third block in
- *                               a row; zstd is tried again after an hour
+ *   400, 415 to a zstd block    sent once more as snappy; 415 and others to remote write 2.0: once more as 1.0. If that is
+ *                               accepted the destination gets snappy, or 1.0, for an hour (form.c)
  *   400, 422, 5xx whose text    split down to the rejected samples, which are dropped (bisect.c)
  *   blames the contents
  *   413                         likewise, in halves until they are small enough
@@ -17,7 +16,7 @@
  *   401 402 403 404 407 408 425 429, 3xx (307 and 308 are followed, unless follow_redirects is off; after the others the
  *   POST would become a GET), 5xx (508: the samples have come back to where they were sent, origins.h), no response
  *                               retried without limit. Retry-After (seconds or a date) replaces the next delay, up to
- *                               max_backoff
+ *                               max_backoff, which 401, 403, 404 and 407 wait for
  *
  * A block to which the destination responds 5xx (but 503 and 508) ten times, each time after it has accepted another
  * block, is at fault itself: it is narrowed down like a rejected one. Without another block that proves that the
@@ -30,58 +29,26 @@
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"
-#include "writer/send/destination_lane.h"
+#include "writer/send/form.h"
 #include "writer/send/response.h"
 
 #include <stdio.h>
 
 enum { ERROR_TEXT = 200 }; /* bytes of a response body shown in errors */
-enum { ZSTD_AGAIN_MS = 3600000, UNPROVED_BLOCKS = 3 };
 enum { BLOCK_FAILURES = 10, ALONE_ATTEMPTS = 5 };
-
-/* --- the codec ---------------------------------------------------------------------------------------------------- */
-
-/* The head is delivered. */
-static void sender_judge_zstd(struct shard *s)
-{
-    struct destination_lane *dl = s->lane;
-    if (dl->settings->protocol != PROTOCOL_AUTO || dl->codec != CODEC_ZSTD)
-        return;
-    if (!s->resent_as_snappy) {
-        dl->unproved = 0;
-        return;
-    }
-    if (!s->blamed_encoding && ++dl->unproved < UNPROVED_BLOCKS)
-        return;
-    dl->codec = CODEC_SNAPPY;
-    dl->unproved = 0;
-    bool first = dl->zstd_again_at == 0;
-    dl->zstd_again_at = loop_mono(dl->loop) + ZSTD_AGAIN_MS;
-    atomic_store(&s->dest->zstd, false);
-    if (first)
-        log_info("remote_write", "destination does not accept zstd; sending snappy, and trying zstd again every hour",
-                 "name", s->dest->name);
-}
-
-static void sender_try_zstd(struct destination_lane *dl)
-{
-    if (dl->codec != CODEC_SNAPPY || dl->settings->protocol != PROTOCOL_AUTO || loop_mono(dl->loop) < dl->zstd_again_at)
-        return;
-    dl->codec = CODEC_ZSTD;
-    atomic_store(&dl->dest->zstd, true);
-}
 
 /* --- responses ---------------------------------------------------------------------------------------------------- */
 
-static void sender_send_block(struct shard *s, const struct client_reply *reply)
+/* samples: so many of the block were accepted. */
+static void sender_deliver_block(struct shard *s, const struct client_reply *reply, uint64_t samples)
 {
     struct destination *d = s->dest;
     struct block *b = shard_head(s);
     drain_note_accepted(s, reply->server_hostname);
     backup_note_sent(s);
-    sender_judge_zstd(s);
+    form_judge(s);
     atomic_fetch_add_explicit(&d->sent_blocks, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&d->sent_samples, b->n_samples, memory_order_relaxed);
+    atomic_fetch_add_explicit(&d->sent_samples, samples, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->sent_bytes, b->n, memory_order_relaxed);
     atomic_store_explicit(&d->last_ok, loop_now(s->lane->loop), memory_order_relaxed);
     bisect_accepted(s);
@@ -89,13 +56,45 @@ static void sender_send_block(struct shard *s, const struct client_reply *reply)
     shard_delivered(s);
 }
 
+/* A success whose headers count fewer samples than were sent: the receiver left some out without saying why. */
+static void sender_deliver(struct shard *s, const struct client_reply *reply)
+{
+    const struct block *b = shard_head(s);
+    uint64_t written = b->n_samples;
+    if (b->message == MESSAGE_WRITE_2 && reply->has_written && reply->written < b->n_samples) {
+        written = reply->written;
+        atomic_fetch_add_explicit(&s->dest->unconfirmed_samples, b->n_samples - written, memory_order_relaxed);
+        log_warn("remote_write", "destination accepted a block, but wrote fewer samples, by the headers of its response", "name",
+                 s->dest->name, LOG_U64("sent", b->n_samples), LOG_U64("written", written));
+    }
+    sender_deliver_block(s, reply, written);
+}
+
+/* What of a partly stored block of 2.0 was not written is dropped. */
+static uint64_t sender_count_written(struct shard *s, const struct client_reply *reply)
+{
+    const struct block *b = shard_head(s);
+    if (b->message != MESSAGE_WRITE_2 || !reply->has_written || reply->written >= b->n_samples)
+        return b->n_samples;
+    atomic_fetch_add_explicit(&s->dest->dropped_samples[DROPPED_REJECTED], b->n_samples - reply->written,
+                              memory_order_relaxed);
+    return reply->written;
+}
+
+static void drop_head(struct shard *s, int status, const char *why);
+
 static void sender_deliver_partly(struct shard *s, const struct client_reply *reply, const char *why)
 {
+    if (shard_head(s)->message == MESSAGE_WRITE_2 && reply->has_written && reply->written == 0) {
+        drop_head(s, reply->status, why); /* of what such a receiver would have stored there was nothing */
+        return;
+    }
+    uint64_t written = sender_count_written(s, reply);
     atomic_fetch_add_explicit(&s->dest->partly_stored_blocks, 1, memory_order_relaxed);
     log_warn("remote_write", "destination rejected some samples of a block and stored the others; not retrying",
-             "name", s->dest->name, "response", why);
+             "name", s->dest->name, LOG_U64("rejected", shard_head(s)->n_samples - written), "response", why);
     destination_note_error(s->dest, loop_now(s->lane->loop), why);
-    sender_send_block(s, reply);
+    sender_deliver_block(s, reply, written);
 }
 
 static void drop_head(struct shard *s, int status, const char *why)
@@ -109,13 +108,14 @@ static void drop_head(struct shard *s, int status, const char *why)
 static void recode_head(struct shard *s, int status)
 {
     struct err err;
-    struct block *b = block_recode(s->lane->packer, shard_head(s), CODEC_SNAPPY, &err);
+    struct write_response r = {.status = status, .text = str_n(s->response.text, s->response.n)};
+    struct block_form to = form_fall_back(s, shard_head(s));
+    struct block *b = block_recode(s->lane->packer, shard_head(s), to, &err);
     if (b == NULL) {
         drop_head(s, 0, err.text);
         return;
     }
-    s->resent_as_snappy = true;
-    s->blamed_encoding = response_blames_encoding(&(struct write_response){status, str_n(s->response.text, s->response.n)});
+    s->blamed_encoding = response_blames_encoding(&r);
     shard_replace_head(s, &b, 1);
     sender_send(s);
 }
@@ -146,11 +146,16 @@ static bool sender_blames_head(struct shard *s, int status)
     return false;
 }
 
+/* What does not pass by itself within milliseconds: credentials, path, proxy. */
+static bool sender_needs_operator(int status) { return status >= 401 && status <= 407 && response_remedy(status) != NULL; }
+
 static void sender_retry_later(struct shard *s, const struct client_reply *reply, const char *why)
 {
     int64_t wait = 0;
     if (reply->retry_after.n > 0 && !retry_after_parse(reply->retry_after, loop_now(s->lane->loop), &wait))
         wait = 0;
+    if (wait == 0 && sender_needs_operator(reply->status))
+        wait = s->lane->settings->max_backoff;
     if (reply->status == 0 ? reply->sent : reply->status == 502 || reply->status == 504)
         shard_set_head_in_doubt(s);
     atomic_fetch_add_explicit(&s->dest->errors, 1, memory_order_relaxed);
@@ -205,8 +210,12 @@ static void sender_error_text(struct shard *s, const struct client_reply *reply,
 
 static enum response_class sender_classify(struct shard *s, const struct client_reply *reply)
 {
-    struct write_response r = {reply->status, str_n(s->response.text, s->response.n)};
-    enum response_class v = reply->status ? response_classify(&r, shard_head(s)->codec) : RESPONSE_RETRY;
+    const struct block *b = shard_head(s);
+    struct write_response r = {reply->status, str_n(s->response.text, s->response.n), reply->has_written, reply->written};
+    enum response_class v =
+        reply->status ? response_classify(&r, (struct block_form){b->message, b->codec}) : RESPONSE_RETRY;
+    if (v == RESPONSE_REJECTED && s->resent == RESENT_AS_WRITE_1 && !response_blames_contents(&r))
+        v = RESPONSE_DROP; /* 2.0 was rejected too, which stores what is valid: no part of it is at fault */
     bool rejected = v == RESPONSE_REJECTED || v == RESPONSE_PARTLY_STORED;
     return rejected && shard_head_in_doubt(s) && response_about_time(r.text) ? RESPONSE_DELIVERED : v;
 }
@@ -226,7 +235,7 @@ static void sender_response_done(void *arg, const struct client_reply *reply)
     if (v != RESPONSE_RETRY)
         bisect_count_request(s);
     switch (v) {
-    case RESPONSE_DELIVERED: sender_send_block(s, reply); break;
+    case RESPONSE_DELIVERED: sender_deliver(s, reply); break;
     case RESPONSE_PARTLY_STORED: sender_deliver_partly(s, reply, why); break;
     case RESPONSE_RECODE: recode_head(s, reply->status); break;
     case RESPONSE_TOO_LARGE: bisect_rejected(s, DROPPED_TOO_LARGE, reply->status, why); break;
@@ -236,37 +245,51 @@ static void sender_response_done(void *arg, const struct client_reply *reply)
     }
 }
 
-/* Recodes a block that was compressed, perhaps before a restart, with a codec that the destination no longer
- * accepts. */
-static void match_codec(struct shard *s)
+/* Recodes a block that was made, perhaps before a restart, in a form that the destination does not get any more. One of
+ * 1.0 with nothing for 2.0 to say remains as it is. */
+static void sender_match_form(struct shard *s)
 {
-    struct block *b = shard_head(s);
-    if (b->codec != CODEC_ZSTD || s->lane->codec == CODEC_ZSTD)
+    const struct block *b = shard_head(s);
+    struct block_form to = form_of_requests(s->lane);
+    if (s->resent != NOT_RESENT || (b->message == to.message && (b->codec != CODEC_ZSTD || to.codec == CODEC_ZSTD)))
         return;
     struct err err;
-    struct block *again = block_recode(s->lane->packer, b, s->lane->codec, &err);
+    struct block *again = block_recode(s->lane->packer, b, to, &err);
     if (again)
         shard_replace_head(s, &again, 1);
 }
 
+enum { FORM_HEADERS = 3 };
+static const char *const *sender_form_headers(const struct block *b)
+{
+    static const char *const snappy[FORM_HEADERS] = {
+        "Content-Type: application/x-protobuf", "Content-Encoding: snappy", "X-Prometheus-Remote-Write-Version: 0.1.0"};
+    static const char *const zstd[FORM_HEADERS] = {
+        "Content-Type: application/x-protobuf", "Content-Encoding: zstd", "X-VictoriaMetrics-Remote-Write-Version: 1"};
+#define WRITE_2_TYPE "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
+    static const char *const snappy_2[FORM_HEADERS] = {
+        WRITE_2_TYPE, "Content-Encoding: snappy", "X-Prometheus-Remote-Write-Version: 2.0.0"};
+    static const char *const zstd_2[FORM_HEADERS] = {
+        WRITE_2_TYPE, "Content-Encoding: zstd", "X-Prometheus-Remote-Write-Version: 2.0.0"};
+    if (b->message == MESSAGE_WRITE_2)
+        return b->codec == CODEC_ZSTD ? zstd_2 : snappy_2;
+    return b->codec == CODEC_ZSTD ? zstd : snappy;
+}
+
 void sender_send(struct shard *s)
 {
-    sender_try_zstd(s->lane);
-    match_codec(s);
+    form_try_again(s->lane);
+    sender_match_form(s);
     const struct block *b = shard_head(s);
-    static const char *const snappy[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
-                                         "X-Prometheus-Remote-Write-Version: 0.1.0"};
-    static const char *const zstd[] = {"Content-Type: application/x-protobuf", "Content-Encoding: zstd",
-                                       "X-VictoriaMetrics-Remote-Write-Version: 1"};
     struct buf via = {0};
     destination_via_header(s->dest, loop_mono(s->lane->loop), &via);
-    const char *headers[LEN(snappy) + 1];
-    memcpy(headers, b->codec == CODEC_ZSTD ? zstd : snappy, sizeof snappy);
-    headers[LEN(snappy)] = buf_z(&via);
+    const char *headers[FORM_HEADERS + 1];
+    memcpy(headers, sender_form_headers(b), FORM_HEADERS * sizeof *headers);
+    headers[FORM_HEADERS] = buf_z(&via);
     s->response.n = 0;
     struct client_request req = {
         .method = "POST", .url = s->lane->settings->url, .profile = s->lane->settings->profile,
-        .headers = headers, .n_headers = LEN(snappy) + (via.n > 0),
+        .headers = headers, .n_headers = FORM_HEADERS + (via.n > 0),
         .body = str_n(b->bytes, b->n), .slot = s->index,
         .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10, .status_only = true,
         .no_redirects = !s->lane->settings->follow_redirects, .keep_method = true,

@@ -177,7 +177,7 @@ static void drop_oldest(struct shard *s)
         destination_count_dropped(s->dest, e.block, DROPPED_NO_SPACE);
         samples += e.block->n_samples;
         block_unref(e.block);
-        s->resent_as_snappy = s->resent_as_snappy && sending;
+        s->resent = sending ? s->resent : NOT_RESENT;
     }
     if (s->n < before)
         log_warn("remote_write", "max_memory_bytes is used up and durability is memory; dropping the oldest blocks",
@@ -361,7 +361,7 @@ void shard_finish_head(struct shard *s)
 {
     struct queued_block e = shard_take_queued_block(s, 0);
     block_unref(e.block);
-    s->resent_as_snappy = false;
+    s->resent = NOT_RESENT;
     if (s->n > 0 && entry_at(s, 0)->seq == e.seq) /* a piece is left */
         return;
     queue_ack(s->disk, shard_position(s));
@@ -377,7 +377,7 @@ static void shard_skip_until(struct shard *s, uint64_t next)
         block_unref(shard_take_queued_block(s, 0).block);
     if (s->n == 0 && s->read_seq < next)
         s->read_seq = next < s->next_seq ? next : s->next_seq;
-    s->resent_as_snappy = false;
+    s->resent = NOT_RESENT;
     note_head(s);
     shard_report_behind(s);
     if (!s->reading)

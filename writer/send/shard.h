@@ -84,7 +84,8 @@ struct shard {
     struct failing_block failing;
     struct loop_timer resume;  /* armed while paused */
     bool in_doubt; uint64_t in_doubt_seq; /* the block of this number may be stored: its response was lost */
-    bool resent_as_snappy; /* the head was rejected as zstd and is being sent as snappy */
+    /* the head was not accepted as zstd, or as remote write 2.0, and is being sent as snappy and 1.0 */
+    enum { NOT_RESENT, RESENT_AS_SNAPPY, RESENT_AS_WRITE_1 } resent;
     bool blamed_encoding;  /* that rejection named the encoding as its reason */
     struct list node;      /* in destination_lane.waiting */
     struct backup_shard backup; /* of a backup's shard (backup.h) */

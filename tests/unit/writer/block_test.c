@@ -45,10 +45,11 @@ static unsigned count(struct str raw)
 static struct block *filled(unsigned n)
 {
     struct pending p = {0};
+    struct err err;
     pending_mark(&p);
     for (unsigned i = 0; i < n; i++)
         add(&p, i, 1000 + i);
-    struct block *b = block_compress(&packer, CODEC_ZSTD, buf_str(&p.raw), n, 1000, 1000 + n - 1);
+    struct block *b = block_compress(&packer, block_form_1(CODEC_ZSTD), buf_str(&p.raw), n, 1000, 1000 + n - 1, &err);
     pending_free(&p);
     return b;
 }
@@ -69,7 +70,7 @@ static void recoding_keeps_samples(void **state)
 {
     (void)state;
     struct err err;
-    struct block *b = filled(100), *s = block_recode(&packer, b, CODEC_SNAPPY, &err);
+    struct block *b = filled(100), *s = block_recode(&packer, b, block_form_1(CODEC_SNAPPY), &err);
     assert_non_null(s);
     assert_int_equal(s->codec, CODEC_SNAPPY);
     assert_int_equal(samples_in(s), 100);
@@ -107,7 +108,7 @@ static void one_series_is_halved_by_samples(void **state)
     struct err err;
     struct block *half[2];
     rw_append_series(&raw, series_labels(1), s, 9);
-    struct block *b = block_compress(&packer, CODEC_SNAPPY, buf_str(&raw), 9, 1, 9);
+    struct block *b = block_compress(&packer, block_form_1(CODEC_SNAPPY), buf_str(&raw), 9, 1, 9, &err);
     assert_true(block_split(&packer, b, half, &err));
     assert_int_equal(half[0]->n_samples, 4);
     assert_int_equal(half[1]->t_min, 5);
@@ -129,7 +130,7 @@ static void a_sample_and_a_histogram_part(void **state)
     struct str message = str_n(hist, sizeof hist);
     assert_int_equal(rw_hist_time(message), 9);
     rw_append_full(&raw, series_labels(1), &(struct rw_contents){.samples = &s, .n_samples = 1, .hists = &message, .n_hists = 1});
-    struct block *b = block_compress(&packer, CODEC_SNAPPY, buf_str(&raw), 2, 7, 9);
+    struct block *b = block_compress(&packer, block_form_1(CODEC_SNAPPY), buf_str(&raw), 2, 7, 9, &err);
     assert_true(block_split(&packer, b, half, &err));
     for (int i = 0; i < 2; i++) {
         assert_int_equal(half[i]->n_samples, 1);

@@ -438,7 +438,7 @@ static void an_unknown_message_is_skipped(void **state)
     queue_home = loop_new();
     struct queue *q = queue_open_here(1);
     struct block *other = numbered_block(1, 100);
-    other->message = (enum block_message)2;
+    other->message = (enum block_message)3;
     queue_write(queue_newest_shard(q, 0), other, 0, (struct write_terms){0});
     queue_write(queue_newest_shard(q, 0), numbered_block(2, 100), 1, (struct write_terms){0});
     queue_close(q);

@@ -4,11 +4,12 @@
 #define TESTS_RECEIVER_H
 
 #include "base/os/thread.h"
-#include "model/remote_write.h"
+#include "model/write2/write2.h"
 #include "tests/unit/http_server.h"
 
 #include <stdatomic.h>
 
+enum receiver_write_2 { WRITE_2_KNOWN, WRITE_2_REFUSED, WRITE_2_MALFORMED, WRITE_2_IGNORED };
 struct received { uint64_t series; struct sample sample; };
 struct receiver;
 /* 0, or the status to reject the whole request with; under the receiver's lock */
@@ -26,6 +27,10 @@ struct receiver {
     atomic_size_t body_size; /* of its response bodies; 0 = `text` */
     _Atomic(const char *) text; /* its response bodies; NULL = "no" */
     _Atomic(receiver_check *) check; /* judges a request before it is stored; NULL = all are good */
+    /* Of remote write 2.0: it is stored, gets 415, gets a 400 of a decoder, or is read as an empty request of 1.0. */
+    atomic_int write_2;    /* enum receiver_write_2 */
+    atomic_size_t unwritten; /* so many samples of a request of 2.0 are stored, but not counted as written */
+    atomic_int write_2_requests;
     atomic_int lost;       /* so many requests are handled, then their connection is closed without a response */
 };
 void receiver_start(struct receiver *r);

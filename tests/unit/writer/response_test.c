@@ -212,7 +212,7 @@ static void statuses_and_words(void **state UNUSED)
         {502, "", CODEC_SNAPPY, RESPONSE_RETRY}, {503, "overloaded", CODEC_SNAPPY, RESPONSE_RETRY}};
     for (size_t i = 0; i < LEN(cases); i++) {
         struct write_response r = {cases[i].status, str_of(cases[i].text)};
-        if (response_classify(&r, cases[i].codec) != cases[i].entry)
+        if (response_classify(&r, block_form_1(cases[i].codec)) != cases[i].entry)
             fail_msg("%d \"%s\"", cases[i].status, cases[i].text);
     }
     assert_true(response_about_time(STR("xx Out of order sample")));

@@ -23,11 +23,12 @@ static void add_record(unsigned number, enum codec codec)
 {
     struct packer packer;
     struct buf raw = {0};
+    struct err err;
     struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("i"), arena_printf(&arena, "%u", number)}};
     struct sample sample = {1000 + number, number};
     packer_init(&packer);
     rw_append_series(&raw, labels_from(&arena, items, 2), &sample, 1);
-    struct block *b = block_compress(&packer, codec, buf_str(&raw), 0, 0, 0);
+    struct block *b = block_compress(&packer, block_form_1(codec), buf_str(&raw), 0, 0, 0, &err);
     for (int i = 0; i < 8; i++)
         chunk[chunk_n++] = (char)((uint64_t)b->n >> (8 * (7 - i)));
     assert_true(chunk_n + b->n < sizeof chunk);
