@@ -48,6 +48,7 @@ CHANGES = {
     "  scrape_slot: auto": "likewise",
     "    drain: auto": "likewise",
     "    max_quarantine_bytes: 16MiB": "likewise",
+    "    protobuf_message: prometheus.WriteRequest": "acts, and is shown",
     "    send_exemplars: true": "acts, and is shown",
     "    send_native_histograms: true": "likewise",
     "    metadata_config:": "likewise",
