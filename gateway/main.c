@@ -17,6 +17,7 @@
 #include "gateway/background/coverage_reader.h"
 #include "gateway/background/filter_sync.h"
 #include "gateway/check_config.h"
+#include "gateway/cli/cli_audit.h"
 #include "gateway/cli/cli_config.h"
 #include "gateway/cli/cli_output.h"
 #include "gateway/cli/cli_promql.h"
@@ -577,6 +578,8 @@ int main(int argc, char **argv)
         return cli_output_end(cli_promql(argc - 1, argv + 1));
     if (argc > 1 && strcmp(argv[1], "queue") == 0)
         return cli_output_end(cli_queue(argc - 1, argv + 1));
+    if (argc > 1 && strcmp(argv[1], "audit") == 0)
+        return cli_output_end(cli_audit(argc - 1, argv + 1));
     if (argc > 1 && strcmp(argv[1], "config") == 0)
         return cli_output_end(cli_config(argc - 1, argv + 1));
     bool ok = flags_parse(argc, argv, &p.services.flags, &err) && run_flags(&p, &err);

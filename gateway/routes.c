@@ -86,6 +86,7 @@ const struct route routes[] = {
     {READ, "/api/v1/status/config", api_status_config, REPORT, .auth_key = AUTH_KEY_CONFIG},
     {READ, "/api/v1/status/reload", api_status_reload, REPORT, .auth_key = AUTH_KEY_CONFIG},
     {FORM, "/api/v1/status/coverage", api_status_coverage, QUERY},
+    {FORM, "/api/v1/status/audit", api_status_audit, QUERY},
     {READ, "/api/v1/status/flags", api_status_flags, REPORT, .auth_key = AUTH_KEY_FLAGS},
     {READ, "/api/v1/status/active_queries", api_active_queries, REPORT},
     {HTTP_POST, "/api/v1/status/active_queries/cancel", api_cancel_query, STATUS, .changes_state = true, .logged = true},

@@ -12,6 +12,7 @@ struct text_fetch {
     const char *url;
     struct buf *out;
     struct err *err;
+    int *status;            /* NULL: 200 is expected */
     bool ended, ok;
 };
 
@@ -28,7 +29,7 @@ static bool text_fetch_fail(struct text_fetch *f, const char *why)
 static bool text_fetch_on_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err UNUSED)
 {
     struct text_fetch *f = arg;
-    if (reply->status == 200)
+    if (reply->status == 200 || f->status)
         buf_add_str(f->out, piece);
     return true;
 }
@@ -38,7 +39,9 @@ static void text_fetch_on_done(void *arg, const struct client_reply *reply)
     struct text_fetch *f = arg;
     char status[32];
     f->ended = true;
-    f->ok = reply->status == 200;
+    f->ok = reply->status == 200 || (f->status && reply->status > 0);
+    if (f->status)
+        *f->status = reply->status;
     if (reply->status == 0 && reply->err.kind == ERR_TOO_LARGE) { /* without the URL */
         text_fetch_fail(f, reply->err.text);
     } else if (reply->status == 0) {
@@ -61,9 +64,9 @@ static void text_fetch_run(struct text_fetch *f, struct loop *loop, struct clien
     client_free(client);
 }
 
-bool fetch_text(const char *url, size_t max, int64_t ms, struct buf *out, struct err *err)
+bool fetch_response(const char *url, size_t max, int64_t ms, int *status, struct buf *out, struct err *err)
 {
-    struct text_fetch f = {.url = url, .out = out, .err = err};
+    struct text_fetch f = {.url = url, .out = out, .err = err, .status = status};
     struct url parsed;
     if (!url_parse(str_of(url), &parsed, err))
         return false;
@@ -79,6 +82,11 @@ bool fetch_text(const char *url, size_t max, int64_t ms, struct buf *out, struct
     }
     client_profile_unref(profile);
     return f.ok;
+}
+
+bool fetch_text(const char *url, size_t max, int64_t ms, struct buf *out, struct err *err)
+{
+    return fetch_response(url, max, ms, NULL, out, err);
 }
 
 static bool fetch_watched(const char *url, size_t max, struct buf *out, struct err *err)

@@ -14,6 +14,9 @@ enum { FETCH_MS = 8000 };
  * most `max` bytes. Ends within `ms`. Errors show the URL without its secrets. */
 bool fetch_text(const char *url, size_t max, int64_t ms, struct buf *out, struct err *err) MUST_USE;
 
+/* The same, with the body of any status; *status is set. False: there is no response. */
+bool fetch_response(const char *url, size_t max, int64_t ms, int *status, struct buf *out, struct err *err) MUST_USE;
+
 /* Files with credentials and certificates (base/os/watched_file.h) may be URLs from now on. Before the first of them. */
 void fetch_watched_files(void);
 

@@ -22,6 +22,7 @@ void api_labels(struct http_request *r);
 void api_label_values(struct http_request *r); /* /api/v1/label/ * /values */
 void api_metadata(struct http_request *r);
 void api_status_coverage(struct http_request *r);
+void api_status_audit(struct http_request *r);
 void api_federate(struct http_request *r);
 void api_read(struct http_request *r); /* remote_read */
 void api_rules(struct http_request *r);

@@ -71,6 +71,17 @@ bool param_lookback(const struct form *f, int64_t fallback, int64_t *ms, struct 
     return true;
 }
 
+bool param_duration(const struct form *f, const char *name, int64_t fallback, int64_t *ms, struct err *err)
+{
+    struct str s = form_get(f, name);
+    *ms = fallback;
+    if (s.n == 0)
+        return true;
+    if (!params_read_duration(s, ms, err))
+        return invalid(err, name);
+    return *ms > 0 || (err_set(err, ERR_BAD_DATA, "it must be positive"), invalid(err, name));
+}
+
 /* ---- the grid of a range query ---- */
 
 static bool params_grid_time(const struct form *f, const char *name, int64_t *ms, struct err *err)

@@ -17,6 +17,7 @@ struct grid_params { int64_t start, end, step; };
 bool param_grid(const struct form *f, struct grid_params *g, struct err *err) MUST_USE; /* start, end, step: required */
 /* `timeout`, at most `cap`. */
 bool param_timeout(const struct form *f, int64_t cap, int64_t *ms, struct err *err) MUST_USE;
+bool param_duration(const struct form *f, const char *name, int64_t fallback, int64_t *ms, struct err *err) MUST_USE; /* positive */
 bool param_lookback(const struct form *f, int64_t fallback, int64_t *ms, struct err *err) MUST_USE;
 /* 1 or true, 0 or false; absent: false */
 bool param_flag(const struct form *f, const char *name, bool *on, struct err *err) MUST_USE;

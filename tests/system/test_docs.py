@@ -287,9 +287,9 @@ def test_version():
     assert code == 0 and printed.startswith("sluice "), printed
 
 
-# Flags that pages name though sluice has none of them: of other programs, and of `sluice promql` and `sluice queue`.
+# Flags that pages name though sluice has none of them: of other programs, and of `sluice promql`, `queue` and `audit`.
 FOREIGN_FLAGS = {"no-x", "server.http.address", "help", "file", "time", "start", "end", "step", "print-docs",
-                 "print-routes", "nBC", "all", "url", "entry"}
+                 "print-routes", "nBC", "all", "url", "entry", "group", "match", "since", "window", "delay", "limit"}
 
 
 def test_flags_named_in_documents_exist():
@@ -509,7 +509,7 @@ def parameters():
 # An invalid value of each parameter that has some, and parameters of any text.
 INVALID = {"query": "sum(", "time": "x", "start": "x", "end": "x", "step": "x", "timeout": "x", "lookback_delta": "x", "limit": "x",
            "explain": "x", "match[]": "m{", "limit_per_metric": "x", "match_target": "m{", "type": "x", "exclude_alerts": "x",
-           "group_limit": "x", "group_next_token": "x"}
+           "group_limit": "x", "group_next_token": "x", "group": "none", "since": "x", "window": "x", "delay": "x"}
 TEXTS = {"extra_label", "timestamp", "format", "precision", "db", "stats", "metric", "state", "scrapePool", "rule_name[]", "rule_group[]", "file[]", "get_vm_proto_version", "id", "q", "page",
          "show_only_unhealthy", "endpoint_search", "label_search", "show_original_labels"}
 VALID = {"query": "1", "start": 0, "end": 60, "step": 15, "match[]": "m"}
