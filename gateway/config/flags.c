@@ -554,10 +554,10 @@ static void document_inert_flags(struct buf *out)
 {
     static const char *const words[] = {
         [INERT_TUNES] = "accepted", [INERT_LOSES] = "warning", [INERT_GUARDS] = "error"};
-    buf_add_z(out, "\n| ignored flag | if set | effect of ignoring it |\n|---|---|---|\n");
+    buf_add_z(out, "\n| ignored flag | if set | effect of ignoring it, or why it has none |\n|---|---|---|\n");
     for (size_t i = 0; i < n_inert_flags; i++)
         buf_printf(out, "| `%s` | %s | %s |\n", inert_flags[i].name, words[inert_flags[i].class],
-                   inert_flags[i].why ? inert_flags[i].why : "");
+                   inert_flags[i].why);
 }
 
 void flags_document(struct buf *out)

@@ -24,7 +24,7 @@ struct inert_flag {
     const char *name;
     enum inert_class class;
     bool is_switch;       /* boolean: a value only after "=" */
-    const char *why;      /* effect of ignoring it; NULL: none that matters */
+    const char *why;      /* effect of ignoring it, or why it has none */
     const char *noop;     /* value that requests nothing, besides empty, 0 and false */
 };
 extern const struct inert_flag inert_flags[];

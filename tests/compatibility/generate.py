@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 PEERS = (("vmagent", "vmagent 1.145", "from-vmagent.md"), ("prometheus", "Prometheus 3.5, also in agent mode",
          "from-prometheus-agent.md"), ("promxy", "promxy 0.0.95", "from-promxy.md"))
 CLASSES = {"error": "planned; an error unless `--accept-inert={}`: {}", "warning": "ignored, a warning: {1}",
-           "accepted": "ignored: it tunes {2}, or what is planned"}
+           "accepted": "ignored: {1}", "later": "planned; ignored: {1}"}
 # Tests that read all names from the programs, so that each would be found there.
 GENERAL = {"test_no_flag_of_a_peer_is_unknown", "test_every_field_and_flag_of_promxy_has_a_row", "test_documents"}
 
@@ -118,13 +118,14 @@ def test_of_path(tests, path, before):
     return nearest([test for test in tests if pattern.search(test[1])], path, before)
 
 
-def flag_state(tables, name, peer):
+def flag_state(tables, name):
     if name in tables.rows:
         return "acts" if tables.rows[name][0] == name else f"acts, as `{tables.rows[name][0]}`"
     if name not in tables.ignored:
         return "unknown"
     kind, why = tables.ignored[name]
-    return CLASSES[kind].format(name, why, peer)
+    expect(why, f"--{name} is ignored without a reason")
+    return CLASSES["later" if kind == "accepted" and "not supported yet" in why else kind].format(name, why)
 
 
 def flag_table(tables, tests, named, peer):
@@ -132,7 +133,7 @@ def flag_table(tables, tests, named, peer):
     for name in lines(f"{peer}.flags"):
         if name in ("help-long",):
             continue
-        state = flag_state(tables, name, peer)
+        state = flag_state(tables, name)
         test = test_of_flag(tests, tables.rows[name], named.get(f"`{name}`")) if state.startswith("acts") else ""
         expect(state != "unknown", f"--{name} of {peer} is unknown")
         expect(test or not state.startswith("acts"), f"--{name} acts, and no test sets it")
