@@ -33,9 +33,10 @@ static bool route_match_path(struct str pattern, struct str path, struct str *ta
     return star == pattern.n ? str_eq(pattern, path) : match_star(pattern, star, path, tail);
 }
 
+/* HEAD is GET without the body of the response: nothing that changes state. */
 static bool route_takes_method(const struct route *r, enum http_method method)
 {
-    return r->methods & method || (method == HTTP_HEAD && r->methods & HTTP_GET);
+    return r->methods & method || (method == HTTP_HEAD && r->methods & HTTP_GET && !r->changes_state);
 }
 
 const struct route *http_route(const struct route *routes, size_t n, enum http_method method, struct str path,

@@ -361,6 +361,11 @@ void api_write(struct http_request *r)
         http_finish(r);
         return;
     }
+    if (r->method != HTTP_POST) {
+        http_text(r, 405, "Method Not Allowed\n");
+        http_finish(r);
+        return;
+    }
     bool large = false, version_2 = false;
     bool ok = write_check_open(r->services, r, &err) && read_small_body(r, w, &version_2, &large, &err)
               && write_ingest(r, w, version_2, &err);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages for people: HTML for a browser, plain text for other clients, without JavaScript."""
 import re
+import subprocess
 
+import wire
 from lib import *
 
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
@@ -51,6 +53,25 @@ def test_reload_button_shows_the_result():
     assert sluice.post("/-/reload").text.startswith("failed to reload config: ")
     closed = Sluice("scrape_configs: []\n", "--web.enable-lifecycle=false", name="closed")
     assert "action='/-/reload'" not in html_page(closed, "/") and "SIGHUP" in html_page(closed, "/")
+
+
+def test_only_posts_change_state():
+    """GET and HEAD of every path, also with a body: no reload, no end, no sample."""
+    sluice = Sluice("scrape_configs: []\nrecent: {}\n", "--web.enable-lifecycle")
+    routes = subprocess.run([sluice.program, "--print-routes"], capture_output=True, text=True, timeout=30, check=True).stdout
+    paths = sorted({line.rsplit(" ", 1)[1].replace("*", "x") for line in routes.splitlines()})
+    assert "/-/quit" in paths and "/api/v1/write" in paths and len(paths) > 60
+    bodies = (wire.snappy_compress(wire.write_request([({"__name__": "m"}, [(now_ms(), 1.0)])])), b"m 1\n")
+    statuses = {}
+    for path in paths:
+        for method in ("GET", "HEAD"):
+            for body in bodies:
+                statuses[method, path] = request(sluice.url + path, data=body, method=method).status
+    for path in ("/-/reload", "/-/quit", "/api/v1/write", "/api/v1/push", "/api/v1/import/prometheus"):
+        assert statuses["GET", path] == statuses["HEAD", path] == 405, (path, statuses)
+    assert sluice.get("/-/ready").status == 200 and "reloaded" not in sluice.log()
+    assert sluice.query("count({__name__!=''})")["result"] == [] and sluice.metric("vm_rows_inserted_total") == 0
+    assert request(f"{sluice.url}/api/v1/write", {"get_vm_proto_version": "1"}).text == "1"
 
 
 def test_targets_of_a_pure_proxy():
