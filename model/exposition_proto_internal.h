@@ -13,7 +13,10 @@ enum proto_type { PROTO_COUNTER, PROTO_GAUGE, PROTO_SUMMARY, PROTO_UNTYPED, PROT
 enum { HISTOGRAM_BUCKET = 3, HISTOGRAM_EXEMPLARS = 16, BUCKET_EXEMPLAR = 3 };
 
 static inline const uint8_t *proto_begin(struct str message) { return (const uint8_t *)message.p; }
-static inline const uint8_t *proto_end(struct str message) { return (const uint8_t *)message.p + message.n; }
+static inline const uint8_t *proto_end(struct str message)
+{
+    return message.n > 0 ? (const uint8_t *)message.p + message.n : proto_begin(message);
+}
 /* A number of type double; 0 when the field has another wire type. */
 static inline double proto_double(const struct pb_field *f) { return f->wire == 1 ? double_from_bits(f->value) : 0; }
 
