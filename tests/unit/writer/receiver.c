@@ -80,6 +80,10 @@ static void receiver_handle(void *arg, const struct server_request *request, str
     static const char filler[1 << 20];
     struct receiver *r = arg;
     atomic_fetch_add(&r->requests, 1);
+    if (atomic_load(&r->silent)) {
+        out->action = SERVER_SILENT;
+        return;
+    }
     out->status = receiver_judge(r, request->head, request->body, out);
     if (atomic_load(&r->lost) > 0 && atomic_fetch_sub(&r->lost, 1) > 0) {
         out->action = SERVER_DROP;

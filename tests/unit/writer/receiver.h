@@ -31,6 +31,7 @@ struct receiver {
     atomic_int write_2;    /* enum receiver_write_2 */
     atomic_size_t unwritten; /* so many samples of a request of 2.0 are stored, but not counted as written */
     atomic_int write_2_requests;
+    atomic_bool silent;    /* no request gets a response */
     atomic_int lost;       /* so many requests are handled, then their connection is closed without a response */
 };
 void receiver_start(struct receiver *r);

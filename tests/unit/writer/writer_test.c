@@ -185,6 +185,7 @@ static void only_what_is_not_delivered_is_written_at_the_tick(void **state UNUSE
     assert_int_equal(atomic_load(reserved), 0); /* pending bytes count until they are a block */
     atomic_store(&fixture.a.status, 503);
     for (int64_t t = 6; t <= 9; t++) {
+        atomic_store(&fixture.a.silent, t > 7);
         uint64_t before = first_queue_stats()->bytes_written;
         int64_t begin = clock_mono_ms();
         fixture_push(t, t, false);
@@ -195,12 +196,32 @@ static void only_what_is_not_delivered_is_written_at_the_tick(void **state UNUSE
         usleep(20000);
         assert_in_range(clock_mono_ms() - begin, 0, FLUSH + LATE);
         fixture_stop(0);
+        atomic_store(&fixture.a.silent, false);
         fixture_start_with(&d, 1);
     }
     atomic_store(&fixture.a.status, 204);
     fixture_await(&fixture.a, fixture_samples(9));
     fixture_check(&fixture.a, 1, 9);
     fixture_stop(1000);
+}
+
+/* fixture_push waits for 10 s. */
+static void pushes_do_not_wait_for_the_tick(void **state UNUSED)
+{
+    static const int safe[] = {DURABILITY_SPILL, DURABILITY_ALWAYS};
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 2);
+    fixture.flush_interval = 60000;
+    for (size_t i = 0; i < LEN(safe); i++) {
+        atomic_store(&fixture.a.status, 503);
+        d.durability = safe[i];
+        fixture_start_with(&d, 1);
+        fixture_push((int64_t)i + 1, (int64_t)i + 1, true);
+        assert_true(first_queue_stats()->bytes_written > 0);
+        atomic_store(&fixture.a.status, 204);
+        fixture_await(&fixture.a, fixture_samples((int64_t)i + 1));
+        fixture_stop(1000);
+    }
+    fixture_check(&fixture.a, 1, LEN(safe));
 }
 
 /* --- a batch of several blocks ------------------------------------------------------------------------------------ */
@@ -289,7 +310,7 @@ int main(void)
         FIXTURE_TEST(a_restart_goes_on_where_it_was), FIXTURE_TEST(durability_memory_keeps_the_order),
         FIXTURE_TEST(what_is_too_old_is_dropped_and_counted), FIXTURE_TEST(large_blocks_are_cut),
         FIXTURE_TEST(a_cut_block_is_whole_after_a_stop), FIXTURE_TEST(bad_blocks_are_dropped_and_counted),
-        FIXTURE_TEST(only_what_is_not_delivered_is_written_at_the_tick),
+        FIXTURE_TEST(only_what_is_not_delivered_is_written_at_the_tick), FIXTURE_TEST(pushes_do_not_wait_for_the_tick),
         FIXTURE_TEST(an_ack_covers_every_block), FIXTURE_TEST(a_disk_that_has_room_again_is_used)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
