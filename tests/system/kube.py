@@ -34,7 +34,7 @@ class FakeKube(fakes.Fake):
         self.version, self.oldest, self.events = 100, 0, []
         self.objects = {resource: {} for resource in KINDS}
         self.asked, self.page, self.refuse, self.cuts, self.silent, self.watching = [], 1000, None, 0, False, 0
-        self.lists = {}  # continue token to what is left of a list
+        self.lists, self.tokens = {}, 0  # continue token to what is left of a list
         self.changed = threading.Condition()
         super().__init__()
 
@@ -139,10 +139,11 @@ class FakeKube(fakes.Fake):
                 version, items = self.lists.pop(p["continue"])
             else:
                 version, items = self.version, [o for o in self.objects[resource].values() if wanted(o)]
-            n = min(self.page, int(p.get("limit") or 0) or len(items))
+            n = min(self.page, int(p["limit"])) if p.get("limit") else len(items)
             meta, rest = {"resourceVersion": str(version)}, items[n:]
             if rest:
-                token = f"token{len(self.lists)}-{version}-{len(rest)}"
+                self.tokens += 1
+                token = f"token{self.tokens}"
                 self.lists[token] = (version, rest)
                 meta.update({"continue": token, "remainingItemCount": len(rest)})
             doc = {"kind": KINDS[resource] + "List", "apiVersion": GROUPS[group], "metadata": meta, "items": items[:n]}

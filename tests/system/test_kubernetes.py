@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kubernetes_sd_configs, beside a real Prometheus and vmagent at the same API server."""
+import re
+
 from kube import *
 from lib import *
 from test_discovery import targets
@@ -26,32 +28,107 @@ def same(ours, theirs, job, n, ignored=()):
         wait_until(lambda: len(found(theirs)) == n and found(ours) == found(theirs), 20)
     except AssertionError:
         a, b = found(ours), found(theirs)
-        more = [dict(set(x[0] + x[1]) - set(y[0] + y[1])) for x, y in zip(a, b)]
-        less = [dict(set(y[0] + y[1]) - set(x[0] + x[1])) for x, y in zip(a, b)]
+        more = [set(x[0]) - set(y[0]) for x, y in zip(a, b)] if len(a) == len(b) else [dict(x[0])["__address__"] for x in a]
+        less = [set(y[0]) - set(x[0]) for x, y in zip(a, b)] if len(a) == len(b) else [dict(x[0])["__address__"] for x in b]
         raise AssertionError(f"{job}: {len(a)} and {len(b)} targets, of {n}; only ours: {more}; only theirs: {less}") from None
 
 
-@waits
-def test_nodes_and_pods_are_those_of_prometheus():
+def cluster():
+    """Objects of every kind, with what is rare in them."""
     kube = FakeKube()
     kube.page = 2
     kube.put("nodes", node("node1", "127.10.0.1", {"zone": "a", "a.b/c-d": "x"}, {"csi/id": "{\"a\": 1}"}), node("node2", "127.10.0.2"),
              node("dns", addresses=[{"type": "ExternalDNS", "address": "dns.example"}, {"type": "Hostname", "address": "dns"}]),
              node("v6", addresses=[{"type": "InternalIP", "address": "fd00::7"}]))
-    kube.put("namespaces", namespace("default", {"team": "x"}), namespace("other"))
+    kube.put("namespaces", namespace("default", {"team": "x"}), namespace("other", annotations={"owner/of": "it"}))
     kube.put("pods", pod("a", containers=[container("app", WEB, ADMIN), container("side")], init=[container("setup", ("", 7, "UDP"))],
                          labels={"app.kubernetes.io/name": "a", "empty": ""}, annotations={"prometheus.io/scrape": "true"},
                          owner=("ReplicaSet", "a-12")),
              pod("b", "other", "fd00::5", "node2", [container("app", WEB)], phase="Pending", ready=None),
-             pod("noip", ip=None, containers=[container("app", WEB)]), pod("done", ip="127.11.0.9", containers=[container("app", WEB)], phase="Succeeded", ready="False"))
-    config = jobs(kube, ("node", "role: node"), ("pod", "role: pod"), ("meta", "role: pod, attach_metadata: {node: true}"),
-                  ("one", "role: pod, namespaces: {names: [other]}"),
+             pod("noip", ip=None, containers=[container("app", WEB)]), pod("job", ip="127.11.0.9", containers=[container("app", ADMIN)], ready="False", owner=("Job", "j-1")))
+    kube.put("services", service("web", ("http", 80), ("admin", 9090), labels={"app": "web"}, annotations={"prometheus.io/scrape": "true"}),
+             service("out", ("x", 443), ns="other", kind="ExternalName", externalName="out.example"),
+             service("lb", ("x", 1), kind="LoadBalancer", loadBalancerIP="127.13.0.1"), service("none"))
+    kube.put("endpoints", endpoints(
+        "web", {"addresses": [{"ip": "127.11.0.5", "nodeName": "node1", "hostname": "a-0", "targetRef": ref("a")}, {"ip": "127.11.0.77", "nodeName": "node2"}],
+                "notReadyAddresses": [{"ip": "127.11.0.9", "nodeName": "node1", "targetRef": ref("job")}, {"ip": "127.10.0.1", "targetRef": ref("node1", None, "Node")}],
+                "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}, {"port": 7, "protocol": "UDP"}]},
+        {"addresses": [{"ip": "127.11.0.6", "targetRef": ref("gone")}], "ports": [{"port": 1, "protocol": "TCP"}]}, labels={"of": "web"}),
+        endpoints("alone", {"addresses": [{"ip": "fd00::5", "targetRef": ref("b", "other")}], "ports": [{"name": "web", "port": 8080, "protocol": "TCP"}]},
+                  ns="other", annotations={"an": "x"}), endpoints("empty"))
+    ready = {"ready": True, "serving": True, "terminating": False}
+    kube.put("endpointslices", endpointslice(
+        "web-1", "web", {"addresses": ["127.11.0.5"], "conditions": ready, "hostname": "a-0", "nodeName": "node1", "zone": "z1", "targetRef": ref("a")},
+        {"addresses": ["127.11.0.9", "127.11.0.10"], "conditions": {"ready": False, "serving": True, "terminating": True}, "targetRef": ref("job"),
+         "deprecatedTopology": {"kubernetes.io/hostname": "node1"}},
+        {"addresses": ["127.10.0.1"], "conditions": ready, "targetRef": ref("node1", None, "Node")}, ports=[("http", 8080), ("metrics", 9)], labels={"of": "web"}),
+        endpointslice("v6", "none", {"addresses": ["fd00::5"], "conditions": ready, "targetRef": ref("b", "other")}, ns="other", kind="IPv6"),
+        endpointslice("empty", "web", ports=[]))
+    kube.put("ingresses", ingress("shop", ("shop.example", ["/", "/cart", ""]), ("a.shop.example", None), ("b.a.shop.example", ["/x"]), tls=["shop.example", "*.shop.example"],
+                                  cls="nginx", labels={"app": "shop"}, annotations={"nginx/x": "y"}), ingress("plain", ("plain.example", ["/p"]), ns="other"))
+    kube.put("replicasets", {"metadata": meta("a-12", "default", ownerReferences=[{"kind": "Deployment", "name": "a", "controller": True}])})
+    kube.put("jobs", {"metadata": meta("j-1", "default", ownerReferences=[{"kind": "CronJob", "name": "j", "controller": True}])})
+    return kube
+
+
+@waits
+def test_targets_are_those_of_prometheus():
+    kube = cluster()
+    config = jobs(kube, *((role, f"role: {role}") for role in ROLES), ("podnode", "role: pod, attach_metadata: {node: true}"),
+                  ("endnode", "role: endpoints, attach_metadata: {node: true}"), ("slicenode", "role: endpointslice, attach_metadata: {node: true}"),
+                  ("one", "role: pod, namespaces: {names: [other]}"), ("two", "role: endpoints, namespaces: {names: [other, default]}"),
                   ("picked", "role: pod, selectors: [{role: pod, label: 'empty=', field: 'spec.nodeName=node1'}]"))
     theirs, ours = Prometheus(config), Sluice(config)
-    n = {"node": 4, "pod": 6, "meta": 6, "one": 1, "picked": 4}
+    n = {"node": 4, "pod": 6, "service": 4, "endpoints": 12, "endpointslice": 12, "ingress": 4, "podnode": 6, "endnode": 12, "slicenode": 12,
+         "one": 1, "two": 12, "picked": 4}
     assert {job: len(targets(ours, job)) for job in n} == n, "the start does not wait for the targets"
     for job in n:
         same(ours, theirs, job, n[job], NEWER)
+
+
+# What it has of pods only, or not at all.
+VMAGENT_LACKS = re.compile("__meta_kubernetes_(endpointslice_endpoint_(zone|topology_.*)|service_loadbalancer_ip|node_condition_.*)")
+# Labels that vmagent has of services at endpoints too, of endpoints, namespaces and nodes at the other ports of their pods, and of
+# conditions that are absent.
+VMAGENTS = re.compile("__meta_kubernetes_(service_(type|cluster_ip|external_name)|endpoints?_.*|endpointslice_.*|namespace_.*|node_.*)|__vm_.*")
+
+
+@waits
+def test_targets_are_those_of_vmagent():
+    kube = cluster()
+    jobs_of = [(role, f"role: {role}") for role in ROLES] + [
+        ("attached", "role: pod, attach_metadata: {node: true, namespace: true}"), ("endall", "role: endpoints, attach_metadata: {node: true, namespace: true}"),
+        ("svcns", "role: service, attach_metadata: {namespace: true}"), ("ingns", "role: ingress, attach_metadata: {namespace: true}"),
+        ("old", "role: endpointslices, namespaces: {names: [default]}"), ("picked", "role: service, selectors: [{role: service, label: app=web}]")]
+    config = jobs(kube, *jobs_of)
+    theirs = VMAgent(config, "-promscrape.kubernetesSDCheckInterval=1s", "-remoteWrite.url=http://127.0.0.1:1/")
+    ours = Sluice(config, config_flag="-promscrape.config")
+
+    def found(program, job):
+        """By address; without init containers of endpoints, which vmagent has only if they go on."""
+        out = {}
+        for meta, _ in targets(program, job):
+            meta = {k: v for k, v in meta if k.startswith(("__meta", "__address__"))}
+            if meta.get("__meta_kubernetes_pod_container_init") == "true" and job not in ("pod", "attached"):
+                meta = {k: v for k, v in meta.items() if "_pod_container_" not in k}
+                if not any(k in meta for k in ("__meta_kubernetes_endpoint_ready", "__meta_kubernetes_endpointslice_port")):
+                    continue
+            out.setdefault(meta["__address__"], []).append(meta)
+        return {address: sorted(all_of, key=str) for address, all_of in out.items()}
+
+    for job, _ in jobs_of:
+        try:
+            wait_until(lambda: found(theirs, job).keys() == found(ours, job).keys())
+        except AssertionError:
+            raise AssertionError(f"{job}: {sorted(found(ours, job))} is not {sorted(found(theirs, job))}") from None
+        mine, other = found(ours, job), found(theirs, job)
+        for address, all_of in mine.items():
+            assert len(all_of) == len(other[address]), (job, address)
+            for a, b in zip(all_of, other[address]):
+                lacks = {k: (v, b.get(k)) for k, v in a.items() if b.get(k) != v and not VMAGENT_LACKS.fullmatch(k)
+                         and not (job == "endall" and "_node_" in k and "__meta_kubernetes_pod_name" not in a)}
+                more = {k: v for k, v in b.items() if v and k not in a and not VMAGENTS.fullmatch(k)}
+                assert not lacks and not more, f"{job} {address}: only ours {lacks}, only vmagent's {more}"
 
 
 def discovered(program, job, label):
