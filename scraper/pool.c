@@ -257,10 +257,11 @@ static void pool_note(struct target_change **items, size_t *n, size_t *cap, stru
 }
 
 /* The target found again may have a new interval or settings; its labels and URL are equal. */
-static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t, const struct target *again,
+static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t, struct target *again,
                            int64_t exceeded_limit)
 {
     t->seen = true;
+    target_take_discovered(t, again);
     if (t->wanted == p->job && t->wanted_interval == again->interval && t->wanted_timeout == again->timeout &&
         t->wanted_exceeded_limit == exceeded_limit)
         return;

@@ -17,8 +17,10 @@ static void snapshot_drop_references(struct target_snapshot *s)
         target_error_unref(s->states[i].live.last_error);
         if (s->states[i].target)
             target_unref(s->states[i].target);
+        target_discovered_unref(s->states[i].discovered);
         s->states[i].live.last_error = NULL;
         s->states[i].target = NULL;
+        s->states[i].discovered = NULL;
     }
 }
 
@@ -108,8 +110,10 @@ static void snapshot_place_targets(struct target_snapshot *s, const struct snaps
 {
     size_t n = 0;
     for (size_t i = 0; i < n_pools; i++)
-        for (size_t k = 0; k < pools[i].n; k++)
-            s->states[n++].target = target_ref(pools[i].targets[k]);
+        for (size_t k = 0; k < pools[i].n; k++, n++) {
+            s->states[n].target = target_ref(pools[i].targets[k]);
+            s->states[n].discovered = target_discovered_ref(pools[i].targets[k]->discovered);
+        }
 }
 
 /* Each part gets its share of `order`: counted first, then filled. parts[i] belongs to lanes[i]. */

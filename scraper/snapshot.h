@@ -17,6 +17,7 @@
 
 struct target_state {               /* of one target */
     struct target *target;          /* a reference */
+    struct target_discovered *discovered; /* likewise */
     enum target_health health;
     int64_t interval, timeout;
     struct target_live live;        /* its error: a reference */

@@ -48,7 +48,7 @@ static void copy_target(const struct target_state *from, struct arena *a, struct
                                   .last_scrape = live->last_scrape, .last_duration = live->last_duration,
                                   .scrapes = live->scrapes, .failures = live->failures,
                                   .last_samples = live->last_samples, .last_bytes = live->last_bytes};
-    out->discovered = shown_discovered(a, t->discovered);
+    out->discovered = shown_discovered(a, from->discovered->labels);
     out->labels = labels_copy(a, t->labels.wire);
     if (live->last_error)
         out->last_error = arena_str(a, str_of(live->last_error->text));

@@ -260,11 +260,21 @@ static uint64_t target_identity(struct str job, struct str url, struct labels la
     return id ? id : 1; /* 0 means "pushed" to a sink */
 }
 
-/* A single allocation: there may be ten thousand targets. */
+static struct target_discovered *target_discovered_new(struct labels labels)
+{
+    struct target_discovered *d = mem_alloc(sizeof *d + labels.n);
+    refs_init(&d->refs);
+    if (labels.n > 0)
+        memcpy(d + 1, labels.p, labels.n);
+    d->labels = (struct labels){(uint8_t *)(d + 1), labels.n, labels.count};
+    return d;
+}
+
+/* A single allocation, but for the labels that may change: there may be ten thousand targets. */
 static struct target *target_assemble(const struct target *base, struct str job, struct str url,
                                       struct labels discovered, struct labels labels)
 {
-    size_t tables = target_labels_size(labels.count), texts = job.n + url.n + 1 + discovered.n + labels.n;
+    size_t tables = target_labels_size(labels.count), texts = job.n + url.n + 1 + labels.n;
     struct target *t = mem_zalloc(sizeof *t + tables + texts);
     t->interval = base->interval;
     t->timeout = base->timeout;
@@ -273,8 +283,7 @@ static struct target *target_assemble(const struct target *base, struct str job,
     t->job_name = str_n(target_copy_bytes(&at, job.p, job.n), job.n);
     t->url = str_n(target_copy_bytes(&at, url.p, url.n), url.n);
     *at++ = 0;
-    t->discovered = (struct labels){(uint8_t *)target_copy_bytes(&at, discovered.p, discovered.n), discovered.n,
-                                    discovered.count};
+    t->discovered = target_discovered_new(discovered);
     target_labels_init(&t->labels, tables_at,
                        (struct labels){(uint8_t *)target_copy_bytes(&at, labels.p, labels.n), labels.n, labels.count});
     t->id = t->source = target_identity(job, url, labels);
@@ -331,7 +340,29 @@ void target_unref(struct target *t)
     if (!refs_drop(&t->refs))
         return;
     target_error_unref(t->live.last_error);
+    target_discovered_unref(t->discovered);
     mem_free(t);
+}
+
+struct target_discovered *target_discovered_ref(struct target_discovered *d)
+{
+    refs_take(&d->refs);
+    return d;
+}
+
+void target_discovered_unref(struct target_discovered *d)
+{
+    if (d && refs_drop(&d->refs))
+        mem_free(d);
+}
+
+void target_take_discovered(struct target *t, struct target *again)
+{
+    struct target_discovered *before = t->discovered;
+    if (labels_equal(before->labels, again->discovered->labels))
+        return;
+    t->discovered = again->discovered;
+    again->discovered = before;
 }
 
 struct target_error *target_error_new(const char *text)

@@ -22,6 +22,11 @@ struct target_live {
     uint64_t scrapes, failures, last_samples, last_bytes;
 };
 
+/* Labels before relabeling. Immutable; any thread may take and drop references. */
+struct target_discovered { struct refs refs; struct labels labels; };
+struct target_discovered *target_discovered_ref(struct target_discovered *d);
+void target_discovered_unref(struct target_discovered *d);
+
 struct scrape_lane;
 struct scrape;
 struct metadata_list;
@@ -33,10 +38,11 @@ struct target {
      * their shard; place: offset in the interval as a fraction of 2^64. */
     uint64_t source, place;
     struct str job_name, url;     /* url: NUL-terminated */
-    struct labels discovered;
     struct target_labels labels;
     const char *mechanism;        /* "static", or as in struct sd_found */
     struct scrape_lane *lane;            /* NULL until the main thread has assigned one */
+    /* Main thread; changes only under the scraper's mutex, under which other threads take references: */
+    struct target_discovered *discovered;
     /* Main thread only: */
     const struct running_job *wanted; /* settings last sent to the lane; borrowed from the pool */
     int64_t wanted_interval, wanted_timeout, wanted_exceeded_limit;
@@ -76,6 +82,9 @@ struct target_builder {  /* scratch memory; one per thread */
 enum target_result target_make(struct target_builder *m, const struct scrape_job *job, uint64_t seed,
                                const struct target_source *from, struct target **out, struct err *err);
 void target_builder_free(struct target_builder *m);
+
+/* The target was discovered again as `again`, with equal labels after relabeling. Under the scraper's mutex. */
+void target_take_discovered(struct target *t, struct target *again);
 
 struct target *target_ref(struct target *t);
 void target_unref(struct target *t); /* the lane must have released its part */

@@ -169,6 +169,7 @@ def test_a_watch_survives_what_api_servers_do():
     kube.put("pods", one("p0", labels={"v": "2"}), one("new"))
     kube.delete("pods", "p7", "default")
     wait_until(lambda: pods(sluice) == ["new"] + [f"p{i}" for i in range(7)])
+    wait_until(lambda: discovered(sluice, "pod", "__meta_kubernetes_pod_label_v").count("2") == 1)
 
     # A watch that is cut in the middle of an event goes on where it was.
     before = len(kube.requests("sluice", "pods", watch=None))
