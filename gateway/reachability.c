@@ -180,12 +180,14 @@ static void reach_server(struct reach *r, const struct server *s)
 static void reach_ignore(void *arg UNUSED, const char *text UNUSED) {} /* --check-config has printed it */
 
 /* What servers list, and what target files do. */
-static struct sd_listing reach_found(const struct discovery *servers, const struct sd_listing *files)
+static struct sd_listing reach_found(struct discovery *servers, const struct sd_listing *files)
 {
     struct sd_listing l = discovery_list(servers);
     l.items = mem_realloc(l.items, (l.n + files->n + 1) * sizeof *l.items);
-    for (size_t i = 0; i < files->n; i++)
+    for (size_t i = 0; i < files->n; i++) {
         l.items[l.n++] = files->items[i];
+        sd_groups_ref(files->items[i].groups);
+    }
     return l;
 }
 
@@ -202,7 +204,7 @@ static struct upstream *reach_upstream(const struct reach *r, const struct confi
     struct upstream *u = upstream_new(c->groups, c->n_groups, &env, err);
     for (size_t i = 0; i < c->n_groups; i++) {
         sd_checked_free(&files[i]);
-        mem_free(found[i].found.items);
+        sd_listing_free(&found[i].found);
     }
     mem_free(files);
     mem_free(found);

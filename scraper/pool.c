@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The targets of a job: builds them, compares them with the previous ones, and records the changes for each lane. */
+/* The targets of a job: builds them, compares them with the previous ones, and records the changes for each lane.
+ *
+ * A sync makes the targets of some parts of the discovery again, or of all. It
+ *
+ * 1. takes the targets from these parts (`uses`), which stay in the pool for now,
+ * 2. builds them again: one that is in the pool already is kept, others are added,
+ * 3. removes those that no part uses any more, and pairs them with added ones that continue their series.
+ */
 #include "scraper/pool.h"
 
 #include "base/telemetry/log.h"
@@ -27,14 +34,83 @@ void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *
     p->job_set = g;
 }
 
+/* ---- what is dropped ---- */
+
+static void pool_free_dropped(struct pool_dropped *d)
+{
+    mem_free((uint8_t *)d->discovered.p);
+    mem_free(d->error);
+}
+
 static void clear_dropped(struct pool *p)
 {
-    for (size_t i = 0; i < p->n_dropped; i++) {
-        mem_free((uint8_t *)p->dropped[i].discovered.p);
-        mem_free(p->dropped[i].error);
-    }
+    for (size_t i = 0; i < p->n_dropped; i++)
+        pool_free_dropped(&p->dropped[i]);
     p->n_dropped = p->dropped_total = p->invalid_total = 0;
 }
+
+static void part_forget_dropped(struct pool *p, struct pool_part *part)
+{
+    p->dropped_total -= part->dropped;
+    p->invalid_total -= part->invalid;
+    for (size_t i = 0; i < p->n_dropped && part->shown > 0;) {
+        if (p->dropped[i].part != part->part) {
+            i++;
+            continue;
+        }
+        pool_free_dropped(&p->dropped[i]);
+        p->dropped[i] = p->dropped[--p->n_dropped];
+        part->shown--;
+    }
+    part->dropped = part->invalid = part->shown = 0;
+}
+
+static void drop_target(struct pool *p, struct pool_part *part, struct labels discovered, const char *error)
+{
+    *(error ? &p->invalid_total : &p->dropped_total) += 1;
+    *(error ? &part->invalid : &part->dropped) += 1;
+    if (p->n_dropped == DROPPED_MAX)
+        return;
+    if (p->n_dropped == p->dropped_cap)
+        mem_grow(&p->dropped, &p->dropped_cap, p->n_dropped + 1, sizeof *p->dropped);
+    struct pool_dropped *d = &p->dropped[p->n_dropped++];
+    *d = (struct pool_dropped){part->part, discovered, error ? mem_strdup(error) : NULL};
+    d->discovered.p = mem_dup(discovered.p, discovered.n);
+    part->shown++;
+}
+
+/* ---- parts ---- */
+
+static struct str part_key(const void *const *part) { return str_n(part, sizeof *part); }
+
+static struct pool_part *pool_get_part(struct pool *p, const void *part)
+{
+    bool added;
+    struct map_entry *e = map_add(&p->parts, part_key(&part), &added);
+    if (!added)
+        return e->value.p;
+    struct pool_part *new = mem_zalloc(sizeof *new);
+    new->part = part;
+    e->key = part_key(&new->part);
+    e->value.p = new;
+    return new;
+}
+
+static void pool_part_free(struct pool_part *part)
+{
+    mem_free(part->targets);
+    mem_free(part);
+}
+
+static void pool_clear_parts(struct pool *p)
+{
+    for (struct map_entry *e = map_next(&p->parts, NULL); e; e = map_next(&p->parts, e))
+        pool_part_free(e->value.p);
+    map_free(&p->parts);
+    p->parts = (struct map){0};
+}
+
+/* ---- life and news ---- */
 
 void pool_show_discovery(struct pool *p, struct mutex *mutex)
 {
@@ -46,24 +122,31 @@ void pool_show_discovery(struct pool *p, struct mutex *mutex)
     sd_status_free(&before);
 }
 
-bool pool_take_news(struct pool *p, struct mutex *mutex)
+enum sd_change pool_take_news(struct pool *p, struct mutex *mutex)
 {
-    bool changed = false;
-    if (!discovery_take_news(p->discovery, &changed))
-        return false;
+    enum sd_change change;
+    if (!discovery_take_news(p->discovery, &change))
+        return SD_UNCHANGED;
     pool_show_discovery(p, mutex);
-    return changed;
+    return change;
+}
+
+static void pool_clear(struct pool *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        target_unref(p->targets[i]);
+    mem_free(p->targets);
+    map_free(&p->ids);
+    pool_clear_parts(p);
+    clear_dropped(p);
+    mem_free(p->dropped);
 }
 
 void pool_free(struct pool *p)
 {
     discovery_free(p->discovery);
     sd_status_free(&p->sd_status);
-    for (size_t i = 0; i < p->n; i++)
-        target_unref(p->targets[i]);
-    mem_free(p->targets);
-    clear_dropped(p);
-    mem_free(p->dropped);
+    pool_clear(p);
     running_job_unref(p->job);
     job_set_unref(p->job_set);
     mem_free(p);
@@ -71,59 +154,94 @@ void pool_free(struct pool *p)
 
 /* ---- targets ---- */
 
-struct found_targets {
-    struct target **items; size_t n, cap;
-    struct map ids;
-    size_t duplicates;
-    struct str first_invalid; struct err invalid_err; /* the first invalid address and its error */
-    const struct target *first_duplicate;             /* one of items */
+struct pool_list { struct target **items; size_t n, cap; };
+struct pool_batch {
+    struct pool *pool;
+    struct pool_sync *sync;
+    struct pool_list released;  /* of the parts, before; a target may be in it several times */
+    struct pool_list added, kept;
+    size_t duplicates, invalid;   /* found now */
+    struct buf first_invalid; struct err invalid_err; /* the first invalid address, without secrets, and its error */
+    const struct target *first_duplicate;             /* one of the pool */
 };
 
-static void drop_target(struct pool *p, struct labels discovered, const char *error)
+static void pool_list_add(struct pool_list *l, struct target *t)
 {
-    *(error ? &p->invalid_total : &p->dropped_total) += 1;
-    if (p->n_dropped == DROPPED_MAX)
-        return;
-    if (p->n_dropped == p->dropped_cap)
-        mem_grow(&p->dropped, &p->dropped_cap, p->n_dropped + 1, sizeof *p->dropped);
-    struct pool_dropped *d = &p->dropped[p->n_dropped++];
-    *d = (struct pool_dropped){discovered, error ? mem_strdup(error) : NULL};
-    d->discovered.p = mem_dup(discovered.p, discovered.n);
+    if (l->n == l->cap)
+        mem_grow(&l->items, &l->cap, l->n + 1, sizeof *l->items);
+    l->items[l->n++] = t;
 }
 
 static struct str id_key(const struct target *t) { return str_n(&t->id, sizeof t->id); }
 
-static void found_add(struct found_targets *f, struct target *t)
+static void pool_add_target(struct pool *p, struct target *t)
+{
+    if (p->n == p->cap)
+        mem_grow(&p->targets, &p->cap, p->n + 1, sizeof *p->targets);
+    t->at = p->n;
+    p->targets[p->n++] = t;
+}
+
+/* Leaves its reference to the caller. */
+static void pool_take_target(struct pool *p, struct target *t)
+{
+    map_remove(&p->ids, id_key(t));
+    p->targets[t->at] = p->targets[--p->n];
+    p->targets[t->at]->at = t->at;
+    t->at = SIZE_MAX;
+}
+
+static void batch_release(struct pool_batch *b, struct pool_part *part)
+{
+    for (size_t i = 0; i < part->n; i++) {
+        part->targets[i]->uses--;
+        pool_list_add(&b->released, part->targets[i]);
+    }
+    part->n = 0;
+    part_forget_dropped(b->pool, part);
+}
+
+/* `t`: what was built now. It takes the place of one that is equal. */
+static void batch_add(struct pool_batch *b, struct pool_part *part, struct target *t)
 {
     bool added;
-    struct map_entry *e = map_add(&f->ids, id_key(t), &added);
-    if (!added) {
-        if (f->duplicates++ == 0)
-            f->first_duplicate = e->value.p;
-        target_unref(t);
-        return;
+    struct map_entry *e = map_add(&b->pool->ids, id_key(t), &added);
+    struct target *use = added ? t : e->value.p;
+    if (added) {
+        e->value.p = t;
+        pool_add_target(b->pool, t);
+        pool_list_add(&b->added, t);
+    } else if (use->uses > 0) {
+        if (b->duplicates++ == 0)
+            b->first_duplicate = use;
+    } else {
+        use->found_interval = t->interval;
+        use->found_timeout = t->timeout;
+        target_take_discovered(use, t);
+        pool_list_add(&b->kept, use);
     }
-    e->value.p = t;
-    if (f->n == f->cap)
-        mem_grow(&f->items, &f->cap, f->n + 1, sizeof *f->items);
-    f->items[f->n++] = t;
+    if (!added)
+        target_unref(t);
+    use->uses++;
+    if (part->n == part->cap)
+        mem_grow(&part->targets, &part->cap, part->n + 1, sizeof *part->targets);
+    part->targets[part->n++] = use;
 }
 
 /* Logs one line for all invalid targets of a job, and one for all duplicates: there may be thousands. */
-static void log_found(const struct pool *p, const struct found_targets *f)
+static void log_found(const struct pool_batch *b)
 {
+    const struct pool *p = b->pool;
     struct str job = p->conf->job_name;
     struct buf shown = {0};
-    if (p->invalid_total > 0) {
-        url_redact_address(&shown, f->first_invalid);
-        log_warn("scrape", "invalid target; not scraping it", LOG_STR("job", job), LOG_STR("address", buf_str(&shown)),
-                 "err", f->invalid_err.text, LOG_U64("invalid_targets", p->invalid_total));
-    }
-    if (f->duplicates > 0 && !p->conf->suppress_duplicates) {
-        buf_clear(&shown);
-        url_redact(&shown, f->first_duplicate->url);
+    if (b->invalid > 0)
+        log_warn("scrape", "invalid target; not scraping it", LOG_STR("job", job),
+                 LOG_STR("address", buf_str(&b->first_invalid)), "err", b->invalid_err.text,
+                 LOG_U64("invalid_targets", p->invalid_total));
+    if (b->duplicates > 0 && !p->conf->suppress_duplicates) {
+        url_redact(&shown, b->first_duplicate->url);
         log_warn("scrape", "duplicate target; scraping it once", LOG_STR("job", job),
-                 LOG_STR("target", buf_str(&shown)), LOG_U64("duplicates", f->duplicates));
+                 LOG_STR("target", buf_str(&shown)), LOG_U64("duplicates", b->duplicates));
     }
     buf_free(&shown);
 }
@@ -142,68 +260,94 @@ static void log_emptied(struct pool *p, size_t before)
         log_info("scrape", "job has targets again", LOG_STR("job", job), LOG_U64("targets", p->n));
 }
 
-static void note_invalid(struct pool *p, struct found_targets *f, const struct target_builder *m, struct str address,
+static void note_invalid(struct pool_batch *b, struct pool_part *part, const struct target_builder *m, struct str address,
                          const struct err *err)
 {
-    if (p->invalid_total == 0) {
-        f->first_invalid = address;
-        f->invalid_err = *err;
+    if (b->invalid++ == 0) {
+        url_redact_address(&b->first_invalid, address);
+        b->invalid_err = *err;
     }
-    p->invalid_ever++;
-    drop_target(p, m->discovered, err->text);
+    b->pool->invalid_ever++;
+    drop_target(b->pool, part, m->discovered, err->text);
 }
 
-static void make_group(struct pool *p, struct pool_sync *s, struct found_targets *f, const struct static_group *g,
-                       struct target_source *from)
+static void make_group(struct pool_batch *b, struct pool_part *part, const struct static_group *g, struct target_source *from)
 {
+    struct pool_sync *s = b->sync;
     from->labels = g->labels;
     for (size_t i = 0; i < g->targets.n; i++) {
         struct target *t;
         struct err err;
         from->address = g->targets.items[i];
-        switch (target_make(s->builder, p->conf, s->seed, from, &t, &err)) {
-        case TARGET_CREATED: found_add(f, t); break;
-        case TARGET_DROPPED: drop_target(p, s->builder->discovered, NULL); break;
-        case TARGET_INVALID: note_invalid(p, f, s->builder, from->address, &err);
+        switch (target_make(s->builder, b->pool->conf, s->seed, from, &t, &err)) {
+        case TARGET_CREATED: batch_add(b, part, t); break;
+        case TARGET_DROPPED: drop_target(b->pool, part, s->builder->discovered, NULL); break;
+        case TARGET_INVALID: note_invalid(b, part, s->builder, from->address, &err);
         }
     }
 }
 
-static void find_all(struct pool *p, struct pool_sync *s, struct found_targets *f, const struct sd_listing *found)
+static void make_found(void *batch, const struct sd_found *found)
 {
+    struct pool_batch *b = batch;
+    struct pool_part *part = pool_get_part(b->pool, found->part);
+    struct target_source from = {.mechanism = found->mechanism, .meta = found->meta, .source = found->source};
+    for (size_t i = 0; found->groups && i < found->groups->n; i++)
+        make_group(b, part, &found->groups->items[i], &from);
+}
+
+static void make_static(struct pool_batch *b)
+{
+    const struct conf_items *groups = &b->pool->conf->static_configs;
     struct target_source from = {.mechanism = "static"};
-    for (size_t i = 0; i < p->conf->static_configs.n; i++)
-        make_group(p, s, f, (const struct static_group *)p->conf->static_configs.items + i, &from);
-    for (size_t i = 0; i < found->n; i++) {
-        const struct sd_groups *groups = found->items[i].groups;
-        from.mechanism = found->items[i].mechanism;
-        from.meta = found->items[i].meta;
-        from.source = found->items[i].source;
-        for (size_t g = 0; groups && g < groups->n; g++)
-            make_group(p, s, f, &groups->items[g], &from);
-    }
+    for (size_t i = 0; i < groups->n; i++)
+        make_group(b, pool_get_part(b->pool, NULL), (const struct static_group *)groups->items + i, &from);
+}
+
+/* One part that has changed. */
+static void make_changed(void *batch, const struct sd_found *found)
+{
+    struct pool_batch *b = batch;
+    struct pool_part *part = pool_get_part(b->pool, found->part);
+    batch_release(b, part);
+    make_found(b, found);
+    if (part->n > 0 || part->dropped > 0 || part->invalid > 0)
+        return;
+    map_remove(&b->pool->parts, part_key(&part->part));
+    pool_part_free(part);
+}
+
+static void make_all(struct pool_batch *b)
+{
+    struct pool *p = b->pool;
+    for (struct map_entry *e = map_next(&p->parts, NULL); e; e = map_next(&p->parts, e))
+        batch_release(b, e->value.p);
+    pool_clear_parts(p);
+    clear_dropped(p);
+    make_static(b);
+    discovery_visit(p->discovery, make_found, b);
 }
 
 /* The same as log_found, for pool_check. */
-static void warn_of_found(const struct pool *p, const struct found_targets *f, void (*warn)(void *arg, const char *text),
-                          void *arg)
+static void warn_of_found(const struct pool_batch *b, void (*warn)(void *arg, const char *text), void *arg)
 {
+    const struct pool *p = b->pool;
     struct buf line = {0};
     if (p->invalid_total > 0) {
         buf_printf(&line, "job \"%.*s\": invalid target ", STR_ARG(p->conf->job_name));
-        url_redact_address(&line, f->first_invalid);
-        buf_printf(&line, ": %s", f->invalid_err.text);
+        buf_add_str(&line, buf_str(&b->first_invalid));
+        buf_printf(&line, ": %s", b->invalid_err.text);
         if (p->invalid_total > 1)
             buf_printf(&line, " (and %zu more)", p->invalid_total - 1);
         buf_add_z(&line, "; it is not scraped");
         warn(arg, buf_z(&line));
     }
-    if (f->duplicates > 0 && !p->conf->suppress_duplicates) {
+    if (b->duplicates > 0 && !p->conf->suppress_duplicates) {
         buf_clear(&line);
         buf_printf(&line, "job \"%.*s\": duplicate target ", STR_ARG(p->conf->job_name));
-        url_redact(&line, f->first_duplicate->url);
-        if (f->duplicates > 1)
-            buf_printf(&line, " (and %zu more)", f->duplicates - 1);
+        url_redact(&line, b->first_duplicate->url);
+        if (b->duplicates > 1)
+            buf_printf(&line, " (and %zu more)", b->duplicates - 1);
         buf_add_z(&line, "; it is scraped once");
         warn(arg, buf_z(&line));
     }
@@ -215,17 +359,16 @@ void pool_check(const struct scrape_job *conf, struct target_builder *builder, v
 {
     struct pool p = {.conf = conf};
     struct pool_sync s = {.builder = builder};
-    struct found_targets f = {0};
+    struct pool_batch b = {.pool = &p, .sync = &s};
     struct sd_checked files;
     discovery_check(&files, &conf->sd, warn, arg);
-    find_all(&p, &s, &f, &files.listing);
-    warn_of_found(&p, &f, warn, arg);
-    for (size_t i = 0; i < f.n; i++)
-        target_unref(f.items[i]);
-    mem_free(f.items);
-    map_free(&f.ids);
-    clear_dropped(&p);
-    mem_free(p.dropped);
+    make_static(&b);
+    for (size_t i = 0; i < files.listing.n; i++)
+        make_found(&b, &files.listing.items[i]);
+    warn_of_found(&b, warn, arg);
+    pool_clear(&p);
+    mem_free(b.added.items);
+    buf_free(&b.first_invalid);
     sd_checked_free(&files);
 }
 
@@ -256,22 +399,19 @@ static void pool_note(struct target_change **items, size_t *n, size_t *cap, stru
     (*items)[(*n)++] = what;
 }
 
-/* The target found again may have a new interval or settings; its labels and URL are equal. */
-static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t, struct target *again,
-                           int64_t exceeded_limit)
+/* A target that is kept may have a new interval or settings; its labels and URL are equal. */
+static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t)
 {
-    t->seen = true;
-    target_take_discovered(t, again);
-    if (t->wanted == p->job && t->wanted_interval == again->interval && t->wanted_timeout == again->timeout &&
-        t->wanted_exceeded_limit == exceeded_limit)
+    if (t->wanted == p->job && t->wanted_interval == t->found_interval && t->wanted_timeout == t->found_timeout &&
+        t->wanted_exceeded_limit == p->exceeded_limit)
         return;
     t->wanted = p->job;
-    t->wanted_interval = again->interval;
-    t->wanted_timeout = again->timeout;
-    t->wanted_exceeded_limit = exceeded_limit;
+    t->wanted_interval = t->found_interval;
+    t->wanted_timeout = t->found_timeout;
+    t->wanted_exceeded_limit = p->exceeded_limit;
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->changed, &c->n_changed, &c->changed_cap,
-         (struct target_change){t, p->job, again->interval, again->timeout, exceeded_limit, NULL});
+         (struct target_change){t, p->job, t->wanted_interval, t->wanted_timeout, p->exceeded_limit, NULL});
 }
 
 /* A target is scraped by the lane that owns its shard: the writer's shard is id % shards, owned by lane shard % lanes.
@@ -283,14 +423,12 @@ static size_t lane_of_target(const struct pool_sync *s, const struct target *t)
 }
 
 /* On the predecessor's lane, if there is one, where the state of its series is. */
-static void note_new(struct pool *p, struct pool_sync *s, struct target *t, struct target *predecessor,
-                     int64_t exceeded_limit)
+static void note_new(struct pool *p, struct pool_sync *s, struct target *t, struct target *predecessor)
 {
-    t->seen = true;
     t->wanted = p->job;
-    t->wanted_interval = t->interval;
-    t->wanted_timeout = t->timeout;
-    t->wanted_exceeded_limit = exceeded_limit;
+    t->wanted_interval = t->found_interval = t->interval;
+    t->wanted_timeout = t->found_timeout = t->timeout;
+    t->wanted_exceeded_limit = p->exceeded_limit;
     t->lane = predecessor ? predecessor->lane : &s->lanes[lane_of_target(s, t)];
     if (predecessor) {
         t->source = predecessor->source;
@@ -298,73 +436,78 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
     }
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->added, &c->n_added, &c->added_cap,
-         (struct target_change){t, p->job, t->interval, t->timeout, exceeded_limit, predecessor});
+         (struct target_change){t, p->job, t->interval, t->timeout, p->exceeded_limit, predecessor});
 }
 
 static struct str labels_key(const struct target *t) { return str_n(t->labels.wire.p, t->labels.wire.n); }
 
 /* Pairs each removed target with one added target with equal labels: a reload changed its URL (params, path, scheme),
  * and its series continue. */
-static void note_all_new(struct pool *p, struct pool_sync *s, const struct found_targets *f, int64_t exceeded_limit)
+static void note_all_new(struct pool_batch *b, const struct pool_list *removed)
 {
-    struct map removed = {0};
-    for (size_t i = 0; i < p->n; i++)
-        if (!p->targets[i]->seen)
-            map_set(&removed, labels_key(p->targets[i]), p->targets[i]);
-    for (size_t i = 0; i < f->n; i++) {
-        struct target *t = f->items[i];
-        if (t->seen)
-            continue;
-        struct target *predecessor = map_get(&removed, labels_key(t));
+    struct map by_labels = {0};
+    for (size_t i = 0; i < removed->n; i++)
+        map_set(&by_labels, labels_key(removed->items[i]), removed->items[i]);
+    for (size_t i = 0; i < b->added.n; i++) {
+        struct target *t = b->added.items[i], *predecessor = map_get(&by_labels, labels_key(t));
         if (predecessor)
-            map_set(&removed, labels_key(t), NULL);
-        note_new(p, s, t, predecessor, exceeded_limit);
+            map_set(&by_labels, labels_key(t), NULL);
+        note_new(b->pool, b->sync, t, predecessor);
     }
-    map_free(&removed);
+    map_free(&by_labels);
 }
 
-/* Existing targets replace their newly built equals. */
-static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct found_targets *f, int64_t exceeded_limit)
+/* Those that no part uses any more. */
+static struct pool_list take_removed(struct pool_batch *b)
 {
-    struct map before = {0};
-    for (size_t i = 0; i < p->n; i++) {
-        p->targets[i]->seen = false;
-        map_set(&before, id_key(p->targets[i]), p->targets[i]);
-    }
-    for (size_t i = 0; i < f->n; i++) {
-        struct target *old = map_get(&before, id_key(f->items[i]));
-        if (old == NULL)
+    struct pool_list removed = {0};
+    for (size_t i = 0; i < b->released.n; i++) {
+        struct target *t = b->released.items[i];
+        if (t->uses > 0 || t->at == SIZE_MAX)
             continue;
-        pool_note_kept(p, s, old, f->items[i], exceeded_limit);
-        target_unref(f->items[i]);
-        f->items[i] = old;
+        pool_take_target(b->pool, t);
+        pool_list_add(&removed, t);
     }
-    map_free(&before);
-    note_all_new(p, s, f, exceeded_limit);
-    for (size_t i = 0; i < p->n; i++)
-        if (!p->targets[i]->seen)
-            pool_note_removed(s, p->targets[i]);
+    return removed;
 }
 
-void pool_sync(struct pool *p, struct pool_sync *s)
+static void pool_note_batch(struct pool_batch *b)
 {
-    struct found_targets f = {0};
-    struct sd_listing found = discovery_list(p->discovery);
+    struct pool *p = b->pool;
+    struct pool_list removed = take_removed(b);
+    int64_t limit = p->conf->target_limit, exceeded = limit > 0 && p->n > (size_t)limit ? limit : 0;
+    bool all = exceeded != p->exceeded_limit;
+    p->exceeded_limit = exceeded;
+    note_all_new(b, &removed);
+    for (size_t i = 0; !all && i < b->kept.n; i++)
+        pool_note_kept(p, b->sync, b->kept.items[i]);
+    for (size_t i = 0; all && i < p->n; i++)
+        pool_note_kept(p, b->sync, p->targets[i]);
+    for (size_t i = 0; i < removed.n; i++)
+        pool_note_removed(b->sync, removed.items[i]);
+    mem_free(removed.items);
+}
+
+void pool_sync(struct pool *p, struct pool_sync *s, enum sd_change change)
+{
+    struct pool_batch b = {.pool = p, .sync = s};
     size_t before = p->n;
+    if (change == SD_UNCHANGED)
+        return;
     mutex_lock(s->mutex);
-    clear_dropped(p);
-    find_all(p, s, &f, &found);
-    log_found(p, &f);
-    int64_t limit = p->conf->target_limit, exceeded_limit = limit > 0 && f.n > (size_t)limit ? limit : 0;
-    map_free(&f.ids);
-    pool_compare_targets(p, s, &f, exceeded_limit);
-    mem_free(p->targets);
-    p->targets = f.items;
-    p->n = f.n;
+    if (change == SD_ALL)
+        make_all(&b);
+    else
+        discovery_visit_changed(p->discovery, make_changed, &b);
+    log_found(&b);
+    pool_note_batch(&b);
     mutex_unlock(s->mutex);
-    sd_listing_free(&found);
+    mem_free(b.released.items);
+    mem_free(b.added.items);
+    mem_free(b.kept.items);
+    buf_free(&b.first_invalid);
     log_emptied(p, before);
-    stats_add(&scrape_stats, P_TARGET_LIMIT, exceeded_limit > 0);
+    stats_add(&scrape_stats, P_TARGET_LIMIT, p->exceeded_limit > 0);
 }
 
 void pool_end(struct pool *p, struct pool_sync *s)

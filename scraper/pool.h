@@ -9,7 +9,15 @@
 
 enum { DROPPED_MAX = 10000 };
 
-struct pool_dropped { struct labels discovered; char *error; }; /* owned; error NULL: dropped by relabel_configs */
+/* Owned; error NULL: dropped by relabel_configs. */
+struct pool_dropped { const void *part; struct labels discovered; char *error; };
+/* What a part of the discovery (discovery.h) has become. */
+struct pool_part {
+    const void *part;            /* NULL: static_configs, and all that is discovered without parts */
+    struct target **targets; size_t n, cap; /* a target is used once for each time it was found */
+    size_t dropped, invalid;     /* counted */
+    size_t shown;                /* of these in pool.dropped */
+};
 
 struct pool {
     const struct scrape_job *conf;      /* of the newest apply: determines the targets */
@@ -17,7 +25,10 @@ struct pool {
     struct running_job *job;                /* settings used for scraping; possibly of an older apply */
     struct discovery *discovery;
     struct target **targets;
-    size_t n;
+    size_t n, cap;
+    struct map ids;                     /* of the targets */
+    struct map parts;                   /* of struct pool_part */
+    int64_t exceeded_limit;             /* target_limit if there are more targets; else 0 */
     struct pool_dropped *dropped;       /* including invalid targets */
     size_t n_dropped, dropped_cap;      /* stored */
     size_t dropped_total, invalid_total;
@@ -40,10 +51,11 @@ struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct r
 void pool_free(struct pool *p);
 /* Sets a new configuration of the same job; transfers the reference of job. Must be followed by pool_sync. */
 void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job);
-/* Builds the targets again and records for each lane which are removed, changed or added. */
-void pool_sync(struct pool *p, struct pool_sync *s);
-/* If the discovery has news: updates sd_status, under the mutex. True: pool_sync is needed. */
-bool pool_take_news(struct pool *p, struct mutex *mutex) MUST_USE;
+/* Builds the targets again, all or those of the parts that have changed, and records for each lane which are removed,
+ * changed or added. */
+void pool_sync(struct pool *p, struct pool_sync *s, enum sd_change change);
+/* If the discovery has news: updates sd_status, under the mutex. Returns what pool_sync is needed for. */
+enum sd_change pool_take_news(struct pool *p, struct mutex *mutex) MUST_USE;
 void pool_show_discovery(struct pool *p, struct mutex *mutex); /* the same for a new configuration */
 /* Reads the files and builds the targets of a job that does not run, and reports what the discovery and pool_sync would
  * log. Waits for the file system. */

@@ -74,9 +74,11 @@ static void scraper_on_news(void *arg)
 {
     struct scraper *s = arg;
     struct pool_sync sync = sync_start(s);
-    for (size_t i = 0; i < s->n_pools; i++)
-        if (pool_take_news(s->pools[i], &s->mutex))
-            pool_sync(s->pools[i], &sync);
+    for (size_t i = 0; i < s->n_pools; i++) {
+        enum sd_change change = pool_take_news(s->pools[i], &s->mutex);
+        if (change != SD_UNCHANGED)
+            pool_sync(s->pools[i], &sync, change);
+    }
     sync_send(&sync);
 }
 
@@ -183,7 +185,7 @@ static void scraper_install_jobs(struct scraper *s, const struct scrape_job *job
     mutex_unlock(&s->mutex);
     for (size_t i = 0; i < n; i++) {
         pool_show_discovery(s->pools[i], &s->mutex);
-        pool_sync(s->pools[i], &sync);
+        pool_sync(s->pools[i], &sync, SD_ALL);
     }
     sync_send(&sync);
     sd_manager_start(s->sd);

@@ -46,7 +46,9 @@ struct target {
     /* Main thread only: */
     const struct running_job *wanted; /* settings last sent to the lane; borrowed from the pool */
     int64_t wanted_interval, wanted_timeout, wanted_exceeded_limit;
-    bool seen;                    /* mark used by pool_sync */
+    int64_t found_interval, found_timeout; /* when it was discovered last */
+    unsigned uses;                /* how often the parts of its pool have it */
+    size_t at;                    /* its place in the pool */
     /* Lane only: */
     struct list node;
     struct loop_timer timer;

@@ -65,12 +65,12 @@ static void group_discovery_on_news(void *arg)
     struct group_discovery *d = arg;
     bool news = false, found = false;
     for (struct list *node = d->groups.next; node != &d->groups; node = node->next) {
-        bool changed = false;
-        if (!discovery_take_news(discovered_group_at(node)->discovery, &changed))
+        enum sd_change change;
+        if (!discovery_take_news(discovered_group_at(node)->discovery, &change))
             continue;
         discovered_group_show(discovered_group_at(node));
         news = true;
-        found = found || changed;
+        found = found || change != SD_UNCHANGED;
     }
     if (news)
         d->env.changed(d->env.arg, found);

@@ -164,15 +164,35 @@ bool discovery_was_read(const struct discovery *d) { return discovery_state(d).w
 
 /* ---- the targets in force ---- */
 
-struct sd_listing discovery_list(const struct discovery *d)
+void discovery_visit(struct discovery *d, sd_visit_fn *visit, void *arg)
 {
-    struct sd_listing l = {0};
     struct map seen = {0};
     for (size_t i = 0; i < d->sources.n; i++)
-        d->sources.items[i]->ops->list(d->sources.items[i], &l, &seen);
+        d->sources.items[i]->ops->visit(d->sources.items[i], &seen, visit, arg);
     for (size_t i = 0; i < d->retired.n; i++)
-        d->retired.items[i]->ops->list(d->retired.items[i], &l, &seen);
+        d->retired.items[i]->ops->visit(d->retired.items[i], &seen, visit, arg);
     map_free(&seen);
+}
+
+void discovery_visit_changed(struct discovery *d, sd_visit_fn *visit, void *arg)
+{
+    for (size_t i = 0; i < d->sources.n; i++)
+        if (d->sources.items[i]->ops->visit_changed)
+            d->sources.items[i]->ops->visit_changed(d->sources.items[i], visit, arg);
+}
+
+static void listing_add(void *arg, const struct sd_found *found)
+{
+    struct sd_listing *l = arg;
+    l->items = mem_realloc(l->items, (l->n + 1) * sizeof *l->items);
+    l->items[l->n++] = *found;
+    sd_groups_ref(found->groups);
+}
+
+struct sd_listing discovery_list(struct discovery *d)
+{
+    struct sd_listing l = {0};
+    discovery_visit(d, listing_add, &l);
     return l;
 }
 
@@ -205,7 +225,7 @@ void discovery_check(struct sd_checked *c, const struct sd_conf *conf, void (*wa
             struct file_discovery *d = &c->patterns[c->n++];
             *d = (struct file_discovery){.pattern = str_of(str_dup(patterns->items[k])), .failed = warn, .arg = arg};
             file_discovery_refresh(d);
-            files_source_list(&d->files, &c->listing, &seen);
+            files_source_visit(&d->files, &seen, listing_add, &c->listing);
         }
     }
     map_free(&seen);
@@ -247,18 +267,22 @@ void sd_status_free(struct sd_status *s)
     mem_free(s->missing);
 }
 
-static bool take_changes(struct discovery *d)
+static enum sd_change take_changes(struct discovery *d)
 {
-    bool changed = false;
-    for (size_t i = 0; i < d->sources.n; i++)
-        changed = d->sources.items[i]->ops->take_news(d->sources.items[i]) || changed;
+    enum sd_change change = SD_UNCHANGED;
+    for (size_t i = 0; i < d->sources.n; i++) {
+        struct sd_source *s = d->sources.items[i];
+        bool changed = s->ops->take_news(s);
+        enum sd_change one = !changed ? SD_UNCHANGED : s->ops->visit_changed ? SD_PARTS : SD_ALL;
+        change = one > change ? one : change;
+    }
     if (d->retired.n == 0 || !discovery_was_read(d))
-        return changed;
+        return change;
     sources_free(&d->retired);
-    return true;
+    return SD_ALL;
 }
 
-bool discovery_take_news(struct discovery *d, bool *changed)
+bool discovery_take_news(struct discovery *d, enum sd_change *change)
 {
     struct sd_source_state state = discovery_state(d);
     int64_t now = sd_manager_now(d->manager);
@@ -269,6 +293,6 @@ bool discovery_take_news(struct discovery *d, bool *changed)
     if (state.reads && now - d->news_at < NEWS_MS)
         return false;
     d->news_at = 0;
-    *changed = take_changes(d);
+    *change = take_changes(d);
     return true;
 }

@@ -46,18 +46,32 @@ void discovery_free(struct discovery *d);
 /* Sources that were configured before continue with their targets. The targets of those that were not remain in force
  * until all new ones have been read once. */
 void discovery_set(struct discovery *d, const struct sd_conf *conf);
-/* False: no source has news, or others are about to have some too. *changed: discovery_list() may differ. */
-bool discovery_take_news(struct discovery *d, bool *changed) MUST_USE;
+/* Parts. A source whose targets change one by one lists them in parts, each with its own groups, and reports which of them
+ * have changed: so a change costs as much as it concerns, however many targets there are. */
+enum sd_change {
+    SD_UNCHANGED,                /* only errors and the like may have changed */
+    SD_PARTS,                    /* discovery_visit_changed() visits what may have changed */
+    SD_ALL                       /* anything may have changed: discovery_visit() */
+};
+/* False: no source has news, or others are about to have some too. */
+bool discovery_take_news(struct discovery *d, enum sd_change *change) MUST_USE;
 bool discovery_was_read(const struct discovery *d); /* every source, once at least */
 
-/* Targets of a source; borrowed. Each has the label `meta` with the value `source`, unless `meta` is empty. */
+/* Targets of a source or a part; borrowed. Each has the label `meta` with the value `source`, unless `meta` is empty. */
 struct sd_found {
     const char *mechanism;       /* "file", "http", "dns" */
     struct str meta, source;
-    struct sd_groups *groups;    /* never changes, and a reference of the listing's; NULL: none yet */
+    struct sd_groups *groups;    /* never changes; NULL: none yet, or none any more */
+    const void *part;            /* the identity of the part as long as it exists; NULL: not listed in parts */
 };
-struct sd_listing { struct sd_found *items; size_t n; }; /* a file that two patterns match is listed once */
-struct sd_listing discovery_list(const struct discovery *d); /* valid until news */
+typedef void sd_visit_fn(void *arg, const struct sd_found *found); /* may take a reference to found->groups */
+/* All of them; a file that two patterns match is visited once. What has changed until now need not be visited again. */
+void discovery_visit(struct discovery *d, sd_visit_fn *visit, void *arg);
+/* After SD_PARTS: the parts that have changed, those without targets too. If there are many, some of them; news follow for
+ * the rest. */
+void discovery_visit_changed(struct discovery *d, sd_visit_fn *visit, void *arg);
+struct sd_listing { struct sd_found *items; size_t n; }; /* with references to the groups */
+struct sd_listing discovery_list(struct discovery *d); /* valid until news */
 void sd_listing_free(struct sd_listing *l);
 
 /* Appends what is wrong with the sources, in one line: files that are missing, invalid or not read yet. */

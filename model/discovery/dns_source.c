@@ -123,7 +123,7 @@ struct sd_source *dns_source_new(const struct sd_source_env *env, const struct d
     buf_printf(&key, "dns %.*s %d %lld %lld", STR_ARG(name), conf->type, (long long)conf->port,
                (long long)conf->refresh_interval);
     sd_poll_init(&s->poll, &dns_source_ops, env, conf->refresh_interval, SD_DNS_FAILURES,
-                 &(struct sd_found){"dns", STR("__meta_dns_name"), name, NULL}, buf_z(&shown), buf_str(&key));
+                 &(struct sd_found){"dns", STR("__meta_dns_name"), name, NULL, NULL}, buf_z(&shown), buf_str(&key));
     s->type = (enum dns_type)conf->type;
     s->port = (unsigned)conf->port;
     s->request = (struct records_request){.loop = env->main, .done = dns_source_on_done};

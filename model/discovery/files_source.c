@@ -39,22 +39,20 @@ static struct sd_source_state files_source_state(const struct sd_source *s)
 
 static bool files_source_take_news(struct sd_source *s) { return file_reader_take_news(files_reader(s)); }
 
-void files_source_list(const struct sd_files *files, struct sd_listing *l, struct map *seen)
+void files_source_visit(const struct sd_files *files, struct map *seen, sd_visit_fn *visit, void *arg)
 {
-    l->items = mem_realloc(l->items, (l->n + files->n + 1) * sizeof *l->items);
     for (size_t i = 0; i < files->n; i++) {
         bool added = true;
         struct str path = str_of(files->items[i].path);
         map_add(seen, path, &added);
         if (added)
-            l->items[l->n++] =
-                (struct sd_found){"file", STR("__meta_filepath"), path, sd_groups_ref(files->items[i].groups)};
+            visit(arg, &(struct sd_found){"file", STR("__meta_filepath"), path, files->items[i].groups, NULL});
     }
 }
 
-static void files_source_list_all(const struct sd_source *s, struct sd_listing *l, struct map *seen)
+static void files_source_visit_all(struct sd_source *s, struct map *seen, sd_visit_fn *visit, void *arg)
 {
-    files_source_list(file_reader_files(files_reader(s)), l, seen);
+    files_source_visit(file_reader_files(files_reader(s)), seen, visit, arg);
 }
 
 /* ---- status ---- */
@@ -116,7 +114,7 @@ static void files_source_explain(const struct sd_source *s, struct buf *out)
 
 static const struct sd_source_ops files_source_ops = {
     .free = files_source_free, .start = files_source_start, .poll = files_source_poll, .state = files_source_state,
-    .take_news = files_source_take_news, .list = files_source_list_all, .show = files_source_show,
+    .take_news = files_source_take_news, .visit = files_source_visit_all, .show = files_source_show,
     .explain = files_source_explain};
 
 struct str files_source_key(struct buf *scratch, struct str pattern)

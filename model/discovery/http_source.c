@@ -139,7 +139,7 @@ static struct http_source *http_source_make(const struct sd_source_env *env, str
     buf_printf(&key, "%s %.*s %016llx %lld", file ? "file" : "http", STR_ARG(url),
                (unsigned long long)client_profile_hash(profile), (long long)interval);
     sd_poll_init(&s->poll, &http_source_ops, env, interval, file ? SD_READ_ERRORS : SD_HTTP_FAILURES,
-                 &(struct sd_found){file ? "file" : "http", file ? STR("__meta_filepath") : STR("__meta_url"), url, NULL},
+                 &(struct sd_found){file ? "file" : "http", file ? STR("__meta_filepath") : STR("__meta_url"), url, NULL, NULL},
                  buf_z(&shown), buf_str(&key));
     s->profile = profile;
     s->client = env->client(env->arg);

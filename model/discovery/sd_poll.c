@@ -108,11 +108,9 @@ static bool poll_source_take_news(struct sd_source *s)
     return changed;
 }
 
-static void poll_source_list(const struct sd_source *s, struct sd_listing *l, struct map *seen UNUSED)
+static void poll_source_visit(struct sd_source *s, struct map *seen UNUSED, sd_visit_fn *visit, void *arg)
 {
-    l->items = mem_realloc(l->items, (l->n + 1) * sizeof *l->items);
-    l->items[l->n++] = poll_of(s)->found;
-    sd_groups_ref(poll_of(s)->found.groups);
+    visit(arg, &poll_of(s)->found);
 }
 
 static void poll_source_show(const struct sd_source *s, struct sd_status *out, struct map *seen UNUSED)
@@ -134,7 +132,7 @@ static void poll_source_explain(const struct sd_source *s, struct buf *out)
 
 static const struct sd_source_ops poll_source_ops = {
     .free = poll_source_free, .start = poll_source_start, .state = poll_source_state,
-    .take_news = poll_source_take_news, .list = poll_source_list, .show = poll_source_show,
+    .take_news = poll_source_take_news, .visit = poll_source_visit, .show = poll_source_show,
     .explain = poll_source_explain};
 
 void sd_poll_init(struct sd_poll *p, const struct sd_poll_ops *ops, const struct sd_source_env *env, int64_t interval,

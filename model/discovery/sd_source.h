@@ -21,8 +21,10 @@ struct sd_source_ops {
     void (*poll)(struct sd_source *s, struct dir_watch *dirs); /* files may have changed; NULL: the source has its own timer */
     struct sd_source_state (*state)(const struct sd_source *s);
     bool (*take_news)(struct sd_source *s);   /* true: its targets may have changed since the last call */
-    /* Appends to *l what is not in `seen`. */
-    void (*list)(const struct sd_source *s, struct sd_listing *l, struct map *seen);
+    /* What is not in `seen`. */
+    void (*visit)(struct sd_source *s, struct map *seen, sd_visit_fn *visit, void *arg);
+    /* The parts that have changed since their last visit; NULL: there are no parts. */
+    void (*visit_changed)(struct sd_source *s, sd_visit_fn *visit, void *arg);
     void (*show)(const struct sd_source *s, struct sd_status *out, struct map *seen);
     void (*explain)(const struct sd_source *s, struct buf *out);
 };
@@ -55,6 +57,6 @@ struct sd_source *dns_source_new(const struct sd_source_env *env, const struct d
 
 struct str files_source_key(struct buf *scratch, struct str pattern);
 struct sd_source *files_source_new(const struct sd_source_env *env, struct str pattern);
-void files_source_list(const struct sd_files *files, struct sd_listing *l, struct map *seen);
+void files_source_visit(const struct sd_files *files, struct map *seen, sd_visit_fn *visit, void *arg);
 
 #endif

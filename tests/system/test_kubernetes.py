@@ -218,3 +218,45 @@ def test_a_watch_survives_what_api_servers_do():
     wait_until(lambda: len(pods(sluice, "renamed")) == 9)
     assert len(kube.requests("sluice", "pods")) == before
     assert sluice.metric("prometheus_sd_kubernetes_events_total", 'role="pod"', 'event="add"') >= 9
+
+
+@waits
+def test_parts_share_targets():
+    """Pods with one address are one target, as long as one of them is there; limits and dropped targets are those of all pods."""
+    kube = FakeKube()
+    one = lambda name, ip, **more: pod(name, ip=ip, containers=[container("app", WEB)], **more)
+    kube.put("pods", one("a", "127.11.2.1"), one("b", "127.11.2.2"), one("skip", "127.11.2.3", labels={"skip": "yes"}), one("bad", "127.11.2.4 "))
+    config = jobs(kube, ("pod", "role: pod")) + """  target_limit: 3
+  relabel_configs:
+  - {source_labels: [__meta_kubernetes_pod_label_skip], regex: 'yes', action: drop}
+  - {source_labels: [__meta_kubernetes_pod_label_kind], target_label: kind}
+"""
+    sluice = Sluice(config, "-promscrape.kubernetesSDCheckInterval=50ms")
+    addresses = lambda: sorted(dict(labels)["instance"] for _, labels in targets(sluice, "pod"))
+    dropped = lambda: sorted(t["discoveredLabels"]["__meta_kubernetes_pod_name"] for t in sluice.data("/api/v1/targets")["droppedTargets"])
+    exceeded = lambda: sluice.metric("prometheus_target_scrape_pool_exceeded_target_limit_total")
+    assert addresses() == ["127.11.2.1:8080", "127.11.2.2:8080"] and "skip" in dropped(), (addresses(), dropped())
+
+    kube.put("pods", one("c", "127.11.2.1"), one("d", "127.11.2.5"), one("skip2", "127.11.2.6", labels={"skip": "yes"}))
+    wait_until(lambda: addresses() == [f"127.11.2.{i}:8080" for i in (1, 2, 5)])
+    assert "duplicate target; scraping it once" in sluice.log() and exceeded() == 0
+    wait_until(lambda: {"skip", "skip2"} <= set(dropped()))
+    kube.delete("pods", "a", "default")
+    kube.delete("pods", "skip", "default")
+    wait_until(lambda: "skip" not in dropped())
+    assert addresses() == [f"127.11.2.{i}:8080" for i in (1, 2, 5)], "c has the address of a"
+    kube.put("pods", one("c", "127.11.2.7"))
+    wait_until(lambda: addresses() == [f"127.11.2.{i}:8080" for i in (2, 5, 7)])
+
+    kube.put("pods", one("e", "127.11.2.8"))
+    wait_until(lambda: exceeded() > 0, what="four targets, of three")
+    kube.delete("pods", "e", "default")
+    wait_until(lambda: len(addresses()) == 3)
+    before = exceeded()
+    kube.put("pods", one("b", "127.11.2.2", labels={"kind": "new"}))
+    wait_until(lambda: ["new" for _, labels in targets(sluice, "pod") if dict(labels).get("kind") == "new"])
+    assert exceeded() == before and len(addresses()) == 3
+
+    kube.put("pods", one("skip2", "127.11.2.6"))
+    kube.delete("pods", "b", "default")
+    wait_until(lambda: addresses() == [f"127.11.2.{i}:8080" for i in (5, 6, 7)] and dropped() in ([], ["bad"]))

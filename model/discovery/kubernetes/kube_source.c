@@ -15,6 +15,8 @@
 #include "base/telemetry/log.h"
 #include "base/text/url.h"
 
+enum { PARTS_A_TURN = 100 };
+
 /* ---- types ---- */
 
 struct kube_source;
@@ -45,6 +47,7 @@ struct kube_source {
     struct kube_part *making;    /* whose targets are made */
     struct loop_timer settle, late;
     bool joined, synced, late_passed, awaited, has_news, has_changes;
+    bool drained;                /* all parts have been visited once */
 };
 
 static struct kube_source *kube_of_source(const struct sd_source *s) { return (struct kube_source *)(uintptr_t)s; }
@@ -210,7 +213,6 @@ static void kube_source_check_state(struct kube_source *s)
         synced = synced && kube_watch_synced(s->needs[i].reader.watch);
     if (synced && !s->synced) {
         s->synced = s->has_changes = true;
-        loop_timer_stop(s->env.main, &s->late);
         kube_source_ended_waiting(s);
     } else if (s->synced || kube_source_failing(s)) {
         kube_source_ended_waiting(s);
@@ -226,7 +228,8 @@ static void kube_source_on_late(struct loop_timer *t)
 {
     struct kube_source *s = CONTAINER(t, struct kube_source, late);
     s->late_passed = true;
-    kube_source_ended_waiting(s);
+    if (!s->synced || !s->drained)
+        kube_source_ended_waiting(s);
 }
 
 /* ---- as a source ---- */
@@ -286,7 +289,8 @@ static struct sd_source_state kubernetes_source_state(const struct sd_source *so
 {
     const struct kube_source *s = kube_of_source(source);
     return (struct sd_source_state){.reads = s->joined && !s->synced && !s->late_passed && !kube_source_failing(s),
-                                    .awaited = s->awaited, .was_read = s->synced, .has_news = s->has_news};
+                                    .awaited = s->awaited || (s->synced && !s->drained && !s->late_passed),
+                                    .was_read = s->synced, .has_news = s->has_news};
 }
 
 static bool kubernetes_source_take_news(struct sd_source *source)
@@ -325,28 +329,55 @@ static struct sd_groups *part_make_groups(struct kube_source *s, struct kube_par
     return build.groups;
 }
 
-/* All targets are made again, so that nothing is left to be reported. */
-static void kubernetes_source_list(const struct sd_source *source, struct sd_listing *l, struct map *seen UNUSED)
+static void part_visit(struct kube_source *s, struct kube_part *p, struct arena *scratch, sd_visit_fn *visit, void *arg)
+{
+    struct sd_groups *groups = p->removed ? NULL : part_make_groups(s, p, scratch);
+    visit(arg, &(struct sd_found){.mechanism = "kubernetes", .source = s->server, .groups = groups, .part = p});
+    sd_groups_unref(groups);
+}
+
+static void part_end_if_removed(struct kube_source *s, struct kube_part *p)
+{
+    if (!p->removed)
+        return;
+    map_remove(&s->parts, p->key);
+    kube_part_free(s, p);
+}
+
+/* Nothing is left to be reported. */
+static void kubernetes_source_visit(struct sd_source *source, struct map *seen UNUSED, sd_visit_fn *visit, void *arg)
 {
     struct kube_source *s = kube_of_source(source);
     struct arena scratch;
     if (!s->synced)
         return;
+    for (struct list *n; (n = list_pop_front(&s->changed)) != NULL;)
+        part_end_if_removed(s, CONTAINER(n, struct kube_part, changed));
     arena_init(&scratch, 0);
-    l->items = mem_realloc(l->items, (l->n + s->parts.n + 1) * sizeof *l->items);
-    for (struct map_entry *e = map_next(&s->parts, NULL); e; e = map_next(&s->parts, e)) {
-        struct sd_groups *groups = part_make_groups(s, e->value.p, &scratch);
-        if (groups)
-            l->items[l->n++] = (struct sd_found){.mechanism = "kubernetes", .source = s->server, .groups = groups};
+    for (struct map_entry *e = map_next(&s->parts, NULL); e; e = map_next(&s->parts, e))
+        part_visit(s, e->value.p, &scratch, visit, arg);
+    arena_free(&scratch);
+    s->drained = true;
+}
+
+/* As many as a turn of the main loop has time for. */
+static void kubernetes_source_visit_changed(struct sd_source *source, sd_visit_fn *visit, void *arg)
+{
+    struct kube_source *s = kube_of_source(source);
+    struct arena scratch;
+    struct list *n;
+    arena_init(&scratch, 0);
+    for (size_t i = 0; i < PARTS_A_TURN && s->synced && (n = list_pop_front(&s->changed)) != NULL; i++) {
+        struct kube_part *p = CONTAINER(n, struct kube_part, changed);
+        part_visit(s, p, &scratch, visit, arg);
+        part_end_if_removed(s, p);
     }
     arena_free(&scratch);
-    for (struct list *n; (n = list_pop_front(&s->changed)) != NULL;) {
-        struct kube_part *p = CONTAINER(n, struct kube_part, changed);
-        if (!p->removed)
-            continue;
-        map_remove(&s->parts, p->key);
-        kube_part_free(s, p);
-    }
+    s->drained = s->drained || list_empty(&s->changed);
+    if (list_empty(&s->changed) || !s->synced)
+        return;
+    s->has_news = s->has_changes = true;
+    s->env.news(s->env.arg);
 }
 
 static void kubernetes_source_show(const struct sd_source *source, struct sd_status *out, struct map *seen UNUSED)
@@ -371,7 +402,8 @@ static void kubernetes_source_explain(const struct sd_source *source, struct buf
 
 static const struct sd_source_ops kubernetes_source_ops = {
     .free = kubernetes_source_free, .start = kubernetes_source_start, .state = kubernetes_source_state,
-    .take_news = kubernetes_source_take_news, .list = kubernetes_source_list, .show = kubernetes_source_show,
+    .take_news = kubernetes_source_take_news, .visit = kubernetes_source_visit,
+    .visit_changed = kubernetes_source_visit_changed, .show = kubernetes_source_show,
     .explain = kubernetes_source_explain};
 
 /* ---- creation ---- */
