@@ -14,6 +14,8 @@
  * again, by (instance) is the union of the parts. The same holds for the targets within `each` and `lacking`: each of
  * their servers evaluates the node by target, and for each target and step the value of one of them counts.
  *
+ * A group that cannot be divided is planned beside the others all the same: it alone is evaluated here.
+ *
  * Which servers are complete for a part is decided by its own gaps, as for a group. So the division decides what can be
  * pushed, and never what is complete.
  */
@@ -124,12 +126,13 @@ struct expr *plan_divided(struct planner *p, const struct expr *e, const struct 
     if (p->parts || p->env->divide == NULL)
         return NULL;
     struct part_list l = part_list_of(p, v, steps, &label);
-    if (label.n == 0)
+    if (label.n == 0 && v->n_routed < 2)
         return NULL;
     struct planner parts = {.arena = p->arena, .env = p->env, .groups = l.groups, .n_groups = l.n, .numbers = l.numbers,
                             .parts = l.parts, .plan = plan, .question = p->question, .older = p->older};
     struct expr *copy = expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, (struct expr *)(uintptr_t)e);
-    plan_decide(p, e, PLAN_LOCAL, plan_why(p, "its series are divided by the label %.*s: %s", STR_ARG(label), why));
+    plan_decide(p, e, PLAN_LOCAL, label.n ? plan_why(p, "its series are divided by the label %.*s: %s", STR_ARG(label), why)
+                                          : plan_why(p, "its server groups are planned apart: %s", why));
     plan_names_init(&parts);
     plan_cut(&parts, &copy, steps);
     if (plan->n_requests > n_requests && plan->n_requests <= n_requests + PLAN_MAX_PART_REQUESTS)

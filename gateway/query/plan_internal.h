@@ -97,6 +97,11 @@ bool plan_is_part(const struct planner *p, size_t group); /* of a divided group 
 size_t plan_part_values(const struct planner *p, size_t group);
 /* Whether any two routed groups differ in one of these labels, or are parts that one of them divides. */
 bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names);
+/* A label that this group shows with another value than all other routed groups, but for parts of its own. NULL: there is
+ * none. */
+const struct view_label *plan_label_of_group(const struct planner *p, const struct plan_value *v, size_t group);
+/* Are there routed groups that are no parts of this one? */
+bool plan_has_other_groups(const struct planner *p, const struct plan_value *v, size_t group);
 /* How the results show the servers' labels if only these labels of the view are present. */
 struct label_view plan_view_of(const struct planner *p, size_t group, plan_names present);
 /* Whether some routed group shows a label of its servers under another name. */
@@ -114,7 +119,7 @@ void plan_sort_values(struct planner *p, const struct plan_value *v, const struc
                       const struct plan_division *d, struct plan_value_list *each, struct plan_value_list *lacking);
 
 /* --- plan_pieces.c --- */
-enum { PLAN_MAX_PARTS_HERE = 1 }; /* of a divided group, beside those that servers evaluate */
+enum { PLAN_MAX_PARTS_HERE = 4 }; /* beside those that servers evaluate; of a divided group one */
 /* In place of a group's server. */
 enum {
     PLAN_NO_SERVER = -1,

@@ -104,6 +104,28 @@ bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names 
     return true;
 }
 
+bool plan_has_other_groups(const struct planner *p, const struct plan_value *v, size_t group)
+{
+    for (size_t g = 0; g < p->n_groups; g++)
+        if (v->routed[g] && p->numbers[g] != p->numbers[group])
+            return true;
+    return false;
+}
+
+const struct view_label *plan_label_of_group(const struct planner *p, const struct plan_value *v, size_t group)
+{
+    for (size_t i = 0; i < p->n_names; i++) {
+        const struct view_label *own = view_find(p->views[group], p->names[i]);
+        bool alone = own && own->from == VIEW_CONSTANT;
+        for (size_t g = 0; alone && g < p->n_groups; g++)
+            alone = !v->routed[g] || p->numbers[g] == p->numbers[group] ||
+                    plan_two_apart(p, group, g, (plan_names)1 << i);
+        if (alone)
+            return own;
+    }
+    return NULL;
+}
+
 struct label_view plan_view_of(const struct planner *p, size_t group, plan_names present)
 {
     const struct label_view *v = p->views[group];

@@ -2,7 +2,7 @@
 /* What is requested for a node, and what replaces it in the tree: its values from the servers, or an aggregation of
  * their parts.
  *
- * A few parts of a divided group may have no server. They are evaluated here and united with what the servers send: by
+ * A few groups, or parts of divided ones, may have no server. They are evaluated here and united with what the servers send: by
  * `or`, since no two parts have series of the same labels. Aggregations of parts may have; those that are evaluated here
  * get a label that tells them apart, which the aggregation of all parts drops.
  */
@@ -75,7 +75,7 @@ static struct expr *plan_fetched(struct planner *p, const struct expr *e, struct
 
 /* --- parts that are evaluated here -------------------------------------------------------------------------------- */
 
-struct part_selectors { struct arena *arena; const struct matcher *only; };
+struct part_selectors { struct arena *arena; struct matcher only[2]; size_t n; };
 
 static bool plan_narrow_selector(struct expr *e, void *arg)
 {
@@ -83,20 +83,25 @@ static bool plan_narrow_selector(struct expr *e, void *arg)
     if (e->kind != EXPR_SELECTOR)
         return true;
     size_t n = e->u.selector.n_matchers;
-    struct matcher *all = ARENA_ARRAY(part->arena, struct matcher, n + 1);
-    for (size_t i = 0; i < n; i++)
-        all[i] = e->u.selector.matchers[i];
-    all[n] = *part->only;
+    struct matcher *all = ARENA_ARRAY(part->arena, struct matcher, n + part->n);
+    for (size_t i = 0; i < n + part->n; i++)
+        all[i] = i < n ? e->u.selector.matchers[i] : part->only[i - n];
     e->u.selector.matchers = all;
-    e->u.selector.n_matchers = n + 1;
+    e->u.selector.n_matchers = n + part->n;
     return true;
 }
 
-/* e over the series of one part of a group. Its view shows the label that divides the group as it is. */
-static struct expr *plan_part_here(struct planner *p, const struct expr *e, size_t group)
+/* e over the series of one group, or part of it. Its view shows the label that divides the group as it is. */
+static struct expr *plan_part_here(struct planner *p, const struct expr *e, const struct plan_value *of, size_t group)
 {
     const struct label_view *v = p->views[group];
-    struct part_selectors part = {p->arena, &v->injected[v->n_injected - 1]};
+    struct part_selectors part = {.arena = p->arena};
+    if (plan_is_part(p, group))
+        part.only[part.n++] = v->injected[v->n_injected - 1];
+    if (plan_has_other_groups(p, of, group)) {
+        const struct view_label *own = plan_label_of_group(p, of, group);
+        part.only[part.n++] = (struct matcher){.type = MATCH_EQ, .name = own->name, .value = own->of};
+    }
     struct expr_rewriter r = {.arena = p->arena, .enter = plan_narrow_selector, .arg = &part};
     return expr_rewrite(&r, (struct expr *)(uintptr_t)e);
 }
@@ -174,7 +179,7 @@ static struct expr *pushed_unite(const struct pushed_node *n, struct series_set 
     for (size_t g = 0; g < p->n_groups; g++) {
         if (!n->v->routed[g] || n->choices[g].server != PLAN_NO_SERVER)
             continue;
-        struct expr *here = plan_part_here(p, n->e, g);
+        struct expr *here = plan_part_here(p, n->e, n->v, g);
         if (here->kind == EXPR_AGGREGATE)
             here->u.aggregate.op = part;
         all = plan_or(p, all, n->numbered ? plan_number_part(p, here, g + 1) : here);

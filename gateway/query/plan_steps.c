@@ -211,19 +211,32 @@ static void plan_choose_one_group(const struct step_choice *c, int *servers)
         servers[g] = PLAN_NO_SERVER;
 }
 
-/* Are all groups that are read parts of one, of which the rest and all but a few others have a server? */
+/* Can this group without a server be evaluated here, and others by servers? Of a part, the rest of its group must have a
+ * server: it is most of it. */
+static bool plan_can_be_here(const struct step_choice *c, const int *servers, size_t group)
+{
+    const struct planner *p = c->p;
+    bool rest = false;
+    for (size_t g = 0; g < p->n_groups; g++)
+        rest = rest || (c->v->routed[g] && p->numbers[g] == p->numbers[group] && servers[g] != PLAN_NO_SERVER);
+    if (!plan_has_other_groups(p, c->v, group))
+        return rest && plan_part_values(p, group) > 0;
+    return plan_label_of_group(p, c->v, group) != NULL;
+}
+
+/* Have all groups but a few a server? */
 static bool plan_mostly_chosen(const struct step_choice *c, const int *servers)
 {
-    size_t first = SIZE_MAX, none = 0;
-    for (size_t g = 0; g < c->p->n_groups; g++) {
+    size_t none = 0, chosen = 0;
+    for (size_t g = 0; c->p->parts && g < c->p->n_groups; g++) {
         if (!c->v->routed[g])
             continue;
-        first = first == SIZE_MAX ? g : first;
         none += servers[g] == PLAN_NO_SERVER;
-        if (!plan_is_part(c->p, g) || c->p->numbers[g] != c->p->numbers[first])
+        chosen += plan_is_chosen(servers[g]);
+        if (servers[g] == PLAN_NO_SERVER && !plan_can_be_here(c, servers, g))
             return false;
     }
-    return first != SIZE_MAX && servers[first] != PLAN_NO_SERVER && none <= PLAN_MAX_PARTS_HERE;
+    return chosen > 0 && none <= PLAN_MAX_PARTS_HERE;
 }
 
 static void plan_choose_servers(const struct step_choice *c, int64_t t, int *servers)
@@ -418,6 +431,7 @@ static struct expr *plan_cut_runs(struct step_choice *c, struct expr *e)
     }
     cut->u.cut.parts = parts;
     cut->u.cut.n = c->n_runs;
+    cut->u.cut.of = e;
     return cut;
 }
 

@@ -147,7 +147,7 @@ struct expr {
             struct time_shift shift;
         } subquery;
         struct { struct series_set *set; const struct expr *of; } fetched; /* of: the sub-expression */
-        struct { struct expr_part *parts; size_t n; } cut;
+        struct { struct expr_part *parts; size_t n; const struct expr *of; } cut; /* of: the sub-expression */
     } u;
 };
 

@@ -10,7 +10,7 @@ static const struct expr *plain(const struct expr *e)
         case EXPR_PAREN: e = e->u.paren.inner; break;
         case EXPR_STEP_INVARIANT: e = e->u.invariant.inner; break;
         case EXPR_FETCHED: e = e->u.fetched.of; break;
-        case EXPR_CUT: e = e->u.cut.parts[0].value; break;
+        case EXPR_CUT: e = e->u.cut.of; break;
         default: return e;
         }
     }

@@ -45,6 +45,8 @@ KNOWN = [
      "it is an error for comparisons, too"),
     ("result", r"\binfo\(", ".*times .*|series only here .*, only there .*",
      "while two info series overlap, steps were left out"),
+    ("result", r"^(?!info).*\binfo\(", POINT + ".*",
+     "while two info series overlap, steps were left out"),
     ("error", r"\boffset$", r"bad_data: .*expected number, duration, step\(\), or range\(\).*",
      "more may stand after offset"),
     ("error", "", GROUP + r"\[(?P<x>\{.*\}), (?P<y>\{.*\})\](?P<end>;.*)" + SAME + r"\[(?P=y), (?P=x)\](?P=end)",

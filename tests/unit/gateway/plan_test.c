@@ -808,8 +808,8 @@ static void groups_of_different_times_take_their_steps(void **state UNUSED)
         {"quantile(0.5, increase(x[1m])) > 1", "A0[0,5] quantile(0.5, increase(x[1m])) > 1; "
                                                "B0[5,6] quantile(0.5, increase(x[1m])) > 1"},
         {"absent_over_time(x[1m])", "A0[0,5] absent_over_time(x[1m]); B0[5,6] absent_over_time(x[1m])"},
-        {"increase(x[1m]) / increase(y[2m])", "A0[0,5] increase(x[1m]) / increase(y[2m]); "
-                                              "B0[6,5] increase(x[1m]) / increase(y[2m]); raw x; raw y"},
+        {"increase(x[1m]) / increase(y[2m])", "B0[5,1] increase(x[1m]); A0[0,5] increase(x[1m]) / increase(y[2m]); "
+                                              "B0[6,5] increase(x[1m]) / increase(y[2m]); raw y"},
         {"sum(x @ 0)", "A sum(x @ 0.000)"},
         {"rate(x[20m])", "A0[0,5] rate(x[20m]); raw x"},
     };
@@ -840,15 +840,68 @@ static void a_server_that_aligns_ranges_gets_aligned_ones(void **state UNUSED)
     }
 }
 
-/* Of two groups both must have a server. */
-static void every_group_must_have_the_step(void **state UNUSED)
+/* Of two groups one has no server for the first steps. It is evaluated here, if a label tells its series apart. */
+static void a_group_without_a_server_is_evaluated_here(void **state UNUSED)
 {
     static const struct fixture_gaps gaps[] = {{1, 0, {0, HOUR + 90000}, NULL}};
+    static const struct { enum layout layout; const char *query, *wanted, *tree; } here[] = {
+        {TWO, "sum(increase(x[2m]))",
+         "+A0[0,4] sum(increase(x[2m])); +A0[4,7] sum(increase(x[2m])); +B0[4,7] sum(increase(x[2m])); raw x{sg=\"us\"}",
+         "sum((sum(sum(increase(x[2m]))) or "
+         "(label_replace(sum(increase(x{sg=\"us\"}[2m])), \"__part__\", \"2\", \"\", \"\"))))"},
+        {TWO, "increase(x{a=\"1\"}[2m]) > 1",
+         "A0[0,4] increase(x{a=\"1\"}[2m]) > 1 -> {sg=\"eu\"}; A0[4,7] increase(x{a=\"1\"}[2m]) > 1 -> {sg=\"eu\"}; "
+         "B0[4,7] increase(x{a=\"1\"}[2m]) > 1 -> {sg=\"us\"}; raw x{a=\"1\",sg=\"us\"}",
+         "(increase(x{a=\"1\"}[2m]) > 1 or (increase(x{a=\"1\",sg=\"us\"}[2m]) > 1))"},
+        {TWO, "quantile(0.5, increase(x[2m]))",
+         "A0[0,4] increase(x[2m]) -> {sg=\"eu\"}; A0[4,7] increase(x[2m]) -> {sg=\"eu\"}; "
+         "B0[4,7] increase(x[2m]) -> {sg=\"us\"}; raw x{sg=\"us\"}", NULL},
+        {TWO_DISJOINT, "sum(increase(x[2m]))",
+         "+A0[4,7] sum(increase(x[2m])); +B0[4,7] sum(increase(x[2m])); raw x", NULL},
+        {TWO_ALIKE, "increase(x[2m])", "A0[4,7] increase(x[2m]); B0[4,7] increase(x[2m]); raw x", NULL},
+    };
+    for (size_t i = 0; i < LEN(here); i++) {
+        struct buf tree = {0};
+        planning_begin(here[i].layout);
+        f.gaps = gaps;
+        f.n_gaps = 1;
+        assert_string_equal(planned(here[i].query), here[i].wanted);
+        if (here[i].tree)
+            promql_print(&tree, f.plan.tree->u.cut.parts[0].value);
+        assert_true(here[i].tree == NULL || strcmp(buf_z(&tree), here[i].tree) == 0);
+        buf_free(&tree);
+        planning_end();
+    }
+}
+
+/* absent() takes its labels from the selector, whatever is read instead. */
+static void absent_sees_the_selector_of_the_query(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {{1, 0, {0, HOUR + 90000}, NULL}};
+    struct buf text = {0};
     planning_begin(TWO);
     f.gaps = gaps;
     f.n_gaps = 1;
-    assert_planned("sum(increase(x[2m]))",
-                   "+A0[4,7] sum(increase(x[2m])); +B0[4,7] sum(increase(x[2m])); raw x");
+    plan_query("absent(x{a=\"1\"})");
+    const struct expr *cut = f.plan.tree->u.call.args[0];
+    assert_int_equal(cut->kind, EXPR_CUT);
+    promql_print(&text, cut->u.cut.of);
+    assert_string_equal(buf_z(&text), "x{a=\"1\"}");
+    buf_free(&text);
+    planning_end();
+}
+
+/* Both groups have two servers; neither of the first group has its target a. */
+static void a_part_of_one_of_two_groups_is_evaluated_here(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {
+        {0, 0, {INT64_MIN, INT64_MAX}, "a"}, {0, 1, {INT64_MIN, INT64_MAX}, "a"}, {0, 1, {INT64_MIN, INT64_MAX}, "b"}};
+    planning_begin(TWO);
+    f.groups[0].n_servers = f.groups[1].n_servers = 2;
+    f.gaps = gaps;
+    f.n_gaps = LEN(gaps);
+    f.divided = true;
+    assert_planned("sum(x)", "+A0[0,11] sum(x{inst!=\"a\"}); +B0[0,11] sum(x); raw x{inst=\"a\",sg=\"eu\"}");
 }
 
 static void too_many_gaps_are_not_worth_it(void **state UNUSED)
@@ -921,8 +974,11 @@ int main(void)
         cmocka_unit_test(a_group_without_samples_at_that_time_is_not_asked),
         cmocka_unit_test(groups_of_different_times_take_their_steps),
         cmocka_unit_test(a_server_that_aligns_ranges_gets_aligned_ones),
-        cmocka_unit_test(every_group_must_have_the_step),
-        cmocka_unit_test(too_many_gaps_are_not_worth_it),        cmocka_unit_test(refusals_have_reasons),
+        cmocka_unit_test(a_group_without_a_server_is_evaluated_here),
+        cmocka_unit_test(absent_sees_the_selector_of_the_query),
+        cmocka_unit_test(a_part_of_one_of_two_groups_is_evaluated_here),
+        cmocka_unit_test(too_many_gaps_are_not_worth_it),
+        cmocka_unit_test(refusals_have_reasons),
         cmocka_unit_test(long_chains_are_not_many_requests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
