@@ -39,23 +39,26 @@ static bool label_is_hashed(const struct sharding_conf *c, struct str name)
     return listed == (c->labels.n > 0);
 }
 
-static uint64_t hash_series(const struct sharding_conf *c, struct sharding_lane *l, struct labels in)
+void sharding_key_add(const struct sharding *s, struct buf *key, struct str name, struct str value)
+{
+    bool apart = s->conf->hash == SHARD_HASH_RENDEZVOUS;
+    buf_add_str(key, name);
+    if (apart)
+        buf_add_char(key, 0);
+    buf_add_str(key, value);
+    if (apart)
+        buf_add_char(key, 0);
+}
+
+static void sharding_make_key(const struct sharding *s, struct buf *key, struct labels in)
 {
     struct labels_iter it = labels_iter(in);
     struct label label;
-    bool all = c->labels.n == 0 && c->ignore_labels.n == 0;
-    buf_clear(&l->key);
-    while (labels_next(&it, &label)) {
-        if (!all && !label_is_hashed(c, label.name))
-            continue;
-        buf_add_str(&l->key, label.name);
-        if (c->hash == SHARD_HASH_RENDEZVOUS)
-            buf_add_char(&l->key, 0);
-        buf_add_str(&l->key, label.value);
-        if (c->hash == SHARD_HASH_RENDEZVOUS)
-            buf_add_char(&l->key, 0);
-    }
-    return c->hash == SHARD_HASH_RENDEZVOUS ? hash_bytes(l->key.p, l->key.n) : hash_xxh64(l->key.p, l->key.n);
+    bool all = s->conf->labels.n == 0 && s->conf->ignore_labels.n == 0;
+    buf_clear(key);
+    while (labels_next(&it, &label))
+        if (all || label_is_hashed(s->conf, label.name))
+            sharding_key_add(s, key, label.name, label.value);
 }
 
 /* vmagent's mixing: xorshift*. */
@@ -83,20 +86,31 @@ static unsigned highest_score(const struct sharding *s, uint64_t series, uint64_
     return best;
 }
 
-uint64_t sharding_destinations(const struct sharding *s, struct sharding_lane *l, struct labels in)
+static unsigned sharding_copies(const struct sharding *s)
 {
-    struct labels hashed = in;
-    unsigned copies = (uint64_t)s->conf->replicas < s->n ? (unsigned)s->conf->replicas : s->n;
-    if (copies == s->n || (s->has_chain && !stream_labels_apply(&l->labels, in, &hashed)))
-        return UINT64_MAX;
-    uint64_t series = hash_series(s->conf, l, hashed);
+    return (uint64_t)s->conf->replicas < s->n ? (unsigned)s->conf->replicas : s->n;
+}
+
+uint64_t sharding_of_key(const struct sharding *s, struct str key)
+{
+    bool rendezvous = s->conf->hash == SHARD_HASH_RENDEZVOUS;
+    uint64_t series = rendezvous ? hash_bytes(key.p, key.n) : hash_xxh64(key.p, key.n);
     unsigned at = highest_score(s, series, 0);
     uint64_t set = 1ull << at;
-    for (unsigned i = 1; i < copies; i++) {
-        at = s->conf->hash == SHARD_HASH_RENDEZVOUS ? highest_score(s, series, set) : (at + 1) % s->n;
+    for (unsigned i = 1; i < sharding_copies(s); i++) {
+        at = rendezvous ? highest_score(s, series, set) : (at + 1) % s->n;
         set |= 1ull << at;
     }
     return set;
+}
+
+uint64_t sharding_destinations(const struct sharding *s, struct sharding_lane *l, struct labels in)
+{
+    struct labels hashed = in;
+    if (sharding_copies(s) == s->n || (s->has_chain && !stream_labels_apply(&l->labels, in, &hashed)))
+        return UINT64_MAX;
+    sharding_make_key(s, &l->key, hashed);
+    return sharding_of_key(s, buf_str(&l->key));
 }
 
 /* --- configuration ------------------------------------------------------------------------------------------------ */

@@ -38,4 +38,9 @@ void sharding_lane_free(struct sharding_lane *l);
 /* Bit i is set if the series goes to destination i. All are set for a series that the common rules drop. */
 uint64_t sharding_destinations(const struct sharding *s, struct sharding_lane *l, struct labels in);
 
+/* The same by the labels that are hashed, which are added to the key in ascending order of their names; those that a series
+ * has not are left out. */
+void sharding_key_add(const struct sharding *s, struct buf *key, struct str name, struct str value);
+uint64_t sharding_of_key(const struct sharding *s, struct str key);
+
 #endif
