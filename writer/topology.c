@@ -76,10 +76,8 @@ static struct stream *stream_for(struct topology *p, const struct destination_co
 
 static int topology_slot(const struct topology *p, size_t i) { return p->sharding ? (int)i : -1; }
 
-/* Destinations that are not part of the topology have their share, too: it does not move. */
-static struct sharding *new_sharding(const struct writer_plan *from)
+void topology_init_sharding(struct sharding *s, const struct writer_plan *from)
 {
-    struct sharding *s = mem_zalloc(sizeof *s);
     sharding_init(s, from->sharding, from->external_labels, (unsigned)from->n);
     for (size_t i = 0; i < from->n; i++) {
         const struct destination_conf *c = &from->destinations[i];
@@ -88,7 +86,6 @@ static struct sharding *new_sharding(const struct writer_plan *from)
                                                                     : sharding_hash_vmagent(i, c->url);
         mem_free(identity);
     }
-    return s;
 }
 
 static bool attach_recent(struct topology *p, const struct writer_plan *from, struct recent *recent, struct err *err)
@@ -152,8 +149,10 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
         err_set(err, ERR_BAD_DATA, "shard: %zu destinations; at most %d", from->n, SHARDING_MAX);
         return NULL;
     }
-    if (from->sharding && from->n > 0)
-        p->sharding = new_sharding(from);
+    if (from->sharding && from->n > 0) {
+        p->sharding = mem_zalloc(sizeof *p->sharding);
+        topology_init_sharding(p->sharding, from);
+    }
     for (size_t i = 0; i < from->n; i++) {
         if (dests[i] == NULL)
             continue;

@@ -27,6 +27,8 @@ struct topology {
  * backup. recent may be NULL. Returns NULL if recent.like names no destination. */
 struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests,
                               struct backup_pair *const *pairs, struct recent *recent, struct err *err) MUST_USE;
+/* Destinations that are not part of the topology have their share, too: it does not move. */
+void topology_init_sharding(struct sharding *s, const struct writer_plan *from);
 void topology_choose_generations(struct topology *p); /* main, when the new generations exist */
 struct topology *topology_ref(struct topology *p);
 void topology_unref(struct topology *p);      /* any thread; NULL is fine */

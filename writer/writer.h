@@ -189,6 +189,19 @@ struct written {
 };
 struct written writer_written(struct writer *w, struct str name, int64_t from, int64_t to);
 
+/* Where `shard` with labels places series: immutable, any thread, reference counted (placement.c). NULL: series are not
+ * distributed, or not by listed labels. */
+struct placement;
+struct placement *writer_placement_new(const struct writer_plan *plan); /* borrows nothing */
+struct placement *writer_placement_ref(struct placement *p);
+void writer_placement_unref(struct placement *p);
+bool writer_placement_equal(const struct placement *a, const struct placement *b);
+struct str_list writer_placement_labels(const struct placement *p); /* that decide, ascending */
+/* The bit of a destination; 0: its series may have other such labels than those that decided, or there is none. */
+uint64_t writer_placement_bit(const struct placement *p, struct str destination);
+/* Bits of the destinations that get the series with these values, one for each label that decides; empty: without it. */
+uint64_t writer_placement_of(const struct placement *p, const struct str *values);
+
 /* Queues on disk without a writer, for the command line (offline.c). Reading changes nothing, and a running program may
  * use the directory meanwhile. */
 struct queue_report {

@@ -109,8 +109,15 @@ static struct upstream_backup *reload_backups(const struct config *c, size_t *n)
     return found;
 }
 
+static struct writer_plan reload_plan(const struct config *c)
+{
+    return (struct writer_plan){.destinations = c->destinations, .n = c->n_destinations, .recent = c->recent,
+                                .sharding = c->sharding, .external_labels = c->global.external_labels};
+}
+
 static struct upstream *build_upstream(struct services *s, const struct config *c, struct err *err)
 {
+    struct writer_plan plan = reload_plan(c);
     struct upstream_env env = {.registry = s->servers, .coverage = s->coverage, .recent_alone = c->n_groups == 0,
                                .empty_groups = c->empty_groups, .zone = s->flags.zone,
                                .partial_response = s->flags.query_partial};
@@ -127,7 +134,10 @@ static struct upstream *build_upstream(struct services *s, const struct config *
     env.backups = backups;
     env.written = reload_written;
     env.written_arg = s->writer;
+    env.placement = writer_placement_new(&plan);
+    env.placed_since = upstream_placed_since(s->_upstream, env.placement, clock_wall_ms());
     struct upstream *u = upstream_new(c->groups, c->n_groups, &env, err);
+    writer_placement_unref(env.placement);
     mem_free(backups);
     group_discovered_free(found, c->n_groups);
     return u;
@@ -135,8 +145,7 @@ static struct upstream *build_upstream(struct services *s, const struct config *
 
 static struct writer_change *prepare_writer(struct services *s, const struct config *c, struct err *err)
 {
-    struct writer_plan plan = {.destinations = c->destinations, .n = c->n_destinations, .recent = c->recent,
-                               .sharding = c->sharding, .external_labels = c->global.external_labels};
+    struct writer_plan plan = reload_plan(c);
     return writer_prepare(s->writer, &plan, err);
 }
 

@@ -37,11 +37,40 @@ bool group_replaces(const struct group *backup, const struct group *g, int64_t f
     return backs_up && group_was_written(backup, (struct group_window){from, to}, true);
 }
 
+/* The value that the label has in all selected series; without a pointer: it is not known. */
+static struct str group_fixed_value(const struct matcher *m, size_t n, struct str name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (m[i].type == MATCH_EQ && str_eq(m[i].name, name))
+            return m[i].value.p ? m[i].value : STR("");
+    return STR_NONE;
+}
+
+/* Whether series that were sent to the group's destinations can be selected. */
+static bool group_shard_admits(const struct group_shard *s, const struct matcher *m, size_t n, int64_t from)
+{
+    enum { MOST_LABELS = 32 };
+    struct str values[MOST_LABELS];
+    struct str_list labels = s->placement && from >= s->since ? writer_placement_labels(s->placement) : (struct str_list){0};
+    if (labels.n == 0 || labels.n > MOST_LABELS)
+        return true;
+    for (size_t i = 0; i < labels.n; i++) {
+        values[i] = group_fixed_value(m, n, labels.items[i]);
+        if (values[i].p == NULL)
+            return true;
+    }
+    return (writer_placement_of(s->placement, values) & s->destinations) != 0;
+}
+
 /* The recent store may have values that no server has yet. */
 bool group_admits(const struct group *g, struct group_reader by, const struct matcher *m, size_t n, struct group_window *w)
 {
     if (!group_times_clip(&g->times, by.now, w) || (g->backup.written && !group_was_written(g, *w, false)))
         return false;
+    if (!group_shard_admits(&g->shard, m, n, w->from)) {
+        stats_add(&upstream_stats, SHARDS_SKIPPED, 1);
+        return false;
+    }
     bool admits = group_filter_admits(g->filter, m, n, !by.proxied && !g->recent);
     stats_add(&upstream_stats, FILTERED, !admits);
     return admits;

@@ -24,6 +24,13 @@ struct group_backup {
     struct str_list of;              /* the primaries */
 };
 
+/* The group has those series that were sent to its destinations, which labels of the series decide (shard). */
+struct group_shard {
+    const struct placement *placement; /* NULL: it may have any series */
+    uint64_t destinations;           /* its bits */
+    int64_t since;                   /* of samples from this time on, Unix ms */
+};
+
 /* What a query does without the group: fails, warns, or neither. */
 enum group_failure { GROUP_REQUIRED, GROUP_WARNED, GROUP_IGNORED };
 
@@ -46,6 +53,7 @@ struct group {
     bool recent;                     /* the recent store has the samples written to it */
     struct str_list written_by;      /* destinations that fill it */
     struct group_backup backup;
+    struct group_shard shard;
     bool one_writer;                 /* written_by is set: servers have copies unless their samples differ */
     struct group_traffic *traffic;   /* counters */
     struct copies_memory *copies;    /* of the servers, followed by the recent store */

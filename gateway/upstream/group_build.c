@@ -5,6 +5,7 @@
 #include "base/telemetry/log.h"
 #include "base/text/url.h"
 #include "model/relabel.h"
+#include "writer/writer.h"
 
 static struct str or_empty(struct str s) { return s.p ? s : STR(""); }
 
@@ -309,6 +310,26 @@ static struct group_backup group_find_backup(struct arena *a, const struct str_l
     return b;
 }
 
+/* Senders' clocks may be ahead: samples of later times may have been placed otherwise before. */
+enum { PLACED_AHEAD_MS = 300000 };
+
+/* Only of a group that shows the labels which place its series as its servers have them. */
+static struct group_shard group_find_shard(const struct group *g, const struct upstream_env *env)
+{
+    struct group_shard shard = {.placement = env->placement, .since = env->placed_since + PLACED_AHEAD_MS};
+    struct str_list labels = env->placement ? writer_placement_labels(env->placement) : (struct str_list){0};
+    for (size_t i = 0; i < labels.n; i++)
+        if (view_find(&g->view, labels.items[i]))
+            return (struct group_shard){0};
+    for (size_t i = 0; shard.placement && i < g->written_by.n; i++) {
+        uint64_t bit = writer_placement_bit(env->placement, g->written_by.items[i]);
+        shard.destinations |= bit;
+        shard.placement = bit ? shard.placement : NULL;
+    }
+    shard.placement = shard.destinations ? shard.placement : NULL;
+    return shard;
+}
+
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
                 const struct upstream_env *env, struct err *err)
 {
@@ -329,6 +350,7 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
         if (!view_make(&g->view, a, g->labels, conf->metrics_relabel_configs.items, conf->metrics_relabel_configs.n,
                        &conf->inject_matchers, err))
             return err_wrap(err, "server group \"%.*s\"", STR_ARG(named.name));
+        g->shard = group_find_shard(g, env);
         g->filter = group_filter_new(&conf->label_filter);
         group_init_replicas(g, conf, env->coverage);
     }

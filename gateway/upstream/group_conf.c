@@ -169,7 +169,9 @@ static const struct conf_row rows[] = {
      .help =
          "Names of the remote_write entries that fill this group, each one of its servers or all: they hold copies of "
              "one stream, and samples that only the recent store of that stream has are added. If all are backups "
-             "(`backup_of`), the group is read for the times that they were written only, as a part of the primary's"},
+             "(`backup_of`), the group is read for the times that they were written only, as a part of the primary's. With "
+             "`shard: {labels: [...]}` a selector that fixes these labels is read from the groups of the destinations that "
+             "get its series only"},
     {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept alive as needed"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept alive as needed"},

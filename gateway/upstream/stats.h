@@ -14,6 +14,8 @@
       "Such readings to which not every server of the group responded completely")            \
     X(FILTERED, "sluice_upstream_filtered_total", STATS_COUNTER,                             \
       "Times that the label_filter of a group kept a selector from its servers")               \
+    X(SHARDS_SKIPPED, "sluice_upstream_shards_skipped_total", STATS_COUNTER,                 \
+      "Times that a group was not queried since the labels of a selector place its series elsewhere") \
     X(REQUESTS_JOINED, "sluice_upstream_requests_joined_total", STATS_COUNTER,               \
       "Requests that were not sent because an equal one of another query was in flight")    \
     X(PUSHED, "sluice_upstream_pushed_total", STATS_COUNTER, "Sub-expressions that servers evaluated") \

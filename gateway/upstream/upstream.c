@@ -2,6 +2,7 @@
 #include "gateway/upstream/source.h"
 
 #include "base/map.h"
+#include "writer/writer.h"
 
 enum { MAX_RESPONSE = 1 << 30 };
 
@@ -44,6 +45,7 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
     arena_init(&u->arena, 0);
     u->env = *env;
     u->env.recent_like = arena_str(&u->arena, env->recent_like);
+    u->env.placement = env->placement ? writer_placement_ref(env->placement) : NULL;
     if (env->registry == NULL)
         u->env.registry = u->own_registry = server_registry_new();
     if (env->coverage == NULL)
@@ -80,6 +82,13 @@ void upstream_adopt(struct upstream *u, struct upstream *previous)
             copies_memory_adopt(u->groups.items[i].copies, previous->groups.items[k].copies);
 }
 
+int64_t upstream_placed_since(const struct upstream *previous, const struct placement *placement, int64_t now)
+{
+    bool same = previous && previous->env.placement && placement &&
+                writer_placement_equal(previous->env.placement, placement);
+    return same ? previous->env.placed_since : now;
+}
+
 struct upstream *upstream_ref(struct upstream *u)
 {
     refs_take(&u->refs);
@@ -95,6 +104,7 @@ void upstream_unref(struct upstream *u)
         server_registry_free(u->own_registry);
     if (u->own_coverage)
         coverage_registry_free(u->own_coverage);
+    writer_placement_unref(u->env.placement);
     arena_free(&u->arena);
     mem_free(u);
 }

@@ -61,6 +61,7 @@ struct group_discovered {
 
 struct upstream_backup { struct str name, of; }; /* destinations (backup_of) */
 struct written;
+struct placement;
 struct upstream;
 struct loop;
 struct server_registry;
@@ -85,6 +86,9 @@ struct upstream_env {
     const struct upstream_backup *backups; size_t n_backups;
     struct written (*written)(void *arg, struct str destination, int64_t from, int64_t to);
     void *written_arg;
+    /* Which destinations get a series (writer.h), and since when, Unix ms; NULL: each one, or it is not known. */
+    struct placement *placement;
+    int64_t placed_since;
     bool recent_alone;                 /* there are no groups: the recent store is the only source */
     /* A group whose relabeling drops all targets has no data, instead of being an error. (A group with service
      * discovery and without servers fails every query that reads it.) */
@@ -96,6 +100,8 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
                               struct err *err) MUST_USE;
 /* After a reload: copies from `previous` which pairs of remaining servers hold copies. Both may be in use. */
 void upstream_adopt(struct upstream *u, struct upstream *previous);
+/* Since when series are placed so; `now` if the previous upstream, which may be NULL, knows another placement. */
+int64_t upstream_placed_since(const struct upstream *previous, const struct placement *placement, int64_t now);
 bool upstream_lacks_servers(const struct upstream *u); /* a group has none */
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u);

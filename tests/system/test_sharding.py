@@ -96,6 +96,70 @@ def test_rendezvous_is_independent_of_the_order():
         assert all(n * replicas / 8 < share < n * replicas / 2 for share in shares.values()), shares
 
 
+def asked(sluice, query, time):
+    """The result, and the groups that were asked for it. The placement of samples is known from 5 minutes after the start on."""
+    answer = sluice.get("/api/v1/query", {"query": query, "time": time, "explain": 1, "lookback_delta": 60}).json()
+    return answer["data"]["result"], {r["group"] for r in answer["data"]["explain"]["requests"]}
+
+
+def check_selectors_ask_their_shards(servers, metric, shard, copies):
+    names = "abc"
+    config = f"shard: {shard}\nremote_write:\n" + "".join(
+        f"- {{name: {n}, url: '{p.write_url}'}}\n" for n, p in zip(names, servers)) + "server_groups:\n" + "".join(
+        f"- {{name: {n}, written_by: [{n}], {'overlap: merge, ' if copies > 1 else ''}static_configs: [{{targets: ['{p.address}']}}]}}\n"
+        for n, p in zip(names, servers))
+    sluice = Sluice(config, "-remoteWrite.flushInterval=100ms", name=f"shards-{metric}")
+    later = now_ms() // 1000 + 540 # Prometheus refuses samples 10 minutes ahead
+    series = [({"__name__": metric, "instance": f"i{i}", "job": f"j{i % 2}"}, [((later - k) * 1000, float(i)) for k in (900, 20, 10)])
+              for i in range(20)] + [({"__name__": metric, "job": "alone"}, [((later - 10) * 1000, 99.0)])]
+    assert push(f"{sluice.url}/api/v1/write", series).status == 204
+    wait_until(lambda: sum(len(p.query(metric, later)["result"]) for p in servers) == copies * len(series), what="all series")
+    holders, skipped = set(), sluice.metric("sluice_upstream_shards_skipped_total")
+    for i in range(20):
+        for selector in (f'{metric}{{instance="i{i}",job="j{i % 2}"}}', f'sum({metric}{{instance="i{i}",job=~"j.*",job="j{i % 2}"}})'):
+            result, groups = asked(sluice, selector, later)
+            assert [s["value"][1] for s in result] == [str(i)] and len(groups) == copies, (selector, result, groups)
+            holders |= groups
+    assert holders == set(names) and sluice.metric("sluice_upstream_shards_skipped_total") > skipped
+    both = {"match[]": f'{metric}{{instance="i3",job="j1"}}', "start": later - 60, "end": later}
+    assert sluice.data("/api/v1/label/instance/values", both) == ["i3"]
+    result, groups = asked(sluice, f'{metric}{{instance="",job="alone"}}', later)
+    assert len(result) == 1 and len(groups) == copies, (result, groups)
+    for everywhere, n in ((metric, 21), (f'{metric}{{instance=~"i3",job="j1"}}', 1), (f'{metric}{{instance="i3"}}', 1), (f'{metric}{{job="j0"}}', 10),
+                          (f'{metric}{{instance="i3",job="j1"}} offset 25m', 0), (f'max_over_time({metric}{{instance="i3",job="j1"}}[25m])', 1)):
+        result, groups = asked(sluice, everywhere, later)
+        assert len(result) == n and groups == set(names), (everywhere, result, groups)
+    assert asked(sluice, f'{metric}{{instance="i3",job="j1"}} @ {later - 895}', later)[1] == set(names)
+
+
+def test_selectors_ask_their_shards():
+    """Selectors that fix all labels of `shard` are read from the destinations that get their series, in times in which these
+    labels place them."""
+    servers = [Prometheus(name=name) for name in "abc"]
+    check_selectors_ask_their_shards(servers, "vmagents", "{labels: [job, instance]}", 1)
+    check_selectors_ask_their_shards(servers, "rendezvous", "{hash: rendezvous, labels: [job, instance]}", 1)
+    check_selectors_ask_their_shards(servers, "copies", "{labels: [instance, job, job], replicas: 2}", 2)
+
+
+def test_labels_that_change_after_the_placement_do_not_place():
+    """In a destination, or in a group."""
+    servers = [Prometheus(name=name) for name in "ab"]
+    for metric, of_destination, of_group, shown in (
+            ("m1", "write_relabel_configs: [{source_labels: [instance], target_label: instance, regex: 'i(.*)', replacement: 'x$1'}]", "", "x"),
+            ("m2", "", "metrics_relabel_configs: [{action: uppercase, source_label: instance, target_label: instance}]", "I")):
+        sluice = Sluice("shard: {labels: [instance]}\nremote_write:\n" + "".join(
+            f"- {{name: {n}, url: '{p.write_url}', {of_destination}}}\n" for n, p in zip("ab", servers)) + "server_groups:\n" + "".join(
+            f"- {{name: {n}, written_by: [{n}], {of_group and of_group + ', '}static_configs: [{{targets: ['{p.address}']}}]}}\n"
+            for n, p in zip("ab", servers)), "-remoteWrite.flushInterval=100ms", name=metric)
+        later = now_ms() // 1000 + 540
+        series = [({"__name__": metric, "instance": f"i{i}"}, [(later * 1000, 1.0)]) for i in range(9)]
+        assert push(f"{sluice.url}/api/v1/write", series).status == 204
+        wait_until(lambda: sum(len(p.query(metric, later)["result"]) for p in servers) == 9)
+        for i in range(9):
+            result, groups = asked(sluice, f'{metric}{{instance="{shown}{i}"}}', later)
+            assert len(result) == 1 and groups == {"a", "b"}, (i, result, groups)
+
+
 def test_contradictions_are_errors():
     for flags, config, message in (
             (["-remoteWrite.shardByURL", "-remoteWrite.shardByURL.labels=a", "-remoteWrite.shardByURL.ignoreLabels=b"], "",
