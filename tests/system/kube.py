@@ -27,13 +27,13 @@ class FakeKube(fakes.Fake):
 
     To misbehave: refuse (a function of program, path and parameters that returns (code, reason, headers) or None), compact()
     (versions before now are too old), cut() (ends all watches in the middle of an event), silent (new requests get no answer),
-    page (objects in a page at most), bookmark() (to all watches).
+    page (objects in a page at most), bookmark() (to all watches), raw (the same that returns the bytes of a body).
     """
 
     def __init__(self):
         self.version, self.oldest, self.events = 100, 0, []
         self.objects = {resource: {} for resource in KINDS}
-        self.asked, self.page, self.refuse, self.cuts, self.silent, self.watching = [], 1000, None, 0, False, 0
+        self.raw, self.asked, self.page, self.refuse, self.cuts, self.silent, self.watching = None, [], 1000, None, 0, False, 0
         self.lists, self.tokens = {}, 0  # continue token to what is left of a list
         self.changed = threading.Condition()
         super().__init__()
@@ -97,8 +97,11 @@ class FakeKube(fakes.Fake):
         with self.changed:
             self.asked.append((program, path, p))
             refused = self.refuse and self.refuse(program, path, p)
+            raw = self.raw and self.raw(program, path, p)
         while self.silent:
             time.sleep(0.1)
+        if raw is not None:
+            return request.reply(200, raw, Content_Type="application/json")
         if refused:
             code, reason, headers = refused
             return self.reply(request, code, status(code, reason, f"scripted: {reason}"), **headers)
@@ -120,7 +123,7 @@ class FakeKube(fakes.Fake):
             return False
         for term in filter(None, p.get("labelSelector", "").split(",")):
             name, _, value = term.partition("=")
-            if o["metadata"].get("labels", {}).get(name) != value.lstrip("="):
+            if not name.endswith("!") and o["metadata"].get("labels", {}).get(name) != value.lstrip("="):
                 return False
         for term in filter(None, p.get("fieldSelector", "").split(",")):
             name, _, value = term.partition("=")

@@ -5,6 +5,7 @@ import re
 from kube import *
 from lib import *
 from test_discovery import targets
+from test_group_discovery import shown
 
 ROLES = ("node", "pod", "service", "endpoints", "endpointslice", "ingress")
 # Labels of newer releases than the peers'.
@@ -196,7 +197,7 @@ def test_a_watch_survives_what_api_servers_do():
     assert len(pods(sluice)) == 8
 
     # A server that throttles is left alone for as long as it says; the targets stay.
-    kube.refuse = lambda *_: (429, "TooManyRequests", {"Retry_After": "2"})
+    kube.refuse = lambda *_: (429, "TooManyRequests", {"Retry_After": "1"})
     failures = sluice.metric("prometheus_sd_kubernetes_failures_total")
     kube.cut()
     wait_until(lambda: sluice.log().count("HTTP 429: scripted: TooManyRequests") == 2)
@@ -260,3 +261,78 @@ def test_parts_share_targets():
     kube.put("pods", one("skip2", "127.11.2.6"))
     kube.delete("pods", "b", "default")
     wait_until(lambda: addresses() == [f"127.11.2.{i}:8080" for i in (5, 6, 7)] and dropped() in ([], ["bad"]))
+
+
+@waits
+def test_responses_that_are_no_lists_lose_no_target():
+    kube = FakeKube()
+    kube.put("pods", pod("a", containers=[container("app", WEB)]))
+    sluice = Sluice(jobs(kube, ("pod", "role: pod")), "-promscrape.kubernetesSDCheckInterval=50ms")
+    assert pods(sluice) == ["a"]
+    good = pod("a", containers=[container("app", WEB)])
+    bodies = [b"", b"[]", b"{", b"<html>", json.dumps(status(500, "x", "y")).encode(), json.dumps(good).encode(), b'{"metadata": {}, "items": []}',
+              b'{"metadata": {"resourceVersion": "7"}, "items": {"a": 1}}', b'{"metadata": {"resourceVersion": "7"}, "items": [' + json.dumps(good).encode()]
+    for i, body in enumerate(bodies):
+        served = []
+        kube.raw = lambda *_: served.append(1) or body
+        failures = sluice.metric("prometheus_sd_kubernetes_failures_total")
+        assert sluice.reconfigure(jobs(kube, ("pod", f"role: pod, selectors: [{{role: pod, label: 'x{i}!=y'}}]"))).status == 200
+        wait_until(lambda: served and sluice.metric("prometheus_sd_kubernetes_failures_total") > failures, what=str(body))
+        assert pods(sluice) == ["a"], body
+    kube.raw = None
+    kube.put("pods", pod("b", ip="127.11.0.6", containers=[container("app", WEB)]))
+    wait_until(lambda: pods(sluice) == ["a", "b"])
+
+
+@waits
+def test_kubeconfig_and_groups_share_one_watch():
+    """A job with a kubeconfig file and a server group: the same server and credentials, one connection."""
+    kube = FakeKube()
+    kube.put("pods", pod("p", ip="127.0.0.1", containers=[container("prometheus", ("web", 9, "TCP"))], labels={"app": "prometheus"}))
+    seen = set()
+    kube.refuse = lambda *_: None
+    answer = kube.answer
+    kube.answer = lambda request, body: (seen.add(request.headers.get("Authorization")), answer(request, body))[1]
+    path = write_file("kubeconfig", f"current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n"
+                      f"clusters: [{{name: k, cluster: {{server: 'http://{kube.address}/'}}}}]\nusers: [{{name: u, user: {{token: secret}}}}]\n")
+    sd = f"kubernetes_sd_configs: [{{role: pod, kubeconfig_file: '{path}'}}]"
+    sluice = Sluice(f"scrape_configs:\n- {{job_name: a, {sd}}}\n- {{job_name: b, {sd}}}\nserver_groups:\n- {{name: g, remote_read: false, {sd}}}\n")
+    assert pods(sluice, "a") == pods(sluice, "b") == ["p"]
+    assert shown(sluice) == {"g": ["127.0.0.1:9"]}
+    wait_until(lambda: kube.watching == 1)
+    assert len(kube.requests("sluice", "pods", watch=None)) == 1 and seen == {"Bearer secret"}
+    assert "secret" not in sluice.log() + sluice.get("/config").text
+
+
+@waits
+def test_jobs_of_a_cluster_scrape_what_prometheus_scrapes():
+    """The jobs that clusters usually have (tests/configurations/kubernetes.yml), with pods and services that ask for every option."""
+    kube = cluster()
+    asks = {"prometheus.io/scrape": "true", "prometheus.io/port": "9102", "prometheus.io/path": "/stats", "prometheus.io/scheme": "https",
+            "prometheus.io/param_format": "prometheus"}
+    kube.put("pods", pod("asks", ip="127.11.0.20", containers=[container("app", WEB), container("side")], annotations=asks, labels={"app": "asks"}),
+             pod("six", "other", "fd00::20", containers=[container("app", WEB)], annotations={"prometheus.io/scrape": "true", "prometheus.io/port": "1"}),
+             pod("over", ip="127.11.0.21", containers=[container("app", WEB)], annotations=asks, phase="Succeeded"))
+    kube.put("services", service("kubernetes", ("https", 443)), service("asks", ("http", 80), annotations={**asks, "prometheus.io/probe": "true"}, labels={"app": "asks"}),
+             service("slow", ("http", 80), annotations={**asks, "prometheus.io/scrape_slow": "true"}))
+    kube.put("endpoints", endpoints("kubernetes", {"addresses": [{"ip": "127.10.0.9"}], "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}]}),
+             *(endpoints(name, {"addresses": [{"ip": "127.11.0.20", "nodeName": "node1", "targetRef": ref("asks")}], "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}]})
+               for name in ("asks", "slow")))
+    kube.put("endpointslices", endpointslice("asks-1", "asks", {"addresses": ["127.11.0.20"], "nodeName": "node1", "conditions": {"ready": True}, "targetRef": ref("asks")}))
+    with open(f"{ROOT}/tests/configurations/kubernetes.yml", encoding="utf-8") as f:
+        text = re.sub(r"\{role: (\w+)\}", rf"{{role: \1, api_server: 'http://{kube.address}'}}", f.read())
+    theirs, ours = Prometheus(text), Sluice(text, "--dialect=prometheus")
+
+    def scraped(program):
+        return sorted((t["scrapePool"].removeprefix("kubernetes-"), t["scrapeUrl"], tuple(sorted(t["labels"].items())))
+                      for t in program.data("/api/v1/targets")["activeTargets"])
+    try:
+        wait_until(lambda: scraped(theirs) == scraped(ours))
+    except AssertionError:
+        a, b = set(scraped(ours)), set(scraped(theirs))
+        raise AssertionError(f"only ours: {sorted(a - b)}; only Prometheus': {sorted(b - a)}") from None
+    found = scraped(ours)
+    assert {pool for pool, _, _ in found} == {"apiservers", "nodes", "nodes-cadvisor", "service-endpoints", "service-endpointslices", "services", "ingresses", "pods"}
+    assert ("pods", "https://127.11.0.20:9102/stats?format=prometheus", (
+        ("app", "asks"), ("instance", "127.11.0.20:9102"), ("job", "kubernetes-pods"), ("namespace", "default"), ("node", "node1"), ("pod", "asks"))) in found
+    assert len(found) == 45, len(found)

@@ -280,8 +280,9 @@ static bool watch_end_page(struct kube_watch *w, struct err *err)
     if (doc == NULL)
         return false;
     struct str version = kube_text(kube_at(doc, "metadata", "resourceVersion", NULL));
-    if (version.n == 0)
-        return err_set(err, ERR_BAD_GATEWAY, "the response has no metadata.resourceVersion: it is no list of Kubernetes");
+    const struct json_value *items = json_value_get(doc, "items");
+    if (version.n == 0 || items == NULL || (items->kind != JSON_ARRAY && items->kind != JSON_NULL))
+        return err_set(err, ERR_BAD_GATEWAY, "the response has no metadata.resourceVersion, or no items: it is no list");
     watch_set_text(&w->next, kube_text(kube_at(doc, "metadata", "continue", NULL)));
     if (w->next)
         return true;
