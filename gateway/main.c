@@ -15,6 +15,7 @@
 #include "gateway/acceptor.h"
 #include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
+#include "gateway/background/audits.h"
 #include "gateway/background/filter_sync.h"
 #include "gateway/check_config.h"
 #include "gateway/cli/cli_audit.h"
@@ -145,6 +146,7 @@ static void begin_stop(struct program *p)
     breaker_checks_stop(s->breaker_checks);
     coverage_reader_stop(s->coverage_reader);
     filter_sync_stop(s->filter_sync);
+    audits_stop(s->audits);
     scraper_stop(s->scraper, on_scraper_stopped, s);
 }
 

@@ -6,6 +6,7 @@
 #include "base/os/process.h"
 #include "base/os/watched_file.h"
 #include "gateway/api/query.h"
+#include "gateway/background/audits.h"
 #include "gateway/dispatch.h"
 #include "gateway/http/http_tls.h"
 #include "gateway/ingest/ingest.h"
@@ -159,6 +160,7 @@ static void gateway_metrics_collect(struct stats_out *o, void *arg)
     collect_logs(o, s);
     collect_listeners(o, s);
     collect_upstream(o, s);
+    audits_collect(s->audits, o);
 }
 
 void metrics_start(struct services *s)

@@ -13,8 +13,6 @@
 enum {
     SINCE_MS = 3600000, WINDOW_MS = 300000,
     DELAY_MS = 30000,       /* VictoriaMetrics shows samples so late (-search.latencyOffset) */
-    PENDING_MS = 2000,      /* blocks that are pending for longer are behind, the others are being delivered */
-    PENDING_LEAD_MS = 60000, /* samples may be older than their block */
     AUDIT_TARGETS = 20, WINDOWS_MOST = 2000
 };
 
@@ -22,9 +20,6 @@ struct audit_call {
     struct api_call *c;
     struct audit_question what;
     int64_t since;
-    int64_t *pending_since;
-    const struct destination_conf **destinations; /* of each server; NULL: it is not known which one fills it */
-    struct source *recent;
 };
 
 /* --- the question --------------------------------------------------------------------------------------------------- */
@@ -84,60 +79,6 @@ static bool audit_read_times(struct audit_call *call, struct err *err)
     return true;
 }
 
-/* --- what is not delivered yet --------------------------------------------------------------------------------------- */
-
-static bool audit_same_host(struct str one, struct str other)
-{
-    struct url a, b;
-    return url_parse(one, &a, NULL) && url_parse(other, &b, NULL) && str_ieq(a.host, b.host) && str_eq(a.port, b.port);
-}
-
-/* The only destination that fills the group, or the one with the server's address. */
-static const struct destination_conf *audit_destination(const struct audit_call *call, const struct server *s)
-{
-    const struct config *c = call->c->r->config;
-    const struct str_list *by = &call->what.group->written_by;
-    for (size_t i = 0; i < c->n_destinations; i++)
-        for (size_t k = 0; k < by->n; k++)
-            if (str_eq(c->destinations[i].name, by->items[k]) &&
-                (by->n == 1 || audit_same_host(c->destinations[i].url, s->sent_url)))
-                return &c->destinations[i];
-    return NULL;
-}
-
-/* destination NULL: any of the group may fill the server. */
-static int64_t audit_pending_since(const struct audit_call *call, const struct destination_conf *destination,
-                                   const struct destination_status *all, size_t n, int64_t now)
-{
-    int64_t since = INT64_MAX;
-    const struct str_list *by = &call->what.group->written_by;
-    for (size_t i = 0; i < n; i++) {
-        bool fills = destination != NULL && str_eq(destination->name, all[i].name);
-        for (size_t k = 0; k < by->n && destination == NULL; k++)
-            fills = fills || str_eq(by->items[k], all[i].name);
-        if (fills && all[i].oldest_ms > PENDING_MS && now - all[i].oldest_ms - PENDING_LEAD_MS < since)
-            since = now - all[i].oldest_ms - PENDING_LEAD_MS;
-    }
-    return since;
-}
-
-static void audit_find_pending(struct audit_call *call)
-{
-    struct arena *a = call->c->q->arena;
-    const struct group *g = call->what.group;
-    struct destination_status *all;
-    size_t n;
-    int64_t now = clock_wall_ms();
-    writer_status(call->c->r->services->writer, a, &all, &n);
-    call->pending_since = ARENA_ARRAY(a, int64_t, g->n_servers);
-    call->destinations = ARENA_ARRAY(a, const struct destination_conf *, g->n_servers);
-    for (size_t i = 0; i < g->n_servers; i++) {
-        call->destinations[i] = audit_destination(call, g->servers[i]);
-        call->pending_since[i] = audit_pending_since(call, call->destinations[i], all, n, now);
-    }
-    call->what.pending_since = call->pending_since;
-}
-
 /* --- the result ----------------------------------------------------------------------------------------------------- */
 
 static void put_audit_count(struct json_writer *w, const struct audit_count *c)
@@ -175,8 +116,8 @@ static void put_audit_server(const struct audit_call *call, const struct audit_s
     struct json_writer *w = &call->c->json;
     json_begin_object(w);
     json_field_str(w, "url", call->what.group->servers[i]->shown_url);
-    if (call->destinations[i])
-        json_field_str(w, "destination", call->destinations[i]->name);
+    if (call->what.fills[i].by)
+        json_field_str(w, "destination", call->what.fills[i].by->name);
     if (s->failed)
         json_field_z(w, "error", s->err.text);
     put_audit_count(w, &s->sum);
@@ -191,7 +132,9 @@ static bool audit_answer(struct audit_call *call)
     struct api_call *c = call->c;
     struct json_writer *w = &c->json;
     struct audit_result result;
-    audit_find_pending(call);
+    const struct config *conf = c->r->config;
+    call->what.fills = audit_fills(c->q->arena, call->what.group,
+                                   &(struct audit_writer){c->r->services->writer, conf->destinations, conf->n_destinations});
     if (!audit_run(c->q, &call->what, &result, &c->err))
         return false;
     api_reply_begin(c);

@@ -156,7 +156,7 @@ static bool audit_server(struct audit *a, size_t i, const struct promql_result *
         out->failed = true;
         return !query_ended(a->q, "reading a server", err);
     }
-    return audit_compare_all(a, written, &returned, a->what->pending_since[i], out, err);
+    return audit_compare_all(a, written, &returned, a->what->fills[i].pending_since, out, err);
 }
 
 bool audit_run(struct query_ctx *q, const struct audit_question *what, struct audit_result *out, struct err *err)

@@ -15,8 +15,8 @@
 #ifndef GATEWAY_AUDIT_AUDIT_H
 #define GATEWAY_AUDIT_AUDIT_H
 
+#include "gateway/audit/audit_pending.h"
 #include "gateway/query/service.h"
-#include "gateway/upstream/group.h"
 
 struct audit_question {
     const struct upstream *upstream;   /* of the group */
@@ -26,7 +26,7 @@ struct audit_question {
     const struct query_service *settings; /* but for its source */
     const struct matcher *match; size_t n_match;
     int64_t start, end, window;        /* ms */
-    const int64_t *pending_since;      /* of each server: samples of this time and newer may not be delivered yet */
+    const struct audit_fill *fills;    /* of each server */
     size_t max_targets;                /* of each server in the result: those that differ most */
 };
 struct audit_count { uint64_t written, returned, missing, extra, late; }; /* samples */

@@ -399,6 +399,10 @@ static bool config_load_recent(struct loader *l, void *arg UNUSED)
             return false;
     }
     c->recent = f->recent;
+    c->audit = f->audit;
+    if (c->audit && (c->recent == NULL || c->recent->like.n == 0))
+        return conf_err(yaml_get(l->document, "audit"), l->err, "audit: what was written is not known; set recent.like to "
+                        "the remote_write entry that fills the server groups");
     c->sharding = f->sharding;
     return true;
 }

@@ -136,6 +136,8 @@ static const struct conf_row file_rows[] = {
     {CONF_OPTIONAL, "recent", FILE_AT(recent), .section = &recent_section,
      .help = "In-memory store of the newest samples; enabled by default if there is neither a destination nor a "
              "server group"},
+    {CONF_OPTIONAL, "audit", FILE_AT(audit), .section = &audit_section,
+     .help = "Comparison of what was written with what servers return, in the background; off by default"},
     {CONF_SECTION, "promxy", FILE_AT(promxy), .section = &promxy_section,
      .help = "promxy's section for `server_groups`"},
     {CONF_CUSTOM, "promxy_server", FILE_AT(promxy_server), .custom = old_promxy,

@@ -14,6 +14,7 @@
 #include "base/os/line_file.h"
 #include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
+#include "gateway/background/audits.h"
 #include "gateway/background/filter_sync.h"
 #include "gateway/coverage/coverage.h"
 #include "gateway/servers/registry.h"
@@ -43,6 +44,7 @@ void services_init(struct services *s)
     s->coverage = coverage_registry_new();
     s->coverage_reader = coverage_reader_new(s->control, s->id);
     s->filter_sync = filter_sync_new(s->control, s->id);
+    s->audits = audits_new(s->control, s->id);
     mutex_init(&s->_mutex, RANK_SERVICES);
     mutex_init(&s->_lane_mutex, RANK_SERVICES);
 }
@@ -206,9 +208,19 @@ static void note_success(struct services *s, const struct config *c)
         log_warn("config", "warning about the configuration", LOG_STR("warning", c->warnings.items[i]));
 }
 
-/* What works on servers beside queries continues with those of `u`. */
-static void reload_use_servers(struct services *s, struct upstream *u)
+static void reload_use_audits(struct services *s, struct config *c, struct upstream *u)
 {
+    struct audits_setup setup = {
+        .workers = s->workers, .memory = &s->queries, .query_memory = (size_t)s->flags.query_memory, .conf = c->audit,
+        .settings = services_query_service(s, c, NULL), .writer = {s->writer, c->destinations, c->n_destinations},
+        .release = reload_release_config, .held = config_ref(c)};
+    audits_use(s->audits, u, &setup);
+}
+
+/* What works on servers beside queries continues with those of `u`. */
+static void reload_use_servers(struct services *s, struct config *c, struct upstream *u)
+{
+    reload_use_audits(s, c, u);
     server_probe_all(s->prober, u);
     breaker_checks_use(s->breaker_checks, u);
     coverage_reader_use(s->coverage_reader, s->workers, &s->queries, u);
@@ -224,7 +236,7 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
         access_watch_use(s->access_watch, c->access);
         line_file_use(s->access_log, str_is(s->flags.access_log, "none") ? STR("") : s->flags.access_log);
         line_file_use(s->query_log, c->global.query_log_file);
-        reload_use_servers(s, u);
+        reload_use_servers(s, c, u);
         group_discovery_use(s->group_discovery, c);
     } else {
         if (u)
@@ -262,7 +274,7 @@ static void services_on_discovery(void *services, bool found)
         return;
     }
     reload_swap(s, s->_config, u);
-    reload_use_servers(s, u);
+    reload_use_servers(s, s->_config, u);
 }
 
 bool services_discovery_ready(const struct services *s)
@@ -289,6 +301,7 @@ void services_free(struct services *s)
     breaker_checks_free(s->breaker_checks);
     coverage_reader_free(s->coverage_reader);
     filter_sync_free(s->filter_sync);
+    audits_free(s->audits);
     reload_swap_config(s, NULL, NULL);
     server_registry_free(s->servers); /* behind the last upstream */
     coverage_registry_free(s->coverage);

@@ -151,6 +151,8 @@ static bool log_section_changes(const struct config *before, const struct config
     bool shard = before && (before->sharding && now->sharding
                                 ? !conf_equal(&sharding_section, before->sharding, now->sharding)
                                 : before->sharding != now->sharding);
+    bool audit = before && (before->audit && now->audit ? !conf_equal(&audit_section, before->audit, now->audit)
+                                                         : before->audit != now->audit);
     struct buf which = {0};
     if (global)
         buf_add_z(&which, "global");
@@ -158,6 +160,8 @@ static bool log_section_changes(const struct config *before, const struct config
         buf_add_z(&which, which.n > 0 ? ", recent" : "recent");
     if (shard)
         buf_add_z(&which, which.n > 0 ? ", shard" : "shard");
+    if (audit)
+        buf_add_z(&which, which.n > 0 ? ", audit" : "audit");
     bool any = which.n > 0;
     if (any) {
         struct buf line = {0};

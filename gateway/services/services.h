@@ -58,6 +58,7 @@ struct services {
     struct coverage_registry *coverage; /* which replicas are complete, over reloads */
     struct coverage_reader *coverage_reader; /* control thread */
     struct filter_sync *filter_sync; /* control thread */
+    struct audits *audits;         /* control thread; metrics: any */
     int64_t started;               /* Unix ms */
     char id[VIA_ID_SIZE];          /* of this process, for base/http/via.h */
     _Atomic int state;             /* enum services_state */

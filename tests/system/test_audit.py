@@ -81,6 +81,25 @@ def test_audit():
     assert any(row[:1] == [main.url] and row[2:7] == ["12", "8", "4", "0", "0"] for row in rows), table.stdout
     assert any(row[:1] == [copy.url] and row[2:7] == ["12", "14", "0", "2", "0"] for row in rows), table.stdout
     assert any(row[0].startswith("{") and 'instance="1"' in row[0] + row[1] and row[-6:-1] == ["4", "0", "4", "0", "0"] for row in rows if row), table.stdout
+    # in the background it is off by default; its results are metrics and a log line
+    assert sluice.metric("sluice_audits_total") == 0
+    background = "audit: {match: audit_test, interval: 1s, since: 60s, window: 1s, delay: 1s}\n"
+    assert sluice.reconfigure(config(0) + background).status == 200
+
+    def audited(name, storage):
+        return sluice.metric(f"sluice_audit_{name}_samples", f'url="{storage.url}"', 'group="storages"')
+    wait_until(lambda: audited("missing", main) == 4, 30, "an audit in the background")
+    assert [audited(name, main) for name in ("written", "returned", "extra", "late")] == [12, 8, 0, 0]
+    assert [audited(name, copy) for name in ("written", "returned", "extra", "late")] == [12, 14, 2, 0]
+    assert sluice.metric("sluice_audit_up") == 2 and sluice.metric("sluice_audit_timestamp_seconds") > time.time() - 60
+    wait_until(lambda: 'msg="server lacks samples that were written"' in sluice.log() and "missing=4" in sluice.log())
+    assert sluice.reconfigure(config(0)).status == 200
+    assert sluice.metric("sluice_audit_up") == 0, "it is off again"
+    for line, error in (("audit: {match: 'x +'}", "audit.match"), ("audit: {since: 1m, window: 5m}", "longer than"),
+                        ("audit: {}", "recent.like")):
+        wrong = config(0) + line + "\n"
+        answer = sluice.reconfigure(wrong.replace("recent: {like: main}", "") if line == "audit: {}" else wrong)
+        assert answer.status == 500 and error in answer.text, f"{line}: {answer}"
     # what waits in a queue is late, not missing
     assert sluice.reconfigure(config(1)).status == 200
     for _ in range(2):  # the first may be sent
