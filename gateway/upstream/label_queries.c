@@ -11,6 +11,7 @@
 
 #include "base/text/duration.h"
 #include "base/text/url.h"
+#include "gateway/federation/federation.h"
 #include "gateway/upstream/stats.h"
 
 #include <stdlib.h>
@@ -107,7 +108,17 @@ static struct str requested_name(const struct label_query *in)
     return in->shows ? in->shows->of : in->what->name;
 }
 
-static void make_path(struct buf *path, const struct label_query *in)
+/* Prometheus finds no path with an encoded slash, but reads the escaped form of a name. */
+static void add_label_name(struct buf *path, const struct server *s, struct str name)
+{
+    struct buf escaped = {0};
+    if (str_find(name, '/') < name.n && server_kind(s) == SERVER_PROMETHEUS)
+        federation_escape(&escaped, name, ESCAPE_VALUES);
+    url_encode(path, escaped.n > 0 ? buf_str(&escaped) : name);
+    buf_free(&escaped);
+}
+
+static void make_path(struct buf *path, const struct label_query *in, const struct server *s)
 {
     switch (in->asked) {
     case LIST_NAMES: buf_add_z(path, "/api/v1/labels"); break;
@@ -116,7 +127,7 @@ static void make_path(struct buf *path, const struct label_query *in)
     case LIST_EXEMPLARS: buf_add_z(path, "/api/v1/query_exemplars"); break;
     case LIST_VALUES:
         buf_add_z(path, "/api/v1/label/");
-        url_encode(path, requested_name(in));
+        add_label_name(path, s, requested_name(in));
         buf_add_z(path, "/values");
         break;
     }
@@ -180,7 +191,7 @@ static void label_attempt_start(struct attempt *a)
     struct request_batch *batch = a->request->batch;
     struct buf form = {0}, path = {0};
     make_form(&form, in, a->server);
-    make_path(&path, in);
+    make_path(&path, in, a->server);
     at->left = 1;
     at->err = (struct err){0};
     at->response = (struct label_list){.arena = &a->arena, .view = &in->group->view, .notes = batch->q->notes,

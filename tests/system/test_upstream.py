@@ -314,6 +314,18 @@ def test_groups_of_victoria_metrics():
     compare(VictoriaMetrics, VictoriaMetrics)
 
 
+def test_values_of_labels_with_a_slash():
+    """Prometheus has no path for such a name but an escaped form."""
+    servers, now = [Prometheus(), VictoriaMetrics()], int(time.time())
+    for value, server in zip("xy", servers):
+        assert push(server.write_url, [({"__name__": "m", "a/b": value, "a.b-ü": value}, [(now * 1000, 1)])]).status == 204
+    servers[1].flush()
+    sluice = Sluice(groups(*(group(f"g{i}", s) for i, s in enumerate(servers))))
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+    for path in ("U__a_2f_b", "a%2Fb", "U__a_2e_b_2d__fc_", urllib.parse.quote("a.b-ü")):
+        assert sluice.data(f"/api/v1/label/{path}/values", {"start": now - 60, "end": now + 60}) == ["x", "y"], path
+
+
 def test_victoria_metrics_lists_all_days():
     """Without a start, or with 0, VictoriaMetrics would list the current day only."""
     server, day = VictoriaMetrics(), int(time.time()) // 86400 * 86400
