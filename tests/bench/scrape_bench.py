@@ -15,6 +15,7 @@ Scrapes are on time on an idle machine only; on a busy one `chrt -r 1` before th
 In the environment:
 ROWS      rows whose names have this part; "" is all of them (an hour). "200x1000@5s plain churn" unless set
 PROGRAMS  sluice,vmagent,prometheus
+DESTINATIONS  of each program, 1 unless set; with 2 the goal is a fifth of vmagent's CPU time
 WARM, SECONDS  before and while a program is measured; two and four intervals unless set, but at least 15 and 30
 """
 import os
@@ -29,6 +30,7 @@ import lib  # noqa: E402
 
 ROWS = os.environ.get("ROWS", "200x1000@5s plain churn")
 PROGRAMS = os.environ.get("PROGRAMS", "sluice,vmagent,prometheus").split(",")
+DESTINATIONS = int(os.environ.get("DESTINATIONS", "1"))
 CHURN, NODE_PAGES, STRACE_SECONDS, PERF_SECONDS = 5, 20, 15, 10
 LAYERS = ("scraper", "model", "writer", "base")
 SHAPES = [(200, 1000, 5), (1000, 1000, 15), (10000, 100, 15), (50, 300, 15)]  # the last one: 1,000 samples/s
@@ -112,8 +114,12 @@ def node_exporter_pages():
 
 # ---- the programs ----
 
+def urls(sink):
+    return [f"{sink}/{i}" for i in range(DESTINATIONS)]
+
+
 def remote_write(row, sink):
-    return [f"-remoteWrite.url={sink}"] + ["-remoteWrite.forcePromProto=true"] * row.snappy
+    return [f"-remoteWrite.url={url}" for url in urls(sink)] + ["-remoteWrite.forcePromProto=true"] * row.snappy
 
 
 def start_sluice(row, config, sink):
@@ -125,7 +131,8 @@ def start_vmagent(row, config, sink):
 
 
 def start_prometheus(_, config, sink):
-    port, path = lib.free_port(), lib.write_file("agent.yml", f"{config}\nremote_write: [{{url: '{sink}'}}]\n")
+    writes = ", ".join(f"{{url: '{url}', name: d{i}}}" for i, url in enumerate(urls(sink)))
+    port, path = lib.free_port(), lib.write_file("agent.yml", f"{config}\nremote_write: [{writes}]\n")
     command = [lib.peer("prometheus"), "--agent", f"--config.file={path}", f"--web.listen-address=127.0.0.1:{port}",
                f"--storage.agent.path={lib.folder()}/agent"]
     return lib.HTTPProcess("prometheus", command, port).wait_ready(60)

@@ -484,9 +484,9 @@ void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct wr
 
 void queue_ack(struct queue_shard *s, uint64_t next) { intake_ack(&s->queue->intake, s, next); }
 
-bool queue_acks_recorded(struct queue_shard *s, struct loop *home, struct loop_task *recorded)
+bool queue_ack_recorded(struct queue_shard *s, uint64_t next, struct loop *home, struct loop_task *recorded)
 {
-    return intake_acks_recorded(&s->queue->intake, s, home, recorded);
+    return intake_ack_recorded(&s->queue->intake, s, next, home, recorded);
 }
 
 void queue_cancel_wait(struct queue_shard *s) { intake_cancel_wait(&s->queue->intake, s); }

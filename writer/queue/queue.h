@@ -100,9 +100,9 @@ void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct wr
  * disk loses them. A read moves it too: call this only while no read is in progress. */
 void queue_hold(struct queue_shard *s, uint64_t until);
 void queue_ack(struct queue_shard *s, uint64_t next); /* everything before `next` is delivered or dropped */
-/* Whether everything acknowledged is recorded on disk, so that a crash does not send it again. False: `recorded` is
- * posted to `home` when it is, unless the wait is canceled, on the thread of `home`. */
-bool queue_acks_recorded(struct queue_shard *s, struct loop *home, struct loop_task *recorded);
+/* Whether the acknowledgement of everything before `next` is recorded on disk, so that a crash does not send it again.
+ * False: `recorded` is posted to `home` when it is, unless the wait is canceled, on the thread of `home`. */
+bool queue_ack_recorded(struct queue_shard *s, uint64_t next, struct loop *home, struct loop_task *recorded);
 void queue_cancel_wait(struct queue_shard *s);
 
 struct queue_read {             /* one at a time per shard; the memory is the caller's until done has run */

@@ -198,12 +198,14 @@ void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next)
     mutex_lock(&in->lock);
     /* the first one, too: the position tells that the shard was used (writer/refill.c) */
     bool moves = s->intake.acked < s->intake.done_until || s->intake.acked == 0;
+    bool recorded = s->intake.recorded >= s->intake.acked;
     if (next > s->intake.acked)
         s->intake.acked = next;
     if (!list_linked(&s->intake.ack_node))
         list_push_back(&in->acked, &s->intake.ack_node);
     intake_remove_delivered(in, s, &removed);
-    s->intake.unrecorded = s->intake.unrecorded || moves || intake_writes_delivered(&s->intake);
+    if (recorded && !moves && !intake_writes_delivered(&s->intake)) /* they were never on disk */
+        s->intake.recorded = s->intake.acked;
     bool log = intake_note_stall(in);
     mutex_unlock(&in->lock);
     if (moves)
@@ -213,11 +215,13 @@ void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next)
     intake_free_delivered(&removed);
 }
 
-bool intake_acks_recorded(struct intake *in, struct queue_shard *s, struct loop *home, struct loop_task *recorded)
+bool intake_ack_recorded(struct intake *in, struct queue_shard *s, uint64_t next, struct loop *home,
+                         struct loop_task *recorded)
 {
     mutex_lock(&in->lock);
-    bool done = !s->intake.unrecorded;
+    bool done = s->intake.recorded >= next;
     s->intake.waiting_loop = home;
+    s->intake.waiting_for = next;
     s->intake.waiting = done ? NULL : recorded;
     mutex_unlock(&in->lock);
     return done;
@@ -316,12 +320,12 @@ struct queue_shard *intake_take_ack(struct intake *in, uint64_t *next)
 void intake_recorded(struct intake *in, struct queue_shard *s, uint64_t next)
 {
     mutex_lock(&in->lock);
-    if (s->intake.acked == next)
-        s->intake.unrecorded = false;
-    if (!s->intake.unrecorded && s->intake.waiting)
+    if (next > s->intake.recorded)
+        s->intake.recorded = next;
+    if (s->intake.waiting && s->intake.recorded >= s->intake.waiting_for) {
         loop_post(s->intake.waiting_loop, s->intake.waiting);
-    if (!s->intake.unrecorded)
         s->intake.waiting = NULL;
+    }
     mutex_unlock(&in->lock);
 }
 

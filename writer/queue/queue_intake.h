@@ -34,8 +34,9 @@ void intake_shard_init(struct intake_shard *s, uint64_t next);
  * dropped and counted. */
 void intake_put(struct intake *in, struct write_job *j, uint64_t limit);
 void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next);
-/* As queue_acks_recorded and queue_cancel_wait. */
-bool intake_acks_recorded(struct intake *in, struct queue_shard *s, struct loop *home, struct loop_task *recorded);
+/* As queue_ack_recorded and queue_cancel_wait. */
+bool intake_ack_recorded(struct intake *in, struct queue_shard *s, uint64_t next, struct loop *home,
+                         struct loop_task *recorded);
 void intake_cancel_wait(struct intake *in, struct queue_shard *s);
 /* Like queue_read, synchronously, when everything from r->from on is here. False: the io thread must read it. */
 bool intake_read(struct intake *in, struct queue_shard *s, struct queue_read *r);

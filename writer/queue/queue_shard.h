@@ -30,8 +30,9 @@ struct intake_shard {
     struct list jobs;      /* ascending in sequence number */
     uint64_t done_until;    /* the io thread has finished the jobs before it */
     uint64_t acked;        /* as reported by the lane */
-    bool unrecorded;       /* blocks before it are on disk, and the position there is older */
-    struct loop *waiting_loop; struct loop_task *waiting; /* posted when it is recorded; NULL: nobody waits */
+    uint64_t recorded;     /* blocks between it and `acked` may be on disk, and the position there is older */
+    struct loop *waiting_loop; struct loop_task *waiting; /* posted when `recorded` is... */
+    uint64_t waiting_for;  /* ...this; waiting NULL: nobody waits */
     struct list ack_node;  /* in intake.acked */
 };
 struct queue_shard {

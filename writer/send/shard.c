@@ -20,6 +20,13 @@ static void shard_report_held(const struct shard *s)
     queue_hold(s->disk, shard_behind(s) ? s->read_seq : UINT64_MAX);
 }
 
+static void shard_ack(struct shard *s, uint64_t next)
+{
+    queue_ack(s->disk, next);
+    s->ack_before = s->last_ack;
+    s->last_ack = next;
+}
+
 static void run_recorded(struct loop_task *task) { shard_kick(CONTAINER(task, struct shard, recorded)); }
 
 static void run_record_late(struct loop_timer *timer)
@@ -32,7 +39,7 @@ static void run_record_late(struct loop_timer *timer)
 static bool shard_waits_for_record(struct shard *s)
 {
     struct loop *loop = s->lane->loop;
-    if (queue_acks_recorded(s->disk, loop, &s->recorded)) {
+    if (queue_ack_recorded(s->disk, s->ack_before, loop, &s->recorded)) {
         loop_timer_stop(loop, &s->record_late);
         s->record_is_late = false;
     } else if (!s->record_is_late && !loop_timer_armed(&s->record_late)) {
@@ -183,7 +190,7 @@ static void drop_oldest(struct shard *s)
         log_warn("remote_write", "max_memory_bytes is used up and durability is memory; dropping the oldest blocks",
                  "name", s->dest->name, LOG_U64("blocks", before - s->n), LOG_U64("samples", samples));
     if (s->n < before && !sending)
-        queue_ack(s->disk, entry_at(s, 0)->seq);
+        shard_ack(s, entry_at(s, 0)->seq);
 }
 
 /* --- disk --------------------------------------------------------------------------------------------------------- */
@@ -226,7 +233,7 @@ static void shard_apply_read(struct shard *s)
     shard_report_behind(s);
     shard_report_held(s);
     if (shard_empty(s))
-        queue_ack(s->disk, s->next_seq);
+        shard_ack(s, s->next_seq);
 }
 
 static void shard_read_done(struct queue_read *r)
@@ -364,7 +371,7 @@ void shard_finish_head(struct shard *s)
     s->resent = NOT_RESENT;
     if (s->n > 0 && entry_at(s, 0)->seq == e.seq) /* a piece is left */
         return;
-    queue_ack(s->disk, shard_position(s));
+    shard_ack(s, shard_position(s));
     backup_primary_moved(s);
 }
 
@@ -382,7 +389,7 @@ static void shard_skip_until(struct shard *s, uint64_t next)
     shard_report_behind(s);
     if (!s->reading)
         shard_report_held(s);
-    queue_ack(s->disk, shard_position(s));
+    shard_ack(s, shard_position(s));
 }
 
 static void drop_old(struct shard *s)

@@ -21,8 +21,9 @@
  *    series, those of two lanes in one run cannot.
  *
  * A block that was read from disk, or written before it was delivered, would be sent again after a crash until its
- * delivery is recorded there. So the next block is sent after that, but waits at most RECORD_MS: a disk that does not
- * respond delays no delivery for long. What can arrive twice after a crash is the block in flight.
+ * delivery is recorded there. One request overlaps with that, which takes microseconds, the next one waits for it, but at
+ * most RECORD_MS: a disk that does not respond delays no delivery for long. So what can arrive twice after a crash is the
+ * block in flight and, seldom, the one before it.
  *
  * States:
  *
@@ -75,7 +76,8 @@ struct shard {
     bool drained;          /* counted in the generation's `undrained` */
     struct queue_read read;
     struct loop_timer read_retry; /* armed after a failed read */
-    struct loop_task recorded;     /* posted when the delivery of the last block is recorded on disk */
+    uint64_t last_ack, ack_before; /* of the last two acknowledgements */
+    struct loop_task recorded;     /* posted when `ack_before` is recorded on disk */
     struct loop_timer record_late; /* armed while the next block waits for that */
     bool record_is_late;           /* it waits no longer */
     struct client_call *call;

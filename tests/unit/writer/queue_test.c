@@ -320,7 +320,7 @@ static void acknowledgements_are_recorded(void **state UNUSED)
     for (uint64_t next = 1; next <= BLOCKS; next++) {
         struct recorded_wait wait = {{.run = note_recorded}, false};
         queue_ack(s, next);
-        wait.done = queue_acks_recorded(s, queue_home, &wait.task);
+        wait.done = queue_ack_recorded(s, next, queue_home, &wait.task);
         waits += !wait.done;
         while (!wait.done)
             loop_turn(queue_home, 1000);
@@ -330,7 +330,7 @@ static void acknowledgements_are_recorded(void **state UNUSED)
     struct recorded_wait wait = {{.run = note_recorded}, false};
     queue_write_blocks(q, 0, BLOCKS, BLOCKS + 1);
     queue_ack(s, BLOCKS + 1);
-    (void)queue_acks_recorded(s, queue_home, &wait.task);
+    (void)queue_ack_recorded(s, BLOCKS + 1, queue_home, &wait.task);
     queue_cancel_wait(s);
     loop_unpost(queue_home, &wait.task);
     queue_close(q);
