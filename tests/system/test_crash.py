@@ -3,10 +3,11 @@
 import concurrent.futures
 import os
 import random
+import shutil
 import time
 
 from bad_disk import BadDisk
-from crash_rounds import Rounds
+from crash_rounds import Pusher, Rounds
 from lib import *
 
 
@@ -120,6 +121,56 @@ def test_torn_tail_is_skipped_by_itself():
                "samples of the new run")
     kept = {v for s in sink.find("scripted_stamped_counter").values() for _, v in s}
     assert len([n for n in range(stopped) if n in kept]) >= 6, f"the queue was wiped: {sorted(kept)}"
+
+
+def copy_queue(source, target):
+    """As a backup would: files may grow and disappear meanwhile."""
+    for path, _, files in os.walk(source):
+        os.makedirs(path.replace(source, target, 1), exist_ok=True)
+        for name in files:
+            try:
+                shutil.copy(f"{path}/{name}", f"{path.replace(source, target, 1)}/{name}")
+            except FileNotFoundError:
+                pass
+
+
+def test_copies_taken_while_running():
+    """A copy of the queue in an outage or a catch-up has what was acknowledged before and not delivered after it was
+    made; it is sent in order, whatever was torn."""
+    sink, copies = RecordingSink(zstd=True), []
+    sink.status = 503
+    destination = "remote_write: [{{name: sink, url: '{}', drain: in_order, queue_config: {{shards: 3, max_backoff: 100ms}}}}]"
+    sluice = Sluice(destination.format(sink.url))
+    pusher = Pusher(sluice.url)
+    pusher.start()
+
+    def copy():
+        before, target = len(pusher.acknowledged), f"{folder()}/copy{len(copies)}"
+        copy_queue(sluice.data_folder, target)
+        delivered = {v for samples in sink.find("pushed").values() for _, v in samples}
+        copies.append((target, [float(n) for n in pusher.acknowledged[:before] if n not in delivered]))
+    for _ in range(3):
+        acknowledged = len(pusher.acknowledged)
+        wait_until(lambda: len(pusher.acknowledged) > acknowledged + 15, 30)
+        copy()
+    sink.hang, sink.status = 0.03, 204
+    wait_until(lambda: sink.find("pushed"))
+    for _ in range(2):
+        copy()
+    sluice.kill9()
+    pusher.ended = True
+    assert all(len(wanted) > 5 for _, wanted in copies[:3]), [len(wanted) for _, wanted in copies]
+    for target, wanted in copies:
+        other = RecordingSink(zstd=True)
+        again = Sluice(destination.format(other.url), name=os.path.basename(target), data_folder=target)
+        wait_until(lambda: again.metric("vmagent_remotewrite_pending_data_bytes") == 0)
+        assert again.metric("vm_persistentqueue_blocks_dropped_total") == 0
+        again.stop()
+        arrived = other.find("pushed")
+        for labels, samples in arrived.items():
+            values = [v for _, v in samples]
+            assert set(wanted) <= set(values) and values == sorted(set(values)), f"{target}: {dict(labels)}: {values}, {wanted}"
+        assert not wanted or len(arrived) == 6
 
 
 def test_sigterm_while_the_queue_is_read():
