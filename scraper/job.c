@@ -129,7 +129,8 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->instance_is_host = g->instance_is_host;
     job->keep_params = g->keep_params;
     job->page = g->page;
-    job->scrape_slot = g->scrape_slot;
+    job->cluster = g->cluster;
+    job->scrape_slot = scrape_cluster_active(&g->cluster) ? 0 : g->scrape_slot; /* members need other offsets, not near ones */
     job->suppress_errors = g->suppress_errors;
     job->suppress_errors_delay = g->suppress_errors_delay;
     job->suppress_duplicates = g->suppress_duplicates;

@@ -65,16 +65,17 @@ static void part_forget_dropped(struct pool *p, struct pool_part *part)
     part->dropped = part->invalid = part->shown = 0;
 }
 
-static void drop_target(struct pool *p, struct pool_part *part, struct labels discovered, const char *error)
+/* why: NULL: relabel_configs dropped it. */
+static void drop_target(struct pool *p, struct pool_part *part, struct labels discovered, bool invalid, const char *why)
 {
-    *(error ? &p->invalid_total : &p->dropped_total) += 1;
-    *(error ? &part->invalid : &part->dropped) += 1;
+    *(invalid ? &p->invalid_total : &p->dropped_total) += 1;
+    *(invalid ? &part->invalid : &part->dropped) += 1;
     if (p->n_dropped == DROPPED_MAX)
         return;
     if (p->n_dropped == p->dropped_cap)
         mem_grow(&p->dropped, &p->dropped_cap, p->n_dropped + 1, sizeof *p->dropped);
     struct pool_dropped *d = &p->dropped[p->n_dropped++];
-    *d = (struct pool_dropped){part->part, discovered, error ? mem_strdup(error) : NULL};
+    *d = (struct pool_dropped){part->part, discovered, why ? mem_strdup(why) : NULL};
     d->discovered.p = mem_dup(discovered.p, discovered.n);
     part->shown++;
 }
@@ -268,7 +269,7 @@ static void note_invalid(struct pool_batch *b, struct pool_part *part, const str
         b->invalid_err = *err;
     }
     b->pool->invalid_ever++;
-    drop_target(b->pool, part, m->discovered, err->text);
+    drop_target(b->pool, part, m->discovered, true, err->text);
 }
 
 static void make_group(struct pool_batch *b, struct pool_part *part, const struct static_group *g, struct target_source *from)
@@ -281,7 +282,10 @@ static void make_group(struct pool_batch *b, struct pool_part *part, const struc
         from->address = g->targets.items[i];
         switch (target_make(s->builder, b->pool->conf, s->seed, from, &t, &err)) {
         case TARGET_CREATED: batch_add(b, part, t); break;
-        case TARGET_DROPPED: drop_target(b->pool, part, s->builder->discovered, NULL); break;
+        case TARGET_DROPPED: drop_target(b->pool, part, s->builder->discovered, false, NULL); break;
+        case TARGET_NOT_OWNED:
+            drop_target(b->pool, part, s->builder->discovered, false, "scraped by another member (-promscrape.cluster.*)");
+            break;
         case TARGET_INVALID: note_invalid(b, part, s->builder, from->address, &err);
         }
     }

@@ -24,6 +24,7 @@
 
 #include "base/http/http_conf.h"
 #include "base/os/loop.h"
+#include "model/discovery/ownership.h"
 #include "model/relabel.h"
 #include "model/sink.h"
 #include "model/discovery/sd_conf.h"
@@ -41,6 +42,14 @@ struct page_rules {
     /* Prometheus 3: le of a histogram and quantile of a summary are normalized to "1.0" */
     bool spells_bounds;
 };
+
+struct scrape_cluster {               /* of scrapers that share the targets */
+    struct ownership owner;
+    struct str name;                  /* shifts the offsets, so that two clusters scrape at other times */
+    struct label member;              /* added to every target's labels; empty: none */
+};
+/* Whether members, or clusters, have to scrape the same target at different times. */
+static inline bool scrape_cluster_active(const struct scrape_cluster *c) { return c->owner.members > 1 || c->name.n > 0; }
 
 struct scrape_globals {               /* defaults of scrape_configs, from `global:` */
     int64_t scrape_interval, scrape_timeout;
@@ -66,6 +75,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     bool suppress_duplicates;         /* duplicate targets are not logged */
     struct sd_intervals sd_intervals; /* defaults of refresh_interval */
     int64_t scrape_slot;              /* ms, 0 = none, or CONF_AUTO */
+    struct scrape_cluster cluster;
     unsigned shards;                  /* of the destinations, so that a target's lane can own its shard; 0 = 8 */
 };
 
@@ -87,9 +97,10 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     int64_t scrape_align_interval;
     bool no_stale_markers, suppress_errors, suppress_duplicates;
     int64_t suppress_errors_delay;
-    int64_t scrape_slot;               /* copied from the globals, as are the next four */
+    int64_t scrape_slot;               /* copied from the globals, as are the next five */
     bool broken_lines_fail, instance_is_host, keep_params;
     struct page_rules page;
+    struct scrape_cluster cluster;
     uint64_t fingerprint;              /* of all settings that affect a running target; set by scrape_job_finish */
 };
 extern const struct conf_section scrape_job_section;
@@ -145,7 +156,7 @@ struct target_status {                 /* a copy in the caller's arena */
     uint64_t scrapes, failures, last_samples, last_bytes;
     uint64_t id;                       /* stable across restarts: hash of job, url and labels */
 };
-/* error: why the target is invalid; empty: dropped by relabel_configs. */
+/* error: why the target is invalid, or whose it is; empty: dropped by relabel_configs. */
 struct dropped_target { struct str job; struct labels discovered; struct str error; };
 struct pool_status {
     struct str job;

@@ -24,10 +24,14 @@
 #define INTERVAL "__scrape_interval__"
 #define TIMEOUT  "__scrape_timeout__"
 
-static struct str scratch_duration(struct arena *a, int64_t ms)
+/* As the program prints it whose dialect the job has: the texts are part of what members of a cluster hash. */
+static struct str scratch_duration(struct arena *a, const struct scrape_job *job, int64_t ms)
 {
     struct buf b = {0};
-    buf_add_duration(&b, ms);
+    if (job->instance_is_host)
+        buf_add_duration_go(&b, ms);
+    else
+        buf_add_duration(&b, ms);
     struct str s = arena_str(a, buf_str(&b));
     buf_free(&b);
     return s;
@@ -51,8 +55,8 @@ static void target_start(struct target_builder *m, const struct scrape_job *job,
     set_missing(b, "job", job->job_name);
     set_missing(b, SCHEME, job->scheme);
     set_missing(b, PATH, job->metrics_path);
-    set_missing(b, INTERVAL, scratch_duration(&m->scratch, job->scrape_interval));
-    set_missing(b, TIMEOUT, scratch_duration(&m->scratch, job->scrape_timeout));
+    set_missing(b, INTERVAL, scratch_duration(&m->scratch, job, job->scrape_interval));
+    set_missing(b, TIMEOUT, scratch_duration(&m->scratch, job, job->scrape_timeout));
     for (size_t i = 0; i < job->params.n; i++) {
         struct str name = arena_printf(&m->scratch, PARAM "%.*s", STR_ARG(job->params.keys[i]));
         if (job->params.values[i].n > 0 && builder_get(b, name).n == 0)
@@ -61,18 +65,18 @@ static void target_start(struct target_builder *m, const struct scrape_job *job,
     m->discovered = builder_labels(b, &m->scratch);
 }
 
-static bool target_read_duration(struct str name, struct str value, int64_t *ms, struct err *err)
+static bool target_read_duration(struct str name, struct str value, const struct scrape_job *job, int64_t *ms, struct err *err)
 {
-    if (duration_parse(value, ms) && *ms > 0)
+    if ((job->instance_is_host ? duration_parse_loose(value, ms) : duration_parse(value, ms)) && *ms > 0)
         return true;
     return err_set(err, ERR_BAD_DATA, "label %.*s: \"%.*s\" is not a positive duration", STR_ARG(name),
                    STR_ARG(value));
 }
 
-static bool read_times(const struct labels_builder *b, struct target *t, struct err *err)
+static bool read_times(const struct labels_builder *b, const struct scrape_job *job, struct target *t, struct err *err)
 {
-    if (!target_read_duration(STR(INTERVAL), builder_get(b, STR(INTERVAL)), &t->interval, err) ||
-        !target_read_duration(STR(TIMEOUT), builder_get(b, STR(TIMEOUT)), &t->timeout, err))
+    if (!target_read_duration(STR(INTERVAL), builder_get(b, STR(INTERVAL)), job, &t->interval, err) ||
+        !target_read_duration(STR(TIMEOUT), builder_get(b, STR(TIMEOUT)), job, &t->timeout, err))
         return false;
     return t->timeout <= t->interval || err_set(err, ERR_BAD_DATA, "scrape timeout is longer than the scrape interval");
 }
@@ -231,6 +235,8 @@ static bool finish_labels(struct target_builder *m, const struct scrape_job *job
         if (!b->slots[i].deleted && !utf8_valid(l.value))
             return err_set(err, ERR_BAD_DATA, "the value of label %.*s is not UTF-8", STR_ARG(l.name));
     }
+    if (job->cluster.member.name.n > 0)
+        builder_set(b, job->cluster.member.name, job->cluster.member.value);
     size_t count, size = builder_size(b, &count);
     if (size > LABELS_MAX_BYTES || count > LABELS_MAX_COUNT)
         return err_set(err, ERR_LIMIT, "label set too large: %zu labels, %zu bytes", count, size);
@@ -299,10 +305,28 @@ static enum target_result target_finish(struct target_builder *m, const struct s
 {
     struct target base = {0};
     struct labels labels;
-    if (!read_times(&m->builder, &base, err) || !target_make_url(m, job, url, err) ||
+    if (!read_times(&m->builder, job, &base, err) || !target_make_url(m, job, url, err) ||
         !finish_labels(m, job, &labels, err)) return TARGET_INVALID;
     *out = target_assemble(&base, job->job_name, buf_str(url), m->discovered, labels);
     return TARGET_CREATED;
+}
+
+/* As in vmagent: its members, and those of another cluster, scrape the same target at other times. */
+static uint64_t cluster_place(const struct scrape_job *job, const struct target *t)
+{
+    struct buf key = {0};
+    struct labels_iter it = labels_iter(t->labels.wire);
+    const char *separator = "";
+    buf_printf(&key, "clusterName=%.*s, clusterMemberID=%u, ScrapeURL=%.*s, Labels={", STR_ARG(job->cluster.name),
+               job->cluster.owner.member, STR_ARG(t->url));
+    for (struct label l; labels_next(&it, &l); separator = ",") {
+        buf_printf(&key, "%s%.*s=", separator, STR_ARG(l.name));
+        labels_quote(&key, l.value);
+    }
+    buf_add_char(&key, '}');
+    uint64_t place = hash_xxh64(key.p, key.n);
+    buf_free(&key);
+    return place;
 }
 
 enum target_result target_make(struct target_builder *m, const struct scrape_job *job, uint64_t seed,
@@ -314,10 +338,13 @@ enum target_result target_make(struct target_builder *m, const struct scrape_job
     if (!relabel_apply(relabel_rules(job->relabel_configs), &m->builder))
         return TARGET_DROPPED;
     struct buf url = {0};
-    enum target_result made = target_finish(m, job, &url, out, err);
+    bool owned = ownership_has(&job->cluster.owner, &m->builder, &url);
+    buf_clear(&url);
+    enum target_result made = owned ? target_finish(m, job, &url, out, err) : TARGET_NOT_OWNED;
     buf_free(&url);
     if (made == TARGET_CREATED) {
-        (*out)->place = target_offset_hash((*out)->id, seed);
+        (*out)->place = scrape_cluster_active(&job->cluster) ? cluster_place(job, *out)
+                                                             : target_offset_hash((*out)->id, seed);
         (*out)->mechanism = from->mechanism;
     }
     return made;

@@ -72,7 +72,7 @@ struct target {
     atomic_int health;            /* enum target_health */
 };
 
-enum target_result { TARGET_CREATED, TARGET_DROPPED, TARGET_INVALID };
+enum target_result { TARGET_CREATED, TARGET_DROPPED, TARGET_NOT_OWNED /* another member's */, TARGET_INVALID };
 /* meta: a label that has the value `source`; empty: none. */
 struct target_source { struct str address; struct str_map labels; struct str meta, source; const char *mechanism; };
 struct target_builder {  /* scratch memory; one per thread */

@@ -147,6 +147,20 @@ void buf_add_duration(struct buf *b, int64_t ms)
     }
 }
 
+void buf_add_duration_go(struct buf *b, int64_t ms)
+{
+    if (ms > 0 && ms < SECOND) {
+        buf_printf(b, "%dms", (int)ms);
+        return;
+    }
+    if (ms >= HOUR)
+        buf_printf(b, "%lldh", (long long)(ms / HOUR));
+    if (ms >= MINUTE)
+        buf_printf(b, "%dm", (int)(ms % HOUR / MINUTE));
+    buf_add_num(b, (double)(ms % MINUTE) / SECOND);
+    buf_add_char(b, 's');
+}
+
 /* The calendar. Days are counted in eras of 400 years that begin on 1 March, so that a leap day ends its year. */
 
 enum { ERA_DAYS = 146097, EPOCH_DAYS = 719468 /* from 0000-03-01 to 1970-01-01 */ };

@@ -11,6 +11,7 @@ bool duration_parse(struct str s, int64_t *ms) MUST_USE;
  * The form of process flags and of vmagent's files. Fractions of a millisecond are rounded down. */
 bool duration_parse_loose(struct str s, int64_t *ms) MUST_USE;
 void buf_add_duration(struct buf *b, int64_t ms); /* as Prometheus prints it: 1h30m, 15s, 1d, 0s, 250ms, -5m */
+void buf_add_duration_go(struct buf *b, int64_t ms); /* as Go prints it: 1h30m0s, 15s, 1.5s, 250ms; not negative */
 
 /* Float seconds rounded to milliseconds; false for NaN and out of range. */
 bool time_from_seconds(double seconds, int64_t *ms) MUST_USE;

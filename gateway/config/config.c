@@ -22,6 +22,7 @@
 #include "model/scrape_protocols.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const size_t config_memory = (size_t)1 << 30;
 
@@ -220,6 +221,34 @@ static void config_set_globals(struct loader *l)
         .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
         .suppress_duplicates = l->flags->suppress_duplicate_targets,
         .stale_on_shutdown = g->stale_on_shutdown, .no_stale_markers = l->flags->no_stale_markers, .sd_intervals = l->flags->sd_intervals};
+}
+
+static int by_text(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+
+static struct str_list sorted_list(struct arena *a, const struct str_list *list)
+{
+    struct str_list sorted = {ARENA_ARRAY(a, struct str, list->n), list->n};
+    if (list->n > 0) {
+        memcpy(sorted.items, list->items, list->n * sizeof *list->items);
+        qsort(sorted.items, sorted.n, sizeof *sorted.items, by_text);
+    }
+    return sorted;
+}
+
+static bool config_set_cluster(struct loader *l, void *arg UNUSED)
+{
+    const struct cluster_flags *f = &l->flags->cluster;
+    struct scrape_cluster *c = &l->config->scrape.cluster;
+    struct ownership *o = &c->owner;
+    *c = (struct scrape_cluster){.name = f->name, .owner = {
+        .members = (unsigned)f->members, .replicas = (unsigned)f->replicas, .rendezvous = f->hash == CLUSTER_HASH_RENDEZVOUS,
+        .shard_labels = sorted_list(l->conf.arena, &f->shard_labels)}};
+    if (f->member_label.n > 0)
+        c->member = (struct label){f->member_label, f->member};
+    return ownership_member_parse(f->member, o->members, &o->member)
+           || err_set(l->err, ERR_BAD_DATA, "--promscrape.cluster.memberNum=%.*s: expected a number, or a name that ends in - and "
+                      "a number, from 0 to %u (--promscrape.cluster.membersCount is %u)", STR_ARG(f->member), o->members - 1,
+                      o->members);
 }
 
 /* Common rules are part of how each job is scraped, and thus of its fingerprint. */
@@ -472,8 +501,10 @@ static void config_print_masked(struct loader *l)
 static bool config_load_all(struct loader *l)
 {
     l->broken = !config_step(l, config_load_document, NULL);
-    if (!l->broken)
+    if (!l->broken) {
         config_set_globals(l);
+        l->broken = !config_step(l, config_set_cluster, NULL);
+    }
     bool jobs = config_step(l, config_load_jobs, NULL), destinations = config_step(l, config_load_destinations, NULL);
     bool access = config_step(l, config_load_access, NULL);
     if (l->broken)

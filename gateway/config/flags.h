@@ -12,6 +12,7 @@
 
 enum dialect { DIALECT_SLUICE, DIALECT_PROMETHEUS, DIALECT_VMAGENT, DIALECT_PROMXY };
 
+enum cluster_hash { CLUSTER_HASH_VMAGENT, CLUSTER_HASH_RENDEZVOUS };
 struct flags {
     struct arena arena;
     enum dialect dialect;
@@ -60,6 +61,12 @@ struct flags {
     bool strict_parse;
     int64_t config_check_interval;
     int64_t max_scrape_size; bool no_stale_markers; struct sd_intervals sd_intervals;
+    struct cluster_flags {             /* scrapers that share the targets, without coordination */
+        int64_t members, replicas;
+        struct str member, name, member_label;
+        struct str_list shard_labels;
+        int hash;                      /* enum cluster_hash */
+    } cluster;
     int64_t max_insert_size;
 #define PUSH_MESSAGE_1 "prometheus.WriteRequest"
 #define PUSH_MESSAGE_2 "io.prometheus.write.v2.Request"

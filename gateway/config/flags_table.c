@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/config/flags_table.h"
 
+#include "model/discovery/ownership.h"
+
 #define AT(field)  offsetof(struct flags, field)
 #define LISTEN(field) offsetof(struct flags, listener.field)
+#define CLUSTER(field) offsetof(struct flags, cluster.field)
 #define INGEST(field) offsetof(struct flags, ingest.field)
 #define RW(field)  offsetof(struct flags, remote_write.field)
 #define YEAR       (366ll * 86400000)
 
 static const char *const dialect_names[] = {"sluice", "prometheus", "vmagent", "promxy", NULL};
 
+static const char *const cluster_hashes[] = {"vmagent", "rendezvous", NULL}; /* enum cluster_hash */
 static const char *const access_formats[] = {"combined", "logfmt", "json", NULL}; /* enum access_log_format */
 
 /* Rows without a preset get their default from the dialect (dialect.c), or zero. */
@@ -203,6 +207,26 @@ const struct flag_row flag_rows[] = {
              .help = "Minimum time between two changes of the targets of kubernetes_sd_configs"}},
     {.row = {CONF_DURATION, "promscrape.dnsSDCheckInterval", AT(sd_intervals.dns),
              .preset = "30s", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of dns_sd_configs"}},
+    {.row = {CONF_INT, "promscrape.cluster.membersCount", CLUSTER(members), .preset = "1", .min = 1,
+             .max = OWNERSHIP_MEMBERS_MAX,
+             .help = "Number of processes that share the targets of the same configuration. They agree without talking to each "
+                     "other, also with members that are vmagents"}},
+    {.row = {CONF_STRING, "promscrape.cluster.memberNum", CLUSTER(member), .preset = "0",
+             .help = "Number of this process among `--promscrape.cluster.membersCount`, from 0 on, or the name of a pod that "
+                     "ends in `-` and the number"}},
+    {.row = {CONF_INT, "promscrape.cluster.replicationFactor", CLUSTER(replicas), .preset = "1", .min = 1,
+             .max = OWNERSHIP_MEMBERS_MAX,
+             .help = "Number of members that scrape each target, at different times; deduplicate at the storage"}},
+    {.row = {CONF_STRING, "promscrape.cluster.name", CLUSTER(name), .preset = "",
+             .help = "Name of this cluster of scrapers: another one with the same targets scrapes them at other times"}},
+    {.row = {CONF_STRING, "promscrape.cluster.memberLabel", CLUSTER(member_label), .preset = "",
+             .help = "Label with the value of `--promscrape.cluster.memberNum` that all scraped series get"}},
+    {.row = {CONF_STRINGS, "promscrape.cluster.shardByLabels", CLUSTER(shard_labels),
+             .help = "Labels that decide which member scrapes a target, so that targets with the same values stay together; of "
+                     "targets with none of them all labels decide"}},
+    {.row = {CONF_ENUM, "cluster.hash", CLUSTER(hash), .names = cluster_hashes, .preset = "vmagent",
+             .help = "How targets are assigned to members: `vmagent`, or `rendezvous`, by which another number of members "
+                     "moves few targets. The same for all members"}},
     {.row = {CONF_SIZE, "maxInsertRequestSize", AT(max_insert_size), .preset = "32MiB", .min = 1, .max = 1ll << 40,
              .help = "Maximum size of a remote write request, decompressed, and of a line of other formats without a flag "
                      "of its own"}},
