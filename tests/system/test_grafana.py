@@ -178,9 +178,19 @@ def exemplar_request(ms):
 
 
 def test_requests_of_the_data_source():
+    check_requests_of_the_data_source(Fleet())
+
+
+def test_requests_to_a_sluice_in_front_of_another():
+    fleet = Fleet()
+    fleet.sluice = Sluice("server_groups:\n- name: inner\n  remote_read: true\n"
+                          f"  static_configs: [{{targets: ['{fleet.sluice.address}']}}]\n", name="outer")
+    check_requests_of_the_data_source(fleet)
+
+
+def check_requests_of_the_data_source(fleet):
     """What Grafana sends for one data source: health check, discovery, query builder, panels, Explore and the alert
     pages, over servers of all kinds. An error of a resource is repeated as GET."""
-    fleet = Fleet()
     window = {"start": fleet.start, "end": fleet.end}
     # health check and discovery
     fleet.same("/api/v1/query", form={"query": "1+1", "time": "4"})
