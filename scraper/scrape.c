@@ -2,8 +2,9 @@
 /* One scrape, in steps on the lane's loop:
  *
  * 1. The timer fires and the request is sent.
- * 2. The response is collected, and queued when it is complete.
- * 3. The page is parsed, compared, written and cached, in slices (page_work.c).
+ * 2. The response is collected.
+ * 3. When it is complete, the page is parsed, compared, written and cached, in slices (page_work.c); while another page is
+ *    being read, it is queued.
  * 4. The automatic series (`up` and others) are written, and the state for the API is published.
  *
  * A scrape that fails anywhere writes none of its samples: only the automatic series, and stale markers for the series
@@ -33,6 +34,12 @@ static void scrape_reuse_body(struct scrape_lane *l, struct buf *body)
     buf_free(&l->spare);
     l->spare = *body;
     buf_clear(&l->spare);
+}
+
+static void scrape_take_spare(struct scrape *s)
+{
+    s->body = s->target->lane->spare;
+    s->target->lane->spare = (struct buf){0};
 }
 
 /* Logs when a target begins to fail, when the kind of failure changes, and when it recovers. */
@@ -130,6 +137,8 @@ static void add_without_returns(struct buf *body, struct str piece)
 static bool scrape_body_chunk(void *arg, const struct client_reply *reply, struct str piece, struct err *err UNUSED)
 {
     struct scrape *s = arg;
+    if (s->body.cap == 0)
+        scrape_take_spare(s);
     if (reply->status == 200 && s->target->job->conf->broken_lines_fail)
         buf_add_str(&s->body, piece);
     else if (reply->status == 200)
@@ -205,8 +214,12 @@ static void scrape_response_done(void *arg, const struct client_reply *r)
     bool text = s->format != SCRAPE_PROTOBUF;
     if (text && !conf->broken_lines_fail && s->body.n > 0 && s->body.p[s->body.n - 1] == '\r')
         s->body.n--;
+    bool next = list_empty(&l->waiting);
     list_push_back(&l->waiting, &s->node);
-    loop_post(l->loop, &l->work);
+    if (next) /* its page is still in the processor's cache, and its buffer may serve the next response */
+        scrape_work(l);
+    else
+        loop_post(l->loop, &l->work);
 }
 
 static struct client_call *scrape_request(struct scrape *s)
@@ -250,8 +263,6 @@ static void scrape_fire(struct loop_timer *timer)
     t->last_tick = t->tick;
     watch_clock(l);
     s->t = time_after(t, schedule_time(t->tick, loop_now(l->loop), t->interval));
-    s->body = l->spare;
-    l->spare = (struct buf){0};
     t->scrape = s;
     if (t->exceeded_limit > 0) {
         struct err err;
