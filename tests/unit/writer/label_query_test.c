@@ -211,7 +211,7 @@ static void add_bare_series(struct buf *b, const char *instance, int64_t t)
     struct buf message = {0};
     rw_append_exemplar(&message, (struct labels){0}, 1, t);
     struct str exemplar = buf_str(&message);
-    rw_append_full(b, labels_from(&arena, items, LEN(items)), NULL, 0, NULL, 0, &exemplar, 1);
+    rw_append_full(b, labels_from(&arena, items, LEN(items)), &(struct rw_contents){.exemplars = &exemplar, .n_exemplars = 1});
     buf_free(&message);
 }
 
