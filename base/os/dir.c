@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +34,30 @@ bool dir_create_with_parents(const char *path)
     ok = ok && (mkdir(copy, 0750) == 0 || errno == EEXIST);
     int why = errno;
     mem_free(copy);
+    errno = why;
+    return ok;
+}
+
+bool dir_can_be_used(const char *path)
+{
+    char *at = mem_strdup(path);
+    struct stat st;
+    bool found;
+    /* the first parent that exists */
+    while (!(found = stat(*at ? at : "/", &st) == 0) && errno == ENOENT && strcmp(at, ".") != 0) {
+        char *slash = strrchr(at, '/');
+        if (slash == NULL)
+            strcpy(at, "."); /* it has a byte at least */
+        else
+            *slash = 0;
+    }
+    if (found && !S_ISDIR(st.st_mode)) {
+        found = false;
+        errno = ENOTDIR;
+    }
+    bool ok = found && access(*at ? at : "/", W_OK | X_OK) == 0;
+    int why = errno;
+    mem_free(at);
     errno = why;
     return ok;
 }

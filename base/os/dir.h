@@ -14,5 +14,7 @@
 
 DIR *dir_open(const char *path) MUST_USE;          /* NULL with errno */
 bool dir_create_with_parents(const char *path) MUST_USE; /* mode 0750; true when it exists; false with errno */
+/* Whether that would succeed, and files can be created in it; creates nothing; false with errno. */
+bool dir_can_be_used(const char *path) MUST_USE;
 
 #endif

@@ -132,6 +132,22 @@ static void line_file_run(void *arg)
 
 /* ---- other threads ---- */
 
+bool line_file_check(struct str path, struct err *err)
+{
+    if (path.n == 0 || str_is(path, "stdout") || str_is(path, "stderr"))
+        return true;
+    char *file = str_dup(path), *slash = strrchr(file, '/');
+    bool ok = access(file, W_OK) == 0;
+    if (!ok && errno == ENOENT) { /* it would be created */
+        if (slash)
+            slash[slash == file] = 0;
+        ok = access(slash ? file : ".", W_OK | X_OK) == 0;
+    }
+    ok = ok || err_set(err, ERR_UNAVAILABLE, "cannot write %.*s: %s", STR_ARG(path), strerror(errno));
+    mem_free(file);
+    return ok;
+}
+
 bool line_file_used(const struct line_file *f) { return atomic_load_explicit(&f->used, memory_order_relaxed); }
 
 uint64_t line_file_dropped(const struct line_file *f) { return atomic_load(&f->dropped); }

@@ -9,6 +9,7 @@
 #ifndef BASE_OS_LINE_FILE_H
 #define BASE_OS_LINE_FILE_H
 
+#include "base/err.h"
 #include "base/str.h"
 
 #include <stdint.h>
@@ -20,6 +21,8 @@ struct line_file *line_file_new(void);
 /* Writes to this file from now on: a path, "stdout" or "stderr"; "" closes it. Lines appended earlier still go to the
  * previous one. One thread. */
 void line_file_use(struct line_file *f, struct str path);
+/* Whether line_file_use could open it, without doing so; waits for the file system. */
+bool line_file_check(struct str path, struct err *err) MUST_USE;
 bool line_file_used(const struct line_file *f);       /* otherwise lines need not be made */
 void line_file_put(struct line_file *f, struct str line); /* with its line end; none longer than LINE_FILE_BYTES */
 uint64_t line_file_dropped(const struct line_file *f);

@@ -8,6 +8,7 @@
 
 #include "base/http/resolver.h"
 #include "base/telemetry/log.h"
+#include "base/text/num.h"
 #include "base/text/duration.h"
 
 #include <errno.h>
@@ -96,6 +97,19 @@ static void on_clients(struct loop_fd *w, uint32_t events UNUSED)
     }
 }
 
+/* getaddrinfo takes 65536 for 0. Go's names of ports ("http") are known to it, too. */
+static bool listen_check_port(struct str address, const char *port, struct err *err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    uint64_t number;
+    if (num_parse_u64(str_of(port), &number))
+        return number <= 65535 || err_set(err, ERR_BAD_DATA, "cannot listen on %.*s: the port is above 65535", STR_ARG(address));
+    bool ok = getaddrinfo(NULL, port, &hints, &found) == 0;
+    if (found)
+        freeaddrinfo(found);
+    return ok || err_set(err, ERR_BAD_DATA, "cannot listen on %.*s: unknown port \"%s\"", STR_ARG(address), port);
+}
+
 /* Strings for getaddrinfo. */
 static bool listen_split_address(struct str address, char host[256], char port[16], struct err *err)
 {
@@ -105,7 +119,14 @@ static bool listen_split_address(struct str address, char host[256], char port[1
                        STR_ARG(address));
     snprintf(host, 256, "%.*s", STR_ARG(h));
     snprintf(port, 16, "%.*s", STR_ARG(p));
-    return true;
+    return listen_check_port(address, port, err);
+}
+
+bool listener_check_address(struct str address, struct err *err)
+{
+    char host[256], port[16];
+    return listen_is_fd(address) ||
+           (listen_is_unix(address) ? listen_check_unix(address, err) : listen_split_address(address, host, port, err));
 }
 
 /* Without a host it accepts connections of both IP families, if the machine has both. */

@@ -8,6 +8,7 @@
 
 static inline bool listen_is_unix(struct str address) { return str_starts(address, STR("unix:")); }
 static inline bool listen_is_fd(struct str address) { return str_starts(address, STR("fd:")); }
+bool listen_check_unix(struct str address, struct err *err) MUST_USE;
 int listen_open_unix(struct str address, struct err *err); /* unix:PATH */
 int listen_take_fd(struct str address, struct err *err);   /* fd:N */
 

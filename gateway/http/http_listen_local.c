@@ -31,16 +31,35 @@ static void unlink_stale(const struct sockaddr_un *at)
     close(fd);
 }
 
-int listen_open_unix(struct str address, struct err *err)
+static bool unix_address(struct str address, struct sockaddr_un *at, struct err *err)
 {
     struct str path = str_skip(address, 5);
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    if (path.n == 0 || path.n >= sizeof at.sun_path) {
-        err_set(err, ERR_BAD_DATA, "cannot listen on \"%.*s\": expected unix: and a path of at most %zu bytes",
-                STR_ARG(address), sizeof at.sun_path - 1);
+    *at = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (path.n == 0 || path.n >= sizeof at->sun_path)
+        return err_set(err, ERR_BAD_DATA, "cannot listen on \"%.*s\": expected unix: and a path of at most %zu bytes",
+                       STR_ARG(address), sizeof at->sun_path - 1);
+    memcpy(at->sun_path, path.p, path.n);
+    return true;
+}
+
+bool listen_check_unix(struct str address, struct err *err)
+{
+    struct sockaddr_un at;
+    if (!unix_address(address, &at, err))
+        return false;
+    char *slash = strrchr(at.sun_path, '/');
+    if (slash)
+        slash[slash == at.sun_path] = 0;
+    return access(slash ? at.sun_path : ".", W_OK | X_OK) == 0 ||
+           err_set(err, ERR_UNAVAILABLE, "cannot listen on %.*s: the directory: %s; choose another path with "
+                   "--web.listen-address", STR_ARG(address), strerror(errno));
+}
+
+int listen_open_unix(struct str address, struct err *err)
+{
+    struct sockaddr_un at;
+    if (!unix_address(address, &at, err))
         return -1;
-    }
-    memcpy(at.sun_path, path.p, path.n);
     unlink_stale(&at);
     int fd = unix_socket();
     if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, LOCAL_BACKLOG) == 0)

@@ -10,6 +10,7 @@
 #ifndef GATEWAY_HTTP_LISTENER_H
 #define GATEWAY_HTTP_LISTENER_H
 
+#include "base/err.h"
 #include "base/os/thread.h"
 #include "base/refs.h"
 #include "base/str.h"
@@ -48,6 +49,9 @@ void listener_init(struct listener *l, struct str address);
 void listener_free(struct listener *l);
 /* Any thread: a reference, or NULL. */
 struct http_access *listener_access(struct listener *l) MUST_USE;
+/* What is wrong with an address, apart from its use by other programs and names that are not known: they are not asked
+ * for. fd:N is not checked. */
+bool listener_check_address(struct str address, struct err *err) MUST_USE;
 void listener_set_access(struct listener *l, struct http_access *a); /* any thread; takes the reference over */
 
 #endif

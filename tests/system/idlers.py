@@ -3,8 +3,9 @@
 from lib import *
 
 PROGRAM = r'''
-import resource, select, socket, sys, time
-port, n_idle, n_slow = map(int, sys.argv[1:])
+import heapq, random, resource, select, socket, sys, time
+port, n_idle, n_slow = map(int, sys.argv[1:4])
+again = float(sys.argv[4])
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 GET = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nX-Long: "
@@ -34,7 +35,7 @@ class Client:
     def again(self):
         del clients[self.s.fileno()]
         self.s.close()
-        closed.append(self)
+        heapq.heappush(closed, (time.monotonic() + again * random.uniform(0.5, 1.5), id(self), self))
     def readable(self):
         try:
             if self.kind == "page" or not self.s.recv(65536):
@@ -79,19 +80,19 @@ while True:
         for client in slow:
             if client.s.fileno() >= 0:
                 client.drip()
-        again, closed = closed, []
-        for client in again:
-            client.connect()
+        while closed and closed[0][0] <= time.monotonic():
+            heapq.heappop(closed)[2].connect()
 '''
 
 
 class Idlers:
     """n_idle connections, half of them after a response, and n_slow that send a head or body, or read a response, a byte
-    each half second. Those that are closed connect again within half a second."""
+    each half second. Those that are closed connect again after half to one and a half times `again`, and up
+    to half a second."""
 
-    def __init__(self, sluice, n_idle, n_slow, name="idlers"):
+    def __init__(self, sluice, n_idle, n_slow, name="idlers", again=0.0):
         program = write_file(f"{name}.py", PROGRAM)
-        self.process = Process(name, ["python3", program, str(sluice.port), str(n_idle), str(n_slow)])
+        self.process = Process(name, ["python3", program, str(sluice.port), str(n_idle), str(n_slow), str(again)])
         wait_until(lambda: "ready" in self.process.log(), 120, "the connections are open")
 
     def stop(self):

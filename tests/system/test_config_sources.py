@@ -236,6 +236,31 @@ server_groups:
     assert "is valid" in check(f"--config.file={real}", "--check-reachability")
 
 
+def test_check_finds_what_cannot_be_opened():
+    """Listen addresses, logs and the queue directory, without opening them; the start says the same."""
+    config, blocked = write_file("c.yml", "remote_write: [{url: 'http://127.0.0.1:1/'}]\n"), write_file("file", "")
+    for flag, words in ((f"--web.listen-address=127.0.0.1:{1 << 16}", "127.0.0.1:65536: the port is above 65535"),
+                        ("--web.listen-address=127.0.0.1:none", 'unknown port "none"'), ("--web.listen-address=none", "expected host:port"),
+                        (f"--web.listen-address=unix:{folder()}/none/s", "No such file or directory; choose another path"),
+                        (f"--web.listen-address=unix:/{'x' * 200}", "a path of at most 107 bytes"),
+                        (f"--storage.path={blocked}", f"queue directory {blocked}: Not a directory"),
+                        (f"--storage.path={blocked}/queue", f"queue directory {blocked}/queue: Not a directory")):
+        assert words in check(f"--config.file={config}", flag, code=1), flag
+        started = subprocess.run([f"{ROOT}/{OUT}/sluice", f"--config.file={config}", "--web.listen-address=127.0.0.1:0", flag],
+                                 capture_output=True, text=True, timeout=60, check=False) if "storage" in flag else None
+        assert started is None or (started.returncode == 1 and words in started.stderr), started
+    twice = f"127.0.0.1:{free_port()}"
+    assert f"{twice} is given twice" in check(f"--web.listen-address={twice},{twice}", f"--config.file={config}", code=1)
+    assert "more than 16 addresses" in check("--web.listen-address=" + ",".join(f":{n}" for n in range(2, 19)), f"--config.file={config}", code=1)
+    path = f"{folder()}/none/log"
+    logs = write_file("logs.yml", f"global: {{query_log_file: '{path}'}}\nrecent: {{}}\n")
+    text = check(f"--config.file={logs}", f"--web.access-log={path}")
+    assert all(f"{key}: cannot write {path}: No such file" in text for key in ("--web.access-log", "global.query_log_file")), text
+    fine = check(f"--config.file={config}", f"--storage.path={folder()}/new/queue", f"--web.listen-address=unix:{folder()}/s,:http",
+                 f"--web.access-log={folder()}/log")
+    assert "is valid" in fine and "warning: --" not in fine and not os.path.exists(f"{folder()}/new"), fine
+
+
 def test_check_names_files_of_flags():
     missing = f"{folder()}/none"
     text = check("-remoteWrite.url=http://127.0.0.1:1/", f"-remoteWrite.bearerTokenFile={missing}", f"-remoteWrite.tlsCAFile={missing}",
