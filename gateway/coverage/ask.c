@@ -111,8 +111,8 @@ static struct str query_metric(const struct coverage_query *q)
     return (struct str){0};
 }
 
-/* Why the selected series cannot be attributed to targets; NULL: they can. */
-static const char *query_origin(struct coverage *c, const struct coverage_query *q, uint64_t *lacking)
+/* Why the selected series cannot be attributed to targets; NULL: they can. *beside: by their labels they can. */
+static const char *query_origin(struct coverage *c, const struct coverage_query *q, uint64_t *lacking, bool *beside)
 {
     struct str metric = query_metric(q);
     if (metric.n == 0)
@@ -123,17 +123,23 @@ static const char *query_origin(struct coverage *c, const struct coverage_query 
     if (n->checked_at == 0 || q->now - n->checked_at > 2 * COVERAGE_NAME_MS)
         return "the targets of the metric's series are not known yet";
     *lacking = n->lacking;
+    *beside = n->origin == ORIGIN_BESIDE;
     switch (n->origin) {
     case ORIGIN_TARGETS: return NULL;
+    case ORIGIN_BESIDE:
     case ORIGIN_ELSEWHERE: return "the metric has series that are not scraped from a target";
     default: return "the targets of the metric's series could not be determined";
     }
 }
 
-static const char *query_unknown(struct coverage *c, const struct coverage_query *q, uint64_t *lacking, bool *narrow)
+/* *narrow: only the targets that the matchers select matter. *scraped: the series have the times of their scrapes. */
+static const char *query_unknown(struct coverage *c, const struct coverage_query *q, uint64_t *lacking, bool *narrow,
+                                 bool *scraped)
 {
-    const char *why = query_origin(c, q, lacking);
-    *narrow = why == NULL;
+    bool beside = false;
+    const char *why = query_origin(c, q, lacking, &beside);
+    *scraped = why == NULL;
+    *narrow = *scraped || (beside && c->trust_untargeted);
     if (c->n > COVERAGE_REPLICAS)
         return "the group has too many servers";
     if (c->full_until > 0)
@@ -149,8 +155,8 @@ static const char *query_unknown(struct coverage *c, const struct coverage_query
 bool coverage_attributes(struct coverage *c, const struct coverage_query *q)
 {
     uint64_t lacking;
-    bool narrow;
-    return query_unknown(c, q, &lacking, &narrow) == NULL && narrow;
+    bool narrow, scraped;
+    return query_unknown(c, q, &lacking, &narrow, &scraped) == NULL && narrow;
 }
 
 /* --- the calls ---------------------------------------------------------------------------------------------------- */
@@ -186,7 +192,7 @@ bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_que
     struct coverage_query clipped = *query, *q = &clipped; /* so that sums of times stay in range */
     q->from = coverage_max(q->from, COVERAGE_NEVER);
     q->to = coverage_min(q->to, -COVERAGE_NEVER);
-    bool narrow = true, complete = true;
+    bool narrow = true, scraped = true, complete = true;
     uint64_t lacking = 0;
     *out = (struct coverage_result){.replicas = ARENA_ARRAY(a, struct coverage_replica, c->n), .n = c->n};
     if (c->n == 1)
@@ -196,7 +202,7 @@ bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_que
     struct coverage_asking *all = ARENA_ARRAY(a, struct coverage_asking, c->n);
     mutex_lock(&c->mutex);
     coverage_note(c, q->from, q->now);
-    out->unknown = query_unknown(c, q, &lacking, &narrow);
+    out->unknown = query_unknown(c, q, &lacking, &narrow, &scraped);
     for (size_t r = 0; r < c->n; r++) {
         bool nothing = out->unknown || q->from > q->now || lacking >> r & 1;
         all[r] = (struct coverage_asking){.q = q, .to = nothing ? q->to : coverage_min(q->to, q->now)};
@@ -206,7 +212,7 @@ bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_que
             asking_collect(c, r, &all[r], narrow);
     }
     mutex_unlock(&c->mutex);
-    out->scraped = narrow && out->unknown == NULL;
+    out->scraped = scraped && out->unknown == NULL;
     struct arena_limits limits = arena_suspend_limit(a);
     for (size_t r = 0; r < c->n; r++) {
         asking_end(a, &all[r], &out->replicas[r]);

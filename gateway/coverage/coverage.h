@@ -22,7 +22,8 @@
  * a metric is first queried, and again after COVERAGE_NAME_MS; meanwhile the result is "unknown". Only the present is
  * checked: that a metric had the same origin in the past is assumed. Metrics whose exporters set timestamps (cadvisor's)
  * are never attributed. With `trust_untargeted: true` every selector of the group is decided: series without a target
- * are then assumed to be complete wherever all targets are.
+ * are then assumed to be complete wherever all targets are, and series that have the labels of a target, but other times
+ * than its scrapes (timestamps of exporters, recording rules), wherever this target is.
  *
  * Targets are narrowed by the selector's matchers on the `coverage_by` labels, for which attributed series and their
  * targets have the same values: a gap of job="a" does not affect a selector with job="b".

@@ -28,7 +28,11 @@ struct coverage_target {
     struct coverage_seen seen[];
 };
 
-enum coverage_origin { ORIGIN_UNKNOWN, ORIGIN_TARGETS, ORIGIN_ELSEWHERE };
+enum coverage_origin {
+    ORIGIN_UNKNOWN, ORIGIN_TARGETS,
+    ORIGIN_BESIDE,             /* each series has the labels of a target, and some have other times than its scrapes */
+    ORIGIN_ELSEWHERE
+};
 struct coverage_name {         /* a queried metric */
     struct str name;           /* owned; key of the map */
     enum coverage_origin origin;
@@ -120,7 +124,8 @@ void coverage_index(struct coverage *c);               /* prepares what queries 
 bool coverage_concerns(const struct coverage *c, const struct coverage_target *t, const struct coverage_query *q);
 /* Whether the replica has a gap in the target within [from, to], or its next scrape is overdue. */
 bool coverage_target_lacks(const struct coverage_target *t, size_t replica, int64_t from, int64_t to);
-/* Whether it is known that all series that the query selects come from targets. */
+/* Whether it is known that all series that the query selects come from targets, or trusted that those are as complete
+ * that have their labels. */
 bool coverage_attributes(struct coverage *c, const struct coverage_query *q);
 
 /* names.c; the mutex is held. */

@@ -91,6 +91,15 @@ void coverage_name_expr(const struct coverage *c, struct str name, struct buf *o
     buf_free(&by);
 }
 
+static enum coverage_origin coverage_origin_of(const struct coverage_reading *r)
+{
+    if (r->state == COVERAGE_FAILED)
+        return ORIGIN_UNKNOWN;
+    if (r->state != COVERAGE_READ)
+        return ORIGIN_TARGETS; /* it cannot be reached */
+    return r->alone > 0 ? ORIGIN_ELSEWHERE : r->other > 0 ? ORIGIN_BESIDE : ORIGIN_TARGETS;
+}
+
 /* All series of each reachable replica must come from targets. A replica lacks series if it has fewer than a sibling; a
  * percent is tolerated, since the replicas scrape at different times. */
 static void coverage_name_decide(struct coverage *c, struct coverage_name *n, const struct coverage_reading *readings)
@@ -100,11 +109,12 @@ static void coverage_name_decide(struct coverage *c, struct coverage_name *n, co
     n->lacking = 0;
     for (size_t i = 0; i < c->n; i++) {
         const struct coverage_reading *r = &readings[i];
-        if (r->state == COVERAGE_FAILED || (r->state == COVERAGE_READ && r->alone + r->other > 0))
-            n->origin = r->state == COVERAGE_FAILED ? ORIGIN_UNKNOWN : ORIGIN_ELSEWHERE;
+        enum coverage_origin origin = coverage_origin_of(r);
+        if (origin != ORIGIN_TARGETS)
+            n->origin = origin;
         if (r->state == COVERAGE_READ && r->all > most)
             most = r->all;
-        if (n->origin != ORIGIN_TARGETS)
+        if (n->origin == ORIGIN_UNKNOWN || n->origin == ORIGIN_ELSEWHERE)
             return;
     }
     if (most == 0)
@@ -118,7 +128,7 @@ static void coverage_name_decide(struct coverage *c, struct coverage_name *n, co
  * interval apart. What stays without series, or lacks some, is requested less and less often. */
 static int64_t coverage_name_pause(struct coverage_name *n, int64_t now)
 {
-    bool lacks = n->origin == ORIGIN_TARGETS && n->lacking != 0;
+    bool lacks = (n->origin == ORIGIN_TARGETS || n->origin == ORIGIN_BESIDE) && n->lacking != 0;
     n->lacking_since = !lacks ? 0 : n->lacking_since ? n->lacking_since : now;
     if (lacks)
         return coverage_clamp(now - n->lacking_since, RETRY_SOON_MS, RETRY_MS);

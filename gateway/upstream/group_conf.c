@@ -164,7 +164,8 @@ static const struct conf_row rows[] = {
      .help = "Labels that identify the target of a series; job and instance by default. Gaps of replicas are found by "
              "target"},
     {CONF_BOOL, "trust_untargeted", ROW(trust_untargeted),
-     .help = "Treat series without a target (recording rules, pushes) as complete as all targets are"},
+     .help = "Treat series without a target (recording rules, pushes) as complete as all targets are, and those with the "
+             "labels of a target and other timestamps as complete as that target"},
     {CONF_STRINGS, "written_by", ROW(written_by),
      .help =
          "Names of the remote_write entries that fill this group, each one of its servers or all: they hold copies of "

@@ -9,7 +9,7 @@ groups it is counted how many needed no raw samples.
 Replicas are copies of one stream: their samples have equal times. What they lack (HOLES) is drawn from a seed; each
 sample is on one replica at least. Series of a target are those of its scrapes: each has a sample at every scrape, or a
 stale marker at the first one without it. They ended hours ago, but have a sample now, too, at the time of its `up`: that is
-how sluice knows that they are the target's. Those of IRREGULAR have not: they have the labels of a target, but other times.
+how sluice knows that they are the target's. Those of IRREGULAR have the labels of a target, but other times.
 """
 import collections
 import copy
@@ -90,8 +90,7 @@ class Targets(Data):
 
     def present(self, labels, samples):
         t = self.last.get((labels.get("job"), labels.get("instance")), 0)
-        if labels["__name__"] in IRREGULAR:
-            return []
+        t -= 7001 if labels["__name__"] in IRREGULAR else 0
         value = next((v for _, v in reversed(samples) if isinstance(v, Histogram) or not lib.is_stale(v)), None)
         return [(t, value)] if PAST and samples and samples[-1][0] < t and value is not None else []
 
@@ -158,7 +157,8 @@ class Holes:
 
     def lacking(self, labels, t):
         target = labels.get("sg", ""), labels.get("job", labels["__name__"]), labels.get("instance", "")
-        if PAST and t == self.data.last.get(target[1:]) and "part" not in self.kinds:
+        present = self.data.last.get(target[1:], 0) - (7001 if labels["__name__"] in IRREGULAR else 0)
+        if PAST and t == present and "part" not in self.kinds:
             return None
         for kind in self.kinds:
             # Nothing shows that samples at irregular times are copies if no replica has one that the other one has, too

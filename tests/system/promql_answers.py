@@ -74,6 +74,7 @@ DECIDES_ORDER = re.compile(r"[\s(+-]*(sort\w*|topk|bottomk)\b")
 # through a Go map), or where series with equal values may stand in any order.
 UNORDERED = r"\b(count_values|info|histogram_quantile|histogram_fraction)\b|\[\w+:"
 DEVIATIONS = r"\bstd(dev|var)(_over_time)?\b|%|\bmad_over_time\b"
+OF_TIMES = r"\bstd(dev|var)\b.*\bt(s_of_|imestamp\b)"
 
 
 class Server:
@@ -105,6 +106,11 @@ def numbers_differ(a, b, tolerance=TOLERANCE):
 def roughly_differ(a, b):
     """Deviations of what is nearly equal are nothing but rounding: of tanh() of large counters 1e-12, in any order."""
     return numbers_differ(a, b, ROUGH) and not abs(lib.number(a)) + abs(lib.number(b)) < 1e-10
+
+
+def deviations_of_times_differ(a, b):
+    """A nanosecond is 1e-6 of a deviation of some milliseconds: that is how exact a double is that counts seconds."""
+    return numbers_differ(a, b, 1e-3)
 
 
 def histograms_differ(a, b):
@@ -153,10 +159,12 @@ def results_differ(query, a, b, limited=False):
     if not re.search(r"sort|topk|bottomk", query) and order != sorted(order):
         return f"not sorted by labels: {mine[:4]}"
     theirs = dict(zip(wanted, b["result"]))
+    differ = deviations_of_times_differ if re.search(OF_TIMES, query) else \
+        roughly_differ if re.search(DEVIATIONS, query) else numbers_differ
     for labels, s in zip(mine, a["result"]):
         if limited and labels not in theirs:
             continue
-        why = series_differ(s, theirs[labels], roughly_differ if re.search(DEVIATIONS, query) else numbers_differ)
+        why = series_differ(s, theirs[labels], differ)
         if why:
             return f"{labels}: {why}"
     return None

@@ -60,6 +60,34 @@ static void trusted_without_target(void **state UNUSED)
     world_end(&w);
 }
 
+/* Timestamps of exporters, and recording rules that keep the labels of targets: as complete as these. */
+static void trusted_beside_a_target(void **state UNUSED)
+{
+    struct world w;
+    struct matcher none[] = {world_metric, {.type = MATCH_EQ, .name = STR("job"), .value = STR("other")}};
+    for (size_t trusts = 0; trusts < 2; trusts++) {
+        world_begin_pair(&w, trusts);
+        scraper_cut(&w.replicas[0].jobs[0], T0 - 120 * S, T0 - 60 * S, CUT_MISSED);
+        w.replicas[0].other = w.replicas[1].other = 1;
+        world_ask(&w, T0 - HOUR);
+        assert_string_equal(world_gaps(&w, 0, T0 - HOUR, T0), trusts ? "-134..-60" : "? the metric has series that are not scraped from a target");
+        if (trusts)
+            assert_string_equal(world_gaps_of(&w, 0, none, 2, T0 - HOUR, T0), "");
+        struct coverage_result result;
+        coverage_ask(w.coverage, &w.arena, &(struct coverage_query){&world_metric, 1, T0 - HOUR, T0, w.now}, &result);
+        assert_false(result.scraped);
+        w.replicas[1].all = 50;
+        world_run_queried(&w, 11 * MIN);
+        if (trusts)
+            assert_string_equal(world_gaps(&w, 1, T0 - MIN, T0), "-60..0");
+        w.replicas[0].alone = 1; /* of one series the target is not known */
+        world_run_queried(&w, 11 * MIN);
+        if (trusts)
+            assert_string_equal(world_gaps_of(&w, 0, none, 2, T0 - HOUR, T0), "-134..-60");
+        world_end(&w);
+    }
+}
+
 /* Two jobs with the same instance, and two `up` series of one key. */
 static void targets_of_one_key(void **state UNUSED)
 {
@@ -128,7 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(where_series_come_from),
-        cmocka_unit_test(series_that_arrive_are_seen_soon), cmocka_unit_test(trusted_without_target),
+        cmocka_unit_test(series_that_arrive_are_seen_soon), cmocka_unit_test(trusted_without_target), cmocka_unit_test(trusted_beside_a_target),
         cmocka_unit_test(targets_of_one_key), cmocka_unit_test(without_up_nothing_is_complete),
         cmocka_unit_test(time_without_evidence), cmocka_unit_test(the_expression),
     };
