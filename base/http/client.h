@@ -53,7 +53,10 @@ enum client_oauth2_style { /* how a token is requested, and with what */
     OAUTH2_SECRET,       /* the secret, in a login or the form */
     OAUTH2_AZURE_SECRET, /* the secret, in the form */
     OAUTH2_AZURE_TOKEN,  /* the content of client_secret_file, which is a token of another issuer */
-    OAUTH2_AZURE_MACHINE /* GET token_url with `header`: the machine's identity */
+    OAUTH2_AZURE_MACHINE, /* GET token_url with `header`: the machine's identity */
+    OAUTH2_JWT,          /* an assertion that is signed with client_secret, an RSA key (RFC 7523) */
+    OAUTH2_GOOGLE_FILE,  /* as client_secret_file says, a JSON file of Google */
+    OAUTH2_GOOGLE_MACHINE /* as OAUTH2_AZURE_MACHINE */
 };
 struct client_oauth2 { /* Authorization by a token (oauth2.h) */
     enum client_oauth2_style style;
@@ -63,6 +66,12 @@ struct client_oauth2 { /* Authorization by a token (oauth2.h) */
     size_t n_scopes;
     const struct client_oauth2_param *params; /* more parameters of the request for a token */
     size_t n_params;
+    struct client_assertion {                 /* of OAUTH2_JWT; NULL: the client, token_url, none */
+        const char *issuer, *audience, *key_id;
+        unsigned bits;                        /* of the hash: 256, 384, 512 */
+        const struct client_oauth2_param *claims; /* which may replace others */
+        size_t n_claims;
+    } assertion;
     struct client_profile_conf http;          /* of that request */
 };
 struct client_sigv4 { /* signatures of AWS (aws_credentials.h) */

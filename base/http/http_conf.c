@@ -79,9 +79,19 @@ static const struct conf_row tls_rows[] = {
 const struct conf_section tls_section = {"tls_config", sizeof(struct tls_conf), tls_rows, .check = check_tls,
                                          .help = "TLS of the connection"};
 
+static const char *const grant_types[] = {"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer", NULL};
+static const char *const signature_algorithms[] = {"RS256", "RS384", "RS512", NULL};
+enum { GRANT_JWT = 1 };
+
 static bool check_oauth2(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct oauth2_conf *o = value;
+    if (o->grant_type == GRANT_JWT && o->client_certificate_key.n + o->client_certificate_key_file.n == 0)
+        return conf_err(node, err, "oauth2: grant_type %s requires client_certificate_key or client_certificate_key_file",
+                        grant_types[GRANT_JWT]);
+    if (!one_of(node, "oauth2: client_certificate_key", o->client_certificate_key, "client_certificate_key_file",
+                o->client_certificate_key_file, err))
+        return false;
     return one_of(node, "oauth2: client_secret", o->client_secret, "client_secret_file", o->client_secret_file, err);
 }
 
@@ -91,6 +101,16 @@ static const struct conf_row oauth2_rows[] = {
     ROW(CONF_FILE, oauth2_conf, client_secret_file, "File with the secret, re-read each second"),
     {CONF_URL, "token_url", offsetof(struct oauth2_conf, token_url), .required = true,
      .help = "URL that tokens are requested from"},
+    {CONF_ENUM, "grant_type", offsetof(struct oauth2_conf, grant_type), .preset = "client_credentials", .names = grant_types,
+     .help = "How the client proves who it is: by its secret, or by an assertion that its RSA key signs (RFC 7523)"},
+    ROW(CONF_SECRET, oauth2_conf, client_certificate_key, "RSA key of assertions, PEM text"),
+    ROW(CONF_FILE, oauth2_conf, client_certificate_key_file, "PEM file with the RSA key of assertions, re-read each second"),
+    ROW(CONF_STRING, oauth2_conf, client_certificate_key_id, "`kid` of assertions"),
+    {CONF_ENUM, "signature_algorithm", offsetof(struct oauth2_conf, signature_algorithm), .preset = "RS256",
+     .names = signature_algorithms, .help = "Signature of assertions"},
+    ROW(CONF_STRING, oauth2_conf, iss, "Issuer of assertions; by default client_id"),
+    ROW(CONF_STRING, oauth2_conf, audience, "Audience of assertions; by default token_url"),
+    ROW(CONF_MAP, oauth2_conf, claims, "Further claims of assertions, as texts"),
     ROW(CONF_STRINGS, oauth2_conf, scopes, "Scopes of the token"),
     ROW(CONF_MAP, oauth2_conf, endpoint_params, "Further parameters of the request for a token"),
     {CONF_SECTION, "tls_config", offsetof(struct oauth2_conf, tls), .section = &tls_section,
@@ -271,7 +291,7 @@ bool proxy_headers_equal(const void *a, const void *b) { return str_map_equal(a,
 
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)
 {
-    const char *set_keys[7];
+    const char *set_keys[8];
     unsigned n = 0;
     if (h->basic_auth)
         set_keys[n++] = "basic_auth";
@@ -283,6 +303,8 @@ bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct 
         set_keys[n++] = "sigv4";
     if (h->azuread)
         set_keys[n++] = "azuread";
+    if (h->google_iam)
+        set_keys[n++] = "google_iam";
     if (h->bearer_token.n > 0)
         set_keys[n++] = "bearer_token";
     if (h->bearer_token_file.n > 0)
@@ -324,16 +346,35 @@ static void set_tls(struct client_profile_conf *p, const struct tls_conf *t)
     p->insecure_skip_verify = t->insecure_skip_verify;
 }
 
-struct oauth2_texts { const char **scopes; struct client_oauth2_param *params; };
+struct oauth2_texts { const char **scopes; struct client_oauth2_param *params, *claims; };
+
+static struct client_oauth2_param *oauth2_params(const struct str_map *map)
+{
+    struct client_oauth2_param *params = mem_zalloc((map->n + 1) * sizeof *params);
+    for (size_t i = 0; i < map->n; i++)
+        params[i] = (struct client_oauth2_param){map->keys[i].p, map->values[i].p};
+    return params;
+}
+
+static void set_assertion(struct client_oauth2 *to, struct oauth2_texts *texts, const struct oauth2_conf *o)
+{
+    texts->claims = oauth2_params(&o->claims);
+    to->style = OAUTH2_JWT;
+    to->client_secret = o->client_certificate_key.p;
+    to->client_secret_file = o->client_certificate_key_file.p;
+    to->assertion = (struct client_assertion){.issuer = o->iss.n > 0 ? o->iss.p : NULL,
+                                              .audience = o->audience.n > 0 ? o->audience.p : NULL,
+                                              .key_id = o->client_certificate_key_id.p,
+                                              .bits = 256 + 128 * (unsigned)o->signature_algorithm,
+                                              .claims = texts->claims, .n_claims = o->claims.n};
+}
 
 static void set_oauth2(struct client_oauth2 *to, struct oauth2_texts *texts, const struct oauth2_conf *o)
 {
     texts->scopes = mem_zalloc((o->scopes.n + 1) * sizeof *texts->scopes);
-    texts->params = mem_zalloc((o->endpoint_params.n + 1) * sizeof *texts->params);
+    texts->params = oauth2_params(&o->endpoint_params);
     for (size_t i = 0; i < o->scopes.n; i++)
         texts->scopes[i] = o->scopes.items[i].p;
-    for (size_t i = 0; i < o->endpoint_params.n; i++)
-        texts->params[i] = (struct client_oauth2_param){o->endpoint_params.keys[i].p, o->endpoint_params.values[i].p};
     *to = (struct client_oauth2){
         .client_id = o->client_id.p, .client_secret = o->client_secret.p, .client_secret_file = o->client_secret_file.p,
         .token_url = o->token_url.p, .scopes = texts->scopes, .n_scopes = o->scopes.n, .params = texts->params,
@@ -341,6 +382,8 @@ static void set_oauth2(struct client_oauth2 *to, struct oauth2_texts *texts, con
         .http = {.proxy_url = o->proxy_url.p, .no_proxy = o->no_proxy.p,
                  .proxy_from_environment = o->proxy_from_environment}};
     set_tls(&to->http, &o->tls);
+    if (o->grant_type == GRANT_JWT)
+        set_assertion(to, texts, o);
 }
 
 static void set_sigv4(struct client_sigv4 *to, const struct sigv4_conf *s)
@@ -382,10 +425,14 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
         set_oauth2(&oauth2, &texts, h->oauth2);
         p.oauth2 = &oauth2;
     }
-    struct arena azure;
-    arena_init(&azure, 0);
+    struct arena texts_of_tokens;
+    arena_init(&texts_of_tokens, 0);
     if (h->azuread) {
-        azuread_conf_oauth2(h->azuread, &oauth2, &azure);
+        azuread_conf_oauth2(h->azuread, &oauth2, &texts_of_tokens);
+        p.oauth2 = &oauth2;
+    }
+    if (h->google_iam) {
+        google_iam_conf_oauth2(h->google_iam, &oauth2, &texts_of_tokens);
         p.oauth2 = &oauth2;
     }
     struct client_sigv4 sigv4;
@@ -415,9 +462,10 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
     free_lines(lines, n);
     free_lines(proxy_lines, h->proxy_connect_header.n);
     mem_free(paths);
-    arena_free(&azure);
+    arena_free(&texts_of_tokens);
     mem_free(texts.scopes);
     mem_free(texts.params);
+    mem_free(texts.claims);
     return ok;
 }
 

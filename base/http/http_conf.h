@@ -18,6 +18,9 @@ struct oauth2_conf {
     struct str client_id, client_secret, client_secret_file, token_url;
     struct str_list scopes;
     struct str_map endpoint_params;
+    int grant_type, signature_algorithm; /* index of the names in http_conf.c */
+    struct str client_certificate_key, client_certificate_key_file, client_certificate_key_id, iss, audience;
+    struct str_map claims;
     struct tls_conf tls;
     struct str proxy_url, no_proxy;
     bool proxy_from_environment;
@@ -35,6 +38,9 @@ struct azuread_conf {
 };
 /* Sets the parts of *to; texts are appended to `held`, which must live as long. */
 void azuread_conf_oauth2(const struct azuread_conf *a, struct client_oauth2 *to, struct arena *held);
+struct google_iam_conf { struct str credentials_file; };
+void google_iam_conf_oauth2(const struct google_iam_conf *g, struct client_oauth2 *to, struct arena *held); /* likewise */
+extern const struct conf_section google_iam_section;
 /* Prometheus' form, name: {values: [...], secrets: [...], files: [...]}, flattened: one entry for each value and each
  * file. */
 struct http_headers { struct str_map values, files; };
@@ -44,6 +50,7 @@ struct http_conf {
     struct oauth2_conf *oauth2;
     struct sigv4_conf *sigv4;
     struct azuread_conf *azuread;
+    struct google_iam_conf *google_iam; /* of remote_write only */
     struct str bearer_token, bearer_token_file;
     struct tls_conf tls;
     struct str proxy_url, no_proxy;

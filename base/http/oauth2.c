@@ -4,7 +4,9 @@
 #include "base/http/oauth2.h"
 
 #include "base/json/json_tree.h"
+#include "base/jwt/jwt.h"
 #include "base/text/base64.h"
+#include "base/text/duration.h"
 #include "base/text/secrets.h"
 #include "base/text/url.h"
 
@@ -13,6 +15,9 @@
 
 struct oauth2 { /* the state of a source */
     enum client_oauth2_style style;
+    char *assertion;      /* the beginning of its claims; with JWT */
+    char *key_id, *scope; /* scopes, separated by blanks */
+    unsigned bits;
     char *client_id, *token_url, *form, *shown, *header; /* shown: token_url without secrets */
     struct client_profile *profile; /* of requests for tokens */
     atomic_bool secret_in_form;     /* the server wants the credentials there */
@@ -43,6 +48,15 @@ void oauth2_settings(const struct client_oauth2 *c, struct buf *out)
     }
     for (size_t i = 0; i < h->n_headers; i++)
         settings_add(out, h->headers[i]);
+    const struct client_assertion *a = &c->assertion;
+    const char *more[] = {a->issuer, a->audience, a->key_id};
+    for (size_t i = 0; i < LEN(more); i++)
+        settings_add(out, more[i]);
+    buf_printf(out, "%u ", a->bits);
+    for (size_t i = 0; i < a->n_claims; i++) {
+        settings_add(out, a->claims[i].name);
+        settings_add(out, a->claims[i].value);
+    }
 }
 
 static bool oauth2_check_text(const char *key, const char *text, struct err *err)
@@ -68,7 +82,8 @@ bool oauth2_check(const struct client_oauth2 *c, struct err *err)
         if (!oauth2_check_text("endpoint_params", c->params[i].name, err) ||
             !oauth2_check_text("endpoint_params", c->params[i].value, err))
             return false;
-    return oauth2_check_text("client_id", c->client_id, err) && oauth2_check_text("client_secret", c->client_secret, err);
+    return oauth2_check_text("client_id", c->client_id, err)
+           && (c->style == OAUTH2_JWT /* a PEM text */ || oauth2_check_text("client_secret", c->client_secret, err));
 }
 
 /* endpoint_params may replace the other parameters. */
@@ -80,20 +95,29 @@ static bool oauth2_has_param(const struct client_oauth2 *c, const char *name)
     return false;
 }
 
-static char *oauth2_make_form(const struct client_oauth2 *c)
+static char *oauth2_scope(const struct client_oauth2 *c)
 {
-    struct buf form = {0}, scopes = {0};
+    struct buf scopes = {0};
     for (size_t i = 0; i < c->n_scopes; i++)
         buf_printf(&scopes, "%s%s", i ? " " : "", c->scopes[i]);
+    char *text = mem_strdup(buf_z(&scopes));
+    buf_free(&scopes);
+    return text;
+}
+
+static char *oauth2_make_form(const struct client_oauth2 *c)
+{
+    struct buf form = {0};
+    char *scope = oauth2_scope(c);
     if (!oauth2_has_param(c, "grant_type"))
         form_add(&form, "grant_type", STR("client_credentials"));
     if (c->n_scopes > 0 && !oauth2_has_param(c, "scope"))
-        form_add(&form, "scope", buf_str(&scopes));
+        form_add(&form, "scope", str_of(scope));
     for (size_t i = 0; i < c->n_params; i++)
         form_add(&form, c->params[i].name, str_of(c->params[i].value));
     char *text = mem_strdup(buf_z(&form));
     buf_free(&form);
-    buf_free(&scopes);
+    mem_free(scope);
     return text;
 }
 
@@ -238,6 +262,131 @@ static void oauth2_ask_machine(struct token_fetch *f)
     buf_free(&response.body);
 }
 
+/* ---- assertions ---- */
+
+enum { ASSERTION_S = 600 };
+
+/* Claims that the settings determine; the claims of the configuration replace others of the same name. */
+static void oauth2_add_claim(struct buf *claims, const struct client_oauth2 *c, const char *name, struct str value)
+{
+    for (size_t i = 0; i < c->assertion.n_claims; i++)
+        if (strcmp(c->assertion.claims[i].name, name) == 0)
+            return;
+    jwt_add_text(claims, name, value);
+}
+
+static char *oauth2_make_claims(const struct client_oauth2 *c, const char *scope)
+{
+    const struct client_assertion *a = &c->assertion;
+    const char *id = c->client_id ? c->client_id : "";
+    struct buf claims = {0};
+    jwt_begin(&claims);
+    oauth2_add_claim(&claims, c, "iss", str_of(a->issuer ? a->issuer : id));
+    oauth2_add_claim(&claims, c, "sub", str_of(id));
+    oauth2_add_claim(&claims, c, "aud", str_of(a->audience ? a->audience : c->token_url));
+    if (*scope)
+        oauth2_add_claim(&claims, c, "scope", str_of(scope));
+    for (size_t i = 0; i < a->n_claims; i++)
+        jwt_add_text(&claims, a->claims[i].name, str_of(a->claims[i].value));
+    char *text = mem_strdup(buf_z(&claims));
+    buf_free(&claims);
+    return text;
+}
+
+static void oauth2_post(struct token_fetch *f, const char *url, const struct buf *form)
+{
+    const struct oauth2 *o = f->state;
+    static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", "Accept: application/json"};
+    struct token_response response;
+    token_fetch_send(f, (struct client_request){.method = "POST", .url = url, .profile = o->profile, .headers = headers,
+                                                .n_headers = LEN(headers), .body = buf_str(form), .accept_gzip = true},
+                     &response);
+    (void)oauth2_take_response(f, &response);
+    buf_free(&response.body);
+}
+
+/* claims: begun, without times. */
+static void oauth2_send_assertion(struct token_fetch *f, const char *url, const struct jwt_key *key, struct buf *claims)
+{
+    struct buf form = {0}, token = {0};
+    struct err err;
+    int64_t now = clock_wall_ms() / 1000;
+    jwt_add_number(claims, "iat", now);
+    jwt_add_number(claims, "exp", now + ASSERTION_S);
+    jwt_add_random(claims, "jti");
+    jwt_end(claims);
+    if (jwt_sign(key, buf_str(claims), &token, &err)) {
+        form_add(&form, "grant_type", STR("urn:ietf:params:oauth:grant-type:jwt-bearer"));
+        form_add(&form, "assertion", buf_str(&token));
+        oauth2_post(f, url, &form);
+    } else {
+        oauth2_fail(f, err.text);
+    }
+    buf_free(&form);
+    buf_free(&token);
+}
+
+static void oauth2_assert(struct token_fetch *f)
+{
+    const struct oauth2 *o = f->state;
+    struct buf claims = {0};
+    buf_add_z(&claims, o->assertion);
+    oauth2_send_assertion(f, o->token_url, &(struct jwt_key){f->secret, o->key_id, o->bits}, &claims);
+    buf_free(&claims);
+}
+
+/* ---- the files of Google ---- */
+
+static struct str google_text(const struct json_tree *file, const char *key)
+{
+    return json_tree_str(json_tree_get(file, key));
+}
+
+/* The key of a service account. */
+static void oauth2_ask_google(struct token_fetch *f, const struct json_tree *file, const char *url)
+{
+    const struct oauth2 *o = f->state;
+    struct buf claims = {0};
+    jwt_begin(&claims);
+    jwt_add_text(&claims, "iss", google_text(file, "client_email"));
+    jwt_add_text(&claims, "aud", str_of(url));
+    jwt_add_text(&claims, "scope", str_of(o->scope));
+    oauth2_send_assertion(f, url, &(struct jwt_key){google_text(file, "private_key"), google_text(file, "private_key_id").p, 256},
+                          &claims);
+    buf_free(&claims);
+}
+
+/* What a user has logged in with. */
+static void oauth2_refresh_google(struct token_fetch *f, const struct json_tree *file, const char *url)
+{
+    static const char *const keys[] = {"client_id", "client_secret", "refresh_token"};
+    struct buf form = {0};
+    form_add(&form, "grant_type", STR("refresh_token"));
+    for (size_t i = 0; i < LEN(keys); i++)
+        form_add(&form, keys[i], google_text(file, keys[i]));
+    oauth2_post(f, url, &form);
+    buf_free(&form);
+}
+
+static void oauth2_read_google(struct token_fetch *f)
+{
+    const struct oauth2 *o = f->state;
+    struct err err;
+    struct json_tree *file = json_tree_parse(f->secret, &err);
+    struct str type = google_text(file, "type"), url = google_text(file, "token_uri");
+    const char *to = url.n > 0 ? url.p : o->token_url;
+    if (file == NULL)
+        token_fetch_fail(f, ERR_BAD_DATA, "credentials_file: not JSON");
+    else if (str_is(type, "service_account"))
+        oauth2_ask_google(f, file, to);
+    else if (str_is(type, "authorized_user"))
+        oauth2_refresh_google(f, file, to);
+    else
+        token_fetch_fail(f, ERR_BAD_DATA, "credentials_file: type \"%.*s\" is not service_account or authorized_user",
+                         STR_ARG(type));
+    json_tree_free(file);
+}
+
 static void oauth2_fetch(struct token_fetch *f)
 {
     struct oauth2 *o = (struct oauth2 *)f->state;
@@ -245,8 +394,12 @@ static void oauth2_fetch(struct token_fetch *f)
         (void)oauth2_attempt(f, true);
     else if (o->style == OAUTH2_AZURE_TOKEN)
         oauth2_exchange(f);
-    else if (o->style == OAUTH2_AZURE_MACHINE)
+    else if (o->style == OAUTH2_AZURE_MACHINE || o->style == OAUTH2_GOOGLE_MACHINE)
         oauth2_ask_machine(f);
+    else if (o->style == OAUTH2_JWT)
+        oauth2_assert(f);
+    else if (o->style == OAUTH2_GOOGLE_FILE)
+        oauth2_read_google(f);
     if (o->style != OAUTH2_SECRET)
         return;
     bool in_form = atomic_load(&o->secret_in_form);
@@ -270,7 +423,7 @@ static void oauth2_secrets(const void *state, struct str secret, const char *tok
 static void oauth2_free(void *state)
 {
     struct oauth2 *o = state;
-    char *texts[] = {o->client_id, o->token_url, o->form, o->shown, o->header};
+    char *texts[] = {o->client_id, o->token_url, o->form, o->shown, o->header, o->assertion, o->key_id, o->scope};
     for (size_t i = 0; i < LEN(texts); i++)
         mem_free(texts[i]);
     client_profile_unref(o->profile);
@@ -285,13 +438,23 @@ struct token_source *oauth2_get(const struct client_oauth2 *conf, struct err *er
     static const struct token_source_kind azure = {.name = "azuread", .server = "source of Azure tokens",
                                                    .secret_key = "token_file_path", .fetch = oauth2_fetch,
                                                    .secrets = oauth2_secrets, .free = oauth2_free};
+    static const struct token_source_kind signed_kind = {.name = "oauth2", .server = "oauth2 token_url",
+                                                         .secret_key = "client_certificate_key_file", .fetch = oauth2_fetch,
+                                                         .secrets = oauth2_secrets, .free = oauth2_free};
+    static const struct token_source_kind google = {.name = "google_iam", .server = "source of Google's tokens",
+                                                    .secret_key = "credentials_file", .fetch = oauth2_fetch,
+                                                    .secrets = oauth2_secrets, .free = oauth2_free};
+    static const struct token_source_kind *const kinds[] = {
+        [OAUTH2_SECRET] = &kind, [OAUTH2_AZURE_SECRET] = &azure, [OAUTH2_AZURE_TOKEN] = &azure,
+        [OAUTH2_AZURE_MACHINE] = &azure, [OAUTH2_JWT] = &signed_kind, [OAUTH2_GOOGLE_FILE] = &google,
+        [OAUTH2_GOOGLE_MACHINE] = &google};
     if (!oauth2_check(conf, err))
         return NULL;
     struct client_profile *profile = client_profile_new(&conf->http, err);
     if (profile == NULL)
         return NULL;
     struct oauth2 *o = mem_zalloc(sizeof *o);
-    struct token_settings made = {.kind = conf->style == OAUTH2_SECRET ? &kind : &azure, .state = o, .longest_ms = 3 * TOKEN_FETCH_MS};
+    struct token_settings made = {.kind = kinds[conf->style], .state = o, .longest_ms = 3 * TOKEN_FETCH_MS};
     struct buf shown = {0}, settings = {0};
     url_redact(&shown, str_of(conf->token_url));
     oauth2_settings(conf, &settings);
@@ -302,9 +465,14 @@ struct token_source *oauth2_get(const struct client_oauth2 *conf, struct err *er
     o->token_url = mem_strdup(conf->token_url);
     o->shown = mem_strdup(buf_z(&shown));
     o->form = oauth2_make_form(conf);
+    o->scope = oauth2_scope(conf);
+    o->assertion = conf->style == OAUTH2_JWT ? oauth2_make_claims(conf, o->scope) : NULL;
+    o->key_id = mem_strdup(conf->assertion.key_id ? conf->assertion.key_id : "");
+    o->bits = conf->assertion.bits;
     made.settings = mem_strdup(buf_z(&settings));
+    bool whole = conf->style == OAUTH2_JWT || conf->style == OAUTH2_GOOGLE_FILE;
     if (conf->client_secret_file && *conf->client_secret_file)
-        made.secret_file = watched_file_new(conf->client_secret_file, WATCHED_LINE);
+        made.secret_file = watched_file_new(conf->client_secret_file, whole ? WATCHED_BYTES : WATCHED_LINE);
     else
         made.secret = mem_strdup(conf->client_secret ? conf->client_secret : "");
     buf_free(&shown);

@@ -440,7 +440,7 @@ def test_every_section_of_prometheus_is_known():
     the file loads, with one warning for all kinds of discovery and one for each other key that has no effect."""
     path = configuration_file("every_section.yml")
     code, lines = check_file(path)
-    assert code == 1 and len(lines) > 1, lines
+    assert code == 1 and lines, lines
     assert all(line.startswith(f"sluice: {path}:") and " is not supported yet: " in line for line in lines), lines
     places = [line.split(" is not supported")[0] for line in lines]
     assert len(set(places)) == len(places)

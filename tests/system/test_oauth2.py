@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens of OAuth 2.0 for scrapes, remote write and queries, beside a real Prometheus with the same configuration."""
+import base64
 import json
 import subprocess
+import time
 import urllib.parse
 
 import fakes
@@ -138,3 +140,119 @@ def test_tokens_of_azure():
     bad = write_file("bad.yml", "remote_write: [{url: 'http://h/', azuread: {scope: x}}]\n")
     checked = subprocess.run([f"{ROOT}/{OUT}/sluice", "--dryRun", f"--config.file={bad}"], capture_output=True, text=True)
     assert "azuread: set one of managed_identity, oauth and workload_identity" in checked.stderr, checked.stderr
+
+
+# ---- assertions that an RSA key signs ----
+
+def rsa_key(name):
+    """A new key: paths of the private and the public one."""
+    private, public = write_file(f"{name}.pem", ""), write_file(f"{name}.pub", "")
+    for command in (["genrsa", "-out", private, "2048"], ["rsa", "-in", private, "-pubout", "-out", public]):
+        subprocess.run(["openssl", *command], check=True, capture_output=True)
+    return private, public
+
+
+def unpack_jwt(token, public, digest="sha256"):
+    """Header and claims of a token, whose signature openssl verifies."""
+    parts = [base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in token.split(".")]
+    with open(f"{folder()}/signature", "wb") as f:
+        f.write(parts[2])
+    checked = subprocess.run(["openssl", "dgst", f"-{digest}", "-verify", public, "-signature", f.name],
+                             input=token.rpartition(".")[0].encode(), capture_output=True)
+    assert checked.returncode == 0, checked
+    return json.loads(parts[0]), json.loads(parts[1])
+
+
+JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+
+def assert_times(claims):
+    assert claims.pop("exp") == claims["iat"] + 600 and abs(claims.pop("iat") - time.time()) < 100
+    assert len(claims.pop("jti")) == 32
+
+
+def scrape_of(exporter):
+    return f"scrape_configs: [{{job_name: j, scrape_interval: 300ms, static_configs: [{{targets: ['{exporter.address}']}}]}}]\n"
+
+
+def test_assertions_by_a_key():
+    """RFC 7523 with Prometheus' keys; the key is not shown, and a wrong one is an error that does not show it."""
+    issuer, sinks, (private, public) = Issuer(), [Keeper() for _ in range(3)], rsa_key("client")
+    url = f"http://{issuer.address}/token"
+    with open(private, encoding="utf-8") as f:
+        inline = json.dumps(f.read())
+    wrong = write_file("wrong.pem", "-----BEGIN RSA PRIVATE KEY-----\nbm8gc2VjcmV0\n-----END RSA PRIVATE KEY-----\n")
+    grant = f"client_id: me, token_url: '{url}', grant_type: '{JWT_GRANT}'"
+    ways = [f"{grant}, client_certificate_key_file: '{private}', scopes: [a, b]",
+            f"{grant}, client_certificate_key: {inline}, client_certificate_key_id: k1, signature_algorithm: RS512, iss: them, "
+            "audience: x, claims: {sub: other, team: core}",
+            f"{grant}, client_certificate_key_file: '{wrong}'"]
+    exporter = ScriptedExporter()
+    sluice = Sluice(scrape_of(exporter) + "remote_write:\n" + "".join(
+        f"- {{name: d{i}, url: 'http://{sinks[i].address}/w', oauth2: {{{way}}}}}\n" for i, way in enumerate(ways)))
+    wait_until(lambda: len(sinks[0].seen) > 1 and len(sinks[1].seen) > 1, 20, "writes")
+    assert {line[:13] for sink in sinks for line in sink.seen} == {"Bearer token-"} and len(issuer.asked) == 2, issuer.asked
+    found = {}
+    for authorization, form in issuer.asked:
+        assert authorization is None and form["grant_type"] == [JWT_GRANT] and set(form) == {"grant_type", "assertion"}, form
+        token, = form["assertion"]
+        digest = "sha512" if json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["alg"] == "RS512" else "sha256"
+        header, claims = unpack_jwt(token, public, digest)
+        assert_times(claims)
+        found[header["alg"]] = header, claims
+    assert found == {"RS256": ({"alg": "RS256", "typ": "JWT"}, {"iss": "me", "sub": "me", "aud": url, "scope": "a b"}),
+                     "RS512": ({"alg": "RS512", "kid": "k1", "typ": "JWT"},
+                               {"iss": "them", "aud": "x", "sub": "other", "team": "core"})}, found
+    wait_until(lambda: "the key is not in PEM format" in sluice.log(), 20, "the error about the wrong key")
+    shown = sluice.log() + sluice.get("/config").text
+    assert "PRIVATE" not in shown and "bm8gc2VjcmV0" not in shown and not sinks[2].seen
+    bad = write_file("bad.yml", f"remote_write: [{{url: 'http://h/', oauth2: {{{grant}}}}}]\n")
+    checked = subprocess.run([sluice.program, "--check-config", f"--config.file={bad}"], capture_output=True, text=True)
+    assert "requires client_certificate_key or client_certificate_key_file" in checked.stderr, checked.stderr
+
+
+class Google(fakes.Fake):
+    """Issues tokens as Google does; asked: (path, form, headers)."""
+
+    def __init__(self):
+        self.asked = []
+        super().__init__()
+
+    def answer(self, request, body):
+        form = dict(urllib.parse.parse_qsl(body.decode() or request.path.partition("?")[2]))
+        self.asked.append((request.path.partition("?")[0], form, request.headers))
+        token = json.dumps({"access_token": f"google-{len(self.asked)}", "token_type": "Bearer", "expires_in": 3599})
+        return request.reply(200, token.encode(), Content_Type="application/json")
+
+
+def test_tokens_of_google():
+    """By a service account's key, by a user's login as the default, and by the machine's account without a file."""
+    google, sink, exporter, (private, public) = Google(), Keeper(), ScriptedExporter(), rsa_key("service")
+    url = f"http://{google.address}/token"
+    with open(private, encoding="utf-8") as f:
+        account = {"type": "service_account", "client_email": "me@project", "private_key_id": "id1", "private_key": f.read(),
+                   "token_uri": url}
+    user = {"type": "authorized_user", "client_id": "c", "client_secret": "s3cret-value", "refresh_token": "r3fresh",
+            "token_uri": url}
+    files = write_file("account.json", json.dumps(account)), write_file("user.json", json.dumps(user))
+    way = f"- {{name: %s, url: 'http://{sink.address}/w', google_iam: {{%s}}}}\n"
+    config = scrape_of(exporter) + "remote_write:\n" + way % ("d0", f"credentials_file: '{files[0]}'") + way % ("d1", "")
+    env = {"HOME": folder(), "GCE_METADATA_HOST": google.address}
+    sluice = Sluice(config, env={**env, "GOOGLE_APPLICATION_CREDENTIALS": files[1]})
+    wait_until(lambda: len(set(sink.seen)) == 2, 20, "writes with both tokens")
+    forms = {form["grant_type"]: (path, form) for path, form, _ in google.asked}
+    assert len(google.asked) == 2 and all(path == "/token" for path, _ in forms.values()), google.asked
+    header, claims = unpack_jwt(forms[JWT_GRANT][1]["assertion"], public)
+    assert_times(claims)
+    assert header == {"alg": "RS256", "kid": "id1", "typ": "JWT"} and claims == {
+        "iss": "me@project", "aud": url, "scope": "https://www.googleapis.com/auth/monitoring.write"}, (header, claims)
+    assert forms["refresh_token"][1] == {"grant_type": "refresh_token", "client_id": "c", "client_secret": "s3cret-value",
+                                         "refresh_token": "r3fresh"}
+    shown = sluice.log() + sluice.get("/config").text
+    assert "PRIVATE" not in shown and "s3cret" not in shown and "google-1" not in shown
+    sluice.stop()
+    sluice = Sluice(scrape_of(exporter) + "remote_write:\n" + way % ("d2", ""), env=env, name="machine")
+    wait_until(lambda: "Bearer google-3" in sink.seen, 20, "the machine's token")
+    path, form, headers = google.asked[2]
+    assert path == "/computeMetadata/v1/instance/service-accounts/default/token" and headers["Metadata-Flavor"] == "Google"
+    assert form == {"scopes": "https://www.googleapis.com/auth/monitoring.write"}, form

@@ -95,7 +95,8 @@ static const struct conf_row rows[] = {
     {CONF_SECTION, "metadata_config", ROW(metadata_config), .section = &metadata_section, .help = "Metadata"},
     {CONF_IGNORED, "round_robin_dns", 0, .help = "Not applicable"},
     HTTP_CONF_ROWS(struct destination_conf, http),
-    {.type = CONF_GUARD, .name = "google_iam", .help = "Requests would be sent without credentials"},
+    {.type = CONF_OPTIONAL, .name = "google_iam", .offset = ROW(http.google_iam), .section = &google_iam_section,
+     .help = "Token of Google"},
     {0}};
 
 static bool remote_write_conf_check(struct conf_context *c UNUSED, const struct yaml *node, void *value,

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/* header.claims.signature, each in base64 for URLs without padding. */
+#include "base/jwt/jwt.h"
+
+#include "base/json/json_write.h"
+#include "base/text/base64.h"
+
+#include <gnutls/abstract.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+
+/* ---- claims ---- */
+
+void jwt_begin(struct buf *claims) { buf_add_char(claims, '{'); }
+
+static void jwt_add_name(struct buf *claims, const char *name)
+{
+    if (claims->p[claims->n - 1] != '{')
+        buf_add_char(claims, ',');
+    buf_add_char(claims, '"');
+    json_escape(claims, str_of(name));
+    buf_add_z(claims, "\":");
+}
+
+void jwt_add_text(struct buf *claims, const char *name, struct str value)
+{
+    jwt_add_name(claims, name);
+    buf_add_char(claims, '"');
+    json_escape(claims, value);
+    buf_add_char(claims, '"');
+}
+
+void jwt_add_number(struct buf *claims, const char *name, int64_t value)
+{
+    jwt_add_name(claims, name);
+    buf_printf(claims, "%lld", (long long)value);
+}
+
+void jwt_add_random(struct buf *claims, const char *name)
+{
+    unsigned char bytes[16];
+    if (gnutls_rnd(GNUTLS_RND_NONCE, bytes, sizeof bytes) != 0)
+        memset(bytes, 0, sizeof bytes);
+    jwt_add_name(claims, name);
+    buf_add_char(claims, '"');
+    for (size_t i = 0; i < sizeof bytes; i++)
+        buf_printf(claims, "%02x", bytes[i]);
+    buf_add_char(claims, '"');
+}
+
+void jwt_end(struct buf *claims) { buf_add_char(claims, '}'); }
+
+/* ---- the token ---- */
+
+static void jwt_add_part(struct buf *out, struct str bytes)
+{
+    size_t from = out->n;
+    base64_add(out, bytes);
+    while (out->n > from && out->p[out->n - 1] == '=')
+        out->n--;
+    for (size_t i = from; i < out->n; i++)
+        out->p[i] = out->p[i] == '+' ? '-' : out->p[i] == '/' ? '_' : out->p[i];
+}
+
+static bool jwt_add_signature(const struct jwt_key *key, gnutls_privkey_t made, struct buf *out, struct err *err)
+{
+    gnutls_sign_algorithm_t by = key->bits == 512 ? GNUTLS_SIGN_RSA_SHA512
+                                 : key->bits == 384 ? GNUTLS_SIGN_RSA_SHA384 : GNUTLS_SIGN_RSA_SHA256;
+    gnutls_datum_t text = {(unsigned char *)out->p, (unsigned)out->n}, signature = {NULL, 0};
+    unsigned bits = 0;
+    if (gnutls_privkey_get_pk_algorithm(made, &bits) != GNUTLS_PK_RSA)
+        return err_set(err, ERR_BAD_DATA, "the key is not an RSA key");
+    int result = gnutls_privkey_sign_data2(made, by, 0, &text, &signature);
+    if (result != 0)
+        return err_set(err, ERR_INTERNAL, "cannot sign: %s", gnutls_strerror(result));
+    buf_add_char(out, '.');
+    jwt_add_part(out, str_n(signature.data, signature.size));
+    gnutls_free(signature.data);
+    return true;
+}
+
+bool jwt_sign(const struct jwt_key *key, struct str claims, struct buf *out, struct err *err)
+{
+    struct buf header = {0}, token = {0};
+    gnutls_privkey_t made = NULL;
+    gnutls_datum_t pem = {(unsigned char *)key->pem.p, (unsigned)key->pem.n};
+    int result = gnutls_privkey_init(&made);
+    if (result == 0)
+        result = gnutls_privkey_import_x509_raw(made, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
+    bool ok = result == 0 || err_set(err, ERR_BAD_DATA, "the key is not in PEM format, or encrypted: %s", gnutls_strerror(result));
+    if (ok) {
+        jwt_begin(&header);
+        buf_printf(&header, "\"alg\":\"RS%u\"", key->bits);
+        if (key->id && *key->id)
+            jwt_add_text(&header, "kid", str_of(key->id));
+        jwt_add_text(&header, "typ", STR("JWT"));
+        jwt_end(&header);
+        jwt_add_part(&token, buf_str(&header));
+        buf_add_char(&token, '.');
+        jwt_add_part(&token, claims);
+        ok = jwt_add_signature(key, made, &token, err);
+    }
+    if (ok)
+        buf_add_str(out, buf_str(&token));
+    if (made)
+        gnutls_privkey_deinit(made);
+    buf_free(&header);
+    buf_free(&token);
+    return ok;
+}
