@@ -18,6 +18,7 @@ enum {
     /* 8 MiB, which RFC 8878 asks all decoders to take and RFC 9659 all encoders of HTTP bodies not to exceed: a frame header
      * cannot make us allocate a larger window */
     WINDOW_LOG = 23,
+    HASH_LOG = 13, /* entries of 4 bytes */
 };
 
 static const char *const names[] = {"identity", "snappy", "zstd", "gzip", "deflate"};
@@ -72,12 +73,14 @@ void zstd_free(struct zstd *z)
 }
 
 /* The window spans the whole input, up to what decoders take. By default it is 512 KiB at level 1: too short to reach the
- * same series of another target in a block of pages that are longer. */
+ * same series of another target in a block of pages that are longer. The hash table has half the size of level 1's, that
+ * of the processor's first cache; writer/queue/block.c has figures. */
 void compress_zstd(struct zstd *z, struct buf *out, struct str in, int level)
 {
     if (z->pack == NULL) {
         z->pack = ZSTD_createCCtx();
         ZSTD_CCtx_setParameter(z->pack, ZSTD_c_windowLog, WINDOW_LOG);
+        ZSTD_CCtx_setParameter(z->pack, ZSTD_c_hashLog, HASH_LOG);
     }
     ZSTD_CCtx_setParameter(z->pack, ZSTD_c_compressionLevel, level);
     size_t n = ZSTD_compressBound(in.n);
