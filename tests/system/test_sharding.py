@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Series are distributed over destinations: as by a real vmagent with the same flags, and independent of their order."""
 import random
+import time
 
 from lib import *
 
@@ -96,9 +97,9 @@ def test_rendezvous_is_independent_of_the_order():
         assert all(n * replicas / 8 < share < n * replicas / 2 for share in shares.values()), shares
 
 
-def asked(sluice, query, time):
+def asked(sluice, query, at):
     """The result, and the groups that were asked for it. The placement of samples is known from 5 minutes after the start on."""
-    answer = sluice.get("/api/v1/query", {"query": query, "time": time, "explain": 1, "lookback_delta": 60}).json()
+    answer = sluice.get("/api/v1/query", {"query": query, "time": at, "explain": 1, "lookback_delta": 60}).json()
     return answer["data"]["result"], {r["group"] for r in answer["data"]["explain"]["requests"]}
 
 
@@ -139,6 +140,25 @@ def test_selectors_ask_their_shards():
     check_selectors_ask_their_shards(servers, "vmagents", "{labels: [job, instance]}", 1)
     check_selectors_ask_their_shards(servers, "rendezvous", "{hash: rendezvous, labels: [job, instance]}", 1)
     check_selectors_ask_their_shards(servers, "copies", "{labels: [instance, job, job], replicas: 2}", 2)
+
+
+def test_a_reload_that_places_otherwise_is_remembered():
+    servers = [Prometheus(name=name) for name in "ab"]
+
+    def config(labels):
+        return f"shard: {{labels: [{labels}]}}\nremote_write:\n" + "".join(
+            f"- {{name: {n}, url: '{p.write_url}'}}\n" for n, p in zip("ab", servers)) + "server_groups:\n" + "".join(
+            f"- {{name: {n}, written_by: [{n}], static_configs: [{{targets: ['{p.address}']}}]}}\n" for n, p in zip("ab", servers))
+    sluice = Sluice(config("job, instance"))
+    known = int(time.time()) + 1 + 300  # of samples from then on; the query needs those of a minute before it
+
+    def groups_asked():
+        return len(asked(sluice, 'm{instance="i",job="j",zone="z"}', known + 60)[1])
+    assert groups_asked() == 1
+    wait_until(lambda: time.time() > known - 300 + 1)
+    assert sluice.reconfigure(config("instance, job, job") + "recent: {}\n").status == 200 and groups_asked() == 1
+    assert sluice.reconfigure(config("instance, job, zone")).status == 200 and groups_asked() == 2
+    assert sluice.reconfigure(config("instance, job")).status == 200 and groups_asked() == 2
 
 
 def test_labels_that_change_after_the_placement_do_not_place():
