@@ -28,6 +28,23 @@ void trace_merge(struct query_trace *t, const struct trace_merge *merge)
     own->selector = arena_str(t->arena, merge->selector);
 }
 
+void trace_skip(struct query_trace *t, struct str group, const struct matcher *m, size_t n, const char *why)
+{
+    struct buf selector = {0};
+    bool known = t == NULL;
+    if (!known)
+        matchers_print(&selector, m, n);
+    for (size_t i = 0; t && i < t->n_skips && !known; i++)
+        known = str_eq(t->skips[i].group, group) && str_eq(t->skips[i].selector, buf_str(&selector)) &&
+                str_is(t->skips[i].why, why);
+    if (!known) {
+        arena_grow(t->arena, &t->skips, &t->_cap_skips, t->n_skips + 1, sizeof *t->skips);
+        t->skips[t->n_skips++] = (struct trace_skip){arena_str(t->arena, group), arena_str(t->arena, buf_str(&selector)),
+                                                     arena_str(t->arena, str_of(why))};
+    }
+    buf_free(&selector);
+}
+
 void trace_abandon(struct query_trace *t, const char *why)
 {
     if (t)
@@ -56,6 +73,15 @@ static void trace_show_decision(struct json_writer *w, const struct plan_decisio
     json_field_z(w, "evaluated", trace_where_name(d->where));
     if (d->why.n > 0)
         json_field_str(w, "reason", d->why);
+    json_end_object(w);
+}
+
+static void trace_show_skip(struct json_writer *w, const struct trace_skip *s)
+{
+    json_begin_object(w);
+    json_field_str(w, "group", s->group);
+    json_field_str(w, "selector", s->selector);
+    json_field_str(w, "reason", s->why);
     json_end_object(w);
 }
 
@@ -154,6 +180,9 @@ static void trace_print_merge(struct buf *out, const struct trace_merge *m)
 static void trace_print(struct buf *out, const struct query_trace *t)
 {
     trace_print_plan(out, t);
+    for (size_t i = 0; i < t->n_skips; i++)
+        buf_printf(out, "%.*s is not queried for %.*s: %.*s\n", STR_ARG(t->skips[i].group), STR_ARG(t->skips[i].selector),
+                   STR_ARG(t->skips[i].why));
     for (size_t i = 0; i < t->n_requests; i++)
         trace_print_request(out, &t->requests[i]);
     for (size_t i = 0; i < t->n_merges; i++)
@@ -171,6 +200,11 @@ void trace_show(struct json_writer *w, const struct query_trace *t)
     json_end_array(w);
     if (t->abandoned.n > 0)
         json_field_str(w, "abandoned", t->abandoned);
+    json_key(w, "skipped");
+    json_begin_array(w);
+    for (size_t i = 0; i < t->n_skips; i++)
+        trace_show_skip(w, &t->skips[i]);
+    json_end_array(w);
     json_key(w, "requests");
     json_begin_array(w);
     for (size_t i = 0; i < t->n_requests; i++)

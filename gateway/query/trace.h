@@ -31,11 +31,13 @@ struct trace_merge {
     uint64_t series, samples;   /* of the result */
     struct trace_source *sources; size_t n;
 };
+struct trace_skip { struct str group, selector, why; };
 struct query_trace {
     struct arena *arena;
     int64_t started;            /* clock_mono_ms of the first request */
     const struct plan *plan;    /* NULL: there is none */
     struct str abandoned;       /* why results of push-down were not used; empty: they were */
+    struct trace_skip *skips; size_t n_skips, _cap_skips;
     struct trace_request *requests; size_t n_requests, _cap_requests;
     struct trace_merge *merges; size_t n_merges, _cap_merges;
 };
@@ -43,9 +45,11 @@ struct query_trace {
 /* Texts are copied; t may be NULL. */
 void trace_request(struct query_trace *t, const struct trace_request *request);
 void trace_merge(struct query_trace *t, const struct trace_merge *merge);
+/* A group is not queried for a selector, at some times at least. */
+void trace_skip(struct query_trace *t, struct str group, const struct matcher *m, size_t n, const char *why);
 void trace_abandon(struct query_trace *t, const char *why);
 
-/* {"plan":[..],"abandoned":"..","requests":[..],"merged":[..],"text":".."}: the last is all of it as lines. */
+/* {"plan":[..],"abandoned":"..","skipped":[..],"requests":[..],"merged":[..],"text":".."}: the last is all of it as lines. */
 void trace_show(struct json_writer *w, const struct query_trace *t);
 
 #endif

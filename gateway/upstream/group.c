@@ -63,17 +63,21 @@ static bool group_shard_admits(const struct group_shard *s, const struct matcher
 }
 
 /* The recent store may have values that no server has yet. */
-bool group_admits(const struct group *g, struct group_reader by, const struct matcher *m, size_t n, struct group_window *w)
+const char *group_refusal(const struct group *g, struct group_reader by, const struct matcher *m, size_t n,
+                          struct group_window *w)
 {
-    if (!group_times_clip(&g->times, by.now, w) || (g->backup.written && !group_was_written(g, *w, false)))
-        return false;
+    if (!group_times_clip(&g->times, by.now, w))
+        return "it has no samples of these times (relative_time_range, absolute_time_range)";
+    if (g->backup.written && !group_was_written(g, *w, false))
+        return "its destinations were not written at these times (backup_of)";
     if (!group_shard_admits(&g->shard, m, n, w->from)) {
         stats_add(&upstream_stats, SHARDS_SKIPPED, 1);
-        return false;
+        return "other destinations than its own get these series (shard)";
     }
-    bool admits = group_filter_admits(g->filter, m, n, !by.proxied && !g->recent);
-    stats_add(&upstream_stats, FILTERED, !admits);
-    return admits;
+    if (group_filter_admits(g->filter, m, n, !by.proxied && !g->recent))
+        return NULL;
+    stats_add(&upstream_stats, FILTERED, 1);
+    return "it has no such values (label_filter)";
 }
 
 static bool group_is_limited(const struct group *g) { return group_times_limited(&g->times) || g->backup.written; }

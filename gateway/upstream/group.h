@@ -65,10 +65,15 @@ struct group {
  * view_routes_exactly is false, the caller filters the results by the original matchers. */
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out);
-/* The part of the window of samples that is read for these matchers. False: nothing. */
+/* The part of the window of samples that is read for these matchers. Nothing: why; NULL otherwise. */
 struct group_reader { int64_t now; bool proxied; }; /* Unix ms; --proxy-headers: servers may have other data for it */
-bool group_admits(const struct group *g, struct group_reader by, const struct matcher *m, size_t n,
-                  struct group_window *w);
+const char *group_refusal(const struct group *g, struct group_reader by, const struct matcher *m, size_t n,
+                          struct group_window *w);
+static inline bool group_admits(const struct group *g, struct group_reader by, const struct matcher *m, size_t n,
+                                struct group_window *w)
+{
+    return group_refusal(g, by, m, n, w) == NULL;
+}
 /* Whether `backup` has all samples of the time that were, or will be, written to a group that does not respond. */
 bool group_replaces(const struct group *backup, const struct group *g, int64_t from, int64_t to);
 /* Whether they may have the same series at different times: one has a time range, or is filled by backups, and no label

@@ -2,6 +2,7 @@
 #include "gateway/upstream/group_query.h"
 
 #include "base/text/duration.h"
+#include "gateway/query/trace.h"
 #include "gateway/upstream/replicas.h"
 #include "gateway/upstream/stats.h"
 
@@ -61,8 +62,11 @@ static bool group_query_cut(struct group_query *l, const struct request_batch *b
 {
     const struct select *whole = l->sel;
     struct group_window w = {whole->t_min, whole->t_max};
-    if (!group_admits(l->group, batch_reader(batch), whole->matchers, whole->n_matchers, &w))
+    const char *refusal = group_refusal(l->group, batch_reader(batch), whole->matchers, whole->n_matchers, &w);
+    if (refusal) {
+        trace_skip(batch->q->trace, l->group->name, whole->matchers, whole->n_matchers, refusal);
         return false;
+    }
     l->cut = w.from != whole->t_min || w.to != whole->t_max;
     if (!l->cut)
         return true;

@@ -103,6 +103,7 @@ struct push_planning {
     bool proxied;              /* what is known of servers may be about other data (--proxy-headers) */
     int64_t recent_from;       /* INT64_MAX: there is no recent store */
     int64_t now;
+    struct query_trace *trace; /* or NULL */
 };
 
 enum { PUSH_OWN_GAPS = 5 }; /* besides those of coverage */
@@ -201,8 +202,12 @@ static void push_gaps(void *arg, size_t group, const struct matcher *m, size_t n
 static bool push_admits(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to)
 {
     const struct push_planning *p = arg;
+    const struct group *g = &p->u->groups.items[group];
     struct group_window w = {from, to};
-    return group_admits(&p->u->groups.items[group], (struct group_reader){p->now, p->proxied}, m, n, &w);
+    const char *refusal = group_refusal(g, (struct group_reader){p->now, p->proxied}, m, n, &w);
+    if (refusal)
+        trace_skip(p->trace, g->name, m, n, refusal);
+    return refusal == NULL;
 }
 
 /* Those that tests have compared. mad_over_time() of NaN depends on the release; older ones have none of them, or others. */
@@ -306,7 +311,7 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
 {
     struct plan *plan = ARENA_NEW(q->arena, struct plan);
     struct push_planning planning = {.u = u, .arena = q->arena, .recent_from = recent_from, .now = clock_wall_ms(),
-                                    .proxied = ((const struct worker *)q->user)->n_proxied > 0};
+                                    .trace = q->trace, .proxied = ((const struct worker *)q->user)->n_proxied > 0};
     push_describe_groups(&planning, question->lookback);
     struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .admits = push_admits,
                            .divide = push_divide, .match = push_match, .has_function = push_has_function, .arg = &planning};

@@ -14,7 +14,11 @@ def series(*jobs):
 
 def asked(s, query, **form):
     form = {"query": query, "time": BEGIN + 600, **form}
-    return {r["group"] for r in s.data("/api/v1/explain", form)["requests"]}
+    explained = s.data("/api/v1/explain", form)
+    groups, skipped = ({r["group"] for r in explained[key]} for key in ("requests", "skipped"))
+    assert not groups & skipped and all("(label_filter)" in s["reason"] for s in explained["skipped"]), explained
+    assert explained["text"].count("is not queried for") == len(explained["skipped"]), explained
+    return groups
 
 
 def test_groups_are_asked_for_the_values_that_they_have():
@@ -27,6 +31,8 @@ def test_groups_are_asked_for_the_values_that_they_have():
                           ('bare{job=""}', 2), ('bare{job!~"a|b|c"}', 2), ('sum by (region) (m{job=~"a|b"})', 2),
                           ('m{job=~".+",job!="b"}', 2), ('count_over_time(m{job="a"}[5m])', 1)):
         assert len(asked(s, query)) == wanted, (query, asked(s, query))
+    assert s.data("/api/v1/explain", {"query": 'm{job="a"}', "time": END})["skipped"] == [
+        {"group": "west", "selector": '{job="a",__name__="m"}', "reason": "it has no such values (label_filter)"}]
     counts = {query: int(s.query(f"count({query}) or vector(0)", BEGIN + 600)["result"][0]["value"][1])
               for query in ("m", 'm{job!="a"}', 'bare{job!="a"}', 'bare{job=""}', 'm{job="d"}')}
     assert list(counts.values()) == [4, 3, 2, 2, 0], counts

@@ -100,7 +100,9 @@ def test_rendezvous_is_independent_of_the_order():
 def asked(sluice, query, at):
     """The result, and the groups that were asked for it. The placement of samples is known from 5 minutes after the start on."""
     answer = sluice.get("/api/v1/query", {"query": query, "time": at, "explain": 1, "lookback_delta": 60}).json()
-    return answer["data"]["result"], {r["group"] for r in answer["data"]["explain"]["requests"]}
+    groups, skipped = ({r["group"] for r in answer["data"]["explain"][key]} for key in ("requests", "skipped"))
+    assert not groups & skipped and all("(shard)" in s["reason"] for s in answer["data"]["explain"]["skipped"]), answer
+    return answer["data"]["result"], groups
 
 
 def check_selectors_ask_their_shards(servers, metric, shard, copies):
