@@ -170,7 +170,8 @@ static const struct queue_stats *first_queue_stats(void)
  * flush interval and 100 ms when it is written. */
 static void only_what_is_not_delivered_is_written_at_the_tick(void **state UNUSED)
 {
-    enum { FLUSH = 300, LATE = 100 + 150 /* a loaded machine */ };
+    /* On a loaded machine; what waits for the destination waits for its timeout of 30 s. */
+    enum { FLUSH = 300, LATE = 100 + 3000 };
     struct destination_conf d = fixture_destination(&fixture.a, "a", 8);
     fixture.flush_interval = FLUSH;
     fixture_start_with(&d, 1);
@@ -261,6 +262,57 @@ static int write_and_wait(void)
     return atomic_load(&answer);
 }
 
+/* --- where blocks close by default -------------------------------------------------------------------------------- */
+
+struct many_series { struct loop_task task; unsigned n, n_labels; size_t value_bytes; };
+
+/* Series of one sample each; i is the first label, so that they are different. */
+static void write_many_series(struct loop_task *task)
+{
+    enum { MOST_LABELS = 40 };
+    const struct many_series *many = CONTAINER(task, struct many_series, task);
+    struct sink *sink = writer_sink(fixture.writer, 0);
+    struct sample s = {1, 1};
+    struct label items[MOST_LABELS] = {{STR(METRIC_NAME), STR("m")}};
+    struct arena scratch;
+    arena_init(&scratch, 0);
+    char *value = arena_alloc(&scratch, many->value_bytes + 1);
+    memset(value, 'v', many->value_bytes);
+    assert_int_equal(sink_begin(sink, &(struct sink_batch){.source = 1, .bytes = 1}), SINK_OK);
+    for (unsigned k = 2; k < many->n_labels; k++)
+        items[k] = (struct label){arena_printf(&scratch, "l%02u", k), str_n(value, many->value_bytes)};
+    for (unsigned i = 0; i < many->n; i++) {
+        items[1] = (struct label){STR("i"), arena_printf(&scratch, "%u", i)};
+        struct labels labels = labels_from(&scratch, items, many->n_labels);
+        sink_series(sink, &(struct series_in){.labels = labels, .samples = &s, .n_samples = 1});
+    }
+    sink_commit(sink, NULL, NULL);
+    arena_free(&scratch);
+}
+
+/* What fills no block waits for the tick, which is a minute away. */
+static void blocks_close_at_their_limits(void **state UNUSED)
+{
+    static const struct { struct many_series series; size_t closed; } cases[] = {
+        {{.n = 10001, .n_labels = 2}, 10000},                      /* samples */
+        {{.n = 4001, .n_labels = 25, .value_bytes = 1}, 4000},     /* 100,000 labels */
+        {{.n = 90, .n_labels = 3, .value_bytes = 100000}, 83},     /* 8 MiB: 83 times 100,036 bytes */
+    };
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
+    fixture.flush_interval = 60000;
+    size_t sent = 0;
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct many_series series = cases[i].series;
+        series.task.run = write_many_series;
+        fixture_start_with(&d, 1);
+        loop_post(fixture.lanes[0], &series.task);
+        fixture_await(&fixture.a, sent + cases[i].closed);
+        fixture_stop(10000);
+        sent += series.n;
+        assert_int_equal(receiver_count(&fixture.a), sent);
+    }
+}
+
 /* The first block does not fit on the disk, the second does: the push is not safe, and nothing is lost. */
 static void an_ack_covers_every_block(void **state UNUSED)
 {
@@ -311,6 +363,7 @@ int main(void)
         FIXTURE_TEST(what_is_too_old_is_dropped_and_counted), FIXTURE_TEST(large_blocks_are_cut),
         FIXTURE_TEST(a_cut_block_is_whole_after_a_stop), FIXTURE_TEST(bad_blocks_are_dropped_and_counted),
         FIXTURE_TEST(only_what_is_not_delivered_is_written_at_the_tick), FIXTURE_TEST(pushes_do_not_wait_for_the_tick),
+        FIXTURE_TEST(blocks_close_at_their_limits),
         FIXTURE_TEST(an_ack_covers_every_block), FIXTURE_TEST(a_disk_that_has_room_again_is_used)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
