@@ -43,14 +43,16 @@ static void failover_add_window(struct failover *f, struct failover_window w)
     f->unsaved = true;
 }
 
-/* Of what the primary has not acknowledged all was sent, but for what the backup has not accepted yet. */
+/* Of what the primary has not acknowledged all was sent, but for what the backup has not accepted yet. Samples that are
+ * newer than now may have been sent before a restart. */
 static void failover_end_window(struct failover *f, int64_t now)
 {
     int64_t pending = destination_oldest_pending(f->backup), until = pending > 0 && pending < now ? pending : now;
+    int64_t end = now + WINDOW_LEAD_MS;
     mutex_lock(&f->writer->lock);
     struct failover_window *open = failover_windows_open(&f->windows);
     if (open) {
-        open->to = now > open->from ? now : open->from;
+        open->to = end > open->from ? end : open->from;
         open->full_to = until - WINDOW_LEAD_MS;
     }
     mutex_unlock(&f->writer->lock);

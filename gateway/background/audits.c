@@ -26,6 +26,7 @@ struct audits {
     struct audits_held *held;       /* NULL: none yet */
     struct group_reading reading;
     /* of the running one */
+    const struct upstream *upstream; /* the reading's; its own field is set once it has begun */
     const struct group *group;
     struct audits_held *used;
     struct query_session session;
@@ -44,7 +45,7 @@ static bool audits_work(void *arg)
     struct audits *a = arg;
     const struct audit_conf *c = a->used->setup.conf;
     struct query_ctx *q = &a->session.q;
-    struct audit_question what = {.upstream = a->reading.upstream, .group = a->group, .window = c->window, .max_targets = 1,
+    struct audit_question what = {.upstream = a->upstream, .group = a->group, .window = c->window, .max_targets = 1,
                                   .settings = &a->session.service, .end = clock_wall_ms() - c->delay};
     struct source *recent = writer_recent(a->used->setup.writer.writer);
     if (recent == NULL)
@@ -173,6 +174,7 @@ static void audits_visit(struct group_visitor *v, const struct group *g)
     int64_t now = clock_mono_ms();
     if (known == NULL || now < known->due || !group_reading_idle(&a->reading))
         return;
+    a->upstream = v->upstream;
     a->group = g;
     a->used = a->held;
     refs_take_own(&a->used->refs);

@@ -5,7 +5,8 @@ import time
 
 from lib import *
 
-__all__ = ["Pair", "SERIES", "check_complete", "has", "numbers", "outage_with_restarts", "query_through_an_outage"]
+__all__ = ["Pair", "SERIES", "check_complete", "has", "numbers", "outage_with_restarts",
+           "query_through_an_outage", "windows_file"]
 
 CONFIG = """
 remote_write:

@@ -9,6 +9,7 @@ from failover import *
 from lib import *
 
 OUTAGE = int(os.environ.get("OUTAGE", "600"))
+ROUNDS = int(os.environ.get("ROUNDS", "50"))
 
 
 def test_outage_with_restarts():
@@ -65,3 +66,73 @@ def test_queries_of_real_receivers():
     """A primary that takes samples in order only, and a backup that does."""
     query_through_an_outage(Prometheus(name="main"), VictoriaMetrics(name="spare"))
     query_through_an_outage(VictoriaMetrics(name="main2"), Prometheus(name="spare2"), drain="newest_first")
+
+
+def check_windows(pair, acknowledged):
+    """The backup has samples of its windows only, and all acknowledged ones of the times that are full."""
+    windows = []
+    for line in open(windows_file(pair.sluice), encoding="ascii").read().splitlines()[1:-1]:
+        windows.append([float("inf") if t == "open" else int(t) for t in line.split()])
+    for series in range(SERIES):
+        have = {t for s in pair.spare.find("failover_test", series=str(series)).values() for t, _ in s}
+        outside = [t for t in have if not any(first <= t <= last for first, last, _, _ in windows)]
+        assert not outside, f"series {series}: {len(outside)} samples in no window of {windows}: {outside[:5]}"
+        full = [t for t in acknowledged if any(first <= t <= last for _, _, first, last in windows)]
+        lacks = [t for t in full if t not in have]
+        assert not lacks, f"series {series}: the backup lacks {len(lacks)} samples of full times {windows}: {lacks[:5]}"
+    return len(full)
+
+
+@seconds(ROUNDS * 60 + 300)
+def test_random_rounds():
+    """Faults of both receivers, kill -9, clean restarts and reloads at random moments."""
+    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    print(f"SEED={seed}")
+    chance = random.Random(seed)
+    pair = Pair(hold="20s", drain=chance.choice(("in_order", "newest_first")))
+    pair.ahead_ms = 58000  # what is a minute newer than the primary's last response is in the backup
+    acknowledged = []
+
+    def push_for(seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pair.push()
+            acknowledged.append(pair.last_ms)
+            time.sleep(chance.choice((0.005, 0.05, 0.2)))
+
+    def set_fault(sink, fault):
+        sink.status, sink.drop, sink.hang, sink.lose_answer = 204, False, 0, False
+        if fault == "drop":
+            sink.drop = True
+        elif fault == "lose":
+            sink.lose_answer = True
+        elif fault == "slow":
+            sink.hang = 0.3
+        elif fault:
+            sink.status = fault
+    for _ in range(ROUNDS):
+        set_fault(pair.main, chance.choice((None, 503, 503, 429, "drop", "slow", "lose")))
+        set_fault(pair.spare, chance.choice((None, None, None, 503, "slow")))
+        push_for(chance.uniform(0.2, 5))
+        event = chance.choice(("kill", "kill", "stop", "reload", "nothing"))
+        if event == "kill":
+            pair.sluice.kill9()
+        elif event == "stop":
+            set_fault(pair.main, None)  # a stop waits for responses
+            pair.sluice.stop()
+        elif event == "reload":
+            pair.settings["drain"] = chance.choice(("in_order", "newest_first"))
+            assert pair.sluice.reconfigure(pair.config()).status == 200
+        if event in ("kill", "stop"):
+            pair.sluice.start().wait_ready()
+    set_fault(pair.main, None)
+    set_fault(pair.spare, None)
+    pair.push_every(0.2, 60, lambda: pair.settled() and not pair.sending())
+    wait_until(lambda: pair.settled() and not pair.sending(), 60, "nothing is left")
+    wait_until(lambda: "open" not in open(windows_file(pair.sluice), encoding="ascii").read(), 10, "the end is on disk")
+    for series in range(SERIES):
+        main = set(numbers(pair.main, series))
+        assert main == set(range(pair.pushed)), f"series {series}: the primary lacks {sorted(set(range(pair.pushed)) - main)[:10]}"
+    full = check_windows(pair, acknowledged)
+    print(f"hold {pair.settings['hold']}: {len(acknowledged)} pushes, {full} of them in full times of the backup")
+    assert pair.sluice.metric("sluice_failover_windows", 'url="spare"') > 0, "there was no failover"
