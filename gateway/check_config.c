@@ -40,7 +40,7 @@ static bool check_addresses(const struct flags *f, struct err *err)
             return false;
         for (size_t k = 0; k < i; k++)
             if (l->items[i].n > 0 && str_eq(l->items[i], l->items[k]))
-                return err_set(err, ERR_BAD_DATA, "--web.listen-address: %.*s is given twice", STR_ARG(l->items[i]));
+                return err_set(err, ERR_BAD_DATA, "--web.listen-address: %.*s is set twice", STR_ARG(l->items[i]));
     }
     return l->n <= LISTENERS_MAX || err_set(err, ERR_BAD_DATA, "--web.listen-address: more than %d addresses; remove some",
                                             LISTENERS_MAX);

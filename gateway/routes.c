@@ -21,6 +21,7 @@ enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, IMPORT = HTTP_POST | HTTP_P
 const struct route routes[] = {
     {READ, "/", page_index, PAGE},
     {READ, "/targets", page_targets, PAGE},
+    {READ, "/service-discovery", page_service_discovery, PAGE},
     {READ, "/metrics", page_metrics, .class = ROUTE_ADMIN, .on_worker = true, .always = true,
      .auth_key = AUTH_KEY_METRICS},
     {READ, "/config", page_config, PAGE, .auth_key = AUTH_KEY_CONFIG},

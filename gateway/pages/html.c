@@ -36,7 +36,7 @@ bool html_wanted(struct http_request *r)
 void html_begin(struct http_request *r, const char *title)
 {
     static const struct { const char *path, *name; } links[] = {
-        {"/targets", "Targets"}, {"/metrics", "Metrics"}, {"/config", "Configuration"}, {"/flags", "Flags"}};
+        {"/targets", "Targets"}, {"/service-discovery", "Discovery"}, {"/metrics", "Metrics"}, {"/config", "Configuration"}, {"/flags", "Flags"}};
     const char *prefix = r->services->flags.link_prefix.p;
     r->content_type = "text/html; charset=utf-8";
     buf_printf(&r->out, "<!doctype html><html lang=en><meta charset=utf-8>"
@@ -60,6 +60,28 @@ void html_text(struct buf *out, struct str s)
         case '\'': buf_add_z(out, "&#39;"); break;
         default: buf_add_char(out, s.p[i]);
         }
+}
+
+bool html_contains(struct str text, struct str part)
+{
+    for (size_t i = 0; i + part.n <= text.n; i++)
+        if (str_ieq(str_n(text.p + i, part.n), part))
+            return true;
+    return false;
+}
+
+void html_fail(struct http_request *r, const char *title, const struct err *err)
+{
+    int status = err_http_status(err->kind);
+    http_text(r, status, html_wanted(r) ? "" : err->text);
+    http_retry_after(r, err->retry_after);
+    if (!html_wanted(r))
+        return;
+    html_begin(r, title);
+    buf_add_z(&r->out, "<p class=down>");
+    html_text(&r->out, str_of(err->text));
+    buf_add_z(&r->out, "<p><a href='?'>Show all targets</a>");
+    html_end(r);
 }
 
 void html_ago(struct buf *out, int64_t then, int64_t now)

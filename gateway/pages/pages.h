@@ -14,5 +14,8 @@ void page_reloaded(struct http_request *r, const struct err *err); /* the result
 /* Targets, destinations and server groups. On a worker. Parameters: q (part of URL, label or error), state (up, down,
  * unknown, invalid), page; vmagent's show_only_unhealthy, endpoint_search, label_search and show_original_labels. */
 void page_targets(struct http_request *r);
+/* What the jobs have discovered, before and after relabeling. On a worker. Parameters: q (part of a label or error), state
+ * (active, dropped, invalid), job, page. */
+void page_service_discovery(struct http_request *r);
 
 #endif

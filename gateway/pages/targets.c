@@ -87,14 +87,6 @@ static bool targets_page_read_filter(struct http_request *r, struct filter *f, s
     return read_searches(r, f, err);
 }
 
-static bool contains_ignoring_case(struct str text, struct str part)
-{
-    for (size_t i = 0; i + part.n <= text.n; i++)
-        if (str_ieq(str_n(text.p + i, part.n), part))
-            return true;
-    return false;
-}
-
 static bool matches_filter(struct targets_view *v, const struct target_status *t)
 {
     const struct filter *f = &v->filter;
@@ -102,11 +94,11 @@ static bool matches_filter(struct targets_view *v, const struct target_status *t
         return false;
     if ((f->endpoint && !regex_match(f->endpoint, t->url)) || !matchers_match(f->labels, f->n_labels, t->labels))
         return false;
-    if (f->q.n == 0 || contains_ignoring_case(t->url, f->q) || contains_ignoring_case(t->last_error, f->q))
+    if (f->q.n == 0 || html_contains(t->url, f->q) || html_contains(t->last_error, f->q))
         return true;
     buf_clear(&v->text);
     labels_print(&v->text, t->labels);
-    return contains_ignoring_case(buf_str(&v->text), f->q);
+    return html_contains(buf_str(&v->text), f->q);
 }
 
 /* Targets that cannot be scraped, in the form of others, with the address as URL. */
@@ -394,31 +386,17 @@ static void html_targets(struct targets_view *v)
     html_pages(v, first, end);
 }
 
-static void targets_page_fail(struct http_request *r, const struct err *err)
-{
-    int status = err_http_status(err->kind);
-    http_text(r, status, html_wanted(r) ? "" : err->text);
-    http_retry_after(r, err->retry_after);
-    if (!html_wanted(r))
-        return;
-    html_begin(r, "Status");
-    buf_add_z(&r->out, "<p class=down>");
-    html_text(&r->out, str_of(err->text));
-    buf_add_z(&r->out, "<p><a href='?'>Show all targets</a>");
-    html_end(r);
-}
-
 void page_targets(struct http_request *r)
 {
     struct targets_view v = {.r = r, .now = clock_wall_ms()};
     struct err err;
     if (!targets_page_read_filter(r, &v.filter, &err)) {
-        targets_page_fail(r, &err);
+        html_fail(r, "Status", &err);
         return;
     }
     int64_t timeout = r->services->flags.query_timeout;
     if (!services_targets(r, timeout > 0 ? r->started_mono + timeout : 0, &v.all, &err)) {
-        targets_page_fail(r, &err);
+        html_fail(r, "Status", &err);
         return;
     }
     targets_page_select(&v);
@@ -434,5 +412,5 @@ void page_targets(struct http_request *r)
     }
     buf_free(&v.text);
     if (!services_report_complete(r, &err))
-        targets_page_fail(r, &err);
+        html_fail(r, "Status", &err);
 }

@@ -250,7 +250,7 @@ def test_check_finds_what_cannot_be_opened():
                                  capture_output=True, text=True, timeout=60, check=False) if "storage" in flag else None
         assert started is None or (started.returncode == 1 and words in started.stderr), started
     twice = f"127.0.0.1:{free_port()}"
-    assert f"{twice} is given twice" in check(f"--web.listen-address={twice},{twice}", f"--config.file={config}", code=1)
+    assert f"{twice} is set twice" in check(f"--web.listen-address={twice},{twice}", f"--config.file={config}", code=1)
     assert "more than 16 addresses" in check("--web.listen-address=" + ",".join(f":{n}" for n in range(2, 19)), f"--config.file={config}", code=1)
     path = f"{folder()}/none/log"
     logs = write_file("logs.yml", f"global: {{query_log_file: '{path}'}}\nrecent: {{}}\n")

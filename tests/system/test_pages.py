@@ -55,6 +55,38 @@ def test_reload_button_shows_the_result():
     assert "action='/-/reload'" not in html_page(closed, "/") and "SIGHUP" in html_page(closed, "/")
 
 
+def test_service_discovery_tells_what_became_of_each_target():
+    """Those that are scraped with both sets of labels, those that are dropped with the rule, and invalid ones with the reason."""
+    many = ", ".join(f"'127.0.0.1:{n}'" for n in range(1, 451))
+    sluice = Sluice(f"""
+scrape_configs:
+- job_name: few
+  scrape_interval: 1m
+  static_configs: [{{targets: ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:4', '<b>:3'], labels: {{__meta_x: "1 & 2"}}}}]
+  relabel_configs:
+  - {{source_labels: [__meta_x], target_label: x}}
+  - {{source_labels: [__address__], regex: '.*:2', action: drop}}
+  - {{source_labels: [__address__], regex: '.*:4', target_label: __scrape_interval__, replacement: never}}
+- {{job_name: many, scrape_interval: 1m, static_configs: [{{targets: [{many}]}}], relabel_configs: [{{action: drop}}]}}
+recent: {{}}
+""")
+    text = sluice.get("/service-discovery").text
+    few = text[text.index('job="few"'):text.index('job="many"')]
+    assert few.count("\tstate=") == 4 and "state=active, discovered={__address__=\"127.0.0.1:1\"" in few, few
+    assert ', labels={instance="127.0.0.1:1", job="few", x="1 & 2"}\n' in few, few
+    dropped = [line for line in few.splitlines() if "state=dropped" in line]
+    assert len(dropped) == 1 and '127.0.0.1:2' in dropped[0] and 'reason="rule 2 of relabel_configs drops it"' in dropped[0], few
+    assert few.index("state=invalid") < few.index("state=dropped") < few.index("state=active"), few
+    assert text.count("rule 1 of relabel_configs drops it") == 450
+    page = html_page(sluice, "/service-discovery")
+    assert "1 to 200 of 454" in page and "450 dropped" not in page and "451 dropped</a>" in page and "&lt;b&gt;:3" in page and "<b>:3" not in page
+    last = html_page(sluice, "/service-discovery?state=dropped&job=many&page=3")
+    assert "401 to 450 of 450" in last and last.count("<tr><td") == 50, last
+    assert html_page(sluice, "/service-discovery?q=X%3D%221+%26").count("<tr><td") == 4
+    assert html_page(sluice, "/service-discovery?q=INSTANCE%3D%22127").count("<tr><td") == 1
+    assert sluice.get("/service-discovery", {"page": "0"}).status == 400
+
+
 def test_only_posts_change_state():
     """GET and HEAD of every path, also with a body: no reload, no end, no sample."""
     sluice = Sluice("scrape_configs: []\nrecent: {}\n", "--web.enable-lifecycle")
