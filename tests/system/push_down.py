@@ -26,6 +26,10 @@ NEWER = re.compile("|".join(pattern for pattern, _ in NEWER_NOTES)) # than the P
 CANNOT_READ = "a native histogram with custom buckets"
 
 
+# By definition these are merged raw.
+UNTARGETED = "not scraped from a target|could not be determined"
+
+
 class Part(Data):
     """Every n-th series of the data."""
 
@@ -141,6 +145,7 @@ class PushComparison(Comparison):
     def __init__(self, pushing, raw):
         super().__init__(pushing.url, raw.url)
         self.pushed, self.distributive, self.without_raw = 0, 0, 0
+        self.untargeted = 0  # distributive aggregations of series of which it is not known that they come from targets
         self.reasons = collections.Counter()  # why distributive aggregations need raw samples
 
     def compare(self, path, params):
@@ -167,7 +172,9 @@ class PushComparison(Comparison):
         if DISTRIBUTIVE.match(query):
             self.distributive += 1
             self.without_raw += not here
-            self.reasons.update(raw_reasons(explain))
+            reasons = raw_reasons(explain)
+            self.reasons.update(reasons)
+            self.untargeted += any(re.search(UNTARGETED, reason) for reason in reasons)
 
     @staticmethod
     def differ(query, a, b):

@@ -4,7 +4,8 @@
 A run that was ended is continued by the next one: build/torture/layouts has the portions of each layout and seed that are
 done, until all are. SEED=1,2 sets the seeds, LAYOUT=holes,groups the layouts.
 
-Of the distributive aggregations of each layout, the share that needed no raw samples is printed. It must be SHARE where the
+Of the distributive aggregations of each layout, the share that needed no raw samples is printed; where series without
+targets are not trusted, which are merged raw, also that of the others. It must be SHARE where the
 replicas lack about what they do in real installations (layouts.REAL) and servers can evaluate everything.
 """
 import json
@@ -21,7 +22,7 @@ SHARE, SHARED = 0.6, ("one", "labeled", "disjoint", "trusted", "copies", "partia
                       "real_three", "real_old", "real_mixed_old")
 
 
-NOTHING = {"portions": 0, "wrong": [], "distributive": 0, "without_raw": 0}
+NOTHING = {"portions": 0, "wrong": [], "distributive": 0, "without_raw": 0, "untargeted": 0}
 
 
 def path_of(name, seed):
@@ -43,7 +44,8 @@ def run_layout(name, seed):
     for portion, comparison in layouts.portions(name, seed, QUERIES, done["portions"]):
         found = {"portions": portion + 1, "wrong": done["wrong"] + [[str(x) for x in w] for w in comparison.wrong],
                  "distributive": done["distributive"] + comparison.distributive,
-                 "without_raw": done["without_raw"] + comparison.without_raw}
+                 "without_raw": done["without_raw"] + comparison.without_raw,
+                 "untargeted": done["untargeted"] + comparison.untargeted}
         print(f"{name} seed {seed} portion {portion}: {comparison.asked} queries, {len(comparison.wrong)} differ; of "
               f"{comparison.distributive} distributive aggregations {comparison.without_raw} without raw samples", flush=True)
         with open(path_of(name, seed), "w", encoding="utf-8") as f:
@@ -63,7 +65,9 @@ def test_layouts():
     few = []
     for (name, seed), f in found.items():
         share = f["without_raw"] / max(f["distributive"], 1)
-        print(f"{name} seed {seed}: {share:.0%} of {f['distributive']} distributive aggregations without raw samples, "
+        known = f["distributive"] - f["untargeted"]
+        more = f" ({f['without_raw'] / max(known, 1):.0%} of the {known} over series of targets)" if f["untargeted"] else ""
+        print(f"{name} seed {seed}: {share:.0%} of {f['distributive']} distributive aggregations without raw samples{more}, "
               f"{len(f['wrong'])} results differ", flush=True)
         few += [name] * (name in SHARED and share < SHARE and f["distributive"] >= 100)
     counts = {f"{name} {seed}": len(f["wrong"]) for (name, seed), f in found.items() if f["wrong"]}
