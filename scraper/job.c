@@ -134,7 +134,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->suppress_errors = g->suppress_errors;
     job->suppress_errors_delay = g->suppress_errors_delay;
     job->suppress_duplicates = g->suppress_duplicates;
-    sd_conf_finish(&job->sd, &g->sd_intervals);
+    sd_conf_finish(&job->sd, &g->sd_intervals, g->kube_attach);
 }
 
 static bool finish_protocols(const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g,

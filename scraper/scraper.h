@@ -74,6 +74,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     int64_t suppress_errors_delay;    /* ms: only targets that have been failing for longer are logged */
     bool suppress_duplicates;         /* duplicate targets are not logged */
     struct sd_intervals sd_intervals; /* defaults of refresh_interval */
+    const struct kube_attach *kube_attach; /* default of attach_metadata; lives as long as the jobs */
     int64_t scrape_slot;              /* ms, 0 = none, or CONF_AUTO */
     struct scrape_cluster cluster;
     unsigned shards;                  /* of the destinations, so that a target's lane can own its shard; 0 = 8 */

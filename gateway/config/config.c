@@ -220,7 +220,8 @@ static void config_set_globals(struct loader *l)
         .suppress_errors = l->flags->suppress_scrape_errors,
         .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
         .suppress_duplicates = l->flags->suppress_duplicate_targets,
-        .stale_on_shutdown = g->stale_on_shutdown, .no_stale_markers = l->flags->no_stale_markers, .sd_intervals = l->flags->sd_intervals};
+        .stale_on_shutdown = g->stale_on_shutdown, .no_stale_markers = l->flags->no_stale_markers, .sd_intervals = l->flags->sd_intervals,
+        .kube_attach = l->flags->kube_attach.node || l->flags->kube_attach.namespace ? &l->flags->kube_attach : NULL};
 }
 
 static int by_text(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }

@@ -89,8 +89,6 @@ const struct inert_flag inert_flags[] = {
     TUNES_SWITCH("promscrape.disableCompression", "see disable_compression of a job"),
     TUNES_SWITCH("promscrape.disableKeepAlive", "connections to targets that keep them open stay open"),
     TUNES_SWITCH("promscrape.dropOriginalLabels", "discovered labels are always shown"),
-    LOSES_SWITCH("promscrape.kubernetes.attachNamespaceMetadataAll", "set attach_metadata of kubernetes_sd_configs"),
-    LOSES_SWITCH("promscrape.kubernetes.attachNodeMetadataAll", "set attach_metadata of kubernetes_sd_configs"),
     TUNES_SWITCH("promscrape.kubernetes.useHTTP2Client", "HTTP/1.1 is used"),
     TUNES_SWITCH("promscrape.streamParse", "pages are always read in parts"),
     TUNES_SWITCH("pushmetrics.disableCompression", "of pushmetrics.url, which is ignored"),

@@ -199,7 +199,7 @@ static bool group_conf_check(struct conf_context *c UNUSED, const struct yaml *n
         return conf_err(node, err, "server_group.scheme: \"%.*s\" is neither http nor https", STR_ARG(g->scheme));
     if (g->static_configs.n == 0 && sd_conf_empty(&g->sd))
         return conf_err(node, err, "server_group: static_configs or a *_sd_configs is required");
-    sd_conf_finish(&g->sd, &(struct sd_intervals){0});
+    sd_conf_finish(&g->sd, &(struct sd_intervals){0}, NULL);
     return check_labels(node, &g->labels, err);
 }
 

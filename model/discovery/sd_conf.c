@@ -137,8 +137,12 @@ bool sd_conf_has_key(struct str key)
     return false;
 }
 
-void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults)
+void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults, const struct kube_attach *attach)
 {
+    struct kubernetes_sd *kubernetes = conf->kubernetes_sd_configs.items;
+    for (size_t i = 0; i < conf->kubernetes_sd_configs.n; i++)
+        if (kubernetes[i].attach_metadata == NULL)
+            kubernetes[i].attach_metadata = attach;
     for (const struct kind_conf *k = kinds; k < kinds + LEN(kinds); k++) {
         const struct conf_items *items = kind_items(conf, k);
         const int64_t *preset = (const int64_t *)(const void *)((const char *)defaults + k->preset);

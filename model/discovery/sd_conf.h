@@ -25,7 +25,7 @@ struct kubernetes_sd {
     int role;                    /* enum kube_role */
     struct kube_namespaces namespaces;
     struct conf_items selectors; /* struct kube_selector */
-    struct kube_attach attach_metadata;
+    const struct kube_attach *attach_metadata; /* NULL: nothing */
     struct kube_access *access;  /* without api_server */
 };
 struct dns_sd { struct str_list names; int type; int64_t port, refresh_interval; }; /* type: enum dns_type */
@@ -63,7 +63,8 @@ struct sd_server_conf {
     const struct sd_server *server;
 };
 bool sd_conf_next_server(const struct sd_conf *conf, size_t *at, struct sd_server_conf *out);
-void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults); /* of refresh_interval */
+/* defaults: of refresh_interval; attach: of attach_metadata, where kubernetes_sd_configs have none; must live as long. */
+void sd_conf_finish(struct sd_conf *conf, const struct sd_intervals *defaults, const struct kube_attach *attach);
 bool sd_conf_empty(const struct sd_conf *conf);
 
 /* Whose targets are discovered, for log lines: "job", its name. */

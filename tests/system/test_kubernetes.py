@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """kubernetes_sd_configs, beside a real Prometheus and vmagent at the same API server."""
 import re
+import ssl
 
 from kube import *
 from lib import *
+from secure import Authority
 from test_discovery import targets
 from test_group_discovery import shown
 
@@ -336,3 +338,48 @@ def test_jobs_of_a_cluster_scrape_what_prometheus_scrapes():
     assert ("pods", "https://127.11.0.20:9102/stats?format=prometheus", (
         ("app", "asks"), ("instance", "127.11.0.20:9102"), ("job", "kubernetes-pods"), ("namespace", "default"), ("node", "node1"), ("pod", "asks"))) in found
     assert len(found) == 45, len(found)
+
+
+@waits
+def test_tls_and_a_token_that_is_replaced():
+    """As in a pod: TLS with the cluster's CA, and a token file whose content changes; metadata is attached by flags."""
+    kube = cluster()
+    authority = Authority()
+    authority.issue("server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{folder()}/server.pem", f"{folder()}/server.key")
+    get_request = kube.server.get_request
+
+    def get_secure_request():
+        connection, address = get_request()
+        return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+    kube.server.get_request = get_secure_request
+    good, answer = ["one"], kube.answer
+
+    def check(request, body):
+        if request.headers.get("Authorization") != f"Bearer {good[0]}":
+            return kube.reply(request, 401, status(401, "Unauthorized", "Unauthorized"))
+        return answer(request, body)
+    kube.answer = check
+    token = write_file("token", "one")
+    path = write_file("kubeconfig", f"current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n"
+                      f"clusters: [{{name: k, cluster: {{server: 'https://{kube.address}', certificate-authority: ca.pem}}}}]\nusers: [{{name: u, user: {{tokenFile: token}}}}]\n")
+    sluice = Sluice(f"scrape_configs:\n- {{job_name: pod, kubernetes_sd_configs: [{{role: pod, kubeconfig_file: '{path}'}}]}}\n"
+                    f"- {{job_name: own, kubernetes_sd_configs: [{{role: pod, kubeconfig_file: '{path}', attach_metadata: {{}}}}]}}\n",
+                    "-promscrape.kubernetesSDCheckInterval=50ms", "-promscrape.kubernetes.attachNodeMetadataAll", "-promscrape.kubernetes.attachNamespaceMetadataAll")
+    before = pods(sluice)
+    assert len(before) == 6
+    assert set(discovered(sluice, "pod", "__meta_kubernetes_node_name")) == {"node1", "node2"}
+    assert "x" in discovered(sluice, "pod", "__meta_kubernetes_namespace_label_team")
+    assert set(discovered(sluice, "own", "__meta_kubernetes_node_name") + discovered(sluice, "own", "__meta_kubernetes_namespace_label_team")) == {""}
+
+    kube.put("pods", pod("late", ip="127.11.0.31", containers=[container("app", WEB)]))
+    wait_until(lambda: "late" in pods(sluice), what="an event over TLS arrives at once")
+    good[0] = "two"
+    kube.cut()
+    wait_until(lambda: "HTTP 401: Unauthorized" in sluice.log())
+    write_file("token", "two")
+    wait_until(lambda: sluice.metric("sluice_sd_failing_sources", 'config="pod"') == 0, 30)
+    kube.put("pods", pod("later", ip="127.11.0.32", containers=[container("app", WEB)]))
+    wait_until(lambda: "later" in pods(sluice))
+    assert len(pods(sluice)) == 8 and "Bearer" not in sluice.log()

@@ -50,7 +50,7 @@ static const struct conf_row kubernetes_rows[] = {
      .help = "File with API server and credentials, instead of `api_server` and the options of the HTTP client"},
     {CONF_SECTION, "namespaces", KUBE(namespaces), .section = &namespaces_section, .help = "Namespaces. Default: all"},
     {CONF_SECTIONS, "selectors", KUBE(selectors), .section = &selector_section, .help = "Selectors, one for a role"},
-    {CONF_SECTION, "attach_metadata", KUBE(attach_metadata), .section = &attach_section,
+    {CONF_OPTIONAL, "attach_metadata", KUBE(attach_metadata), .section = &attach_section,
      .help = "More labels, of other objects"},
     HTTP_CONF_ROWS(struct kubernetes_sd, server.http),
     {0}};

@@ -522,7 +522,8 @@ struct sd_source *kubernetes_source_new(const struct sd_source_env *env, const v
     s->server = kube_source_server(s, conf);
     url_redact(&shown, s->server);
     s->shown = mem_strdup(buf_z(&shown));
-    kube_source_set_attach(s, &conf->attach_metadata);
+    if (conf->attach_metadata)
+        kube_source_set_attach(s, conf->attach_metadata);
     kube_source_set_needs(s, conf);
     kube_source_key(&key, s);
     s->source.key = str_of(str_dup(buf_str(&key)));

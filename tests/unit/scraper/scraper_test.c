@@ -440,7 +440,7 @@ static void a_stopped_scraper_adds_no_targets(void **state UNUSED)
     struct err err;
     assert_true(apply_without_turns(&f, yaml, &err));
     scraper_stop(f.scraper, stopped, &f);
-    const struct discovery *discovery = f.scraper->pools[0]->discovery;
+    struct discovery *discovery = f.scraper->pools[0]->discovery;
     for (int i = 0; i < 3000 && !(f.stopped && discovery_was_read(discovery)); i++)
         loop_turn(f.loop, 1);
     struct sd_listing found = discovery_list(discovery);
