@@ -489,12 +489,17 @@ static void plan_divide_runs(struct step_choice *c, const struct expr *e)
  * each, which are 15 s apart: 4 samples a value. A few steps are not worth reading more than one needs. */
 enum { FEW_STEPS = 60, SAMPLES_OF_VALUE = 4, USUAL_INTERVAL_MS = 15000 };
 
-static bool plan_samples_are_less(const struct planner *p, const struct plan_value *v, const struct grid *steps)
+/* Of several replicas, one must have everything of all steps and be the first that has: what is read here is that of one
+ * replica for all steps then, too. */
+static bool plan_samples_are_less(const struct step_choice *c)
 {
+    const struct planner *p = c->p;
+    const struct plan_value *v = c->v;
+    const struct grid *steps = c->steps;
     int64_t samples = 0;
-    bool ranges = false, compact = true;
-    for (size_t g = 0; g < p->n_groups; g++)
-        compact = compact && (!v->routed[g] || p->groups[g].compact);
+    bool ranges = false, compact = c->n_runs == 1 && !c->too_many;
+    for (size_t g = 0; compact && g < p->n_groups; g++)
+        compact = !v->routed[g] || (p->groups[g].compact && c->runs[0].servers[g] >= 0 && c->runs[0].choices[g].n_newest == 0);
     for (size_t i = 0; i < v->n_needs; i++) {
         const struct plan_need *need = &v->needs[i];
         ranges = ranges || !need->instant;
@@ -509,11 +514,11 @@ void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value
     struct expr *e = *slot;
     if (p->plan->n_requests > PLAN_MAX_REQUESTS)
         return;
-    if (plan_samples_are_less(p, v, steps)) {
+    plan_choose(p, v, steps, &c);
+    if (plan_samples_are_less(&c)) {
         plan_decide(p, e, PLAN_RAW, "its values at all steps are more than its samples");
         return;
     }
-    plan_choose(p, v, steps, &c);
     plan_divide_runs(&c, e);
     const struct step_run *one = c.n_runs == 1 ? &c.runs[0] : NULL;
     if (one && one->divided) {

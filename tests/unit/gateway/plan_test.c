@@ -515,6 +515,25 @@ static void samples_are_read_where_they_are_less_than_values(void **state UNUSED
         f.groups[0].compact = read[i].compact;
         assert_planned(read[i].query, read[i].wanted);
     }
+    /* Which of several replicas has a value is decided by step: only where it is one for all steps, samples are read. */
+    for (int64_t gap = 0; gap < 2; gap++) {
+        const struct fixture_gaps gaps[] = {{0, 0, {gap * (HOUR + 10 * MINUTE), HOUR + 11 * MINUTE}, NULL}};
+        planning_begin(ONE);
+        f.grid = (struct grid){HOUR, 15000, 241};
+        f.groups[0].compact = true;
+        f.groups[0].n_servers = 2;
+        f.gaps = gaps;
+        f.n_gaps = 1;
+        assert_planned("rate(x[5m])", gap ? "A0[0,40] rate(x[5m]); A1[10,24] rate(x[5m]); A0[16,177] rate(x[5m])"
+                                          : "A1[0,64] rate(x[5m]); A0[16,177] rate(x[5m])");
+        planning_begin(ONE);
+        f.grid = (struct grid){2 * HOUR, 15000, 241};
+        f.groups[0].compact = true;
+        f.groups[0].n_servers = 2;
+        f.gaps = gaps;
+        f.n_gaps = 1;
+        assert_planned("rate(x[5m])", "raw x");
+    }
 }
 
 /* Prometheus 2: windows are closed on both sides, and a part of the language is computed differently. */
