@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A destination and its backup: which of them has which samples after outages, kill -9 and reloads."""
+import time
+
 from failover import *
 from lib import *
 
@@ -41,6 +43,25 @@ def test_outage():
     assert pair.sluice.metric("sluice_failover_switches_total", 'url="spare"') == 1
     assert pair.sluice.metric("sluice_failover_windows", 'url="spare"') == 1
     wait_until(lambda: "its backup sends them" in pair.sluice.log() and "its backup stops" in pair.sluice.log())
+
+
+@waits
+def test_outage_in_the_middle_of_a_backlog():
+    """The primary has taken some of the blocks that were queued."""
+    pair = Pair()
+    pair.main.hang = 0.3
+    for _ in range(12):
+        pair.push()
+        time.sleep(0.1)  # a block each
+    wait_until(lambda: all(len(numbers(pair.main, series)) >= 2 for series in range(SERIES)), 30, "some samples")
+    pair.main.status, pair.main.hang = 503, 0
+    pair.push_while(pair.sending, what="the backup sends")
+    wait_until(lambda: all(pair.pushed - 1 in numbers(pair.spare, series) for series in range(SERIES)), 30, "the newest sample")
+    for series in range(SERIES):
+        main, spare = numbers(pair.main, series), numbers(pair.spare, series)
+        assert len(main) < 12 and main == list(range(len(main))), f"series {series}: {main}"
+        assert spare == list(range(int(spare[0]), pair.pushed)) and spare[0] <= len(main), f"series {series}: {main} and {spare}"
+    pair.main.status = 204  # a stop waits for responses
 
 
 @waits
