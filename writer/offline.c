@@ -5,6 +5,7 @@
 #include "base/os/dir.h"
 #include "model/remote_write.h"
 #include "writer/queue/queue_files.h"
+#include "writer/queue/quarantine.h"
 #include "writer/queue/queue_lock.h"
 #include "writer/queue/vmagent_queue.h"
 
@@ -194,13 +195,95 @@ static bool remove_tree(const char *path, struct err *err)
 
 bool writer_queue_drop(struct str dir, const char *name, struct err *err)
 {
-    struct buf path = {0};
+    struct buf path = {0}, aside = {0};
     char *dir_z = str_dup(dir);
     struct queue_lock *lock = NULL;
-    bool ok = queue_path(dir_z, name, &path, err) && (lock = queue_lock_new(dir_z, err)) != NULL &&
-              remove_tree(buf_z(&path), err);
+    bool ok = queue_path(dir_z, name, &path, err) && writer_queue_take_aside(dir, name, &aside, err);
+    if (ok && aside.n > 0)
+        ok = remove_tree(buf_z(&aside), err);
+    else if (ok)
+        ok = (lock = queue_lock_new(dir_z, err)) != NULL && remove_tree(buf_z(&path), err);
     queue_lock_free(lock);
     buf_free(&path);
+    buf_free(&aside);
     mem_free(dir_z);
+    return ok;
+}
+
+/* --- queues beside a running sluice --------------------------------------------------------------------------------- */
+
+#define ASIDE_SUFFIX ".aside"
+
+/* The quarantine of a queue in use is opened for each write only. */
+static bool queue_is_quarantine(const char *name)
+{
+    size_t n = strlen(name), suffix = sizeof QUARANTINE_SUFFIX - 1;
+    return n > suffix && strcmp(name + n - suffix, QUARANTINE_SUFFIX) == 0;
+}
+
+static void queue_aside_path(struct buf *aside, struct str dir, const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    buf_printf(aside, "%.*s/%s" ASIDE_SUFFIX, STR_ARG(dir), slash ? slash + 1 : name);
+}
+
+/* From QUEUEDIR/NAME to QUEUEDIR/NAME.aside/NAME; NAME may have a directory, too. */
+static bool queue_move_aside(const char *from, const char *aside, const char *name, struct err *err)
+{
+    struct buf to = {0};
+    buf_printf(&to, "%s/%s", aside, name);
+    size_t parent = (size_t)(strrchr(buf_z(&to), '/') - to.p);
+    char *parent_z = str_dup(str_first(buf_str(&to), parent));
+    bool ok = (dir_create_with_parents(parent_z) && rename(from, buf_z(&to)) == 0) ||
+              err_set(err, ERR_INTERNAL, "cannot move %s to %s: %s", from, buf_z(&to), strerror(errno));
+    mem_free(parent_z);
+    buf_free(&to);
+    return ok;
+}
+
+bool writer_queue_take_aside(struct str dir, const char *name, struct buf *aside, struct err *err)
+{
+    const char *slash = strrchr(name, '/');
+    struct buf path = {0};
+    char *dir_z = str_dup(dir);
+    enum queue_use use = queue_lock_use_of(dir_z, slash ? slash + 1 : name);
+    if (use == QUEUE_USED && queue_is_quarantine(name))
+        use = QUEUE_UNUSED;
+    buf_printf(&path, "%s/%s", dir_z, name);
+    bool ok = use != QUEUE_USED;
+    if (!ok)
+        err_set(err, ERR_UNAVAILABLE, "queue \"%s\" is in use by another process: it is that of a configured destination; "
+                "stop the process or remove the destination first", name);
+    if (use == QUEUE_UNUSED) {
+        queue_aside_path(aside, dir, name);
+        ok = queue_move_aside(buf_z(&path), buf_z(aside), name, err);
+    }
+    buf_free(&path);
+    mem_free(dir_z);
+    return ok;
+}
+
+bool writer_queue_recover(struct str dir, const char *name, struct err *err)
+{
+    struct buf aside = {0};
+    struct stat st;
+    queue_aside_path(&aside, dir, name);
+    bool ok = lstat(buf_z(&aside), &st) < 0 || queue_lock_use_of(buf_z(&aside), name) != QUEUE_DIR_UNUSED ||
+              writer_queue_put_back(dir, name, buf_z(&aside), err);
+    buf_free(&aside);
+    return ok;
+}
+
+/* What is not a queue (the lock file, empty directories) is deleted. */
+bool writer_queue_put_back(struct str dir, const char *name, const char *aside, struct err *err)
+{
+    struct buf from = {0}, to = {0};
+    buf_printf(&from, "%s/%s", aside, name);
+    buf_printf(&to, "%.*s/%s", STR_ARG(dir), name);
+    bool ok = rename(buf_z(&from), buf_z(&to)) == 0 || errno == ENOENT ||
+              err_set(err, ERR_INTERNAL, "cannot move %s back to %s: %s", buf_z(&from), buf_z(&to), strerror(errno));
+    ok = ok && remove_tree(aside, err);
+    buf_free(&from);
+    buf_free(&to);
     return ok;
 }

@@ -224,7 +224,13 @@ struct queue_series {                 /* valid during the visit */
 /* Visits the series of all blocks in order; delivered: also of blocks that are delivered. */
 bool writer_queue_dump(struct str dir, const char *name, bool delivered,
                        void (*visit)(void *arg, const struct queue_series *s), void *arg, struct err *err) MUST_USE;
-/* Deletes a queue. False: the directory is in use by another process, there is no such queue, or an error. */
+/* Deletes a queue. False: it is in use by another process, there is no such queue, or an error. */
 bool writer_queue_drop(struct str dir, const char *name, struct err *err) MUST_USE;
+/* Beside a running sluice that does not use the queue: moves it to a directory `aside` of its own, which can be used as a
+ * queue directory. If none runs, `aside` is empty. False: the queue is in use, or an error. put_back: undoes it, and
+ * deletes `aside` if the queue is not there any more. recover: the same for a process that was killed. */
+bool writer_queue_take_aside(struct str dir, const char *name, struct buf *aside, struct err *err) MUST_USE;
+bool writer_queue_put_back(struct str dir, const char *name, const char *aside, struct err *err) MUST_USE;
+bool writer_queue_recover(struct str dir, const char *name, struct err *err) MUST_USE;
 
 #endif

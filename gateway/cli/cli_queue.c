@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Commands ls, verify, dump and drop read or delete files; resend runs a writer with one destination, whose queue is the
- * given directory, until all of it is delivered. The lock of the queue directory keeps drop and resend away from a
- * running program. */
+ * given directory, until all of it is delivered. The lock of the queue directory keeps drop and resend away from queues
+ * that a running program uses; others are moved aside first. */
 #include "gateway/cli/cli_queue.h"
 
 #include "base/os/file_read.h"
@@ -25,7 +25,8 @@ static const char queue_usage[] =
     "sluice queue resend DIR QUEUE          send a queue's undelivered samples, and delete it\n"
     "  --url URL                            remote write URL\n"
     "  --entry FILE                         a YAML file with the keys of one remote_write entry instead\n"
-    "DIR is -remoteWrite.tmpDataPath (--storage.agent.path). ls, verify and dump may run while a sluice uses it.\n";
+    "DIR is -remoteWrite.tmpDataPath (--storage.agent.path). All may run while a sluice uses it;\n"
+    "drop and resend then take queues only that belong to no configured destination, and quarantines.\n";
 
 struct queue_command {
     struct arena arena;
@@ -162,7 +163,8 @@ static bool queue_dump(struct queue_command *c, struct err *err)
 
 static bool queue_drop(struct queue_command *c, struct err *err)
 {
-    return needs_queue(c, err) && writer_queue_drop(c->dir, c->queue, err);
+    return needs_queue(c, err) && writer_queue_recover(c->dir, c->queue, err) &&
+           writer_queue_drop(c->dir, c->queue, err);
 }
 
 /* ---- resend ---- */
@@ -261,17 +263,25 @@ static bool queue_resend(struct queue_command *c, struct err *err)
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     log_setup(LOG_WARN, LOG_LOGFMT, 2);
-    if (!needs_queue(c, err) || !writer_queues_read(c->dir, c->queue, false, ignore_queue, NULL, err) ||
+    if (!needs_queue(c, err) || !writer_queue_recover(c->dir, c->queue, err) || !writer_queues_read(c->dir, c->queue, false, ignore_queue, NULL, err) ||
         !read_resend_conf(c, &d, err))
         return false;
+    struct buf aside = {0};
     struct loop *loop = loop_new();
     if (loop == NULL)
         return err_set(err, ERR_INTERNAL, "cannot create an event loop: %s", strerror(errno));
-    bool ok = run_resend(c, loop, &d, err);
+    struct str dir = c->dir;
+    bool ok = writer_queue_take_aside(dir, c->queue, &aside, err);
+    if (ok && aside.n > 0)
+        c->dir = buf_str(&aside);
+    ok = ok && run_resend(c, loop, &d, err);
     loop_free(loop);
     struct err gone;
     if (ok)
         (void)!writer_queue_drop(c->dir, arena_z(&c->arena, d.queue_name), &gone);
+    if (aside.n > 0 && !writer_queue_put_back(dir, c->queue, buf_z(&aside), ok ? err : &gone))
+        ok = false;
+    buf_free(&aside);
     return ok;
 }
 

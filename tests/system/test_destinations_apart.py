@@ -10,7 +10,7 @@ MEMORY_KIB = 4 << 10 # max_memory_bytes of each destination
 
 
 class TimedSink(RecordingSink):
-    """Also notes the delay of each request: seconds since its newest sample."""
+    """Notes the delay of each request, by its first series: seconds since the sample."""
 
     def __init__(self):
         self.delays = []
@@ -18,9 +18,11 @@ class TimedSink(RecordingSink):
 
     def answer(self, request, body):
         plain = wire.zstd_decompress(body) if request.headers.get("Content-Encoding") == "zstd" else wire.snappy_decompress(body)
-        oldest = min((ms for _, samples in wire.parse_write_request(plain) for ms, _ in samples), default=now_ms())
+        first = next((series for number, series in wire.fields(plain) if number == 1), b"")
+        times = [wire.parse_sample(sample)[0] for number, sample in wire.fields(first) if number == 2]
         with self.lock:
-            self.delays.append((time.monotonic(), now_ms() / 1000 - oldest / 1000))
+            self.arrivals.append(None)
+            self.delays.extend((time.monotonic(), (now_ms() - ms) / 1000) for ms in times[:1])
         return request.reply(204)
 
 

@@ -118,3 +118,53 @@ def test_rejected_samples_are_kept_and_sent_again():
     assert run("resend", sluice.data_folder, name, "--url", sink.url) == "5 samples sent, 0 samples dropped\n"
     assert sorted(value for i in range(5) for series in sink.find(f"m{i}").values() for _, value in series) == [0, 1, 2, 3, 4]
     assert name not in run("ls", sluice.data_folder)
+
+
+def test_beside_a_running_sluice():
+    """Queues of removed destinations, quarantines and queues of vmagent are sent and deleted; a queue in use is not."""
+    used, removed, other, rejecting = (RecordingSink() for _ in range(4))
+    for sink in (used, removed, other):
+        sink.status = 503
+    rejecting.status = 400
+    entry = "- {{name: {}, url: '{}', queue_config: {{shards: 2, max_backoff: 100ms}}}}\n"
+    kept = "remote_write:\n" + entry.format("used", used.url) + entry.format("rejecting", rejecting.url)
+    sluice = Sluice(kept + entry.format("removed", removed.url) + entry.format("other", other.url))
+    for n in range(20):
+        assert push(f"{sluice.url}/api/v1/write", [({"__name__": "m", "i": str(n)}, [(now_ms(), float(n))])]).status == 204
+    wait_until(lambda: sluice.metric("sluice_queue_quarantine_samples_total") == 20, 20, "a quarantine")
+    data = sluice.data_folder
+    names = {path.split("-")[0]: path for path in os.listdir(data) if path.endswith(".quarantine") or "." not in path}
+    quarantine = glob.glob(f"{data}/rejecting-*.quarantine")[0].split("/")[-1]
+    for command in ("drop", data, names["removed"]), ("resend", "--url", used.url, data, names["removed"]):
+        assert "in use by another process" in run(*command, code=1), "it is configured"
+    assert sluice.reconfigure(kept).status == 200
+    wait_until(lambda: sluice.metric("sluice_queue_orphaned_bytes") > 0)
+    shutil.copytree(f"{ROOT}/tests/upgrade/vmagent/1.145.0/persistent-queue", f"{data}/persistent-queue")
+
+    down = RecordingSink()
+    down.status = 503
+    with subprocess.Popen([f"{ROOT}/{OUT}/sluice", "queue", "resend", "--url", down.url, data, names["removed"]],
+                          stderr=subprocess.DEVNULL) as p:
+        wait_until(lambda: down.requests)
+        p.kill()
+    assert names["removed"] not in run("ls", data) and os.path.exists(f"{data}/{names['removed']}.aside")
+    for name, samples in (names["removed"], 20), (quarantine, 20), (VMAGENT, 450):
+        sink = RecordingSink(zstd=True)
+        assert run("resend", "--url", sink.url, data, name) == f"{samples} samples sent, 0 samples dropped\n"
+        assert sum(len(s) for series in (sink.find("m"), sink.find("old_total")) for s in series.values()) == samples
+        assert name not in run("ls", data)
+    wait_until(lambda: sluice.metric("sluice_queue_quarantine_bytes") == 0)
+    down.requests.clear()
+    with subprocess.Popen([f"{ROOT}/{OUT}/sluice", "queue", "resend", "--url", down.url, data, names["other"]],
+                          stderr=subprocess.DEVNULL) as p:
+        wait_until(lambda: down.requests)
+        p.terminate()
+        assert p.wait(20) == 1
+    assert "20 samples" in run("verify", data, names["other"]), "interrupted, it is in its place again"
+    run("drop", data, names["other"])
+    assert not glob.glob(f"{data}/other-*") + glob.glob(f"{data}/removed-*") + glob.glob(f"{data}/*.aside")
+    assert "in use by another process" in run("drop", data, names["used"], code=1)
+    used.status = 204
+    wait_until(lambda: len(used.find("m")) == 20, 20, "the queue in use is untouched")
+    sluice.stop()
+    run("drop", data, names["used"])

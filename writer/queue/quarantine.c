@@ -88,6 +88,16 @@ void quarantine_open(struct quarantine *z)
     mem_free(list.items);
 }
 
+void quarantine_check(struct quarantine *z)
+{
+    struct quarantine_list list = {0};
+    if (atomic_load(&z->bytes) == 0)
+        return;
+    quarantine_list_segments(z, &list);
+    atomic_store(&z->bytes, list.bytes);
+    mem_free(list.items);
+}
+
 /* ---- writing, on the io thread ---- */
 
 static void quarantine_delete_oldest(struct quarantine *z, struct quarantine_list *list)

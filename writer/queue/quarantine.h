@@ -26,6 +26,8 @@ struct quarantine {
 void quarantine_init(struct quarantine *z, const char *queue_dir, struct loop *io);
 void quarantine_free(struct quarantine *z);
 void quarantine_open(struct quarantine *z); /* the io thread: counts and logs what there is */
+/* On the io thread, once a second: `sluice queue` may have taken it. */
+void quarantine_check(struct quarantine *z);
 /* Any lane: keeps the block; takes its own reference. False: the limit is 0. */
 bool quarantine_add(struct quarantine *z, struct block *b);
 

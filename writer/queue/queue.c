@@ -433,6 +433,7 @@ static void run_check(struct loop_timer *timer)
     struct queue *q = CONTAINER(timer, struct queue, check);
     (void)!queue_flush(q);
     queue_count_syncs(q);
+    quarantine_check(&q->quarantine);
     struct queue_space_use use = {q->queue_dir.dir, queue_bytes(q), atomic_load(&q->max_bytes),
                                   atomic_load(&q->keep_all)};
     queue_space_update(&q->space, &use, clock_mono_ms());

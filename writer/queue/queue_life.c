@@ -103,6 +103,8 @@ static void run_queue_io(void *arg, struct file_thread *self)
 {
     struct queue *q = arg;
     q->life.self = self;
+    const char *slash = strrchr(q->queue_dir.dir, '/'), *name = slash ? slash + 1 : q->queue_dir.dir;
+    queue_lock_add_queue(atomic_load(&q->lock), name);
     q->life.open_ok = queue_dir_open(&q->queue_dir, q->life.shards, &q->life.vmagent, &q->life.err);
     if (q->life.open_ok) {
         quarantine_open(&q->quarantine);
@@ -112,6 +114,7 @@ static void run_queue_io(void *arg, struct file_thread *self)
     file_thread_reach(self, FILE_OPENED);
     if (ok && !file_thread_abandoned(self))
         loop_run(q->loop);
+    queue_lock_remove_queue(atomic_load(&q->lock), name);
 }
 
 static void queue_release(void *arg)

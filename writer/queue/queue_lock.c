@@ -2,6 +2,7 @@
 /* Locks the queue directory with flock, and locks it again when its lock file was deleted. */
 #include "writer/queue/queue_lock.h"
 
+#include "base/buf.h"
 #include "base/os/dir.h"
 #include "base/telemetry/log.h"
 #include "base/os/thread.h"
@@ -20,6 +21,7 @@ struct queue_lock {
     int fd;             /* of the locked file */
     struct file_identity file; /* likewise */
     bool marked;        /* it has the mark of a running writer */
+    struct buf queues;  /* a line for each that is open */
     bool was_running;   /* it had it before */
     bool locked_by_other;         /* another process has locked it; logged */
 };
@@ -69,11 +71,16 @@ struct queue_lock *queue_lock_new(const char *dir, struct err *err)
 
 static const char running_mark[] = "running\n";
 
-/* Without the mark only vm_app_prev_shutdown_unclean is wrong after a crash. */
+/* Without the mark only vm_app_prev_shutdown_unclean is wrong after a crash, and sluice queue takes no queue. */
 static void lock_file_mark(struct queue_lock *l)
 {
-    ssize_t n = pwrite(l->fd, running_mark, sizeof running_mark - 1, 0);
-    if (n < 0)
+    struct buf text = {0};
+    buf_add_z(&text, running_mark);
+    buf_add(&text, l->queues.p, l->queues.n);
+    ssize_t n = pwrite(l->fd, text.p, text.n, 0);
+    bool ok = n == (ssize_t)text.n && ftruncate(l->fd, n) == 0;
+    buf_free(&text);
+    if (!ok)
         log_debug("queue", "cannot write to the lock file of the queue directory", "file", l->path, "err",
                   strerror(errno));
 }
@@ -84,6 +91,60 @@ static void lock_file_begin_run(struct queue_lock *l)
     l->was_running = pread(l->fd, text, sizeof text, 0) > 0;
     l->marked = true;
     lock_file_mark(l);
+}
+
+static void lock_set_queues(struct queue_lock *l, const char *remove, const char *add)
+{
+    struct buf left = {0};
+    mutex_lock(&l->mutex);
+    for (struct str rest = buf_str(&l->queues); rest.n > 0;) {
+        struct str line = str_first(rest, (size_t)((const char *)memchr(rest.p, '\n', rest.n) - (const char *)rest.p));
+        rest = str_skip(rest, line.n + 1);
+        if (!str_eq(line, str_of(remove)))
+            buf_printf(&left, "%.*s\n", STR_ARG(line));
+    }
+    if (add)
+        buf_printf(&left, "%s\n", add);
+    buf_free(&l->queues);
+    l->queues = left;
+    if (l->marked)
+        lock_file_mark(l);
+    mutex_unlock(&l->mutex);
+}
+
+void queue_lock_add_queue(struct queue_lock *l, const char *name)
+{
+    if (l)
+        lock_set_queues(l, name, name);
+}
+
+void queue_lock_remove_queue(struct queue_lock *l, const char *name)
+{
+    if (l)
+        lock_set_queues(l, name, NULL);
+}
+
+/* A lock file without the mark is that of a version that does not name its queues. */
+enum queue_use queue_lock_use_of(const char *dir, const char *name)
+{
+    enum { TEXT_MAX = 1 << 20 };
+    struct buf path = {0}, line = {0};
+    buf_printf(&path, "%s/lock", dir);
+    int fd = open(buf_z(&path), O_RDONLY | O_CLOEXEC);
+    enum queue_use use = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0 ? QUEUE_DIR_UNUSED : QUEUE_USED;
+    char *text = use == QUEUE_USED ? mem_zalloc(TEXT_MAX + 2) : NULL;
+    ssize_t n = text ? pread(fd, text + 1, TEXT_MAX, 0) : 0;
+    buf_printf(&line, "\n%s\n", name);
+    if (n > 0 && n < TEXT_MAX && strncmp(text + 1, running_mark, sizeof running_mark - 1) == 0) {
+        text[0] = '\n';
+        use = strstr(text, buf_z(&line)) ? QUEUE_USED : QUEUE_UNUSED;
+    }
+    mem_free(text);
+    if (fd >= 0)
+        close(fd);
+    buf_free(&path);
+    buf_free(&line);
+    return use;
 }
 
 bool queue_lock_was_running(const struct queue_lock *l) { return l->was_running; }
@@ -97,6 +158,7 @@ void queue_lock_free(struct queue_lock *l)
     if (l->fd >= 0)
         close(l->fd);
     mutex_free(&l->mutex);
+    buf_free(&l->queues);
     mem_free(l->dir);
     mem_free(l->path);
     mem_free(l);

@@ -4,7 +4,8 @@
  * The file may be deleted, alone or with the directory. A second process would then create and lock a new one, so the
  * io threads check once a second, and before they create any file again, that the name still leads to the locked file.
  *
- * While a writer runs, the file has the text "running"; a clean stop empties it. So the next run knows how this one ended.
+ * While a writer runs, the file has the line "running" and a line for each queue that it uses; a clean stop empties it. So
+ * the next run knows how this one ended, and `sluice queue` which queues it may take.
  */
 #ifndef WRITER_QUEUE_QUEUE_LOCK_H
 #define WRITER_QUEUE_QUEUE_LOCK_H
@@ -25,6 +26,12 @@ enum queue_opened queue_lock_end(struct queue_lock_request *r, int64_t hang_ms, 
 void queue_lock_notify(struct queue_lock_request *r, struct loop *home, struct loop_task *task);
 void queue_lock_cancel(struct queue_lock_request *r);
 void queue_lock_free(struct queue_lock *l); /* NULL is fine */
+/* Any thread; reads and writes the disk. The name of a queue in the directory, while it is open. NULL is fine. */
+void queue_lock_add_queue(struct queue_lock *l, const char *name);
+void queue_lock_remove_queue(struct queue_lock *l, const char *name);
+/* Whether another process uses the queue of this name, or none of the directory. */
+enum queue_use { QUEUE_DIR_UNUSED, QUEUE_UNUSED, QUEUE_USED };
+enum queue_use queue_lock_use_of(const char *dir, const char *name);
 bool queue_lock_was_running(const struct queue_lock *l); /* the last run did not end with queue_lock_free */
 /* Any thread; reads the disk. Creates and locks the file again when it was deleted. False with errno: the directory is
  * not usable now; EBUSY: another process has locked it. */
