@@ -50,6 +50,8 @@ const struct route routes[] = {
     {IMPORT, "/api/v2/write", api_influx_write, STREAM},
     {IMPORT, "/influx/write", api_influx_write, STREAM},
     {IMPORT, "/influx/api/v2/write", api_influx_write, STREAM},
+    {HTTP_POST, "/opentelemetry/v1/metrics", api_otlp_write, STREAM},
+    {HTTP_POST, "/opentelemetry/api/v1/push", api_otlp_write, STREAM},
     {FORM, "/influx/query", api_influx_query, .class = ROUTE_PUSH},
     {HTTP_POST, "/query", api_influx_query, .class = ROUTE_PUSH},
     {READ, "/influx/health", api_influx_health, .class = ROUTE_PUSH},

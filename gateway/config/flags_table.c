@@ -262,6 +262,18 @@ const struct flag_row flag_rows[] = {
              .help = "Maximum length of a line of InfluxDB's line protocol in stream mode"}},
     {.row = {CONF_SIZE, "influx.maxRequestSize", INGEST(influx_max_request), .preset = "64MiB", .min = 1, .max = 1ll << 40,
              .help = "Maximum size of a request in InfluxDB's line protocol, decompressed; not in stream mode"}},
+    {.row = {CONF_SIZE, "opentelemetry.maxRequestSize", INGEST(otlp_max_request), .preset = "64MiB", .min = 1, .max = 1ll << 40,
+             .help = "Maximum size of a request of OpenTelemetry, decompressed"}},
+    {.row = {CONF_BOOL, "opentelemetry.promoteAllResourceAttributes", INGEST(otlp_all_resource_attributes), .preset = "true",
+             .help = "Make labels of all attributes of OpenTelemetry's resources"}},
+    {.row = {CONF_STRINGS, "opentelemetry.promoteResourceAttributes", INGEST(otlp_resource_attributes),
+             .help = "The attributes of resources that become labels without "
+                     "`--opentelemetry.promoteAllResourceAttributes`"}},
+    {.row = {CONF_STRINGS, "opentelemetry.ignoreResourceAttributes", INGEST(otlp_ignored_attributes),
+             .help = "The attributes of resources that do not become labels with "
+                     "`--opentelemetry.promoteAllResourceAttributes`"}},
+    {.row = {CONF_BOOL, "opentelemetry.promoteScopeMetadata", INGEST(otlp_scope), .preset = "true",
+             .help = "Make labels of name, version and attributes of OpenTelemetry's scopes"}},
     {.row = {CONF_STRINGS, "influx.databaseNames", INGEST(influx_databases),
              .help = "Databases that `/influx/query` and `/query` list"}},
 

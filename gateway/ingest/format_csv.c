@@ -71,20 +71,24 @@ static bool csv_begin(struct ingest *in, struct err *err)
 
 /* ---- lines ---- */
 
+/* The column between quotes at the start of *line; "" stands for a quote. */
 static bool csv_quoted(struct arena *a, struct str *line, struct str *text)
 {
-    char *to = arena_bytes(a, line->n);
-    size_t n = 0, i = 1;
-    for (; i < line->n; i++) {
-        if (line->p[i] == '"' && (i + 1 == line->n || line->p[i + 1] != '"'))
-            break;
+    size_t end = 1, quotes = 0, n = 0;
+    for (; end < line->n && (line->p[end] != '"' || (end + 1 < line->n && line->p[end + 1] == '"')); end++)
+        if (line->p[end] == '"') {
+            end++;
+            quotes++;
+        }
+    if (end >= line->n)
+        return false;
+    char *to = arena_bytes(a, end - quotes);
+    for (size_t i = 1; i < end; i++) {
         i += line->p[i] == '"';
         to[n++] = line->p[i];
     }
-    if (i >= line->n)
-        return false;
     *text = str_n(to, n);
-    *line = str_skip(*line, i + 1);
+    *line = str_skip(*line, end + 1);
     return line->n == 0 || line->p[0] == ',';
 }
 

@@ -19,7 +19,7 @@ enum {
     INGEST_BATCH_ITEMS = 5000,
     INGEST_UNUSED_MS = 60000,
     INGEST_STEP_LINES = 64,       /* between two readings of the clock */
-    INGEST_SCRATCH_BYTES = 64 << 20,
+    INGEST_LONG_LINE = 1 << 20,   /* the memory that its labels took is not kept */
     INGEST_SHORT_BYTES = 16 << 10, /* limit of bodies that are one batch, whatever their format */
 };
 
@@ -144,6 +144,14 @@ static void ingest_log_invalid(struct ingest *in, struct str line, const struct 
              LOG_STR("text", str_first(line, 200)));
 }
 
+void ingest_skip(struct ingest *in, const struct err *err)
+{
+    in->batch.invalid++;
+    if (in->phase != INGEST_CHECK)
+        log_warn("ingest", "skipped an invalid item of a pushed body", LOG_STR("path", in->r->path),
+                 LOG_STR("client", http_client(in->r)), "err", err->text);
+}
+
 static bool ingest_line(struct ingest *in, struct str line, struct err *err)
 {
     struct err why;
@@ -152,6 +160,8 @@ static bool ingest_line(struct ingest *in, struct str line, struct err *err)
     struct arena_mark mark = arena_mark(in->scratch);
     bool ok = in->format->line(in, line, &why);
     arena_release(in->scratch, mark);
+    if (line.n > INGEST_LONG_LINE)
+        arena_free(in->scratch);
     if (ok)
         return true;
     if (in->all_or_nothing)
@@ -365,7 +375,7 @@ static struct ingest_lane *ingest_lane_of(struct http_request *r)
         list_init(&l->active);
         list_init(&l->waiting);
         l->unused.run = on_ingest_unused;
-        arena_init(&l->scratch, INGEST_SCRATCH_BYTES);
+        arena_init(&l->scratch, 0); /* formats use about as much as a line has */
         l->labels.scratch = &l->scratch;
     }
     return lane->ingest;
@@ -431,8 +441,9 @@ static void ingest_request(struct http_request *r, const struct ingest_format *f
         ingest_queue(in);
 }
 
-extern const struct ingest_format ingest_prometheus, ingest_jsonl, ingest_csv, ingest_influx;
+extern const struct ingest_format ingest_prometheus, ingest_jsonl, ingest_csv, ingest_influx, ingest_otlp;
 void api_import_prometheus(struct http_request *r) { ingest_request(r, &ingest_prometheus); }
 void api_import_jsonl(struct http_request *r) { ingest_request(r, &ingest_jsonl); }
 void api_import_csv(struct http_request *r) { ingest_request(r, &ingest_csv); }
+void api_otlp_write(struct http_request *r) { ingest_request(r, &ingest_otlp); }
 void api_influx_write(struct http_request *r) { ingest_request(r, &ingest_influx); }

@@ -17,6 +17,7 @@ void api_import_prometheus(struct http_request *r);
 void api_import_jsonl(struct http_request *r);
 void api_import_csv(struct http_request *r);
 void api_influx_write(struct http_request *r);
+void api_otlp_write(struct http_request *r);
 /* Questions of clients before they write, in constant time. */
 void api_influx_query(struct http_request *r);
 void api_influx_health(struct http_request *r);

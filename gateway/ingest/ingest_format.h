@@ -19,7 +19,8 @@
     F(X, PROMETHEUS, "prometheus", "/api/v1/import/prometheus", "prometheusimport")   \
     F(X, JSONL, "vmimport", "/api/v1/import", "vmimport")                             \
     F(X, CSV, "csvimport", "/api/v1/import/csv", "csvimport")                         \
-    F(X, INFLUX, "influx", "/influx/write", "influx")
+    F(X, INFLUX, "influx", "/influx/write", "influx")                                 \
+    F(X, OTLP, "opentelemetry", "/opentelemetry/v1/metrics", "opentelemetry")
 
 #define INGEST_ID(X, id, type, path, protocol) INGEST_##id,
 enum ingest_format_id { INGEST_FORMATS(INGEST_ID, ) INGEST_FORMAT_COUNT };
@@ -92,6 +93,8 @@ void ingest_series_remember(struct ingest *in, uint64_t hash); /* the one report
 void ingest_series_begin(struct ingest *in);
 bool ingest_label(struct ingest *in, struct str name, struct str value, struct err *err) MUST_USE;
 bool ingest_series_end(struct ingest *in, const struct sample *samples, size_t n, struct err *err) MUST_USE;
+bool ingest_series_histogram(struct ingest *in, struct str message, struct err *err) MUST_USE; /* prometheus.Histogram */
+void ingest_skip(struct ingest *in, const struct err *err); /* an invalid item of a document: counts and logs it */
 void ingest_metadata(struct ingest *in, const struct metadata *m);
 
 /* Parameters. same: this one changes labels. */

@@ -54,6 +54,19 @@ bool ingest_series_end(struct ingest *in, const struct sample *samples, size_t n
     return true;
 }
 
+bool ingest_series_histogram(struct ingest *in, struct str message, struct err *err)
+{
+    struct labels labels;
+    if (!ingest_build_labels(in, &labels, err))
+        return false;
+    in->batch.rows++;
+    in->batch_items++;
+    in->batch_bytes += labels.n + message.n;
+    if (in->phase != INGEST_CHECK)
+        sink_series(in->sink, &(struct series_in){.labels = labels, .hists = &message, .n_hists = 1});
+    return true;
+}
+
 static uint64_t series_hash(const struct ingest *in, uint64_t hash)
 {
     const uint64_t parts[] = {in->same, hash};

@@ -10,7 +10,7 @@ enum { INGEST_PART_BYTES = 64 << 10 /* decompressed at a time */ };
 void ingest_text_rewind(struct ingest *in)
 {
     if (in->format->document) { /* `text` has all of it */
-        in->line = 0;
+        in->line = in->text_at = 0;
         return;
     }
     decompressor_free(in->decompressor);

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 
+import otlp
 import wire
 from fakes import RecordingSink
 from lib import *
@@ -16,6 +17,7 @@ from lib import *
 T = 1700000000000  # ms
 NOW = "now"        # stands for the time of the request
 
+OTLP = "/opentelemetry/v1/metrics"
 PROMETHEUS, JSONL, CSV, INFLUX = "/api/v1/import/prometheus", "/api/v1/import", "/api/v1/import/csv", "/influx/write"
 
 
@@ -103,6 +105,34 @@ CASES = [
     f"  m f=1 {T}000000", f"m f=Inf {T}000000", f"m f=0x10 {T}000000", 'm f="multi\nline",g=1'.replace("\n", "\\n")]]
 
 
+RESOURCE = {"service.name": "svc", "host.name": "h", "n": 5, "b": True, "dbl": 1.5, "list": ["x", 7, {"deep": [None, 2.5, b"z"]}],
+            "map": {"k": "v", "m": {"l": 1}}, "bytes": b"\x01\x02", "empty": "", "none": None}
+SCOPE = ("scopename", "v1", {"sa": "sv"})
+OTLP_CASES = [Case(OTLP, body, headers={"Content-Type": "application/x-protobuf"}, **params) for body, params in [
+    (otlp.request(otlp.gauge("gauge.one", otlp.number(1.5, T, at="x", _lead="u", UP="z"), description="help", unit="By"),
+                  resource=RESOURCE, scope=SCOPE), {}),
+    (otlp.request(otlp.gauge("g", otlp.number(1, T), otlp.number(-2, T + 1)), resource=RESOURCE), {"extra_label": "x=y"}),
+    (otlp.request(otlp.total("sum.mono", otlp.number(5, T)), otlp.total("sum.delta", otlp.number(5, T), temporality=1),
+                  otlp.total("sum.up.down", otlp.number(5.25, T), monotonic=False)), {}),
+    (otlp.request(otlp.histogram("hist", T, [1, 2, 3], [1.0, 2.5], 12.5, a="b"), otlp.histogram("no.sum", T, [3], [])), {}),
+    (otlp.request(otlp.histogram("bad", T, [1, 2, 3], [1.0]), otlp.gauge("good", otlp.number(1, T))), {}),
+    (otlp.request(otlp.summary("summ", T, 10, 20.5, {0.5: 3.0, 0.99: 9.0}, a="b")), {}),
+    (otlp.request(otlp.gauge("no.record", otlp.number(0.0, T, flags=1))), {}),
+    (otlp.request(otlp.gauge("no.value", otlp.number(None, T)), otlp.gauge("nan", otlp.number(float("nan"), T))), {}),
+    (otlp.request(otlp.gauge("a b/c-d", otlp.number(1, T))), {}),
+    (b"", {}), (b"\xff\xff\xff", {}), (otlp.request(otlp.gauge("cut", otlp.number(1, T)))[:-1], {}),
+]] + [
+    Case("/opentelemetry/api/v1/push", gzip.compress(otlp.request(otlp.gauge("packed", otlp.number(1, T)))), headers={"Content-Encoding": "gzip"}),
+    Case(OTLP, b'{"resourceMetrics":[]}', headers={"Content-Type": "application/json"}, own=(415, {})),
+    Case(OTLP, otlp.request(otlp.metric("no.buckets", 9, otlp.field(1, otlp.fixed(3, T * 10**6) + otlp.fixed(4, 7)))),
+         own=(200, {(("__name__", "no.buckets_count"),): [(T, 7.0)], (("__name__", "no.buckets_bucket"), ("le", "+Inf")): [(T, 7.0)]})),
+    Case(OTLP, otlp.request(otlp.gauge("no.time", otlp.number(1, 0))), own=(200, {(("__name__", "no.time"),): [(NOW, 1.0)]})),
+    Case(OTLP, otlp.request(otlp.gauge("twice", otlp.number(1, T, n="point")), resource=RESOURCE | {"list": None}),
+         own=(200, {(("__name__", "twice"), ("b", "true"), ("bytes", "AQI="), ("dbl", "1.5"), ("host.name", "h"), ("map.k", "v"),
+                     ("map.m.l", "1"), ("n", "point"), ("service.name", "svc")): [(T, 1.0)]})),
+]
+
+
 def normal(value):
     return "NaN" if math.isnan(value) else value
 
@@ -181,6 +211,66 @@ def compare(cases, *own_flags):
 
 def test_formats_as_vmagent_reads_them():
     compare(CASES)
+
+
+def test_opentelemetry_as_vmagent_reads_it():
+    compare(OTLP_CASES)
+    compare(OTLP_CASES[:2], "-opentelemetry.promoteScopeMetadata=false", "-opentelemetry.ignoreResourceAttributes=n")
+    compare(OTLP_CASES[:2], "-opentelemetry.promoteAllResourceAttributes=false", "-opentelemetry.promoteResourceAttributes=host.name",
+            "-opentelemetry.promoteResourceAttributes=map.k")
+    compare([Case(OTLP, OTLP_CASES[0].body, own=(413, {}))], "-opentelemetry.maxRequestSize=100")
+
+
+def otlp_buckets(scale, zero, positive, negative):
+    """{(lower, upper): count} as the protocol defines them, with the widths of Prometheus' schema 8 at most."""
+    merged = max(scale - 8, 0)
+    base = 2.0 ** 2.0 ** -(scale - merged)
+    out = {}
+    for sign, (offset, counts) in ((1, positive), (-1, negative)):
+        for i, n in enumerate(counts, offset):
+            low, high = base ** (i >> merged), base ** ((i >> merged) + 1)
+            key = (low, high) if sign > 0 else (-high, -low)
+            out[key] = out.get(key, 0) + n
+    if zero:
+        out[(-1e-128, 1e-128)] = zero
+    return sorted((low, high, n) for (low, high), n in out.items() if n)
+
+
+def test_exponential_histograms_become_native_ones():
+    prometheus = Prometheus("", "--enable-feature=native-histograms")
+    sluice = Sluice(f"remote_write: [{{url: '{prometheus.write_url}', send_native_histograms: true}}]")
+    t = now_ms()
+    shapes = {"plain": (2, 2, (3, [1, 0, 3]), (0, [4])), "fine": (11, 0, (1000, [1, 2, 3, 4, 5, 0, 0, 9]), (-77, [1, 1])),
+              "far": (0, 1, (-20, [5] + [0] * 40 + [2]), (0, [])), "coarse": (-4, 0, (0, [1, 1]), (0, [])), "zero": (3, 5, (0, []), (0, []))}
+    body = otlp.request(*(otlp.exponential(name, t, *shape, a="b") for name, shape in shapes.items()))
+    assert sluice.post(OTLP, body).status == 200
+    wait_until(lambda: len(prometheus.query('{a="b"}', time=t / 1000)["result"]) == len(shapes), 30, "the histograms")
+    for name, (scale, zero, positive, negative) in shapes.items():
+        h = prometheus.query(name, time=t / 1000)["result"][0]["histogram"][1]
+        wanted = otlp_buckets(scale, zero, positive, negative)
+        found = sorted((float(low), float(high), float(n)) for _, low, high, n in h.get("buckets", []))
+        assert len(found) == len(wanted) and all(math.isclose(x, y, rel_tol=1e-9) for f, w in zip(found, wanted) for x, y in zip(f, w)), \
+            (name, found, wanted)
+        assert float(h["sum"]) == 1.5 and float(h["count"]) == zero + sum(positive[1]) + sum(negative[1]), (name, h)
+    bad = otlp.request(otlp.exponential("bad", t, -5, 0, (0, [1])), otlp.gauge("good", otlp.number(1, t)))
+    assert sluice.post(OTLP, bad).status == 200
+    wait_until(lambda: prometheus.query("good", time=t / 1000)["result"], 30)
+    assert sluice.metric("vm_rows_invalid_total", 'type="opentelemetry"') == 1
+    assert sluice.metric("vmagent_rows_inserted_total", 'type="opentelemetry"') == len(shapes) + 1
+
+
+def test_damaged_messages_of_opentelemetry_are_refused():
+    """Truncated at every byte, and with changed bytes."""
+    sluice = Sluice("recent: {retention: 1h}\n")
+    whole = otlp.request(otlp.gauge("g", otlp.number(1.5, T, a="x")), otlp.histogram("h", T, [1, 2], [1.0], 3.0), otlp.summary("s", T, 1, 2.0, {0.5: 1.0}),
+                         otlp.exponential("e", T, 2, 1, (0, [1, 300])), resource=RESOURCE, scope=SCOPE)
+    dice = random.Random(3)
+    for n in range(len(whole)):
+        assert sluice.post(OTLP, whole[:n]).status in (200, 400), n
+        damaged = bytearray(whole)
+        for _ in range(dice.randint(1, 3)):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        assert sluice.post(OTLP, bytes(damaged)).status in (200, 400), n
 
 
 def test_flags_of_formats_act_as_in_vmagent():
