@@ -8,16 +8,26 @@ import push_down # noqa: E402 (its queries are about the time of the data)
 from lib import *
 
 
+def requests_of(sluice, window):
+    """Of the selector: a server that is late, as on a busy machine, is checked by others, and once more it may be in time."""
+    for _ in range(5):
+        explained = sluice.data("/api/v1/explain", window)
+        found = [r for r in explained["requests"] if "temperature" in r["query"]]
+        if len(found) == len(explained["requests"]):
+            break
+    return len(found), explained
+
+
 def test_raw_samples_come_from_one_complete_replica():
     pushing, merging = push_down.start_replicas("24", [], [(3900, 4300)])
     window = {"query": "temperature[5m]", "time": promql_data.BEGIN + 900}
     push_down.await_coverage(pushing, promql_data.BEGIN + 900)
-    explained = pushing.data("/api/v1/explain", window)
-    assert len(explained["requests"]) == 1 and not explained["merged"], explained
-    assert len(merging.data("/api/v1/explain", window)["requests"]) == 2
+    n, explained = requests_of(pushing, window)
+    assert n == 1 and not explained["merged"], explained
+    assert requests_of(merging, window)[0] == 2
     same_answer(pushing.data("/api/v1/query", window), merging.data("/api/v1/query", window))
     window["time"] = promql_data.BEGIN + 4200 # the first has all of it, too
-    assert len(pushing.data("/api/v1/explain", window)["requests"]) == 1
+    assert requests_of(pushing, window)[0] == 1
     same_answer(pushing.data("/api/v1/query", window), merging.data("/api/v1/query", window))
 
 
