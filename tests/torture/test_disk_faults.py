@@ -162,7 +162,8 @@ def test_hanging_disk():
     drain(exporter, sluice)
     got = pages(sink)
     missing = lost_pages(exporter, sink)
-    assert got == sorted(got) and len(missing) <= dropped / 3000 + 1, f"{len(missing)} missing, {dropped} samples dropped"
+    # a block of 10,000 samples has the ends of three or four pages
+    assert got == sorted(got) and len(missing) <= dropped / 2500 + 1, f"{len(missing)} missing, {dropped} samples dropped"
     assert sluice.metric("sluice_queue_unwritten_bytes") == 0
 
     exporter.status, sink.status = 200, 503

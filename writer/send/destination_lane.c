@@ -105,6 +105,7 @@ void destination_lane_drained(struct shard *s)
         s->generation_at != atomic_load(&d->active))
         return;
     s->drained = true;
+    shard_release_memory(s);
     if (atomic_fetch_sub(&s->generation->undrained, 1) > 1)
         return;
     atomic_fetch_add(&d->active, 1);

@@ -123,6 +123,13 @@ static void reserve_entries(struct shard *s, size_t more)
     s->head = 0;
 }
 
+void shard_release_memory(struct shard *s)
+{
+    mem_free(s->entries);
+    s->entries = NULL;
+    s->cap = s->head = 0;
+}
+
 static void count_in(struct shard *s, const struct block *b)
 {
     s->memory += b->n;

@@ -101,6 +101,7 @@ void shard_free(struct shard *s);
 /* Appends a block; takes one reference. */
 void shard_push(struct shard *s, struct block *b, struct write_terms terms);
 void shard_kick(struct shard *s);      /* sends the head if the state allows it */
+void shard_release_memory(struct shard *s); /* nothing is queued, and nothing will be */
 void shard_save(struct shard *s);      /* writes blocks that are in memory only to disk */
 void shard_stop(struct shard *s);      /* cancels the request and saves */
 void shard_start(struct shard *s);     /* after shard_stop: the destination was configured again before its files were
