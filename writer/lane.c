@@ -137,6 +137,8 @@ static void change_settings(struct destination_lane *dl, struct dest_settings *n
     dl->settings = next;
     if (old == NULL || old->protocol != next->protocol || old->message != next->message)
         form_settings_changed(dl, next);
+    if (old == NULL || old->lookup != next->lookup || strcmp(old->url, next->url) != 0)
+        places_begin(&dl->places, dl->loop, next->lookup, next->url, dl->index);
     drain_settings_changed(dl);
     if (old && old->durability == DURABILITY_MEMORY && next->durability != DURABILITY_MEMORY)
         for (size_t i = 0; i < dl->n; i++) /* after a later block has been written, this one would count as written */
@@ -173,6 +175,7 @@ static void lane_leave_destination(struct writer_lane *l, struct destination *d)
     for (size_t i = 0; i < dl->n; i++)
         shard_stop(dl->shards[i]);
     destination_lane_leave(dl);
+    places_end(&dl->places);
 }
 
 static void kick_all(struct writer_lane *l)

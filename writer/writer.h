@@ -19,7 +19,7 @@
  *   stats.c, refill.c
  * - pipeline/: stream.c (labels as sent), sharding.c (series over destinations), pending.c (bytes not yet in a block)
  * - send/: destination.c, destination_lane.c (retries), shard.c (order), sender.c (one request), response.c, bisect.c
- *   (rejected blocks), drain.c (order after an outage), backup.c (the blocks of a backup), outage.c (log lines), remote_write_conf.c (configuration rows)
+ *   (rejected blocks), form.c (message and codec), places.c (addresses of a host), drain.c (order after an outage), backup.c (the blocks of a backup), outage.c (log lines), remote_write_conf.c (configuration rows)
  * - queue/: block.c, ack.c, queue.c (the io thread), queue_life.c (open and close), queue_intake.c (jobs of the lanes),
  *   queue_dir.c, queue_shard.c, segment.c and position.c (files and formats), vmagent_queue.c and vmagent_chunk.c (those of
  *   vmagent), queue_files.c (reading without opening)
@@ -57,6 +57,7 @@ struct destination_conf {             /* one remote_write entry */
     } queue;
     int protocol;                     /* enum wire_protocol */
     int protobuf_message;             /* enum write_message */
+    bool round_robin_dns;             /* as if the host of the URL began with dns+ (send/places.h) */
     int durability;                   /* enum durability */
     int on_full;                      /* enum queue_full */
     int64_t max_disk_bytes;           /* 0 = unlimited */

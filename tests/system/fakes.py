@@ -24,7 +24,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, owner, port):
         self.owner, self.sockets = owner, set()
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__((owner.host, port), Handler)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def process_request(self, request, client_address):
@@ -89,11 +89,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Fake:
     """Starts at once on a free port; stop() and start() take it off the network and put it back."""
 
+    host = "127.0.0.1"
+
     def __init__(self, port=0):
         self.lock = threading.Lock()
         self.server = Server(self, port)
         self.port = self.server.server_address[1]
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{self.host}:{self.port}"
 
     def stop(self):
         if self.server:
@@ -163,14 +165,14 @@ class RecordingSink(Fake):
     in which they came. What cannot be decoded fails the test at the next look.
     """
 
-    def __init__(self, zstd=False):
+    def __init__(self, zstd=False, port=0):
         self.zstd, self.status, self.retry_after, self.hang = zstd, 204, None, 0
         self.drop = self.lose_answer = self.reset = False
         self.victoriametrics = False
         self.arrivals, self.resets = [], 0
         self.requests, self.accepted, self.damaged, self.decoded = [], [], [], 0
         self.arrived = {}
-        super().__init__()
+        super().__init__(port)
         self.url = f"http://{self.address}/api/v1/write"
 
     def answer(self, request, body):

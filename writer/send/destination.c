@@ -16,13 +16,24 @@
 
 struct dest_settings *destination_settings(const struct destination_conf *c, struct err *err)
 {
-    struct client_profile *profile = http_conf_profile(&c->http, err);
+    struct http_conf http = c->http;
+    struct buf url = {0};
+    struct url parts;
+    enum place_lookup lookup = places_of_url(c->url, c->round_robin_dns, &url);
+    char *host = lookup == PLACES_ADDRESSES && url_parse(buf_str(&url), &parts, NULL) ? str_dup(parts.host) : NULL;
+    if (host && http.tls.server_name.n == 0) /* requests are sent to addresses */
+        http.tls.server_name = str_of(host);
+    struct client_profile *profile = http_conf_profile(&http, err);
+    mem_free(host);
     if (profile == NULL) {
+        buf_free(&url);
         err_wrap(err, "remote_write %.*s", STR_ARG(c->name));
         return NULL;
     }
+    char *url_z = str_dup(lookup != PLACES_NONE ? buf_str(&url) : c->url);
+    buf_free(&url);
     struct dest_settings s = {
-        .url = str_dup(c->url), .profile = profile, .timeout = c->remote_timeout,
+        .url = url_z, .lookup = lookup, .profile = profile, .timeout = c->remote_timeout,
         .min_backoff = c->queue.min_backoff, .max_backoff = c->queue.max_backoff,
         .age_limit = c->queue.sample_age_limit, .protocol = (enum wire_protocol)c->protocol,
         .message = c->protobuf_message == WRITE_MESSAGE_2 ? MESSAGE_WRITE_2 : MESSAGE_WRITE_1,

@@ -13,6 +13,7 @@
 #include "writer/send/last_error.h"
 #include "writer/send/origins.h"
 #include "writer/send/outage.h"
+#include "writer/send/places.h"
 #include "writer/send/probe.h"
 #include "writer/queue/queue.h"
 #include "writer/writer.h"
@@ -20,7 +21,8 @@
 enum { SHARD_MIN_MEMORY = 256 << 10 }; /* bytes of blocks that a shard may always keep in memory */
 enum { DESTINATION_STATUSES = 24 };     /* different HTTP statuses that are counted */
 struct dest_settings {          /* immutable; one per topology */
-    char *url;
+    char *url;                  /* without the prefix of its host */
+    enum place_lookup lookup;   /* of the host */
     struct client_profile *profile;
     int64_t timeout, min_backoff, max_backoff, age_limit;
     enum wire_protocol protocol;

@@ -151,6 +151,7 @@ void destination_lane_free(struct destination_lane *dl)
     for (size_t i = 0; i < dl->n; i++)
         shard_free(dl->shards[i]);
     mem_free(dl->shards);
+    places_end(&dl->places);
     if (dl->settings)
         dest_settings_free(dl->settings);
     destination_lane_set_next(dl, NULL);

@@ -14,6 +14,7 @@ struct destination_lane {
     size_t generations;    /* number of the destination's generations that are adopted */
     struct loop *loop;
     struct client *client;
+    struct places places;  /* begun if settings->lookup is not PLACES_NONE */
     struct packer *packer;
     enum codec codec;      /* for new requests */
     enum block_message message; /* likewise */

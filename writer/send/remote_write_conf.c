@@ -44,7 +44,8 @@ static const struct conf_section metadata_section = {"metadata_config", sizeof(b
                                                      "Metadata, by Prometheus' keys"};
 
 static const struct conf_row rows[] = {
-    {CONF_URL, "url", ROW(url), .required = true, .help = "Remote write URL"},
+    {CONF_URL, "url", ROW(url), .required = true, .help = "Remote write URL. With `dns+` before its host, requests go to all addresses of "
+     "that name, with `srv+` to all hosts and ports of its SRV records, each to the one with the fewest in flight"},
     {CONF_STRING, "name", ROW(name), .help = "Name in logs, metrics, `written_by` and `recent.like`; must be unique"},
     {CONF_DURATION, "remote_timeout", ROW(remote_timeout), .preset = "30s", .min = 1, .max = 3600000,
      .help = "Request timeout"},
@@ -93,7 +94,8 @@ static const struct conf_row rows[] = {
     {CONF_BOOL, "send_native_histograms", ROW(send_native_histograms), .preset = "true",
      .help = "Send native histograms"},
     {CONF_SECTION, "metadata_config", ROW(metadata_config), .section = &metadata_section, .help = "Metadata"},
-    {CONF_IGNORED, "round_robin_dns", 0, .help = "Not applicable"},
+    {CONF_BOOL, "round_robin_dns", ROW(round_robin_dns), .preset = "false",
+     .help = "Distribute requests over all addresses of the URL's host, as with `dns+` before it"},
     HTTP_CONF_ROWS(struct destination_conf, http),
     {.type = CONF_OPTIONAL, .name = "google_iam", .offset = ROW(http.google_iam), .section = &google_iam_section,
      .help = "Token of Google"},

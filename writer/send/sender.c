@@ -179,10 +179,14 @@ static bool sender_collect_body(void *arg, const struct client_reply *reply UNUS
 /* The destination's name identifies it; its URL may be secret and is removed. */
 static struct str sender_without_url(struct shard *s, struct str text)
 {
-    struct buf prefix = {0};
+    struct buf prefix = {0}, sent = {0}, host = {0};
+    if (s->place)
+        places_url(&s->lane->places, s->place, &sent, &host);
     buf_add_z(&prefix, "POST ");
-    url_redact(&prefix, str_of(s->lane->settings->url));
+    url_redact(&prefix, s->place ? buf_str(&sent) : str_of(s->lane->settings->url));
     buf_add_z(&prefix, ": ");
+    buf_free(&sent);
+    buf_free(&host);
     struct str rest = str_starts(text, buf_str(&prefix)) ? str_skip(text, prefix.n) : text;
     buf_free(&prefix);
     return rest;
@@ -226,6 +230,7 @@ static void sender_response_done(void *arg, const struct client_reply *reply)
     char why[sizeof reply->err.text];
     sender_error_text(s, reply, why, sizeof why);
     s->call = NULL;
+    sender_leave_place(s, reply->status != 0);
     destination_note_status(s->dest, reply->status);
     atomic_fetch_add_explicit(&s->dest->send_ns, (unsigned long long)reply->total_ms * 1000000, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->dest->written_bytes, reply->sent_bytes, memory_order_relaxed);
@@ -276,24 +281,69 @@ static const char *const *sender_form_headers(const struct block *b)
     return b->codec == CODEC_ZSTD ? zstd : snappy;
 }
 
+void sender_leave_place(struct shard *s, bool responded)
+{
+    if (s->place)
+        places_give(&s->lane->places, s->place, responded);
+    mem_free(s->place);
+    s->place = NULL;
+}
+
+/* The URL of the request, in *url, and its Host header, if that is another. False: no address is known, and the request is
+ * to be tried again later. */
+static bool sender_choose_place(struct shard *s, struct buf *url, struct buf *host)
+{
+    struct destination_lane *dl = s->lane;
+    struct places *p = &dl->places;
+    if (dl->settings->lookup == PLACES_NONE) {
+        buf_add_z(url, dl->settings->url);
+        return true;
+    }
+    if (p->loop == NULL) /* the lane left the destination, which was configured again */
+        places_begin(p, dl->loop, dl->settings->lookup, dl->settings->url, dl->index);
+    const char *address = places_take(p);
+    if (address) {
+        s->place = mem_strdup(address);
+        buf_add_z(host, "Host: ");
+        size_t n = host->n;
+        places_url(p, address, url, host);
+        if (host->n == n)
+            buf_clear(host);
+        return true;
+    }
+    char why[200];
+    snprintf(why, sizeof why, "no address of %.*s: %s", STR_ARG(p->parts.host), p->why);
+    sender_retry_later(s, &(struct client_reply){.status = 0}, why);
+    return false;
+}
+
 void sender_send(struct shard *s)
 {
+    struct buf url = {0}, host = {0};
+    if (!sender_choose_place(s, &url, &host))
+        return;
     form_try_again(s->lane);
     sender_match_form(s);
     const struct block *b = shard_head(s);
     struct buf via = {0};
     destination_via_header(s->dest, loop_mono(s->lane->loop), &via);
-    const char *headers[FORM_HEADERS + 1];
+    const char *headers[FORM_HEADERS + 2];
+    size_t n_headers = FORM_HEADERS;
     memcpy(headers, sender_form_headers(b), FORM_HEADERS * sizeof *headers);
-    headers[FORM_HEADERS] = buf_z(&via);
+    if (via.n > 0)
+        headers[n_headers++] = buf_z(&via);
+    if (host.n > 0)
+        headers[n_headers++] = buf_z(&host);
     s->response.n = 0;
     struct client_request req = {
-        .method = "POST", .url = s->lane->settings->url, .profile = s->lane->settings->profile,
-        .headers = headers, .n_headers = FORM_HEADERS + (via.n > 0),
+        .method = "POST", .url = buf_z(&url), .profile = s->lane->settings->profile,
+        .headers = headers, .n_headers = n_headers,
         .body = str_n(b->bytes, b->n), .slot = s->index,
         .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10, .status_only = true,
         .no_redirects = !s->lane->settings->follow_redirects, .keep_method = true,
         .data = sender_collect_body, .done = sender_response_done, .arg = s};
     s->call = client_send(s->lane->client, &req);
     buf_free(&via);
+    buf_free(&url);
+    buf_free(&host);
 }

@@ -504,6 +504,7 @@ void shard_stop(struct shard *s)
 {
     if (s->call) {
         client_cancel(s->call);
+        sender_leave_place(s, true);
         shard_set_head_in_doubt(s);
     }
     s->call = NULL;

@@ -81,6 +81,7 @@ struct shard {
     struct loop_timer record_late; /* armed while the next block waits for that */
     bool record_is_late;           /* it waits no longer */
     struct client_call *call;
+    char *place;           /* of the call; NULL: the URL's host has one place */
     struct { char text[1024]; size_t n; } response; /* beginning of the response body */
     struct bisect bisect;
     struct failing_block failing;
@@ -123,5 +124,6 @@ void shard_delivered(struct shard *s); /* removes the head and sends the next bl
 void shard_rotate_head(struct shard *s); /* moves the head behind the other pieces of its block */
 void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n);
 void sender_send(struct shard *s);
+void sender_leave_place(struct shard *s, bool responded); /* the call has ended */
 
 #endif

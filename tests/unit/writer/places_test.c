@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Addresses behind a destination's host: what a URL asks for, which address is chosen, and the request to it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/text/duration.h"
+#include "writer/send/places.h"
+
+static void urls(void **state UNUSED)
+{
+    static const struct { const char *url; bool round_robin; enum place_lookup kind; const char *without; } cases[] = {
+        {"http://h:1/p", false, PLACES_NONE, "http://h:1/p"},
+        {"http://h:1/p", true, PLACES_ADDRESSES, "http://h:1/p"},
+        {"http://dns+h:1/p?q=a+b", false, PLACES_ADDRESSES, "http://h:1/p?q=a+b"},
+        {"https://srv+_a._tcp.h/p", false, PLACES_SRV, "https://_a._tcp.h/p"},
+        {"https://u:p@srv+h/", true, PLACES_SRV, "https://u:p@h/"},
+        {"http://dnsh/dns+x", false, PLACES_NONE, "http://dnsh/dns+x"},
+    };
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct buf without = {0};
+        assert_int_equal(places_of_url(str_of(cases[i].url), cases[i].round_robin, &without), cases[i].kind);
+        assert_string_equal(buf_z(&without), cases[i].without);
+        buf_free(&without);
+    }
+}
+
+static void requests(void **state UNUSED)
+{
+    static const struct { const char *url; enum place_lookup kind; const char *made, *host; } cases[] = {
+        {"http://h:81/p?q=1", PLACES_ADDRESSES, "http://192.0.2.1:5/p?q=1", "h:81"},
+        {"https://u:p@h/p", PLACES_ADDRESSES, "https://u:p@192.0.2.1:5/p", "h"},
+        {"http://[2001:db8::1]:81/p", PLACES_ADDRESSES, "http://192.0.2.1:5/p", "[2001:db8::1]:81"},
+        {"http://_a._tcp.h/p", PLACES_SRV, "http://192.0.2.1:5/p", ""},
+    };
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct places p = {.kind = cases[i].kind, .url = (char *)cases[i].url};
+        struct buf url = {0}, host = {0};
+        assert_true(url_parse(str_of(cases[i].url), &p.parts, NULL));
+        places_url(&p, "192.0.2.1:5", &url, &host);
+        assert_string_equal(buf_z(&url), cases[i].made);
+        assert_string_equal(buf_z(&host), cases[i].host);
+        buf_free(&url);
+        buf_free(&host);
+    }
+}
+
+static void expect(struct places *p, const char *want) { assert_string_equal(places_take(p), want); }
+
+/* In turn while all have the same number of requests; the one with fewer first; one that failed only if all did. */
+static void the_least_loaded(void **state UNUSED)
+{
+    struct place items[] = {{"a", 0, 0}, {"b", 0, 0}, {"c", 0, 0}};
+    struct places p = {.loop = loop_new(), .items = items, .n = 3};
+    expect(&p, "a");
+    expect(&p, "b");
+    expect(&p, "c");
+    places_give(&p, "b", true);
+    expect(&p, "b");
+    places_give(&p, "a", false);
+    places_give(&p, "gone", false);
+    expect(&p, "c"); /* a has fewer, and is avoided */
+    clock_advance(5001);
+    expect(&p, "a");
+    for (size_t i = 0; i < 3; i++)
+        for (unsigned k = items[i].busy; k > 0; k--)
+            places_give(&p, items[i].address, false);
+    expect(&p, "b"); /* all failed: in turn */
+    places_give(&p, "b", true);
+    expect(&p, "b");
+    p.n = 0;
+    assert_null(places_take(&p));
+    loop_free(p.loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(urls), cmocka_unit_test(requests), cmocka_unit_test(the_least_loaded)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
