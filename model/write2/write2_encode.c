@@ -426,6 +426,8 @@ static bool encoder_read_metadata(struct rw2_encoder *e, struct str body)
 
 bool rw2_strip_metadata(struct rw2_encoder *e, struct buf *body)
 {
+    if (body->n == 0)
+        return true;
     const uint8_t *p = (const uint8_t *)body->p, *end = p + body->n, *from = p;
     struct pb_field f;
     size_t kept = 0;
@@ -444,6 +446,7 @@ bool rw2_strip_metadata(struct rw2_encoder *e, struct buf *body)
 
 bool rw2_encode(struct rw2_encoder *e, struct str body, bool canonical, struct buf *out, size_t *n_series, struct err *err)
 {
+    body = body.n > 0 ? body : STR(""); /* not NULL */
     const uint8_t *p = (const uint8_t *)body.p, *end = p + body.n, *from = p;
     struct pb_field f;
     *n_series = 0;

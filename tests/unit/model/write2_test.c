@@ -177,6 +177,18 @@ static void test_and_back(void **state UNUSED)
 }
 
 /* Metadata of an earlier body serves later ones; a changed one replaces it, also in the body that has both. */
+static void test_an_empty_body(void **state UNUSED)
+{
+    struct rw2_encoder e = {0};
+    struct buf none = {0};
+    size_t n;
+    struct buf two = body_2(&e, buf_str(&none), &n);
+    assert_int_equal(n, 0);
+    assert_true(rw2_strip_metadata(&e, &none));
+    buf_free(&two);
+    rw2_encoder_free(&e);
+}
+
 static void test_remembers_metadata(void **state UNUSED)
 {
     struct rw2_encoder e = {0};
@@ -395,7 +407,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_judged_by_protobuf_2), cmocka_unit_test(test_and_back),
-        cmocka_unit_test(test_remembers_metadata),   cmocka_unit_test(test_families),
+        cmocka_unit_test(test_an_empty_body),        cmocka_unit_test(test_remembers_metadata),
+         cmocka_unit_test(test_families),
         cmocka_unit_test(test_labels_of_others),     cmocka_unit_test(test_forms_of_others),
         cmocka_unit_test(test_damaged_2),            cmocka_unit_test(test_bombs),
     };
