@@ -178,12 +178,21 @@ static bool needs_steps(const struct server_query *query)
            !query->sel->wants_origin;
 }
 
+/* An instant query looks back from one point, to the newest sample. */
+static bool server_query_wants_newest(const struct server_query *query)
+{
+    const struct select *sel = query->sel;
+    bool one = sel->step <= 0 || sel->end <= sel->start;
+    return one && sel->kind == SELECT_INSTANT && !query->compare;
+}
+
 static void server_query_reset_response(struct server_query *query, struct response *a)
 {
     *a = batch_response(server_query_batch(query), query->view, query->attempt.server, &query->attempt.arena);
     a->rule = &server_query_group(query)->rule;
     a->t_min = query->sel->t_min;
     a->t_max = query->sel->t_max;
+    a->newest = server_query_wants_newest(query);
 }
 
 static void read_begin(struct server_query *query)

@@ -205,6 +205,8 @@ static bool blocks_unpack_times(struct blocks_response *x, const struct exported
             x->cut_from++;
         for (x->cut_to = x->cut_from; x->cut_to < b->rows && x->times[x->cut_to] <= x->response->t_max;)
             x->cut_to++;
+        while (x->response->newest && x->cut_from + 1 < x->cut_to && x->times[x->cut_from] < x->times[x->cut_to - 1])
+            x->cut_from++;
     }
     x->timed = b;
     return true;

@@ -48,6 +48,7 @@ struct response { /* series of one server; several requests may fill one respons
     struct labels external;      /* removed from series that have them with these values */
     unsigned own;                /* bits: those of these labels that the series have themselves; they are kept */
     int64_t t_min, t_max;        /* samples outside of it are dropped */
+    bool newest;                 /* older samples of the window than the newest of a series may be left out */
     size_t budget;               /* maximum bytes of the samples of one series; 0 = no limit */
     size_t most_points;          /* of a series in one response: one for each step that was requested; 0 = no limit */
     bool packs;                  /* keeps samples in chunks, in a quarter of the memory and less: response_series */

@@ -102,6 +102,36 @@ static void blocks_of_one_series(void **state UNUSED)
     is_text(&b, INT64_MIN, INT64_MAX, "c 10@1000 55@2000 56@3000 90@9000 91@10000");
 }
 
+/* Of a window of which only the newest sample of each series counts. */
+static void is_newest(const struct bytes *b, int64_t from, int64_t to, const char *wanted)
+{
+    struct responses t;
+    enum blocks_refusal refusal;
+    responses_begin(&t);
+    t.response.packs = t.response.newest = true;
+    t.response.t_min = from;
+    t.response.t_max = to;
+    assert_true(decode_blocks(&t, b, 50, &refusal));
+    assert_string_equal(responses_text(&t), wanted);
+    responses_end(&t);
+}
+
+static void the_newest_sample(void **state UNUSED)
+{
+    struct bytes b = {.n = HEAD};
+    add_block(&b, 1000, 100, 10, 0, 1);
+    is_newest(&b, INT64_MIN, INT64_MAX, "c 109@100000");
+    is_newest(&b, 5000, 7999, "c 16@7000");
+    is_newest(&b, 5001, 5999, "");
+    add_block(&b, 7000, 1, 99, 0, 0); /* at the same time: the largest counts */
+    add_block(&b, 6500, 1, 50, 0, 0); /* late */
+    is_newest(&b, 5000, 7999, "c 50@6500 99@7000");
+    b.n = HEAD;
+    add_block(&b, 1000, 3, 10, 0, 1);
+    add_block(&b, 4000, 1, INT64_MAX - 1, 0, 0);
+    is_newest(&b, 1000, 5000, "c 12@3000 stale@4000");
+}
+
 static void values(void **state UNUSED)
 {
     struct bytes b = {.n = HEAD};
@@ -220,7 +250,8 @@ static void flags_of_a_server(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(responses_of_a_server), cmocka_unit_test(blocks_of_one_series), cmocka_unit_test(values),
+        cmocka_unit_test(responses_of_a_server), cmocka_unit_test(blocks_of_one_series), cmocka_unit_test(the_newest_sample),
+        cmocka_unit_test(values),
         cmocka_unit_test(what_is_not_understood), cmocka_unit_test(blocks_that_are_not_needed),
         cmocka_unit_test(larger_than_the_budget), cmocka_unit_test(flags_of_a_server)};
     return cmocka_run_group_tests(tests, NULL, NULL);
