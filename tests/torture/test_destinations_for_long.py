@@ -10,7 +10,7 @@ MINUTES = float(os.environ.get("MINUTES", "3"))
 
 @seconds(int(MINUTES * 60) + 300)
 def test_minutes_of_faults():
-    sluice, pusher, sinks, figures = deliver_beside_faults(MINUTES * 60, targets=20, series=500)
+    sluice, pusher, sinks, figures = deliver_beside_faults(MINUTES * 60, targets=20, series=100)
     print(figures)
     wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0, 200, "all is delivered")
     for name in ("refusing", "hanging", "slow"):
