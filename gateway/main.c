@@ -369,7 +369,7 @@ static void main_greet(struct program *p)
                    http_listener_url_host(acceptor_listener(p->acceptor, shown)));
         greeting_print(&text, c, buf_z(&url), s->flags.path_prefix.p);
         buf_free(&url);
-        fwrite(text.p, 1, text.n, stdout);
+        cli_output(&text);
         fflush(stdout);
         buf_free(&text);
     }
@@ -459,7 +459,7 @@ static void print_document(void (*document)(struct buf *out))
 {
     struct buf out = {0};
     document(&out);
-    fwrite(out.p, 1, out.n, stdout);
+    cli_output(&out);
     buf_free(&out);
 }
 

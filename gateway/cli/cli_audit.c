@@ -2,6 +2,8 @@
 /* Requests /api/v1/status/audit of a running program and prints the response. */
 #include "gateway/cli/cli_audit.h"
 
+#include "gateway/cli/cli_output.h"
+
 #include "base/http/fetch.h"
 #include "base/json/json_tree.h"
 #include "base/text/duration.h"
@@ -174,7 +176,7 @@ int cli_audit(int argc, char **argv)
     }
     bool ok = audit_read_arguments(&c, argc, argv, &err) && audit_request(&c, &err);
     if (ok)
-        fwrite(c.out.p, 1, c.out.n, stdout);
+        cli_output(&c.out);
     else
         fprintf(stderr, "sluice audit: %s\n", err.text);
     buf_free(&c.out);

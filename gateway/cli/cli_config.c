@@ -3,6 +3,7 @@
  * --config.file has it. */
 #include "gateway/cli/cli_config.h"
 
+#include "gateway/cli/cli_output.h"
 #include "gateway/config/config.h"
 #include "gateway/config/dialect.h"
 
@@ -107,7 +108,7 @@ static int cli_config_print(int n, char **words)
     bool ok = loaded_new(&l, n, words, false);
     if (ok)
         print_loaded(&l, &out);
-    fwrite(out.p, 1, out.n, stdout);
+    cli_output(&out);
     buf_free(&out);
     loaded_free(&l);
     return ok ? 0 : 1;
@@ -179,7 +180,7 @@ static int diff_loaded(const struct loaded *a, const struct loaded *b)
     struct differences d = {0};
     diff_flags(&a->flags, &b->flags, &d);
     config_diff(a->config, b->config, on_difference, &d);
-    fwrite(d.out.p, 1, d.out.n, stdout);
+    cli_output(&d.out);
     if (d.n == 0)
         puts("no difference");
     buf_free(&d.out);
@@ -223,7 +224,7 @@ static int cli_config_convert(int n, char **words)
         config_convert(l.config, &l.flags, &out);
         ok = true;
     }
-    fwrite(out.p, 1, out.n, stdout);
+    cli_output(&out);
     buf_free(&out);
     loaded_free(&l);
     return ok ? 0 : 1;

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/cli/cli_output.h"
 
+#include "base/buf.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+void cli_output(const struct buf *text)
+{
+    if (text->n > 0)
+        fwrite(text->p, 1, text->n, stdout);
+}
 
 int cli_output_end(int code)
 {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The end of a command that prints to stdout. */
+/* What commands print to stdout. */
 #ifndef GATEWAY_CLI_CLI_OUTPUT_H
 #define GATEWAY_CLI_CLI_OUTPUT_H
 
+#include "base/buf.h"
+
+void cli_output(const struct buf *text); /* to stdout; a failure is kept until the end */
 /* Flushes and closes stdout. The exit code: `code`, or 1 with a message on stderr if a write has failed, for example
  * because the disk is full or the reader of a pipe has ended. SIGPIPE must be ignored. Call it last, once. */
 int cli_output_end(int code);

@@ -4,6 +4,7 @@
 
 #include "base/os/file_read.h"
 #include "base/text/duration.h"
+#include "gateway/cli/cli_output.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
 #include "gateway/query/service.h"
@@ -183,7 +184,7 @@ int cli_promql(int argc, char **argv)
     arena_init(&c.arena, 0);
     bool ok = cli_run(&c, argc, argv, &err);
     if (ok)
-        fwrite(c.out.p, 1, c.out.n, stdout);
+        cli_output(&c.out);
     else
         fprintf(stderr, "sluice promql: %s\n", err.text);
     buf_free(&c.out);

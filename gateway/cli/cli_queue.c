@@ -4,6 +4,8 @@
  * that a running program uses; others are moved aside first. */
 #include "gateway/cli/cli_queue.h"
 
+#include "gateway/cli/cli_output.h"
+
 #include "base/os/file_read.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
@@ -148,7 +150,7 @@ static void print_queue_series(void *arg, const struct queue_series *s)
         buf_printf(&c->out, "%s ", buf_z(&labels));
         buf_add_num(&c->out, s->samples[i].v);
         buf_printf(&c->out, " %lld\n", (long long)s->samples[i].t);
-        fwrite(c->out.p, 1, c->out.n, stdout);
+        cli_output(&c->out);
     }
     for (size_t i = 0; i < s->n_hists; i++)
         printf("# native histogram %s %lld\n", buf_z(&labels), (long long)rw_hist_time(s->hists[i]));
@@ -313,7 +315,7 @@ int cli_queue(int argc, char **argv)
     }
     arena_init(&c.arena, 0);
     bool ok = run_queue_verb(&c, argc, argv, &err);
-    fwrite(c.out.p, 1, c.out.n, stdout);
+    cli_output(&c.out);
     if (!ok)
         fprintf(stderr, "sluice queue: %s\n", err.text);
     buf_free(&c.out);

@@ -347,7 +347,7 @@ static struct str flag_shown_value(struct flags_parser *p, const struct flag_row
     const struct flag_values *g = &p->given[f - flag_rows];
     struct buf text = {0};
     if (f->row.type == CONF_ENUM)
-        return str_of(f->row.names[p->out->dialect]);
+        return str_of(f->row.names[*(const int *)(const void *)((const char *)p->out + f->row.offset)]);
     if (g->n > 0 && f->secret)
         return STR("secret");
     for (size_t i = f->row.type == CONF_STRINGS || g->n == 0 ? 0 : g->n - 1; i < g->n; i++) {

@@ -2,6 +2,7 @@
 /* Starts, watches and awaits the sources of all discoveries of an owner. */
 #include "model/discovery/discovery_internal.h"
 
+#include "base/http/resolver.h"
 #include "model/discovery/file_watch.h"
 
 #include <stdatomic.h>
@@ -140,6 +141,7 @@ struct sd_manager *sd_manager_new(const struct sd_manager_env *env)
     list_init(&m->discoveries);
     list_init(&m->awaiting);
     file_watch_init(&m->file_watch, env->main, poll_target_files);
+    resolver_retain(); /* registers its metrics, which a source that is made under the scraper's lock must not do */
     return m;
 }
 
@@ -159,5 +161,6 @@ void sd_manager_free(struct sd_manager *m)
         client_free(m->client);
     if (m->own_watches)
         kube_watches_free(m->own_watches);
+    resolver_release();
     mem_free(m);
 }

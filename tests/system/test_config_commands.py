@@ -244,6 +244,15 @@ def test_lists_in_place_of_mappings_in_a_file_of_grafana_agent():
             assert ":" in command("print", path, code=1)
 
 
+def test_flags_with_a_choice_are_shown_as_they_are():
+    """The value of the flag itself, also where a dialect has more names than the flag."""
+    path = write_file("c.yml", "scrape_configs: []\n")
+    for dialect in ("sluice", "vmagent", "prometheus", "promxy"):
+        text = command("print", path, f"--dialect={dialect}", "--web.access-log-format=json")
+        assert f"#   --dialect={dialect}   (set)\n" in text and "#   --web.access-log-format=json   (set)\n" in text, text
+        assert "#   --web.access-log-format=combined\n" in command("print", path, f"--dialect={dialect}")
+
+
 def test_output_that_cannot_be_written():
     """A full disk, and a reader that ends early: a message and a failure, for everything that prints."""
     full = f"{ROOT}/tests/configurations/shop.yml"
