@@ -22,6 +22,8 @@ const struct route routes[] = {
     {READ, "/", page_index, PAGE},
     {READ, "/targets", page_targets, PAGE},
     {READ, "/service-discovery", page_service_discovery, PAGE},
+    {FORM, "/metric-relabel-debug", page_metric_relabel_debug, PAGE},
+    {FORM, "/target-relabel-debug", page_target_relabel_debug, PAGE},
     {READ, "/metrics", page_metrics, .class = ROUTE_ADMIN, .on_worker = true, .always = true,
      .auth_key = AUTH_KEY_METRICS},
     {READ, "/config", page_config, PAGE, .auth_key = AUTH_KEY_CONFIG},

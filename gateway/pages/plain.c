@@ -11,6 +11,7 @@ struct link { const char *path, *what; };
 static const struct link links[] = {
     {"/targets", "scrape targets, remote write destinations, server groups"},
     {"/service-discovery", "discovered targets before and after relabeling"},
+    {"/metric-relabel-debug", "relabel rules step by step; also /target-relabel-debug"},
     {"/metrics", "metrics of sluice itself"},
     {"/config", "the running configuration, secrets masked"},
     {"/flags", "command line flags"},

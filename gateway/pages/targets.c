@@ -228,6 +228,9 @@ static void html_target(struct targets_view *v, const struct target_status *t)
     buf_printf(out, "%s<td class=%s data-k=State>%s<td class=l data-k=Labels>", valid ? "</a>" : "",
                valid ? health : "down", health);
     html_labels(v, v->filter.original_labels ? t->discovered : t->labels);
+    if (valid)
+        buf_printf(out, " <a href='%s/target-relabel-debug?id=%016" PRIx64 "'>relabeling</a>",
+                   v->r->services->flags.link_prefix.p, t->id);
     buf_add_z(out, "<td class=n data-k='Last scrape'>");
     html_ago(out, t->last_scrape, v->now);
     buf_printf(out, "<td class=n data-k=Duration>%.0f ms<td class=n data-k=Samples>", t->last_duration * 1000);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages for people: HTML for a browser, plain text for other clients, without JavaScript."""
+import html
 import re
 import subprocess
 
@@ -85,6 +86,60 @@ recent: {{}}
     assert html_page(sluice, "/service-discovery?q=X%3D%221+%26").count("<tr><td") == 4
     assert html_page(sluice, "/service-discovery?q=INSTANCE%3D%22127").count("<tr><td") == 1
     assert sluice.get("/service-discovery", {"page": "0"}).status == 400
+
+
+def test_relabel_rules_step_by_step():
+    """The steps and results of a real vmagent, of whose labels the HTML is removed."""
+    rules = """
+- {source_labels: [a, b], separator: '-', regex: '(.+)-(.+)', target_label: c, replacement: '$2/$1'}
+- {action: labeldrop, regex: b}
+- {if: '{a="x"}', action: uppercase, source_labels: [a], target_label: a}
+- {action: keep_if_contains, target_label: c, source_labels: [a]}
+- {target_label: __tmp, replacement: '{{a}}-i'}
+"""
+    theirs, ours = VMAgent("scrape_configs: []\n", "-remoteWrite.url=http://127.0.0.1:1/"), Sluice("recent: {}\n", "--dialect=vmagent")
+
+    def steps(program, path, metric, text):
+        data = program.get(path, {"metric": metric, "relabel_configs": text, "format": "json"}).json()
+        plain = lambda labels: re.sub(r"\s|[{}]", "", html.unescape(re.sub("<[^>]*>", "", labels)))
+        if data["status"] == "error":
+            return data["status"]
+        of_rules = [s for s in data["steps"] if ": " in s["rule"]]  # vmagent shows what follows the rules as steps, too
+        return [(plain(s["inLabels"]), plain(s["outLabels"])) for s in of_rules], plain(data["resultingLabels"]) if "resultingLabels" in data else None
+    for path in "/metric-relabel-debug", "/target-relabel-debug":
+        for metric in ('{a="x",b="y",__address__="h:1"}', 'm{a="x"}', 'a="x", b="y/X"', "{a=x", '{a=~"x"}'):
+            for text in (rules, "[]", "- {action: drop, if: '{a=\"x\"}'}", "- {action: nonsense}", "x: ["):
+                wanted = steps(theirs, path, metric, text)
+                got = steps(ours, path, metric, text)
+                assert got == wanted or (wanted[1] is None and got[0] == wanted[0]), (path, metric, text, got, wanted)
+
+
+def test_relabeling_of_a_target():
+    """A link of /targets leads to the rules and labels of the target, which can be changed; text for curl."""
+    sluice = Sluice("""
+scrape_configs:
+- job_name: j
+  scrape_interval: 1m
+  static_configs: [{targets: ['127.0.0.1:1']}]
+  relabel_configs: [{source_labels: [__address__], target_label: <from>}, {source_labels: [__scheme__], target_label: scheme, regex: (ht)tp}]
+  metric_relabel_configs: [{action: drop, source_labels: [job]}]
+recent: {}
+""".replace("<from>", "from"))
+    link = re.search(r"href='(/target-relabel-debug\?id=\w+)'", html_page(sluice, "/targets"))[1]
+    page = html_page(sluice, link)
+    assert "target_label: from" in page and "__scheme__=&quot;http&quot;" in page and "<b class=up>from=&quot;127.0.0.1:1&quot;</b>" in page, page
+    text = sluice.get(link).text
+    assert "rule 1:\nsource_labels:\n" in text and 'result: {from="127.0.0.1:1", instance="127.0.0.1:1", job="j", scheme="ht"}\n' in text, text
+    assert sluice.get(link.replace("target-", "metric-")).text.endswith("dropped\n\nresult: dropped\n")
+    changed = request(sluice.url + link, data={"metric": '{a="1"}', "relabel_configs": "- {target_label: b, replacement: <script>}"}, headers=HTML)
+    assert "b=&quot;&lt;script&gt;&quot;" in changed.text and "<script>" not in changed.text and changed.status == 200
+    assert sluice.get("/target-relabel-debug?id=0").status == 404
+    for wrong, words in (({"metric": "{"}, "metric: "), ({"relabel_configs": "- {regex: '('}"}, "relabel_configs:1: "),
+                         ({"relabel_configs": "a: b"}, "expected a list"), ({"relabel_configs": "- {target_label: x}\n" * 201}, "more than 200 rules")):
+        answer = sluice.post("/metric-relabel-debug", wrong)
+        assert answer.status in (400, 413) and words in answer.text, (wrong, answer)
+        page = sluice.post("/metric-relabel-debug", wrong, headers=HTML)
+        assert page.status == answer.status and "<textarea" in page.text
 
 
 def test_only_posts_change_state():

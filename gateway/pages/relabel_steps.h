@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What relabel rules do to a label set, one rule after the other: for people who look for a mistake. Any thread. */
+#ifndef GATEWAY_PAGES_RELABEL_STEPS_H
+#define GATEWAY_PAGES_RELABEL_STEPS_H
+
+#include "model/relabel.h"
+
+struct relabel_step {
+    struct str rule;          /* as YAML, without keys that have their defaults */
+    struct labels in, out;    /* out: empty if the rule drops them */
+    bool kept;
+};
+struct relabel_steps {
+    struct relabel_step *items; size_t n; /* up to the rule that drops the labels */
+    struct labels result;     /* of the last one; those given if there are no rules */
+    bool kept;
+};
+struct relabel_steps relabel_steps(struct arena *a, struct relabel_rules rules, struct labels from);
+
+#endif
