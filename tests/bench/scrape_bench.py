@@ -54,7 +54,7 @@ class Row:
         shape = (self.targets, self.series, self.interval)
         goals = [("system calls per scrape", 8, False)]
         if shape in SHAPES[:3] and not self.snappy:
-            goals += [("CPU ns per sample", 1 / 6 if self.series == 1000 else 1 / 10, True)]
+            goals += [("CPU ns per sample", {200: 1 / 4, 1000: 1 / 6, 10000: 1 / 10}[self.targets], True)]
             goals += [("RSS MiB", 16, False) if self.targets == 200 else ("RSS MiB", 1 / 5, True)]
         if self.node:
             return goals + [("bytes per sample", 7.3, False)]
