@@ -41,6 +41,12 @@ void decompressor_free(struct decompressor *d)
     mem_free(d);
 }
 
+size_t decompressor_memory(const struct decompressor *d)
+{
+    enum { INFLATE_BYTES = 44 << 10 }; /* its window and state */
+    return sizeof *d + d->collected.cap + (d->zstd ? ZSTD_sizeof_DCtx(d->zstd) : 0) + (d->gunzip ? INFLATE_BYTES : 0);
+}
+
 static bool no_room(struct err *err, size_t n)
 {
     return err_set(err, ERR_LIMIT, "cannot allocate %zu bytes for decompressed data", n);

@@ -6,7 +6,6 @@
  */
 #include "gateway/ingest/ingest_internal.h"
 
-#include "base/decompressor.h"
 #include "base/http/via.h"
 #include "base/os/thread.h"
 #include "base/telemetry/log.h"
@@ -39,7 +38,7 @@ static void ingest_free(struct ingest *in)
         in->format->end(in);
     if (list_linked(&in->node))
         list_remove(&in->node);
-    decompressor_free(in->decompressor);
+    ingest_text_close(in);
     mem_release_buf(&in->lane->release, &in->text);
     mem_release_buf(&in->lane->release, &in->kept);
     mem_free(in);

@@ -61,7 +61,7 @@ struct ingest {
     struct ingest_lane *lane;
     struct list node;             /* in the lane's queue */
     enum codec codec;
-    struct decompressor *decompressor; /* NULL: the body is not compressed */
+    struct decompressor *decompressor; size_t decompressor_bytes; /* NULL: not begun; bytes: charged */
     int64_t queued;               /* monotonic ms: since it waits to be processed */
     size_t raw_at;                /* of r->body, or of `kept`, so much is decompressed */
     bool keep, kept_all;          /* a body of lines that is all_or_nothing is kept as received */

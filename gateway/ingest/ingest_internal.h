@@ -60,6 +60,7 @@ bool ingest_text_has_line(struct ingest *in);
  * long. */
 bool ingest_text_line(struct ingest *in, struct str *line);
 void ingest_text_rewind(struct ingest *in); /* to the start of the body */
+void ingest_text_close(struct ingest *in); /* frees the decompressor */
 
 /* ingest_rows.c */
 bool ingest_read_extra_labels(struct ingest *in, struct err *err);

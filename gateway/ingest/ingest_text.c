@@ -7,24 +7,29 @@
 
 enum { INGEST_PART_BYTES = 64 << 10 /* decompressed at a time */ };
 
+void ingest_text_close(struct ingest *in)
+{
+    decompressor_free(in->decompressor);
+    in->decompressor = NULL;
+    budget_give(&in->lane->services->http.bodies, in->decompressor_bytes);
+    in->decompressor_bytes = 0;
+}
+
 void ingest_text_rewind(struct ingest *in)
 {
     if (in->format->document) { /* `text` has all of it */
         in->line = in->text_at = 0;
         return;
     }
-    decompressor_free(in->decompressor);
-    in->decompressor = NULL;
+    ingest_text_close(in);
     in->raw_at = 0;
     buf_clear(&in->text);
     in->text_at = in->text_scanned = in->text_total = in->line = 0;
     in->text_complete = false;
 }
 
-static bool body_is_whole(const struct ingest *in, struct err *err)
+static bool no_body_memory(struct err *err)
 {
-    if (in->r->body_state != HTTP_BODY_CUT)
-        return true;
     err_set(err, ERR_UNAVAILABLE, "the memory for request bodies is used up; try again later");
     err->retry_after = RETRY_SECONDS;
     return false;
@@ -35,11 +40,8 @@ static bool keep_part(struct ingest *in, struct err *err)
     struct str part = in->r->body;
     if (in->kept.n + part.n > in->max_text)
         return err_set(err, ERR_TOO_LARGE, "the body exceeds %zu bytes", in->max_text);
-    if (!buf_try_reserve(&in->kept, part.n)) {
-        err_set(err, ERR_UNAVAILABLE, "the memory for request bodies is used up; try again later");
-        err->retry_after = RETRY_SECONDS;
-        return false;
-    }
+    if (!buf_try_reserve(&in->kept, part.n))
+        return no_body_memory(err);
     buf_add_str(&in->kept, part);
     in->kept_part = part.n;
     in->kept_all = in->r->body_state == HTTP_BODY_COMPLETE;
@@ -68,7 +70,7 @@ enum ingest_input ingest_text_receive(struct ingest *in, void (*more)(struct htt
         in->kept_part = in->raw_at = 0;
         if (!http_body_more(r, used, more))
             return INGEST_INPUT_LATER;
-        if (!body_is_whole(in, err) || (in->keep && !keep_part(in, err)))
+        if (r->body_state == HTTP_BODY_CUT ? !no_body_memory(err) : in->keep && !keep_part(in, err))
             return INGEST_INPUT_FAILED;
     }
     return INGEST_INPUT;
@@ -94,11 +96,22 @@ bool ingest_text_fits(struct ingest *in, struct err *err)
            || err_set(err, ERR_TOO_LARGE, "line %llu exceeds %zu bytes", (unsigned long long)in->line + 1, in->max_line);
 }
 
+/* A client that sends slowly holds the window of its codec. */
+static bool charge_decompressor(struct ingest *in, struct err *err)
+{
+    size_t n = decompressor_memory(in->decompressor), more = n > in->decompressor_bytes ? n - in->decompressor_bytes : 0;
+    if (!budget_take(&in->lane->services->http.bodies, more))
+        return no_body_memory(err);
+    in->decompressor_bytes += more;
+    return true;
+}
+
 bool ingest_text_read(struct ingest *in, struct err *err)
 {
     struct str raw = raw_rest(in);
     size_t before, waiting = raw.n;
-    if (in->decompressor == NULL && (in->decompressor = decompressor_new(in->codec, in->max_text)) == NULL)
+    size_t block = in->max_text < SIZE_MAX ? in->max_text : (size_t)in->lane->services->flags.max_insert_size;
+    if (in->decompressor == NULL && (in->decompressor = decompressor_new(in->codec, block)) == NULL)
         return err_set(err, ERR_LIMIT, "cannot allocate memory to decompress the body");
     buf_drop_front(&in->text, in->text_at);
     in->text_scanned -= in->text_at < in->text_scanned ? in->text_at : in->text_scanned;
@@ -110,7 +123,7 @@ bool ingest_text_read(struct ingest *in, struct err *err)
     }
     in->raw_at += waiting - raw.n;
     in->text_total += in->text.n - before;
-    return true;
+    return charge_decompressor(in, err);
 }
 
 bool ingest_text_has_line(struct ingest *in)

@@ -402,6 +402,23 @@ def test_bodies_in_pieces_of_any_size():
     assert stored() == expected
 
 
+def test_slow_clients_share_the_memory_for_bodies():
+    """Each holds a window of zstd of 8 MiB; those that do not fit get a 503, and memory is returned when the others leave."""
+    sluice = Sluice("recent: {retention: 1h}\n", "--memory.allowedBytes=512MiB")
+    head = b"\x28\xb5\x2f\xfd\x00" + bytes([13 << 3])  # a window of 8 MiB
+    endless, whole = (head + (n << 3 | last).to_bytes(3, "little") + b"plain 1" for n, last in ((100000, 0), (7, 1)))
+    post = lambda: sluice.post(PROMETHEUS, whole, headers={"Content-Encoding": "zstd"})
+    assert post().status == 204
+    pushes = []
+    for _ in range(30):
+        pushes.append(open_push(sluice, headers="Content-Encoding: zstd\r\nTransfer-Encoding: chunked\r\n"))
+        pushes[-1].sendall(chunk(endless))
+    wait_until(lambda: post().status == 503, 30, "the memory to be used up")
+    for s in pushes:
+        s.close()
+    wait_until(lambda: post().status == 204, 30, "the memory to be returned")
+
+
 def test_long_uploads_cost_no_memory():
     """Neither for a client that is faster than the disk, nor for one without an end."""
     sink = RecordingSink()
