@@ -2,7 +2,7 @@
 #include "gateway/config/backups.h"
 
 static const char *const backup_taken_keys[] = {"write_relabel_configs", "extra_labels", "send_metadata", "send_exemplars",
-                                                "send_native_histograms", "metadata_config"};
+                                                "send_native_histograms", "metadata_config", "protobuf_message"};
 static const char *const backup_taken_queue_keys[] = {"shards", "max_samples_per_send", "max_block_bytes"};
 
 /* A key that the primary decides. NULL: there is none. */
@@ -63,6 +63,7 @@ static void backup_take_settings(struct destination_conf *d, const struct destin
     d->send_exemplars = from->send_exemplars;
     d->send_native_histograms = from->send_native_histograms;
     d->metadata_config.send = from->metadata_config.send;
+    d->protobuf_message = from->protobuf_message;
     d->queue.shards = from->queue.shards;
     d->queue.max_samples = from->queue.max_samples;
     d->queue.max_block_bytes = from->queue.max_block_bytes;

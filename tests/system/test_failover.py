@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A destination and its backup: which of them has which samples after outages, kill -9 and reloads."""
+import re
 import time
 
 from failover import *
@@ -104,6 +105,17 @@ def test_reloads():
     wait_until(lambda: has(pair.main, pair.pushed) and pair.settled(), 30)
     assert has(pair.spare, pair.pushed - 1), "it is a backup again"
     check_complete(pair, pair.main, 0, "primary")
+
+
+def test_blocks_are_those_of_the_primary():
+    """Whatever decides what a block has is taken from the primary: otherwise the backup would be sent everything."""
+    pair = Pair()
+    for keys in ("protobuf_message: io.prometheus.write.v2.Request", "extra_labels: {a: b}", "send_metadata: false",
+                 "write_relabel_configs: [{action: labeldrop, regex: x}]", "metadata_config: {send: false}",
+                 "queue_config: {shards: 3, max_samples_per_send: 7, max_block_bytes: 1MiB}"):
+        config = re.sub(r"\n  queue_config: {shards[^\n]*", "", pair.config()).replace("- name: main\n", f"- name: main\n  {keys}\n")
+        assert pair.sluice.reconfigure(config).status == 200, keys
+        assert 'sluice_failover_active{primary="main",url="spare"}' in pair.sluice.metrics(), f"{keys}: it is no backup any more"
 
 
 def test_configuration_errors():
