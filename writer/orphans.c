@@ -214,7 +214,8 @@ static void run_orphans_timer(struct loop_timer *timer)
 
 void orphans_find(struct writer *w)
 {
-    if (w->late.lock) /* without a lock the scan acquires it briefly, which would block our own thread */
+    if (w->env.ignore_orphans || w->late.lock) /* without a lock the scan acquires it briefly, which would block our own
+                                                * thread */
         return;
     w->orphans_timer.run = run_orphans_timer;
     w->orphans_rescan = w->orphans_scan != NULL;

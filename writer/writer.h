@@ -103,6 +103,7 @@ struct writer_env {
     struct str_map external_labels;   /* added when absent, before write_relabel_configs */
     bool show_urls;                   /* in metrics, pages and logs; otherwise "1:secret-url" as in vmagent */
     const char *id;                   /* of this process, sent with requests (base/http/via.h); NULL = none is sent */
+    bool ignore_orphans;              /* queues of no destination are not looked for */
     bool (*interrupted)(void);        /* polled while queues are read; true aborts; NULL = never */
     /* Main: apply the configuration again: a queue directory that hung when it was applied responds, or a destination
      * begins a new generation (send/drain.h). NULL = neither happens until the next change. */

@@ -229,7 +229,7 @@ static void turn_resend(struct loop *loop)
 static bool run_resend(struct queue_command *c, struct loop *loop, const struct destination_conf *d, struct err *err)
 {
     struct writer_env env = {.main = loop, .lanes = &loop, .n_lanes = 1, .queue_dir = c->dir,
-                             .interrupted = resend_is_interrupted, .show_urls = true};
+                             .ignore_orphans = true, .interrupted = resend_is_interrupted, .show_urls = true};
     struct resend_counts sum = {0};
     struct writer *w = writer_new(&env);
     struct writer_change *change = writer_prepare(w, &(struct writer_plan){.destinations = d, .n = 1}, err);

@@ -16,6 +16,7 @@ VMAGENT = "persistent-queue/1_49B3E803A5693F4C"
 def run(*arguments, code=0):
     done = subprocess.run([f"{ROOT}/{OUT}/sluice", "queue", *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "not configured" not in done.stderr, "other queues are none of its business"
     return done.stdout if code == 0 or done.stdout else done.stderr
 
 
