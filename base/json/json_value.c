@@ -161,6 +161,19 @@ struct str json_value_text(const struct json_value *v)
     return v && v->kind == JSON_STRING ? v->text : STR("");
 }
 
+struct str json_value_scalar(const struct json_value *v)
+{
+    if (v == NULL)
+        return STR_NONE;
+    switch (v->kind) {
+    case JSON_STRING:
+    case JSON_NUMBER: return v->text;
+    case JSON_TRUE: return STR("true");
+    case JSON_FALSE: return STR("false");
+    default: return STR_NONE;
+    }
+}
+
 double json_value_number(const struct json_value *v) { return v && v->kind == JSON_NUMBER ? v->number : 0; }
 
 /* ---- writing ---- */

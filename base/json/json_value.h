@@ -51,6 +51,7 @@ const struct json_value *json_value_get(const struct json_value *object, const c
 /* for (v = json_value_items(array); v; v = v->next); likewise members. NULL: neither array nor object. */
 const struct json_value *json_value_items(const struct json_value *v);
 struct str json_value_text(const struct json_value *v);           /* empty if it is no string */
+struct str json_value_scalar(const struct json_value *v); /* the text of a string, number or boolean; empty: none of them */
 double json_value_number(const struct json_value *v);             /* 0 if it is no number */
 
 void json_value_write(struct json_writer *w, const struct json_value *v); /* as it was read; NULL: null */

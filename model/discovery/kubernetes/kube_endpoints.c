@@ -30,7 +30,7 @@ static void endpoints_begin_target(const struct endpoints_build *e, struct str a
     kube_label(b, META "namespace", b->namespace);
     kube_add_service(b, e->service);
     if (e->slice)
-        kube_label(b, META "endpointslice_address_type", kube_text(json_value_get(b->object, "addressType")));
+        kube_label(b, META "endpointslice_address_type", json_value_scalar(json_value_get(b->object, "addressType")));
     kube_add_meta(b, e->slice ? "endpointslice" : "endpoints", b->meta);
     kube_add_namespace(b);
 }
@@ -39,9 +39,9 @@ static void endpoints_begin_target(const struct endpoints_build *e, struct str a
 
 static struct seen_pod *endpoints_find_pod(struct endpoints_build *e, const struct json_value *ref)
 {
-    struct str namespace = kube_text(json_value_get(ref, "namespace")), name = kube_text(json_value_get(ref, "name"));
+    struct str namespace = json_value_scalar(json_value_get(ref, "namespace")), name = json_value_scalar(json_value_get(ref, "name"));
     bool added;
-    if (!str_is(kube_text(json_value_get(ref, "kind")), "Pod"))
+    if (!str_is(json_value_scalar(json_value_get(ref, "kind")), "Pod"))
         return NULL;
     struct str key = arena_printf(e->b->arena, "%.*s/%.*s", STR_ARG(namespace), STR_ARG(name));
     struct map_entry *entry = map_add(&e->pods, key, &added);
@@ -59,7 +59,7 @@ static struct seen_pod *endpoints_find_pod(struct endpoints_build *e, const stru
 static const struct json_value *container_port(const struct json_value *container, struct str number)
 {
     for (const struct json_value *p = json_value_items(json_value_get(container, "ports")); p; p = p->next)
-        if (number.n > 0 && str_eq(kube_text(json_value_get(p, "containerPort")), number))
+        if (number.n > 0 && str_eq(json_value_scalar(json_value_get(p, "containerPort")), number))
             return p;
     return NULL;
 }
@@ -79,17 +79,17 @@ static void endpoints_add_container(const struct endpoints_build *e, const struc
     }
     if (container == NULL)
         return;
-    kube_add_container(e->b, container, of_init, port, e->slice ? kube_text(json_value_get(port, "protocol")) : protocol);
+    kube_add_container(e->b, container, of_init, port, e->slice ? json_value_scalar(json_value_get(port, "protocol")) : protocol);
 }
 
 static void endpoints_add_pod(struct endpoints_build *e, const struct json_value *ref, const struct json_value *port)
 {
     struct seen_pod *seen = endpoints_find_pod(e, ref);
-    struct str number = kube_text(json_value_get(port, "port"));
+    struct str number = json_value_scalar(json_value_get(port, "port"));
     if (seen == NULL)
         return;
     kube_add_pod(e->b, seen->pod);
-    endpoints_add_container(e, seen->pod, number, kube_text(json_value_get(port, "protocol")));
+    endpoints_add_container(e, seen->pod, number, json_value_scalar(json_value_get(port, "protocol")));
     arena_grow(e->b->arena, &seen->ports, &seen->cap, seen->n + 1, sizeof *seen->ports);
     seen->ports[seen->n++] = number;
 }
@@ -105,17 +105,17 @@ static bool pod_port_seen(const struct seen_pod *seen, struct str number)
 /* The ports of its containers that no address has. */
 static void endpoints_build_rest(const struct endpoints_build *e, const struct seen_pod *seen)
 {
-    struct str ip = kube_text(kube_at(seen->pod, "status", "podIP", NULL));
+    struct str ip = json_value_scalar(kube_at(seen->pod, "status", "podIP", NULL));
     bool init;
     if (ip.n == 0)
         return;
     for (const struct json_value *c = kube_containers(seen->pod, &init); c; c = kube_next_container(seen->pod, c, &init))
         for (const struct json_value *p = json_value_items(json_value_get(c, "ports")); p; p = p->next) {
-            struct str number = kube_text(json_value_get(p, "containerPort"));
+            struct str number = json_value_scalar(json_value_get(p, "containerPort"));
             if (pod_port_seen(seen, number))
                 continue;
             endpoints_begin_target(e, kube_address(e->b, ip, number));
-            kube_add_container(e->b, c, init, p, kube_text(json_value_get(p, "protocol")));
+            kube_add_container(e->b, c, init, p, json_value_scalar(json_value_get(p, "protocol")));
             kube_add_pod(e->b, seen->pod);
         }
 }
@@ -126,13 +126,13 @@ static void endpoint_add_labels(const struct endpoints_build *e, const struct en
 {
     const struct kube_build *b = e->b;
     const struct json_value *ref = json_value_get(x->address, "targetRef");
-    kube_label(b, META "endpoint_port_name", kube_text(json_value_get(x->port, "name")));
-    kube_label(b, META "endpoint_port_protocol", kube_text(json_value_get(x->port, "protocol")));
+    kube_label(b, META "endpoint_port_name", json_value_scalar(json_value_get(x->port, "name")));
+    kube_label(b, META "endpoint_port_protocol", json_value_scalar(json_value_get(x->port, "protocol")));
     kube_label(b, META "endpoint_ready", x->ready);
-    kube_label(b, META "endpoint_address_target_kind", kube_text(json_value_get(ref, "kind")));
-    kube_label(b, META "endpoint_address_target_name", kube_text(json_value_get(ref, "name")));
-    kube_label(b, META "endpoint_node_name", kube_text(json_value_get(x->address, "nodeName")));
-    kube_label(b, META "endpoint_hostname", kube_text(json_value_get(x->address, "hostname")));
+    kube_label(b, META "endpoint_address_target_kind", json_value_scalar(json_value_get(ref, "kind")));
+    kube_label(b, META "endpoint_address_target_name", json_value_scalar(json_value_get(ref, "name")));
+    kube_label(b, META "endpoint_node_name", json_value_scalar(json_value_get(x->address, "nodeName")));
+    kube_label(b, META "endpoint_hostname", json_value_scalar(json_value_get(x->address, "hostname")));
 }
 
 static void slice_add_labels(const struct endpoints_build *e, const struct endpoint *x)
@@ -141,19 +141,19 @@ static void slice_add_labels(const struct endpoints_build *e, const struct endpo
     const struct json_value *ref = json_value_get(x->address, "targetRef");
     const struct json_value *conditions = json_value_get(x->address, "conditions");
     const struct json_value *topology = json_value_get(x->address, "deprecatedTopology");
-    kube_label(b, META "endpointslice_port_name", kube_text(json_value_get(x->port, "name")));
-    kube_label(b, META "endpointslice_port_protocol", kube_text(json_value_get(x->port, "protocol")));
-    kube_label(b, META "endpointslice_port", kube_text(json_value_get(x->port, "port")));
-    kube_label(b, META "endpointslice_port_app_protocol", kube_text(json_value_get(x->port, "appProtocol")));
-    kube_label(b, META "endpointslice_endpoint_conditions_ready", kube_text(json_value_get(conditions, "ready")));
-    kube_label(b, META "endpointslice_endpoint_conditions_serving", kube_text(json_value_get(conditions, "serving")));
+    kube_label(b, META "endpointslice_port_name", json_value_scalar(json_value_get(x->port, "name")));
+    kube_label(b, META "endpointslice_port_protocol", json_value_scalar(json_value_get(x->port, "protocol")));
+    kube_label(b, META "endpointslice_port", json_value_scalar(json_value_get(x->port, "port")));
+    kube_label(b, META "endpointslice_port_app_protocol", json_value_scalar(json_value_get(x->port, "appProtocol")));
+    kube_label(b, META "endpointslice_endpoint_conditions_ready", json_value_scalar(json_value_get(conditions, "ready")));
+    kube_label(b, META "endpointslice_endpoint_conditions_serving", json_value_scalar(json_value_get(conditions, "serving")));
     kube_label(b, META "endpointslice_endpoint_conditions_terminating",
-               kube_text(json_value_get(conditions, "terminating")));
-    kube_label(b, META "endpointslice_endpoint_hostname", kube_text(json_value_get(x->address, "hostname")));
-    kube_label(b, META "endpointslice_address_target_kind", kube_text(json_value_get(ref, "kind")));
-    kube_label(b, META "endpointslice_address_target_name", kube_text(json_value_get(ref, "name")));
-    kube_label(b, META "endpointslice_endpoint_node_name", kube_text(json_value_get(x->address, "nodeName")));
-    kube_label(b, META "endpointslice_endpoint_zone", kube_text(json_value_get(x->address, "zone")));
+               json_value_scalar(json_value_get(conditions, "terminating")));
+    kube_label(b, META "endpointslice_endpoint_hostname", json_value_scalar(json_value_get(x->address, "hostname")));
+    kube_label(b, META "endpointslice_address_target_kind", json_value_scalar(json_value_get(ref, "kind")));
+    kube_label(b, META "endpointslice_address_target_name", json_value_scalar(json_value_get(ref, "name")));
+    kube_label(b, META "endpointslice_endpoint_node_name", json_value_scalar(json_value_get(x->address, "nodeName")));
+    kube_label(b, META "endpointslice_endpoint_zone", json_value_scalar(json_value_get(x->address, "zone")));
     sd_build_labels(b->to, META "endpointslice_endpoint_topology_", topology);
     sd_build_present(b->to, META "endpointslice_endpoint_topology_present_", topology);
 }
@@ -162,15 +162,15 @@ static void slice_add_labels(const struct endpoints_build *e, const struct endpo
 static struct str endpoint_node(const struct endpoints_build *e, const struct json_value *address)
 {
     const struct json_value *ref = json_value_get(address, "targetRef");
-    struct str named = kube_text(json_value_get(address, "nodeName"));
-    bool is_node = str_is(kube_text(json_value_get(ref, "kind")), "Node");
-    return is_node && (e->slice || named.n == 0) ? kube_text(json_value_get(ref, "name")) : named;
+    struct str named = json_value_scalar(json_value_get(address, "nodeName"));
+    bool is_node = str_is(json_value_scalar(json_value_get(ref, "kind")), "Node");
+    return is_node && (e->slice || named.n == 0) ? json_value_scalar(json_value_get(ref, "name")) : named;
 }
 
 static void endpoints_build_one(struct endpoints_build *e, const struct endpoint *x)
 {
     const struct json_value *ref = json_value_get(x->address, "targetRef");
-    struct str number = kube_text(json_value_get(x->port, "port"));
+    struct str number = json_value_scalar(json_value_get(x->port, "port"));
     endpoints_begin_target(e, kube_address(e->b, x->ip, number));
     if (e->slice)
         slice_add_labels(e, x);
@@ -192,7 +192,7 @@ static void build_subset(struct endpoints_build *e, const struct json_value *sub
                          const char *addresses, struct str ready)
 {
     for (const struct json_value *a = json_value_items(json_value_get(subset, addresses)); a; a = a->next)
-        endpoints_build_one(e, &(struct endpoint){a, port, kube_text(json_value_get(a, "ip")), ready});
+        endpoints_build_one(e, &(struct endpoint){a, port, json_value_scalar(json_value_get(a, "ip")), ready});
 }
 
 void kube_build_endpoints(const struct kube_build *b)
@@ -211,15 +211,15 @@ void kube_build_endpoints(const struct kube_build *b)
 static bool slice_is_secondary(const struct kube_build *b, const struct json_value *service)
 {
     const struct json_value *spec = json_value_get(service, "spec");
-    struct str policy = kube_text(json_value_get(spec, "ipFamilyPolicy"));
+    struct str policy = json_value_scalar(json_value_get(spec, "ipFamilyPolicy"));
     const struct json_value *family = json_value_items(json_value_get(spec, "ipFamilies"));
     return (str_is(policy, "PreferDualStack") || str_is(policy, "RequireDualStack")) && family &&
-           !str_eq(kube_text(family), kube_text(json_value_get(b->object, "addressType")));
+           !str_eq(json_value_scalar(family), json_value_scalar(json_value_get(b->object, "addressType")));
 }
 
 void kube_build_slice(const struct kube_build *b)
 {
-    struct str name = kube_text(kube_at(b->meta, "labels", "kubernetes.io/service-name", NULL));
+    struct str name = json_value_scalar(kube_at(b->meta, "labels", "kubernetes.io/service-name", NULL));
     struct endpoints_build e = {.b = b, .slice = true, .service = kube_build_find(b, KUBE_SERVICES, b->namespace, name)};
     e.last = &e.first;
     if (slice_is_secondary(b, e.service))
@@ -227,6 +227,6 @@ void kube_build_slice(const struct kube_build *b)
     for (const struct json_value *x = json_value_items(json_value_get(b->object, "endpoints")); x; x = x->next)
         for (const struct json_value *p = json_value_items(json_value_get(b->object, "ports")); p; p = p->next)
             for (const struct json_value *a = json_value_items(json_value_get(x, "addresses")); a; a = a->next)
-                endpoints_build_one(&e, &(struct endpoint){x, p, kube_text(a), STR_NONE});
+                endpoints_build_one(&e, &(struct endpoint){x, p, json_value_scalar(a), STR_NONE});
     endpoints_finish(&e);
 }

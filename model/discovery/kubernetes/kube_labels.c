@@ -36,7 +36,7 @@ void kube_add_meta(const struct kube_build *b, const char *kind, const struct js
 {
     struct buf name = {0};
     buf_printf(&name, META "%s_name", kind);
-    kube_label(b, buf_z(&name), kube_text(json_value_get(meta, "name")));
+    kube_label(b, buf_z(&name), json_value_scalar(json_value_get(meta, "name")));
     buf_free(&name);
     kube_add_texts(b, kind, meta);
 }
@@ -82,7 +82,7 @@ struct str kube_address(const struct kube_build *b, struct str host, struct str 
 static const struct json_value *controller_of(const struct json_value *object)
 {
     for (const struct json_value *o = json_value_items(kube_at(object, "metadata", "ownerReferences", NULL)); o; o = o->next)
-        if (str_is(kube_text(json_value_get(o, "controller")), "true"))
+        if (str_is(json_value_scalar(json_value_get(o, "controller")), "true"))
             return o;
     return NULL;
 }
@@ -92,14 +92,14 @@ static struct str grand_controller(const struct kube_build *b, enum kube_resourc
                                    struct str name, const char *kind)
 {
     const struct json_value *owner = controller_of(kube_build_find(b, resource, namespace, name));
-    return str_is(kube_text(json_value_get(owner, "kind")), kind) ? kube_text(json_value_get(owner, "name")) : STR_NONE;
+    return str_is(json_value_scalar(json_value_get(owner, "kind")), kind) ? json_value_scalar(json_value_get(owner, "name")) : STR_NONE;
 }
 
 static void kube_add_controllers(const struct kube_build *b, const struct json_value *pod, struct str namespace)
 {
     const struct kube_attach *attach = &b->view->attach;
     const struct json_value *owner = controller_of(pod);
-    struct str kind = kube_text(json_value_get(owner, "kind")), name = kube_text(json_value_get(owner, "name"));
+    struct str kind = json_value_scalar(json_value_get(owner, "kind")), name = json_value_scalar(json_value_get(owner, "name"));
     kube_label(b, META "pod_controller_kind", kind);
     kube_label(b, META "pod_controller_name", name);
     if (attach->deployment && str_is(kind, "ReplicaSet"))
@@ -113,22 +113,22 @@ static void kube_add_controllers(const struct kube_build *b, const struct json_v
 static struct str pod_ready(const struct kube_build *b, const struct json_value *pod)
 {
     for (const struct json_value *c = json_value_items(kube_at(pod, "status", "conditions", NULL)); c; c = c->next)
-        if (str_is(kube_text(json_value_get(c, "type")), "Ready"))
-            return kube_lower(b, kube_text(json_value_get(c, "status")));
+        if (str_is(json_value_scalar(json_value_get(c, "type")), "Ready"))
+            return kube_lower(b, json_value_scalar(json_value_get(c, "status")));
     return STR("unknown");
 }
 
 void kube_add_pod(const struct kube_build *b, const struct json_value *pod)
 {
     const struct json_value *meta = json_value_get(pod, "metadata"), *status = json_value_get(pod, "status");
-    kube_label(b, META "pod_ip", kube_text(json_value_get(status, "podIP")));
+    kube_label(b, META "pod_ip", json_value_scalar(json_value_get(status, "podIP")));
     kube_label(b, META "pod_ready", pod_ready(b, pod));
-    kube_label(b, META "pod_phase", kube_text(json_value_get(status, "phase")));
-    kube_label(b, META "pod_node_name", kube_text(kube_at(pod, "spec", "nodeName", NULL)));
-    kube_label(b, META "pod_host_ip", kube_text(json_value_get(status, "hostIP")));
-    kube_label(b, META "pod_uid", kube_text(json_value_get(meta, "uid")));
+    kube_label(b, META "pod_phase", json_value_scalar(json_value_get(status, "phase")));
+    kube_label(b, META "pod_node_name", json_value_scalar(kube_at(pod, "spec", "nodeName", NULL)));
+    kube_label(b, META "pod_host_ip", json_value_scalar(json_value_get(status, "hostIP")));
+    kube_label(b, META "pod_uid", json_value_scalar(json_value_get(meta, "uid")));
     kube_add_meta(b, "pod", meta);
-    kube_add_controllers(b, pod, kube_text(json_value_get(meta, "namespace")));
+    kube_add_controllers(b, pod, json_value_scalar(json_value_get(meta, "namespace")));
 }
 
 const struct json_value *kube_containers(const struct json_value *pod, bool *init)
@@ -149,12 +149,12 @@ const struct json_value *kube_next_container(const struct json_value *pod, const
 void kube_add_container(const struct kube_build *b, const struct json_value *container, bool init,
                         const struct json_value *port, struct str protocol)
 {
-    kube_label(b, META "pod_container_name", kube_text(json_value_get(container, "name")));
-    kube_label(b, META "pod_container_image", kube_text(json_value_get(container, "image")));
+    kube_label(b, META "pod_container_name", json_value_scalar(json_value_get(container, "name")));
+    kube_label(b, META "pod_container_image", json_value_scalar(json_value_get(container, "image")));
     kube_label(b, META "pod_container_init", init ? STR("true") : STR("false"));
     if (port == NULL)
         return;
-    kube_label(b, META "pod_container_port_name", kube_text(json_value_get(port, "name")));
-    kube_label(b, META "pod_container_port_number", kube_text(json_value_get(port, "containerPort")));
+    kube_label(b, META "pod_container_port_name", json_value_scalar(json_value_get(port, "name")));
+    kube_label(b, META "pod_container_port_number", json_value_scalar(json_value_get(port, "containerPort")));
     kube_label(b, META "pod_container_port_protocol", protocol);
 }

@@ -118,8 +118,8 @@ static void pack_value(struct buf *out, const struct json_value *v, const struct
 
 struct kube_object *kube_object_new(enum kube_resource resource, const struct json_value *item)
 {
-    struct str namespace = kube_text(kube_at(item, "metadata", "namespace", NULL));
-    struct str name = kube_text(kube_at(item, "metadata", "name", NULL));
+    struct str namespace = json_value_scalar(kube_at(item, "metadata", "namespace", NULL));
+    struct str name = json_value_scalar(kube_at(item, "metadata", "name", NULL));
     struct buf packed = {0};
     if (name.n == 0)
         return NULL;
@@ -191,19 +191,6 @@ const struct json_value *kube_object_value(const struct kube_object *o, struct a
 }
 
 /* ---- reading ---- */
-
-struct str kube_text(const struct json_value *v)
-{
-    if (v == NULL)
-        return STR_NONE;
-    switch (v->kind) {
-    case JSON_STRING:
-    case JSON_NUMBER: return v->text;
-    case JSON_TRUE: return STR("true");
-    case JSON_FALSE: return STR("false");
-    default: return STR_NONE;
-    }
-}
 
 const struct json_value *kube_at(const struct json_value *v, ...)
 {

@@ -35,8 +35,6 @@ size_t kube_object_bytes(const struct kube_object *o);
 /* Its contents; the texts are the object's. */
 const struct json_value *kube_object_value(const struct kube_object *o, struct arena *a);
 
-/* The text of a string, a number or a boolean; empty: none of them. */
-struct str kube_text(const struct json_value *v);
 /* A member of a member, and so on: "metadata", "name", NULL. */
 const struct json_value *kube_at(const struct json_value *v, ...) __attribute__((sentinel));
 

@@ -35,7 +35,6 @@ struct kube_source {
     struct sd_source_env env;    /* owner.name: owned */
     struct arena arena;          /* of the configuration's texts */
     struct str server;
-    char *shown;                 /* without secrets */
     struct client_profile *profile;
     enum kube_role role;
     struct kube_view view;
@@ -281,7 +280,6 @@ static void kubernetes_source_free(struct sd_source *source)
     mem_free((char *)s->env.owner.name.p);
     mem_free((char *)source->key.p);
     mem_free(s->needs);
-    mem_free(s->shown);
     mem_free(s);
 }
 
@@ -503,11 +501,15 @@ struct sd_source *kubernetes_source_new(const struct sd_source_env *env, const v
 {
     const struct kubernetes_sd *conf = kubernetes_sd;
     const struct kube_access *access = conf->access;
-    struct buf shown = {0}, key = {0};
-    if (access && access->error.n > 0)
-        return err_set(err, ERR_BAD_DATA, "%.*s", STR_ARG(access->error)) ? NULL : NULL;
-    if (conf->namespaces.own_namespace && access && access->namespace.n == 0)
-        return err_set(err, ERR_BAD_DATA, "own_namespace: the service account's file `namespace` cannot be read") ? NULL : NULL;
+    struct buf key = {0};
+    if (access && access->error.n > 0) {
+        err_set(err, ERR_BAD_DATA, "%.*s", STR_ARG(access->error));
+        return NULL;
+    }
+    if (conf->namespaces.own_namespace && access && access->namespace.n == 0) {
+        err_set(err, ERR_BAD_DATA, "own_namespace: the service account's file `namespace` cannot be read");
+        return NULL;
+    }
     struct client_profile *profile = http_conf_profile(access ? &access->http : &conf->server.http, err);
     if (profile == NULL)
         return NULL;
@@ -520,14 +522,11 @@ struct sd_source *kubernetes_source_new(const struct sd_source_env *env, const v
     arena_init(&s->arena, 0);
     list_init(&s->changed);
     s->server = kube_source_server(s, conf);
-    url_redact(&shown, s->server);
-    s->shown = mem_strdup(buf_z(&shown));
     if (conf->attach_metadata)
         kube_source_set_attach(s, conf->attach_metadata);
     kube_source_set_needs(s, conf);
     kube_source_key(&key, s);
     s->source.key = str_of(str_dup(buf_str(&key)));
-    buf_free(&shown);
     buf_free(&key);
     return &s->source;
 }

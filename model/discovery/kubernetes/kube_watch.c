@@ -179,7 +179,7 @@ static bool watch_on_event(void *arg, const struct json_value *event, struct err
         watch_remove_object(w, object);
     else if (!str_is(type, "BOOKMARK"))
         return err_set(err, ERR_BAD_GATEWAY, "unknown type of event \"%.*s\"", STR_ARG(type));
-    struct str version = kube_text(kube_at(object, "metadata", "resourceVersion", NULL));
+    struct str version = json_value_scalar(kube_at(object, "metadata", "resourceVersion", NULL));
     if (ok && version.n > 0)
         watch_set_text(&w->version, version);
     if (ok && w->events++ == 0)
@@ -279,11 +279,11 @@ static bool watch_end_page(struct kube_watch *w, struct err *err)
     const struct json_value *doc = json_value_reader_finish(&w->reader, err);
     if (doc == NULL)
         return false;
-    struct str version = kube_text(kube_at(doc, "metadata", "resourceVersion", NULL));
+    struct str version = json_value_scalar(kube_at(doc, "metadata", "resourceVersion", NULL));
     const struct json_value *items = json_value_get(doc, "items");
     if (version.n == 0 || items == NULL || (items->kind != JSON_ARRAY && items->kind != JSON_NULL))
         return err_set(err, ERR_BAD_GATEWAY, "the response has no metadata.resourceVersion, or no items: it is no list");
-    watch_set_text(&w->next, kube_text(kube_at(doc, "metadata", "continue", NULL)));
+    watch_set_text(&w->next, json_value_scalar(kube_at(doc, "metadata", "continue", NULL)));
     if (w->next)
         return true;
     watch_set_text(&w->version, version);
