@@ -85,6 +85,45 @@ static bool check_consul_sd(struct conf_context *c UNUSED, const struct yaml *no
 const struct conf_section consul_sd_section = {"consul_sd_config", sizeof(struct consul_sd), consul_rows, check_consul_sd,
                                                "Services that Consul lists"};
 
+#define NOMAD(field) offsetof(struct nomad_sd, field)
+static const struct conf_row nomad_rows[] = {
+    {CONF_URL, "server", NOMAD(address), .preset = "http://localhost:4646", .help = "URL of Nomad"},
+    {CONF_STRING, "namespace", NOMAD(namespace), .preset = "default", .help = "Namespace; `*`: all"},
+    {CONF_STRING, "region", NOMAD(region), .preset = "global", .help = "Region"},
+    {CONF_STRING, "tag_separator", NOMAD(tag_separator), .preset = ",",
+     .help = "Separator around the tags in `__meta_nomad_tags`"},
+    {CONF_BOOL, "allow_stale", NOMAD(allow_stale), .preset = "true", .help = "Accept responses of servers that are not the leader"},
+    {CONF_DURATION, "refresh_interval", NOMAD(server.refresh_interval), .help = "Time between reads. Default: 1m"},
+    HTTP_CONF_ROWS(struct nomad_sd, server.http),
+    {0}};
+static bool check_nomad_sd(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct nomad_sd *sd = value;
+    if (sd->address.n == 0)
+        return conf_err(yaml_get(node, "server"), err, "nomad_sd_config.server: must not be empty");
+    return http_conf_check(node, &sd->server.http, err);
+}
+const struct conf_section nomad_sd_section = {"nomad_sd_config", sizeof(struct nomad_sd), nomad_rows, check_nomad_sd,
+                                              "Services that Nomad lists"};
+
+#define EUREKA(field) offsetof(struct eureka_sd, field)
+static const struct conf_row eureka_rows[] = {
+    {CONF_URL, "server", EUREKA(address), .required = true, .help = "URL of Eureka, `http://host:8761/eureka`"},
+    {CONF_DURATION, "refresh_interval", EUREKA(server.refresh_interval), .help = "Time between reads. Default: 30s"},
+    HTTP_CONF_ROWS(struct eureka_sd, server.http),
+    {0}};
+static bool check_eureka_sd(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct eureka_sd *sd = value;
+    struct url url;
+    struct err why;
+    if (!url_parse(sd->address, &url, &why))
+        return conf_err(yaml_get(node, "server"), err, "eureka_sd_config.server: %s", why.text);
+    return http_conf_check(node, &sd->server.http, err);
+}
+const struct conf_section eureka_sd_section = {"eureka_sd_config", sizeof(struct eureka_sd), eureka_rows, check_eureka_sd,
+                                               "Applications that Eureka lists"};
+
 #define DNS(field) offsetof(struct dns_sd, field)
 const char *const dns_sd_types[] = {
     [DNS_A] = "A", [DNS_AAAA] = "AAAA", [DNS_MX] = "MX", [DNS_NS] = "NS", [DNS_SRV] = "SRV", NULL};

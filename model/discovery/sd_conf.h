@@ -28,9 +28,15 @@ struct kubernetes_sd {
     const struct kube_attach *attach_metadata; /* NULL: nothing */
     struct kube_access *access;  /* without api_server */
 };
+struct nomad_sd {
+    struct sd_server server;
+    struct str address, namespace, region, tag_separator;
+    bool allow_stale;
+};
+struct eureka_sd { struct sd_server server; struct str address; };
 struct dns_sd { struct str_list names; int type; int64_t port, refresh_interval; }; /* type: enum dns_type */
 extern const struct conf_section static_group_section, file_sd_section, http_sd_section, consul_sd_section,
-    kubernetes_sd_section, dns_sd_section;
+    kubernetes_sd_section, nomad_sd_section, eureka_sd_section, dns_sd_section;
 extern const char *const dns_sd_types[]; /* by enum dns_type */
 
 /* The kinds: X(name of NAME_sd_configs, ms of the default of refresh_interval, what their targets are, ...). Each
@@ -42,7 +48,9 @@ extern const char *const dns_sd_types[]; /* by enum dns_type */
 #define SD_SERVER_KINDS(X, ...)                                                                                       \
     X(http, 60000, "listed by URLs", __VA_ARGS__)                                                                     \
     X(consul, 30000, "that Consul lists", __VA_ARGS__)                                                                \
-    X(kubernetes, 1000, "of a Kubernetes cluster", __VA_ARGS__)
+    X(kubernetes, 1000, "of a Kubernetes cluster", __VA_ARGS__)                                                       \
+    X(nomad, 60000, "that Nomad lists", __VA_ARGS__)                                                                  \
+    X(eureka, 30000, "that Eureka lists", __VA_ARGS__)
 #define SD_KINDS(X, ...) SD_LOCAL_KINDS(X, __VA_ARGS__) SD_SERVER_KINDS(X, __VA_ARGS__)
 
 /* Rows to include in the section of a job or group: SD_CONF_ROWS(struct scrape_job, sd, "Targets"). */

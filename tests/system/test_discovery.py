@@ -8,6 +8,7 @@ import struct
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import fakes
 from lib import *
@@ -398,3 +399,126 @@ def test_groups_have_every_kind_of_discovery():
                    for text in (f"scrape_configs: [{{job_name: j, {kind}: [{{}}]}}]\n", f"server_groups: [{{name: g, {kind}: [{{}}]}}]\n")]
         unsupported = ["not supported yet" in run.stderr for run in refused]
         assert unsupported == [of_jobs[kind] == "any"] * 2, (kind, refused)
+
+
+class FakeNomad(fakes.Fake):
+    """https://developer.hashicorp.com/nomad/api-docs/services; instances: {name: [instance]}"""
+
+    def __init__(self, instances):
+        self.instances, self.status, self.asked = instances, 200, set()
+        super().__init__()
+
+    def answer(self, request, body):
+        path, _, query = request.path.partition("?")
+        with self.lock:
+            if request.headers["User-Agent"].startswith("sluice"):
+                self.asked.add((path, query))
+            if self.status != 200:
+                return request.reply(self.status, b"scripted")
+            if path == "/v1/services":
+                found = [{"Namespace": ns, "Services": [{"ServiceName": name, "Tags": []} for name, all_of in self.instances.items()
+                                                        if any(i["Namespace"] == ns for i in all_of)]} for ns in ("default", "other")]
+            else:
+                found = self.instances.get(urllib.parse.unquote(path.removeprefix("/v1/service/")), [])
+        time.sleep(0.1 if "index=" in query else 0)
+        return request.reply(200, json.dumps(found).encode(), Content_Type="application/json", X_Nomad_Index=hash(json.dumps(found)) % 1000000 + 1)
+
+
+def nomad_instance(name, port, *tags, address="127.0.0.21", ns="default"):
+    return {"ID": f"_nomad-task-{name}-{port}", "ServiceName": name, "Namespace": ns, "NodeID": "7406e90b", "Datacenter": "dc1", "JobID": "j",
+            "AllocID": "a", "Tags": list(tags) or None, "Address": address, "Port": port, "CreateIndex": 24, "ModifyIndex": 24}
+
+
+@waits
+def test_nomad_sd_finds_what_vmagent_finds():
+    nomad = FakeNomad({"web app": [nomad_instance("web app", 80, "a", "b"), nomad_instance("web app", 81, "c", address="::1", ns="other")], "db": [nomad_instance("db", 90, "d")]})
+    meta = ["address", "dc", "namespace", "node_id", "service", "service_address", "service_id", "service_port", "tags"]
+    config = "scrape_configs:\n" + "".join(
+        f"- job_name: {name}\n  scrape_interval: 1m\n  nomad_sd_configs: [{{server: 'http://{nomad.address}', refresh_interval: 300ms, {more}}}]\n"
+        "  relabel_configs:\n" + "".join(f"  - {{source_labels: [__meta_nomad_{m}], target_label: {m}}}\n" for m in meta)
+        for name, more in (("all", "namespace: '*'"), ("more", "namespace: default, region: eu, tag_separator: '|', allow_stale: false")))
+    theirs = VMAgent(config.replace("refresh_interval: 300ms, ", ""), "-promscrape.nomadSDCheckInterval=1s", "-remoteWrite.url=http://127.0.0.1:1/")
+    ours = Sluice(config)
+    assert len(targets(ours, "all")) == 3, "the start does not wait for the targets"
+    for job in ("all", "more"):
+        same_labels(ours, theirs, 3, job, job)
+    every, one = "namespace=%2A&region=global&stale=", "namespace=default&region=eu"
+    assert nomad.asked == {(path, query) for query in (every, one) for path in ("/v1/services", "/v1/service/web%20app", "/v1/service/db")}
+    nomad.status = 500
+    wait_until(lambda: ours.metric("prometheus_sd_nomad_failures_total") > 2)
+    assert len(targets(ours, "all")) == 3, "targets are lost by a failure"
+    nomad.status = 200
+    with nomad.lock:
+        del nomad.instances["db"]
+        nomad.instances["web app"][0]["Tags"] = None
+    wait_until(lambda: len(targets(ours, "all")) == 2 and "tags" not in dict(targets(ours, "all")[0][1]), what="no tags, as in Prometheus, where vmagent has two separators")
+    defaults = Sluice(f"scrape_configs: [{{job_name: j, nomad_sd_configs: [{{server: '{nomad.address}'}}]}}]\n", "-promscrape.nomadSDCheckInterval=100ms", name="defaults")
+    with nomad.lock:
+        nomad.instances["new"] = [nomad_instance("new", 70)]
+    wait_until(lambda: len(targets(defaults)) == 3)
+
+
+class FakeEureka(fakes.Fake):
+    """https://github.com/Netflix/eureka/wiki/Eureka-REST-operations, in XML and in JSON; apps: {name: [instance]}"""
+
+    def __init__(self, apps):
+        self.apps, self.status = apps, 200
+        super().__init__()
+
+    def xml(self):
+        def element(name, value):
+            if isinstance(value, dict):
+                attributes = "".join(f' {k[1:]}="{v}"' for k, v in value.items() if k.startswith("@"))
+                inside = "".join(str(v) if k == "$" else element(k, v) for k, v in value.items() if not k.startswith("@"))
+                return f"<{name}{attributes}>{inside}</{name}>"
+            return f"<{name}>{value}</{name}>"
+        return "<applications><versions__delta>1</versions__delta>" + "".join(
+            f"<application><name>{name}</name>{''.join(element('instance', i) for i in all_of)}</application>" for name, all_of in self.apps.items()) + "</applications>"
+
+    def json(self):
+        """A list with one item is that item."""
+        one = lambda items: items[0] if len(items) == 1 else items
+        return json.dumps({"applications": {"versions__delta": "1", "apps__hashcode": "UP_1_",
+                                            "application": one([{"name": name, "instance": one(all_of)} for name, all_of in self.apps.items()])}})
+
+    def answer(self, request, body):
+        wants_json = "application/json" in request.headers.get("Accept", "")
+        if self.status != 200 or request.path != "/eureka/apps":
+            return request.reply(self.status if self.status != 200 else 404, b"scripted")
+        text, kind = (self.json(), "application/json") if wants_json else (self.xml(), "application/xml")
+        return request.reply(200, text.encode(), Content_Type=kind)
+
+
+def eureka_instance(host, port, **more):
+    return {"instanceId": f"{host}:app:{port}", "hostName": host, "app": "APP", "ipAddr": "127.0.0.22", "status": "UP", "overriddenstatus": "UNKNOWN",
+            "port": {"$": port, "@enabled": "true"}, "securePort": {"$": 443, "@enabled": "false"}, "countryId": 1,
+            "dataCenterInfo": {"@class": "com.netflix.appinfo.InstanceInfo$DefaultDataCenterInfo", "name": "MyOwn"},
+            "metadata": {"management.port": "8090", "zone": "z1"}, "homePageUrl": f"http://{host}/", "statusPageUrl": f"http://{host}/info",
+            "healthCheckUrl": f"http://{host}/health", "vipAddress": "app", "secureVipAddress": "app", "isCoordinatingDiscoveryServer": "false", **more}
+
+
+@waits
+def test_eureka_sd_finds_what_vmagent_finds():
+    eureka = FakeEureka({"APP": [eureka_instance("127.0.0.23", 8080), eureka_instance("127.0.0.24", 8081, status="DOWN", dataCenterInfo={
+        "@class": "com.netflix.appinfo.AmazonInfo", "name": "Amazon", "metadata": {"ami-id": "ami-1", "availability-zone": "eu-1a"}})], "ONE": [eureka_instance("127.0.0.25", 9)]})
+    meta = ["app_name"] + [f"app_instance_{m}" for m in (
+        "hostname homepage_url statuspage_url healthcheck_url ip_addr vip_address secure_vip_address status port port_enabled secure_port secure_port_enabled "
+        "datacenterinfo_name datacenterinfo_metadata_ami_id country_id id metadata_management_port metadata_zone").split()]
+    config = (f"scrape_configs:\n- job_name: j\n  scrape_interval: 1m\n  eureka_sd_configs: [{{server: 'http://{eureka.address}/eureka'}}]\n"
+              "  relabel_configs:\n" + "".join(f"  - {{source_labels: [__meta_eureka_{m}], target_label: {m}}}\n" for m in meta))
+    theirs = VMAgent(config, "-promscrape.eurekaSDCheckInterval=1s", "-remoteWrite.url=http://127.0.0.1:1/")
+    ours = Sluice(config, "-promscrape.eurekaSDCheckInterval=300ms")
+    assert len(targets(ours)) == 3, "the start does not wait for the targets"
+    same_labels(ours, theirs, 3, "j", "all")
+    for spoil in ({"status": 500}, {"apps": None}):
+        before, good = ours.metric("sluice_sd_eureka_failures_total"), dict(eureka.__dict__)
+        eureka.__dict__.update(spoil)
+        if eureka.apps is None:
+            eureka.json = lambda: "{}"
+        wait_until(lambda: ours.metric("sluice_sd_eureka_failures_total") > before)
+        assert len(targets(ours)) == 3, "targets are lost by a failure"
+        eureka.__dict__.update(good)
+        eureka.__dict__.pop("json", None)
+    eureka.apps = {"ONE": [eureka_instance("127.0.0.25", 9)]}
+    wait_until(lambda: len(targets(ours)) == 1, what="one application with one instance, neither in a list")
+    same_labels(ours, theirs, 1, "j", "one")

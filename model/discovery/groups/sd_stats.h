@@ -18,6 +18,8 @@
     X(SD_HTTP_FAILURES, "prometheus_sd_http_failures_total", STATS_COUNTER, "Failed reads of http_sd_configs URLs") \
     X(SD_CONSUL_FAILURES, "prometheus_sd_consul_rpc_failures_total", STATS_COUNTER,                                  \
       "Failed reads of consul_sd_configs")                                                                           \
+    X(SD_NOMAD_FAILURES, "prometheus_sd_nomad_failures_total", STATS_COUNTER, "Failed reads of nomad_sd_configs")   \
+    X(SD_EUREKA_FAILURES, "sluice_sd_eureka_failures_total", STATS_COUNTER, "Failed reads of eureka_sd_configs")    \
     X(SD_KUBERNETES_FAILURES, "prometheus_sd_kubernetes_failures_total", STATS_COUNTER,                              \
       "Failed requests to the Kubernetes API")                                                                       \
     SD_KUBERNETES_EVENTS(X, NODE, "node")                                                                            \
