@@ -25,7 +25,6 @@ struct consul_source {
     struct str base, query;      /* http://HOST:PORT/PREFIX, and the parameters of every request: stale&dc=... */
     char *token;                 /* the header, or NULL */
     struct client_profile *profile;
-    struct client *client;
     struct sd_request catalog;   /* also of the agent */
     struct consul_slot slots[SERVICES_AT_ONCE];
     char *datacenter;            /* of the agent; owned */
@@ -61,7 +60,7 @@ static void consul_get(struct consul_source *s, struct sd_request *r, struct str
                s->query.n > 0 && parameters.n > 0 ? "&" : "", STR_ARG(parameters));
     const char *headers[] = {s->token};
     sd_request_start(r, &(struct sd_ask){
-        .client = s->client, .profile = s->profile, .url = buf_str(&url), .headers = headers,
+        .client = s->poll.env.client(s->poll.env.arg), .profile = s->profile, .url = buf_str(&url), .headers = headers,
         .n_headers = s->token != NULL, .timeout_ms = CONSUL_TIMEOUT_MS});
     buf_free(&url);
 }
@@ -352,7 +351,6 @@ struct sd_source *consul_source_new(const struct sd_source_env *env, const void 
     url_redact(&shown, s->base);
     sd_poll_init(&s->poll, &consul_source_ops, env, conf->server.refresh_interval, SD_CONSUL_FAILURES,
                  &(struct sd_found){.mechanism = "consul", .source = s->base}, buf_z(&shown), buf_str(&key));
-    s->client = env->client(env->arg);
     for (size_t i = 0; i < SERVICES_AT_ONCE; i++)
         s->slots[i] = (struct consul_slot){.request.done = consul_on_service, .source = s};
     buf_free(&shown);

@@ -18,7 +18,6 @@ struct eureka_source {
     struct sd_poll poll;
     struct str url;              /* owned */
     struct client_profile *profile;
-    struct client *client;
     struct sd_request request;
 };
 
@@ -124,7 +123,7 @@ static void eureka_source_begin(struct sd_poll *p)
 {
     struct eureka_source *s = eureka_of_poll(p);
     static const char *const headers[] = {"Accept: application/json"};
-    sd_request_start(&s->request, &(struct sd_ask){.client = s->client, .profile = s->profile, .url = s->url,
+    sd_request_start(&s->request, &(struct sd_ask){.client = s->poll.env.client(s->poll.env.arg), .profile = s->profile, .url = s->url,
                                                    .headers = headers, .n_headers = LEN(headers),
                                                    .timeout_ms = EUREKA_TIMEOUT_MS});
 }
@@ -148,7 +147,6 @@ struct sd_source *eureka_source_new(const struct sd_source_env *env, const void 
     s->request.done = eureka_on_apps;
     sd_poll_init(&s->poll, &eureka_source_ops, env, conf->server.refresh_interval, SD_EUREKA_FAILURES,
                  &(struct sd_found){.mechanism = "eureka", .source = s->url}, buf_z(&shown), buf_str(&key));
-    s->client = env->client(env->arg);
     buf_free(&url);
     buf_free(&shown);
     buf_free(&key);

@@ -16,7 +16,6 @@ enum { HTTP_SD_BODY_MAX = 32 << 20 };
 struct http_source {
     struct sd_poll poll;
     struct client_profile *profile;
-    struct client *client;        /* the manager's */
     struct client_call *call;     /* in progress, or NULL */
     struct buf body;
     uint64_t hash;                /* of the last valid body */
@@ -119,7 +118,7 @@ static void http_source_begin(struct sd_poll *p)
     struct buf interval = {0};
     buf_printf(&interval, "X-Prometheus-Refresh-Interval-Seconds: %.15g", (double)p->interval / 1000);
     const char *headers[] = {"Accept: application/json", buf_z(&interval)};
-    s->call = client_send(s->client, &(struct client_request){
+    s->call = client_send(s->poll.env.client(s->poll.env.arg), &(struct client_request){
         .method = "GET", .url = p->found.source.p, .profile = s->profile, .headers = headers, .n_headers = s->file ? 0 : LEN(headers),
         .slot = (uint32_t)hash_bytes(p->found.source.p, p->found.source.n), .timeout_ms = p->interval,
         .max_body = HTTP_SD_BODY_MAX, .accept_gzip = true, .data = http_source_on_data, .done = http_source_on_done,
@@ -142,7 +141,6 @@ static struct http_source *http_source_make(const struct sd_source_env *env, str
                  &(struct sd_found){file ? "file" : "http", file ? STR("__meta_filepath") : STR("__meta_url"), url, NULL, NULL},
                  buf_z(&shown), buf_str(&key));
     s->profile = profile;
-    s->client = env->client(env->arg);
     s->file = file;
     buf_free(&shown);
     buf_free(&key);

@@ -20,7 +20,6 @@ struct nomad_source {
     struct arena arena;          /* of what the configuration gave */
     struct str base, query, tag_separator; /* http://HOST:PORT, and the parameters of every request */
     struct client_profile *profile;
-    struct client *client;
     struct sd_request request;
     /* The read in progress: */
     struct arena names;          /* of `services` */
@@ -59,7 +58,7 @@ static void nomad_get(struct nomad_source *s, const char *path, struct str name,
     url_encode(&url, name);
     buf_printf(&url, "?%.*s", STR_ARG(s->query));
     s->request.done = done;
-    sd_request_start(&s->request, &(struct sd_ask){.client = s->client, .profile = s->profile, .url = buf_str(&url),
+    sd_request_start(&s->request, &(struct sd_ask){.client = s->poll.env.client(s->poll.env.arg), .profile = s->profile, .url = buf_str(&url),
                                                    .timeout_ms = NOMAD_TIMEOUT_MS});
     buf_free(&url);
 }
@@ -204,7 +203,6 @@ struct sd_source *nomad_source_new(const struct sd_source_env *env, const void *
                STR_ARG(s->tag_separator));
     sd_poll_init(&s->poll, &nomad_source_ops, env, conf->server.refresh_interval, SD_NOMAD_FAILURES,
                  &(struct sd_found){.mechanism = "nomad", .source = s->base}, buf_z(&shown), buf_str(&key));
-    s->client = env->client(env->arg);
     buf_free(&shown);
     buf_free(&key);
     return &s->poll.source;

@@ -36,7 +36,8 @@ struct sd_source {               /* first member of the kind's struct */
 struct sd_source_env {
     struct loop *main;
     void (*news)(void *arg);     /* a read has ended, or hangs */
-    struct client *(*client)(void *arg); /* shared by all sources; outlives them */
+    /* Shared by all sources; outlives them. When a read begins, not when a source is made: its owner may hold a lock then. */
+    struct client *(*client)(void *arg);
     struct kube_watches *(*kube)(void *arg); /* likewise */
     void *arg;
     struct sd_owner owner;       /* its name is copied */
