@@ -74,7 +74,7 @@ void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, stru
     l->n_lanes = n_lanes;
     l->loop = loop;
     l->all = all;
-    l->flush_ms = flush_ms;
+    l->flush_ms = l->flush_most = flush_ms;
     l->flush.run = run_flush;
     l->release.run = run_release_pending;
     list_init(&l->open);
@@ -213,6 +213,7 @@ void writer_lane_switch(struct writer_lane *l, struct topology *next)
             lane_leave_destination(l, old->destinations[i]);
     l->topology = next;
     if (next) {
+        l->flush_ms = next->flush_ms > 0 && next->flush_ms < l->flush_most ? next->flush_ms : l->flush_most;
         create_streams(l, next);
         kick_all(l);
     }

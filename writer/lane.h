@@ -24,7 +24,7 @@ struct writer_lane {
     unsigned id, n_lanes;
     struct loop *loop;
     struct writer_lane *all; /* [n_lanes], to post to */
-    int64_t flush_ms;
+    int64_t flush_ms, flush_most; /* flush_ms: of this topology, at most flush_most */
     struct client *client;
     struct packer packer;
     struct topology *topology;

@@ -157,6 +157,9 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
         if (dests[i] == NULL)
             continue;
         p->destinations[p->n++] = dests[i];
+        int64_t deadline = from->destinations[i].queue.batch_send_deadline;
+        if (deadline > 0 && (p->flush_ms == 0 || deadline < p->flush_ms))
+            p->flush_ms = deadline;
         if (from->destinations[i].unread_rules.n > 0) /* it only sends what its queue has */
             continue;
         struct stream *s = stream_for(p, &from->destinations[i], from->external_labels, topology_slot(p, i));

@@ -15,6 +15,7 @@ struct topology {
     enum topology_phase phase; /* main's; changed by reload.c */
     unsigned lanes_pending;    /* main's: lanes that have not finished the phase */
     struct stream *streams; size_t n_streams;
+    int64_t flush_ms; /* at most so long are samples collected; 0 = as the writer does by default */
     struct destination **destinations; size_t n, _cap;
     struct backup_pair **pairs; /* of each destination that is a backup, a reference; NULL: of the others */
     struct recent *recent;

@@ -49,7 +49,9 @@ struct destination_conf {             /* one remote_write entry */
     struct str unread_rules;          /* a file of relabeling rules that does not respond; empty: all are read.
                                        * Otherwise the destination gets no new samples */
     struct queue_conf {               /* queue_config, with Prometheus' names where they apply */
-        int64_t shards;               /* default 8; -remoteWrite.queues */
+        int64_t shards;               /* default 8; -remoteWrite.queues; within the next two */
+        int64_t min_shards, max_shards; /* Prometheus' */
+        int64_t batch_send_deadline;  /* ms; the least of all destinations bounds the flush interval; 0 = no bound */
         int64_t min_backoff, max_backoff;
         int64_t sample_age_limit;     /* ms; older blocks are dropped and counted; 0 = unlimited */
         int64_t max_samples;          /* of a block; default 10,000 */

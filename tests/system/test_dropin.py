@@ -319,6 +319,20 @@ def samples_of_requests(sink):
     return [n for body in bodies if (n := sum(len(samples) for labels, samples in body if labels["__name__"] == "big"))]
 
 
+def test_queue_config_of_prometheus():
+    """max_shards, min_shards and batch_send_deadline act: the flush interval of 10 minutes is bounded by the last."""
+    target, sinks = ScriptedExporter(), [RecordingSink() for _ in range(3)]
+    keys = "max_shards: 3, batch_send_deadline: 200ms", "min_shards: 12", "min_shards: 12, max_shards: 12, shards: 4"
+    config = (f"scrape_configs: [{{job_name: j, scrape_interval: 300ms, static_configs: [{{targets: ['{target.address}']}}]}}]\n"
+              "remote_write:\n" + "".join(f"- {{name: d{i}, url: '{sink.url}', queue_config: {{{key}}}}}\n"
+                                          for i, (sink, key) in enumerate(zip(sinks, keys))))
+    sluice = Sluice(config, "-remoteWrite.flushInterval=10m")
+    assert [sluice.metric("vmagent_remotewrite_queues", f'url="d{i}"') for i in range(3)] == [3, 12, 12]
+    wait_until(lambda: all(sink.find("scripted_counter") for sink in sinks), 30, "samples before the flush interval")
+    code, lines = check_file(write_file("bad.yml", "remote_write: [{url: 'http://h/', queue_config: {min_shards: 4, max_shards: 3}}]\n"))
+    assert code == 1 and "min_shards is larger than max_shards" in lines[0], lines
+
+
 def test_limits_of_blocks():
     """Flags of vmagent and the key of Prometheus; a sample that is larger than a block is dropped, counted and logged."""
     by_flag, by_key = RecordingSink(), RecordingSink()

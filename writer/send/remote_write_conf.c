@@ -4,6 +4,7 @@
 
 #include "base/text/url.h"
 
+enum { MOST_SHARDS = 256 };
 #define ROW(field) offsetof(struct destination_conf, field)
 #define QUEUE(field) offsetof(struct queue_conf, field)
 static const char *const protocols[] = {"auto", "snappy", "zstd", NULL};
@@ -13,7 +14,7 @@ static const char *const drain_orders[] = {"auto", "in_order", "newest_first", N
 static const char *const full_policies[] = {"drop_oldest", "push_back", NULL};
 
 static const struct conf_row queue_rows[] = {
-    {CONF_INT, "shards", QUEUE(shards), .preset = "8", .min = 1, .max = 256,
+    {CONF_INT, "shards", QUEUE(shards), .preset = "8", .min = 1, .max = MOST_SHARDS,
      .help = "Number of shards, each with one request in flight; kept across restarts; a series is always sent by the "
              "same shard"},
     {CONF_DURATION, "min_backoff", QUEUE(min_backoff), .preset = "30ms", .min = 1, .max = 3600000,
@@ -28,9 +29,13 @@ static const struct conf_row queue_rows[] = {
      .help = "Maximum size of a block before compression; a sample that is larger is dropped"},
     {CONF_IGNORED, "retry_on_http_429", 0, .help = "429 is always retried"},
     {CONF_IGNORED, "capacity", 0, .help = "Memory is limited by `max_memory_bytes`"},
-    {CONF_IGNORED, "max_shards", 0, .help = "The number of shards is fixed, see `shards`"},
-    {CONF_IGNORED, "min_shards", 0, .help = "The number of shards is fixed, see `shards`"},
-    {CONF_IGNORED, "batch_send_deadline", 0, .help = "See the flag `remoteWrite.flushInterval`"},
+    {CONF_INT, "max_shards", QUEUE(max_shards), .preset = "50", .min = 1, .max = 1000000,
+     .help = "Maximum of `shards`, whose number does not change with the load"},
+    {CONF_INT, "min_shards", QUEUE(min_shards), .preset = "1", .min = 1, .max = 1000000,
+     .help = "Minimum of `shards`, up to 256"},
+    {CONF_DURATION, "batch_send_deadline", QUEUE(batch_send_deadline), .preset = "5s", .min = 1, .max = 3600000,
+     .help = "Maximum time a sample waits for others; the minimum of all destinations and of the flag `remoteWrite.flushInterval` "
+             "applies to all"},
     {0}};
 static const struct conf_section queue_section = {"queue_config", sizeof(struct queue_conf), queue_rows, NULL,
                                                   "How a destination's queue is sent"};
@@ -110,6 +115,12 @@ static bool remote_write_conf_check(struct conf_context *c UNUSED, const struct 
     struct err bad;
     if (!url_parse(d->url, &url, &bad))
         return conf_err(node, err, "remote_write: url: %s", bad.text);
+    if (d->queue.min_shards > d->queue.max_shards)
+        return conf_err(node, err, "remote_write: queue_config: min_shards is larger than max_shards");
+    if (d->queue.shards < d->queue.min_shards)
+        d->queue.shards = d->queue.min_shards < MOST_SHARDS ? d->queue.min_shards : MOST_SHARDS;
+    if (d->queue.shards > d->queue.max_shards)
+        d->queue.shards = d->queue.max_shards;
     if (d->queue.min_backoff > d->queue.max_backoff)
         return conf_err(node, err, "remote_write: queue_config: min_backoff is longer than max_backoff");
     return http_conf_check(node, &d->http, err);
