@@ -127,9 +127,10 @@ def test_random_rounds():
             pair.sluice.start().wait_ready()
     set_fault(pair.main, None)
     set_fault(pair.spare, None)
-    pair.push_every(0.2, 60, lambda: pair.settled() and not pair.sending())
-    wait_until(lambda: pair.settled() and not pair.sending(), 60, "nothing is left")
-    wait_until(lambda: "open" not in open(windows_file(pair.sluice), encoding="ascii").read(), 10, "the end is on disk")
+    def ended():  # one that was restarted sends again once it has read the file
+        return "open" not in open(windows_file(pair.sluice), encoding="ascii").read() and not pair.sending()
+    pair.push_every(0.2, 90, ended)
+    wait_until(lambda: ended() and pair.settled(), 60, "nothing is left, and the end of the window is on disk")
     for series in range(SERIES):
         main = set(numbers(pair.main, series))
         assert main == set(range(pair.pushed)), f"series {series}: the primary lacks {sorted(set(range(pair.pushed)) - main)[:10]}"
