@@ -154,8 +154,9 @@ bool plan_all_shortsighted(const struct planner *p, const struct plan_value *v);
 /* NULL: v can be pushed as far as the versions of the servers matter. */
 const char *plan_old_refused(const struct planner *p, const struct plan_value *v);
 /* The node e, which no server has complete at these steps that can evaluate it, planned so that Prometheus 2 evaluates
- * what it can of it. NULL: nothing of it can be pushed that way. */
-struct expr *plan_old_parts(struct planner *p, const struct expr *e, const struct plan_value *v, const struct grid *steps);
+ * what it can of it. NULL: nothing of it can be pushed that way; whole: or samples are needed besides. */
+struct expr *plan_old_parts(struct planner *p, const struct expr *e, const struct plan_value *v, const struct grid *steps,
+                            bool whole);
 void plan_old_text(struct arena *a, struct expr *e); /* changes the node for it */
 /* The instant selector. newest: what plan_newest made of it; NULL: it is read as it is. */
 struct expr *plan_old_instant(struct arena *a, const struct expr *selector, struct expr *newest, int64_t lookback);

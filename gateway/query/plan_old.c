@@ -111,7 +111,16 @@ const char *plan_old_refused(const struct planner *p, const struct plan_value *v
     return v->old || !(p->older || plan_some_group_old(p, v)) ? NULL : "Prometheus before 3.0 computes it differently";
 }
 
-struct expr *plan_old_parts(struct planner *p, const struct expr *e, const struct plan_value *v, const struct grid *steps)
+static bool plan_old_needs_samples(const struct plan *plan, size_t first_decision)
+{
+    for (size_t i = first_decision; i < plan->n_decisions; i++)
+        if (plan->decisions[i].where == PLAN_RAW || plan->decisions[i].where == PLAN_CUT)
+            return true;
+    return false;
+}
+
+struct expr *plan_old_parts(struct planner *p, const struct expr *e, const struct plan_value *v, const struct grid *steps,
+                            bool whole)
 {
     struct plan *plan = p->plan;
     size_t n_pieces = plan->n_pieces, n_requests = plan->n_requests, n_decisions = plan->n_decisions;
@@ -124,7 +133,7 @@ struct expr *plan_old_parts(struct planner *p, const struct expr *e, const struc
     struct expr *copy = expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, (struct expr *)(uintptr_t)e);
     older.older = true;
     plan_cut(&older, &copy, steps);
-    if (plan->n_requests > n_requests)
+    if (plan->n_requests > n_requests && !(whole && plan_old_needs_samples(plan, n_decisions)))
         return copy;
     plan->n_pieces = n_pieces;
     plan->n_requests = n_requests;

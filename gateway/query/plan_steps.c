@@ -470,18 +470,24 @@ static bool plan_divide_all(struct step_choice *c, const struct expr *e)
  * takes fewer requests. */
 static void plan_divide_runs(struct step_choice *c, const struct expr *e)
 {
-    size_t here = 0;
-    for (size_t i = 0; i < c->n_runs; i++)
-        here += plan_run_here(c, &c->runs[i]);
-    if ((c->too_many || here > 1) && plan_divide_all(c, e))
-        return;
+    size_t here = 0, old = 0;
     for (size_t i = 0; i < c->n_runs && !c->too_many; i++) {
         struct step_run *run = &c->runs[i];
         struct grid steps = grid_part(c->steps, run->first, run->n);
         if (plan_run_here(c, run))
+            run->divided = plan_old_parts(c->p, e, c->v, &steps, true);
+        here += plan_run_here(c, run) && run->divided == NULL;
+        old += run->divided != NULL;
+    }
+    if ((c->too_many || (here > 1 && old == 0)) && plan_divide_all(c, e))
+        return;
+    for (size_t i = 0; i < c->n_runs && !c->too_many; i++) {
+        struct step_run *run = &c->runs[i];
+        struct grid steps = grid_part(c->steps, run->first, run->n);
+        if (plan_run_here(c, run) && run->divided == NULL)
             run->divided = plan_divided(c->p, e, c->v, &steps, plan_gap_reason(c));
         if (plan_run_here(c, run) && run->divided == NULL)
-            run->divided = plan_old_parts(c->p, e, c->v, &steps);
+            run->divided = plan_old_parts(c->p, e, c->v, &steps, false);
     }
 }
 

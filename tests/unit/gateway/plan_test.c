@@ -591,6 +591,13 @@ static void what_prometheus_2_cannot_compute_goes_to_newer_servers(void **state 
         f.n_gaps = LEN(gaps);
         assert_planned(old[i].query, old[i].wanted);
     }
+    static const struct fixture_gaps never[] = {{1, 1, {INT64_MIN, INT64_MAX}, NULL}};
+    planning_begin(TWO); /* rather than samples of one group */
+    f.groups[1].n_servers = 2;
+    f.groups[1].old = 1;
+    f.gaps = never;
+    f.n_gaps = 1;
+    assert_planned("sum(irate(x[1m]))", "A irate(x[1m]) -> {sg=\"eu\"}; B0[0,11] irate(x[59s999ms]) -> {sg=\"us\"}");
     planning_begin(ONE); /* one is not sent what is written for the other */
     f.groups[0].n_servers = 3;
     f.groups[0].old = 5;
