@@ -94,9 +94,9 @@ static bool rw2_add_refs(struct rw_walk *w, const struct pb_field *f)
 {
     if (f->wire == PB_VARINT)
         return rw2_add_ref(w, f->value);
-    const uint8_t *p = (const uint8_t *)f->bytes.p, *end = p + f->bytes.n;
     if (f->wire != PB_BYTES)
         return rw_walk_corrupted(w, w->p, "label references of the wrong type");
+    const uint8_t *p = (const uint8_t *)f->bytes.p, *end = p + f->bytes.n;
     for (uint64_t ref; p != end;) {
         const uint8_t *next = varint_get(p, end, &ref);
         if (next == NULL)
