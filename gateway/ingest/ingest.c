@@ -311,13 +311,6 @@ static void ingest_step(struct ingest *in, int64_t until)
 
 /* ---- turns ---- */
 
-static unsigned most_active(const struct ingest_lane *l)
-{
-    unsigned all = (unsigned)l->services->flags.ingest.max_concurrent;
-    unsigned most = (all > 0 ? all : 2 * thread_cores()) / l->services->n_lanes;
-    return most > 0 ? most : 1;
-}
-
 /* Lets a request that waits begin; one that has waited for too long is refused. */
 static void ingest_admit(struct ingest_lane *l)
 {
@@ -339,7 +332,7 @@ static void ingest_work(struct loop_task *task)
     int64_t until = loop_slice_end(l->lane->loop);
     bool more = true;
     while (more && clock_mono_ns() < until) {
-        if (!list_empty(&l->waiting) && l->n_active < most_active(l))
+        if (!list_empty(&l->waiting) && l->n_active < l->most_active)
             ingest_admit(l);
         struct list *first = list_pop_front(&l->active);
         if (first) {
@@ -363,6 +356,13 @@ static void on_ingest_unused(struct loop_timer *t)
         loop_timer_in(l->lane->loop, t, INGEST_UNUSED_MS);
 }
 
+static unsigned ingest_most_active(const struct services *s)
+{
+    unsigned all = (unsigned)s->flags.ingest.max_concurrent;
+    unsigned most = (all > 0 ? all : 2 * thread_cores()) / s->n_lanes;
+    return most > 0 ? most : 1;
+}
+
 static struct ingest_lane *ingest_lane_of(struct http_request *r)
 {
     struct lane_services *lane = &r->services->lanes[r->lane];
@@ -370,6 +370,7 @@ static struct ingest_lane *ingest_lane_of(struct http_request *r)
         struct ingest_lane *l = lane->ingest = mem_zalloc(sizeof *l);
         l->services = r->services;
         l->lane = lane;
+        l->most_active = ingest_most_active(r->services);
         l->work.run = ingest_work;
         list_init(&l->active);
         list_init(&l->waiting);

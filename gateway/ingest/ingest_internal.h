@@ -38,7 +38,7 @@ struct ingest_lane { /* one per lane; created at its first request */
     struct services *services;
     struct lane_services *lane;
     struct list active, waiting;  /* of struct ingest; the first active one has its turn */
-    unsigned n_active;
+    unsigned n_active, most_active;
     struct loop_task work;
     struct labels_builder labels;
     struct arena scratch;
