@@ -167,7 +167,7 @@ static void what_is_wrong(void **state UNUSED)
           "target_label: b}]}", "labeldrop has no target_label");
     fails("{static_configs: [{targets: ['a:1']}], metrics_relabel_configs: [{source_label: a}]}",
           "replace requires a valid target_label");
-    fails("{static_configs: [{targets: ['a:1']}], nomad_sd_configs: [{names: [a]}]}", "server_group.nomad_sd_configs is not supported yet");
+    fails("{static_configs: [{targets: ['a:1']}], openstack_sd_configs: [{names: [a]}]}", "server_group.openstack_sd_configs is not supported yet");
     fails("{static_configs: [{targets: ['http://a:1']}]}", "is not host:port");
     fails("{labels: {a: b}}", "static_configs or a *_sd_configs is required");
     fails("{static_configs: [{targets: ['a:1']}], scheme: ftp}", "neither http nor https");
