@@ -9,16 +9,18 @@
 
 #include <stdlib.h>
 
-static struct str shown_address(struct arena *a, struct str address)
+static struct str shown_as(struct arena *a, struct str text, void (*redact)(struct buf *out, struct str text))
 {
     struct buf shown = {0};
-    url_redact_address(&shown, address);
+    redact(&shown, text);
     struct str copy = arena_str(a, buf_str(&shown));
     buf_free(&shown);
     return copy;
 }
 
-/* Labels used to build the URL may contain secrets: userinfo, api_key=..., __param_token. */
+static struct str shown_address(struct arena *a, struct str address) { return shown_as(a, address, url_redact_address); }
+
+/* Labels used to build the URL may contain secrets: userinfo, api_key=..., __param_token; so may URLs that list targets. */
 static struct labels shown_discovered(struct arena *a, struct labels in)
 {
     struct labels_builder b = {.scratch = a};
@@ -30,6 +32,8 @@ static struct labels shown_discovered(struct arena *a, struct labels in)
             builder_set(&b, l.name, shown_address(a, l.value));
         } else if (str_is(l.name, "__meta_url")) {
             builder_set(&b, l.name, shown_address(a, l.value));
+        } else if (str_is(l.name, "__meta_filepath")) { /* a file, or a URL in its place */
+            builder_set(&b, l.name, shown_as(a, l.value, url_redact_path));
         } else if (str_starts(l.name, prefix) && url_param_secret(str_skip(l.name, prefix.n))) {
             builder_set(&b, l.name, STR("xxxxx"));
         }

@@ -112,6 +112,8 @@ scrape_configs:
     wait_until(lambda: ours.metric("sluice_sd_failing_sources", 'config="j"') == 2, 10)
     as_json.body, as_yaml.status = json.dumps([{"targets": ["127.0.0.1:7", "127.0.0.1:8"]}]), 200
     same_labels(ours, theirs, 4, "j", "after failures")
+    assert {dict(meta)["__meta_filepath"] for meta, _ in targets(ours)} == {
+        f"http://{as_json.address}/t.json?token=xxxxx", f"http://{as_yaml.address}/t", local}, "what is shown hides the token"
     assert "hidden" not in ours.log() and "service discovery failed" in ours.log()
 
 
