@@ -75,7 +75,7 @@ static void drop_target(struct pool *p, struct pool_part *part, struct labels di
     if (p->n_dropped == p->dropped_cap)
         mem_grow(&p->dropped, &p->dropped_cap, p->n_dropped + 1, sizeof *p->dropped);
     struct pool_dropped *d = &p->dropped[p->n_dropped++];
-    *d = (struct pool_dropped){part->part, discovered, why ? mem_strdup(why) : NULL};
+    *d = (struct pool_dropped){part->part, discovered, invalid, why ? mem_strdup(why) : NULL};
     d->discovered.p = mem_dup(discovered.p, discovered.n);
     part->shown++;
 }

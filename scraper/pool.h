@@ -10,7 +10,7 @@
 enum { DROPPED_MAX = 10000 };
 
 /* Owned; error NULL: dropped by relabel_configs. */
-struct pool_dropped { const void *part; struct labels discovered; char *error; };
+struct pool_dropped { const void *part; struct labels discovered; bool invalid; char *error; };
 /* What a part of the discovery (discovery.h) has become. */
 struct pool_part {
     const void *part;            /* NULL: static_configs, and all that is discovered without parts */

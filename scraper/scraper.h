@@ -158,7 +158,7 @@ struct target_status {                 /* a copy in the caller's arena */
     uint64_t id;                       /* stable across restarts: hash of job, url and labels */
 };
 /* error: why the target is invalid, or whose it is; empty: dropped by relabel_configs. */
-struct dropped_target { struct str job; struct labels discovered; struct str error; };
+struct dropped_target { struct str job; struct labels discovered; bool invalid; struct str error; };
 struct pool_status {
     struct str job;
     size_t dropped, invalid;

@@ -90,7 +90,7 @@ static void copy_dropped(const struct scraper *s, struct arena *a, struct scrape
         const struct pool *p = s->pools[i];
         for (size_t k = 0; k < p->n_dropped && out->n_dropped < room; k++)
             out->dropped[out->n_dropped++] = (struct dropped_target){out->pools[i].job,
-                shown_discovered(a, p->dropped[k].discovered), arena_str(a, str_of(p->dropped[k].error))};
+                shown_discovered(a, p->dropped[k].discovered), p->dropped[k].invalid, arena_str(a, str_of(p->dropped[k].error))};
     }
 }
 

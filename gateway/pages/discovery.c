@@ -19,7 +19,7 @@ struct found_target {
     struct str job;
     struct labels discovered, labels;  /* labels: of an active one */
     enum found_state state;
-    struct str error;                  /* of an invalid one */
+    struct str error;                  /* of an invalid one, or of one that another member scrapes */
     uint64_t id;
 };
 struct discovery_page {
@@ -66,7 +66,7 @@ static void found_select(struct discovery_page *p)
         const struct target_status *a = i < all->n_active ? &all->active[i] : NULL;
         const struct dropped_target *d = a ? NULL : &all->dropped[i - all->n_active];
         p->found[p->n] = a ? (struct found_target){a->job, a->discovered, a->labels, FOUND_ACTIVE, STR(""), a->id}
-            : (struct found_target){d->job, d->discovered, {0}, d->error.n ? FOUND_INVALID : FOUND_DROPPED, d->error, 0};
+            : (struct found_target){d->job, d->discovered, {0}, d->invalid ? FOUND_INVALID : FOUND_DROPPED, d->error, 0};
         p->n += found_is_wanted(p, &p->found[p->n]);
     }
     qsort(p->found, p->n, sizeof *p->found, found_compare);
@@ -100,7 +100,7 @@ static const struct scrape_job *found_job(const struct discovery_page *p, struct
 /* The text may be in p->text. */
 static struct str found_reason(struct discovery_page *p, const struct found_target *t)
 {
-    const struct scrape_job *job = t->state == FOUND_DROPPED ? found_job(p, t->job) : NULL;
+    const struct scrape_job *job = t->state == FOUND_DROPPED && t->error.n == 0 ? found_job(p, t->job) : NULL;
     if (job == NULL)
         return t->error;
     struct relabel_rules rules = relabel_rules(job->relabel_configs);

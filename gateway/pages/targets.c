@@ -107,7 +107,7 @@ static struct target_status *invalid_targets(struct targets_view *v)
     struct target_status *all = ARENA_ARRAY(&v->r->arena, struct target_status, v->all.n_dropped + 1);
     for (size_t i = 0; i < v->all.n_dropped; i++) {
         const struct dropped_target *d = &v->all.dropped[i];
-        if (d->error.n > 0)
+        if (d->invalid)
             all[v->invalid++] = (struct target_status){
                 .job = d->job, .url = labels_get(d->discovered, STR("__address__")), .discovered = d->discovered,
                 .labels = d->discovered, .health = HEALTH_INVALID, .last_error = d->error};

@@ -48,6 +48,10 @@ def members_of(targets, flags, kinds):
         for t in agent.get("/api/v1/targets").json()["data"]["activeTargets"]:
             assert t["labels"]["member"] == f"pod-x-{number}", t
             owners[(t["labels"]["job"], t["discoveredLabels"]["__address__"])].append(number)
+        if kind == "sluice": # the targets of others are no invalid ones
+            found = agent.get("/service-discovery").text
+            assert "state=dropped" in found and "state=invalid" not in found and "scraped by another member" in found, found
+            assert "another member" not in agent.get("/targets").text
         agent.stop()
     return owners
 
