@@ -199,7 +199,6 @@ static void batch_release(struct pool_batch *b, struct pool_part *part)
         pool_list_add(&b->released, part->targets[i]);
     }
     part->n = 0;
-    part_forget_dropped(b->pool, part);
 }
 
 /* `t`: what was built now. It takes the place of one that is equal. */
@@ -314,6 +313,7 @@ static void make_changed(void *batch, const struct sd_found *found)
     struct pool_batch *b = batch;
     struct pool_part *part = pool_get_part(b->pool, found->part);
     batch_release(b, part);
+    part_forget_dropped(b->pool, part);
     make_found(b, found);
     if (part->n > 0 || part->dropped > 0 || part->invalid > 0)
         return;
