@@ -36,13 +36,18 @@ static void kube_add_conditions(const struct kube_build *b)
 }
 
 /* The first address of each type counts: it is the last one that is added. */
-static void kube_add_addresses(const struct kube_build *b, const struct json_value *address)
+static void kube_add_addresses(const struct kube_build *b, const struct json_value *addresses)
 {
-    if (address == NULL)
+    const struct json_value *first = json_value_items(addresses);
+    size_t n = 0;
+    if (first == NULL)
         return;
-    kube_add_addresses(b, address->next);
-    sd_build_label_of(b->to, META "node_address_", json_value_scalar(json_value_get(address, "type")),
-                      json_value_scalar(json_value_get(address, "address")));
+    const struct json_value **all = ARENA_ARRAY(b->arena, const struct json_value *, addresses->n);
+    for (const struct json_value *a = first; a; a = a->next)
+        all[n++] = a;
+    while (n-- > 0)
+        sd_build_label_of(b->to, META "node_address_", json_value_scalar(json_value_get(all[n], "type")),
+                          json_value_scalar(json_value_get(all[n], "address")));
 }
 
 static void kube_build_node(const struct kube_build *b)
@@ -57,7 +62,7 @@ static void kube_build_node(const struct kube_build *b)
     kube_add_conditions(b);
     kube_add_meta(b, "node", b->meta);
     kube_label(b, "instance", b->name);
-    kube_add_addresses(b, json_value_items(addresses));
+    kube_add_addresses(b, addresses);
 }
 
 /* ---- pods ---- */

@@ -114,6 +114,22 @@ static void nodes(void **state UNUSED)
     expect_targets(&f, (struct kube_attach){0}, KUBE_ROLE_NODE, "{\"metadata\":{\"name\":\"n1\"},\"status\":{\"addresses\":[]}}", "");
 }
 
+/* A list may be as long as an object allows. */
+static void a_node_with_many_addresses(void **state UNUSED)
+{
+    enum { MANY = 300000 };
+    struct kube_fixture f = {.n = 0};
+    struct buf text = {0}, out;
+    buf_add_z(&text, "{\"metadata\":{\"name\":\"n\"},\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"1.1.1.1\"}");
+    for (size_t i = 0; i < MANY; i++)
+        buf_add_z(&text, ",{\"type\":\"T\"}");
+    buf_add_z(&text, "]}}");
+    out = targets_of(&f, (struct kube_attach){0}, KUBE_ROLE_NODE, buf_z(&text));
+    assert_string_equal(buf_z(&out), "1.1.1.1:0 node_name=n instance=n node_address_InternalIP=1.1.1.1\n");
+    buf_free(&out);
+    buf_free(&text);
+}
+
 #define POD "{\"metadata\":{\"name\":\"p\",\"namespace\":\"s\",\"uid\":\"u\",\"ownerReferences\":[{\"kind\":\"X\",\"name\":\"no\"}," \
     "{\"kind\":\"%s\",\"name\":\"o\",\"controller\":true}]},\"spec\":{\"nodeName\":\"n\",\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}," \
     "\"status\":{\"podIP\":\"10.0.0.1\",\"phase\":\"Running\"}}"
@@ -247,7 +263,7 @@ static void what_targets_do_not_show_is_no_change(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nodes), cmocka_unit_test(owners_of_pods), cmocka_unit_test(balancers),
+        cmocka_unit_test(nodes), cmocka_unit_test(a_node_with_many_addresses), cmocka_unit_test(owners_of_pods), cmocka_unit_test(balancers),
         cmocka_unit_test(slices_of_the_second_family), cmocka_unit_test(hosts_of_ingresses),
         cmocka_unit_test(objects_of_other_shapes), cmocka_unit_test(what_targets_do_not_show_is_no_change),
     };
