@@ -15,8 +15,6 @@
 #include "base/telemetry/log.h"
 #include "base/text/url.h"
 
-enum { PARTS_A_TURN = 100 };
-
 /* ---- types ---- */
 
 struct kube_source;
@@ -364,11 +362,14 @@ static void kubernetes_source_visit_changed(struct sd_source *source, sd_visit_f
     struct kube_source *s = kube_of_source(source);
     struct arena scratch;
     struct list *n;
+    int64_t until = loop_slice_end(s->env.main);
     arena_init(&scratch, 0);
-    for (size_t i = 0; i < PARTS_A_TURN && s->synced && (n = list_pop_front(&s->changed)) != NULL; i++) {
+    while (s->synced && (n = list_pop_front(&s->changed)) != NULL) {
         struct kube_part *p = CONTAINER(n, struct kube_part, changed);
         part_visit(s, p, &scratch, visit, arg);
         part_end_if_removed(s, p);
+        if (clock_mono_ns() >= until)
+            break;
     }
     arena_free(&scratch);
     s->drained = s->drained || list_empty(&s->changed);
