@@ -224,6 +224,36 @@ def test_a_watch_survives_what_api_servers_do():
 
 
 @waits
+def test_servers_that_end_watches_are_not_asked_without_pause():
+    kube = FakeKube()
+    kube.put("pods", pod("a", containers=[container("app", WEB)]))
+    too_new = {**status(504, "Timeout", "Too large resource version: 9, current: 1"), "details": {"causes": [{"reason": "ResourceVersionTooLarge"}]}}
+    expired = json.dumps({"type": "ERROR", "object": status(410, "Expired", "too old")}).encode()
+    answers, began, answer = [(504, too_new), (200, {"type": "ERROR", "object": too_new})], [], kube.answer
+    kube.answer = lambda request, body: kube.reply(request, *answers.pop(0)) if answers and "watch=1" in request.path else answer(request, body)
+    lists = lambda: len(kube.requests("sluice", "pods", watch=None))
+    sluice = Sluice(jobs(kube, ("pod", "role: pod")), "-promscrape.kubernetesSDCheckInterval=50ms")
+    wait_until(lambda: kube.watching == 1 and not answers, what="a list after a version that the server does not have yet, as after a restore")
+    assert lists() == 3
+
+    # A version that expires at once, again and again.
+    kube.raw = lambda program, path, p: expired if "watch" in p else None
+    failures = sluice.metric("prometheus_sd_kubernetes_failures_total")
+    before = lists()
+    kube.cut()
+    wait_until(lambda: sluice.metric("prometheus_sd_kubernetes_failures_total") >= failures + 2, what="pauses")
+    n = lists() - before
+    assert n <= sluice.metric("prometheus_sd_kubernetes_failures_total") - failures + 2
+
+    # A watch that ends with its first event, again and again.
+    event = json.dumps({"type": "ADDED", "object": pod("b", ip="127.11.0.6", containers=[container("app", WEB)])}).encode()
+    kube.raw = lambda program, path, p: (began.append(time.monotonic()) or event) if "watch" in p else None
+    wait_until(lambda: len(began) >= 3)
+    assert began[2] - began[0] > 0.5, began
+    wait_until(lambda: pods(sluice) == ["a", "b"])
+
+
+@waits
 def test_parts_share_targets():
     """Pods with one address are one target, as long as one of them is there; limits and dropped targets are those of all pods."""
     kube = FakeKube()

@@ -6,10 +6,12 @@
  *    not have are removed at its end, so that a list that fails half-way loses nothing.
  * 2. The watch begins at the list's resourceVersion: a response without an end, of one JSON document a line. Each has a
  *    newer version, from which the next watch begins when this one ends; bookmarks bring versions when nothing changes.
- * 3. "410 Gone", as the status or as an event, means that the version is too old: 1.
+ * 3. "410 Gone", as the status or as an event, means that the version is too old: 1. Likewise a version that is newer than
+ *    all that the server has: it was restored from a backup.
  *
  * A failed request is repeated after a time that doubles from RETRY_MS to RETRY_MOST_MS, half of it random, and not before
- * the server's Retry-After. A watch that ends, also with its connection, is continued at once unless it was short.
+ * the server's Retry-After. A watch that ends, also with its connection, is continued at once; one that was short after a
+ * pause, and without an event it has failed.
  */
 #include "model/discovery/kubernetes/kube_watch_internal.h"
 
@@ -24,7 +26,7 @@ enum {
     PAGE_OBJECTS = 500,
     RETRY_MS = 1000, RETRY_MOST_MS = 30000, RETRY_AFTER_MOST_MS = 300000,
     WATCH_S = 300,               /* a watch lasts from this to twice as long */
-    SHORT_WATCH_MS = 1000,       /* one that ends earlier, without an event, has failed */
+    SHORT_WATCH_MS = 1000,       /* one that ends earlier is not continued at once */
     LIST_IDLE_MS = 65000,        /* without a byte: an API server gives up after 60 s */
     WATCH_IDLE_MS = 180000,      /* bookmarks come about once a minute */
     STATUS_MAX = 4096,           /* bytes of the body of an error */
@@ -156,12 +158,20 @@ static bool watch_on_item(void *arg, const struct json_value *item, struct err *
     return watch_take_object(arg, item, err);
 }
 
+static bool status_is_too_new(const struct json_value *status)
+{
+    for (const struct json_value *c = json_value_items(kube_at(status, "details", "causes", NULL)); c; c = c->next)
+        if (str_is(json_value_text(json_value_get(c, "reason")), "ResourceVersionTooLarge"))
+            return true;
+    return false;
+}
+
 /* An error that the server sends instead of a change. */
 static bool watch_on_error(struct kube_watch *w, const struct json_value *status, struct err *err)
 {
     double code = json_value_number(json_value_get(status, "code"));
     struct str reason = json_value_text(json_value_get(status, "reason"));
-    w->gone = code == 410 || str_is(reason, "Gone") || str_is(reason, "Expired");
+    w->gone = code == 410 || str_is(reason, "Gone") || str_is(reason, "Expired") || status_is_too_new(status);
     return err_set(err, ERR_BAD_GATEWAY, "%.*s", STR_ARG(json_value_text(json_value_get(status, "message"))));
 }
 
@@ -259,7 +269,7 @@ static void watch_failed(struct kube_watch *w, const char *why, int64_t at_least
 }
 
 /* "HTTP 403: pods is forbidden: ..." */
-static void watch_describe_status(struct kube_watch *w, int status, struct err *err)
+static void watch_read_status(struct kube_watch *w, int status, struct err *err)
 {
     struct arena a;
     struct json_value_reader reader;
@@ -269,6 +279,7 @@ static void watch_describe_status(struct kube_watch *w, int status, struct err *
     const struct json_value *doc =
         json_value_reader_feed(&reader, buf_str(&w->status), &why) ? json_value_reader_finish(&reader, &why) : NULL;
     struct str message = json_value_text(json_value_get(doc, "message"));
+    w->gone = status == 410 || status_is_too_new(doc);
     err_set(err, ERR_BAD_GATEWAY, "HTTP %d%s%.*s", status, message.n > 0 ? ": " : "", STR_ARG(message));
     json_value_reader_free(&reader);
     arena_free(&a);
@@ -288,6 +299,7 @@ static bool watch_end_page(struct kube_watch *w, struct err *err)
         return true;
     watch_set_text(&w->version, version);
     w->newest = false;
+    w->listed = loop_mono(w->owner->main);
     watch_sweep(w);
     return true;
 }
@@ -304,27 +316,33 @@ static void watch_end_list(struct kube_watch *w)
         notify_state(w);
 }
 
+/* Whether it was just now. */
+static bool watch_just_now(const struct kube_watch *w, int64_t then) { return loop_mono(w->owner->main) - then < SHORT_WATCH_MS; }
+
 /* A watch that has begun ends in time, or when its connection does: it is continued. */
 static bool watch_may_continue(const struct kube_watch *w)
 {
-    return w->watches && w->accepted && !w->refused &&
-           (w->events > 0 || loop_mono(w->owner->main) - w->began >= SHORT_WATCH_MS);
+    return w->watches && w->accepted && !w->refused && (w->events > 0 || !watch_just_now(w, w->began));
 }
 
 static void watch_continue(struct kube_watch *w)
 {
+    bool was_short = watch_just_now(w, w->began);
     watch_clear_request(w);
-    kube_watch_begin(w);
+    if (was_short)
+        loop_timer_in(w->owner->main, &w->due, SHORT_WATCH_MS);
+    else
+        kube_watch_begin(w);
 }
 
-/* The version is too old. */
+/* The version is too old, or too new. */
 static void watch_start_over(struct kube_watch *w)
 {
-    bool again = w->newest; /* the list itself: not at once */
+    bool again = w->newest || watch_just_now(w, w->listed); /* that of the list itself: not at once */
     watch_clear_request(w);
     watch_forget_version(w);
     if (again)
-        watch_failed(w, "the API server expires lists while they are read", 0);
+        watch_failed(w, "the API server expires lists while they are read, or at once", 0);
     else
         kube_watch_begin(w);
 }
@@ -355,7 +373,9 @@ static void watch_on_done(void *arg, const struct client_reply *reply)
 {
     struct kube_watch *w = arg;
     struct err err = {0};
-    if (w->gone || reply->status == 410) {
+    if (reply->status != 0 && reply->status != 200)
+        watch_read_status(w, reply->status, &err);
+    if (w->gone) {
         watch_start_over(w);
         return;
     }
@@ -373,8 +393,6 @@ static void watch_on_done(void *arg, const struct client_reply *reply)
         err = reply->err;
         watch_shorten_url(w, &err);
     } else {
-        if (reply->status != 200)
-            watch_describe_status(w, reply->status, &err);
         err_wrap(&err, "%s", w->shown);
     }
     if (w->too_large) /* what is kept may be incomplete */

@@ -40,6 +40,7 @@ struct kube_watch {
     bool newest;                 /* lists begin with the newest state */
     bool synced;
     uint32_t mark;               /* of the list in progress */
+    int64_t listed;              /* loop_mono of the end of the last list */
     unsigned failures;           /* in a row */
     char *error;
     int64_t failing_since;       /* loop_mono */
