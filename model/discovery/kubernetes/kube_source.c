@@ -13,6 +13,7 @@
 #include "model/discovery/sd_poll.h"
 
 #include "base/telemetry/log.h"
+#include "base/text/duration.h"
 #include "base/text/url.h"
 
 /* ---- types ---- */
