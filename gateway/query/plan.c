@@ -84,16 +84,19 @@ static const char *plan_selector_refused(struct planner *p, const struct expr *e
         return "anchored and smoothed are too new for servers";
     if (p->too_many_names)
         return "the groups have too many different labels";
-    bool disjoint = true;
+    bool disjoint = true, limited = false;
     for (size_t g = 0; g < p->n_groups; g++) {
         const struct plan_group *group = &p->groups[g];
         const char *refusal = group->refusal ? group->refusal : p->views[g]->refusal;
         if (v->routed[g] && refusal)
             return plan_why(p, "server group \"%.*s\": %s", STR_ARG(group->name), refusal);
         disjoint = disjoint && (!v->routed[g] || group->disjoint);
+        limited = limited || (v->routed[g] && group->limited);
     }
     if (plan_is_one_group(p, v) || plan_apart(p, v, v->present))
         return NULL;
+    if (limited && !disjoint)
+        return "its series are united with those of other groups (relative_time_range, absolute_time_range)";
     *unproven = !disjoint;
     return plan_one_name(e) ? NULL : "series of different names and server groups may become equal";
 }

@@ -852,6 +852,21 @@ static void groups_of_different_times_take_their_steps(void **state UNUSED)
     }
 }
 
+/* The samples of a series that both have are united, even one that makes no rate alone. */
+static void groups_whose_times_overlap_are_united(void **state UNUSED)
+{
+    for (unsigned limited = 0; limited < 4; limited++) {
+        planning_begin(TWO_ALIKE);
+        f.times[0] = f.times[1] = (struct plan_span){INT64_MIN, INT64_MAX};
+        for (size_t g = 0; g < 2; g++)
+            if (limited >> g & 1) {
+                f.groups[g].limited = true;
+                f.times[g] = f.groups[g].window = (struct plan_span){HOUR - 20 * MINUTE, HOUR + 20 * MINUTE};
+            }
+        assert_planned("increase(x[1m])", limited ? "raw x" : "A increase(x[1m]); B increase(x[1m])");
+    }
+}
+
 static void a_server_that_aligns_ranges_gets_aligned_ones(void **state UNUSED)
 {
     for (int shift = 0; shift < 2; shift++) {
@@ -999,6 +1014,7 @@ int main(void)
         cmocka_unit_test(targets_have_servers_of_their_own),
         cmocka_unit_test(a_group_without_samples_at_that_time_is_not_asked),
         cmocka_unit_test(groups_of_different_times_take_their_steps),
+        cmocka_unit_test(groups_whose_times_overlap_are_united),
         cmocka_unit_test(a_server_that_aligns_ranges_gets_aligned_ones),
         cmocka_unit_test(a_group_without_a_server_is_evaluated_here),
         cmocka_unit_test(absent_sees_the_selector_of_the_query),
