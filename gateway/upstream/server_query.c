@@ -168,14 +168,22 @@ static bool server_query_misaligned(const struct server_query *query)
            sel->start % sel->step != 0;
 }
 
+/* Whether the values at steps are those of our lookback. Prometheus 2 must look back as far, and shows the last sample of a
+ * range (server_query_add_steps), which may not be empty, from 2.26 on. */
+static bool server_query_sees_steps(const struct server_query *query)
+{
+    int64_t window = query->sel->window;
+    return !server_query_looks_back_closed(query) ||
+           (server_version(query->attempt.server) >= SERVER_VERSION(2, 26, 0) && window > 1 &&
+            server_query_lookback(query) >= window && server_query_metric(query).n > 0);
+}
+
 /* Values at steps are sufficient, and less to transfer than raw samples, if nothing is compared and sample times are
  * not needed. */
 static bool needs_steps(const struct server_query *query)
 {
-    bool sees = !server_query_looks_back_closed(query) ||
-                (server_query_lookback(query) >= query->sel->window && server_query_metric(query).n > 0);
-    return !server_query_misaligned(query) && sees && query->sel->kind == SELECT_INSTANT && !query->compare &&
-           !query->sel->wants_origin;
+    return !server_query_misaligned(query) && query->sel->kind == SELECT_INSTANT && !query->compare &&
+           !query->sel->wants_origin && server_query_sees_steps(query);
 }
 
 /* An instant query looks back from one point, to the newest sample. */

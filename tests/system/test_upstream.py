@@ -588,6 +588,35 @@ def test_requests_are_timed_by_call_and_outcome():
                        'server_group_targets{ordinal="2",name="server_groups[2]"}': 2}, targets
 
 
+class BeforeLastOverTime(FakePrometheus):
+    """Prometheus 2.24 of Debian 11, with one sample of m at `at`."""
+
+    def __init__(self, at):
+        self.at = at
+        super().__init__()
+
+    def answer(self, request, body):
+        query = urllib.parse.parse_qs(body.decode("latin-1")).get("query", [""])[0]
+        if request.path.endswith("buildinfo"):
+            data = {**fakes.PROMETHEUS_BUILD, "version": "2.24.1"}
+        elif request.path.endswith("flags"):
+            data = {"query.lookback-delta": "5m"}
+        elif "[" in query:
+            data = {"resultType": "matrix", "result": [{"metric": {"__name__": "m"}, "values": [[self.at, "7"]]}]}
+        else:
+            data = vector(self.at, 7, __name__="m")["data"]
+        rejected = "last_over_time" in query or request.path.endswith("/read")
+        return request.reply(400, b'{"status":"error","errorType":"bad_data","error":"unknown function"}') if rejected \
+            else request.reply(200, json.dumps({"status": "success", "data": data}).encode())
+
+
+def test_prometheus_before_last_over_time():
+    at = int(time.time()) - 100
+    sluice = Sluice(groups(group("old", BeforeLastOverTime(at), remote_read=False)))
+    for _ in range(2):  # its version is known then
+        assert [s["value"][1] for s in sluice.query("m", at)["result"]] == ["7"]
+
+
 def test_lookback_of_older_prometheus():
     """Prometheus 2 includes the left edge of its lookback, and its first releases know no other one than the default."""
     old = Prometheus("", "--storage.tsdb.retention.time=100y", old=True, name="old")
@@ -596,7 +625,7 @@ def test_lookback_of_older_prometheus():
     sluice = Sluice(f"server_groups: [{{static_configs: [{{targets: ['{old.address}']}}]}}]\n")
     wait_until(lambda: sluice.metric("sluice_upstream_up") == 1)
     for lookback, age, found in (("10", 9, True), ("10", 10, False), ("5m", 299.999, True), ("1h", 301, True),
-                                 ("1h", 899, True)):
+                                 ("1h", 899, True), ("0.001", 0, True), ("0.001", 0.001, False)):
         data = sluice.data("/api/v1/query", {"query": "m", "time": start + age, "lookback_delta": lookback})
         assert bool(data["result"]) == found, (lookback, age, data)
     data = sluice.query_range("m", start, start + 120, 15, lookback_delta="30")
