@@ -33,7 +33,8 @@ struct server_health {
     atomic_int kind;               /* enum server_kind; AUTO: unknown */
     atomic_uint version;           /* of Prometheus, by SERVER_VERSION (server_kind.h); 0 = unknown */
     _Atomic int64_t lookback;      /* of Prometheus 2, by its flags, ms; 0 = not shown */
-    _Atomic int64_t lookback_until; /* clock_mono_ms: when to request it again */
+    _Atomic int64_t lookback_until; /* clock_mono_ms: when to request it again; 0 = never requested */
+    atomic_bool histograms;        /* of Prometheus 2: native histograms are enabled, or may be */
     atomic_bool cannot_read;       /* the server does not support remote_read */
     atomic_int blocks;             /* of VictoriaMetrics: enum server_blocks */
     _Atomic int64_t blocks_until;  /* clock_mono_ms: when to request that again */

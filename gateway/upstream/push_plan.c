@@ -40,7 +40,7 @@ static struct push_ability push_server_ability(const struct server *s)
     for (size_t i = 0; i < LEN(abilities); i++)
         if (server_kind(s) == abilities[i].kind && server_version(s) >= abilities[i].since)
             found = abilities[i];
-    return found;
+    return found.old && server_may_have_histograms(s) ? (struct push_ability){0} : found;
 }
 
 static const char *push_server_refusal(const struct server *s)
@@ -49,6 +49,8 @@ static const char *push_server_refusal(const struct server *s)
         return "VictoriaMetrics computes ranges and lookback differently";
     if (server_kind(s) == SERVER_AUTO || server_version(s) == 0)
         return "the version of its servers is not known yet";
+    if (server_version(s) >= abilities[0].since)
+        return "Prometheus before 3.0 computes native histograms differently, and may have some";
     return server_version(s) == SERVER_VERSION_NONE ? "its servers are no release of Prometheus"
                                                     : "before Prometheus 2.42 nothing is evaluated by servers";
 }

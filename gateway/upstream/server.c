@@ -357,9 +357,15 @@ bool server_lookback(const struct server *s, int64_t *ms)
     return clock_mono_ms() < atomic_load(&s->health->lookback_until);
 }
 
-void server_set_lookback(struct server *s, int64_t ms)
+bool server_may_have_histograms(const struct server *s)
+{
+    return atomic_load(&s->health->lookback_until) == 0 || atomic_load(&s->health->histograms);
+}
+
+void server_set_lookback(struct server *s, int64_t ms, bool histograms)
 {
     atomic_store(&s->health->lookback, ms);
+    atomic_store(&s->health->histograms, histograms);
     atomic_store(&s->health->lookback_until, clock_mono_ms() + SERVER_LOOKBACK_MS);
 }
 

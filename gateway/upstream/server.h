@@ -82,7 +82,10 @@ void server_set_blocks(struct server *s, enum server_blocks blocks);
 void server_set_wasteful(struct server *s, int64_t window); /* it was not, for this window */
 /* Of Prometheus 2: how far instant selectors look back, ms; 0: its flags do not show it. False: they must be requested. */
 bool server_lookback(const struct server *s, int64_t *ms);
-void server_set_lookback(struct server *s, int64_t ms);
+void server_set_lookback(struct server *s, int64_t ms, bool histograms);
+/* Whether that server may have native histograms, which it computes with as if they were floats: until its flags show that
+ * it has none. */
+bool server_may_have_histograms(const struct server *s);
 /* Prefixes an error with the server and its group. */
 void server_blame(const struct server *s, struct err *err);
 void server_show(struct server *s, struct arena *a, struct server_status *out);

@@ -169,13 +169,13 @@ static bool server_query_misaligned(const struct server_query *query)
 }
 
 /* Whether the values at steps are those of our lookback. Prometheus 2 must look back as far, and shows the last sample of a
- * range (server_query_add_steps), which may not be empty, from 2.26 on. */
+ * range (server_query_add_steps), which may not be empty, from 2.26 on; of a native histogram perhaps as 0. */
 static bool server_query_sees_steps(const struct server_query *query)
 {
     int64_t window = query->sel->window;
     return !server_query_looks_back_closed(query) ||
            (server_version(query->attempt.server) >= SERVER_VERSION(2, 26, 0) && window > 1 &&
-            server_query_lookback(query) >= window && server_query_metric(query).n > 0);
+            !server_may_have_histograms(query->attempt.server) && server_query_lookback(query) >= window && server_query_metric(query).n > 0);
 }
 
 /* Values at steps are sufficient, and less to transfer than raw samples, if nothing is compared and sample times are
@@ -301,7 +301,7 @@ static enum server_query_step probe_end(struct server_query *query)
 static void server_query_ask_lookback(struct server_query *query)
 {
     server_query_send(query, (struct fetch_plan){.path = "/api/v1/status/flags", .get = true,
-                                                 .decoder = lookback_decoder_new(&query->_lookback)});
+                                                 .decoder = lookback_decoder_new(&query->_flags)});
 }
 
 static enum server_query_step server_query_take_lookback(struct server_query *query)
@@ -309,7 +309,7 @@ static enum server_query_step server_query_take_lookback(struct server_query *qu
     bool failed = query->_err.kind != ERR_NONE;
     if (failed && query->_status == 0)
         return STEP_FAILED;
-    server_set_lookback(query->attempt.server, failed ? 0 : query->_lookback);
+    server_set_lookback(query->attempt.server, failed ? 0 : query->_flags.lookback, failed || query->_flags.histograms);
     return step_of_kind(query);
 }
 

@@ -65,7 +65,7 @@ struct server_query {
     struct labels _external;   /* of the server, once READ_REMOTE is chosen */
     enum server_kind _kind;
     struct server_build _build;
-    int64_t _lookback;         /* of Prometheus 2 */
+    struct server_flags _flags; /* of Prometheus 2 */
     bool _guessed;             /* _kind is a guess without buildinfo; the first response shows whether it is right */
     struct err _err;           /* of the step: its first failure, and the HTTP status that came with it */
     int _status;

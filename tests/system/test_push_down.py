@@ -5,6 +5,7 @@ import time
 import promql_answers
 import push_down
 from lib import *
+from test_upstream import push_histograms
 
 CONFIG = """server_groups:
 - {{name: A, labels: {{sg: a}}, push_down: {how}, static_configs: [{{targets: ['{a}']}}]}}
@@ -160,10 +161,10 @@ def test_what_older_and_other_servers_compute_differently_is_raw():
                         name=f"sluice-{server.name}")
         wait_until(lambda s=sluice: s.metric("sluice_upstream_up") == 1)
         wait_until(lambda s=server: s.query("m", START + 600)["result"])
+        same_answer(sluice.query("sum(rate(m[1m]))", START + 600), wanted)
         explained = explain(sluice, "sum(rate(m[1m]))", time=START + 600)
         assert [reason in why for why in reasons(explained)] == [True] if reason else not reasons(explained), explained
-        same_answer(sluice.query("sum(rate(m[1m]))", START + 600), wanted)
-        if server is old:  # its lookback was requested with the raw samples
+        if server is old:  # its flags were requested with the raw samples
             for query in ("max(m)", "sum(changes(m[1m]))", 'count({__name__="m",inst=~"a."} > 2)'):
                 assert not reasons(explain(sluice, query, time=START + 600)), query
                 same_answer(sluice.query(query, START + 600), new.query(query, START + 600))
@@ -180,6 +181,18 @@ def test_lookback_of_older_servers():
         for t in (last + 299, last + 300, last + 301):  # twice: the first request learns the lookback
             assert len(sluice.query(query, t)["result"]) == 2 * (t < last + 300), (minutes, query, t)
         assert bool(reasons(explain(sluice, query, time=last + 299))) != pushed, (minutes, query)
+
+
+def test_native_histograms_of_older_servers():
+    """They compute with them as if they were floats: nothing is pushed while their flags show that they may have some."""
+    start = int(time.time()) - 300
+    old = Prometheus("", "--enable-feature=native-histograms", old=True, name="old")
+    push_histograms(old, start, 10)
+    sluice = Sluice(f"server_groups: [{{static_configs: [{{targets: ['{old.address}']}}]}}]\n")
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 1)
+    for query in ("h", "max_over_time(h[2m])", "max(h)", "last_over_time(h[2m])", "max(abs(h))", "topk(1, h)", "quantile(0.5, h)"):
+        answers = sluice.query(query, start + 150)["result"], sluice.query_range(query, start + 120, start + 150, 15)["result"]
+        assert not any("value" in s or "values" in s for answer in answers for s in answer), (query, answers)
 
 
 def test_experimental_functions_of_servers_that_have_them():

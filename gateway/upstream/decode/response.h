@@ -117,8 +117,10 @@ struct decoder *exemplars_decoder_new(struct label_list *a);
 /* Kind and version of a server by /api/v1/status/buildinfo. */
 struct server_build { enum server_kind kind; unsigned version; /* SERVER_VERSION */ };
 struct decoder *buildinfo_decoder_new(struct server_build *out);
-/* The flag query.lookback-delta of /api/v1/status/flags, ms; 0: not shown. */
-struct decoder *lookback_decoder_new(int64_t *ms);
+/* Flags of Prometheus 2 by /api/v1/status/flags: query.lookback-delta, ms (0: not shown), and whether enable-feature has
+ * native-histograms. */
+struct server_flags { int64_t lookback; bool histograms; };
+struct decoder *lookback_decoder_new(struct server_flags *out);
 /* global.external_labels of /api/v1/status/config, in the arena. */
 struct decoder *external_labels_decoder_new(struct arena *a, struct labels *out);
 

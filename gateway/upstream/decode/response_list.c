@@ -18,7 +18,7 @@ struct list_response {
     struct decoder decoder;
     struct label_list *list;
     struct server_build *build;
-    int64_t *lookback;
+    struct server_flags *flags;
     struct arena *arena; struct labels *external;
     take_tree *take;
     size_t max;                  /* bytes of the body */
@@ -150,8 +150,10 @@ static bool take_kind(struct list_response *t, const struct json_tree *data, str
 
 static bool take_lookback(struct list_response *t, const struct json_tree *data, struct err *err UNUSED)
 {
-    if (!duration_parse(json_tree_str(json_tree_get(data, "query.lookback-delta")), t->lookback))
-        *t->lookback = 0;
+    struct str features = json_tree_str(json_tree_get(data, "enable-feature"));
+    if (!duration_parse(json_tree_str(json_tree_get(data, "query.lookback-delta")), &t->flags->lookback))
+        t->flags->lookback = 0;
+    t->flags->histograms = str_find_str(features, STR("native-histograms")) < features.n;
     return true;
 }
 
@@ -242,10 +244,10 @@ struct decoder *buildinfo_decoder_new(struct server_build *out)
     return &t->decoder;
 }
 
-struct decoder *lookback_decoder_new(int64_t *ms)
+struct decoder *lookback_decoder_new(struct server_flags *out)
 {
     struct list_response *t = list_response_new(take_lookback);
-    t->lookback = ms;
+    t->flags = out;
     t->max = KIND_MAX;
     return &t->decoder;
 }
