@@ -495,8 +495,8 @@ static void plan_divide_runs(struct step_choice *c, const struct expr *e)
  * each, which are 15 s apart: 4 samples a value. A few steps are not worth reading more than one needs. */
 enum { FEW_STEPS = 60, SAMPLES_OF_VALUE = 4, USUAL_INTERVAL_MS = 15000 };
 
-/* Of several replicas, one must have everything of all steps and be the first that has: what is read here is that of one
- * replica for all steps then, too. */
+/* Of several replicas, one must have everything of all steps and be the first that has, without times that no step reads:
+ * what is read here is that of one replica for all steps then, too. */
 static bool plan_samples_are_less(const struct step_choice *c)
 {
     const struct planner *p = c->p;
@@ -509,6 +509,7 @@ static bool plan_samples_are_less(const struct step_choice *c)
     for (size_t i = 0; i < v->n_needs; i++) {
         const struct plan_need *need = &v->needs[i];
         ranges = ranges || !need->instant;
+        compact = compact && (need->fixed || need->to - need->from + 1 >= steps->step);
         samples += (need->to - need->from + (need->fixed ? 0 : grid_end(steps) - steps->start)) / USUAL_INTERVAL_MS + 1;
     }
     return ranges && compact && !v->fewer && steps->n > FEW_STEPS && samples < SAMPLES_OF_VALUE * (int64_t)steps->n;

@@ -536,6 +536,23 @@ static void samples_are_read_where_they_are_less_than_values(void **state UNUSED
     }
 }
 
+/* The first server lacks what no step reads; the samples of all of it would be those of the second one. */
+static void samples_between_steps_are_not_read(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {{0, 0, {HOUR + 5000, HOUR + 15000}, NULL}};
+    static const struct { const char *query, *wanted; } read[] = {
+        {"rate(x[20s])", "A0[0,241] rate(x[20s])"}, {"rate(x[40s])", "A0[0,1] rate(x[40s]); A1[0,1] rate(x[40s]); A0[1,239] rate(x[40s])"}};
+    for (size_t i = 0; i < LEN(read); i++) {
+        planning_begin(ONE);
+        f.grid = (struct grid){HOUR, 40000, 241};
+        f.groups[0].compact = true;
+        f.groups[0].n_servers = 2;
+        f.gaps = gaps;
+        f.n_gaps = 1;
+        assert_planned(read[i].query, read[i].wanted);
+    }
+}
+
 /* Prometheus 2: windows are closed on both sides, and a part of the language is computed differently. */
 static void prometheus_2_gets_what_it_computes_likewise(void **state UNUSED)
 {
@@ -1003,6 +1020,7 @@ int main(void)
         cmocka_unit_test(instant_selectors_read_the_newest_scrape),
         cmocka_unit_test(gaps_that_last_are_in_the_window),
         cmocka_unit_test(samples_are_read_where_they_are_less_than_values),
+        cmocka_unit_test(samples_between_steps_are_not_read),
         cmocka_unit_test(prometheus_2_gets_what_it_computes_likewise),
         cmocka_unit_test(what_prometheus_2_cannot_compute_goes_to_newer_servers),
         cmocka_unit_test(others_have_all_steps),
