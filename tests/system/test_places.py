@@ -81,6 +81,23 @@ def test_addresses_of_a_name():
         sluice.stop()
 
 
+def test_a_reload_to_one_address():
+    """The request to an address of the old URL fails when the destination has the new one, which gets its samples; the
+    error shows neither."""
+    old, new = RecordingSink(), RecordingSink()
+    old.hang, old.drop = 3600, True
+    sluice = start(f"http://dns+web.test:{old.port}/api/v1/write", NameServer({("web.test", "A"): ["127.0.0.1"]}))
+    pushes(sluice, 3)
+    wait_until(lambda: old.arrivals, 20, "a request")
+    with open(sluice.config_path, encoding="utf-8") as f:
+        config = f.read().replace(f"dns+web.test:{old.port}", new.address)
+    assert sluice.reconfigure(config).status == 200
+    old.stop()
+    wait_until(lambda: numbers(new) == [0, 1, 2], 20, "the samples")
+    wait_until(lambda: "closed the connection" in sluice.log(), 20, "the error")
+    assert f"127.0.0.1:{old.port}" not in sluice.log() and new.address not in sluice.log()
+
+
 @waits
 def test_a_name_without_addresses():
     """The samples wait, the error names the host, and they arrive when it has an address."""

@@ -176,20 +176,12 @@ static bool sender_collect_body(void *arg, const struct client_reply *reply UNUS
     return true;
 }
 
-/* The destination's name identifies it; its URL may be secret and is removed. */
-static struct str sender_without_url(struct shard *s, struct str text)
+/* The destination's name identifies it; the URL of the request, by which the text begins, may be secret and is removed. By
+ * now the destination may have another. */
+static struct str sender_without_url(struct str text)
 {
-    struct buf prefix = {0}, sent = {0}, host = {0};
-    if (s->place)
-        places_url(&s->lane->places, s->place, &sent, &host);
-    buf_add_z(&prefix, "POST ");
-    url_redact(&prefix, s->place ? buf_str(&sent) : str_of(s->lane->settings->url));
-    buf_add_z(&prefix, ": ");
-    buf_free(&sent);
-    buf_free(&host);
-    struct str rest = str_starts(text, buf_str(&prefix)) ? str_skip(text, prefix.n) : text;
-    buf_free(&prefix);
-    return rest;
+    size_t end = str_find_str(text, STR(": "));
+    return str_starts(text, STR("POST ")) && end < text.n ? str_skip(text, end + 2) : text;
 }
 
 static void sender_error_text(struct shard *s, const struct client_reply *reply, char *why, size_t size)
@@ -204,7 +196,7 @@ static void sender_error_text(struct shard *s, const struct client_reply *reply,
     struct str text = str_first(str_trim(buf_str(&shown)), ERROR_TEXT);
     struct url to;
     if (reply->status == 0)
-        snprintf(why, size, "%.*s", STR_ARG(sender_without_url(s, str_of(reply->err.text))));
+        snprintf(why, size, "%.*s", STR_ARG(sender_without_url(str_of(reply->err.text))));
     else if (reply->status / 100 == 3 && url_parse(reply->location, &to, NULL)) /* path and query may be secret */
         snprintf(why, size, "HTTP %d: redirect to %.*s://%.*s", reply->status, STR_ARG(to.scheme), STR_ARG(to.host));
     else
