@@ -4,6 +4,7 @@
 #include "base/os/file_read.h"
 #include "base/os/file_work.h"
 #include "base/telemetry/log.h"
+#include "base/write_all.h"
 #include "writer/queue/queue_sync.h"
 
 #include <errno.h>
@@ -31,22 +32,11 @@ static void failover_file_read(struct failover_file *f)
     f->ok = missing || file_read(f->path, FAILOVER_FILE_BYTES, &f->text, &f->err);
 }
 
-static bool failover_write_all(int fd, struct str text)
-{
-    while (text.n > 0) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno != EINTR)
-            return false;
-        text = str_skip(text, n > 0 ? (size_t)n : 0);
-    }
-    return fsync(fd) == 0;
-}
-
 static void failover_file_write(struct failover_file *f)
 {
     int fd = open(f->next_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    f->ok = fd >= 0 && failover_write_all(fd, buf_str(&f->text)) && rename(f->next_path, f->path) == 0 &&
-            queue_sync_names(f->dir, 1);
+    f->ok = fd >= 0 && write_all(fd, buf_str(&f->text)) && fsync(fd) == 0 &&
+            rename(f->next_path, f->path) == 0 && queue_sync_names(f->dir, 1);
     if (!f->ok)
         err_set(&f->err, ERR_UNAVAILABLE, "%s: %s", f->path, strerror(errno));
     if (fd >= 0)
