@@ -92,7 +92,8 @@ static void audit_print_target(struct audit_command *c, const struct json_tree *
     while (json_tree_next(json_tree_get(target, "labels"), &m)) {
         buf_add_z(&c->out, n++ ? "," : "");
         labels_print_name(&c->out, m.key);
-        buf_printf(&c->out, "=\"%.*s\"", STR_ARG(json_tree_str(m.value)));
+        buf_add_char(&c->out, '=');
+        labels_quote(&c->out, json_tree_str(m.value));
     }
     buf_add_char(&c->out, '}');
     audit_pad(&c->out, from, LABELS_WIDTH);

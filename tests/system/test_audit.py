@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was written compared with what storages return: missing, extra and late samples, found where they were caused."""
+import json
 import subprocess
 import time
 import urllib.parse
 
+import fakes
 from lib import *
 
 CONFIG = """
@@ -125,3 +127,23 @@ def test_audit():
                              (["--group"], "requires a value")):
         failed = subprocess.run([sluice.program, "audit", "--url", sluice.url, *arguments], capture_output=True, text=True)
         assert failed.returncode == 1 and error in failed.stderr, failed
+
+
+class AuditedSluice(fakes.Fake):
+    """Responds to `sluice audit` with a target of these labels."""
+
+    def __init__(self, labels):
+        counts = {"written": 2, "returned": 1, "missing": 1, "extra": 0, "late": 0}
+        target = {"labels": labels, **counts, "firstWindowEnd": 60}
+        server = {"url": "http://h", **counts, "comparedTargets": 1, "differingTargets": 1, "targets": [target]}
+        self.body = json.dumps({"status": "success", "data": {"start": 0, "end": 60, "servers": [server]}}).encode()
+        super().__init__()
+
+    def answer(self, request, body):
+        return request.reply(200, self.body)
+
+
+def test_the_table_quotes_labels():
+    other = AuditedSluice({"job": 'a"b\\c\n\x1b[2J'})
+    table = subprocess.run([f"{ROOT}/{OUT}/sluice", "audit", "--url", f"http://{other.address}", "--group", "g"], capture_output=True, text=True)
+    assert r'{job="a\"b\\c\n\x1b[2J"}' in table.stdout, table
