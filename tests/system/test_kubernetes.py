@@ -190,8 +190,10 @@ def test_a_watch_survives_what_api_servers_do():
     wait_until(lambda: kube.requests("sluice", "pods", watch="1", resourceVersion=version), what="a watch begins at the bookmark")
 
     # What was removed while the version expired is found by a new list.
+    wait_until(lambda: kube.watching == 2)
     kube.silent = True
     kube.cut()
+    wait_until(lambda: kube.watching == 0, what="no watch has the event")
     kube.delete("pods", "p1", "default")
     kube.compact()
     kube.silent = False
@@ -207,7 +209,7 @@ def test_a_watch_survives_what_api_servers_do():
     asked = len(kube.requests("sluice"))
     assert len(pods(sluice)) == 8
     kube.refuse = lambda *_: (403, "Forbidden", {})
-    wait_until(lambda: "HTTP 403: scripted: Forbidden" in sluice.log(), what="the next request, after Retry-After")
+    wait_until(lambda: sluice.log().count("HTTP 403: scripted: Forbidden") == 2, what="the next requests, after Retry-After")
     assert len(kube.requests("sluice")) - asked <= 4
     kube.refuse = None
     wait_until(lambda: sluice.metric("sluice_sd_failing_sources", 'config="pod"') == 0, 40)
