@@ -141,6 +141,8 @@ static void request_end_work(struct http_connection *c)
         return;
     }
     http_request_drop_body(c); /* not counted while the client reads the response */
+    if (c->receiving) /* the rest of the body has a deadline, too */
+        http_socket_wait(&c->server->sockets, c->socket, HTTP_WAIT_BODY);
     http_spare_put(&c->server->spare, &c->r.uncompressed);
     http_spare_save(&c->server->spare, &c->r.out);
     http_connection_resume(c);

@@ -435,6 +435,19 @@ def test_long_uploads_cost_no_memory():
     assert not RELEASE or sluice.memory_kib()["VmHWM"] < before + (24 << 10), (before, sluice.memory_kib())
 
 
+def test_bodies_that_are_refused_early_have_a_deadline():
+    sluice = Sluice("recent: {retention: 1h}\n", "--web.read-timeout=1s", "-maxInsertRequestSize=64KiB")
+    dice = random.Random(9)
+    slow = ["m 1\n" * 5000 + "# " + dice.randbytes(500).hex() + "\n" for _ in range(500)]  # arrives faster than it is parsed
+    slow.insert(300, "x" * 70000)
+    push = open_push(sluice, headers="Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n")
+    push.sendall(chunk(gzip.compress("".join(slow).encode())))
+    try:
+        assert push.recv(100) == b""  # closed
+    except ConnectionResetError:
+        pass
+
+
 def test_pushes_wait_their_turn_for_a_while():
     sluice = Sluice("scrape_configs: []\nrecent: {retention: 1h}\n", "--lanes=1", "-maxConcurrentInserts=1", "-insert.maxQueueDuration=1ms")
     part = "".join(f'wait{{n="{i}",path="/some/longer/value"}} {i} {T}\n' for i in range(40000)).encode()
