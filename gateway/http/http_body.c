@@ -47,14 +47,13 @@ static void body_fail(struct http_connection *c)
 
 size_t http_body_receive(struct http_connection *c, const char *p, size_t n)
 {
-    size_t room = BODY_PART_BYTES - c->body.n, before = c->body.cap;
-    n = n < room ? n : room;
-    if (!buf_try_reserve(&c->body, n) || !http_socket_add_body(c->sockets, c->socket, c->body.cap - before)) {
+    size_t room = BODY_PART_BYTES - c->body.n, taken = n < room ? n : room, before = c->body.cap;
+    if (!buf_try_reserve(&c->body, taken) || !http_socket_add_body(c->sockets, c->socket, c->body.cap - before)) {
         body_fail(c);
-        return n;
+        return n; /* dropped: the library calls again for a rest only if the connection is suspended */
     }
-    buf_add(&c->body, p, n);
-    c->body_progress += n;
+    buf_add(&c->body, p, taken);
+    c->body_progress += taken;
     if (c->body_progress >= BODY_PROGRESS_BYTES)
         body_wait(c, HTTP_WAIT_BODY);
     body_tell(c);
@@ -62,7 +61,7 @@ size_t http_body_receive(struct http_connection *c, const char *p, size_t n)
         body_wait(c, HTTP_AT_WORK);
         http_connection_suspend(c);
     }
-    return n;
+    return taken;
 }
 
 void http_body_end(struct http_connection *c)
