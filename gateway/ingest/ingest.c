@@ -240,11 +240,12 @@ static void ingest_check(struct ingest *in, int64_t until)
         ingest_text_rewind(in);
     }
 }
+        in->checked_bytes = in->text_total;
 
 static void ingest_refused(struct ingest *in)
 {
     struct err err;
-    if (in->begun) { /* the writer stops */
+    if (in->begun && in->all_or_nothing) { /* the writer stops */
         in->failed = true;
         ingest_end(in);
         return;
@@ -253,11 +254,18 @@ static void ingest_refused(struct ingest *in)
     ingest_fail(in, &err);
 }
 
+    if (in->begun) {
+        err_set(&err, ERR_UNAVAILABLE,
+                "the queue of a destination is full; a part of the body is stored, send all of it again later");
+        err.retry_after = RETRY_SECONDS;
+    }
 static void ingest_store(struct ingest *in, int64_t until)
 {
     struct sink *sink = in->sink = in->lane->lane->sink;
     struct err err;
-    struct sink_batch batch = {.bytes = in->batch_most, .more = in->begun, .via = http_header(in->r, VIA_HEADER)};
+    /* A body of lines may be longer than any queue: each of its batches can be refused. */
+    struct sink_batch batch = {.bytes = !in->begun && in->checked_bytes > 0 ? in->checked_bytes : in->batch_most,
+                               .more = in->begun && in->all_or_nothing, .via = http_header(in->r, VIA_HEADER)};
     batch_start(in);
     if (sink_begin(sink, &batch) == SINK_BUSY) {
         ingest_refused(in);

@@ -68,7 +68,7 @@ struct ingest {
     struct buf kept; size_t kept_part; /* bytes of r->body that were added last */
     struct buf text;              /* decompressed, not yet parsed from text_at on */
     size_t text_at, text_scanned; /* no LF between them */
-    size_t text_total;
+    size_t text_total, checked_bytes; /* checked: of a body that has been checked to its end; else 0 */
     bool text_complete;           /* nothing follows */
     uint64_t line;                /* number of the current one; of a document 1: it is being read */
     enum { INGEST_CHECK /* to its end, nothing is stored */, INGEST_STORE, INGEST_STORE_WHOLE /* in one batch */ } phase;

@@ -435,6 +435,21 @@ def test_long_uploads_cost_no_memory():
     assert not RELEASE or sluice.memory_kib()["VmHWM"] < before + (24 << 10), (before, sluice.memory_kib())
 
 
+def test_full_queues_refuse_the_rest_of_a_body():
+    sink = RecordingSink()
+    sink.status = 503
+    sluice = Sluice(f"remote_write: [{{url: '{sink.url}', on_full: push_back, durability: memory, max_memory_bytes: 2MiB}}]")
+    dice = random.Random(7)
+    push = open_push(sluice)
+    for _ in range(10):
+        push.sendall(chunk("".join(f'full{{n="{dice.random()}"}} {dice.random()} {T}\n' for _ in range(20000)).encode()))
+    push.sendall(chunk(b""))
+    answer = push.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 503") and b"send all of it again" in answer and b"Retry-After" in answer, answer
+    assert sluice.post(PROMETHEUS, b"more 1").status == 429
+    sink.status = 204
+
+
 def test_bodies_that_are_refused_early_have_a_deadline():
     sluice = Sluice("recent: {retention: 1h}\n", "--web.read-timeout=1s", "-maxInsertRequestSize=64KiB")
     dice = random.Random(9)
