@@ -97,7 +97,7 @@ static bool read_resource(struct ingest *in, struct str message, struct err *err
     while (pb_next(&c.p, c.end, &f))
         if (f.number == 1 && !read_resource_labels(in, f.bytes, err))
             return false;
-    s->resource_labels = (struct otlp_labels){s->labels.items, s->labels.n, s->labels.n};
+    s->resource_labels = (struct otlp_labels){s->labels.items, s->labels.n, s->labels.n, s->labels.bytes};
     s->resource_end = arena_mark(&s->arena);
     return c.p == c.end || otlp_bad(err, "ResourceMetrics");
 }
@@ -405,7 +405,7 @@ static bool read_exponential(struct arena *a, struct str message, unsigned shift
     }
     if (n > HISTOGRAM_MAX_BUCKETS)
         return err_set(err, ERR_BAD_DATA, "an exponential histogram has more than %d buckets", HISTOGRAM_MAX_BUCKETS);
-    if (c.p != c.end || first > INT32_MAX || first < INT32_MIN)
+    if (c.p != c.end || first + (int64_t)n > INT32_MAX || first < INT32_MIN)
         return otlp_bad(err, "an exponential histogram");
     struct span *span = ARENA_NEW(a, struct span);
     *span = (struct span){(int32_t)first, (uint32_t)n};
@@ -506,7 +506,7 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
 static bool otlp_begin(struct ingest *in, struct err *err)
 {
     struct otlp_state *s = in->state = mem_zalloc(sizeof *s);
-    arena_init(&s->arena, 0); /* less than the body: values point into it */
+    arena_init(&s->arena, 0); /* bounded by struct otlp_labels */
     in->max_text = (size_t)in->r->services->flags.ingest.otlp_max_request;
     struct str type = http_header(in->r, "Content-Type"), media;
     return !str_cut(&type, ';', &media) || !str_ieq(str_trim(media), STR("application/json"))

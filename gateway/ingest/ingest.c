@@ -157,6 +157,7 @@ static bool ingest_line(struct ingest *in, struct str line, struct err *err)
     if (line_is_blank(line))
         return true;
     struct arena_mark mark = arena_mark(in->scratch);
+    in->item_labels = 0;
     bool ok = in->format->line(in, line, &why);
     arena_release(in->scratch, mark);
     if (line.n > INGEST_LONG_LINE)
@@ -196,12 +197,14 @@ static bool ingest_lines(struct ingest *in, int64_t until, struct err *err)
 /* The same for a document. */
 static bool ingest_items(struct ingest *in, int64_t until, struct err *err)
 {
-    while (!batch_is_full(in) && (in->phase == INGEST_STORE_WHOLE || clock_mono_ns() < until))
+    while (!batch_is_full(in) && (in->phase == INGEST_STORE_WHOLE || clock_mono_ns() < until)) {
+        in->item_labels = 0;
         switch (in->format->next(in, err)) {
         case INGEST_ITEM: break;
         case INGEST_END: in->text_at = in->text.n; return true;
         case INGEST_INVALID_ITEM: return false;
         }
+    }
     return true;
 }
 
@@ -237,10 +240,10 @@ static void ingest_check(struct ingest *in, int64_t until)
         ingest_fail(in, &err);
     } else if (text_is_read(in)) {
         in->phase = INGEST_STORE;
+        in->checked_bytes = in->text_total;
         ingest_text_rewind(in);
     }
 }
-        in->checked_bytes = in->text_total;
 
 static void ingest_refused(struct ingest *in)
 {
@@ -251,14 +254,14 @@ static void ingest_refused(struct ingest *in)
         return;
     }
     write_fail_queue_full(&err);
-    ingest_fail(in, &err);
-}
-
     if (in->begun) {
         err_set(&err, ERR_UNAVAILABLE,
                 "the queue of a destination is full; a part of the body is stored, send all of it again later");
         err.retry_after = RETRY_SECONDS;
     }
+    ingest_fail(in, &err);
+}
+
 static void ingest_store(struct ingest *in, int64_t until)
 {
     struct sink *sink = in->sink = in->lane->lane->sink;

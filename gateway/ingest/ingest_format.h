@@ -78,6 +78,7 @@ struct ingest {
     size_t pending;               /* batches that are not yet as durable as required */
     struct sink *sink;            /* during a batch */
     size_t batch_bytes, batch_items, batch_most; /* most: bytes */
+    size_t item_labels;           /* bytes of labels that the current line or item has reported */
     struct ingest_counts n, batch; /* of committed batches, and of the current one */
     struct err err;               /* of an invalid body; kind ERR_NONE: none */
 };

@@ -4,6 +4,10 @@
 #include "base/text/utf8.h"
 #include "gateway/ingest/ingest_internal.h"
 
+/* A line may repeat its tags, and an item its resource's attributes, with each of its series: a short body would fill the
+ * memory. */
+enum { INGEST_ITEM_LABELS = 16 << 20 };
+
 void ingest_series_begin(struct ingest *in) { builder_start(in->labels, (struct labels){0}); }
 
 bool ingest_label(struct ingest *in, struct str name, struct str value, struct err *err)
@@ -28,8 +32,13 @@ static bool ingest_build_labels(struct ingest *in, struct labels *out, struct er
         builder_set(in->labels, in->extra[i].name, in->extra[i].value);
     if (builder_duplicate(in->labels, &name))
         return err_set(err, ERR_BAD_DATA, "label `%.*s` occurs twice", STR_ARG(str_first(name, 100)));
-    if (builder_size(in->labels, &count) > LABELS_MAX_BYTES)
+    size_t bytes = builder_size(in->labels, &count);
+    if (bytes > LABELS_MAX_BYTES)
         return err_set(err, ERR_BAD_DATA, "labels are longer than %d bytes", LABELS_MAX_BYTES);
+    if (count > LABELS_MAX_COUNT)
+        return err_set(err, ERR_BAD_DATA, "more than %d labels", LABELS_MAX_COUNT);
+    if (in->item_labels + bytes > INGEST_ITEM_LABELS)
+        return err_set(err, ERR_BAD_DATA, "the labels of its series are longer than %d bytes together", INGEST_ITEM_LABELS);
     buf_clear(&in->lane->label_bytes);
     *out = builder_append(in->labels, &in->lane->label_bytes);
     return labels_name(*out).n > 0 || err_set(err, ERR_BAD_DATA, "metric name is empty");
@@ -37,6 +46,7 @@ static bool ingest_build_labels(struct ingest *in, struct labels *out, struct er
 
 static void ingest_store_series(struct ingest *in, struct labels labels, const struct sample *samples, size_t n)
 {
+    in->item_labels += labels.n;
     in->batch.rows += n;
     in->batch_items += n;
     in->batch_bytes += labels.n + n * sizeof *samples;
@@ -59,6 +69,7 @@ bool ingest_series_histogram(struct ingest *in, struct str message, struct err *
     struct labels labels;
     if (!ingest_build_labels(in, &labels, err))
         return false;
+    in->item_labels += labels.n;
     in->batch.rows++;
     in->batch_items++;
     in->batch_bytes += labels.n + message.n;
@@ -76,7 +87,8 @@ static uint64_t series_hash(const struct ingest *in, uint64_t hash)
 bool ingest_series_known(struct ingest *in, uint64_t hash, const struct sample *samples, size_t n)
 {
     struct labels labels;
-    if (!series_cache_get(&in->lane->cache, series_hash(in, hash), &labels))
+    if (!series_cache_get(&in->lane->cache, series_hash(in, hash), &labels)
+        || in->item_labels + labels.n > INGEST_ITEM_LABELS)
         return false;
     ingest_store_series(in, labels, samples, n);
     return true;

@@ -108,9 +108,19 @@ static bool any_json(struct json_writer *w, struct str any, unsigned depth, stru
     }
 }
 
-static bool any_text(struct arena *a, const struct pb_field *f, struct str any, struct str *out, struct err *err)
+/* Limits the texts that are made of a message: a short one can repeat a long name. */
+static bool otlp_reserve_text(struct otlp_labels *l, size_t n, struct err *err)
 {
-    struct buf text = {0};
+    if (n > LABELS_MAX_BYTES - l->bytes)
+        return err_set(err, ERR_BAD_DATA, "names and values of attributes are longer than %d bytes", LABELS_MAX_BYTES);
+    l->bytes += n;
+    return true;
+}
+
+static bool any_text(struct arena *a, struct otlp_labels *l, const struct pb_field *f, struct str any, struct str *out,
+                     struct err *err)
+{
+    struct buf text = {.max = LABELS_MAX_BYTES};
     struct json_writer w = {.out = &text};
     bool ok = true;
     switch (f->number) {
@@ -122,7 +132,9 @@ static bool any_text(struct arena *a, const struct pb_field *f, struct str any, 
     case ANY_ARRAY: ok = any_json(&w, any, 0, err); break;
     default: break;
     }
-    *out = arena_str(a, buf_str(&text));
+    ok = ok && otlp_reserve_text(l, text.over ? SIZE_MAX : text.n, err);
+    if (ok)
+        *out = arena_str(a, buf_str(&text));
     buf_free(&text);
     return ok;
 }
@@ -141,7 +153,7 @@ static bool otlp_add_value(struct arena *a, struct otlp_labels *out, struct str 
         return false;
     if (f.number == ANY_MAP)
         return otlp_add_map(a, out, name, f.bytes, depth + 1, err);
-    if (!any_text(a, &f, any, &l.value, err))
+    if (!any_text(a, out, &f, any, &l.value, err))
         return false;
     if (l.value.n == 0)
         return true;
@@ -153,9 +165,16 @@ static bool otlp_add_value(struct arena *a, struct otlp_labels *out, struct str 
     return true;
 }
 
-static struct str joined_name(struct arena *a, struct str prefix, struct str key)
+static bool otlp_join_name(struct arena *a, struct otlp_labels *l, struct str prefix, struct str key, struct str *name,
+                           struct err *err)
 {
-    return prefix.n == 0 ? key : arena_printf(a, "%.*s.%.*s", STR_ARG(prefix), STR_ARG(key));
+    *name = key;
+    if (prefix.n == 0)
+        return true;
+    if (!otlp_reserve_text(l, prefix.n + 1 + key.n, err))
+        return false;
+    *name = arena_printf(a, "%.*s.%.*s", STR_ARG(prefix), STR_ARG(key));
+    return true;
 }
 
 static bool otlp_add_map(struct arena *a, struct otlp_labels *out, struct str prefix, struct str map, unsigned depth,
@@ -163,12 +182,12 @@ static bool otlp_add_map(struct arena *a, struct otlp_labels *out, struct str pr
 {
     const uint8_t *p = (const uint8_t *)map.p, *end = p + map.n;
     struct pb_field f;
-    struct str key, value;
+    struct str key, value, name;
     while (pb_next(&p, end, &f)) {
         if (f.number != 1)
             continue;
-        if (!read_key_value(f.bytes, &key, &value, err)
-            || !otlp_add_value(a, out, joined_name(a, prefix, key), value, depth, err))
+        if (!read_key_value(f.bytes, &key, &value, err) || !otlp_join_name(a, out, prefix, key, &name, err)
+            || !otlp_add_value(a, out, name, value, depth, err))
             return false;
     }
     return p == end || otlp_corrupted(err);
@@ -182,7 +201,7 @@ bool otlp_attribute_key(struct str key_value, struct str *key, struct err *err)
 
 bool otlp_add_attribute(struct arena *a, struct otlp_labels *out, struct str prefix, struct str key_value, struct err *err)
 {
-    struct str key, value;
-    return read_key_value(key_value, &key, &value, err)
-           && otlp_add_value(a, out, joined_name(a, prefix, key), value, 0, err);
+    struct str key, value, name;
+    return read_key_value(key_value, &key, &value, err) && otlp_join_name(a, out, prefix, key, &name, err)
+           && otlp_add_value(a, out, name, value, 0, err);
 }

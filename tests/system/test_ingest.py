@@ -463,6 +463,26 @@ def test_bodies_that_are_refused_early_have_a_deadline():
         pass
 
 
+def test_short_bodies_that_expand():
+    """Tags that repeat with each field, attributes with each bucket and each value of a map."""
+    sluice = Sluice("recent: {retention: 1h}\n")
+    fields = ",".join(f"f{i}=1" for i in range(2000))
+    answer = sluice.post(INFLUX, f"m,tag={'x' * 60000} {fields} {T}000000".encode())
+    assert answer.status == 400 and "line 1: the labels of its series are longer than" in answer.text, answer
+    assert sluice.post(INFLUX, f"m,tag={'x' * 600} {fields} {T}000000".encode()).status == 204
+    good = otlp.gauge("good", otlp.number(1, T))
+    buckets = otlp.histogram("h", T, [1] * 501, [float(i) for i in range(500)])
+    assert sluice.post(OTLP, otlp.request(buckets, good, resource={"long": "x" * 60000})).status == 200
+    assert sluice.metric("vm_rows_invalid_total", 'type="opentelemetry"') == 1
+    for values in ({str(i): i for i in range(40)}, {str(i): None for i in range(40)}, {"list": [1.5] * 300000}):
+        answer = sluice.post(OTLP, otlp.request(good, resource={"x" * 60000: values}))
+        assert answer.status == 400 and "attributes are longer than" in answer.text, answer
+    many = {f"a{i}": "x" for i in range(3000)}
+    point = otlp.number(1, T, **{f"b{i}": "x" for i in range(3000)})
+    assert sluice.post(OTLP, otlp.request(otlp.gauge("many", point), resource=many)).status == 200
+    assert sluice.metric("vm_rows_invalid_total", 'type="opentelemetry"') == 1 + 3 + 1
+
+
 def test_pushes_wait_their_turn_for_a_while():
     sluice = Sluice("scrape_configs: []\nrecent: {retention: 1h}\n", "--lanes=1", "-maxConcurrentInserts=1", "-insert.maxQueueDuration=1ms")
     part = "".join(f'wait{{n="{i}",path="/some/longer/value"}} {i} {T}\n' for i in range(40000)).encode()
