@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+enum { JSONL_LONG_LINE = 16 << 10 };
 struct jsonl_state {
     struct json_reader reader;
     struct sample *samples; size_t cap; /* of one line: values and times are separate arrays there */
@@ -113,7 +114,15 @@ static bool jsonl_object(struct ingest *in, struct err *err)
     return token == JSON_END || jsonl_fail(r, token, "the end of the line", err);
 }
 
-static bool jsonl_line(struct ingest *in, struct str line, struct err *err)
+static void jsonl_free_line(struct jsonl_state *s)
+{
+    json_reader_free(&s->reader);
+    mem_free(s->samples);
+    s->samples = NULL;
+    s->cap = 0;
+}
+
+static bool jsonl_series(struct ingest *in, struct str line, struct err *err)
 {
     struct jsonl_state *s = in->state;
     json_reader_free(&s->reader);
@@ -131,6 +140,16 @@ static bool jsonl_line(struct ingest *in, struct str line, struct err *err)
     return ingest_series_end(in, s->samples, s->n_values, err);
 }
 
+/* The memory of a long line is not kept: the client may send the next one slowly, as many others do. */
+static bool jsonl_line(struct ingest *in, struct str line, struct err *err)
+{
+    struct jsonl_state *s = in->state;
+    bool ok = jsonl_series(in, line, err);
+    if (line.n > JSONL_LONG_LINE)
+        jsonl_free_line(s);
+    return ok;
+}
+
 static bool jsonl_begin(struct ingest *in, struct err *err UNUSED)
 {
     struct jsonl_state *s = in->state = mem_zalloc(sizeof *s);
@@ -144,8 +163,7 @@ static void jsonl_end(struct ingest *in)
     struct jsonl_state *s = in->state;
     if (s == NULL)
         return;
-    json_reader_free(&s->reader);
-    mem_free(s->samples);
+    jsonl_free_line(s);
     mem_free(s);
 }
 

@@ -11,6 +11,8 @@
 #include "gateway/ingest/ingest_format.h"
 #include "model/exposition.h"
 
+/* A longer HELP is left out: clients that send slowly would hold it all the while. */
+enum { PUSHED_HELP_MAX = 64 << 10 };
 struct pushed_family { struct buf name, help; enum metric_type type; }; /* of the last HELP and TYPE lines */
 struct prometheus_state {
     int64_t time;             /* ms, of samples without one */
@@ -108,6 +110,8 @@ static void prometheus_metadata(struct ingest *in, enum exposition_kind kind)
     struct prometheus_state *s = in->state;
     struct pushed_family *f = &s->family;
     struct exposition *e = &s->exposition;
+    if (e->name.n > PUSHED_HELP_MAX || e->text.n > PUSHED_HELP_MAX)
+        return;
     if (!str_eq(buf_str(&f->name), e->name)) {
         buf_clear(&f->name);
         buf_clear(&f->help);

@@ -483,6 +483,20 @@ def test_short_bodies_that_expand():
     assert sluice.metric("vm_rows_invalid_total", 'type="opentelemetry"') == 1 + 3 + 1
 
 
+def test_long_lines_of_slow_clients_are_not_kept():
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=100ms")
+    before = sluice.memory_kib()["VmRSS"]
+    pushes = [open_push(sluice, JSONL) for _ in range(40)]
+    for i, s in enumerate(pushes):
+        s.sendall(chunk(b'{"values":[' + b"1," * 500000 + b'1]}\n' + json_line({"__name__": "after", "i": str(i)}, [1], [T]).encode() + b"\n"))
+    wait_until(lambda: len(sink.find("after")) == len(pushes), 60)
+    assert not RELEASE or sluice.memory_kib()["VmRSS"] < before + (120 << 10), (before, sluice.memory_kib())
+    for s in pushes:
+        s.sendall(chunk(b""))
+        assert s.recv(100).startswith(b"HTTP/1.1 204"), s
+
+
 def test_pushes_wait_their_turn_for_a_while():
     sluice = Sluice("scrape_configs: []\nrecent: {retention: 1h}\n", "--lanes=1", "-maxConcurrentInserts=1", "-insert.maxQueueDuration=1ms")
     part = "".join(f'wait{{n="{i}",path="/some/longer/value"}} {i} {T}\n' for i in range(40000)).encode()
