@@ -410,12 +410,24 @@ static void oauth2_fetch(struct token_fetch *f)
 
 /* ---- life ---- */
 
+/* What requests for tokens have of the file. */
+static void google_file_secrets(struct str text, struct secrets *list)
+{
+    struct err err;
+    struct json_tree *file = json_tree_parse(text, &err);
+    secrets_add(list, google_text(file, "client_secret"));
+    secrets_add(list, google_text(file, "refresh_token"));
+    json_tree_free(file);
+}
+
 static void oauth2_secrets(const void *state, struct str secret, const char *token, struct secrets *list)
 {
     const struct oauth2 *o = state;
     secrets_add(list, secret);
     secrets_add_login(list, str_of(o->client_id), secret);
     secrets_add_url(list, str_of(o->token_url));
+    if (o->style == OAUTH2_GOOGLE_FILE)
+        google_file_secrets(secret, list);
     if (token)
         secrets_add(list, str_of(strchr(token, ' ') + 1));
 }

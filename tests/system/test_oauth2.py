@@ -212,15 +212,18 @@ def test_assertions_by_a_key():
 
 
 class Google(fakes.Fake):
-    """Issues tokens as Google does; asked: (path, form, headers)."""
+    """Issues tokens as Google does; asked: (path, form, headers). With `repeats`, an error repeats the request instead."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.repeats = [], False
         super().__init__()
 
     def answer(self, request, body):
         form = dict(urllib.parse.parse_qsl(body.decode() or request.path.partition("?")[2]))
         self.asked.append((request.path.partition("?")[0], form, request.headers))
+        if self.repeats:
+            error = {"error": "invalid_grant", "error_description": body.decode()}
+            return request.reply(400, json.dumps(error).encode(), Content_Type="application/json")
         token = json.dumps({"access_token": f"google-{len(self.asked)}", "token_type": "Bearer", "expires_in": 3599})
         return request.reply(200, token.encode(), Content_Type="application/json")
 
@@ -256,3 +259,8 @@ def test_tokens_of_google():
     path, form, headers = google.asked[2]
     assert path == "/computeMetadata/v1/instance/service-accounts/default/token" and headers["Metadata-Flavor"] == "Google"
     assert form == {"scopes": "https://www.googleapis.com/auth/monitoring.write"}, form
+    sluice.stop()
+    google.repeats = True
+    sluice = Sluice(scrape_of(exporter) + "remote_write:\n" + way % ("d3", f"credentials_file: '{files[1]}'"), name="refused")
+    wait_until(lambda: "invalid_grant" in sluice.log(), 20, "the error")
+    assert "s3cret" not in sluice.log() and "r3fresh" not in sluice.log(), sluice.log()
