@@ -43,13 +43,14 @@ void rw_walk_start(struct rw_walk *w, struct str body)
     w->end = w->p + body.n;
     w->_series.begin = NULL;
     w->_other = NULL;
+    w->expanded = 0;
 }
 
 void rw_walk_again(struct rw_walk *w)
 {
     w->p = w->_start;
     w->_series.begin = NULL;
-    w->_two.expanded = 0;
+    w->expanded = 0;
     w->_two.last_metadata = 0;
     w->_two.series_waits = false;
 }

@@ -17,7 +17,8 @@ enum {
     BATCH_BYTES = 32 << 10,          /* a few hundred series: 2 ms if all of them are new to the recent store */
     BATCH_ITEMS = 2000,              /* samples or histograms of one series */
     STEP_ITEMS = 64,                 /* series walked between two readings of the clock */
-    STEP_FIELDS = 16384              /* samples and labels likewise */
+    STEP_FIELDS = 16384,             /* samples and labels likewise */
+    STEP_BYTES = 1 << 20             /* bytes that symbols of 2.0 expand to likewise */
 };
 
 struct push { /* with a large body */
@@ -138,7 +139,8 @@ static void push_decompress(struct push *p)
 static void push_validate(struct push *p)
 {
     enum rw_item item = RW_SERIES;
-    for (size_t i = 0; i < STEP_ITEMS && item != RW_END; i++) {
+    size_t expanded = p->walk.expanded;
+    for (size_t i = 0; i < STEP_ITEMS && p->walk.expanded - expanded < STEP_BYTES && item != RW_END; i++) {
         item = rw_walk_some(&p->walk, STEP_FIELDS / STEP_ITEMS);
         if (item == RW_ERROR) {
             struct err err = p->walk.err;
@@ -179,7 +181,9 @@ static bool push_batch(struct push *p, struct sink *sink)
 {
     struct rw_walk *w = &p->walk;
     const uint8_t *from = w->p;
-    for (size_t items = 0; items < BATCH_ITEMS && (size_t)(w->p - from) < BATCH_BYTES; ) {
+    size_t expanded = w->expanded; /* far more than the bytes of the series, perhaps */
+    for (size_t items = 0; items < BATCH_ITEMS && (size_t)(w->p - from) < BATCH_BYTES
+                           && w->expanded - expanded < BATCH_BYTES; ) {
         if (p->item == RW_SERIES) {
             size_t before = p->samples + p->hists;
             push_series_part(p, sink);

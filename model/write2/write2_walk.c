@@ -2,8 +2,9 @@
 /* Reads remote write 2.0 in place: first the table of symbols, wherever it is in the body, then one series after the other.
  *
  * Bombs. A symbol takes two bytes of the body at least and eight in the table, which has at most RW2_MAX_SYMBOLS. What
- * labels and exemplars expand to is limited for each series (LABELS_MAX_BYTES, LABELS_MAX_COUNT, RW_MAX_ITEMS) and for
- * the whole body (RW2_MAX_EXPANSION), before it is copied. The table may be long, so it is read in steps, too.
+ * labels and exemplars expand to is limited for each series (LABELS_MAX_BYTES, LABELS_MAX_COUNT, RW_MAX_ITEMS,
+ * RW2_MAX_EXEMPLAR_BYTES) and for the whole body (RW2_MAX_EXPANSION), before it is copied. The table may be long, so it
+ * is read in steps, too.
  *
  * A reference beyond the table, an odd number of them or invalid labels reject their series, as in Prometheus, and an
  * exemplar with such labels is left out; malformed fields make the body invalid.
@@ -132,9 +133,8 @@ static const char *rw2_refs_problem(const struct rw_walk *w, size_t *bytes)
 
 static bool rw2_expand(struct rw_walk *w, size_t bytes)
 {
-    struct rw2_state *t = &w->_two;
-    t->expanded += bytes;
-    return t->expanded <= RW2_MAX_EXPANSION * (size_t)(w->end - w->_start) + (1 << 20)
+    w->expanded += bytes;
+    return w->expanded <= RW2_MAX_EXPANSION * (size_t)(w->end - w->_start) + (1 << 20)
            || rw_walk_corrupted(w, w->p, "the labels are more than 64 times as large as the body");
 }
 
@@ -208,6 +208,8 @@ static bool rw2_add_exemplar(struct rw_walk *w, struct str bytes)
         w->bad_exemplar = w->bad_exemplars++ == 0 ? problem : w->bad_exemplar;
         return true;
     }
+    if (t->exemplar_text.n + n > RW2_MAX_EXEMPLAR_BYTES)
+        return rw_walk_corrupted(w, p, "the exemplars of a series are longer than 4 MiB");
     if (!rw2_expand(w, n))
         return false;
     size_t from = t->exemplar_text.n;

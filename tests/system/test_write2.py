@@ -239,3 +239,10 @@ def test_large_requests_of_2():
     answer = request(f"{sluice.url}/api/v1/write", data=cut, headers=write2.HEADERS)
     assert answer.status == 400 and "truncated or malformed field" in answer.text, answer
     assert sluice.metric("vmagent_remotewrite_block_size_rows_sum", 'url="sink"') == 8998, "nothing of it is stored"
+    # one text of 2 MiB, and one of 256 KiB in 400 series: 100 MiB of labels, stored a part at a time
+    before = sluice.memory_kib()["VmHWM"]
+    wide = [one(labeled("wide", i=str(i), text="x" * (256 << 10)), i, metadata=("gauge", "y" * (2 << 20), ""))
+            for i in range(400)]
+    answer = Case(wide, ()).send(f"{sluice.url}/api/v1/write")
+    assert answer.status == 204, answer
+    assert not RELEASE or sluice.memory_kib()["VmHWM"] < before + (50 << 10), (before, sluice.memory_kib())

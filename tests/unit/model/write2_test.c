@@ -397,6 +397,15 @@ static void test_bombs(void **state UNUSED)
             add_series(&b, REFS(1, 2), exemplars ? STR("\x22\x04\x0a\x02\x01\x02") : STR(""));
         assert_bomb(&b, "64 times as large");
     }
+    /* in many exemplars of one series of a large body */
+    struct buf rest = {0};
+    for (unsigned i = 0; i < 50; i++)
+        buf_add_str(&rest, STR("\x22\x04\x0a\x02\x01\x02"));
+    add_symbols(&b, (const char *[]){"", "__name__"}, 2);
+    pb_add_bytes(&b, 4, str_n(text, sizeof text));
+    add_series(&b, REFS(1, 2), buf_str(&rest));
+    assert_bomb(&b, "longer than 4 MiB");
+    buf_free(&rest);
     pb_add_bytes(&b, 4, STR("x"));
     assert_bomb(&b, "the first symbol is not the empty text");
     buf_add_str(&b, STR("\x20\x01"));
