@@ -79,11 +79,14 @@ static bool rw2_symbol_valid(const struct rw_walk *w, uint32_t ref)
 
 /* ---- labels ---- */
 
+/* The rest is not read: rw2_refs_problem. */
+static bool rw2_too_many_refs(const struct rw2_state *t) { return t->n_refs > 2 * LABELS_MAX_COUNT; }
+
 static bool rw2_add_ref(struct rw_walk *w, uint64_t ref)
 {
     struct rw2_state *t = &w->_two;
-    if (t->n_refs > 2 * LABELS_MAX_COUNT)
-        return true; /* too many: rw2_refs_problem */
+    if (rw2_too_many_refs(t))
+        return true;
     if (t->n_refs == t->_cap_refs)
         mem_grow(&t->refs, &t->_cap_refs, t->n_refs + 1, sizeof *t->refs);
     t->refs[t->n_refs++] = ref < UINT32_MAX ? (uint32_t)ref : UINT32_MAX;
@@ -98,7 +101,7 @@ static bool rw2_add_refs(struct rw_walk *w, const struct pb_field *f)
     if (f->wire != PB_BYTES)
         return rw_walk_corrupted(w, w->p, "label references of the wrong type");
     const uint8_t *p = (const uint8_t *)f->bytes.p, *end = p + f->bytes.n;
-    for (uint64_t ref; p != end;) {
+    for (uint64_t ref; p != end && !rw2_too_many_refs(&w->_two);) {
         const uint8_t *next = varint_get(p, end, &ref);
         if (next == NULL)
             return rw_walk_corrupted(w, p, "malformed label reference");
@@ -113,7 +116,7 @@ static const char *rw2_refs_problem(const struct rw_walk *w, size_t *bytes)
 {
     const struct rw2_state *t = &w->_two;
     *bytes = 0;
-    if (t->n_refs > 2 * LABELS_MAX_COUNT)
+    if (rw2_too_many_refs(t))
         return "too many labels";
     if (t->n_refs % 2 != 0)
         return "odd number of label references";
@@ -300,18 +303,14 @@ static bool rw2_series_field(struct rw_walk *w, const struct pb_field *f)
     }
 }
 
+/* From the run of fields that has them: one field, where every sender packs them. */
 static bool rw2_read_labels(struct rw_walk *w)
 {
-    const uint8_t *p = w->_series.begin;
+    const struct rw_series *s = &w->_series;
+    const uint8_t *p = s->run;
     struct pb_field f;
     w->_two.n_refs = 0;
-    while (pb_next(&p, w->_series.end, &f)) {
-        if (f.number == FIELD_REFS && !rw2_add_refs(w, &f))
-            return false;
-        if (f.number == FIELD_REFS && f.wire == PB_BYTES)
-            break; /* references are packed in one field, by every sender */
-    }
-    while (pb_next(&p, w->_series.end, &f))
+    while (p != s->run_end && !rw2_too_many_refs(&w->_two) && pb_next(&p, s->run_end, &f))
         if (f.number == FIELD_REFS && !rw2_add_refs(w, &f))
             return false;
     return rw2_set_labels(w);
@@ -344,12 +343,17 @@ static enum rw_item rw2_walk_series(struct rw_walk *w, size_t fields)
     struct rw_series *s = &w->_series;
     struct pb_field f;
     enum rw_item item = RW_MORE;
-    for (; fields > 0 && item == RW_MORE && s->at != s->end; fields--)
+    for (const uint8_t *from = s->at; fields > 0 && item == RW_MORE && s->at != s->end; from = s->at, fields--) {
         if (!pb_next(&s->at, s->end, &f)) {
             rw_walk_corrupted(w, s->at, "truncated or malformed field");
             item = RW_ERROR;
-        } else if (!rw2_series_field(w, &f))
+        } else if (!rw2_series_field(w, &f)) {
             item = RW_ERROR;
+        } else if (f.number == FIELD_REFS) {
+            s->run = s->run ? s->run : from;
+            s->run_end = s->at;
+        }
+    }
     if (item == RW_MORE && s->at == s->end)
         item = rw2_end_series(w);
     if (item != RW_MORE)
