@@ -52,7 +52,8 @@ static void expect(struct places *p, const char *want) { assert_string_equal(pla
 /* In turn while all have the same number of requests; the one with fewer first; one that failed only if all did. */
 static void the_least_loaded(void **state UNUSED)
 {
-    struct place items[] = {{"a", 0, 0}, {"b", 0, 0}, {"c", 0, 0}};
+    char names[][2] = {"a", "b", "c"};
+    struct place items[] = {{names[0], 0, 0}, {names[1], 0, 0}, {names[2], 0, 0}};
     struct places p = {.loop = loop_new(), .items = items, .n = 3};
     expect(&p, "a");
     expect(&p, "b");
