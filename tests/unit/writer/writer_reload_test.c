@@ -513,7 +513,7 @@ static void a_reload_seals_in_slices(void **state UNUSED)
 {
     struct destination_conf d = fixture_destination(&fixture.a, "a", MANY_SHARDS);
     stats_register_histogram(&turns);
-    fixture.flush_interval = 60000;
+    fixture.flush_interval = 3600000;
     fixture_start_with(&d, 1);
     on_all_lanes(fill_shards);
     on_all_lanes(observe_lane);
@@ -553,7 +553,7 @@ static struct destination_conf single_start(void)
     fixture.main = loop_new();
     fixture.lanes[0] = loop_new();
     fixture.writer = writer_new(&(struct writer_env){.main = fixture.main, .lanes = fixture.lanes, .n_lanes = 1,
-                                                     .queue_dir = str_of(fixture.dir), .flush_interval = 60000});
+                                                     .queue_dir = str_of(fixture.dir), .flush_interval = 3600000});
     fixture_apply_at_once(&d, 1);
     single_settle();
     fill_shards_of(0, 1, SINGLE_SHARDS);

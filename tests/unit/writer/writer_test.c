@@ -211,7 +211,7 @@ static void pushes_do_not_wait_for_the_tick(void **state UNUSED)
 {
     static const int safe[] = {DURABILITY_SPILL, DURABILITY_ALWAYS};
     struct destination_conf d = fixture_destination(&fixture.a, "a", 2);
-    fixture.flush_interval = 60000;
+    fixture.flush_interval = 3600000;
     for (size_t i = 0; i < LEN(safe); i++) {
         atomic_store(&fixture.a.status, 503);
         d.durability = safe[i];
