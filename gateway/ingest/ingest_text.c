@@ -108,7 +108,9 @@ static bool charge_decompressor(struct ingest *in, struct err *err)
 
 bool ingest_text_read(struct ingest *in, struct err *err)
 {
-    struct str raw = raw_rest(in);
+    /* A part at a time, since compressed bytes may come to nothing. A snappy block is complete or not. */
+    struct str rest = raw_rest(in), raw = in->codec == CODEC_SNAPPY ? rest : str_first(rest, INGEST_PART_BYTES);
+    bool last = raw_is_last(in) && raw.n == rest.n;
     size_t before, waiting = raw.n;
     size_t block = in->max_text < SIZE_MAX ? in->max_text : (size_t)in->lane->services->flags.max_insert_size;
     if (in->decompressor == NULL && (in->decompressor = decompressor_new(in->codec, block)) == NULL)
@@ -117,7 +119,7 @@ bool ingest_text_read(struct ingest *in, struct err *err)
     in->text_scanned -= in->text_at < in->text_scanned ? in->text_at : in->text_scanned;
     in->text_at = 0;
     before = in->text.n;
-    if (!decompressor_step(in->decompressor, &raw, raw_is_last(in), INGEST_PART_BYTES, &in->text, &in->text_complete, err)) {
+    if (!decompressor_step(in->decompressor, &raw, last, INGEST_PART_BYTES, &in->text, &in->text_complete, err)) {
         ingest_count(in->format, INGEST_READ_ERRORS, 1);
         return err_wrap(err, "cannot read the body");
     }

@@ -319,6 +319,10 @@ def test_long_bodies_are_stored_in_parts():
             assert samples == [(T + i, float(i)) for i in range(n, LINES, 50)], (labels, len(samples), samples[:5])
     assert sluice.metric("vmagent_rows_inserted_total", 'type="influx"') == LINES
     assert sluice.metric("vm_rows_invalid_total", 'type="influx"') == 2
+    empty = gzip.compress(b"") * 20000  # parts that come to nothing
+    for path, line in ((PROMETHEUS, b"after_empty 1"), (INFLUX, b"after empty=1")):
+        assert sluice.post(path, empty + gzip.compress(line) + empty, headers={"Content-Encoding": "gzip"}).status == 204
+    wait_until(lambda: sink.find("after_empty"))
     long = sluice.post(PROMETHEUS, b'm{n="' + b"x" * 150000 + b'"} 1\n')
     assert long.status == 413 and "line 1 exceeds 65536 bytes" in long.text, long
 
