@@ -343,6 +343,8 @@ static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct 
     uint64_t below = 0;
     if (n != bounds + 1 && n + bounds > 0)
         return err_set(err, ERR_BAD_DATA, "a histogram has %zu buckets and %zu bounds; one less is expected", n, bounds);
+    if (n > HISTOGRAM_MAX_BUCKETS) /* its series are one step of the lane, and one batch */
+        return err_set(err, ERR_BAD_DATA, "a histogram has more than %d buckets", HISTOGRAM_MAX_BUCKETS);
     if (!put_count_and_sum(in, p, err))
         return false;
     for (size_t i = 0; i < bounds; i++) {

@@ -481,10 +481,12 @@ def test_short_bodies_that_expand():
     for values in ({str(i): i for i in range(40)}, {str(i): None for i in range(40)}, {"list": [1.5] * 300000}):
         answer = sluice.post(OTLP, otlp.request(good, resource={"x" * 60000: values}))
         assert answer.status == 400 and "attributes are longer than" in answer.text, answer
+    wide = otlp.histogram("wide", T, [1] * 100001, [float(i) for i in range(100000)])
+    assert sluice.post(OTLP, otlp.request(wide, good)).status == 200
     many = {f"a{i}": "x" for i in range(3000)}
     point = otlp.number(1, T, **{f"b{i}": "x" for i in range(3000)})
     assert sluice.post(OTLP, otlp.request(otlp.gauge("many", point), resource=many)).status == 200
-    assert sluice.metric("vm_rows_invalid_total", 'type="opentelemetry"') == 1 + 3 + 1
+    assert sluice.metric("vm_rows_invalid_total", 'type="opentelemetry"') == 1 + 3 + 1 + 1
 
 
 def test_long_lines_of_slow_clients_are_not_kept():
