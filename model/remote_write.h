@@ -49,7 +49,7 @@ struct rw_walk {
     struct str *exemplars; size_t n_exemplars;
     size_t bad_exemplars;       /* of remote write 2.0: those left out, of which `bad_exemplar` says why */
     const char *bad_exemplar;
-    size_t expanded;            /* of remote write 2.0: bytes so far of labels and exemplars, which refer to symbols; else 0 */
+    size_t expanded;            /* of remote write 2.0: bytes so far of labels, exemplars and metadata, which refer to symbols; else 0 */
     struct metadata metadata;   /* RW_METADATA */
     struct err err;             /* RW_ERROR */
     size_t _cap_samples, _cap_starts, _cap_hists, _cap_exemplars;
@@ -66,6 +66,7 @@ struct rw_walk {
         uint32_t *refs; size_t n_refs, _cap_refs; /* of the current series' labels, or of an exemplar's */
         struct buf exemplar_text;
         const uint8_t *next_symbol; /* NULL: the table is complete */
+        size_t most, most_exemplars; /* limits of `expanded`, and of exemplar_text */
         int64_t created;            /* created_timestamp of the series */
         struct metadata metadata; uint32_t help_ref, unit_ref;
         uint64_t last_metadata;     /* hash of the metadata returned last */

@@ -24,14 +24,16 @@
 /* ---- reading ---- */
 
 enum { RW2_MAX_SYMBOLS = 1 << 20 };
-/* Labels may be this many times as large as the body that refers to them (and 1 MiB): a few bytes could name long texts
- * again and again. */
+/* Labels and metadata may be this many times as large as the body that refers to them (and 1 MiB): a few bytes could name
+ * long texts again and again. */
 enum { RW2_MAX_EXPANSION = 64 };
 enum { RW2_MAX_EXEMPLAR_BYTES = 4 << 20 }; /* exemplars of one series, as messages of 1.0 */
 /* Instead of rw_walk_start; the other functions of the walk remain the same. RW_METADATA precedes the first series of
  * several with equal metadata; its family is that of the series' name. Exemplars become messages of 1.0. */
 void rw2_walk_start(struct rw_walk *w, struct str body);
-/* Appends the body of 1.0 that has the same contents, but invalid series. False: the body is corrupted, see w->err. */
+enum { RW2_MAX_CONTENTS = 256 << 20 }; /* as RAW_LIMIT of blocks */
+/* Appends the body of 1.0 that has the same contents, but invalid series. For bodies that rw2_encode made: what they expand
+ * to is limited to RW2_MAX_CONTENTS bytes only. False: the body is corrupted, see w->err. */
 bool rw2_to_rw1(struct rw_walk *w, struct str body, struct buf *out) MUST_USE;
 
 /* ---- making ---- */

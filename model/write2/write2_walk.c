@@ -2,7 +2,7 @@
 /* Reads remote write 2.0 in place: first the table of symbols, wherever it is in the body, then one series after the other.
  *
  * Bombs. A symbol takes two bytes of the body at least and eight in the table, which has at most RW2_MAX_SYMBOLS. What
- * labels and exemplars expand to is limited for each series (LABELS_MAX_BYTES, LABELS_MAX_COUNT, RW_MAX_ITEMS,
+ * labels, exemplars and metadata expand to is limited for each series (LABELS_MAX_BYTES, LABELS_MAX_COUNT, RW_MAX_ITEMS,
  * RW2_MAX_EXEMPLAR_BYTES) and for the whole body (RW2_MAX_EXPANSION), before it is copied. The table may be long, so it
  * is read in steps, too.
  *
@@ -137,8 +137,8 @@ static const char *rw2_refs_problem(const struct rw_walk *w, size_t *bytes)
 static bool rw2_expand(struct rw_walk *w, size_t bytes)
 {
     w->expanded += bytes;
-    return w->expanded <= RW2_MAX_EXPANSION * (size_t)(w->end - w->_start) + (1 << 20)
-           || rw_walk_corrupted(w, w->p, "the labels are more than 64 times as large as the body");
+    return w->expanded <= w->_two.most
+           || rw_walk_corrupted(w, w->p, "the labels and metadata are more than 64 times as large as the body");
 }
 
 /* Appends the labels if they are sorted already. */
@@ -211,7 +211,7 @@ static bool rw2_add_exemplar(struct rw_walk *w, struct str bytes)
         w->bad_exemplar = w->bad_exemplars++ == 0 ? problem : w->bad_exemplar;
         return true;
     }
-    if (t->exemplar_text.n + n > RW2_MAX_EXEMPLAR_BYTES)
+    if (t->exemplar_text.n + n > t->most_exemplars)
         return rw_walk_corrupted(w, p, "the exemplars of a series are longer than 4 MiB");
     if (!rw2_expand(w, n))
         return false;
@@ -333,8 +333,11 @@ static enum rw_item rw2_end_series(struct rw_walk *w)
         return RW_ERROR;
     rw2_place_exemplars(w);
     rw2_use_created(w);
+    bool metadata = rw2_take_metadata(w);
+    if (metadata && !rw2_expand(w, w->metadata.help.n + w->metadata.unit.n))
+        return RW_ERROR;
     w->p = w->_series.end;
-    w->_two.series_waits = rw2_take_metadata(w);
+    w->_two.series_waits = metadata;
     return w->_two.series_waits ? RW_METADATA : RW_SERIES;
 }
 
@@ -408,6 +411,8 @@ void rw2_walk_start(struct rw_walk *w, struct str body)
     rw_walk_start(w, body);
     w->_other = rw2_walk_some;
     w->_two.n_symbols = 0;
+    w->_two.most = RW2_MAX_EXPANSION * body.n + (1 << 20);
+    w->_two.most_exemplars = RW2_MAX_EXEMPLAR_BYTES;
     w->_two.next_symbol = w->p;
     rw_walk_again(w);
 }
@@ -415,6 +420,7 @@ void rw2_walk_start(struct rw_walk *w, struct str body)
 bool rw2_to_rw1(struct rw_walk *w, struct str body, struct buf *out)
 {
     rw2_walk_start(w, body);
+    w->_two.most = w->_two.most_exemplars = RW2_MAX_CONTENTS;
     for (;;)
         switch (rw_walk_next(w)) {
         case RW_SERIES:

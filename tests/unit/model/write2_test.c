@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "base/protobuf.h"
 #include "model/write2.pb-c.h"
@@ -177,6 +178,30 @@ static void test_and_back(void **state UNUSED)
 }
 
 /* Metadata of an earlier body serves later ones; a changed one replaces it, also in the body that has both. */
+/* Blocks are read back, also those whose series have long texts in common. */
+static void test_long_texts_and_back(void **state UNUSED)
+{
+    struct rw2_encoder e = {0};
+    struct rw_walk w;
+    struct buf one = {0}, two = {0}, again = {0};
+    struct err err;
+    static char text[50000];
+    memset(text, 'x', sizeof text - 1);
+    size_t n;
+    for (unsigned i = 0; i < 200; i++)
+        rw_append_series(&one, write2_labels("m", text), &(struct sample){1000 + i, 1}, 1);
+    assert_true(rw2_encode(&e, buf_str(&one), true, &two, &n, &err));
+    assert_true(two.n * RW2_MAX_EXPANSION + (1 << 20) < one.n);
+    rw_walk_init(&w);
+    assert_true(rw2_to_rw1(&w, buf_str(&two), &again));
+    assert_true(str_eq(buf_str(&again), buf_str(&one)));
+    rw_walk_free(&w);
+    buf_free(&one);
+    buf_free(&two);
+    buf_free(&again);
+    rw2_encoder_free(&e);
+}
+
 static void test_an_empty_body(void **state UNUSED)
 {
     struct rw2_encoder e = {0};
@@ -397,6 +422,16 @@ static void test_bombs(void **state UNUSED)
             add_series(&b, REFS(1, 2), exemplars ? STR("\x22\x04\x0a\x02\x01\x02") : STR(""));
         assert_bomb(&b, "64 times as large");
     }
+    /* as the metadata of many families */
+    add_symbols(&b, (const char *[]){"", "__name__"}, 2);
+    pb_add_bytes(&b, 4, str_n(text, sizeof text));
+    for (unsigned i = 3; i < 128; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "m%u", i);
+        add_symbols(&b, (const char *[]){name}, 1);
+        add_series(&b, REFS(1, (uint8_t)i), STR("\x2a\x02\x18\x02"));
+    }
+    assert_bomb(&b, "64 times as large");
     /* in many exemplars of one series of a large body */
     struct buf rest = {0};
     for (unsigned i = 0; i < 50; i++)
@@ -416,6 +451,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_judged_by_protobuf_2), cmocka_unit_test(test_and_back),
+        cmocka_unit_test(test_long_texts_and_back),
         cmocka_unit_test(test_an_empty_body),        cmocka_unit_test(test_remembers_metadata),
          cmocka_unit_test(test_families),
         cmocka_unit_test(test_labels_of_others),     cmocka_unit_test(test_forms_of_others),
