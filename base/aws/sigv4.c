@@ -218,26 +218,27 @@ static void sigv4_add_host(struct buf *out, const struct url *u)
         buf_printf(out, ":%.*s", STR_ARG(u->port));
 }
 
-void sigv4_add_lines(const struct sigv4_key *key, struct str method, struct str url, struct str body, int64_t now,
-                     struct buf *out)
+void sigv4_add_lines(const struct sigv4_key *key, struct str method, struct str url, struct str host, struct str body,
+                     int64_t now, struct buf *out)
 {
     struct url u;
-    struct buf host = {0}, date = {0}, hash = {0}, authorization = {0};
+    struct buf own_host = {0}, date = {0}, hash = {0}, authorization = {0};
     if (!url_parse(url, &u, NULL))
         return;
-    sigv4_add_host(&host, &u);
+    sigv4_add_host(&own_host, &u);
     sigv4_add_date(&date, now);
     sigv4_add_body_hash(&hash, body);
-    const struct sigv4_header headers[] = {{STR("Host"), buf_str(&host)}, {STR("X-Amz-Date"), buf_str(&date)},
+    const struct sigv4_header headers[] = {{STR("Host"), host.n > 0 ? host : buf_str(&own_host)},
+                                           {STR("X-Amz-Date"), buf_str(&date)},
                                            {STR("X-Amz-Content-Sha256"), buf_str(&hash)},
                                            {STR("X-Amz-Security-Token"), key->session_token}};
     struct sigv4_request request = {.method = method, .path = u.path, .query = u.query, .headers = headers,
                                     .n_headers = LEN(headers) - (key->session_token.n == 0), .body = body};
     sigv4_authorization(key, &request, now, &authorization);
-    for (size_t i = 0; i < request.n_headers; i++)
+    for (size_t i = host.n > 0; i < request.n_headers; i++)
         buf_printf(out, "%.*s: %.*s\n", STR_ARG(headers[i].name), STR_ARG(headers[i].value));
     buf_printf(out, "Authorization: %s\n", buf_z(&authorization));
-    struct buf *all[] = {&host, &date, &hash, &authorization};
+    struct buf *all[] = {&own_host, &date, &hash, &authorization};
     for (size_t i = 0; i < LEN(all); i++)
         buf_free(all[i]);
 }

@@ -8,10 +8,11 @@
 #include <stdint.h>
 
 /* Of a request to `url`, which must be valid: appends the header lines with the signature, X-Amz-Date,
- * X-Amz-Content-Sha256, X-Amz-Security-Token (if the session token is not empty) and Host, and a line feed each. */
+ * X-Amz-Content-Sha256, X-Amz-Security-Token (if the session token is not empty) and Host, and a line feed each. host: of a
+ * request that has a Host header already, its value, which is signed instead of the URL's and not appended; else empty. */
 struct sigv4_key { struct str region, service, access_key, secret_key, session_token; };
-void sigv4_add_lines(const struct sigv4_key *key, struct str method, struct str url, struct str body, int64_t now,
-                     struct buf *out);
+void sigv4_add_lines(const struct sigv4_key *key, struct str method, struct str url, struct str host, struct str body,
+                     int64_t now, struct buf *out);
 
 /* The parts of it. */
 struct sigv4_header { struct str name, value; };

@@ -158,7 +158,7 @@ static bool aws_ask_sts(struct aws_fetch *a, struct buf *form, const char *what)
     size_t n = 1;
     const struct sigv4_key key = {a->region, STR("sts"), a->keys.access_key, a->keys.secret_key, a->keys.session_token};
     if (key.access_key.n > 0)
-        sigv4_add_lines(&key, STR("POST"), str_of(url), buf_str(form), clock_wall_ms() / 1000, &lines);
+        sigv4_add_lines(&key, STR("POST"), str_of(url), STR(""), buf_str(form), clock_wall_ms() / 1000, &lines);
     struct str rest = buf_str(&lines), line;
     while (n < LEN(headers) && rest.n > 0 && str_cut(&rest, '\n', &line))
         headers[n++] = arena_z(&a->arena, line);

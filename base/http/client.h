@@ -130,6 +130,7 @@ struct client_reply {
 struct client_request {
     const char *method;        /* GET POST PUT DELETE */
     const char *url;           /* copied */
+    const char *host;          /* value of the Host header, copied; NULL: that of the URL */
     struct client_profile *profile; /* referenced during the call; NULL = defaults */
     const char *const *headers; size_t n_headers; /* "Name: value", copied */
     struct str body;           /* borrowed until done */

@@ -29,16 +29,28 @@ int64_t client_call_connect_left(const struct client_request *req, int64_t spent
 /* curl would ask for "100 Continue" before sending a body over 1 MB. */
 static void omit_expect(struct client_call *call) { client_line_add(&call->headers, "Expect:"); }
 
+static void client_call_add_host(struct client_call *call)
+{
+    struct buf line = {0};
+    if (call->req.host == NULL)
+        return;
+    buf_printf(&line, "Host: %s", call->req.host);
+    client_line_add(&call->headers, buf_z(&line));
+    buf_free(&line);
+}
+
 struct client_call *client_call_new(const struct client_request *req, const char *user_agent)
 {
     struct client_call *call = mem_zalloc(sizeof *call);
     call->req = *req;
     call->req.url = call->url = mem_strdup(req->url);
+    call->req.host = call->host = req->host ? mem_strdup(req->host) : NULL;
     call->profile = client_profile_ref(req->profile);
     call->is_plain = user_agent && client_head_build(&call->plain.head, &call->req, user_agent);
     if (call->is_plain)
         return call;
     omit_expect(call);
+    client_call_add_host(call);
     for (size_t i = 0; i < req->n_headers; i++)
         client_line_add(&call->headers, req->headers[i]);
     return call;
@@ -51,6 +63,7 @@ void client_call_leave_plain(struct client_call *call)
     struct str lines = str_n(head->text.p + head->own_from, head->own_to - head->own_from), line;
     struct buf text = {0};
     omit_expect(call);
+    client_call_add_host(call);
     while (lines.n > 0 && str_cut(&lines, '\n', &line)) {
         buf_clear(&text);
         buf_add_str(&text, str_trim(line));
@@ -74,6 +87,7 @@ void client_call_free(struct client_call *call)
     client_body_free(call);
     buf_free(&call->plain.head.text);
     mem_free(call->url);
+    mem_free(call->host);
     mem_free(call);
 }
 

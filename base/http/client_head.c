@@ -128,7 +128,9 @@ static void head_add_defaults(struct buf *out, const struct client_request *req,
                               const char *user_agent, const struct head_fields *given)
 {
     bool is_get = strcmp(req->method, "GET") == 0, has_body = req->body.n > 0 || strcmp(req->method, "DELETE") != 0;
-    if (!given->host)
+    if (!given->host && req->host)
+        buf_printf(out, "Host: %s\r\n", req->host);
+    else if (!given->host)
         head_add_host(out, u, port);
     if (!given->user_agent)
         buf_printf(out, "User-Agent: %s\r\n", user_agent);

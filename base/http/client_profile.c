@@ -335,7 +335,8 @@ static bool format_signature(const struct client_profile *p, const struct client
     struct buf held = {0};
     bool ok = aws_credentials_read(p->token, &key, &held, err);
     if (ok)
-        sigv4_add_lines(&key, str_of(req->method), str_of(req->url), req->body, clock_wall_ms() / 1000, lines);
+        sigv4_add_lines(&key, str_of(req->method), str_of(req->url), req->host ? str_of(req->host) : STR(""), req->body,
+                        clock_wall_ms() / 1000, lines);
     buf_free(&held);
     return ok;
 }

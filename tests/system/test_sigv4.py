@@ -10,6 +10,7 @@ import urllib.parse
 
 import fakes
 from lib import *
+from test_discovery import NameServer, asks_only
 from test_group_discovery import vector
 from test_oauth2 import Issuer, Keeper
 from test_upstream import FakePrometheus
@@ -138,6 +139,18 @@ def test_keys_come_from_every_source():
     assert asked["web"][1]["WebIdentityToken"] == "web.identity.token"
     shown = "".join(s.log() + s.get("/config").text for s in [one, *others])
     assert "secret/" not in shown and "session=" not in shown and "set/secret" not in shown and "access_key: AKSET" in shown
+
+
+def test_a_name_with_several_addresses():
+    """Requests go to addresses; the signature has the name, as the Host header."""
+    amazon = Amazon()
+    amazon.keys["AKSET"] = ("set/secret", "")
+    sluice = Sluice(config(ScriptedExporter(), (f"http://web.test:{amazon.port}/write", "round_robin_dns: true, sigv4: "
+                                                "{region: r, access_key: AKSET, secret_key: set/secret}")),
+                    env=environment(), start=False)
+    asks_only(sluice, NameServer({("web.test", "A"): ["127.0.0.1"]}).address).wait_ready()
+    wait_until(lambda: len(amazon.writes("AKSET")) > 1, 20, "signed requests")
+    assert not amazon.refused
 
 
 def test_failures_are_named_and_queries_signed():

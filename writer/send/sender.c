@@ -281,7 +281,7 @@ void sender_leave_place(struct shard *s, bool responded)
     s->place = NULL;
 }
 
-/* The URL of the request, in *url, and its Host header, if that is another. False: no address is known, and the request is
+/* The URL of the request, in *url, and the value of its Host header, if that is another. False: no address is known, and the request is
  * to be tried again later. */
 static bool sender_choose_place(struct shard *s, struct buf *url, struct buf *host)
 {
@@ -296,11 +296,7 @@ static bool sender_choose_place(struct shard *s, struct buf *url, struct buf *ho
     const char *address = places_take(p);
     if (address) {
         s->place = mem_strdup(address);
-        buf_add_z(host, "Host: ");
-        size_t n = host->n;
         places_url(p, address, url, host);
-        if (host->n == n)
-            buf_clear(host);
         return true;
     }
     char why[200];
@@ -319,16 +315,14 @@ void sender_send(struct shard *s)
     const struct block *b = shard_head(s);
     struct buf via = {0};
     destination_via_header(s->dest, loop_mono(s->lane->loop), &via);
-    const char *headers[FORM_HEADERS + 2];
+    const char *headers[FORM_HEADERS + 1];
     size_t n_headers = FORM_HEADERS;
     memcpy(headers, sender_form_headers(b), FORM_HEADERS * sizeof *headers);
     if (via.n > 0)
         headers[n_headers++] = buf_z(&via);
-    if (host.n > 0)
-        headers[n_headers++] = buf_z(&host);
     s->response.n = 0;
     struct client_request req = {
-        .method = "POST", .url = buf_z(&url), .profile = s->lane->settings->profile,
+        .method = "POST", .url = buf_z(&url), .host = host.n > 0 ? buf_z(&host) : NULL, .profile = s->lane->settings->profile,
         .headers = headers, .n_headers = n_headers,
         .body = str_n(b->bytes, b->n), .slot = s->index,
         .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10, .status_only = true,

@@ -30,6 +30,21 @@ static void a_get_and_a_kept_connection(void **state UNUSED)
     buf_free(&res.body);
 }
 
+/* One Host header, which is not that of the URL. */
+static void the_host_may_be_another(void **state UNUSED)
+{
+    struct client_result res = {0};
+    struct client_request req = client_get("/", &res);
+    req.host = "one.test:1";
+    client_perform(&req, &res);
+    const char *first = strstr(http_server_last_request(&client_server), "\r\nHost: ");
+    assert_int_equal(res.reply.status, 200);
+    assert_non_null(first);
+    assert_memory_equal(first, "\r\nHost: one.test:1\r\n", strlen("\r\nHost: one.test:1\r\n"));
+    assert_null(strstr(first + 2, "\r\nHost: "));
+    buf_free(&res.body);
+}
+
 static void a_post_sends_its_body_without_expect(void **state UNUSED)
 {
     static char body[(1 << 20) + 40000]; /* libcurl asks with Expect before it sends more than 1 MiB */
@@ -296,7 +311,7 @@ static void failures_of_dialing_and_of_gzip(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLIENT_TEST(a_get_and_a_kept_connection),
+        CLIENT_TEST(a_get_and_a_kept_connection), CLIENT_TEST(the_host_may_be_another),
         CLIENT_TEST(a_post_sends_its_body_without_expect),
         CLIENT_TEST(an_error_status_is_an_answer),
         CLIENT_TEST(gzip_is_decoded_within_the_limit),
