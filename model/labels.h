@@ -68,6 +68,9 @@ struct labels_builder {
     size_t n, _cap;
     struct arena *scratch;    /* for new values; the caller resets it */
     struct buf _text;         /* buffer for composing values */
+    /* Bytes that relabeling may still compose; NULL: no limit. What exceeds them, or the limit of _text, becomes empty and
+     * leaves 0. */
+    size_t *room;
 };
 void builder_free(struct labels_builder *b);
 void builder_start(struct labels_builder *b, struct labels from); /* discards the previous labels */

@@ -12,6 +12,14 @@ static struct str relabel_value_of(const struct labels_builder *b, struct str na
     return value.p ? value : STR("");
 }
 
+static struct str relabel_composed(struct labels_builder *b)
+{
+    bool fits = !b->_text.over && (b->room == NULL || b->_text.n < *b->room);
+    if (b->room)
+        *b->room = fits ? *b->room - b->_text.n : 0;
+    return fits ? arena_str(b->scratch, buf_str(&b->_text)) : STR("");
+}
+
 /* The input of the regex: the source values joined with the separator. */
 static struct str source(const struct relabel_rule *r, struct labels_builder *b)
 {
@@ -25,7 +33,7 @@ static struct str source(const struct relabel_rule *r, struct labels_builder *b)
             buf_add_str(&b->_text, r->separator);
         buf_add_str(&b->_text, builder_get(b, r->source_labels.items[i]));
     }
-    return arena_str(b->scratch, buf_str(&b->_text));
+    return relabel_composed(b);
 }
 
 static bool has_groups(struct str template) { return str_find(template, '$') < template.n; }
@@ -47,7 +55,7 @@ static bool relabel_expand(const struct relabel_rule *r, struct labels_builder *
     buf_clear(&b->_text);
     if (!regex_expand(r->regex, text, template, &b->_text))
         return false;
-    *out = arena_str(b->scratch, buf_str(&b->_text));
+    *out = relabel_composed(b);
     return true;
 }
 
@@ -82,7 +90,7 @@ static struct str fill_references(const struct relabel_rule *r, struct labels_bu
             buf_add_str(&b->_text, value.p[i] == '$' ? STR("$$") : str_n(value.p + i, 1));
     }
     buf_add_str(&b->_text, before);
-    return arena_str(b->scratch, buf_str(&b->_text));
+    return relabel_composed(b);
 }
 
 static void replace(const struct relabel_rule *r, struct labels_builder *b)
@@ -168,7 +176,7 @@ static struct str relabel_replace_matches(const struct relabel_rule *r, struct l
 {
     buf_clear(&b->_text);
     regex_replace_all(r->regex, text, r->replacement, &b->_text);
-    return arena_str(b->scratch, buf_str(&b->_text));
+    return relabel_composed(b);
 }
 
 static void replace_all(const struct relabel_rule *r, struct labels_builder *b)

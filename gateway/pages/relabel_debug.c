@@ -15,7 +15,7 @@
 
 #include <stdio.h>
 
-enum { DEBUG_RULES_BYTES = 64 << 10, DEBUG_RULES = 200 };
+enum { DEBUG_RULES_BYTES = 64 << 10, DEBUG_RULES = 200, DEBUG_RESPONSE_MAX = 64 << 20 };
 
 struct relabel_debug {
     struct http_request *r;
@@ -41,6 +41,8 @@ static bool debug_parse_labels(struct relabel_debug *d, struct err *err)
         text = arena_printf(a, "{%.*s}", STR_ARG(text));
     if (text.n > 0 && !str_is(text, "{}") && !param_selector(a, text, &set, &n, err))
         return err_wrap(err, "metric");
+    if (n > LABELS_MAX_COUNT)
+        return err_set(err, ERR_TOO_LARGE, "metric: more than %d labels", LABELS_MAX_COUNT);
     builder_start(&b, (struct labels){0});
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++) {
@@ -127,11 +129,14 @@ static bool debug_load_target(struct relabel_debug *d, struct str id, struct err
 
 /* ---- the end of relabeling ---- */
 
-static void debug_finish(struct relabel_debug *d)
+static bool debug_finish(struct relabel_debug *d, struct err *err)
 {
     struct arena *a = &d->r->arena;
     struct labels_builder b = {.scratch = a};
     d->steps = relabel_steps(a, d->rules, d->labels);
+    if (d->steps.too_large)
+        return err_set(err, ERR_TOO_LARGE, "relabel_configs: rule %zu makes labels of more than %d KiB", d->steps.n,
+                       LABELS_MAX_BYTES >> 10);
     builder_start(&b, d->steps.result);
     if (d->target && builder_get(&b, STR("instance")).n == 0)
         builder_set(&b, STR("instance"), builder_get(&b, STR("__address__")));
@@ -141,6 +146,7 @@ static void debug_finish(struct relabel_debug *d)
         builder_del(&b, STR(METRIC_NAME));
     d->result = d->steps.kept ? builder_labels(&b, a) : (struct labels){0};
     builder_free(&b);
+    return true;
 }
 
 static bool debug_run(struct relabel_debug *d, struct err *err)
@@ -148,8 +154,7 @@ static bool debug_run(struct relabel_debug *d, struct err *err)
     struct str id = form_get(&d->r->form, "id");
     if ((id.n > 0 && !debug_load_target(d, id, err)) || !debug_parse_labels(d, err) || !debug_parse_rules(d, err))
         return false;
-    debug_finish(d);
-    return true;
+    return debug_finish(d, err);
 }
 
 /* ---- output ---- */
@@ -269,11 +274,24 @@ static void debug_html(struct relabel_debug *d, const struct err *err)
     html_end(d->r);
 }
 
+/* What does not fit becomes an error. */
+static void debug_end(struct relabel_debug *d)
+{
+    struct err err;
+    bool too_large = d->r->out.over && !d->r->out.starved;
+    d->r->out.max = 0;
+    if (too_large)
+        err_set(&err, ERR_TOO_LARGE, "the response takes more than %d MiB", DEBUG_RESPONSE_MAX >> 20);
+    if (too_large || !services_report_complete(d->r, &err))
+        html_fail(d->r, "Relabeling", &err);
+}
+
 static void page_relabel_debug(struct http_request *r, bool target)
 {
     struct relabel_debug d = {.r = r, .target = target, .labels_text = form_get(&r->form, "metric"),
                               .rules_text = form_get(&r->form, "relabel_configs")};
     struct err err;
+    buf_limit(&r->out, DEBUG_RESPONSE_MAX);
     const struct err *failed = debug_run(&d, &err) ? NULL : &err;
     if (failed)
         r->status = err_http_status(err.kind);
@@ -285,6 +303,7 @@ static void page_relabel_debug(struct http_request *r, bool target)
         http_text(r, r->status, err.text);
     else
         debug_print(&d);
+    debug_end(&d);
 }
 
 void page_metric_relabel_debug(struct http_request *r) { page_relabel_debug(r, false); }

@@ -134,8 +134,13 @@ recent: {}
     changed = request(sluice.url + link, data={"metric": '{a="1"}', "relabel_configs": "- {target_label: b, replacement: <script>}"}, headers=HTML)
     assert "b=&quot;&lt;script&gt;&quot;" in changed.text and "<script>" not in changed.text and changed.status == 200
     assert sluice.get("/target-relabel-debug?id=0").status == 404
+    times_100 = f"- {{source_labels: [a], target_label: a, replacement: '{'$1' * 100}'}}\n"
+    assert len(sluice.post("/metric-relabel-debug", {"metric": "{a='x'}", "relabel_configs": times_100 * 2}).text) > 10000
     for wrong, words in (({"metric": "{"}, "metric: "), ({"relabel_configs": "- {regex: '('}"}, "relabel_configs:1: "),
-                         ({"relabel_configs": "a: b"}, "expected a list"), ({"relabel_configs": "- {target_label: x}\n" * 201}, "more than 200 rules")):
+                         ({"relabel_configs": "a: b"}, "expected a list"), ({"relabel_configs": "- {target_label: x}\n" * 201}, "more than 200 rules"),
+                         ({"metric": "{" + ",".join(f"a{i}='1'" for i in range(5000)) + "}"}, "more than 4096 labels"),
+                         ({"metric": "{a='x'}", "relabel_configs": times_100 * 4}, "rule 4 makes labels of more than 1024 KiB"),
+                         ({"metric": "{a='x'}", "relabel_configs": f"- {{source_labels: [{'a, ' * 3000}a], target_label: a}}\n" * 3}, "rule 2 makes")):
         answer = sluice.post("/metric-relabel-debug", wrong)
         assert answer.status in (400, 413) and words in answer.text, (wrong, answer)
         page = sluice.post("/metric-relabel-debug", wrong, headers=HTML)
