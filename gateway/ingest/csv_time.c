@@ -182,18 +182,11 @@ static bool read_layout(struct str layout, struct str text, struct time_read *t)
     return text.n == 0;
 }
 
-static int month_days(int64_t year, int month)
-{
-    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return days[month - 1] + (month == 2 && leap);
-}
-
 static bool csv_time_layout(struct str layout, struct str text, int64_t *ms)
 {
     enum { DAY_SECONDS = 86400 };
     struct time_read t = {.civil = {.year = 0, .month = 1, .day = 1}};
-    if (!read_layout(layout, text, &t) || t.civil.day > month_days(t.civil.year, t.civil.month))
+    if (!read_layout(layout, text, &t) || civil_from_unix(civil_to_unix(t.civil)).day != t.civil.day) /* 30 February */
         return false;
     if (t.has_pm && t.civil.hour == 12)
         t.civil.hour = 0;

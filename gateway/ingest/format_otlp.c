@@ -206,8 +206,6 @@ static double bits_double(uint64_t bits)
     return isnan(v) ? normal_nan() : v;
 }
 
-static int32_t otlp_sint(uint64_t v) { return (int32_t)((uint32_t)v >> 1 ^ (0 - ((uint32_t)v & 1))); }
-
 static void number_field(struct otlp_point *p, const struct pb_field *f)
 {
     switch (f->number) {
@@ -235,7 +233,7 @@ static void exponential_field(struct otlp_point *p, const struct pb_field *f)
     switch (f->number) {
     case 4: p->count = f->value; break;
     case 5: p->sum = bits_double(f->value); p->has_sum = true; break;
-    case 6: p->scale = otlp_sint(f->value); break;
+    case 6: p->scale = (int32_t)unzigzag((uint32_t)f->value); break;
     case 7: p->zero_count = f->value; break;
     case 8: p->positive = f->bytes; break;
     case 9: p->negative = f->bytes; break;
@@ -385,7 +383,7 @@ static bool read_exponential(struct arena *a, struct str message, unsigned shift
     struct str packed = STR_NONE;
     while (pb_next(&c.p, c.end, &f)) {
         if (f.number == 1)
-            offset = otlp_sint(f.value);
+            offset = (int32_t)unzigzag((uint32_t)f.value);
         else if (f.number == 2)
             packed = f.bytes;
     }

@@ -36,8 +36,6 @@ static void ingest_free(struct ingest *in)
 {
     if (in->format->end)
         in->format->end(in);
-    if (list_linked(&in->node))
-        list_remove(&in->node);
     ingest_text_close(in);
     mem_release_buf(&in->lane->release, &in->text);
     mem_release_buf(&in->lane->release, &in->kept);
@@ -47,14 +45,12 @@ static void ingest_free(struct ingest *in)
 static void ingest_respond(struct ingest *in)
 {
     struct http_request *r = in->r;
-    if (in->failed) {
-        http_text(r, 503, "cannot write the queue to disk; retry later\n");
-        http_retry_after(r, RETRY_SECONDS);
-    } else if (in->err.kind != ERR_NONE) {
+    if (in->failed)
+        write_not_stored(r);
+    else if (in->err.kind != ERR_NONE)
         http_error_text(r, &in->err);
-    } else {
+    else
         r->status = in->success;
-    }
     ingest_count(in->format, INGEST_ERRORS, in->err.kind != ERR_NONE && err_http_status(in->err.kind) < 500);
     ingest_free(in);
     http_finish(r);
@@ -72,19 +68,24 @@ static void on_ingest_stored(void *arg, bool ok)
         ingest_free(in);
 }
 
-static void ingest_end_counts(const struct ingest *in)
-{
-    ingest_count(in->format, INGEST_ROWS, in->n.rows);
-    ingest_count(in->format, INGEST_READ, in->n.rows + in->n.invalid);
-    ingest_count(in->format, INGEST_INVALID, in->n.invalid);
-}
-
 static void ingest_unqueue(struct ingest *in)
 {
     if (list_linked(&in->node))
         list_remove(&in->node);
     in->lane->n_active -= in->active;
     in->active = false;
+}
+
+/* No further part of the body is processed. */
+static void ingest_close(struct ingest *in)
+{
+    if (in->ended)
+        return;
+    in->ended = true;
+    ingest_unqueue(in);
+    ingest_count(in->format, INGEST_ROWS, in->n.rows);
+    ingest_count(in->format, INGEST_READ, in->n.rows + in->n.invalid);
+    ingest_count(in->format, INGEST_INVALID, in->n.invalid);
 }
 
 static void ingest_queue(struct ingest *in)
@@ -102,10 +103,7 @@ static void on_ingest_left(struct http_request *r)
 {
     struct ingest *in = r->user;
     in->r = NULL;
-    if (!in->ended)
-        ingest_end_counts(in);
-    in->ended = true;
-    ingest_unqueue(in);
+    ingest_close(in);
     if (in->pending == 0)
         ingest_free(in);
 }
@@ -113,9 +111,7 @@ static void on_ingest_left(struct http_request *r)
 /* Nothing more of the body is stored; the response waits for the batches that are. */
 static void ingest_end(struct ingest *in)
 {
-    in->ended = true;
-    ingest_unqueue(in);
-    ingest_end_counts(in);
+    ingest_close(in);
     if (in->pending == 0)
         ingest_respond(in);
 }

@@ -43,7 +43,7 @@ struct ingest_format {
     void (*end)(struct ingest *in); /* frees `state`; NULL: nothing to free */
 };
 
-struct ingest_counts { size_t rows, read, invalid, metadata; };
+struct ingest_counts { size_t rows, invalid; };
 struct ingest {
     struct http_request *r;       /* NULL: the client left */
     const struct ingest_format *format;
@@ -98,8 +98,6 @@ bool ingest_series_histogram(struct ingest *in, struct str message, struct err *
 void ingest_skip(struct ingest *in, const struct err *err); /* an invalid item of a document: counts and logs it */
 void ingest_metadata(struct ingest *in, const struct metadata *m);
 
-/* Parameters. same: this one changes labels. */
-void ingest_same(struct ingest *in, struct str parameter);
-bool ingest_name_value(struct str pair, const char *parameter, struct label *out, struct err *err) MUST_USE;
+void ingest_same(struct ingest *in, struct str parameter); /* a parameter that changes labels: see ingest.same */
 
 #endif

@@ -44,37 +44,35 @@ static bool ingest_build_labels(struct ingest *in, struct labels *out, struct er
     return labels_name(*out).n > 0 || err_set(err, ERR_BAD_DATA, "metric name is empty");
 }
 
-static void ingest_store_series(struct ingest *in, struct labels labels, const struct sample *samples, size_t n)
+static void ingest_store_series(struct ingest *in, const struct series_in *s)
 {
-    in->item_labels += labels.n;
-    in->batch.rows += n;
-    in->batch_items += n;
-    in->batch_bytes += labels.n + n * sizeof *samples;
-    if (in->phase != INGEST_CHECK && n > 0)
-        sink_series(in->sink, &(struct series_in){.labels = labels, .samples = samples, .n_samples = n});
+    size_t items = s->n_samples + s->n_hists;
+    in->item_labels += s->labels.n;
+    in->batch.rows += items;
+    in->batch_items += items;
+    in->batch_bytes += s->labels.n + s->n_samples * sizeof *s->samples;
+    for (size_t i = 0; i < s->n_hists; i++)
+        in->batch_bytes += s->hists[i].n;
+    if (in->phase != INGEST_CHECK && items > 0)
+        sink_series(in->sink, s);
 }
 
 bool ingest_series_end(struct ingest *in, const struct sample *samples, size_t n, struct err *err)
 {
-    struct labels labels;
-    if (!ingest_build_labels(in, &labels, err))
+    struct series_in s = {.samples = samples, .n_samples = n};
+    if (!ingest_build_labels(in, &s.labels, err))
         return false;
-    in->lane->label_count = labels.count;
-    ingest_store_series(in, labels, samples, n);
+    in->lane->label_count = s.labels.count;
+    ingest_store_series(in, &s);
     return true;
 }
 
 bool ingest_series_histogram(struct ingest *in, struct str message, struct err *err)
 {
-    struct labels labels;
-    if (!ingest_build_labels(in, &labels, err))
+    struct series_in s = {.hists = &message, .n_hists = 1};
+    if (!ingest_build_labels(in, &s.labels, err))
         return false;
-    in->item_labels += labels.n;
-    in->batch.rows++;
-    in->batch_items++;
-    in->batch_bytes += labels.n + message.n;
-    if (in->phase != INGEST_CHECK)
-        sink_series(in->sink, &(struct series_in){.labels = labels, .hists = &message, .n_hists = 1});
+    ingest_store_series(in, &s);
     return true;
 }
 
@@ -86,11 +84,11 @@ static uint64_t series_hash(const struct ingest *in, uint64_t hash)
 
 bool ingest_series_known(struct ingest *in, uint64_t hash, const struct sample *samples, size_t n)
 {
-    struct labels labels;
-    if (!series_cache_get(&in->lane->cache, series_hash(in, hash), &labels)
-        || in->item_labels + labels.n > INGEST_ITEM_LABELS)
+    struct series_in s = {.samples = samples, .n_samples = n};
+    if (!series_cache_get(&in->lane->cache, series_hash(in, hash), &s.labels)
+        || in->item_labels + s.labels.n > INGEST_ITEM_LABELS)
         return false;
-    ingest_store_series(in, labels, samples, n);
+    ingest_store_series(in, &s);
     return true;
 }
 
@@ -103,7 +101,6 @@ void ingest_series_remember(struct ingest *in, uint64_t hash)
 
 void ingest_metadata(struct ingest *in, const struct metadata *m)
 {
-    in->batch.metadata++;
     in->batch_bytes += m->family.n + m->help.n + m->unit.n;
     if (in->phase != INGEST_CHECK)
         sink_metadata(in->sink, m);
@@ -115,17 +112,14 @@ void ingest_same(struct ingest *in, struct str parameter)
     in->same = hash_keyed(parts, sizeof parts);
 }
 
-bool ingest_name_value(struct str pair, const char *parameter, struct label *out, struct err *err)
+static bool read_extra_label(struct str pair, struct label *out, struct err *err)
 {
-    struct str rest = pair;
     size_t at = str_find(pair, '=');
     if (at == pair.n)
-        return err_set(err, ERR_BAD_DATA, "%s=%.*s: expected name=value", parameter, STR_ARG(str_first(pair, 200)));
-    out->name = str_first(pair, at);
-    out->value = str_skip(rest, at + 1);
-    if (!label_name_valid(out->name) || !utf8_valid(out->value))
-        return err_set(err, ERR_BAD_DATA, "%s=%.*s: not a label", parameter, STR_ARG(str_first(pair, 200)));
-    return true;
+        return err_set(err, ERR_BAD_DATA, "extra_label=%.*s: expected name=value", STR_ARG(str_first(pair, 200)));
+    *out = (struct label){str_first(pair, at), str_skip(pair, at + 1)};
+    return (label_name_valid(out->name) && utf8_valid(out->value))
+           || err_set(err, ERR_BAD_DATA, "extra_label=%.*s: not a label", STR_ARG(str_first(pair, 200)));
 }
 
 bool ingest_read_extra_labels(struct ingest *in, struct err *err)
@@ -136,7 +130,7 @@ bool ingest_read_extra_labels(struct ingest *in, struct err *err)
     in->same = (uint64_t)in->format->id;
     for (size_t i = 0; i < n; i++) {
         struct str pair = form_nth(form, "extra_label", i);
-        if (!ingest_name_value(pair, "extra_label", &in->extra[in->n_extra++], err))
+        if (!read_extra_label(pair, &in->extra[in->n_extra++], err))
             return false;
         ingest_same(in, pair);
     }

@@ -274,14 +274,18 @@ void write_report(struct http_request *r, const struct write_counts *n)
     write_add_header(r, "X-Prometheus-Remote-Write-Exemplars-Written", n->exemplars);
 }
 
+void write_not_stored(struct http_request *r)
+{
+    http_text(r, 503, "cannot write the queue to disk; retry later\n");
+    http_retry_after(r, RETRY_SECONDS);
+}
+
 void write_respond(struct http_request *r, bool stored)
 {
-    if (stored) {
+    if (stored)
         r->status = r->out.n > 0 ? 400 : 204; /* the text of write_report */
-    } else {
-        http_text(r, 503, "cannot write the queue to disk; retry later\n");
-        http_retry_after(r, RETRY_SECONDS);
-    }
+    else
+        write_not_stored(r);
     http_finish(r);
 }
 

@@ -80,6 +80,7 @@ bool write_fail_queue_full(struct err *err); /* false */
 /* Of a request that is stored as far as it is valid: a 400 if something was left out; for remote write 2.0, what was
  * stored. */
 void write_report(struct http_request *r, const struct write_counts *n);
+void write_not_stored(struct http_request *r); /* sets the response 503: a disk could not be written */
 void write_respond(struct http_request *r, bool stored);
 
 /* large_push.c */

@@ -2,14 +2,7 @@
 """Bodies of OpenTelemetry's protocol, as protobuf."""
 import struct
 
-
-def varint(n):
-    n &= (1 << 64) - 1
-    out = b""
-    while n > 127:
-        out += bytes([n & 127 | 128])
-        n >>= 7
-    return out + bytes([n])
+from wire import varint
 
 
 def field(number, value):
