@@ -236,8 +236,8 @@ const struct flag_row flag_rows[] = {
              .help = "How targets are assigned to members: `vmagent`, or `rendezvous`, by which another number of members "
                      "moves few targets. The same for all members"}},
     {.row = {CONF_SIZE, "maxInsertRequestSize", AT(max_insert_size), .preset = "32MiB", .min = 1, .max = 1ll << 40,
-             .help = "Maximum size of a remote write request, decompressed, and of a line of other formats without a flag "
-                     "of its own"}},
+             .help = "Maximum decompressed size of a remote write request; also the maximum length of a line in formats "
+                     "that have no limit for lines"}},
     {.row = {CONF_STRINGS, "web.remote-write-receiver.accepted-protobuf-messages", AT(accepted_messages),
              .help = "Messages of pushes that are accepted, of `prometheus.WriteRequest` (remote write 1.0) and "
                      "`io.prometheus.write.v2.Request` (2.0); others get 415. Default: both"}},

@@ -97,8 +97,7 @@ bool plan_is_part(const struct planner *p, size_t group); /* of a divided group 
 size_t plan_part_values(const struct planner *p, size_t group);
 /* Whether any two routed groups differ in one of these labels, or are parts that one of them divides. */
 bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names);
-/* A label that this group shows with another value than all other routed groups, but for parts of its own. NULL: there is
- * none. */
+/* A label that distinguishes this group from all other routed groups except its own parts; NULL if there is none. */
 const struct view_label *plan_label_of_group(const struct planner *p, const struct plan_value *v, size_t group);
 /* Are there routed groups that are no parts of this one? */
 bool plan_has_other_groups(const struct planner *p, const struct plan_value *v, size_t group);

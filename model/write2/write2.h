@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Remote write 2.0: reads a body through struct rw_walk, so that whoever stores remote write 1.0 stores it too, and makes
- * one from a body of 1.0. Field numbers and rules are those of the newest draft; a receiver of it stores what it can of a
- * request and says how much that was.
+/* Remote write 2.0. A body is read through struct rw_walk, so code that stores remote write 1.0 stores 2.0 as well; a
+ * body of 1.0 can be converted to 2.0. Field numbers and rules are those of the newest draft. A receiver of 2.0 stores
+ * what it can of a request and reports how much it stored.
  *
  *   Request { repeated string symbols = 4; repeated TimeSeries timeseries = 5; }
  *   TimeSeries { repeated uint32 labels_refs = 1; repeated Sample samples = 2; repeated Histogram histograms = 3;

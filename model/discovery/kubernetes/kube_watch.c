@@ -316,7 +316,7 @@ static void watch_end_list(struct kube_watch *w)
         notify_state(w);
 }
 
-/* Whether it was just now. */
+/* Whether `then` is less than SHORT_WATCH_MS ago. */
 static bool watch_just_now(const struct kube_watch *w, int64_t then) { return loop_mono(w->owner->main) - then < SHORT_WATCH_MS; }
 
 /* A watch that has begun ends in time, or when its connection does: it is continued. */
