@@ -4,7 +4,7 @@
 
 #include "base/conf/conf_sd.h"
 #include "base/hash.h"
-#include "model/scrape_protocols.h"
+#include "model/exposition/scrape_protocols.h"
 
 #define JOB(type_, name_, field_) {.type = CONF_##type_, .name = name_, .offset = offsetof(struct scrape_job, field_)
 #define UNUSED_KEY(name_, why) {.type = CONF_ACCEPTED, .name = name_, .help = why}
@@ -127,6 +127,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->no_stale_markers = job->no_stale_markers || g->no_stale_markers;
     job->broken_lines_fail = g->broken_lines_fail;
     job->instance_is_host = g->instance_is_host;
+    job->loose_durations = g->loose_durations;
     job->keep_params = g->keep_params;
     job->page = g->page;
     job->cluster = g->cluster;

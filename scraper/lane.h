@@ -5,7 +5,7 @@
 #ifndef SCRAPER_LANE_H
 #define SCRAPER_LANE_H
 
-#include "model/exposition_proto.h"
+#include "model/exposition/exposition_proto.h"
 #include "scraper/metadata.h"
 #include "scraper/page.h"
 #include "scraper/target.h"

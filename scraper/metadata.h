@@ -7,7 +7,7 @@
 #define SCRAPER_METADATA_H
 
 #include "base/map.h"
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 #include "model/sink.h"
 
 struct scrape_family {

@@ -8,7 +8,7 @@
 #ifndef SCRAPER_PAGE_READER_H
 #define SCRAPER_PAGE_READER_H
 
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 #include "scraper/metadata.h"
 #include "scraper/page_result.h"
 #include "scraper/scrape_cache.h"

@@ -13,7 +13,7 @@
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "scraper/ending.h"
-#include "model/scrape_protocols.h"
+#include "model/exposition/scrape_protocols.h"
 #include "scraper/schedule.h"
 #include "scraper/scrape_internal.h"
 #include "scraper/scrape_stats.h"

@@ -4,7 +4,7 @@
 #define SCRAPER_SCRAPE_INTERNAL_H
 
 #include "base/http/client.h"
-#include "model/scrape_protocols.h"
+#include "model/exposition/scrape_protocols.h"
 #include "scraper/lane.h"
 #include "scraper/report.h"
 

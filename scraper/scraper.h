@@ -35,7 +35,7 @@ enum { SCRAPE_BODY_MAX = 16 << 20 };
 
 /* Differences between Prometheus and vmagent in parsing a response. */
 struct page_rules {
-    bool any_names;          /* vmagent: unquoted names may contain any byte except delimiters: a.b, 1a, x-y */
+    bool lax;          /* vmagent: unquoted names may contain any byte except delimiters: a.b, 1a, x-y */
     bool drops_reserved;     /* vmagent: metric_relabel_configs end with dropping labels that begin with __ */
     bool limit_counts_lines; /* vmagent: sample_limit includes duplicates */
     bool text_only;          /* vmagent: a response is Prometheus' text format unless scrape_protocols is given */
@@ -66,6 +66,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
                                        * counted */
     /* vmagent: `instance` is host:port of an address with scheme or path; the port is added */
     bool instance_is_host;
+    bool loose_durations;             /* vmagent: those of labels may be 1.5h or seconds, and are printed as 1m0s */
     bool keep_params;                 /* Prometheus: `params` are sent even when their label is empty or removed */
     struct page_rules page;
     bool no_stale_markers;
@@ -98,8 +99,8 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     int64_t scrape_align_interval;
     bool no_stale_markers, suppress_errors, suppress_duplicates;
     int64_t suppress_errors_delay;
-    int64_t scrape_slot;               /* copied from the globals, as are the next five */
-    bool broken_lines_fail, instance_is_host, keep_params;
+    int64_t scrape_slot;               /* copied from the globals, as are the next six */
+    bool broken_lines_fail, instance_is_host, loose_durations, keep_params;
     struct page_rules page;
     struct scrape_cluster cluster;
     uint64_t fingerprint;              /* of all settings that affect a running target; set by scrape_job_finish */

@@ -24,11 +24,11 @@
 #define INTERVAL "__scrape_interval__"
 #define TIMEOUT  "__scrape_timeout__"
 
-/* As the program prints it whose dialect the job has: the texts are part of what members of a cluster hash. */
+/* As the program prints it that the job is written for: the texts are part of what members of a cluster hash. */
 static struct str scratch_duration(struct arena *a, const struct scrape_job *job, int64_t ms)
 {
     struct buf b = {0};
-    if (job->instance_is_host)
+    if (job->loose_durations)
         buf_add_duration_go(&b, ms);
     else
         buf_add_duration(&b, ms);
@@ -67,7 +67,7 @@ static void target_start(struct target_builder *m, const struct scrape_job *job,
 
 static bool target_read_duration(struct str name, struct str value, const struct scrape_job *job, int64_t *ms, struct err *err)
 {
-    if ((job->instance_is_host ? duration_parse_loose(value, ms) : duration_parse(value, ms)) && *ms > 0)
+    if ((job->loose_durations ? duration_parse_loose(value, ms) : duration_parse(value, ms)) && *ms > 0)
         return true;
     return err_set(err, ERR_BAD_DATA, "label %.*s: \"%.*s\" is not a positive duration", STR_ARG(name),
                    STR_ARG(value));

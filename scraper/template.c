@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "base/refs.h"
 #include "base/text/num.h"
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 
 #include <math.h>
 
@@ -301,7 +301,7 @@ bool template_derive(struct interner *in, const struct template_group *c, const 
     const struct scrape_job *job = c->job->conf;
     *out = (struct derived){0};
     interner_clear_scratch(in);
-    if (!exposition_labels(text, job->page.any_names, &in->builder, err))
+    if (!exposition_labels(text, job->page.lax, &in->builder, err))
         return false;
     out->types = job->page.spells_bounds ? spell_bounds(in, type) : BOUNDS_ANY;
     if (!job->honor_labels)

@@ -3,7 +3,7 @@
 #include "gateway/cli/cli_samples.h"
 
 #include "base/map.h"
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 
 #include <stdlib.h>
 

@@ -19,7 +19,7 @@
 #include "gateway/config/config_file.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
-#include "model/scrape_protocols.h"
+#include "model/exposition/scrape_protocols.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,7 +216,8 @@ static void config_set_globals(struct loader *l)
         .target_limit = g->target_limit, .label_name_length_limit = g->label_name_length_limit,
         .label_value_length_limit = g->label_value_length_limit,
         .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,
-        .instance_is_host = d->instance_is_host, .keep_params = d->keep_params, .page = d->page,
+        .instance_is_host = d->instance_is_host, .loose_durations = d->loose_durations,
+        .keep_params = d->keep_params, .page = d->page,
         .suppress_errors = l->flags->suppress_scrape_errors,
         .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
         .suppress_duplicates = l->flags->suppress_duplicate_targets,

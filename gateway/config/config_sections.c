@@ -4,7 +4,7 @@
 #include "gateway/config/web_conf.h"
 
 #include "base/conf/yaml.h"
-#include "model/scrape_protocols.h"
+#include "model/exposition/scrape_protocols.h"
 
 #include <stdio.h>
 

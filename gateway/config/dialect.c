@@ -27,7 +27,7 @@ const struct dialect_defaults dialects[4] = {
                             .honor_timestamps = true, .broken_lines_fail = true, .keep_params = true,
                             .expand_labels = true},
     [DIALECT_VMAGENT] = {.name = "vmagent", .config_flag = "promscrape.config", .flags = vmagent_flags,
-                         .reload_open = true, .page = {.any_names = true, .drops_reserved = true,
+                         .reload_open = true, .page = {.lax = true, .drops_reserved = true,
                                                        .limit_counts_lines = true, .text_only = true},
                          .vmagent_relabeling = true, .instance_is_host = true, .loose_durations = true,
                          .environment = true},

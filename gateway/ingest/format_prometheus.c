@@ -9,7 +9,7 @@
 #include "base/text/base64.h"
 #include "base/text/num.h"
 #include "gateway/ingest/ingest_format.h"
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 
 /* A longer HELP is left out: clients that send slowly would hold it all the while. */
 enum { PUSHED_HELP_MAX = 64 << 10 };
@@ -133,7 +133,7 @@ static bool prometheus_line(struct ingest *in, struct str line, struct err *err)
     struct prometheus_state *s = in->state;
     struct exposition *e = &s->exposition;
     exposition_start(e, line);
-    e->any_names = true;
+    e->lax = true;
     enum exposition_kind kind = exposition_next(e);
     if (kind == EXPOSITION_ERROR) {
         struct str text = str_of(e->err.text), first = STR("line 1: "); /* of this page of one line */

@@ -3,7 +3,7 @@
  * body. Nanoseconds per sample, the least of many rounds. */
 #include "base/text/num.h"
 #include "base/text/duration.h"
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 #include "model/write2/write2.h"
 #include "base/compress.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a page of either format: reading ends, guessing what is known changes nothing, and labels that come out are canonical. */
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a protobuf page: they are refused, or become text that parses to the end, with extras that are inside. */
-#include "model/exposition_proto.h"
+#include "model/exposition/exposition_proto.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A file of relabel rules, a zero byte, a series text: whatever rules are accepted leave labels that are canonical. */
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 #include "model/relabel.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

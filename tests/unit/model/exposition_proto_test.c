@@ -8,7 +8,7 @@
 
 #include "base/protobuf.h"
 #include "base/varint.h"
-#include "model/exposition_proto.h"
+#include "model/exposition/exposition_proto.h"
 #include "model/histogram/histogram.h"
 #include "model/remote_write.h"
 #include "tests/unit/model/rng.h"

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/text/num.h"
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 #include "model/remote_write.h"
 #include "tests/unit/model/cases.h"
 #include "tests/unit/model/rng.h"

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 #include "model/relabel.h"
 #include "tests/unit/model/cases.h"
 

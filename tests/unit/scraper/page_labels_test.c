@@ -91,7 +91,7 @@ static void names_may_have_any_bytes_with_vmagents_rules(void **state)
 {
     WITH("job_name: j");
     f.job.broken_lines_fail = false;
-    f.job.page.any_names = true;
+    f.job.page.lax = true;
     for (int64_t t = 1000; t <= 2000; t += 1000) {
         assert_true(feed_show(&f, &s, "# TYPE a.b counter\na.b 1\na-b 1\n1a 1\n\u00fcber{l.b=\"v\"} 1\nd{ x-y = \"v\" ,1x=\"w\"} 1\n"
                                  "ok{a=\"1\"b=\"2\"} 1\n\xff 1\n=,{} 1\n", t));

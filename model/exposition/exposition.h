@@ -34,7 +34,7 @@ struct exposition {
     const char *p, *end;  /* unread input */
     const char *_start;
     enum exposition_format format; /* set after exposition_start, else EXPOSITION_TEXT; and so is: */
-    bool any_names;       /* accept vmagent's syntax for unquoted names */
+    bool lax;       /* accept vmagent's syntax for unquoted names */
     unsigned line;        /* ERROR: number of the invalid line, 1-based */
     struct str series;    /* SERIES: the text from the name to the closing brace, the key of a series of this target */
     double value;         /* never the stale marker: every NaN is converted to the ordinary one */
@@ -55,8 +55,8 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
 
 /* Parses the labels of a series text into the builder, which is emptied first; unescaped values are stored in its
  * scratch arena, the others point into the text. False with the reason: a duplicate label name, an empty name,
- * invalid UTF-8, too many labels. any_names: see struct exposition. */
-bool exposition_labels(struct str series, bool any_names, struct labels_builder *b, struct err *err) MUST_USE;
+ * invalid UTF-8, too many labels. lax: see struct exposition. */
+bool exposition_labels(struct str series, bool lax, struct labels_builder *b, struct err *err) MUST_USE;
 
 /* The text of a HELP line, with \\, \n and in OpenMetrics \" unescaped into the arena. */
 struct str exposition_unescape_help(struct arena *a, struct str s, enum exposition_format format);

@@ -13,7 +13,7 @@
  * response and a NUL byte are errors.
  */
 #include "base/text/utf8.h"
-#include "model/exposition_internal.h"
+#include "model/exposition/exposition_internal.h"
 #include "model/remote_write.h"
 
 static enum exposition_kind fail_no_eof(struct exposition *e, const char *entry)
@@ -79,7 +79,7 @@ static enum exposition_kind read_metadata(struct exposition *e, const char *star
 static enum scan openmetrics_scan(const char **p, const struct exposition *e, struct scan_piece *piece)
 {
     const char *start = *p;
-    enum scan kind = exposition_scan(p, e->end, e->any_names, piece);
+    enum scan kind = exposition_scan(p, e->end, e->lax, piece);
     if (kind == SCAN_BAD || (kind == SCAN_CLOSE && *start == '}'))
         return kind;
     bool quoted = *start == '"', label = kind == SCAN_LABEL;

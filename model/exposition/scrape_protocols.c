@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Exposition formats by the names that Prometheus' configuration has for them. The first of a list gets the largest
  * weight in the Accept header; the weights are those of Prometheus, so that targets respond to both in the same way. */
-#include "model/scrape_protocols.h"
+#include "model/exposition/scrape_protocols.h"
 
 #include <strings.h>
 

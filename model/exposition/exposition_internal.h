@@ -3,8 +3,8 @@
 #ifndef MODEL_EXPOSITION_INTERNAL_H
 #define MODEL_EXPOSITION_INTERNAL_H
 
-#include "model/exposition.h"
-#include "model/exposition_scan.h"
+#include "model/exposition/exposition.h"
+#include "model/exposition/exposition_scan.h"
 
 /* Both move the position back to the beginning of the entry, so that further calls return the same error. */
 enum exposition_kind exposition_fail(struct exposition *e, const char *entry, const char *at, const char *expected);
@@ -19,7 +19,7 @@ const char *exposition_value(const char *p, const char *end, double *v);
 
 static inline enum name_kind exposition_metric_kind(const struct exposition *e)
 {
-    return e->any_names ? NAME_ANY_METRIC : NAME_METRIC;
+    return e->lax ? NAME_ANY_METRIC : NAME_METRIC;
 }
 
 enum exposition_kind openmetrics_next(struct exposition *e);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Scans names and quoted values inside the braces of a series. */
-#include "model/exposition_scan.h"
+#include "model/exposition/exposition_scan.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>

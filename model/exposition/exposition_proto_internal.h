@@ -6,7 +6,7 @@
 
 #include "base/protobuf.h"
 #include "base/varint.h"
-#include "model/exposition_proto.h"
+#include "model/exposition/exposition_proto.h"
 #include "model/series.h"
 
 enum proto_type { PROTO_COUNTER, PROTO_GAUGE, PROTO_SUMMARY, PROTO_UNTYPED, PROTO_HISTOGRAM, PROTO_GAUGE_HISTOGRAM };

@@ -9,7 +9,7 @@
  */
 #include "base/text/num.h"
 #include "base/text/utf8.h"
-#include "model/exposition_internal.h"
+#include "model/exposition/exposition_internal.h"
 #include "model/remote_write.h"
 
 void exposition_start(struct exposition *e, struct str page)
@@ -28,7 +28,7 @@ void exposition_skip_line(struct exposition *e)
 {
     const char *eol = line_end(e->p, e->end);
     eol += eol < e->end;
-    struct exposition rest = {.p = eol, .end = e->end, ._start = eol, .format = e->format, .any_names = e->any_names};
+    struct exposition rest = {.p = eol, .end = e->end, ._start = eol, .format = e->format, .lax = e->lax};
     *e = rest;
 }
 
@@ -194,7 +194,7 @@ static const char *read_braces(struct exposition *e, const char *start, const ch
 {
     struct scan_piece piece;
     enum scan kind;
-    while ((kind = exposition_scan(&p, e->end, e->any_names, &piece)) == SCAN_LABEL || (kind == SCAN_METRIC && !named))
+    while ((kind = exposition_scan(&p, e->end, e->lax, &piece)) == SCAN_LABEL || (kind == SCAN_METRIC && !named))
         named = named || kind == SCAN_METRIC;
     if (kind == SCAN_CLOSE && named)
         return p;

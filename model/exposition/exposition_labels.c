@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Parses the text of a series into labels. Done once per text: when a target exposes it for the first time. */
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 
 #include "base/text/utf8.h"
-#include "model/exposition_scan.h"
+#include "model/exposition/exposition_scan.h"
 
 /* \\, \" and \n; a backslash before any other character is literal, as in Prometheus. */
 static struct str exposition_unescape_label(struct arena *a, struct str s)
@@ -52,10 +52,10 @@ static bool add_piece(struct labels_builder *b, enum scan kind, const struct sca
     return exposition_add_label(b, STR(METRIC_NAME), piece->name, series, err);
 }
 
-bool exposition_labels(struct str series, bool any_names, struct labels_builder *b, struct err *err)
+bool exposition_labels(struct str series, bool lax, struct labels_builder *b, struct err *err)
 {
     const char *start = series.p, *end = start + series.n;
-    const char *p = exposition_name_end(start, end, any_names ? NAME_ANY_METRIC : NAME_METRIC);
+    const char *p = exposition_name_end(start, end, lax ? NAME_ANY_METRIC : NAME_METRIC);
     builder_start(b, (struct labels){0});
     if (p > start && !exposition_add_label(b, STR(METRIC_NAME), str_n(start, (size_t)(p - start)), series, err))
         return false;
@@ -63,7 +63,7 @@ bool exposition_labels(struct str series, bool any_names, struct labels_builder 
     if (p < end && *p++ == '{') {
         struct scan_piece piece;
         enum scan kind;
-        while ((kind = exposition_scan(&p, end, any_names, &piece)) == SCAN_LABEL || kind == SCAN_METRIC)
+        while ((kind = exposition_scan(&p, end, lax, &piece)) == SCAN_LABEL || kind == SCAN_METRIC)
             if (!add_piece(b, kind, &piece, series, err))
                 return false;
         if (kind == SCAN_BAD)

@@ -11,7 +11,7 @@
  */
 #include "base/hash.h"
 #include "base/text/utf8.h"
-#include "model/exposition_proto_internal.h"
+#include "model/exposition/exposition_proto_internal.h"
 #include "model/histogram/histogram.h"
 #include "model/remote_write.h"
 

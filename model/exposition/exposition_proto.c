@@ -3,8 +3,8 @@
  * help and unit, and then for its metrics. */
 #include "base/text/num.h"
 #include "base/text/utf8.h"
-#include "model/exposition_proto_internal.h"
-#include "model/exposition_scan.h"
+#include "model/exposition/exposition_proto_internal.h"
+#include "model/exposition/exposition_scan.h"
 
 enum { FAMILY_NAME = 1, FAMILY_HELP, FAMILY_TYPE, FAMILY_METRIC, FAMILY_UNIT };
 enum { METRIC_LABEL = 1, METRIC_TIME = 6 };

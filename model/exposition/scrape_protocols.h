@@ -5,7 +5,7 @@
 #define MODEL_SCRAPE_PROTOCOLS_H
 
 #include "base/conf/conf.h"
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 
 enum escaping { ESCAPING_ALLOW_UTF8, ESCAPING_UNDERSCORES, ESCAPING_DOTS, ESCAPING_VALUES };
 extern const char *const escaping_names[];

@@ -17,7 +17,7 @@
 
 #include "base/arena.h"
 #include "base/mem_release.h"
-#include "model/exposition.h"
+#include "model/exposition/exposition.h"
 
 struct proto_page_options {
     bool native;        /* histograms that have native buckets become native ones; otherwise these are ignored */
