@@ -17,7 +17,6 @@ enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, IMPORT = HTTP_POST | HTTP_P
 #define STATUS  .class = ROUTE_ADMIN /* constant time */
 #define REPORT  .class = ROUTE_ADMIN, .on_worker = true /* O(targets), O(configuration) */
 #define PAGE    .class = ROUTE_PAGE, .on_worker = true
-
 const struct route routes[] = {
     {READ, "/", page_index, PAGE},
     {READ, "/targets", page_targets, PAGE},
@@ -54,6 +53,13 @@ const struct route routes[] = {
     {IMPORT, "/influx/api/v2/write", api_influx_write, STREAM},
     {HTTP_POST, "/opentelemetry/v1/metrics", api_otlp_write, STREAM},
     {HTTP_POST, "/opentelemetry/api/v1/push", api_otlp_write, STREAM},
+    {IMPORT, "/datadog/api/v1/series", api_datadog_series_1, STREAM, .slash = true},
+    {IMPORT, "/datadog/api/v2/series", api_datadog_series_2, STREAM, .slash = true},
+    {IMPORT, "/datadog/api/beta/sketches", api_datadog_sketches, STREAM, .slash = true},
+    {FORM, "/datadog/api/v1/validate", api_datadog_validate, .class = ROUTE_PUSH, .slash = true},
+    {FORM, "/datadog/api/v1/check_run", api_datadog_check_run, .class = ROUTE_PUSH, .slash = true},
+    {IMPORT, "/datadog/api/v1/metadata", api_datadog_dropped, .class = ROUTE_PUSH, .slash = true},
+    {IMPORT, "/datadog/intake", api_datadog_dropped, .class = ROUTE_PUSH, .slash = true},
     {FORM, "/influx/query", api_influx_query, .class = ROUTE_PUSH},
     {HTTP_POST, "/query", api_influx_query, .class = ROUTE_PUSH},
     {READ, "/influx/health", api_influx_health, .class = ROUTE_PUSH},

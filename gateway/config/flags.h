@@ -77,9 +77,10 @@ struct flags {
         int64_t influx_max_line, influx_max_request, influx_trim;
         struct str influx_separator, influx_db_label;
         struct str_list influx_databases;
-        int64_t otlp_max_request;
+        int64_t otlp_max_request, datadog_max_request;
         struct str_list otlp_resource_attributes, otlp_ignored_attributes;
         bool otlp_all_resource_attributes, otlp_scope;
+        bool datadog_sanitize;
         bool influx_skip_measurement, influx_skip_single_field, influx_stream;
     } ingest;
     struct remote_write_flags {        /* -remoteWrite.*: item i applies to url i, a single item to all */

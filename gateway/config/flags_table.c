@@ -278,6 +278,10 @@ const struct flag_row flag_rows[] = {
                      "`--opentelemetry.promoteAllResourceAttributes`"}},
     {.row = {CONF_BOOL, "opentelemetry.promoteScopeMetadata", INGEST(otlp_scope), .preset = "true",
              .help = "Make labels of name, version and attributes of OpenTelemetry's scopes"}},
+    {.row = {CONF_SIZE, "datadog.maxInsertRequestSize", INGEST(datadog_max_request), .preset = "64MiB", .min = 1, .max = 1ll << 40,
+             .help = "Maximum size of a request of Datadog, decompressed"}},
+    {.row = {CONF_BOOL, "datadog.sanitizeMetricName", INGEST(datadog_sanitize), .preset = "true",
+             .help = "Replace characters in names of Datadog's metrics as Datadog does"}},
     {.row = {CONF_STRINGS, "influx.databaseNames", INGEST(influx_databases),
              .help = "Databases that `/influx/query` and `/query` list"}},
 

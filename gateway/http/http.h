@@ -96,6 +96,7 @@ struct route {
     const char *path;
     http_handler *handler;
     enum route_class class;
+    bool slash;                /* the path may end in a slash too */
     bool on_worker;            /* the handler may be slow: it runs on a worker */
     bool streams_body;         /* with `finishes`: the handler begins when the first part of the body has arrived, of any size */
     bool finishes;             /* the handler calls http_finish, on the loop, at once or later */

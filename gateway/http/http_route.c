@@ -26,8 +26,11 @@ static bool match_star(struct str pattern, size_t star, struct str path, struct 
     return after.n == 0 || str_find(*tail, '/') == tail->n;
 }
 
-static bool route_match_path(struct str pattern, struct str path, struct str *tail)
+static bool route_match_path(const struct route *r, struct str path, struct str *tail)
 {
+    struct str pattern = str_of(r->path);
+    if (r->slash && path.n > 1 && path.p[path.n - 1] == '/')
+        path.n--;
     size_t star = str_find(pattern, '*');
     *tail = STR_NONE;
     return star == pattern.n ? str_eq(pattern, path) : match_star(pattern, star, path, tail);
@@ -46,7 +49,7 @@ const struct route *http_route(const struct route *routes, size_t n, enum http_m
     struct str at;
     *other = false;
     for (size_t i = 0; i < n; i++) {
-        if (!route_match_path(str_of(routes[i].path), path, &at))
+        if (!route_match_path(&routes[i], path, &at))
             continue;
         if (!route_takes_method(&routes[i], method)) {
             *other = true;

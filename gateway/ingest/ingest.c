@@ -42,6 +42,13 @@ static void ingest_free(struct ingest *in)
     mem_free(in);
 }
 
+static void ingest_respond_stored(struct ingest *in)
+{
+    in->r->status = in->success;
+    if (in->format->respond)
+        in->format->respond(in);
+}
+
 static void ingest_respond(struct ingest *in)
 {
     struct http_request *r = in->r;
@@ -50,7 +57,7 @@ static void ingest_respond(struct ingest *in)
     else if (in->err.kind != ERR_NONE)
         http_error_text(r, &in->err);
     else
-        r->status = in->success;
+        ingest_respond_stored(in);
     ingest_count(in->format, INGEST_ERRORS, in->err.kind != ERR_NONE && err_http_status(in->err.kind) < 500);
     ingest_free(in);
     http_finish(r);
@@ -428,7 +435,7 @@ static bool ingest_begin(struct ingest *in, struct err *err)
     return true;
 }
 
-static void ingest_request(struct http_request *r, const struct ingest_format *format)
+void ingest_request(struct http_request *r, const struct ingest_format *format)
 {
     struct ingest_lane *l = ingest_lane_of(r);
     struct ingest *in = mem_zalloc(sizeof *in);

@@ -18,9 +18,16 @@ void api_import_jsonl(struct http_request *r);
 void api_import_csv(struct http_request *r);
 void api_influx_write(struct http_request *r);
 void api_otlp_write(struct http_request *r);
+void api_datadog_series_1(struct http_request *r);
+void api_datadog_series_2(struct http_request *r);
+void api_datadog_sketches(struct http_request *r);
 /* Questions of clients before they write, in constant time. */
 void api_influx_query(struct http_request *r);
 void api_influx_health(struct http_request *r);
+/* What agents of Datadog send besides metrics is accepted and dropped. */
+void api_datadog_validate(struct http_request *r);
+void api_datadog_check_run(struct http_request *r);
+void api_datadog_dropped(struct http_request *r);
 
 struct ingest_lane;
 void ingest_lane_free(struct ingest_lane *l);   /* NULL is allowed */

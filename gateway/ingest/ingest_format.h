@@ -20,7 +20,10 @@
     F(X, JSONL, "vmimport", "/api/v1/import", "vmimport")                             \
     F(X, CSV, "csvimport", "/api/v1/import/csv", "csvimport")                         \
     F(X, INFLUX, "influx", "/influx/write", "influx")                                 \
-    F(X, OTLP, "opentelemetry", "/opentelemetry/v1/metrics", "opentelemetry")
+    F(X, OTLP, "opentelemetry", "/opentelemetry/v1/metrics", "opentelemetry")         \
+    F(X, DATADOG_1, "datadogv1", "/datadog/api/v1/series", "datadog")                 \
+    F(X, DATADOG_2, "datadogv2", "/datadog/api/v2/series", "datadog")                 \
+    F(X, DATADOG_SKETCHES, "datadogsketches", "/datadog/api/beta/sketches", "datadog")
 
 #define INGEST_ID(X, id, type, path, protocol) INGEST_##id,
 enum ingest_format_id { INGEST_FORMATS(INGEST_ID, ) INGEST_FORMAT_COUNT };
@@ -40,8 +43,12 @@ struct ingest_format {
      * at most some hundred samples. False and INVALID: the document is invalid, err says why. */
     bool (*document)(struct ingest *in, struct str body, struct err *err);
     enum ingest_item (*next)(struct ingest *in, struct err *err);
+    /* Writes the body of the response of a request that succeeded. NULL: it has none. */
+    void (*respond)(struct ingest *in);
     void (*end)(struct ingest *in); /* frees `state`; NULL: nothing to free */
 };
+
+void ingest_request(struct http_request *r, const struct ingest_format *format); /* the handler of its routes */
 
 struct ingest_counts { size_t rows, invalid; };
 struct ingest {
