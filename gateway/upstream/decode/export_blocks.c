@@ -38,6 +38,7 @@
 enum { BLOCKS_ROWS = 16384, BLOCKS_NAME = 1 << 17, BLOCKS_LENGTH = 1 << 20 }; /* limits: a block, bytes */
 enum { BLOCKS_TRIAL = 256 << 10, BLOCKS_WASTE = 40 }; /* samples received for one in the window */
 enum { BLOCKS_RANGE = 16 };                           /* bytes at the start */
+enum { BLOCKS_TIMES = 16 };                           /* whose times are remembered */
 enum block_packing { ZSTD_DELTA2 = 1, DELTA_CONST, ALL_CONST, ZSTD_DELTA, DELTA2, DELTA };
 
 struct packed_numbers { enum block_packing packing; int64_t first; struct str bytes; };
@@ -56,6 +57,15 @@ struct exported_series {
     size_t rows, n_blocks;
 };
 
+/* The times of a block. */
+struct block_times {
+    struct packed_numbers packed;
+    uint32_t rows;             /* 0: none */
+    int64_t to;
+    int64_t *items; size_t cap;
+    uint32_t cut_from, cut_to; /* of them, those in the window */
+};
+
 struct blocks_response {
     struct decoder decoder;
     struct response *response;
@@ -69,9 +79,8 @@ struct blocks_response {
     struct zstd *zstd;
     struct buf unpacked, text;
     struct json_labels labels;
-    int64_t *times, *numbers;  /* BLOCKS_ROWS each */
-    const struct exported_block *timed; /* whose times these are; NULL: none */
-    uint32_t cut_from, cut_to; /* of them, those in the window */
+    int64_t *numbers;          /* BLOCKS_ROWS */
+    struct block_times timed[BLOCKS_TIMES]; unsigned next_timed;
     struct sample *samples; size_t cap;
 };
 
@@ -163,7 +172,6 @@ static bool blocks_add_same(int64_t *numbers, struct str packed, int64_t first, 
 static void blocks_open(struct blocks_response *x)
 {
     x->zstd = zstd_new();
-    x->times = mem_alloc(BLOCKS_ROWS * sizeof *x->times);
     x->numbers = mem_alloc(BLOCKS_ROWS * sizeof *x->numbers);
 }
 
@@ -186,30 +194,52 @@ static bool blocks_unpack(struct blocks_response *x, const struct packed_numbers
     return blocks_add_up(numbers, packed, from->first, n, packing == ZSTD_DELTA2 || packing == DELTA2);
 }
 
-/* The times of a block, to x->times. Blocks of one target have the same times, which are decoded once. */
-static bool blocks_unpack_times(struct blocks_response *x, const struct exported_block *b)
+static bool block_times_are(const struct block_times *times, const struct exported_block *b)
 {
-    const struct exported_block *last = x->timed;
-    if (x->times == NULL)
-        blocks_open(x);
-    x->timed = NULL;
-    if (last == NULL || last->rows != b->rows || last->times.first != b->times.first || last->to != b->to ||
-        last->times.packing != b->times.packing || !str_eq(last->times.bytes, b->times.bytes)) {
-        if (!blocks_unpack(x, &b->times, b->rows, x->times))
+    return times->rows == b->rows && times->packed.first == b->times.first && times->to == b->to &&
+           times->packed.packing == b->times.packing && str_eq(times->packed.bytes, b->times.bytes);
+}
+
+static void block_times_cut(struct block_times *times, const struct response *to)
+{
+    uint32_t from = 0, end;
+    while (from < times->rows && times->items[from] < to->t_min)
+        from++;
+    for (end = from; end < times->rows && times->items[end] <= to->t_max;)
+        end++;
+    while (to->newest && from + 1 < end && times->items[from] < times->items[end - 1])
+        from++;
+    times->cut_from = from;
+    times->cut_to = end;
+}
+
+static bool block_times_decode(struct blocks_response *x, const struct exported_block *b, struct block_times *times)
+{
+    mem_grow(&times->items, &times->cap, b->rows, sizeof *times->items);
+    times->rows = 0;
+    if (!blocks_unpack(x, &b->times, b->rows, times->items))
+        return false;
+    for (uint32_t i = 0; i < b->rows; i++)
+        if (times->items[i] < (i ? times->items[i - 1] : b->times.first) || times->items[i] > b->to)
             return false;
-        for (uint32_t i = 0; i < b->rows; i++)
-            if (x->times[i] < (i ? x->times[i - 1] : b->times.first) || x->times[i] > b->to)
-                return false;
-        x->cut_from = x->cut_to = 0;
-        while (x->cut_from < b->rows && x->times[x->cut_from] < x->response->t_min)
-            x->cut_from++;
-        for (x->cut_to = x->cut_from; x->cut_to < b->rows && x->times[x->cut_to] <= x->response->t_max;)
-            x->cut_to++;
-        while (x->response->newest && x->cut_from + 1 < x->cut_to && x->times[x->cut_from] < x->times[x->cut_to - 1])
-            x->cut_from++;
-    }
-    x->timed = b;
+    times->packed = b->times;
+    times->rows = b->rows;
+    times->to = b->to;
+    block_times_cut(times, x->response);
     return true;
+}
+
+/* The times of a block; NULL: they are not understood. Blocks of one target have the same times, which are decoded once: the
+ * server sends those of some targets in turn. */
+static const struct block_times *blocks_times_of(struct blocks_response *x, const struct exported_block *b)
+{
+    if (x->numbers == NULL)
+        blocks_open(x);
+    for (unsigned i = 0; i < BLOCKS_TIMES; i++)
+        if (block_times_are(&x->timed[i], b))
+            return &x->timed[i];
+    struct block_times *times = &x->timed[x->next_timed++ % BLOCKS_TIMES];
+    return block_times_decode(x, b, times) ? times : NULL;
 }
 
 /* 10^n as Go's math.Pow10 has it, for the same last bit: the product of two constants. */
@@ -231,14 +261,15 @@ static inline double blocks_value(int64_t v, int exponent, double power)
     return exponent == 0 ? (double)v : exponent > 0 ? (double)v * power : (double)v / power;
 }
 
-/* The samples of a block that are in the window, of which there are some. Its times are in x->times. */
-static bool blocks_decode_values(struct blocks_response *x, const struct exported_block *b, struct sample *to)
+/* The samples of a block that are in the window, of which there are some. */
+static bool blocks_decode_values(struct blocks_response *x, const struct exported_block *b,
+                                 const struct block_times *times, struct sample *to)
 {
     double power = blocks_power(b->exponent < 0 ? -b->exponent : b->exponent);
-    if (!blocks_unpack(x, &b->values, x->cut_to, x->numbers))
+    if (!blocks_unpack(x, &b->values, times->cut_to, x->numbers))
         return false;
-    for (uint32_t i = x->cut_from; i < x->cut_to; i++, to++)
-        *to = (struct sample){x->times[i], blocks_value(x->numbers[i], b->exponent, power)};
+    for (uint32_t i = times->cut_from; i < times->cut_to; i++, to++)
+        *to = (struct sample){times->items[i], blocks_value(x->numbers[i], b->exponent, power)};
     return true;
 }
 
@@ -250,11 +281,10 @@ static bool blocks_decode_one(struct blocks_response *x, const struct exported_b
         *n += b->n_decoded;
         return true;
     }
-    if (!blocks_unpack_times(x, b))
+    const struct block_times *times = blocks_times_of(x, b);
+    if (times == NULL || (times->cut_from < times->cut_to && !blocks_decode_values(x, b, times, x->samples + *n)))
         return false;
-    if (x->cut_from < x->cut_to && !blocks_decode_values(x, b, x->samples + *n))
-        return false;
-    *n += x->cut_to - x->cut_from;
+    *n += times->cut_to - times->cut_from;
     return true;
 }
 
@@ -287,12 +317,12 @@ static double blocks_share(const struct blocks_response *x, const struct exporte
 static bool blocks_decode_early(struct blocks_response *x, struct exported_block *b)
 {
     double wanted = b->rows * blocks_share(x, b) * sizeof(struct sample);
-    uint32_t n;
-    if (wanted > 2 * (double)b->values.bytes.n || !blocks_unpack_times(x, b))
+    const struct block_times *times = wanted > 2 * (double)b->values.bytes.n ? NULL : blocks_times_of(x, b);
+    if (times == NULL)
         return false;
-    n = x->cut_to - x->cut_from;
+    uint32_t n = times->cut_to - times->cut_from;
     struct sample *samples = arena_alloc(x->response->arena, n * sizeof *samples);
-    if (n > 0 && !blocks_decode_values(x, b, samples))
+    if (n > 0 && !blocks_decode_values(x, b, times, samples))
         return false;
     b->decoded = samples;
     b->n_decoded = n;
@@ -508,7 +538,8 @@ static void blocks_free(struct decoder *d)
     map_free(&x->by_name);
     zstd_free(x->zstd);
     json_labels_free(&x->labels);
-    mem_free(x->times);
+    for (unsigned i = 0; i < BLOCKS_TIMES; i++)
+        mem_free(x->timed[i].items);
     mem_free(x->numbers);
     mem_free(x->samples);
     mem_free(x);

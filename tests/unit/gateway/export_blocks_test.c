@@ -4,6 +4,7 @@
 #include "base/varint.h"
 #include "gateway/upstream/decode/export_blocks.h"
 
+#include <stdio.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -100,6 +101,22 @@ static void blocks_of_one_series(void **state UNUSED)
     add_block(&b, 1000, 3, 10, 0, 1);  /* arrives after later ones */
     add_block(&b, 2000, 2, 55, 0, 1);  /* overlaps: 11 and 12 are there twice */
     is_text(&b, INT64_MIN, INT64_MAX, "c 10@1000 55@2000 56@3000 90@9000 91@10000");
+}
+
+/* Blocks of more targets in turn than have their decoded times remembered. */
+static void blocks_with_times_in_turn(void **state UNUSED)
+{
+    enum { TARGETS = 20, ROUNDS = 3 };
+    struct bytes b = {.n = HEAD};
+    char wanted[2048] = "c";
+    for (int64_t round = 0; round < ROUNDS; round++)
+        for (int64_t target = 0; target < TARGETS; target++)
+            add_block(&b, 10000 * target + 1000, target % 2 ? 2 : 3, 100 * round + target, 0, 0);
+    for (int target = 0; target < TARGETS; target++)
+        for (int i = 0; i < (target % 2 ? 2 : 3); i++) /* of samples with equal times the largest counts */
+            snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), " %d@%d", 100 * (ROUNDS - 1) + target,
+                     10000 * target + 1000 * (i + 1));
+    is_text(&b, INT64_MIN, INT64_MAX, wanted);
 }
 
 /* Of a window of which only the newest sample of each series counts. */
@@ -250,7 +267,8 @@ static void flags_of_a_server(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(responses_of_a_server), cmocka_unit_test(blocks_of_one_series), cmocka_unit_test(the_newest_sample),
+        cmocka_unit_test(responses_of_a_server), cmocka_unit_test(blocks_of_one_series),
+        cmocka_unit_test(blocks_with_times_in_turn), cmocka_unit_test(the_newest_sample),
         cmocka_unit_test(values),
         cmocka_unit_test(what_is_not_understood), cmocka_unit_test(blocks_that_are_not_needed),
         cmocka_unit_test(larger_than_the_budget), cmocka_unit_test(flags_of_a_server)};
