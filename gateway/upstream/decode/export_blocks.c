@@ -58,7 +58,7 @@ struct exported_series {
 };
 
 /* The times of a block. */
-struct block_times {
+struct exported_times {
     struct packed_numbers packed;
     uint32_t rows;             /* 0: none */
     int64_t to;
@@ -80,7 +80,7 @@ struct blocks_response {
     struct buf unpacked, text;
     struct json_labels labels;
     int64_t *numbers;          /* BLOCKS_ROWS */
-    struct block_times timed[BLOCKS_TIMES]; unsigned next_timed;
+    struct exported_times timed[BLOCKS_TIMES]; unsigned next_timed;
     struct sample *samples; size_t cap;
 };
 
@@ -194,13 +194,13 @@ static bool blocks_unpack(struct blocks_response *x, const struct packed_numbers
     return blocks_add_up(numbers, packed, from->first, n, packing == ZSTD_DELTA2 || packing == DELTA2);
 }
 
-static bool block_times_are(const struct block_times *times, const struct exported_block *b)
+static bool exported_times_are(const struct exported_times *times, const struct exported_block *b)
 {
     return times->rows == b->rows && times->packed.first == b->times.first && times->to == b->to &&
            times->packed.packing == b->times.packing && str_eq(times->packed.bytes, b->times.bytes);
 }
 
-static void block_times_cut(struct block_times *times, const struct response *to)
+static void exported_times_cut(struct exported_times *times, const struct response *to)
 {
     uint32_t from = 0, end;
     while (from < times->rows && times->items[from] < to->t_min)
@@ -213,7 +213,7 @@ static void block_times_cut(struct block_times *times, const struct response *to
     times->cut_to = end;
 }
 
-static bool block_times_decode(struct blocks_response *x, const struct exported_block *b, struct block_times *times)
+static bool exported_times_decode(struct blocks_response *x, const struct exported_block *b, struct exported_times *times)
 {
     mem_grow(&times->items, &times->cap, b->rows, sizeof *times->items);
     times->rows = 0;
@@ -225,21 +225,21 @@ static bool block_times_decode(struct blocks_response *x, const struct exported_
     times->packed = b->times;
     times->rows = b->rows;
     times->to = b->to;
-    block_times_cut(times, x->response);
+    exported_times_cut(times, x->response);
     return true;
 }
 
 /* The times of a block; NULL: they are not understood. Blocks of one target have the same times, which are decoded once: the
  * server sends those of some targets in turn. */
-static const struct block_times *blocks_times_of(struct blocks_response *x, const struct exported_block *b)
+static const struct exported_times *blocks_times_of(struct blocks_response *x, const struct exported_block *b)
 {
     if (x->numbers == NULL)
         blocks_open(x);
     for (unsigned i = 0; i < BLOCKS_TIMES; i++)
-        if (block_times_are(&x->timed[i], b))
+        if (exported_times_are(&x->timed[i], b))
             return &x->timed[i];
-    struct block_times *times = &x->timed[x->next_timed++ % BLOCKS_TIMES];
-    return block_times_decode(x, b, times) ? times : NULL;
+    struct exported_times *times = &x->timed[x->next_timed++ % BLOCKS_TIMES];
+    return exported_times_decode(x, b, times) ? times : NULL;
 }
 
 /* 10^n as Go's math.Pow10 has it, for the same last bit: the product of two constants. */
@@ -263,7 +263,7 @@ static inline double blocks_value(int64_t v, int exponent, double power)
 
 /* The samples of a block that are in the window, of which there are some. */
 static bool blocks_decode_values(struct blocks_response *x, const struct exported_block *b,
-                                 const struct block_times *times, struct sample *to)
+                                 const struct exported_times *times, struct sample *to)
 {
     double power = blocks_power(b->exponent < 0 ? -b->exponent : b->exponent);
     if (!blocks_unpack(x, &b->values, times->cut_to, x->numbers))
@@ -281,7 +281,7 @@ static bool blocks_decode_one(struct blocks_response *x, const struct exported_b
         *n += b->n_decoded;
         return true;
     }
-    const struct block_times *times = blocks_times_of(x, b);
+    const struct exported_times *times = blocks_times_of(x, b);
     if (times == NULL || (times->cut_from < times->cut_to && !blocks_decode_values(x, b, times, x->samples + *n)))
         return false;
     *n += times->cut_to - times->cut_from;
@@ -317,7 +317,7 @@ static double blocks_share(const struct blocks_response *x, const struct exporte
 static bool blocks_decode_early(struct blocks_response *x, struct exported_block *b)
 {
     double wanted = b->rows * blocks_share(x, b) * sizeof(struct sample);
-    const struct block_times *times = wanted > 2 * (double)b->values.bytes.n ? NULL : blocks_times_of(x, b);
+    const struct exported_times *times = wanted > 2 * (double)b->values.bytes.n ? NULL : blocks_times_of(x, b);
     if (times == NULL)
         return false;
     uint32_t n = times->cut_to - times->cut_from;
