@@ -131,6 +131,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->keep_params = g->keep_params;
     job->page = g->page;
     job->cluster = g->cluster;
+    job->external_labels = g->external_at_scrape ? g->external_labels : (struct str_map){0};
     job->scrape_slot = scrape_cluster_active(&g->cluster) ? 0 : g->scrape_slot; /* members need other offsets, not near ones */
     job->suppress_errors = g->suppress_errors;
     job->suppress_errors_delay = g->suppress_errors_delay;
@@ -191,6 +192,8 @@ static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job
     add_i64(&b, job->metric_name_escaping_scheme);
     add_i64(&b, job->scrape_native_histograms + 2 * job->always_scrape_classic_histograms);
     add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail);
+    for (size_t i = 0; i < job->external_labels.n; i++)
+        labels_append(&b, job->external_labels.keys[i], job->external_labels.values[i]);
     uint64_t hash = hash_bytes(b.p, b.n);
     buf_free(&b);
     return hash;
@@ -308,8 +311,23 @@ void running_job_unref(struct running_job *j)
     mem_free(j);
 }
 
+/* One that may be renamed to make place for an external label. */
+static bool external_renames(const struct str_map *external, struct str label)
+{
+    struct str prefix = STR("exported_");
+    for (;; label = str_skip(label, prefix.n)) {
+        for (size_t i = 0; i < external->n; i++)
+            if (str_eq(external->keys[i], label))
+                return true;
+        if (!str_starts(label, prefix))
+            return false;
+    }
+}
+
 bool running_job_reads(const struct running_job *j, struct str label)
 {
+    if (external_renames(&j->conf->external_labels, label))
+        return true;
     for (size_t i = 0; i < j->reads.n; i++)
         if (str_eq(j->reads.items[i], label))
             return true;

@@ -2,69 +2,92 @@
 /* Automatic series of a scrape: `up` and its companions, written as one batch after the page. */
 #include "scraper/report.h"
 
+#include "scraper/external.h"
 #include "scraper/scrape_stats.h"
 
-/* The target's labels plus a metric name, inserted in sort order. */
-static struct labels automatic_labels(struct buf *out, const struct target_labels *t, const char *name)
+/* Labels plus a metric name, inserted in sort order. */
+static struct labels automatic_labels(struct buf *out, struct labels base, const char *name)
 {
-    struct labels_iter it = labels_iter(t->wire);
+    struct labels_iter it = labels_iter(base);
     struct label pair;
-    uint32_t before = 0;
+    const uint8_t *at = it.p;
     while (labels_next(&it, &pair) && str_cmp(pair.name, STR(METRIC_NAME)) < 0)
-        before++;
+        at = it.p;
+    size_t before = base.n > 0 ? (size_t)(at - base.p) : 0;
     buf_clear(out);
-    buf_add(out, t->wire.p, t->at[before]);
+    buf_add(out, base.p, before);
     labels_append(out, STR(METRIC_NAME), str_of(name));
-    buf_add(out, t->wire.p + t->at[before], t->wire.n - t->at[before]);
-    return (struct labels){(uint8_t *)out->p, (uint32_t)out->n, t->wire.count + 1};
+    buf_add(out, base.p + before, base.n - before);
+    return (struct labels){(uint8_t *)out->p, (uint32_t)out->n, base.count + 1};
 }
 
-static const struct { const char *name; size_t offset; } automatic[] = {
-    {"up", offsetof(struct scrape_report, up)},
-    {"scrape_duration_seconds", offsetof(struct scrape_report, duration)},
-    {"scrape_samples_scraped", offsetof(struct scrape_report, scraped)},
-    {"scrape_samples_post_metric_relabeling", offsetof(struct scrape_report, post_relabeling)},
-    {"scrape_series_added", offsetof(struct scrape_report, added)},
-    {"scrape_timeout_seconds", offsetof(struct scrape_report, timeout)},
-    {"scrape_response_size_bytes", offsetof(struct scrape_report, bytes)}};
+enum automatic_when { REPORT_ALWAYS, REPORT_SAMPLE_LIMIT, REPORT_LABEL_LIMIT };
+static const struct { const char *name; size_t offset; enum automatic_when when; } automatic[] = {
+    {"up", offsetof(struct scrape_report, up), REPORT_ALWAYS},
+    {"scrape_duration_seconds", offsetof(struct scrape_report, duration), REPORT_ALWAYS},
+    {"scrape_samples_scraped", offsetof(struct scrape_report, scraped), REPORT_ALWAYS},
+    {"scrape_samples_post_metric_relabeling", offsetof(struct scrape_report, post_relabeling), REPORT_ALWAYS},
+    {"scrape_series_added", offsetof(struct scrape_report, added), REPORT_ALWAYS},
+    {"scrape_timeout_seconds", offsetof(struct scrape_report, timeout), REPORT_ALWAYS},
+    {"scrape_response_size_bytes", offsetof(struct scrape_report, bytes), REPORT_ALWAYS},
+    {"scrape_samples_limit", offsetof(struct scrape_report, sample_limit), REPORT_SAMPLE_LIMIT},
+    {"scrape_labels_limit", offsetof(struct scrape_report, label_limit), REPORT_LABEL_LIMIT}};
 
-static void report_write_value(struct target *t, const char *name, double v, int64_t time)
+static bool automatic_wanted(const struct scrape_job *job, enum automatic_when when)
+{
+    switch (when) {
+    case REPORT_ALWAYS: return true;
+    case REPORT_SAMPLE_LIMIT: return job->page.reports_limits && job->sample_limit > 0;
+    case REPORT_LABEL_LIMIT: return job->page.reports_limits && job->label_limit > 0;
+    }
+    return false;
+}
+
+/* Those of the target, with external labels if the scraper adds them; valid until the interner derives other labels. */
+static struct labels report_own_labels(struct target *t)
+{
+    struct interner *in = &t->lane->interner;
+    if (t->job->conf->external_labels.n == 0)
+        return t->labels.wire;
+    interner_clear_scratch(in);
+    builder_start(&in->builder, t->labels.wire);
+    external_labels_add(&in->builder, t->job->conf);
+    return builder_labels(&in->builder, &in->scratch);
+}
+
+/* r: NULL for stale markers. Returns the number of series. */
+static size_t report_series(struct target *t, const struct scrape_report *r, int64_t time)
 {
     struct scrape_lane *l = t->lane;
-    struct sample s = {time, v};
-    struct labels labels = automatic_labels(&l->page.labels, &t->labels, name);
-    sink_series(l->sink, &(struct series_in){.labels = labels, .samples = &s, .n_samples = 1});
-}
-
-static bool report_begin(struct target *t)
-{
+    struct labels base = report_own_labels(t);
     enum { ABOUT = 100 };
-    struct sink_batch batch = {.source = t->source, .bytes = LEN(automatic) * (ABOUT + t->labels.wire.n)};
-    bool ok = sink_begin(t->lane->sink, &batch) == SINK_OK;
-    stats_add(&scrape_stats, SAMPLES_BUSY, ok ? 0 : LEN(automatic));
-    return ok;
+    struct sink_batch batch = {.source = t->source, .bytes = LEN(automatic) * (ABOUT + base.n)};
+    bool ok = sink_begin(l->sink, &batch) == SINK_OK;
+    size_t n = 0;
+    for (size_t i = 0; i < LEN(automatic); i++) {
+        struct sample s = {time, stale_nan()};
+        if (!automatic_wanted(t->job->conf, automatic[i].when))
+            continue;
+        n++;
+        if (!ok)
+            continue;
+        if (r)
+            memcpy(&s.v, (const char *)r + automatic[i].offset, sizeof s.v);
+        struct labels labels = automatic_labels(&l->page.labels, base, automatic[i].name);
+        sink_series(l->sink, &(struct series_in){.labels = labels, .samples = &s, .n_samples = 1});
+    }
+    if (ok)
+        sink_commit(l->sink, NULL, NULL);
+    else
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)n);
+    return ok ? n : 0;
 }
 
-void report_write(struct target *t, const struct scrape_report *r, int64_t time)
-{
-    if (!report_begin(t))
-        return;
-    for (size_t i = 0; i < LEN(automatic); i++) {
-        double v;
-        memcpy(&v, (const char *)r + automatic[i].offset, sizeof v);
-        report_write_value(t, automatic[i].name, v, time);
-    }
-    sink_commit(t->lane->sink, NULL, NULL);
-}
+void report_write(struct target *t, const struct scrape_report *r, int64_t time) { report_series(t, r, time); }
 
 void report_end(struct target *t, int64_t time)
 {
-    if (!report_begin(t))
-        return;
-    for (size_t i = 0; i < LEN(automatic); i++)
-        report_write_value(t, automatic[i].name, stale_nan(), time);
-    sink_commit(t->lane->sink, NULL, NULL);
-    stats_add(&scrape_stats, STALE_MARKERS, LEN(automatic));
+    stats_add(&scrape_stats, STALE_MARKERS, (double)report_series(t, NULL, time));
 }
 
 static void set_error(struct target_live *live, const struct err *err)

@@ -71,6 +71,8 @@ void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err 
     r->duration = (double)(clock_mono_ns() - s->start_ns) / 1e9;
     r->timeout = (double)t->timeout / 1e3;
     r->bytes = (double)s->body.n;
+    r->sample_limit = (double)t->job->conf->sample_limit;
+    r->label_limit = (double)t->job->conf->label_limit;
     report_write(t, r, s->t);
     t->last_t = s->t;
     log_outcome(t, err, s->t);

@@ -35,9 +35,11 @@ enum { SCRAPE_BODY_MAX = 16 << 20 };
 
 /* Differences between Prometheus and vmagent in parsing a response. */
 struct page_rules {
-    bool lax;          /* vmagent: unquoted names may contain any byte except delimiters: a.b, 1a, x-y */
+    bool lax;                /* vmagent: names of any bytes, times in seconds or milliseconds (exposition_lax.c) */
     bool drops_reserved;     /* vmagent: metric_relabel_configs end with dropping labels that begin with __ */
     bool limit_counts_lines; /* vmagent: sample_limit includes duplicates */
+    bool export_moves;       /* vmagent: renaming a to exported_a renames a scraped exported_a, too */
+    bool reports_limits;     /* vmagent: scrape_samples_limit and scrape_labels_limit are written where they are set */
     bool text_only;          /* vmagent: a response is Prometheus' text format unless scrape_protocols is given */
     /* Prometheus 3: le of a histogram and quantile of a summary are normalized to "1.0" */
     bool spells_bounds;
@@ -53,8 +55,9 @@ static inline bool scrape_cluster_active(const struct scrape_cluster *c) { retur
 
 struct scrape_globals {               /* defaults of scrape_configs, from `global:` */
     int64_t scrape_interval, scrape_timeout;
-    /* added by the writer; used here to shift the offsets, so that two replicas differ */
+    /* usually added by the writer; they shift the offsets, so that two replicas differ */
     struct str_map external_labels;
+    bool external_at_scrape;          /* vmagent: external_labels are added by the scraper, not by the writer (external.h) */
     int64_t sample_limit, label_limit, body_size_limit;
     int64_t target_limit, label_name_length_limit, label_value_length_limit;
     struct str_list scrape_protocols; /* default depends on the dialect; empty: Prometheus' text format */
@@ -102,6 +105,7 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     int64_t scrape_slot;               /* copied from the globals, as are the next six */
     bool broken_lines_fail, instance_is_host, loose_durations, keep_params;
     struct page_rules page;
+    struct str_map external_labels;    /* those that the scraper adds */
     struct scrape_cluster cluster;
     uint64_t fingerprint;              /* of all settings that affect a running target; set by scrape_job_finish */
 };

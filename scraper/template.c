@@ -12,6 +12,7 @@
 #include "base/refs.h"
 #include "base/text/num.h"
 #include "model/exposition/exposition.h"
+#include "scraper/external.h"
 
 #include <math.h>
 
@@ -179,10 +180,14 @@ static bool splice_pair_is_fixed(const struct labels_builder *b, size_t n, struc
     return false;
 }
 
-static void rename_exported(struct interner *in, struct labels target, struct str name)
+static void rename_exported(struct interner *in, struct labels target, struct str name, bool moves)
 {
     struct labels_builder *b = &in->builder;
     struct str value = builder_get(b, name), to = name;
+    if (moves && labels_get(target, arena_printf(&in->scratch, "exported_%.*s", STR_ARG(name))).n == 0) {
+        exported_label_rename(b, name);
+        return;
+    }
     do
         to = arena_printf(&in->scratch, "exported_%.*s", STR_ARG(to));
     while (builder_get(b, to).n > 0 || labels_get(target, to).n > 0);
@@ -225,7 +230,7 @@ static uint8_t spell_bounds(struct interner *in, enum bounds_type type)
     return (uint8_t)types;
 }
 
-static void add_target_labels(struct interner *in, const struct target_labels *t, bool honor)
+static void add_target_labels(struct interner *in, const struct target_labels *t, const struct scrape_job *job)
 {
     struct labels_builder *b = &in->builder;
     size_t own = b->n;
@@ -234,9 +239,9 @@ static void add_target_labels(struct interner *in, const struct target_labels *t
         bool exists = splice_pair_is_fixed(b, own, l.name);
         if (!exists) {
             builder_set(b, l.name, l.value);
-        } else if (!honor) {
+        } else if (!job->honor_labels) {
             if (builder_get(b, l.name).n > 0)
-                rename_exported(in, t->wire, l.name);
+                rename_exported(in, t->wire, l.name, job->page.export_moves);
             builder_set(b, l.name, l.value);
         }
     }
@@ -247,7 +252,8 @@ static void export_automatic(struct interner *in)
 {
     static const char *const names[] = {
         "up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
-        "scrape_series_added", "scrape_timeout_seconds", "scrape_response_size_bytes"};
+        "scrape_series_added", "scrape_timeout_seconds", "scrape_response_size_bytes", "scrape_samples_limit",
+        "scrape_labels_limit", "scrape_series_current", "scrape_series_limit", "scrape_series_limit_samples_dropped"};
     struct str name = in->builder.n == 1 ? builder_get(&in->builder, STR(METRIC_NAME)) : STR_NONE;
     for (size_t i = 0; i < LEN(names); i++)
         if (str_is(name, names[i]))
@@ -306,7 +312,7 @@ bool template_derive(struct interner *in, const struct template_group *c, const 
     out->types = job->page.spells_bounds ? spell_bounds(in, type) : BOUNDS_ANY;
     if (!job->honor_labels)
         export_automatic(in);
-    add_target_labels(in, t, job->honor_labels);
+    add_target_labels(in, t, job);
     size_t count;
     bool kept = relabel_apply(c->job->metric_rules, &in->builder);
     if (job->page.drops_reserved)
@@ -314,6 +320,7 @@ bool template_derive(struct interner *in, const struct template_group *c, const 
     out->dropped = !kept || builder_size(&in->builder, &count) == 0;
     if (out->dropped)
         return true;
+    external_labels_add(&in->builder, job);
     buf_clear(&in->wire);
     out->labels = builder_append(&in->builder, &in->wire);
     out->sum = labels_identity(out->labels);

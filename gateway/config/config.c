@@ -211,6 +211,7 @@ static void config_set_globals(struct loader *l)
         .always_scrape_classic_histograms = g->always_scrape_classic_histograms,
         .metric_name_escaping_scheme = g->metric_name_escaping_scheme,
         .scrape_slot = g->scrape_slot, .external_labels = g->external_labels,
+        .external_at_scrape = d->external_at_scrape,
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
         .target_limit = g->target_limit, .label_name_length_limit = g->label_name_length_limit,

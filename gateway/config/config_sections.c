@@ -46,7 +46,8 @@ static const struct conf_row global_rows[] = {
     {CONF_DURATION, "evaluation_interval", GLOBAL(evaluation_interval), .preset = "1m", .min = 1,
      .max = 366ll * 86400000, .help = "Default step of subqueries"},
     {CONF_MAP, "external_labels", GLOBAL(external_labels),
-     .help = "Labels to add to all samples sent to destinations, unless they have a label of that name"},
+     .help = "Labels to add to all samples sent to destinations, unless they have a label of that name; with vmagent's "
+             "flags to samples that are scraped, whose labels of that name are renamed"},
     {CONF_INT, "sample_limit", GLOBAL(sample_limit), .preset = "0", .min = 0, .max = INT64_MAX,
      .help = "Default of the jobs' `sample_limit`"},
     {CONF_INT, "label_limit", GLOBAL(label_limit), .preset = "0", .min = 0, .max = INT64_MAX,

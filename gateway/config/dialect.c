@@ -28,9 +28,10 @@ const struct dialect_defaults dialects[4] = {
                             .expand_labels = true},
     [DIALECT_VMAGENT] = {.name = "vmagent", .config_flag = "promscrape.config", .flags = vmagent_flags,
                          .reload_open = true, .page = {.lax = true, .drops_reserved = true,
-                                                       .limit_counts_lines = true, .text_only = true},
+                                                       .limit_counts_lines = true, .text_only = true,
+                                                       .export_moves = true, .reports_limits = true},
                          .vmagent_relabeling = true, .instance_is_host = true, .loose_durations = true,
-                         .environment = true},
+                         .environment = true, .external_at_scrape = true},
     [DIALECT_PROMXY] = {.name = "promxy", .config_flag = "config", .flags = promxy_flags,
                         .honor_timestamps = true, .broken_lines_fail = true, .empty_groups = true},
 };

@@ -22,6 +22,7 @@ struct dialect_defaults {
     bool instance_is_host;             /* the label instance is host:port even if the address is a URL or has no port */
     bool keep_params;                  /* `params` of a job are sent even if their label is empty or removed */
     bool expand_labels;                /* ${NAME} in external_labels is replaced by the environment variable */
+    bool external_at_scrape;           /* external_labels are added to what is scraped only, before anything is sent */
     bool loose_durations;              /* accepts 1.5h, and seconds without a unit */
     bool empty_groups;                 /* a server group whose relabeling drops all targets is a warning */
     bool environment;                  /* %{NAME} in the file is replaced by the environment variable */

@@ -3,7 +3,7 @@
  * Pushgateway, /metrics/job/NAME/LABEL/VALUE..., whose labels replace those of the text.
  *
  * As in vmagent, lines are independent of each other: an invalid one is skipped. A sample without a time gets the
- * parameter `timestamp` (ms), or the time of the request. A time below 2^31 is one in seconds.
+ * parameter `timestamp` (ms), or the time of the request.
  */
 #include "base/hash.h"
 #include "base/text/base64.h"
@@ -143,8 +143,7 @@ static bool prometheus_line(struct ingest *in, struct str line, struct err *err)
         prometheus_metadata(in, kind);
     if (kind != EXPOSITION_SERIES)
         return true;
-    int64_t t = !e->has_t ? s->time : e->t < INT64_C(1) << 31 ? e->t * 1000 : e->t;
-    struct sample sample = {.t = t, .v = e->value};
+    struct sample sample = {.t = e->has_t ? e->t : s->time, .v = e->value};
     uint64_t hash = hash_keyed(e->series.p, e->series.n);
     if (ingest_series_known(in, hash, &sample, 1))
         return true;

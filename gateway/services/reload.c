@@ -114,7 +114,9 @@ static struct upstream_backup *reload_backups(const struct config *c, size_t *n)
 static struct writer_plan reload_plan(const struct config *c)
 {
     return (struct writer_plan){.destinations = c->destinations, .n = c->n_destinations, .recent = c->recent,
-                                .sharding = c->sharding, .external_labels = c->global.external_labels};
+                                .sharding = c->sharding,
+                                .external_labels = c->scrape.external_at_scrape ? (struct str_map){0}
+                                                                                : c->global.external_labels};
 }
 
 static struct upstream *build_upstream(struct services *s, const struct config *c, struct err *err)

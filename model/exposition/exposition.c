@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A pull parser for Prometheus' text format; openmetrics.c parses the lines of OpenMetrics.
+/* A pull parser for Prometheus' text format; openmetrics.c parses the lines of OpenMetrics, exposition_lax.c
+ * those of vmagent's dialect.
  *
  * It accepts what Prometheus' own lexer accepts. Compared with the format's documentation that is wider in some
  * places (blanks anywhere between tokens, no comma required between labels, line feeds inside label values) and
@@ -91,8 +92,7 @@ enum exposition_kind exposition_comment_kind(struct str word)
     return str_is(word, "UNIT") ? EXPOSITION_UNIT : EXPOSITION_END;
 }
 
-/* A line that begins with #: END when it is a plain comment. */
-static enum exposition_kind read_comment(struct exposition *e, const char *start)
+enum exposition_kind exposition_comment(struct exposition *e, const char *start)
 {
     enum { WORD = 4 };
     const char *eol = line_end(start, e->end), *p = exposition_blanks_end(start + 1, eol);
@@ -194,7 +194,7 @@ static const char *read_braces(struct exposition *e, const char *start, const ch
 {
     struct scan_piece piece;
     enum scan kind;
-    while ((kind = exposition_scan(&p, e->end, e->lax, &piece)) == SCAN_LABEL || (kind == SCAN_METRIC && !named))
+    while ((kind = exposition_scan(&p, e->end, false, &piece)) == SCAN_LABEL || (kind == SCAN_METRIC && !named))
         named = named || kind == SCAN_METRIC;
     if (kind == SCAN_CLOSE && named)
         return p;
@@ -224,6 +224,8 @@ enum exposition_kind exposition_next(struct exposition *e)
 {
     if (e->format == EXPOSITION_OPENMETRICS)
         return openmetrics_next(e);
+    if (e->lax)
+        return exposition_lax_next(e);
     for (;;) {
         const char *p = exposition_blanks_end(e->p, e->end);
         if (p == e->end)
@@ -231,7 +233,7 @@ enum exposition_kind exposition_next(struct exposition *e)
         if (*p == '\n') {
             e->p = p + 1;
         } else if (*p == '#') {
-            enum exposition_kind kind = read_comment(e, p);
+            enum exposition_kind kind = exposition_comment(e, p);
             if (kind != EXPOSITION_END)
                 return kind;
         } else {
@@ -248,6 +250,10 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
         return exposition_next(e);
     if (memcmp(p, known.p, known.n) != 0)
         return exposition_next(e);
+    if (e->lax && e->format == EXPOSITION_TEXT) {
+        *hit = exposition_lax_known(e, known);
+        return *hit ? EXPOSITION_SERIES : exposition_next(e);
+    }
     double v;
     const char *at = exposition_blanks_end(p + known.n, end), *stop = read_value(at, end, &v);
     bool one_space = p[known.n] == ' ' && at == p + known.n + 1;

@@ -34,7 +34,7 @@ struct exposition {
     const char *p, *end;  /* unread input */
     const char *_start;
     enum exposition_format format; /* set after exposition_start, else EXPOSITION_TEXT; and so is: */
-    bool lax;       /* accept vmagent's syntax for unquoted names */
+    bool lax;             /* the text format as vmagent reads it; in OpenMetrics any bytes in unquoted names */
     unsigned line;        /* ERROR: number of the invalid line, 1-based */
     struct str series;    /* SERIES: the text from the name to the closing brace, the key of a series of this target */
     double value;         /* never the stale marker: every NaN is converted to the ordinary one */
@@ -55,7 +55,7 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
 
 /* Parses the labels of a series text into the builder, which is emptied first; unescaped values are stored in its
  * scratch arena, the others point into the text. False with the reason: a duplicate label name, an empty name,
- * invalid UTF-8, too many labels. lax: see struct exposition. */
+ * invalid UTF-8, too many labels. lax: as the line was read. */
 bool exposition_labels(struct str series, bool lax, struct labels_builder *b, struct err *err) MUST_USE;
 
 /* The text of a HELP line, with \\, \n and in OpenMetrics \" unescaped into the arena. */

@@ -22,6 +22,17 @@ static inline enum name_kind exposition_metric_kind(const struct exposition *e)
     return e->lax ? NAME_ANY_METRIC : NAME_METRIC;
 }
 
+/* A line that begins with #: END when it is a plain comment. */
+enum exposition_kind exposition_comment(struct exposition *e, const char *start);
+
+/* Lines as vmagent reads them (exposition_lax.c). */
+enum exposition_kind exposition_lax_next(struct exposition *e);
+/* The entry begins with `known` and a blank. False: it is to be read by exposition_next. */
+bool exposition_lax_known(struct exposition *e, struct str known);
+/* As exposition_scan; the name of a label may be empty. */
+enum scan exposition_lax_scan(const char **p, const char *end, struct scan_piece *piece);
+struct str exposition_lax_name(struct str series); /* before the braces; may be empty */
+
 enum exposition_kind openmetrics_next(struct exposition *e);
 /* The line after the value of e->series. */
 enum exposition_kind openmetrics_rest(struct exposition *e, const char *p);

@@ -3,7 +3,7 @@
 #include "model/exposition/exposition.h"
 
 #include "base/text/utf8.h"
-#include "model/exposition/exposition_scan.h"
+#include "model/exposition/exposition_internal.h"
 
 /* \\, \" and \n; a backslash before any other character is literal, as in Prometheus. */
 static struct str exposition_unescape_label(struct arena *a, struct str s)
@@ -52,23 +52,39 @@ static bool add_piece(struct labels_builder *b, enum scan kind, const struct sca
     return exposition_add_label(b, STR(METRIC_NAME), piece->name, series, err);
 }
 
+/* The pieces between the braces; p is after the opening one. Returns the position after the closing one; NULL: err is
+ * set. */
+static const char *exposition_add_pieces(struct labels_builder *b, const char *p, bool lax, struct str series,
+                                         struct err *err)
+{
+    const char *end = series.p + series.n;
+    struct scan_piece piece;
+    for (;;) {
+        enum scan kind = lax ? exposition_lax_scan(&p, end, &piece) : exposition_scan(&p, end, false, &piece);
+        if (kind == SCAN_CLOSE)
+            return p;
+        if (kind == SCAN_BAD) {
+            err_set(err, ERR_BAD_DATA, "expected %s in `%.*s`", piece.expected, STR_ARG(str_first(series, 200)));
+            return NULL;
+        }
+        bool nameless = lax && kind == SCAN_LABEL && piece.name.n == 0;
+        if (!nameless && !add_piece(b, kind, &piece, series, err))
+            return NULL;
+    }
+}
+
 bool exposition_labels(struct str series, bool lax, struct labels_builder *b, struct err *err)
 {
     const char *start = series.p, *end = start + series.n;
-    const char *p = exposition_name_end(start, end, lax ? NAME_ANY_METRIC : NAME_METRIC);
+    struct str metric = lax ? exposition_lax_name(series)
+                            : str_n(start, (size_t)(exposition_name_end(start, end, NAME_METRIC) - start));
+    const char *p = metric.p + metric.n;
     builder_start(b, (struct labels){0});
-    if (p > start && !exposition_add_label(b, STR(METRIC_NAME), str_n(start, (size_t)(p - start)), series, err))
+    if (metric.n > 0 && !exposition_add_label(b, STR(METRIC_NAME), metric, series, err))
         return false;
     p = exposition_blanks_end(p, end);
-    if (p < end && *p++ == '{') {
-        struct scan_piece piece;
-        enum scan kind;
-        while ((kind = exposition_scan(&p, end, lax, &piece)) == SCAN_LABEL || kind == SCAN_METRIC)
-            if (!add_piece(b, kind, &piece, series, err))
-                return false;
-        if (kind == SCAN_BAD)
-            return err_set(err, ERR_BAD_DATA, "expected %s in `%.*s`", piece.expected, STR_ARG(str_first(series, 200)));
-    }
+    if (p < end && *p++ == '{' && (p = exposition_add_pieces(b, p, lax, series, err)) == NULL)
+        return false;
     struct str name;
     size_t count;
     if (p != end)

@@ -162,10 +162,12 @@ class RecordingSink(Fake):
     answer), reset (read half of the body, then reset the connection; resets counts), lose_answer (accept, then close).
     zstd bodies get 415 unless zstd=True. requests: (monotonic seconds, status, headers, bytes on the wire) of each.
     arrivals: [number of the connection, index in `accepted` or None, whether the answer was lost] of each, in the order
-    in which they came. What cannot be decoded fails the test at the next look.
+    in which they came. What cannot be decoded fails the test at the next look. in_order: False for what vmagent sends,
+    whose labels are not sorted.
     """
 
-    def __init__(self, zstd=False, port=0):
+    def __init__(self, zstd=False, port=0, in_order=True):
+        self.in_order = in_order
         self.zstd, self.status, self.retry_after, self.hang = zstd, 204, None, 0
         self.drop = self.lose_answer = self.reset = False
         self.victoriametrics = False
@@ -205,8 +207,9 @@ class RecordingSink(Fake):
             for zipped, body in self.accepted[self.decoded:]:
                 try:
                     plain = wire.zstd_decompress(body) if zipped == "zstd" else wire.snappy_decompress(body)
-                    for labels, samples in wire.parse_write_request(plain):
-                        self.arrived.setdefault(tuple(labels.items()), []).extend(samples)
+                    for labels, samples in (wire.parse_write_request(plain) if self.in_order
+                                            else wire.parse_write_request(plain, in_order=False)):
+                        self.arrived.setdefault(tuple(sorted(labels.items())), []).extend(samples)
                 except (ValueError, IndexError, KeyError) as e:
                     self.damaged.append(str(e))
             self.decoded = len(self.accepted)

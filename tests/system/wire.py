@@ -154,8 +154,9 @@ def parse_sample(b):
     return t, v
 
 
-def parse_write_request(b):
-    """[(labels, samples)]; labels stay as sent, an order or a repetition that is wrong raises."""
+def parse_write_request(b, in_order=True):
+    """[(labels, samples)]; labels stay as sent, an order or a repetition that is wrong raises. With in_order=False any
+    order is right, and of a label that is repeated, as vmagent sends it, the last one counts."""
     out = []
     for number, message in fields(b):
         if number != 1:
@@ -165,7 +166,7 @@ def parse_write_request(b):
             if part == 1:
                 pair = dict(fields(value))
                 name = pair.get(1, b"").decode()
-                if labels and name <= next(reversed(labels)):
+                if in_order and labels and name <= next(reversed(labels)):
                     raise ValueError(f"label {name!r} after {next(reversed(labels))!r}")
                 labels[name] = pair.get(2, b"").decode()
             elif part == 2:

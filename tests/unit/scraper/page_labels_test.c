@@ -95,11 +95,38 @@ static void names_may_have_any_bytes_with_vmagents_rules(void **state)
     for (int64_t t = 1000; t <= 2000; t += 1000) {
         assert_true(feed_show(&f, &s, "# TYPE a.b counter\na.b 1\na-b 1\n1a 1\n\u00fcber{l.b=\"v\"} 1\nd{ x-y = \"v\" ,1x=\"w\"} 1\n"
                                  "ok{a=\"1\"b=\"2\"} 1\n\xff 1\n=,{} 1\n", t));
-        assert_int_equal(f.page.result.invalid_lines, 1); /* not UTF-8 */
-        assert_int_equal(f.sink.samples, 7);
+        assert_int_equal(f.page.result.invalid_lines, 2); /* no comma; not UTF-8 */
+        assert_int_equal(f.sink.samples, 6);
     }
     assert_line(&f.sink, "{\"a.b\", instance=\"i:1\", job=\"j\"} 1 @2000");
     assert_line(&f.sink, "{\"\u00fcber\", instance=\"i:1\", job=\"j\", \"l.b\"=\"v\"} 1 @2000");
+    DONE;
+}
+
+static void external_labels_rename_with_vmagents_rules(void **state)
+{
+    WITH("job_name: j\nlabel_limit: 6");
+    static struct str keys[] = {STR("ext"), STR("job")}, values[] = {STR("e"), STR("outer")};
+    f.job.external_labels = (struct str_map){.keys = keys, .values = values, .n = 2};
+    f.job.page.export_moves = true;
+    const struct label other[] = {{STR("instance"), STR("i:2")}, {STR("job"), STR("k")}};
+    struct source s2 = source_open(&f, other, LEN(other));
+    const char *page = "a 1\nb{ext=\"x\"} 2\nc{instance=\"n\",exported_instance=\"m\"} 3\n";
+    assert_false(feed_show(&f, &s, page, 1000)); /* c has seven labels */
+    f.job.label_limit = 7;
+    assert_true(feed_show(&f, &s, page, 2000));
+    assert_line(&f.sink, "a{exported_job=\"j\", ext=\"e\", instance=\"i:1\", job=\"outer\"} 1 @2000");
+    assert_line(&f.sink, "b{exported_ext=\"x\", exported_job=\"j\", ext=\"e\", instance=\"i:1\", job=\"outer\"} 2 @2000");
+    assert_line(&f.sink, "c{exported_exported_instance=\"m\", exported_instance=\"n\", exported_job=\"j\", ext=\"e\", "
+                         "instance=\"i:1\", job=\"outer\"} 3 @2000");
+    assert_true(feed_show(&f, &s2, page, 3000)); /* the label that is renamed is its own */
+    assert_line(&f.sink, "a{exported_job=\"k\", ext=\"e\", instance=\"i:2\", job=\"outer\"} 1 @3000");
+    f.job.honor_labels = true;
+    source_close(&f, &s2);
+    s2 = source_open(&f, other, LEN(other));
+    assert_true(feed_show(&f, &s2, "d{ext=\"x\"} 4\n", 4000));
+    assert_line(&f.sink, "d{ext=\"x\", instance=\"i:2\", job=\"k\"} 4 @4000");
+    source_close(&f, &s2);
     DONE;
 }
 
@@ -174,6 +201,7 @@ int main(void)
         BOTH(rules_may_not_make_a_monster),
         BOTH(limits_fail_the_page),
         BOTH(names_may_have_any_bytes_with_vmagents_rules),
+        BOTH(external_labels_rename_with_vmagents_rules),
         BOTH(labels_with_two_underscores_end_with_vmagents_rules),
         BOTH(bounds_are_spelled_as_prometheus_does),
         BOTH(a_changed_type_changes_the_spelling),
