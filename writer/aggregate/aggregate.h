@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Stream aggregation and deduplication: samples go in, and at the end of each interval the results come out.
+ *
+ * A `struct aggregate` is one lane's part of a set of rules. A series that a rule matches belongs to a group: the labels that
+ * the result will have. Each group is owned by one lane, which a hash of its labels determines, so that a result never has to
+ * be put together from parts; aggregate_push() reports which other lanes own groups of a series, and the caller sends them the
+ * series as it came. Nothing on this path takes a lock.
+ *
+ * What is decided about a series (which rules match, its labels after relabeling, its group) is decided once and remembered by
+ * the hash of its labels.
+ *
+ * Time. Results are written at multiples of the rule's interval by the wall clock, as vmagent does, or at intervals from the
+ * start. Samples count for the interval in which they arrive; with enable_windows for the interval of their timestamp, and the
+ * results are written later by the greatest delay that samples had. The state is kept twice, so that a flush, which is done
+ * in slices, has exactly the samples that arrived before it began.
+ *
+ * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 40 more for rates, 32 more with
+ * deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output; 28 for each series that arrives, matched
+ * or not.
+ *
+ * Functions are called on the lane's thread, except where stated. */
+#ifndef WRITER_AGGREGATE_AGGREGATE_H
+#define WRITER_AGGREGATE_AGGREGATE_H
+
+#include "model/series.h"
+#include "writer/aggregate/aggregate_rule.h"
+
+#include <stdatomic.h>
+
+struct aggregate;
+enum { AGGREGATE_MOST_LANES = 64 };
+
+/* Of one rule on one lane. Written by the lane; any thread reads. */
+struct aggregate_counts {
+    atomic_ullong matched, ignored_nan, ignored_old, counter_resets, dedup_dropped, output_samples, flush_timeouts,
+        dedup_flush_timeouts, flushes, flush_ns, dedup_flushes, dedup_flush_ns, lag_batches, lag_ms;
+    atomic_ullong series, groups, bytes; /* now */
+};
+struct aggregate_results { /* receives what is written: labels are valid during the call */
+    void (*write)(void *arg, struct labels labels, const struct sample *sample);
+    void *arg;
+};
+
+/* Rules are borrowed. `lane` < n_lanes <= AGGREGATE_MOST_LANES. now: Unix ms. */
+struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, size_t n, unsigned lane, unsigned n_lanes,
+                                int64_t now);
+void aggregate_free(struct aggregate *a); /* NULL is fine */
+
+/* Takes the samples of a series. True: a rule matched it. *others: bits of the other lanes to which the same series and
+ * samples must be sent, for aggregate_push_sent(). */
+bool aggregate_push(struct aggregate *a, struct labels labels, const struct sample *samples, size_t n, int64_t now,
+                    uint64_t *others);
+void aggregate_push_sent(struct aggregate *a, struct labels labels, const struct sample *samples, size_t n, int64_t now);
+
+/* When aggregate_flush has something to do, Unix ms; not after now + 1 s while it is in the middle of something. */
+int64_t aggregate_due(const struct aggregate *a);
+/* Writes the results that are due, until clock_mono_ns() is `end` (INT64_MAX: all). True: there is more, call again. */
+bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct aggregate_results *to);
+/* At shutdown: with flush_on_shutdown the results of the incomplete interval. */
+void aggregate_finish(struct aggregate *a, int64_t now, const struct aggregate_results *to);
+
+size_t aggregate_rule_count(const struct aggregate *a);
+const struct aggregate_rule *aggregate_rule_at(const struct aggregate *a, size_t rule);
+const struct aggregate_counts *aggregate_counts(const struct aggregate *a, size_t rule); /* any thread */
+
+#endif

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One lane's state of a rule, for the files of this directory only.
+ *
+ * A series of a rule has a record (aggregate_input) if something has to be known of each series: counters, deduplication,
+ * count_series. A group has a record (aggregate_output_group) with words for what the rule's outputs need, once for each window; the
+ * offsets are the same for all groups of the rule (aggregate_layout). */
+#ifndef WRITER_AGGREGATE_AGGREGATE_INTERNAL_H
+#define WRITER_AGGREGATE_AGGREGATE_INTERNAL_H
+
+#include "writer/aggregate/aggregate.h"
+#include "writer/aggregate/aggregate_table.h"
+#include "writer/aggregate/value_set.h"
+
+union aggregate_word { double d; uint64_t u; int64_t i; struct value_set *values; struct value_sample *sample; struct vmrange_counts *buckets; };
+
+/* Positions of words in a window, and after the windows; 0 = not kept (word 0 of a window is the number of samples). */
+struct aggregate_layout {
+    uint8_t window_words, windows, words; /* windows: 1 with deduplication, else 2; words: of all of it */
+    uint8_t sum, min, max, last, last_t, mean, squares, increase, increase_known, series, values, sample, buckets;
+    /* from the end of the windows on */
+    uint8_t total, total_known, sum_total, buckets_total, rate, rate_n;
+    uint16_t counter, rates, dedup, input_size; /* bytes in an input's record; 0 = not kept */
+    bool inputs; /* there are records of inputs */
+};
+
+enum { /* bits of flags; those of a window are shifted by it */
+    INPUT_KNOWN = 1,    /* has a last value */
+    INPUT_SEEN = 2,     /* << window: counted by count_series */
+    INPUT_RATED = 8,    /* << window: has an accepted sample for the rate */
+    INPUT_PENDING = 32, /* << window: has a sample that waits for the end of the deduplication interval */
+    INPUT_DEAD = 128    /* cannot be found any more; exists until no route leads to it */
+};
+struct aggregate_input {
+    uint64_t id;
+    uint32_t group, flags;
+    int64_t deadline;          /* Unix ms: without samples until then it is forgotten */
+};
+struct aggregate_counter { double value; int64_t t; }; /* of the last sample */
+struct aggregate_rates {
+    int64_t before;            /* time of the last sample of the intervals before */
+    struct { double increase; int64_t t; } windows[2];
+};
+struct aggregate_pending { double value; int64_t t; }; /* [2] */
+
+enum { GROUP_LIVE = 1, GROUP_DEAD = INPUT_DEAD };
+struct aggregate_output_group {
+    uint64_t id;
+    uint32_t inputs, flags;    /* number of its inputs */
+    int64_t deadline;
+    uint8_t *labels; uint32_t n, count; /* of struct labels */
+    union aggregate_word words[];
+};
+
+enum aggregate_phase { AGGREGATE_IDLE, AGGREGATE_DEDUP, AGGREGATE_INPUTS, AGGREGATE_GROUPS };
+struct aggregate_part {
+    const struct aggregate_rule *rule;
+    struct aggregate_layout layout;
+    struct aggregate_table inputs, groups;
+    struct aggregate_counts counts;
+    int64_t ignore_first_until;   /* Unix s: first samples of counters do not count before */
+    /* times, Unix ms */
+    int64_t least, most;          /* the current interval of what is received: of deduplication, or of aggregation */
+    int64_t flush_at;             /* end of the aggregation interval */
+    int64_t delay, lag;           /* with windows: how much later than `most`, -1 = not yet decided; largest delay of samples */
+    uint64_t skip;                /* intervals whose results are not written */
+    unsigned window;              /* that receives samples; the other one is of the next interval, or being flushed */
+    enum aggregate_phase phase;
+    uint32_t cursor;              /* number of the next record in this phase */
+    int64_t flush_time, dedup_time; /* of the results that are being written; end of the interval being deduplicated */
+    int64_t flush_ns;             /* CPU time spent so far */
+    bool flush_due;               /* results follow this deduplication */
+    /* lists of dead records: of those that died since the sweep began, and of those that it releases; the next one is in
+     * `group` and `inputs` */
+    uint32_t dead_inputs, dead_groups, swept_inputs, swept_groups;
+};
+
+/* What is known of a series that arrives: found by the keyed hash of its labels. */
+struct aggregate_route { uint64_t hash; uint32_t link; uint8_t sweep; bool matched; };
+struct aggregate_link { uint32_t next; uint32_t at; uint16_t rule; uint16_t owner; }; /* at: input, or without inputs the group */
+struct aggregate {
+    unsigned lane, n_lanes;
+    struct aggregate_part *parts; size_t n_parts;
+    struct aggregate_table routes;
+    struct aggregate_link *links; size_t n_links, _cap_links;
+    uint32_t free_link;
+    uint8_t sweep; uint32_t sweep_at; bool sweeping; /* over the routes: removes those that lead to nothing, or are not used */
+    int64_t swept, sweep_counted; /* Unix ms: end of the last one; when `sweep`, which dates the use of routes, was advanced */
+    struct labels_builder builder;
+    struct arena scratch;
+    struct buf out, text;
+};
+
+/* aggregate_layout.c */
+void aggregate_layout_init(struct aggregate_layout *l, const struct aggregate_rule *r);
+static inline union aggregate_word *aggregate_window(const struct aggregate_part *p, struct aggregate_output_group *g, unsigned window)
+{
+    return g->words + (p->layout.windows == 1 ? 0 : window) * p->layout.window_words;
+}
+void aggregate_group_clear_window(const struct aggregate_part *p, union aggregate_word *w);
+void aggregate_group_clear(const struct aggregate_part *p, struct aggregate_output_group *g); /* as if it were new */
+
+/* aggregate_routes.c */
+struct aggregate_route *aggregate_route_series(struct aggregate *a, struct labels labels);
+bool aggregate_sweep_some(struct aggregate *a, int64_t now, int64_t end); /* true: there is more */
+void aggregate_group_free(struct aggregate_part *p, uint32_t group);
+
+/* aggregate_add.c */
+/* A sample of one of the group's series: in = NULL without records of inputs. */
+struct aggregate_arrival { int64_t now, deadline; unsigned window; };
+void aggregate_add(struct aggregate_part *p, struct aggregate_output_group *g, struct aggregate_input *in, struct sample s,
+                   const struct aggregate_arrival *how);
+void aggregate_receive(struct aggregate_part *p, uint32_t at, const struct sample *samples, size_t n, int64_t now);
+
+/* aggregate_flush.c */
+void aggregate_parts_start(struct aggregate *a, int64_t now);
+
+/* aggregate_results.c: writes the results of a group in a window; at the time of the flush. */
+void aggregate_write_results(struct aggregate *a, struct aggregate_part *p, struct aggregate_output_group *g, unsigned window,
+                             const struct aggregate_results *to);
+
+static inline void aggregate_count(atomic_ullong *counter, uint64_t n) /* only the lane writes it */
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Routes: what the rules make of a series that arrives, decided once.
+ *
+ * A route is found by the keyed hash of the series' labels and has a link for each rule that matches: to the record of the
+ * series or of its group on this lane, or to the lane that owns the group. Records that expire are marked dead first. The
+ * sweep, in slices over all routes, removes routes to them and routes that were not used during two sweeps; when it has seen
+ * all routes, records that were dead before it began are released. */
+#include "writer/aggregate/aggregate_internal.h"
+
+#include "base/hash.h"
+#include "base/text/duration.h"
+
+enum { ROUTES_SCRATCH_RESET = 256 << 10, SWEEP_DEAD_MS = 10000, SWEEP_UNUSED_MS = 300000, SWEEP_STEP = 256 };
+
+/* --- records ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t aggregate_group_find(struct aggregate_part *p, struct labels labels, uint64_t id)
+{
+    uint32_t at = table_find(&p->groups, id);
+    if (at != TABLE_NONE || (at = table_add(&p->groups, id)) == TABLE_NONE)
+        return at;
+    struct aggregate_output_group *g = table_at(&p->groups, at);
+    g->labels = mem_dup(labels.p, labels.n);
+    g->n = labels.n;
+    g->count = labels.count;
+    atomic_fetch_add_explicit(&p->counts.bytes, labels.n, memory_order_relaxed);
+    return at;
+}
+
+void aggregate_group_free(struct aggregate_part *p, uint32_t at)
+{
+    struct aggregate_output_group *g = table_at(&p->groups, at);
+    aggregate_group_clear(p, g);
+    atomic_fetch_sub_explicit(&p->counts.bytes, g->n, memory_order_relaxed);
+    mem_free(g->labels);
+    g->labels = NULL;
+}
+
+/* The record that a series' samples go to; TABLE_NONE: there are too many. */
+static uint32_t aggregate_record_find(struct aggregate_part *p, uint64_t id, struct labels group, uint64_t group_id)
+{
+    uint32_t g = aggregate_group_find(p, group, group_id);
+    if (!p->layout.inputs || g == TABLE_NONE)
+        return g;
+    uint32_t at = table_find(&p->inputs, id);
+    if (at != TABLE_NONE || (at = table_add(&p->inputs, id)) == TABLE_NONE)
+        return at;
+    struct aggregate_input *in = table_at(&p->inputs, at);
+    in->group = g;
+    ((struct aggregate_output_group *)table_at(&p->groups, g))->inputs++;
+    return at;
+}
+
+static bool aggregate_record_dead(const struct aggregate_part *p, uint32_t at)
+{
+    if (p->layout.inputs)
+        return ((const struct aggregate_input *)table_at(&p->inputs, at))->flags & INPUT_DEAD;
+    return ((const struct aggregate_output_group *)table_at(&p->groups, at))->flags & GROUP_DEAD;
+}
+
+/* --- routes ------------------------------------------------------------------------------------------------------- */
+
+static uint32_t aggregate_link_new(struct aggregate *a)
+{
+    uint32_t at = a->free_link;
+    if (at != TABLE_NONE) {
+        a->free_link = a->links[at].next;
+        return at;
+    }
+    mem_grow(&a->links, &a->_cap_links, a->n_links + 1, sizeof *a->links);
+    return (uint32_t)a->n_links++;
+}
+
+static void aggregate_route_unlink(struct aggregate *a, struct aggregate_route *route)
+{
+    while (route->link != TABLE_NONE) {
+        uint32_t at = route->link;
+        route->link = a->links[at].next;
+        a->links[at].next = a->free_link;
+        a->free_link = at;
+    }
+}
+
+/* The series' labels as the rule sees them; false: its relabeling drops the series. */
+static bool aggregate_input_labels(struct aggregate *a, const struct aggregate_rule *r, struct labels *l)
+{
+    if (r->drop_input_labels.n > 0)
+        *l = labels_drop(&a->scratch, *l, r->drop_input_labels.items, r->drop_input_labels.n);
+    if (r->input_relabel.n > 0) {
+        builder_start(&a->builder, *l);
+        if (!relabel_apply(relabel_rules(r->input_relabel), &a->builder))
+            return false;
+        *l = builder_labels(&a->builder, &a->scratch);
+    }
+    return l->count > 0;
+}
+
+static bool aggregate_route_add(struct aggregate *a, struct aggregate_route *route, size_t rule, struct labels labels)
+{
+    struct aggregate_part *p = &a->parts[rule];
+    const struct aggregate_rule *r = p->rule;
+    struct labels group;
+    if (!aggregate_input_labels(a, r, &labels))
+        return true;
+    group = labels;
+    if (r->by.n > 0)
+        group = labels_keep(&a->scratch, labels, r->by.items, r->by.n);
+    else if (r->without.n > 0)
+        group = labels_drop(&a->scratch, labels, r->without.items, r->without.n);
+    uint64_t id = labels_hash(group);
+    unsigned owner = (unsigned)(id >> 40) % a->n_lanes;
+    uint32_t at = 0;
+    if (owner == a->lane && (at = aggregate_record_find(p, labels_hash(labels), group, id)) == TABLE_NONE)
+        return false;
+    uint32_t link = aggregate_link_new(a);
+    a->links[link] = (struct aggregate_link){route->link, at, (uint16_t)rule, (uint16_t)owner};
+    route->link = link;
+    return true;
+}
+
+static void aggregate_route_make(struct aggregate *a, struct aggregate_route *route, struct labels labels)
+{
+    if (a->scratch.used > ROUTES_SCRATCH_RESET)
+        arena_free(&a->scratch);
+    struct arena_mark mark = arena_mark(&a->scratch);
+    route->link = TABLE_NONE;
+    route->matched = false;
+    for (size_t i = a->n_parts; i-- > 0;) { /* links are in front of each other: the first rule's is the first */
+        const struct aggregate_rule *r = a->parts[i].rule;
+        if (r->match) {
+            builder_start(&a->builder, labels);
+            if (!label_filters_match(r->match, &a->builder))
+                continue;
+        }
+        route->matched = true;
+        if (!aggregate_route_add(a, route, i, labels))
+            aggregate_count(&a->parts[i].counts.ignored_old, 1);
+    }
+    arena_release(&a->scratch, mark);
+}
+
+static bool aggregate_route_dead(const struct aggregate *a, const struct aggregate_route *route)
+{
+    for (uint32_t at = route->link; at != TABLE_NONE; at = a->links[at].next)
+        if (a->links[at].owner == a->lane && aggregate_record_dead(&a->parts[a->links[at].rule], a->links[at].at))
+            return true;
+    return false;
+}
+
+struct aggregate_route *aggregate_route_series(struct aggregate *a, struct labels labels)
+{
+    uint64_t hash = hash_keyed(labels.p, labels.n);
+    hash += hash == 0;
+    uint32_t at = table_find(&a->routes, hash);
+    if (at == TABLE_NONE) {
+        if ((at = table_add(&a->routes, hash)) == TABLE_NONE)
+            return NULL;
+        aggregate_route_make(a, table_at(&a->routes, at), labels);
+    }
+    struct aggregate_route *route = table_at(&a->routes, at);
+    if (aggregate_route_dead(a, route)) {
+        aggregate_route_unlink(a, route);
+        aggregate_route_make(a, route, labels);
+    }
+    route->sweep = a->sweep;
+    return route;
+}
+
+/* --- sweep -------------------------------------------------------------------------------------------------------- */
+
+static void aggregate_release_inputs(struct aggregate_part *p)
+{
+    for (uint32_t at = p->swept_inputs, next; at != TABLE_NONE; at = next) {
+        next = ((struct aggregate_input *)table_at(&p->inputs, at))->group;
+        table_release(&p->inputs, at);
+    }
+    p->swept_inputs = TABLE_NONE;
+}
+
+static void aggregate_release_groups(struct aggregate_part *p)
+{
+    for (uint32_t at = p->swept_groups, next; at != TABLE_NONE; at = next) {
+        next = ((struct aggregate_output_group *)table_at(&p->groups, at))->inputs;
+        table_release(&p->groups, at);
+    }
+    p->swept_groups = TABLE_NONE;
+}
+
+static bool aggregate_sweep_begin(struct aggregate *a, int64_t now)
+{
+    bool dead = false;
+    for (size_t i = 0; i < a->n_parts; i++)
+        dead = dead || a->parts[i].dead_inputs != TABLE_NONE || a->parts[i].dead_groups != TABLE_NONE;
+    bool unused = now - a->sweep_counted >= SWEEP_UNUSED_MS;
+    if (now - a->swept < SWEEP_DEAD_MS || !(dead || unused))
+        return false;
+    for (size_t i = 0; i < a->n_parts; i++) {
+        struct aggregate_part *p = &a->parts[i];
+        p->swept_inputs = p->dead_inputs;
+        p->swept_groups = p->dead_groups;
+        p->dead_inputs = p->dead_groups = TABLE_NONE;
+    }
+    if (unused) {
+        a->sweep++;
+        a->sweep_counted = now;
+    }
+    a->sweep_at = 0;
+    a->sweeping = true;
+    return true;
+}
+
+bool aggregate_sweep_some(struct aggregate *a, int64_t now, int64_t end)
+{
+    if (!a->sweeping && !aggregate_sweep_begin(a, now))
+        return false;
+    while (a->sweep_at < a->routes.used) {
+        uint32_t at = a->sweep_at++;
+        struct aggregate_route *route = table_at(&a->routes, at);
+        if (route->hash != 0 && ((uint8_t)(a->sweep - route->sweep) >= 2 || aggregate_route_dead(a, route))) {
+            aggregate_route_unlink(a, route);
+            table_forget(&a->routes, at);
+            table_release(&a->routes, at);
+        }
+        if (at % SWEEP_STEP == 0 && clock_mono_ns() >= end)
+            return true;
+    }
+    for (size_t i = 0; i < a->n_parts; i++) {
+        aggregate_release_inputs(&a->parts[i]);
+        aggregate_release_groups(&a->parts[i]);
+    }
+    a->sweeping = false;
+    a->swept = now;
+    return false;
+}
