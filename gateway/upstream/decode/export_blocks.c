@@ -1,19 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Decodes VictoriaMetrics' /api/v1/export/native: the blocks of its storage as they are, in any order.
- *
- *   stream   from: 8 bytes; to: 8 bytes; then for each block
- *            uint32 length, name; uint32 length, block          (big-endian)
- *   name     metric name \1 key \1 value \1 key \1 value \1 ...; \0 '0', \0 '1', \0 '2' stand for the bytes 0, 1, 2
- *   block    zigzag: time of the first sample, of the last one, first value; number of samples; zigzag: decimal exponent;
- *            a byte each: packing of times, packing of values, precision in bits; length, times; length, values
- *            (varints of protocol buffers)
- *   packing  const          nothing: all are the first
- *            delta const    one zigzag difference, of all
- *            delta          zigzag differences, of each to the one before
- *            delta2         the first difference, then those between differences
- *            delta and delta2 may be compressed by zstd
- *
- * A value is integer * 10^exponent; the largest three integers and the smallest one are +Inf, the stale marker and -Inf.
+/* Decodes VictoriaMetrics' /api/v1/export/native (model/native_block.h): the blocks of its storage as they are, in any
+ * order.
  *
  * 1. While the response arrives, blocks that touch the window are kept as they are, a list for each series. Those of which
  *    few samples are in the window are decoded at once, while the server makes the next ones.
@@ -27,27 +14,19 @@
  */
 #include "gateway/upstream/decode/export_blocks.h"
 
-#include "base/compress.h"
 #include "base/map.h"
-#include "base/varint.h"
 #include "model/json_labels.h"
+#include "model/native_block.h"
 
-#include <math.h>
 #include <stdlib.h>
 
-enum { BLOCKS_ROWS = 16384, BLOCKS_NAME = 1 << 17, BLOCKS_LENGTH = 1 << 20 }; /* limits: a block, bytes */
+enum { BLOCKS_NAME = 1 << 17 }; /* bytes at most */
 enum { BLOCKS_TRIAL = 256 << 10, BLOCKS_WASTE = 40 }; /* samples received for one in the window */
-enum { BLOCKS_RANGE = 16 };                           /* bytes at the start */
 enum { BLOCKS_TIMES = 16 };                           /* whose times are remembered */
-enum block_packing { ZSTD_DELTA2 = 1, DELTA_CONST, ALL_CONST, ZSTD_DELTA, DELTA2, DELTA };
 
-struct packed_numbers { enum block_packing packing; int64_t first; struct str bytes; };
 struct exported_block {
     struct exported_block *next;
-    int64_t to;                /* time of the last sample */
-    uint32_t rows;
-    int exponent;
-    struct packed_numbers times, values;
+    struct native_block block;
     struct sample *decoded; uint32_t n_decoded; /* those in the window; NULL: it is decoded at the end */
 };
 struct exported_series {
@@ -59,7 +38,7 @@ struct exported_series {
 
 /* The times of a block. */
 struct exported_times {
-    struct packed_numbers packed;
+    struct native_numbers packed;
     uint32_t rows;             /* 0: none */
     int64_t to;
     int64_t *items; size_t cap;
@@ -79,7 +58,7 @@ struct blocks_response {
     struct zstd *zstd;
     struct buf unpacked, text;
     struct json_labels labels;
-    int64_t *numbers;          /* BLOCKS_ROWS */
+    int64_t *numbers;          /* NATIVE_ROWS */
     struct exported_times timed[BLOCKS_TIMES]; unsigned next_timed;
     struct sample *samples; size_t cap;
 };
@@ -92,112 +71,29 @@ static bool blocks_not_understood(struct blocks_response *x, struct err *err, co
 
 /* --- blocks ------------------------------------------------------------------------------------------------------- */
 
-struct blocks_cursor { const uint8_t *p, *end; bool failed; };
-
-static uint64_t blocks_number(struct blocks_cursor *c)
+/* With less precision VictoriaMetrics repairs the times after it has decoded them. */
+static bool blocks_parse_one(struct str text, struct native_block *b)
 {
-    uint64_t v = 0;
-    const uint8_t *next = c->failed ? NULL : varint_get(c->p, c->end, &v);
-    c->failed = next == NULL;
-    c->p = next ? next : c->p;
-    return c->failed ? 0 : v;
-}
-
-static int64_t blocks_signed(struct blocks_cursor *c) { return unzigzag(blocks_number(c)); }
-
-static unsigned blocks_byte(struct blocks_cursor *c)
-{
-    c->failed = c->failed || c->p == c->end;
-    return c->failed ? 0 : *c->p++;
-}
-
-static struct str blocks_bytes(struct blocks_cursor *c)
-{
-    uint64_t n = blocks_number(c);
-    c->failed = c->failed || n > (uint64_t)(c->end - c->p);
-    if (c->failed)
-        return (struct str){0};
-    c->p += n;
-    return str_n((const char *)c->p - n, n);
-}
-
-static bool blocks_parse_one(struct str text, struct exported_block *b)
-{
-    struct blocks_cursor c = {(const uint8_t *)text.p, (const uint8_t *)text.p + text.n, false};
-    b->times.first = blocks_signed(&c);
-    b->to = blocks_signed(&c);
-    b->values.first = blocks_signed(&c);
-    uint64_t rows = blocks_number(&c);
-    int64_t exponent = blocks_signed(&c);
-    b->times.packing = blocks_byte(&c);
-    b->values.packing = blocks_byte(&c);
-    unsigned precision = blocks_byte(&c);
-    b->times.bytes = blocks_bytes(&c);
-    b->values.bytes = blocks_bytes(&c);
-    b->rows = (uint32_t)rows;
-    b->exponent = (int)exponent;
-    /* With less precision VictoriaMetrics repairs the times after it has decoded them. */
-    return !c.failed && c.p == c.end && rows > 0 && rows <= BLOCKS_ROWS && exponent >= INT16_MIN &&
-           exponent <= INT16_MAX && b->times.first <= b->to && precision == 64;
+    return native_block_parse(text, b) && b->precision == 64;
 }
 
 /* --- samples ------------------------------------------------------------------------------------------------------ */
 
-/* Differences, or differences of differences, as numbers; the first n of rows. */
-static bool blocks_add_up(int64_t *numbers, struct str packed, int64_t first, uint32_t n, bool second)
-{
-    const uint8_t *p = (const uint8_t *)packed.p, *end = p + packed.n;
-    uint64_t v = (uint64_t)first, difference = 0, number;
-    numbers[0] = first;
-    for (uint32_t i = 1; i < n; i++) {
-        p = varint_get(p, end, &number);
-        if (p == NULL)
-            return false;
-        difference = second ? difference + (uint64_t)unzigzag(number) : (uint64_t)unzigzag(number);
-        v += difference;
-        numbers[i] = (int64_t)v;
-    }
-    return true;
-}
-
-static bool blocks_add_same(int64_t *numbers, struct str packed, int64_t first, uint32_t n, bool moves)
-{
-    struct blocks_cursor c = {(const uint8_t *)packed.p, (const uint8_t *)packed.p + packed.n, false};
-    uint64_t v = (uint64_t)first, difference = moves ? (uint64_t)blocks_signed(&c) : 0;
-    for (uint32_t i = 0; i < n; i++, v += difference)
-        numbers[i] = (int64_t)v;
-    return !c.failed;
-}
-
 static void blocks_open(struct blocks_response *x)
 {
     x->zstd = zstd_new();
-    x->numbers = mem_alloc(BLOCKS_ROWS * sizeof *x->numbers);
+    x->numbers = mem_alloc(NATIVE_ROWS * sizeof *x->numbers);
 }
 
-/* The first n (at least 1) of a block's times or values. */
-static bool blocks_unpack(struct blocks_response *x, const struct packed_numbers *from, uint32_t n, int64_t *numbers)
+static bool blocks_unpack(struct blocks_response *x, const struct native_numbers *from, uint32_t n, int64_t *numbers)
 {
-    struct err why = {0};
-    struct str packed = from->bytes;
-    enum block_packing packing = from->packing;
-    if (packing == ALL_CONST || packing == DELTA_CONST)
-        return blocks_add_same(numbers, packed, from->first, n, packing == DELTA_CONST);
-    if (packing == ZSTD_DELTA || packing == ZSTD_DELTA2) {
-        buf_clear(&x->unpacked);
-        if (!decompress(CODEC_ZSTD, x->zstd, packed, (size_t)BLOCKS_ROWS * VARINT_MAX, &x->unpacked, &why))
-            return false;
-        packed = buf_str(&x->unpacked);
-    } else if (packing != DELTA && packing != DELTA2) {
-        return false;
-    }
-    return blocks_add_up(numbers, packed, from->first, n, packing == ZSTD_DELTA2 || packing == DELTA2);
+    return native_unpack(x->zstd, &x->unpacked, from, n, false, numbers);
 }
 
 static bool exported_times_are(const struct exported_times *times, const struct exported_block *b)
 {
-    return times->rows == b->rows && times->packed.first == b->times.first && times->to == b->to &&
-           times->packed.packing == b->times.packing && str_eq(times->packed.bytes, b->times.bytes);
+    return times->rows == b->block.rows && times->packed.first == b->block.times.first && times->to == b->block.to &&
+           times->packed.packing == b->block.times.packing && str_eq(times->packed.bytes, b->block.times.bytes);
 }
 
 static void exported_times_cut(struct exported_times *times, const struct response *to)
@@ -215,16 +111,16 @@ static void exported_times_cut(struct exported_times *times, const struct respon
 
 static bool exported_times_decode(struct blocks_response *x, const struct exported_block *b, struct exported_times *times)
 {
-    mem_grow(&times->items, &times->cap, b->rows, sizeof *times->items);
+    mem_grow(&times->items, &times->cap, b->block.rows, sizeof *times->items);
     times->rows = 0;
-    if (!blocks_unpack(x, &b->times, b->rows, times->items))
+    if (!blocks_unpack(x, &b->block.times, b->block.rows, times->items))
         return false;
-    for (uint32_t i = 0; i < b->rows; i++)
-        if (times->items[i] < (i ? times->items[i - 1] : b->times.first) || times->items[i] > b->to)
+    for (uint32_t i = 0; i < b->block.rows; i++)
+        if (times->items[i] < (i ? times->items[i - 1] : b->block.times.first) || times->items[i] > b->block.to)
             return false;
-    times->packed = b->times;
-    times->rows = b->rows;
-    times->to = b->to;
+    times->packed = b->block.times;
+    times->rows = b->block.rows;
+    times->to = b->block.to;
     exported_times_cut(times, x->response);
     return true;
 }
@@ -242,34 +138,15 @@ static const struct exported_times *blocks_times_of(struct blocks_response *x, c
     return exported_times_decode(x, b, times) ? times : NULL;
 }
 
-/* 10^n as Go's math.Pow10 has it, for the same last bit: the product of two constants. */
-static double blocks_power(int n)
-{
-    static const double ones[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                  1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22, 1e23, 1e24, 1e25, 1e26, 1e27, 1e28, 1e29,
-                                  1e30, 1e31};
-    static const double tens[] = {1e0, 1e32, 1e64, 1e96, 1e128, 1e160, 1e192, 1e224, 1e256, 1e288};
-    return n > 308 ? INFINITY : tens[n / 32] * ones[n % 32];
-}
-
-static inline double blocks_value(int64_t v, int exponent, double power)
-{
-    if (v >= INT64_MAX - 1)
-        return v == INT64_MAX ? INFINITY : stale_nan();
-    if (v == INT64_MIN)
-        return -INFINITY;
-    return exponent == 0 ? (double)v : exponent > 0 ? (double)v * power : (double)v / power;
-}
-
 /* The samples of a block that are in the window, of which there are some. */
 static bool blocks_decode_values(struct blocks_response *x, const struct exported_block *b,
                                  const struct exported_times *times, struct sample *to)
 {
-    double power = blocks_power(b->exponent < 0 ? -b->exponent : b->exponent);
-    if (!blocks_unpack(x, &b->values, times->cut_to, x->numbers))
+    double power = native_power(b->block.exponent);
+    if (!blocks_unpack(x, &b->block.values, times->cut_to, x->numbers))
         return false;
     for (uint32_t i = times->cut_from; i < times->cut_to; i++, to++)
-        *to = (struct sample){times->items[i], blocks_value(x->numbers[i], b->exponent, power)};
+        *to = (struct sample){times->items[i], native_value(x->numbers[i], b->block.exponent, power)};
     return true;
 }
 
@@ -307,17 +184,17 @@ static struct exported_series *blocks_series_named(struct blocks_response *x, st
 /* The part of the block's time that is in the window. */
 static double blocks_share(const struct blocks_response *x, const struct exported_block *b)
 {
-    double first = (double)b->times.first, from = first > (double)x->response->t_min ? first : (double)x->response->t_min;
-    double to = (double)(b->to < x->response->t_max ? b->to : x->response->t_max);
-    return from > to ? 0 : first >= (double)b->to ? 1 : (to - from) / ((double)b->to - first);
+    double first = (double)b->block.times.first, from = first > (double)x->response->t_min ? first : (double)x->response->t_min;
+    double to = (double)(b->block.to < x->response->t_max ? b->block.to : x->response->t_max);
+    return from > to ? 0 : first >= (double)b->block.to ? 1 : (to - from) / ((double)b->block.to - first);
 }
 
 /* If the samples in the window do not take much more memory than the block. False: it is kept as it is, also if it is not
  * understood. */
 static bool blocks_decode_early(struct blocks_response *x, struct exported_block *b)
 {
-    double wanted = b->rows * blocks_share(x, b) * sizeof(struct sample);
-    const struct exported_times *times = wanted > 2 * (double)b->values.bytes.n ? NULL : blocks_times_of(x, b);
+    double wanted = b->block.rows * blocks_share(x, b) * sizeof(struct sample);
+    const struct exported_times *times = wanted > 2 * (double)b->block.values.bytes.n ? NULL : blocks_times_of(x, b);
     if (times == NULL)
         return false;
     uint32_t n = times->cut_to - times->cut_from;
@@ -332,23 +209,23 @@ static bool blocks_decode_early(struct blocks_response *x, struct exported_block
 static bool blocks_keep_one(struct blocks_response *x, struct str name, struct str text, struct err *err)
 {
     struct exported_block b = {0};
-    if (!blocks_parse_one(text, &b))
+    if (!blocks_parse_one(text, &b.block))
         return blocks_not_understood(x, err, "unknown form of a block");
     if (!query_charge(&x->response->work, QUERY_CHARGE_LABELS, err))
         return false;
-    x->received += b.rows;
-    x->wanted += b.rows * blocks_share(x, &b);
-    if (b.times.first > x->response->t_max || b.to < x->response->t_min)
+    x->received += b.block.rows;
+    x->wanted += b.block.rows * blocks_share(x, &b);
+    if (b.block.times.first > x->response->t_max || b.block.to < x->response->t_min)
         return true;
     struct exported_series *s = blocks_series_named(x, name);
     struct exported_block *kept = ARENA_NEW(x->response->arena, struct exported_block);
     *kept = b;
-    kept->times.bytes = arena_str(x->response->arena, b.times.bytes);
+    kept->block.times.bytes = arena_str(x->response->arena, b.block.times.bytes);
     if (!blocks_decode_early(x, kept))
-        kept->values.bytes = arena_str(x->response->arena, b.values.bytes);
+        kept->block.values.bytes = arena_str(x->response->arena, b.block.values.bytes);
     kept->next = s->blocks;
     s->blocks = kept;
-    s->rows += kept->decoded ? kept->n_decoded : b.rows;
+    s->rows += kept->decoded ? kept->n_decoded : b.block.rows;
     s->n_blocks++;
     return response_check_budget(x->response, s->rows, err);
 }
@@ -358,23 +235,17 @@ static bool blocks_wasteful(const struct blocks_response *x)
     return x->bytes > BLOCKS_TRIAL && (double)x->received > BLOCKS_WASTE * x->wanted;
 }
 
-static size_t blocks_length(const char *p)
-{
-    const uint8_t *b = (const uint8_t *)p;
-    return (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
-}
-
 /* Takes the next name and block. Returns the bytes they have; 0: they are not complete, or *failed. */
 static size_t blocks_take(struct blocks_response *x, struct str rest, bool *failed, struct err *err)
 {
-    size_t n_name = rest.n >= 4 ? blocks_length(rest.p) : 0;
+    size_t n_name = rest.n >= 4 ? native_length(rest.p) : 0;
     *failed = n_name > BLOCKS_NAME;
     if (*failed)
         blocks_not_understood(x, err, "the name of a series is too long");
     if (*failed || rest.n < 8 || rest.n - 8 < n_name)
         return 0;
-    size_t n_block = blocks_length(rest.p + 4 + n_name);
-    *failed = n_block > BLOCKS_LENGTH;
+    size_t n_block = native_length(rest.p + 4 + n_name);
+    *failed = n_block > NATIVE_LENGTH;
     if (*failed)
         blocks_not_understood(x, err, "a block is too long");
     if (*failed || rest.n - 8 - n_name < n_block)
@@ -390,9 +261,9 @@ static bool blocks_feed(struct decoder *d, struct str piece, struct err *err)
     bool failed = false;
     buf_add_str(&x->pending, piece);
     x->bytes += piece.n;
-    if (!x->begun && x->pending.n >= BLOCKS_RANGE) {
+    if (!x->begun && x->pending.n >= NATIVE_RANGE) {
         x->begun = true;
-        at = BLOCKS_RANGE;
+        at = NATIVE_RANGE;
     }
     for (size_t n = 1; x->begun && n > 0 && !failed; at += n)
         n = blocks_take(x, str_skip(buf_str(&x->pending), at), &failed, err);
@@ -414,7 +285,7 @@ static int blocks_compare_times(const void *a, const void *b)
 static int blocks_compare(const void *a, const void *b)
 {
     const struct exported_block *const *x = a, *const *y = b;
-    return (*x)->times.first < (*y)->times.first ? -1 : (*x)->times.first > (*y)->times.first;
+    return (*x)->block.times.first < (*y)->block.times.first ? -1 : (*x)->block.times.first > (*y)->block.times.first;
 }
 
 /* The blocks of a series by time. True: some overlap. */
@@ -426,37 +297,9 @@ static bool blocks_sort(struct blocks_response *x, const struct exported_series 
         blocks[n++] = b;
     qsort(blocks, n, sizeof *blocks, blocks_compare);
     for (size_t i = 1; i < n; i++)
-        overlap = overlap || blocks[i]->times.first < blocks[i - 1]->to;
+        overlap = overlap || blocks[i]->block.times.first < blocks[i - 1]->block.to;
     mem_grow(&x->samples, &x->cap, s->rows, sizeof *x->samples);
     return overlap;
-}
-
-/* Appends the text up to the next \1 to x->text, without escapes. */
-static bool blocks_name_part(struct blocks_response *x, struct str *rest)
-{
-    buf_clear(&x->text);
-    for (size_t i = 0; i < rest->n; i++) {
-        char c = rest->p[i];
-        if (c == 1) {
-            *rest = str_skip(*rest, i + 1);
-            return true;
-        }
-        if (c == 0 && ++i < rest->n)
-            c = (char)(rest->p[i] - '0');
-        buf_add_char(&x->text, c);
-    }
-    return false;
-}
-
-/* The text up to the next \1. False: there is none. */
-static bool blocks_cut_name(struct str *rest, struct str *part)
-{
-    const char *end = rest->n > 0 ? memchr(rest->p, 1, rest->n) : NULL;
-    if (end == NULL)
-        return false;
-    *part = str_n(rest->p, (size_t)(end - rest->p));
-    *rest = str_skip(*rest, part->n + 1);
-    return true;
 }
 
 /* Nearly all names are without escapes, and have few labels, sorted but for that of the metric and some that
@@ -466,7 +309,7 @@ static bool blocks_add_plain_labels(struct blocks_response *x, struct str name)
     enum { PLAIN_LABELS = 32 };
     struct label labels[PLAIN_LABELS], label = {.name = STR(METRIC_NAME)};
     size_t n = 0;
-    if (name.n == 0 || memchr(name.p, 0, name.n) || !blocks_cut_name(&name, &label.value))
+    if (name.n == 0 || memchr(name.p, 0, name.n) || !native_name_cut(&name, &label.value))
         return false;
     for (;;) {
         size_t at = n++;
@@ -475,7 +318,7 @@ static bool blocks_add_plain_labels(struct blocks_response *x, struct str name)
         labels[at] = label;
         if (name.n == 0)
             break;
-        if (n == PLAIN_LABELS || !blocks_cut_name(&name, &label.name) || !blocks_cut_name(&name, &label.value))
+        if (n == PLAIN_LABELS || !native_name_cut(&name, &label.name) || !native_name_cut(&name, &label.value))
             return false;
     }
     for (size_t i = 0; i < n; i++)
@@ -489,12 +332,12 @@ static bool blocks_labels(struct blocks_response *x, struct str name, struct lab
     if (blocks_add_plain_labels(x, name))
         return json_labels_end(&x->labels, out, err);
     json_labels_name(&x->labels, STR(METRIC_NAME));
-    bool known = blocks_name_part(x, &name);
+    bool known = native_name_part(&name, &x->text);
     json_labels_value(&x->labels, buf_str(&x->text));
     while (known && name.n > 0) {
-        known = blocks_name_part(x, &name);
+        known = native_name_part(&name, &x->text);
         json_labels_name(&x->labels, buf_str(&x->text));
-        known = known && blocks_name_part(x, &name);
+        known = known && native_name_part(&name, &x->text);
         json_labels_value(&x->labels, buf_str(&x->text));
     }
     return known ? json_labels_end(&x->labels, out, err) : blocks_not_understood(x, err, "unknown form of a name");
