@@ -47,6 +47,7 @@ const struct route routes[] = {
     {IMPORT, "/api/v1/import/prometheus/*", api_import_prometheus, STREAM},
     {IMPORT, "/api/v1/import", api_import_jsonl, STREAM},
     {IMPORT, "/api/v1/import/csv", api_import_csv, STREAM},
+    {IMPORT, "/api/v1/import/native", api_import_native, STREAM},
     {IMPORT, "/write", api_influx_write, STREAM},
     {IMPORT, "/api/v2/write", api_influx_write, STREAM},
     {IMPORT, "/influx/write", api_influx_write, STREAM},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Blocks of samples of VictoriaMetrics, in the form of its native export and import. Pure; one thread at a time.
  *
- *   stream   from: 8 bytes; to: 8 bytes; then for each block
+ *   stream   from: 8 bytes; to: 8 bytes (zigzag); then for each block
  *            uint32 length, name; uint32 length, block          (big-endian)
  *   name     metric name \1 key \1 value \1 key \1 value \1 ...; \0 '0', \0 '1', \0 '2' stand for the bytes 0, 1, 2
  *   block    zigzag: time of the first sample, of the last one, first value; number of samples; zigzag: decimal exponent;

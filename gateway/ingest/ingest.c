@@ -157,7 +157,7 @@ void ingest_skip(struct ingest *in, const struct err *err)
 static bool ingest_line(struct ingest *in, struct str line, struct err *err)
 {
     struct err why;
-    if (line_is_blank(line))
+    if (!in->format->record && line_is_blank(line))
         return true;
     struct arena_mark mark = arena_mark(in->scratch);
     in->item_labels = 0;
@@ -170,7 +170,9 @@ static bool ingest_line(struct ingest *in, struct str line, struct err *err)
     if (in->all_or_nothing)
         return err_set(err, why.kind, "line %llu: %.400s", (unsigned long long)in->line, why.text);
     in->batch.invalid++;
-    ingest_log_invalid(in, line, &why);
+    if (in->format->record && in->err.kind == ERR_NONE)
+        err_set(&in->err, why.kind, "record %llu: %.400s; valid ones are stored", (unsigned long long)in->line, why.text);
+    ingest_log_invalid(in, in->format->record ? STR_NONE : line, &why);
     return true;
 }
 
@@ -289,8 +291,11 @@ static void ingest_store(struct ingest *in, int64_t until)
     in->pending += 2; /* for the batch, and for this step, so that on_ingest_stored does not end the request meanwhile */
     sink_commit(sink, on_ingest_stored, in);
     in->pending--;
-    if (text_is_read(in))
-        ingest_end(in);
+    if (!text_is_read(in))
+        return;
+    if (in->format->finish && in->err.kind == ERR_NONE)
+        (void)!in->format->finish(in, &in->err);
+    ingest_end(in);
 }
 
 static void ingest_read(struct ingest *in)
@@ -364,10 +369,13 @@ static void ingest_work(struct loop_task *task)
 static void on_ingest_unused(struct loop_timer *t)
 {
     struct ingest_lane *l = CONTAINER(t, struct ingest_lane, unused);
-    if (list_empty(&l->active))
-        series_cache_free(&l->cache);
-    else
+    if (!list_empty(&l->active)) {
         loop_timer_in(l->lane->loop, t, INGEST_UNUSED_MS);
+        return;
+    }
+    series_cache_free(&l->cache);
+    zstd_free(l->zstd);
+    l->zstd = NULL;
 }
 
 static unsigned ingest_most_active(const struct services *s)
@@ -395,10 +403,19 @@ static struct ingest_lane *ingest_lane_of(struct http_request *r)
     return lane->ingest;
 }
 
+struct zstd *ingest_zstd(struct ingest *in)
+{
+    struct ingest_lane *l = in->lane;
+    if (l->zstd == NULL)
+        l->zstd = zstd_new();
+    return l->zstd;
+}
+
 void ingest_lane_free(struct ingest_lane *l)
 {
     if (l == NULL)
         return;
+    zstd_free(l->zstd);
     loop_timer_stop(l->lane->loop, &l->unused);
     series_cache_free(&l->cache);
     builder_free(&l->labels);

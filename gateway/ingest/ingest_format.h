@@ -21,6 +21,7 @@
     F(X, CSV, "csvimport", "/api/v1/import/csv", "csvimport")                         \
     F(X, INFLUX, "influx", "/influx/write", "influx")                                 \
     F(X, OTLP, "opentelemetry", "/opentelemetry/v1/metrics", "opentelemetry")         \
+    F(X, NATIVE, "native", "/api/v1/import/native", "nativeimport")                   \
     F(X, DATADOG_1, "datadogv1", "/datadog/api/v1/series", "datadog")                 \
     F(X, DATADOG_2, "datadogv2", "/datadog/api/v2/series", "datadog")                 \
     F(X, DATADOG_SKETCHES, "datadogsketches", "/datadog/api/beta/sketches", "datadog")
@@ -28,7 +29,7 @@
 #define INGEST_ID(X, id, type, path, protocol) INGEST_##id,
 enum ingest_format_id { INGEST_FORMATS(INGEST_ID, ) INGEST_FORMAT_COUNT };
 
-/* A body is lines, each independent of the others, or a document. */
+/* A body is lines or records, each independent of the others, or a document. */
 enum ingest_item { INGEST_ITEM, INGEST_END, INGEST_INVALID_ITEM };
 struct ingest;
 struct ingest_format {
@@ -39,10 +40,16 @@ struct ingest_format {
     bool (*begin)(struct ingest *in, struct err *err);
     /* One line, without its end, that is not blank. False: it is invalid, err says why. */
     bool (*line)(struct ingest *in, struct str line, struct err *err);
+    /* With `line`: the body consists of binary records instead. Returns the bytes of the first one in `text`, of which there
+     * is a part; 0: not yet known. `line` gets each record, and what is left of an incomplete one at the end of the body;
+     * invalid ones are skipped, and the response is an error. */
+    size_t (*record)(struct ingest *in, struct str text);
     /* A document, complete; borrowed until `end`. Called again to read it from its start once more. Then its items, each
      * at most some hundred samples. False and INVALID: the document is invalid, err says why. */
     bool (*document)(struct ingest *in, struct str body, struct err *err);
     enum ingest_item (*next)(struct ingest *in, struct err *err);
+    /* The body has ended. False: it is incomplete. NULL: always complete. */
+    bool (*finish)(struct ingest *in, struct err *err);
     /* Writes the body of the response of a request that succeeded. NULL: it has none. */
     void (*respond)(struct ingest *in);
     void (*end)(struct ingest *in); /* frees `state`; NULL: nothing to free */
@@ -87,7 +94,7 @@ struct ingest {
     size_t batch_bytes, batch_items, batch_most; /* most: bytes */
     size_t item_labels;           /* bytes of labels that the current line or item has reported */
     struct ingest_counts n, batch; /* of committed batches, and of the current one */
-    struct err err;               /* of an invalid body; kind ERR_NONE: none */
+    struct err err;               /* of an invalid body, or its first invalid record; kind ERR_NONE: none */
 };
 
 /* Series that are pushed again and again. `hash` (hash_keyed) is of all that a series consists of in the body; what follows
@@ -105,6 +112,7 @@ bool ingest_series_histogram(struct ingest *in, struct str message, struct err *
 void ingest_skip(struct ingest *in, const struct err *err); /* an invalid item of a document: counts and logs it */
 void ingest_metadata(struct ingest *in, const struct metadata *m);
 
+struct zstd *ingest_zstd(struct ingest *in); /* the lane's */
 void ingest_same(struct ingest *in, struct str parameter); /* a parameter that changes labels: see ingest.same */
 
 #endif

@@ -45,7 +45,8 @@ struct ingest_lane { /* one per lane; created at its first request */
     struct buf label_bytes;       /* of the series reported last */
     uint32_t label_count;
     struct series_cache cache;
-    struct loop_timer unused;     /* frees the cache when nothing was pushed for a while */
+    struct zstd *zstd;            /* of formats whose parts are compressed; NULL: not used yet */
+    struct loop_timer unused;     /* frees both when nothing was pushed for a while */
     struct mem_release release;
 };
 
