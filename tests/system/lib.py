@@ -86,6 +86,9 @@ def end(keep):
         except AssertionError as why:
             print(why)
             clean = False
+    for p in _test["processes"]:
+        if isinstance(p, Sluice):
+            p.forget_positions()
     for path in _test["mounts"]:
         subprocess.run(["umount", "-l", path], check=False)
     if clean and not keep:
@@ -431,6 +434,12 @@ class Sluice(HTTPProcess):
         code = super().stop(timeout)
         assert not running or code == 0, f"{self.name} left with {code}; its log ends:\n{self.log()[-6000:]}"
         return code
+
+    def forget_positions(self):
+        """Deletes the shared memory that one leaves which was killed and not started again."""
+        with contextlib.suppress(OSError), open(f"{self.data_folder}/lock", encoding="utf-8") as f:
+            for number in re.findall(r"^positions (\w+)$", f.read(), re.M):
+                os.remove(f"/dev/shm/sluice-{number}")
 
     def reconfigure(self, config):
         """A new file, and the answer to a reload."""

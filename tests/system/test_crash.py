@@ -84,6 +84,26 @@ def test_kill_during_a_slow_sync():
     assert sorted(set(arrived)) == list(range(30)) and len(arrived) <= 31, f"{len(arrived) - 30} arrived twice"
 
 
+def test_kill_before_deliveries_are_recorded():
+    """What is delivered while the disk takes no writes is known after a kill all the same, and does not arrive again."""
+    disk, sink = BadDisk(), RecordingSink(zstd=True)
+    sink.status = 503
+    sluice = Sluice(f"remote_write: [{{name: sink, url: '{sink.url}', queue_config: {{shards: 1, max_backoff: 100ms}}}}]",
+                    data_folder=disk.data_folder, env=disk.env)
+    for i in range(30):
+        assert push(f"{sluice.url}/api/v1/write", [({"__name__": "m"}, [(now_ms(), float(i))])]).status == 204
+    disk.set("hang")
+    sink.status = 204
+    wait_until(lambda: len([s for series in sink.find("m").values() for s in series]) >= 30)
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_blocks_sent_total") >= 30)  # the responses are read
+    sluice.kill9()
+    disk.set("")
+    sluice.start().wait_ready()
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0)
+    sluice.stop()
+    assert [v for series in sink.find("m").values() for _, v in series] == [float(i) for i in range(30)]
+
+
 @waits
 @seconds(180)
 def test_rounds_of_kills():

@@ -96,6 +96,8 @@ size_t queue_generations(const struct queue *q, const struct queue_generation **
 static void free_delivered(struct queue_shard *s, void *arg UNUSED) { shard_files_free_delivered(s, 0); }
 static bool disk_is_full(int reason) { return reason == ENOSPC || reason == EDQUOT; }
 
+struct queue_lock *queue_lock_of(struct queue *q) { return atomic_load(&q->lock); }
+
 bool queue_dir_usable(struct queue *q)
 {
     struct queue_lock *lock = atomic_load(&q->lock);
@@ -483,7 +485,13 @@ void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct wr
     intake_put(&q->intake, j, unwritten < max ? max - unwritten : 0);
 }
 
-void queue_ack(struct queue_shard *s, uint64_t next) { intake_ack(&s->queue->intake, s, next); }
+void queue_ack(struct queue_shard *s, uint64_t next)
+{
+    shared_position_set(&s->shared, next);
+    intake_ack(&s->queue->intake, s, next);
+}
+
+bool queue_position_shared(const struct queue_shard *s) { return s->shared.slot != NULL; }
 
 bool queue_ack_recorded(struct queue_shard *s, uint64_t next, struct loop *home, struct loop_task *recorded)
 {

@@ -3,7 +3,7 @@
  *
  * A block is written when its caller demands (page cache, no sync), unless it is delivered by then; fdatasync runs at
  * most once a second, and only while the destination is behind. Positions are written on every acknowledgement of a block
- * that was written. kill -9 loses nothing that was due; a power loss loses at most one second of it. Formats:
+ * that was written, and are in shared memory before (position_table.h). kill -9 loses nothing that was due; a power loss loses at most one second of it. Formats:
  * queue_dir.c, queue_shard.c, segment.c.
  *
  * Threads. queue_open and queue_close: main. The other calls: the lane that owns the shard; they post to the io thread,
@@ -104,6 +104,8 @@ void queue_ack(struct queue_shard *s, uint64_t next); /* everything before `next
  * False: `recorded` is posted to `home` when it is, unless the wait is canceled, on the thread of `home`. */
 bool queue_ack_recorded(struct queue_shard *s, uint64_t next, struct loop *home, struct loop_task *recorded);
 void queue_cancel_wait(struct queue_shard *s);
+/* Acknowledgements survive the end of the process before they are recorded on disk (position_table.h). */
+bool queue_position_shared(const struct queue_shard *s);
 
 struct queue_read {             /* one at a time per shard; the memory is the caller's until done has run */
     struct loop_task task;      /* private */

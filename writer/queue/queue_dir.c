@@ -56,6 +56,8 @@ static bool open_generation(struct queue_dir *f, uint32_t number, unsigned n_sha
         g->shards[i] = queue_shard_new(f, buf_z(&path));
         ok = ok && shard_files_open(g->shards[i], err);
         intake_shard_init(&g->shards[i]->intake, g->shards[i]->next);
+        if (ok)
+            shard_share_position(g->shards[i], queue_lock_of(f->queue));
     }
     buf_free(&path);
     return ok;
@@ -73,6 +75,7 @@ static void close_generation(struct queue_generation *g)
 {
     for (unsigned i = 0; i < g->n_shards; i++) {
         shard_files_close(g->shards[i]);
+        shared_position_end(&g->shards[i]->shared);
         mem_free(g->shards[i]->dir);
         mem_free(g->shards[i]);
     }
@@ -343,7 +346,10 @@ struct retire_job { struct loop_task task; struct queue_dir *queue_dir; size_t a
 static void run_retire(struct loop_task *task)
 {
     struct retire_job *j = CONTAINER(task, struct retire_job, task);
+    const struct queue_generation *g = &j->queue_dir->generations[j->at];
     remove_files(j->queue_dir, j->at);
+    for (unsigned i = 0; i < g->n_shards; i++)
+        shared_position_end(&g->shards[i]->shared);
     mem_free(j);
 }
 

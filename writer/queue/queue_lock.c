@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -22,7 +23,8 @@ struct queue_lock {
     struct file_identity file; /* likewise */
     bool marked;        /* it has the mark of a running writer */
     struct buf queues;  /* a line for each that is open */
-    bool was_running;   /* it had it before */
+    struct position_table *positions; /* of the running writer; not guarded: set before others have the lock */
+    bool was_running;   /* it had the mark before */
     bool locked_by_other;         /* another process has locked it; logged */
 };
 
@@ -48,6 +50,18 @@ static int lock_file_open(const char *dir, const char *path, struct file_identit
     return -1;
 }
 
+static const char running_mark[] = "running\n", positions_line[] = "positions ";
+
+/* The last process did not end cleanly. */
+static void lock_restore_positions(struct queue_lock *l)
+{
+    char text[sizeof running_mark + sizeof positions_line + 16] = "";
+    ssize_t n = pread(l->fd, text, sizeof text - 1, 0);
+    const char *id = n >= (ssize_t)sizeof running_mark ? text + sizeof running_mark - 1 : "";
+    if (strncmp(id, positions_line, sizeof positions_line - 1) == 0)
+        position_table_restore(l->dir, strtoull(id + sizeof positions_line - 1, NULL, 16));
+}
+
 struct queue_lock *queue_lock_new(const char *dir, struct err *err)
 {
     struct queue_lock *l = mem_zalloc(sizeof *l);
@@ -57,8 +71,10 @@ struct queue_lock *queue_lock_new(const char *dir, struct err *err)
     snprintf(l->path, n, "%s/lock", dir);
     mutex_init(&l->mutex, RANK_QUEUE_LOCK);
     l->fd = lock_file_open(l->dir, l->path, &l->file);
-    if (l->fd >= 0)
+    if (l->fd >= 0) {
+        lock_restore_positions(l);
         return l;
+    }
     if (errno == EBUSY)
         err_set(err, ERR_INTERNAL,
                 "queue directory %s is in use by another process; give this process a separate directory", dir);
@@ -69,13 +85,13 @@ struct queue_lock *queue_lock_new(const char *dir, struct err *err)
     return NULL;
 }
 
-static const char running_mark[] = "running\n";
-
 /* Without the mark only vm_app_prev_shutdown_unclean is wrong after a crash, and sluice queue takes no queue. */
 static void lock_file_mark(struct queue_lock *l)
 {
     struct buf text = {0};
     buf_add_z(&text, running_mark);
+    if (l->positions)
+        buf_printf(&text, "%s%016llx\n", positions_line, (unsigned long long)position_table_id(l->positions));
     buf_add(&text, l->queues.p, l->queues.n);
     ssize_t n = pwrite(l->fd, text.p, text.n, 0);
     bool ok = n == (ssize_t)text.n && ftruncate(l->fd, n) == 0;
@@ -90,6 +106,7 @@ static void lock_file_begin_run(struct queue_lock *l)
     char text[sizeof running_mark];
     l->was_running = pread(l->fd, text, sizeof text, 0) > 0;
     l->marked = true;
+    l->positions = position_table_new();
     lock_file_mark(l);
 }
 
@@ -148,6 +165,13 @@ enum queue_use queue_lock_use_of(const char *dir, const char *name)
 }
 
 bool queue_lock_was_running(const struct queue_lock *l) { return l->was_running; }
+struct position_table *queue_lock_positions(const struct queue_lock *l) { return l->positions; }
+
+const char *queue_lock_relative(const struct queue_lock *l, const char *path)
+{
+    size_t n = strlen(l->dir);
+    return strncmp(path, l->dir, n) == 0 && path[n] == '/' ? path + n + 1 : NULL;
+}
 
 void queue_lock_free(struct queue_lock *l)
 {
@@ -157,6 +181,7 @@ void queue_lock_free(struct queue_lock *l)
         log_debug("queue", "cannot empty the lock file of the queue directory", "file", l->path, "err", strerror(errno));
     if (l->fd >= 0)
         close(l->fd);
+    position_table_delete(l->positions);
     mutex_free(&l->mutex);
     buf_free(&l->queues);
     mem_free(l->dir);

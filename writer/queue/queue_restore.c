@@ -143,6 +143,7 @@ bool shard_files_restore(struct queue_shard *s, struct restored *r)
         return false;
     position_close(&s->position);
     s->position = created;
+    shared_position_moved(&s->shared, created.file);
     s->position_stale = true;
     r->shards++;
     return shard_files_write_position(s);

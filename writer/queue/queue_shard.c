@@ -211,6 +211,13 @@ bool shard_files_open(struct queue_shard *s, struct err *err)
     return true;
 }
 
+void shard_share_position(struct queue_shard *s, const struct queue_lock *lock)
+{
+    const char *path = lock ? queue_lock_relative(lock, s->dir) : NULL;
+    if (path)
+        s->shared = shared_position_begin(queue_lock_positions(lock), path, s->position.file, s->acked);
+}
+
 void shard_files_close(struct queue_shard *s)
 {
     shard_close_fd(&s->fd);

@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "writer/queue/position.h"
+#include "writer/queue/position_table.h"
 #include "writer/queue/queue.h"
 #include "writer/queue/segment.h"
 
@@ -47,6 +48,7 @@ struct queue_shard {
     int fd;                /* of the last segment, -1 = not open */
     struct file_identity file; /* likewise, while it is open */
     struct position position;
+    struct shared_position shared; /* set by the lane */
     struct packer packer;  /* reads the contents of foreign segments */
     int read_fd; uint64_t read_name, read_at; /* position of the reader; read_fd -1 = not open */
     uint64_t read_next;    /* seq expected at read_at */
@@ -64,11 +66,13 @@ struct queue_stats *queue_counters(struct queue *q); /* to count on */
 uint64_t queue_segment_bytes(const struct queue *q); /* size at which a new segment is started */
 /* delivered bytes that a segment may keep before it is truncated */
 uint64_t queue_reuse_bytes(const struct queue *q);
+struct queue_lock *queue_lock_of(struct queue *q);
 bool queue_dir_usable(struct queue *q);              /* false with errno: another process uses the directory */
 bool queue_locked_out(const struct queue *q);        /* the last result of queue_dir_usable */
 bool queue_interrupted(struct queue *q);             /* while opening, for each record: stop reading files */
 /* queue, dir and descriptors (-1) must be set */
 bool shard_files_open(struct queue_shard *s, struct err *err) MUST_USE;
+void shard_share_position(struct queue_shard *s, const struct queue_lock *lock); /* after that; lock NULL: no */
 void shard_files_close(struct queue_shard *s);
 /* The block was on disk, is not acknowledged, and has been lost with its segment. */
 bool shard_files_lost(const struct queue_shard *s, uint64_t seq);

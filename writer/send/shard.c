@@ -22,6 +22,8 @@ static void shard_report_held(const struct shard *s)
 
 static void shard_ack(struct shard *s, uint64_t next)
 {
+    if (s->drained) /* its files are deleted soon, and its place in the table of positions is another's */
+        return;
     queue_ack(s->disk, next);
     s->ack_before = s->last_ack;
     s->last_ack = next;
@@ -39,7 +41,8 @@ static void run_record_late(struct loop_timer *timer)
 static bool shard_waits_for_record(struct shard *s)
 {
     struct loop *loop = s->lane->loop;
-    if (queue_ack_recorded(s->disk, s->ack_before, loop, &s->recorded)) {
+    uint64_t recorded = queue_position_shared(s->disk) ? s->ack_before : s->last_ack;
+    if (queue_ack_recorded(s->disk, recorded, loop, &s->recorded)) {
         loop_timer_stop(loop, &s->record_late);
         s->record_is_late = false;
     } else if (!s->record_is_late && !loop_timer_armed(&s->record_late)) {

@@ -21,9 +21,10 @@
  *    series, those of two lanes in one run cannot.
  *
  * A block that was read from disk, or written before it was delivered, would be sent again after a crash until its
- * delivery is recorded there. One request overlaps with that, which takes microseconds, the next one waits for it, but at
- * most RECORD_MS: a disk that does not respond delays no delivery for long. So what can arrive twice after a crash is the
- * block in flight and, seldom, the one before it.
+ * delivery is known there. The queue has it in shared memory at once; recording it on disk, which takes microseconds,
+ * overlaps with one request, and the next one waits for it, but at most RECORD_MS: a disk that does not respond delays no
+ * delivery for long. Without shared memory (writer/queue/position_table.h) no request overlaps. So what arrives twice
+ * after a kill is the block in flight, and where the shared memory is lost, too, seldom the one before it.
  *
  * States:
  *
@@ -77,7 +78,7 @@ struct shard {
     struct queue_read read;
     struct loop_timer read_retry; /* armed after a failed read */
     uint64_t last_ack, ack_before; /* of the last two acknowledgements */
-    struct loop_task recorded;     /* posted when `ack_before` is recorded on disk */
+    struct loop_task recorded;     /* posted when that one of them is recorded on disk that is waited for */
     struct loop_timer record_late; /* armed while the next block waits for that */
     bool record_is_late;           /* it waits no longer */
     struct client_call *call;
