@@ -263,23 +263,32 @@ bool relabel_apply(struct relabel_rules r, struct labels_builder *b)
     return true;
 }
 
-static bool same_rule(const struct relabel_rule *a, const struct relabel_rule *b)
+static void relabel_print_list(struct buf *out, struct str_list list)
 {
-    return a->action == b->action && a->modulus == b->modulus && a->xxhash == b->xxhash &&
-           a->ends_chain == b->ends_chain && a->refers == b->refers &&
-           str_list_equal(a->source_labels, b->source_labels) && str_list_equal(a->if_texts, b->if_texts) &&
-           str_eq(a->separator, b->separator) && str_eq(a->target_label, b->target_label) &&
-           str_eq(a->regex_text, b->regex_text) && str_eq(a->replacement, b->replacement);
+    buf_printf(out, "%zu:", list.n);
+    for (size_t i = 0; i < list.n; i++) {
+        buf_printf(out, "%zu ", list.items[i].n);
+        buf_add_str(out, list.items[i]);
+    }
 }
 
-bool relabel_equal(struct relabel_rules a, struct relabel_rules b)
+static void relabel_print_rule(struct buf *out, const struct relabel_rule *r)
 {
-    if (a.n != b.n)
-        return false;
-    for (size_t i = 0; i < a.n; i++)
-        if (!same_rule(&a.rules[i], &b.rules[i]))
-            return false;
-    return true;
+    const struct str texts[] = {r->separator, r->target_label, r->regex_text, r->replacement};
+    buf_printf(out, "%d %lld %d%d%d ", r->action, (long long)r->modulus, r->xxhash, r->ends_chain, r->refers);
+    relabel_print_list(out, r->source_labels);
+    relabel_print_list(out, r->if_texts);
+    relabel_print_list(out, (struct str_list){.items = (struct str *)texts, .n = LEN(texts)});
+}
+
+uint64_t relabel_hash(struct relabel_rules r)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < r.n; i++)
+        relabel_print_rule(&text, &r.rules[i]);
+    uint64_t hash = hash_bytes(text.p, text.n);
+    buf_free(&text);
+    return hash;
 }
 
 static void add_name(struct arena *a, struct str_list *names, size_t *cap, struct str name)

@@ -53,7 +53,7 @@ bool relabel_apply(struct relabel_rules r, struct labels_builder *b);
 void relabel_drop_reserved(struct labels_builder *b);
 /* Whether the rules can change or drop a series. False for an empty list. */
 static inline bool relabel_any(struct relabel_rules r) { return r.n > 0; }
-bool relabel_equal(struct relabel_rules a, struct relabel_rules b); /* equal configuration: for sharing streams */
+uint64_t relabel_hash(struct relabel_rules r); /* of the configuration: equal for rules that do the same */
 /* The names whose values the rules read; all = true when they read all names (labelmap, labelkeep, labeldrop). */
 void relabel_reads(struct relabel_rules r, struct arena *a, struct str_list *names, bool *all);
 

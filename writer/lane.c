@@ -3,6 +3,7 @@
 #include "writer/lane.h"
 
 #include "base/text/duration.h"
+#include "writer/flow.h"
 #include "writer/joint.h"
 #include "writer/send/form.h"
 #include "writer/stats.h"
@@ -66,7 +67,7 @@ bool writer_lane_seal_some(struct writer_lane *l) { return seal_due(l, INT64_MAX
 /* --- topologies --------------------------------------------------------------------------------------------------- */
 
 void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all,
-                      int64_t flush_ms)
+                      int64_t flush_ms, struct stage_counts *counts)
 {
     memset(l, 0, sizeof *l);
     l->sink.ops = &writer_lane_sink_ops;
@@ -80,25 +81,22 @@ void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, stru
     list_init(&l->open);
     list_init(&l->adoptions);
     packer_init(&l->packer);
+    l->counts = counts;
+    flow_init(l);
 }
 
-static void free_streams(struct writer_lane *l)
+static void free_streams(struct stream_lane *streams, size_t n)
 {
-    for (size_t i = 0; i < l->n_streams; i++) {
-        struct stream_lane *ls = &l->streams[i];
+    for (size_t i = 0; i < n; i++) {
+        struct stream_lane *ls = &streams[i];
         for (unsigned shard = 0; shard < ls->stream->shards; shard++)
             pending_free(&ls->pending[shard]);
         pending_free(&ls->joint_pending);
         mem_free(ls->pending);
         mem_free(ls->target);
-        stream_labels_free(&ls->labels);
+        chain_lane_free(&ls->chain);
     }
-    mem_free(l->streams);
-    if (l->sharded)
-        sharding_lane_free(&l->sharding);
-    l->sharded = false;
-    l->streams = NULL;
-    l->n_streams = 0;
+    mem_free(streams);
 }
 
 static void create_streams(struct writer_lane *l, const struct topology *p)
@@ -108,15 +106,12 @@ static void create_streams(struct writer_lane *l, const struct topology *p)
     for (size_t i = 0; i < p->n_streams; i++) {
         struct stream_lane *ls = &l->streams[i];
         ls->stream = &p->streams[i];
+        ls->lane = l;
         ls->pending = mem_zalloc(ls->stream->shards * sizeof *ls->pending);
         ls->target = mem_alloc(ls->stream->shards * sizeof *ls->target);
         for (unsigned shard = 0; shard < ls->stream->shards; shard++)
             ls->target[shard] = &ls->pending[shard];
-        stream_labels_init(&ls->labels, ls->stream);
     }
-    l->sharded = p->sharding != NULL;
-    if (l->sharded)
-        sharding_lane_init(&l->sharding, p->sharding);
 }
 
 static struct destination_lane *lane_destination(struct writer_lane *l, struct destination *d)
@@ -204,9 +199,16 @@ static void lane_pair_destinations(struct writer_lane *l, const struct topology 
 
 void writer_lane_switch(struct writer_lane *l, struct topology *next)
 {
+    if (next)
+        flow_end_removed(l, next);
     writer_lane_seal_all(l);
-    free_streams(l);
     struct topology *old = l->topology;
+    struct stream_lane *streams = l->streams;
+    struct chain_lane global = l->global;
+    size_t n_streams = l->n_streams;
+    l->global = (struct chain_lane){0};
+    l->streams = NULL;
+    l->n_streams = 0;
     lane_pair_destinations(l, old, next);
     for (size_t i = 0; old && i < old->n; i++)
         if (!topology_has(next, old->destinations[i]))
@@ -215,8 +217,11 @@ void writer_lane_switch(struct writer_lane *l, struct topology *next)
     if (next) {
         l->flush_ms = next->flush_ms > 0 && next->flush_ms < l->flush_most ? next->flush_ms : l->flush_most;
         create_streams(l, next);
+        flow_create(l, old, &global, streams);
         kick_all(l);
     }
+    chain_lane_free(&global);
+    free_streams(streams, n_streams);
     topology_unref(old);
 }
 
@@ -246,6 +251,7 @@ void writer_lane_stop(struct writer_lane *l)
 {
     loop_timer_stop(l->loop, &l->flush);
     writer_lane_switch(l, NULL);
+    flow_stop(l);
     loop_timer_stop(l->loop, &l->flush);
     loop_timer_stop(l->loop, &l->release);
     if (l->client)

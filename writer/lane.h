@@ -10,13 +10,13 @@
 
 struct stream_lane {
     const struct stream *stream;
-    struct stream_labels labels;
+    struct writer_lane *lane;
+    struct chain_lane chain;
     struct pending *pending; /* [shards]; a shard that another lane owns: staged until commit */
     struct pending joint_pending; /* of all shards of this lane, while `joint` (joint.h) */
     struct pending **target; /* [shards]: where a shard's series are appended */
     bool joint;
     int64_t joint_again;  /* loop_mono from which the shards may share blocks */
-    uint64_t dropped;     /* samples of the batch that the rules dropped */
     uint64_t too_large;   /* samples of the batch that exceed the limits of a block alone */
 };
 struct writer_lane {
@@ -29,9 +29,12 @@ struct writer_lane {
     struct packer packer;
     struct topology *topology;
     struct list adoptions;       /* topologies to adopt (reload.c); pending blocks are sealed before the first */
+    struct chain_lane global;    /* flow.c */
     struct stream_lane *streams; size_t n_streams;
-    struct sharding_lane sharding; /* while the topology has sharding */
-    bool sharded;
+    struct buf sharding_key;     /* scratch */
+    struct stage_counts *counts; /* of the global chain, of all lanes */
+    struct list early;           /* messages of stages for a topology that this lane does not have yet (flow.c) */
+    struct loop_timer stages;    /* armed while a stage waits for its time (flow.c) */
     struct list open;     /* pending blocks that hold bytes */
     struct loop_timer flush;
     struct loop_timer release; /* armed while pending blocks hold memory */
@@ -39,7 +42,7 @@ struct writer_lane {
 };
 
 void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all,
-                      int64_t flush_ms);
+                      int64_t flush_ms, struct stage_counts *counts);
 void writer_lane_free(struct writer_lane *l);
 /* All on the lane's thread: */
 /* prepares for a topology, before any lane switches to it */
@@ -59,6 +62,20 @@ void stream_charge_pending(const struct stream *s, struct pending *p);
 enum { LANE_RELEASE_MS = 5000 };
 void stream_lane_seal(struct writer_lane *l, struct stream_lane *ls, unsigned shard, struct pending *p);
 void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, unsigned shard, int64_t due);
+/* Within a batch: the pending bytes of a shard. */
+static inline struct pending *stream_lane_pending(struct stream_lane *ls, unsigned shard)
+{
+    struct pending *p = ls->target[shard];
+    if (!p->touched)
+        pending_mark(p);
+    return p;
+}
+/* Within a batch: adds what the stages have left of a series. key: its hash, or that of its target. */
+static inline void stream_lane_append(struct stream_lane *ls, uint64_t key, const struct series_in *in)
+{
+    const struct stream *s = ls->stream;
+    ls->too_large += pending_add(stream_lane_pending(ls, (unsigned)(key % s->shards)), &s->limits, in->labels, in);
+}
 static inline bool writer_lane_owns(const struct writer_lane *l, unsigned shard) { return shard % l->n_lanes == l->id; }
 
 #endif

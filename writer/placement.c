@@ -52,7 +52,6 @@ struct placement *writer_placement_new(const struct writer_plan *plan)
     p->conf = (struct sharding_conf){.hash = plan->sharding->hash, .replicas = plan->sharding->replicas,
                                      .labels = placement_sorted(&p->arena, &plan->sharding->labels)};
     p->sharding.conf = &p->conf;
-    p->sharding.common = (struct stream){0}; /* the plan's */
     p->names = (struct str_list){ARENA_ARRAY(&p->arena, struct str, plan->n), plan->n};
     for (size_t i = 0; i < plan->n; i++)
         p->names.items[i] = placement_is_changed(p, &plan->destinations[i])

@@ -173,7 +173,7 @@ static struct topology *topology_for_change(const struct writer_change *c, struc
         dests[i] = c->drafts[i].dest;
         pairs[i] = primary && dests[i] ? failover_pair(c->w, primary, dests[i]) : NULL;
     }
-    struct topology *p = topology_new(&c->from, dests, pairs, c->recent, err);
+    struct topology *p = topology_new(&c->from, c->w->topology, dests, pairs, c->recent, err);
     for (size_t i = 0; i < c->n; i++)
         backup_pair_unref(pairs[i]);
     mem_free(pairs);
@@ -383,6 +383,7 @@ static void rollout_advance(struct writer *w, struct topology *p)
 static void writer_install_topology(struct writer *w, struct topology *p)
 {
     topology_choose_generations(p);
+    p->number = w->topology ? w->topology->number + 1 : 1;
     rollout_advance(w, p);
     topology_unref(w->topology);
     w->topology = p;
@@ -475,7 +476,7 @@ static void refill_new_store(const struct writer_change *c)
 static void writer_reload_check_chain(struct writer *w, const struct topology *p)
 {
     const struct stream *a = topology_recent(w->topology), *b = topology_recent(p);
-    if (a && b && a->recent == b->recent && !stream_same(a, b->rules, b->external, b->extra, b->shards))
+    if (a && b && a->recent == b->recent && !stream_same(a, b))
         recent_set_from(b->recent, loop_now(w->env.main));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The sink of a lane. Each series passes every stream's relabel chain and is appended to the pending block of its
+/* The sink of a lane. Series flow through the stages (flow.c); what they leave is appended to the pending block of its
  * shard. Bytes for shards of other lanes are staged and posted to their owner at commit; the lane's own pending blocks
  * are appended to in place and rolled back on abort. */
+#include "writer/flow.h"
 #include "writer/joint.h"
 
 #include "base/telemetry/log.h"
@@ -67,54 +68,11 @@ static enum sink_status sink_begin_batch(struct sink *sink, const struct sink_ba
     return SINK_OK;
 }
 
-/* --- series ------------------------------------------------------------------------------------------------------- */
-
-static struct pending *sink_batch_pending(struct stream_lane *ls, unsigned shard)
-{
-    struct pending *p = ls->target[shard];
-    if (!p->touched)
-        pending_mark(p);
-    return p;
-}
-
-/* What the stream sends of a series; NULL: nothing. */
-static const struct series_in *sink_take_contents(const struct stream *s, const struct series_in *in, struct series_in *rest)
-{
-    *rest = *in;
-    if (!s->contents.histograms)
-        rest->n_hists = 0;
-    if (!s->contents.exemplars)
-        rest->n_exemplars = 0;
-    if (!s->contents.write_2)
-        rest->starts = NULL;
-    return rest->n_samples + rest->n_hists + rest->n_exemplars > 0 ? rest : NULL;
-}
-
-static void sink_add_series(struct sink *sink, const struct series_in *in)
-{
-    struct writer_lane *l = lane_of(sink);
-    uint64_t key = l->batch.source ? l->batch.source : labels_hash(in->labels);
-    uint64_t to = l->sharded ? sharding_destinations(l->topology->sharding, &l->sharding, in->labels) : UINT64_MAX;
-    for (size_t i = 0; i < l->n_streams; i++) {
-        struct stream_lane *ls = &l->streams[i];
-        struct labels out;
-        struct series_in rest;
-        const struct series_in *sent = in;
-        if (ls->stream->slot >= 0 && (to >> ls->stream->slot & 1) == 0)
-            continue;
-        if ((in->n_hists > 0 || in->n_exemplars > 0 || in->starts) && (sent = sink_take_contents(ls->stream, in, &rest)) == NULL)
-            continue;
-        if (stream_labels_apply(&ls->labels, in->labels, &out))
-            ls->too_large += pending_add(sink_batch_pending(ls, (unsigned)(key % ls->stream->shards)),
-                                         &ls->stream->limits, out, sent);
-        else
-            ls->dropped += sent->n_samples + sent->n_hists;
-    }
-}
+/* --- metadata ----------------------------------------------------------------------------------------------------- */
 
 static void sink_add_metadata_to(struct stream_lane *ls, unsigned shard, const struct metadata *m)
 {
-    if (!pending_add_metadata(sink_batch_pending(ls, shard), &ls->stream->limits, m))
+    if (!pending_add_metadata(stream_lane_pending(ls, shard), &ls->stream->limits, m))
         log_warn("remote_write", "metadata is larger than max_block_bytes; dropped", LOG_STR("metric", m->family));
 }
 
@@ -341,13 +299,6 @@ static void sink_commit_pending(struct writer_lane *l, size_t i, unsigned shard,
     writer_lane_pending_changed(l, ls, shard, flush_due(l, r));
 }
 
-static void count_relabel_dropped(struct stream_lane *ls)
-{
-    for (size_t i = 0; ls->dropped > 0 && i < ls->stream->n; i++)
-        atomic_fetch_add_explicit(&ls->stream->destinations[i]->relabel_dropped, ls->dropped, memory_order_relaxed);
-    ls->dropped = 0;
-}
-
 static void count_too_large(struct stream_lane *ls)
 {
     for (size_t i = 0; ls->too_large > 0 && i < ls->stream->n; i++) {
@@ -370,9 +321,9 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
 {
     struct writer_lane *l = lane_of(sink);
     struct ack *r = done ? ack_new(l->loop, done, arg) : NULL;
+    flow_commit(l);
     for (size_t i = 0; i < l->n_streams; i++) {
         bool touched = false;
-        count_relabel_dropped(&l->streams[i]);
         count_too_large(&l->streams[i]);
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
             if (l->streams[i].target[shard]->touched) {
@@ -392,8 +343,9 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
 static void abort_batch(struct sink *sink)
 {
     struct writer_lane *l = lane_of(sink);
+    flow_abort(l);
     for (size_t i = 0; i < l->n_streams; i++) {
-        l->streams[i].dropped = l->streams[i].too_large = 0;
+        l->streams[i].too_large = 0;
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
             if (l->streams[i].target[shard]->touched)
                 pending_rollback(l->streams[i].target[shard]);
@@ -401,5 +353,5 @@ static void abort_batch(struct sink *sink)
     sink_reserve_memory(l, -1);
 }
 
-const struct sink_ops writer_lane_sink_ops = {sink_begin_batch, sink_add_series, sink_add_metadata, commit,
+const struct sink_ops writer_lane_sink_ops = {sink_begin_batch, flow_series, sink_add_metadata, commit,
                                               abort_batch};

@@ -41,7 +41,10 @@ static double partly_stored(struct destination *d) { return writer_stats_load(&d
 static double unconfirmed_samples(struct destination *d) { return writer_stats_load(&d->unconfirmed_samples); }
 static double send_seconds(struct destination *d) { return writer_stats_load(&d->send_ns) / 1e9; }
 static double writer_stats_written_bytes(struct destination *d) { return writer_stats_load(&d->written_bytes); }
-static double relabel_dropped(struct destination *d) { return writer_stats_load(&d->relabel_dropped); }
+static double relabel_dropped(struct destination *d)
+{
+    return writer_stats_load(&d->stages.n[STAGE_RELABEL][STAGE_DROPPED]);
+}
 static double memory_bytes(struct destination *d) { return writer_stats_load(&d->pending_bytes); }
 /* Blocks on disk count once, even if a copy is in memory. */
 static double pending_bytes(struct destination *d)
@@ -318,6 +321,9 @@ static void writer_collect(struct stats_out *out, void *arg)
                  "Destinations that are not in use because their queue directories do not respond", writer_late(w));
     stats_single(out, "vm_app_prev_shutdown_unclean", STATS_GAUGE,
                  "1 if the last run with this queue directory did not stop cleanly", atomic_load(&w->unclean));
+    stats_single(out, "vmagent_remotewrite_global_relabel_metrics_dropped_total", STATS_COUNTER,
+                 "Samples dropped by the relabeling of all destinations",
+                 writer_stats_load(&w->stages.n[STAGE_RELABEL][STAGE_DROPPED]));
     orphans_collect(w, out);
     failover_collect(w, out);
     write_recent(w, out);

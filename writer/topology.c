@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "writer/recent/recent.h"
+#include "writer/stages.h"
 
 struct topology *topology_ref(struct topology *p)
 {
@@ -16,7 +17,9 @@ void topology_unref(struct topology *p)
 {
     if (p == NULL || !refs_drop(&p->refs))
         return;
+    chain_free(&p->global);
     for (size_t i = 0; i < p->n_streams; i++) {
+        chain_free(&p->streams[i].chain);
         mem_free(p->streams[i].destinations);
         mem_free(p->streams[i].generations);
     }
@@ -54,23 +57,34 @@ static bool topology_same_contents(struct stream_contents a, struct stream_conte
     return a.metadata == b.metadata && a.exemplars == b.exemplars && a.histograms == b.histograms && a.write_2 == b.write_2;
 }
 
-/* slot: as in struct stream. */
-static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct str_map external, int slot)
+static bool topology_same_stream(const struct stream *a, const struct stream *b)
 {
-    struct stream_contents contents = topology_contents(c);
-    struct relabel_rules rules = relabel_rules(c->write_relabel_configs);
-    struct block_limits limits = block_limits_of(&c->queue);
+    return a->slot == b->slot && stream_same(a, b) && a->limits.samples == b->limits.samples &&
+           a->limits.bytes == b->limits.bytes && topology_same_contents(a->contents, b->contents);
+}
+
+/* External labels that the stages of a stream add. */
+static struct str_map topology_external(const struct topology *p, const struct writer_plan *from, bool raw)
+{
+    return p->global.n > 0 && !raw ? (struct str_map){0} : from->external_labels;
+}
+
+/* slot: as in struct stream. */
+static struct stream *stream_for(struct topology *p, const struct writer_plan *from, const struct destination_conf *c,
+                                 int slot, bool raw)
+{
+    struct stream new = {.raw = raw, .shards = (unsigned)c->queue.shards, .limits = block_limits_of(&c->queue),
+                         .slot = slot, .contents = topology_contents(c)};
+    stages_of_destination(&new.chain, c, topology_external(p, from, raw));
     for (size_t i = 0; i < p->n_streams; i++)
-        if (p->streams[i].slot == slot && stream_same(&p->streams[i], rules, external, c->extra_labels, (unsigned)c->queue.shards) &&
-            p->streams[i].limits.samples == limits.samples && p->streams[i].limits.bytes == limits.bytes &&
-            topology_same_contents(p->streams[i].contents, contents))
+        if (topology_same_stream(&p->streams[i], &new)) {
+            chain_free(&new.chain);
             return &p->streams[i];
+        }
+    new.destinations = mem_zalloc(p->_cap * sizeof *new.destinations);
+    new.generations = mem_zalloc(p->_cap * sizeof *new.generations);
     struct stream *s = &p->streams[p->n_streams++];
-    *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels,
-                         .shards = (unsigned)c->queue.shards, .limits = limits, .slot = slot,
-                         .contents = contents};
-    s->destinations = mem_zalloc(p->_cap * sizeof *s->destinations);
-    s->generations = mem_zalloc(p->_cap * sizeof *s->generations);
+    *s = new;
     return s;
 }
 
@@ -78,7 +92,7 @@ static int topology_slot(const struct topology *p, size_t i) { return p->shardin
 
 void topology_init_sharding(struct sharding *s, const struct writer_plan *from)
 {
-    sharding_init(s, from->sharding, from->external_labels, (unsigned)from->n);
+    sharding_init(s, from->sharding, (unsigned)from->n);
     for (size_t i = 0; i < from->n; i++) {
         const struct destination_conf *c = &from->destinations[i];
         char *identity = destination_identity(c);
@@ -95,13 +109,12 @@ static bool attach_recent(struct topology *p, const struct writer_plan *from, st
         struct destination_conf plain = {.queue = {.shards = 8, .max_samples = 10000, .max_block_bytes = 8 << 20},
                                          .send_metadata = true, .metadata_config = {.send = true},
                                          .send_exemplars = true, .send_native_histograms = true};
-        struct stream *s = stream_for(p, &plain, from->external_labels, -1);
-        s->recent = recent;
+        stream_for(p, from, &plain, -1, p->global.n > 0)->recent = recent;
         return true;
     }
     for (size_t i = 0; i < from->n; i++)
         if (str_eq(from->destinations[i].name, from->recent->like)) {
-            stream_for(p, &from->destinations[i], from->external_labels, topology_slot(p, i))->recent = recent;
+            stream_for(p, from, &from->destinations[i], topology_slot(p, i), false)->recent = recent;
             return true;
         }
     return err_set(err, ERR_BAD_DATA, "recent.like: there is no remote_write entry named \"%.*s\"",
@@ -135,8 +148,33 @@ static void topology_add_pairs(struct topology *p, struct destination *const *de
         }
 }
 
-struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests,
-                              struct backup_pair *const *pairs, struct recent *recent, struct err *err)
+const struct stream *topology_stream_before(const struct topology *old, const struct stream *s)
+{
+    for (size_t i = 0; old && i < old->n_streams; i++) {
+        const struct stream *before = &old->streams[i];
+        if (before->raw == s->raw && before->recent && s->recent)
+            return before;
+        for (size_t k = 0; k < s->n; k++)
+            if (stream_has(before, s->destinations[k]))
+                return before;
+    }
+    return NULL;
+}
+
+static void topology_adopt_stages(struct topology *p, const struct topology *old)
+{
+    if (old)
+        chain_adopt(&p->global, &old->global);
+    for (size_t i = 0; i < p->n_streams; i++) {
+        const struct stream *before = topology_stream_before(old, &p->streams[i]);
+        if (before)
+            chain_adopt(&p->streams[i].chain, &before->chain);
+    }
+}
+
+struct topology *topology_new(const struct writer_plan *from, const struct topology *old,
+                              struct destination *const *dests, struct backup_pair *const *pairs, struct recent *recent,
+                              struct err *err)
 {
     struct topology *p = mem_zalloc(sizeof *p);
     refs_init(&p->refs);
@@ -153,6 +191,7 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
         p->sharding = mem_zalloc(sizeof *p->sharding);
         topology_init_sharding(p->sharding, from);
     }
+    stages_global(&p->global, from);
     for (size_t i = 0; i < from->n; i++) {
         if (dests[i] == NULL)
             continue;
@@ -162,7 +201,7 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
             p->flush_ms = deadline;
         if (from->destinations[i].unread_rules.n > 0) /* it only sends what its queue has */
             continue;
-        struct stream *s = stream_for(p, &from->destinations[i], from->external_labels, topology_slot(p, i));
+        struct stream *s = stream_for(p, from, &from->destinations[i], topology_slot(p, i), false);
         s->destinations[s->n++] = dests[i];
     }
     topology_add_pairs(p, dests, pairs);
@@ -170,6 +209,7 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
         topology_unref(p);
         return NULL;
     }
+    topology_adopt_stages(p, old);
     return p;
 }
 

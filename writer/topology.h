@@ -8,12 +8,15 @@
 #include "writer/send/backup.h"
 #include "writer/send/destination.h"
 #include "writer/pipeline/sharding.h"
+#include "writer/pipeline/stream.h"
 
 enum topology_phase { TOPOLOGY_PREPARED, TOPOLOGY_ADOPTING, TOPOLOGY_SWITCHING, TOPOLOGY_IN_FORCE };
 struct topology {
     struct refs refs;
     enum topology_phase phase; /* main's; changed by reload.c */
     unsigned lanes_pending;    /* main's: lanes that have not finished the phase */
+    uint64_t number;           /* later ones have higher numbers; set when it is installed */
+    struct chain global;       /* stages before the placement */
     struct stream *streams; size_t n_streams;
     int64_t flush_ms; /* at most so long are samples collected; 0 = as the writer does by default */
     struct destination **destinations; size_t n, _cap;
@@ -24,10 +27,14 @@ struct topology {
     void (*release)(void *arg); void *release_arg;
 };
 
-/* Main. dests[i] belongs to from->destinations[i], NULL: it is not part of the topology; pairs[i] likewise, NULL: it is no
- * backup. recent may be NULL. Returns NULL if recent.like names no destination. */
-struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests,
-                              struct backup_pair *const *pairs, struct recent *recent, struct err *err) MUST_USE;
+/* Main. old: the newest topology, whose stages pass shared state on, or NULL. dests[i] belongs to from->destinations[i],
+ * NULL: it is not part of the topology; pairs[i] likewise, NULL: it is no backup. recent may be NULL. Returns NULL if
+ * recent.like names no destination. */
+struct topology *topology_new(const struct writer_plan *from, const struct topology *old,
+                              struct destination *const *dests, struct backup_pair *const *pairs, struct recent *recent,
+                              struct err *err) MUST_USE;
+/* The stream of `old` whose stages pass state on to those of s: it has a destination, or the recent store, in common. */
+const struct stream *topology_stream_before(const struct topology *old, const struct stream *s);
 /* Destinations that are not part of the topology have their share, too: it does not move. */
 void topology_init_sharding(struct sharding *s, const struct writer_plan *from);
 void topology_choose_generations(struct topology *p); /* main, when the new generations exist */

@@ -2,6 +2,7 @@
 /* Start and stop of the writer, and its status for other threads. Configurations are applied in reload.c; the lanes do
  * the work. */
 #include "writer/failover.h"
+#include "writer/flow.h"
 #include "writer/writer_internal.h"
 #include "writer/stats.h"
 
@@ -21,7 +22,8 @@ struct writer *writer_new(const struct writer_env *env)
     late_init(w);
     w->lanes = mem_zalloc(env->n_lanes * sizeof *w->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
-        writer_lane_init(&w->lanes[i], i, env->n_lanes, env->lanes[i], w->lanes, flush_ms);
+        writer_lane_init(&w->lanes[i], i, env->n_lanes, env->lanes[i], w->lanes, flush_ms,
+                         &w->stages);
     writer_stats_start(w);
     return w;
 }
@@ -119,23 +121,49 @@ static void writer_run_stop(struct loop_task *task)
     poll_stop(&j->poll);
 }
 
+static void writer_post_to_lanes(struct writer *w, void (*run)(struct loop_task *task))
+{
+    for (unsigned i = 0; i < w->env.n_lanes; i++) {
+        struct writer_stop_job *j = mem_zalloc(sizeof *j);
+        j->task.run = run;
+        j->writer = w;
+        j->lane = &w->lanes[i];
+        loop_post(w->env.lanes[i], &j->task);
+    }
+}
+
+static void run_lane_ended(struct loop_task *task)
+{
+    struct writer_stop_job *j = CONTAINER(task, struct writer_stop_job, task);
+    struct writer *w = j->writer;
+    mem_free(j);
+    if (--w->lanes_ending == 0)
+        writer_post_to_lanes(w, writer_run_stop);
+}
+
+/* First, since what stages emit at their end may belong to shards of other lanes. */
+static void writer_run_end(struct loop_task *task)
+{
+    struct writer_stop_job *j = CONTAINER(task, struct writer_stop_job, task);
+    if (flow_end_some(j->lane)) {
+        loop_post(j->lane->loop, task);
+        return;
+    }
+    j->task.run = run_lane_ended;
+    loop_post(j->writer->env.main, task);
+}
+
 void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), void *arg)
 {
     w->stopped = done;
     w->stopped_arg = arg;
     w->grace = grace_ms;
-    w->lanes_stopping = w->env.n_lanes;
+    w->lanes_ending = w->lanes_stopping = w->env.n_lanes;
     w->stop_timeout.run = run_stop_timeout;
     writer_run_awaiting(w);
     failover_use(w, NULL, NULL);
     loop_timer_stop(w->env.main, &w->orphans_timer);
-    for (unsigned i = 0; i < w->env.n_lanes; i++) {
-        struct writer_stop_job *j = mem_zalloc(sizeof *j);
-        j->task.run = writer_run_stop;
-        j->writer = w;
-        j->lane = &w->lanes[i];
-        loop_post(w->env.lanes[i], &j->task);
-    }
+    writer_post_to_lanes(w, writer_run_end);
 }
 
 /* --- status; any thread ------------------------------------------------------------------------------------------- */

@@ -5,8 +5,9 @@
  * Terms
  * - Destination: one remote_write entry.
  * - Backup: a destination that sends while another one, its primary, does not accept samples (failover.h).
- * - Stream: a relabel chain, extra labels and a number of shards. Destinations with the same settings share a stream,
- *   and each of its blocks is built and compressed once.
+ * - Stage: what is done to series on their way: relabeling, labels (pipeline/stage.h).
+ * - Stream: a chain of stages and a number of shards. Destinations with the same settings share a stream, and each of its
+ *   blocks is built and compressed once.
  * - Shard: owned by one lane (shard number modulo lanes), with one request in flight.
  * - Topology: the streams and destinations of one configuration.
  *
@@ -15,9 +16,11 @@
  *
  * Files
  * - writer.c (start, stop, status), reload.c (a new configuration), retire.c (removed destinations), orphans.c (their
- *   queue directories), failover.c, failover_windows.c and failover_file.c (backups), offline.c (queues without a writer), topology.c, lane.c (one lane's part), sink.c (batches),
- *   stats.c, refill.c
- * - pipeline/: stream.c (labels as sent), sharding.c (series over destinations), pending.c (bytes not yet in a block)
+ *   queue directories), failover.c, failover_windows.c and failover_file.c (backups), offline.c (queues without a writer),
+ *   topology.c, stages.c (what a configuration does to series), lane.c (one lane's part), flow.c (series through the
+ *   stages), sink.c (batches), stats.c, refill.c
+ * - pipeline/: stage.h (stages), chain.c, label_stage.c (relabeling), sharding.c (series over destinations), pending.c
+ *   (bytes not yet in a block)
  * - send/: destination.c, destination_lane.c (retries), shard.c (order), sender.c (one request), response.c, bisect.c
  *   (rejected blocks), form.c (message and codec), places.c (addresses of a host), drain.c (order after an outage), backup.c (the blocks of a backup), outage.c (log lines), remote_write_conf.c (configuration rows)
  * - queue/: block.c, ack.c, queue.c (the io thread), queue_life.c (open and close), queue_intake.c (jobs of the lanes),
@@ -83,9 +86,13 @@ struct sharding_conf {                /* `shard:` (pipeline/sharding.h) */
     int hash;                         /* enum shard_hash */
     struct str_list labels, ignore_labels; /* hashed, or not; at most one of them is set */
     int64_t replicas;
-    struct conf_items rules;          /* not a key: struct relabel_rule of all destinations, applied before hashing */
 };
 extern const struct conf_section sharding_section;
+
+struct pipeline_conf {                /* `pipeline:` of all series, before they are distributed (stages.h) */
+    struct conf_items relabel_configs; /* struct relabel_rule */
+};
+extern const struct conf_section pipeline_section;
 
 struct recent_conf {                  /* `recent:` */
     struct str like;                  /* the destination whose stream is stored; empty = everything, without
@@ -115,6 +122,7 @@ struct writer_plan {                  /* the settings of a new configuration */
     const struct destination_conf *destinations; size_t n;
     const struct recent_conf *recent; /* NULL = off */
     const struct sharding_conf *sharding; /* NULL = each destination gets all series */
+    const struct pipeline_conf *pipeline; /* NULL = nothing is done to series in common */
     struct str_map external_labels;
 };
 /* Creates the writer; starts nothing and opens no file. */

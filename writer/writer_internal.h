@@ -22,6 +22,7 @@ struct writer {
     double recent_carried[RECENT_COUNTERS]; /* of stores before; under the lock */
     struct recent *recent;     /* the current store; under the lock */
     struct recent_conf recent_conf;
+    struct stage_counts stages; /* of the global chain */
     struct topology *topology; /* the newest; main's reference */
     unsigned rollouts;         /* topologies that are not yet in force on all lanes */
     struct loop_task **awaiting; size_t n_awaiting, _cap_awaiting; /* posted when rollouts is 0 */
@@ -36,6 +37,7 @@ struct writer {
     struct orphans_scan *orphans_scan; /* the running scan; NULL = none */
     bool orphans_logged, orphans_rescan;
     void (*stopped)(void *arg); void *stopped_arg; /* set when stopping */
+    unsigned lanes_ending;     /* whose stages have not ended yet */
     unsigned lanes_stopping;
     struct loop_timer stop_timeout; /* armed while stopping waits for the queues */
     bool abandoned;

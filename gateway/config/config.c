@@ -436,6 +436,7 @@ static bool config_load_recent(struct loader *l, void *arg UNUSED)
         return conf_err(yaml_get(l->document, "audit"), l->err, "audit: what was written is not known; set recent.like to "
                         "the remote_write entry that fills the server groups");
     c->sharding = f->sharding;
+    c->pipeline = f->pipeline;
     return true;
 }
 

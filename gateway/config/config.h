@@ -49,6 +49,7 @@ struct config {
     bool incomplete;                 /* jobs or relabeling rules of files that do not respond are missing (struct
                                       * config_reader) */
     struct sharding_conf *sharding;  /* NULL = each destination gets all series */
+    struct pipeline_conf pipeline;   /* of all series */
     struct recent_conf *recent;      /* NULL = disabled; enabled by default if there is no destination and no group */
     struct audit_conf *audit;        /* NULL: none in the background */
     struct tls_server_conf *tls_server; /* of promxy's file; NULL: none */

@@ -127,24 +127,38 @@ struct yaml tree_with_paths(struct arena *a, const struct conf_section *s, const
 static const char between_rules[] =
     "- {action: labeldrop, regex: '__(|[^n].*|n|n[^a].*|na|na[^m].*|nam|nam[^e].*|name|name[^_].*|name_|name_[^_].*|name__.+)'}\n";
 
-static struct yaml convert_rules(struct arena *a, const struct config *c, const struct yaml *own, bool drops_reserved)
+/* `pipeline` with what flags add to it. */
+static void convert_pipeline(struct arena *a, const struct config *c, bool drops_reserved, struct yaml *out)
 {
+    const struct yaml *own = yaml_get(yaml_get(c->document, "pipeline"), "relabel_configs"), *common = c->common_rules;
     struct yaml rules = {.kind = YAML_LIST};
+    struct pipeline_conf p = c->pipeline;
+    struct buf text = {0};
     struct err err;
-    const struct yaml *common = c->common_rules;
-    if (common && common->n > 0)
-        rules = tree_with_paths(a, &relabel_section, common);
-    if (common && common->n > 0 && own && own->n > 0 && drops_reserved)
+    if (own && own->n > 0)
+        rules = tree_with_paths(a, &relabel_section, own);
+    if (rules.n > 0 && common && common->n > 0 && drops_reserved)
         tree_append(a, &rules, yaml_parse(a, STR(between_rules), "", &err));
-    tree_append(a, &rules, own);
-    return rules;
+    if (common && common->n > 0) {
+        struct yaml more = tree_with_paths(a, &relabel_section, common);
+        tree_append(a, &rules, &more);
+    }
+    p.relabel_configs = (struct conf_items){0};
+    conf_write(a, &text, &pipeline_section, &p, 0);
+    struct yaml *node = yaml_parse(a, buf_str(&text), "", &err), empty = {.kind = YAML_MAP};
+    buf_free(&text);
+    if (node == NULL || node->kind != YAML_MAP)
+        node = &empty;
+    if (rules.n > 0)
+        tree_add(a, node, "relabel_configs", &rules);
+    if (node->n > 0)
+        tree_add(a, out, "pipeline", node);
 }
 
-static void convert_flag_destination(struct arena *a, const struct config *c, size_t i, bool drops_reserved,
-                                     struct yaml *destinations)
+static void convert_flag_destination(struct arena *a, const struct config *c, size_t i, struct yaml *destinations)
 {
     struct destination_conf d = c->destinations[c->n_destinations - c->n_flag_destinations + i];
-    struct yaml rules = convert_rules(a, c, c->url_rules[i], drops_reserved);
+    const struct yaml *rules = c->url_rules[i];
     struct buf text = {0};
     struct err err;
     d.write_relabel_configs = (struct conf_items){0};
@@ -153,8 +167,10 @@ static void convert_flag_destination(struct arena *a, const struct config *c, si
     buf_free(&text);
     if (node == NULL) /* out of memory */
         return;
-    if (rules.n > 0)
-        tree_add(a, node, "write_relabel_configs", &rules);
+    if (rules && rules->n > 0) {
+        struct yaml changed = tree_with_paths(a, &relabel_section, rules);
+        tree_add(a, node, "write_relabel_configs", &changed);
+    }
     tree_append_item(a, destinations, node);
 }
 
@@ -169,7 +185,7 @@ static const struct yaml *list_of(const struct yaml *node, const char *key)
 static bool is_converted(struct str key)
 {
     static const char *const keys[] = {"scrape_configs", "scrape_config_files", "remote_write", "server_groups", "promxy",
-                                       "promxy_server"};
+                                       "promxy_server", "pipeline"};
     bool found = false;
     for (size_t i = 0; i < LEN(keys); i++)
         found = found || str_is(key, keys[i]);
@@ -194,12 +210,13 @@ static void convert_document(struct arena *a, const struct config *c, bool drops
             struct yaml value = row ? tree_value_with_paths(a, row, &doc->items[i]) : doc->items[i];
             tree_add(a, out, doc->keys[i].text.p, &value);
         }
+    convert_pipeline(a, c, drops_reserved, out);
     convert_list(a, &scrape_job_section, yaml_get(doc, "scrape_configs"), &jobs);
     for (size_t i = 0; i < c->n_job_lists; i++)
         convert_list(a, &scrape_job_section, c->job_lists[i], &jobs);
     convert_list(a, &remote_write_section, yaml_get(doc, "remote_write"), &destinations);
     for (size_t i = 0; i < c->n_flag_destinations; i++)
-        convert_flag_destination(a, c, i, drops_reserved, &destinations);
+        convert_flag_destination(a, c, i, &destinations);
     convert_list(a, &server_group_section, yaml_get(doc, "server_groups"), &groups);
     convert_list(a, &server_group_section, list_of(promxy, "server_groups"), &groups);
     convert_list(a, &server_group_section, list_of(old, "server_groups"), &groups);

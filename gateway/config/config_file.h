@@ -15,6 +15,7 @@ struct config_file {
     struct promxy_conf promxy, promxy_server;
     struct recent_conf *recent;
     struct sharding_conf *sharding;
+    struct pipeline_conf pipeline;
     struct audit_conf *audit;
     struct tls_server_conf *tls_server;
 };

@@ -191,7 +191,8 @@ static bool load_common_relabeling(struct loader *l, void *arg)
         return err_wrap(l->err, "-remoteWrite.relabelConfig");
     mark_chain_end(l, f->rules);
     l->config->common_rules = f->node;
-    return true;
+    struct conf_items *all = &l->file.pipeline.relabel_configs;
+    return config_join(l, *all, f->rules, sizeof(struct relabel_rule), all);
 }
 
 static bool destination_set_relabeling(struct loader *l, void *arg)
@@ -207,7 +208,8 @@ static bool destination_set_relabeling(struct loader *l, void *arg)
     mark_chain_end(l, own.rules);
     l->config->url_rules[l->config->n_flag_destinations - 1] = own.node;
     new->d->unread_rules = own.hangs ? own.path : new->common.hangs ? new->common.path : STR_NONE;
-    return config_join(l, new->common.rules, own.rules, sizeof(struct relabel_rule), &new->d->write_relabel_configs);
+    new->d->write_relabel_configs = own.rules;
+    return true;
 }
 
 static bool destination_set_fields(struct loader *l, void *arg)
@@ -231,12 +233,13 @@ static bool destination_set_fields(struct loader *l, void *arg)
 /* Lists of the file end as those of flags do. */
 static void end_chains_of_file(struct loader *l)
 {
+    mark_chain_end(l, l->file.pipeline.relabel_configs);
     for (size_t i = 0; i < l->file.remote_write.n; i++)
         mark_chain_end(l, ((const struct destination_conf *)l->file.remote_write.items)[i].write_relabel_configs);
 }
 
-/* -remoteWrite.shardByURL; the section of the file has rules in common, too. */
-static bool set_sharding(struct loader *l, struct conf_items common)
+/* -remoteWrite.shardByURL */
+static bool set_sharding(struct loader *l)
 {
     const struct remote_write_flags *f = &l->flags->remote_write;
     if (f->shard_by_url && l->file.sharding)
@@ -249,9 +252,14 @@ static bool set_sharding(struct loader *l, struct conf_items common)
         *l->file.sharding = (struct sharding_conf){.labels = f->shard_labels, .ignore_labels = f->shard_ignore_labels,
                                                    .replicas = f->shard_replicas};
     }
-    if (l->file.sharding)
-        l->file.sharding->rules = common;
     return true;
+}
+
+/* Without the rules of all destinations none of them gets samples. */
+static void mark_common_unread(struct loader *l, const struct relabel_file *common)
+{
+    for (size_t i = 0; common->hangs && i < l->file.remote_write.n; i++)
+        ((struct destination_conf *)l->file.remote_write.items)[i].unread_rules = common->path;
 }
 
 bool config_add_destinations(struct loader *l)
@@ -263,6 +271,7 @@ bool config_add_destinations(struct loader *l)
     struct str failed_file = STR_NONE; /* a file that several URLs use is reported once */
     l->config->url_rules = ARENA_ARRAY(l->conf.arena, const struct yaml *, urls->n + 1);
     bool ok = config_step(l, load_common_relabeling, &new.common);
+    mark_common_unread(l, &new.common);
     for (new.i = 0; new.i < urls->n; new.i++) {
         if (urls->items[new.i].n == 0)
             continue;
@@ -277,5 +286,5 @@ bool config_add_destinations(struct loader *l)
             failed_file = rules;
         }
     }
-    return ok && set_sharding(l, new.common.rules) && config_join(l, l->file.remote_write, made, sizeof(struct destination_conf), &l->file.remote_write);
+    return ok && set_sharding(l) && config_join(l, l->file.remote_write, made, sizeof(struct destination_conf), &l->file.remote_write);
 }

@@ -363,7 +363,7 @@ const struct flag_row flag_rows[] = {
              .help = "Relabeling file of one destination, or an http(s) URL"}},
     {.row = {CONF_STRINGS, "remoteWrite.label", RW(label), .help = "Label to add to all samples, `name=value`"}},
     {.row = {CONF_STRING, "remoteWrite.relabelConfig", RW(relabel_config), .preset = "",
-             .help = "Relabeling file of all destinations that flags define, or an http(s) URL"}},
+             .help = "Relabeling file for all series, or an http(s) URL; see `pipeline`"}},
     {.row = {CONF_BOOL, "remoteWrite.shardByURL", RW(shard_by_url), .preset = "false",
              .help = "Distribute series over the URLs instead of sending all to each, as the key `shard` does"}},
     {.row = {CONF_STRINGS, "remoteWrite.shardByURL.labels", RW(shard_labels), .help = "Hash these labels only"}},

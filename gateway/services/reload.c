@@ -114,7 +114,7 @@ static struct upstream_backup *reload_backups(const struct config *c, size_t *n)
 static struct writer_plan reload_plan(const struct config *c)
 {
     return (struct writer_plan){.destinations = c->destinations, .n = c->n_destinations, .recent = c->recent,
-                                .sharding = c->sharding,
+                                .sharding = c->sharding, .pipeline = &c->pipeline,
                                 .external_labels = c->scrape.external_at_scrape ? (struct str_map){0}
                                                                                 : c->global.external_labels};
 }

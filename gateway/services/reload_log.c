@@ -151,6 +151,7 @@ static bool log_section_changes(const struct config *before, const struct config
     bool shard = before && (before->sharding && now->sharding
                                 ? !conf_equal(&sharding_section, before->sharding, now->sharding)
                                 : before->sharding != now->sharding);
+    bool pipeline = before && !conf_equal(&pipeline_section, &before->pipeline, &now->pipeline);
     bool audit = before && (before->audit && now->audit ? !conf_equal(&audit_section, before->audit, now->audit)
                                                          : before->audit != now->audit);
     struct buf which = {0};
@@ -160,6 +161,8 @@ static bool log_section_changes(const struct config *before, const struct config
         buf_add_z(&which, which.n > 0 ? ", recent" : "recent");
     if (shard)
         buf_add_z(&which, which.n > 0 ? ", shard" : "shard");
+    if (pipeline)
+        buf_add_z(&which, which.n > 0 ? ", pipeline" : "pipeline");
     if (audit)
         buf_add_z(&which, which.n > 0 ? ", audit" : "audit");
     bool any = which.n > 0;

@@ -97,13 +97,18 @@ scrape_configs: [{job_name: a, http_sd_configs: [{url: 'http://127.0.0.1:1/'}], 
         assert line not in printed(config, *without), line
 
 
-def test_rules_of_all_and_of_one_destination_become_one_list():
-    """vmagent drops labels that begin with __ after each of the two."""
-    common = write_file("common.yml", "- {target_label: __tmp, replacement: x}\n")
-    own = write_file("own.yml", "- {source_labels: [__tmp], target_label: b}\n")
-    _, text = converted("--dialect=vmagent", "-remoteWrite.url=http://127.0.0.1:1/w", f"-remoteWrite.relabelConfig={common}",
-                        f"-remoteWrite.urlRelabelConfig={own}")
-    assert text.count("labeldrop") == 1 and text.index("__tmp") < text.index("labeldrop") < text.index("target_label: b"), text
+def test_rules_of_all_and_of_one_destination():
+    """Those of a flag follow those of the file; vmagent drops labels that begin with __ after each list."""
+    config = write_file("c.yml", "pipeline: {relabel_configs: [{target_label: __first, replacement: x}]}\n")
+    common = write_file("common.yml", "- {source_labels: [__first], target_label: common}\n")
+    own = write_file("own.yml", "- {source_labels: [common], target_label: own}\n")
+    flags = ("--dialect=vmagent", "-remoteWrite.url=http://127.0.0.1:1/w", f"-remoteWrite.relabelConfig={common}",
+             f"-remoteWrite.urlRelabelConfig={own}")
+    _, text = converted(*flags)
+    assert "labeldrop" not in text and text.index("pipeline:") < text.index("target_label: common"), text
+    assert text.index("remote_write:") < text.index("write_relabel_configs:") < text.index("target_label: own"), text
+    _, text = converted(config, *flags)
+    assert text.count("labeldrop") == 1 and text.index("target_label: __first") < text.index("labeldrop") < text.index("target_label: common"), text
 
 
 def test_files_of_jobs_are_included():

@@ -3,10 +3,9 @@
 
 #include "base/hash.h"
 
-void sharding_init(struct sharding *s, const struct sharding_conf *conf, struct str_map external, unsigned n)
+void sharding_init(struct sharding *s, const struct sharding_conf *conf, unsigned n)
 {
-    *s = (struct sharding){.conf = conf, .n = n, .common = {.rules = relabel_rules(conf->rules), .external = external}};
-    s->has_chain = external.n > 0 || relabel_any(s->common.rules);
+    *s = (struct sharding){.conf = conf, .n = n};
 }
 
 uint64_t sharding_hash_vmagent(size_t position, struct str url)
@@ -16,18 +15,6 @@ uint64_t sharding_hash_vmagent(size_t position, struct str url)
     uint64_t hash = hash_xxh64(node.p, node.n);
     buf_free(&node);
     return hash;
-}
-
-void sharding_lane_init(struct sharding_lane *l, const struct sharding *s)
-{
-    l->key = (struct buf){0};
-    stream_labels_init(&l->labels, &s->common);
-}
-
-void sharding_lane_free(struct sharding_lane *l)
-{
-    stream_labels_free(&l->labels);
-    buf_free(&l->key);
 }
 
 static bool label_is_hashed(const struct sharding_conf *c, struct str name)
@@ -104,13 +91,12 @@ uint64_t sharding_of_key(const struct sharding *s, struct str key)
     return set;
 }
 
-uint64_t sharding_destinations(const struct sharding *s, struct sharding_lane *l, struct labels in)
+uint64_t sharding_destinations(const struct sharding *s, struct buf *key, struct labels in)
 {
-    struct labels hashed = in;
-    if (sharding_copies(s) == s->n || (s->has_chain && !stream_labels_apply(&l->labels, in, &hashed)))
+    if (sharding_copies(s) == s->n)
         return UINT64_MAX;
-    sharding_make_key(s, &l->key, hashed);
-    return sharding_of_key(s, buf_str(&l->key));
+    sharding_make_key(s, key, in);
+    return sharding_of_key(s, buf_str(key));
 }
 
 /* --- configuration ------------------------------------------------------------------------------------------------ */

@@ -10,33 +10,26 @@
  *   rendezvous   Independent of positions: a destination is its name (or URL without query), so that the order of the
  *                list does not matter. Replicas go to the destinations with the next highest scores.
  *
- * The labels are those with external labels and after the relabeling that all destinations have in common, before that
- * of each one. Immutable once the topology is in force; struct sharding_lane belongs to one lane.
+ * The labels are those that the global chain leaves (stage.h), before the chain of each destination. Immutable once the
+ * topology is in force.
  */
 #ifndef WRITER_PIPELINE_SHARDING_H
 #define WRITER_PIPELINE_SHARDING_H
 
-#include "writer/pipeline/stream.h"
+#include "model/labels.h"
+#include "writer/writer.h"
 
 enum { SHARDING_MAX = 64 }; /* destinations: a set of them is a word */
 struct sharding {
     const struct sharding_conf *conf;
     uint64_t nodes[SHARDING_MAX]; unsigned n; /* hashes of the destinations */
-    struct stream common;                     /* the chain before the labels are hashed */
-    bool has_chain;
-};
-struct sharding_lane {
-    struct stream_labels labels;
-    struct buf key;
 };
 
 /* For n destinations, whose hashes the caller sets. */
-void sharding_init(struct sharding *s, const struct sharding_conf *conf, struct str_map external, unsigned n);
+void sharding_init(struct sharding *s, const struct sharding_conf *conf, unsigned n);
 uint64_t sharding_hash_vmagent(size_t position, struct str url);
-void sharding_lane_init(struct sharding_lane *l, const struct sharding *s);
-void sharding_lane_free(struct sharding_lane *l);
-/* Bit i is set if the series goes to destination i. All are set for a series that the common rules drop. */
-uint64_t sharding_destinations(const struct sharding *s, struct sharding_lane *l, struct labels in);
+/* Bit i is set if the series goes to destination i. key: scratch of the lane. */
+uint64_t sharding_destinations(const struct sharding *s, struct buf *key, struct labels in);
 
 /* The same by the labels that are hashed, which are added to the key in ascending order of their names; those that a series
  * has not are left out. */

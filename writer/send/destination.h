@@ -15,6 +15,7 @@
 #include "writer/send/outage.h"
 #include "writer/send/places.h"
 #include "writer/send/probe.h"
+#include "writer/pipeline/stage.h"
 #include "writer/queue/queue.h"
 #include "writer/writer.h"
 
@@ -67,7 +68,7 @@ struct destination {
     atomic_ullong pending_bytes, pending_blocks, reserved_bytes;
     atomic_ullong sent_blocks, sent_samples, sent_bytes, retries, dropped_blocks, errors, send_ns;
     atomic_ullong written_bytes;   /* of requests on the wire, before TLS */
-    atomic_ullong relabel_dropped; /* samples; updated once per batch */
+    struct stage_counts stages;    /* of its stream; updated once per batch */
     atomic_ullong dropped_samples[DROP_REASONS], partly_stored_blocks;
     atomic_ullong unconfirmed_samples; /* of 2.0: accepted, but fewer were written by the response's headers */
     atomic_llong last_ok;

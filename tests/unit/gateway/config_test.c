@@ -508,9 +508,11 @@ static void test_relabel_files(void **state UNUSED)
     put("own.yml", "- {action: labeldrop, regex: y}\n");
     struct config *c = load_as("config.file", "", more);
     assert_non_null(c);
-    assert_int_equal(c->destinations[0].write_relabel_configs.n, 1);
-    assert_int_equal(c->destinations[1].write_relabel_configs.n, 2);
-    assert_str(((const struct relabel_rule *)c->destinations[1].write_relabel_configs.items)[1].regex_text, "y");
+    assert_int_equal(c->pipeline.relabel_configs.n, 1);
+    assert_str(((const struct relabel_rule *)c->pipeline.relabel_configs.items)->regex_text, "x");
+    assert_int_equal(c->destinations[0].write_relabel_configs.n, 0);
+    assert_int_equal(c->destinations[1].write_relabel_configs.n, 1);
+    assert_str(((const struct relabel_rule *)c->destinations[1].write_relabel_configs.items)->regex_text, "y");
     end(c);
     put("own.yml", "- {action: labeldrop}\n- {acton: keep}\n");
     assert_null(load_as("config.file", "", more));
