@@ -149,7 +149,7 @@ static bool csv_line(struct ingest *in, struct str line, struct err *err)
     ingest_series_begin(in);
     if (!csv_split(in, line, err) || !csv_labels(in, &sample.t, err))
         return false;
-    sample.t -= sample.t % in->r->services->flags.ingest.csv_trim;
+    sample.t -= sample.t % in->services->flags.ingest.csv_trim;
     for (size_t i = 0; i < s->n_columns; i++) {
         struct csv_column *c = &s->columns[i];
         if (c->kind != CSV_METRIC || c->text.n == 0)

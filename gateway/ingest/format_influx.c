@@ -161,7 +161,7 @@ static bool influx_time(const struct ingest *in, struct str s, int64_t *t, struc
         *t = floor_div(*t, NS_PER_MS / unit);
     else if (__builtin_mul_overflow(*t, unit / NS_PER_MS, t))
         return err_set(err, ERR_BAD_DATA, "`%.*s` is out of range", STR_ARG(str_first(s, 100)));
-    *t -= *t % in->r->services->flags.ingest.influx_trim;
+    *t -= *t % in->services->flags.ingest.influx_trim;
     return true;
 }
 
@@ -190,7 +190,7 @@ struct influx_key { struct str measurement, tags; uint64_t hash; bool labels_rea
 
 static struct str influx_name(struct ingest *in, const struct influx_key *key, struct str field)
 {
-    const struct ingest_flags *flags = &in->r->services->flags.ingest;
+    const struct ingest_flags *flags = &in->services->flags.ingest;
     struct buf *name = &((struct influx_state *)in->state)->name;
     bool measurement = key->measurement.n > 0 && !flags->influx_skip_measurement;
     if (measurement && key->one_field && flags->influx_skip_single_field)
@@ -288,7 +288,7 @@ static bool influx_begin(struct ingest *in, struct err *err)
 {
     struct influx_state *s = in->state = mem_zalloc(sizeof *s);
     struct str precision = form_get(&in->r->form, "precision");
-    const struct ingest_flags *flags = &in->r->services->flags.ingest;
+    const struct ingest_flags *flags = &in->services->flags.ingest;
     s->database = (struct label){flags->influx_db_label, form_get(&in->r->form, "db")};
     ingest_same(in, s->database.value);
     if (flags->influx_stream || str_is(http_header(in->r, "Stream-Mode"), "1")) {

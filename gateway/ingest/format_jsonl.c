@@ -154,7 +154,7 @@ static bool jsonl_begin(struct ingest *in, struct err *err UNUSED)
 {
     struct jsonl_state *s = in->state = mem_zalloc(sizeof *s);
     json_reader_init(&s->reader);
-    in->max_line = (size_t)in->r->services->flags.ingest.jsonl_max_line;
+    in->max_line = (size_t)in->services->flags.ingest.jsonl_max_line;
     return true;
 }
 

@@ -80,7 +80,7 @@ static bool read_resource_labels(struct ingest *in, struct str resource, struct 
             continue;
         if (!otlp_attribute_key(f.bytes, &key, err))
             return false;
-        if (promoted(&in->r->services->flags.ingest, key)
+        if (promoted(&in->services->flags.ingest, key)
             && !otlp_add_attribute(&s->arena, &s->labels, STR_NONE, f.bytes, err))
             return false;
     }
@@ -132,7 +132,7 @@ static bool read_scope(struct ingest *in, struct str message, struct err *err)
     arena_release(&s->arena, s->resource_end);
     s->labels = s->resource_labels; /* full: those of the scope are added to a copy */
     while (pb_next(&c.p, c.end, &f))
-        if (f.number == 1 && in->r->services->flags.ingest.otlp_scope && !read_scope_labels(s, f.bytes, err))
+        if (f.number == 1 && in->services->flags.ingest.otlp_scope && !read_scope_labels(s, f.bytes, err))
             return false;
     return c.p == c.end || otlp_bad(err, "ScopeMetrics");
 }
@@ -507,7 +507,7 @@ static bool otlp_begin(struct ingest *in, struct err *err)
 {
     struct otlp_state *s = in->state = mem_zalloc(sizeof *s);
     arena_init(&s->arena, 0); /* bounded by struct otlp_labels */
-    in->max_text = (size_t)in->r->services->flags.ingest.otlp_max_request;
+    in->max_text = (size_t)in->services->flags.ingest.otlp_max_request;
     struct str type = http_header(in->r, "Content-Type"), media;
     return !str_cut(&type, ';', &media) || !str_ieq(str_trim(media), STR("application/json"))
            || err_set(err, ERR_UNSUPPORTED, "JSON is not supported; send application/x-protobuf");

@@ -32,14 +32,13 @@ void ingest_count(const struct ingest_format *f, enum ingest_family family, size
 
 /* ---- the end of a request ---- */
 
-static void ingest_free(struct ingest *in)
+void ingest_free(struct ingest *in)
 {
     if (in->format->end)
         in->format->end(in);
-    ingest_text_close(in);
+    ingest_body_close(in);
     mem_release_buf(&in->lane->release, &in->text);
     mem_release_buf(&in->lane->release, &in->kept);
-    mem_free(in);
 }
 
 static void ingest_respond_stored(struct ingest *in)
@@ -49,33 +48,32 @@ static void ingest_respond_stored(struct ingest *in)
         in->format->respond(in);
 }
 
+/* ingest_source.end */
 static void ingest_respond(struct ingest *in)
 {
     struct http_request *r = in->r;
-    if (in->failed)
+    if (r && in->failed)
         write_not_stored(r);
-    else if (in->err.kind != ERR_NONE)
+    else if (r && in->err.kind != ERR_NONE)
         http_error_text(r, &in->err);
-    else
+    else if (r)
         ingest_respond_stored(in);
-    ingest_count(in->format, INGEST_ERRORS, in->err.kind != ERR_NONE && err_http_status(in->err.kind) < 500);
+    ingest_count(in->format, INGEST_ERRORS, r && in->err.kind != ERR_NONE && err_http_status(in->err.kind) < 500);
     ingest_free(in);
-    http_finish(r);
+    mem_free(in);
+    if (r)
+        http_finish(r);
 }
 
 static void on_ingest_stored(void *arg, bool ok)
 {
     struct ingest *in = arg;
     in->failed = in->failed || !ok;
-    if (--in->pending > 0 || !in->ended)
-        return;
-    if (in->r)
-        ingest_respond(in);
-    else
-        ingest_free(in);
+    if (--in->pending == 0 && in->ended)
+        in->source->end(in);
 }
 
-static void ingest_unqueue(struct ingest *in)
+void ingest_unqueue(struct ingest *in)
 {
     if (list_linked(&in->node))
         list_remove(&in->node);
@@ -90,40 +88,34 @@ static void ingest_close(struct ingest *in)
         return;
     in->ended = true;
     ingest_unqueue(in);
-    ingest_count(in->format, INGEST_ROWS, in->n.rows);
-    ingest_count(in->format, INGEST_READ, in->n.rows + in->n.invalid);
-    ingest_count(in->format, INGEST_INVALID, in->n.invalid);
 }
 
-static void ingest_queue(struct ingest *in)
+void ingest_queue(struct ingest *in)
 {
     struct ingest_lane *l = in->lane;
     in->queued = loop_mono(l->lane->loop);
+    loop_timer_in(l->lane->loop, &l->unused, INGEST_UNUSED_MS);
     list_push_back(&l->waiting, &in->node);
     loop_post(l->lane->loop, &l->work);
 }
-
-static void on_ingest_more(struct http_request *r) { ingest_queue(r->user); }
 
 /* What is stored of the body stays. */
 static void on_ingest_left(struct http_request *r)
 {
     struct ingest *in = r->user;
     in->r = NULL;
-    ingest_close(in);
-    if (in->pending == 0)
-        ingest_free(in);
+    ingest_end(in);
 }
 
 /* Nothing more of the body is stored; the response waits for the batches that are. */
-static void ingest_end(struct ingest *in)
+void ingest_end(struct ingest *in)
 {
     ingest_close(in);
     if (in->pending == 0)
-        ingest_respond(in);
+        in->source->end(in);
 }
 
-static void ingest_fail(struct ingest *in, const struct err *err)
+void ingest_fail(struct ingest *in, const struct err *err)
 {
     in->err = *err;
     ingest_end(in);
@@ -139,10 +131,12 @@ static bool line_is_blank(struct str line)
     return true;
 }
 
+static struct str ingest_client(struct ingest *in) { return in->r ? http_client(in->r) : in->client; }
+
 static void ingest_log_invalid(struct ingest *in, struct str line, const struct err *err)
 {
-    log_warn("ingest", "skipped an invalid line of a pushed body", LOG_STR("path", in->r->path),
-             LOG_STR("client", http_client(in->r)), LOG_U64("line", in->line), "err", err->text,
+    log_warn("ingest", "skipped an invalid line of a pushed body", LOG_STR("path", in->from),
+             LOG_STR("client", ingest_client(in)), LOG_U64("line", in->line), "err", err->text,
              LOG_STR("text", str_first(line, 200)));
 }
 
@@ -150,8 +144,8 @@ void ingest_skip(struct ingest *in, const struct err *err)
 {
     in->batch.invalid++;
     if (in->phase != INGEST_CHECK)
-        log_warn("ingest", "skipped an invalid item of a pushed body", LOG_STR("path", in->r->path),
-                 LOG_STR("client", http_client(in->r)), "err", err->text);
+        log_warn("ingest", "skipped an invalid item of a pushed body", LOG_STR("path", in->from),
+                 LOG_STR("client", ingest_client(in)), "err", err->text);
 }
 
 static bool ingest_line(struct ingest *in, struct str line, struct err *err)
@@ -230,10 +224,23 @@ static bool text_is_read(const struct ingest *in)
 
 /* ---- batches ---- */
 
+static void ingest_count_rows(const struct ingest_format *f, struct ingest_counts n)
+{
+    ingest_count(f, INGEST_ROWS, n.rows);
+    ingest_count(f, INGEST_READ, n.rows + n.invalid);
+    ingest_count(f, INGEST_INVALID, n.invalid);
+}
+
 static void batch_start(struct ingest *in)
 {
     in->batch = (struct ingest_counts){0};
     in->batch_bytes = in->batch_items = 0;
+}
+
+static void ingest_fail_parsing(struct ingest *in, const struct err *err)
+{
+    ingest_count_rows(in->format, (struct ingest_counts){.invalid = 1});
+    ingest_fail(in, err);
 }
 
 static void ingest_check(struct ingest *in, int64_t until)
@@ -241,18 +248,21 @@ static void ingest_check(struct ingest *in, int64_t until)
     struct err err;
     batch_start(in);
     if (!ingest_parse(in, until, &err)) {
-        in->n.invalid++;
-        ingest_fail(in, &err);
+        ingest_fail_parsing(in, &err);
     } else if (text_is_read(in)) {
         in->phase = INGEST_STORE;
         in->checked_bytes = in->text_total;
-        ingest_text_rewind(in);
+        ingest_body_rewind(in);
     }
 }
+
+static bool ingest_waits(struct ingest *in) { return in->source->wait && in->source->wait(in); }
 
 static void ingest_refused(struct ingest *in)
 {
     struct err err;
+    if (ingest_waits(in))
+        return;
     if (in->begun && in->all_or_nothing) { /* the writer stops */
         in->failed = true;
         ingest_end(in);
@@ -273,7 +283,7 @@ static void ingest_store(struct ingest *in, int64_t until)
     struct err err;
     /* A body of lines may be longer than any queue: each of its batches can be refused. */
     struct sink_batch batch = {.bytes = !in->begun && in->checked_bytes > 0 ? in->checked_bytes : in->batch_most,
-                               .more = in->begun && in->all_or_nothing, .via = http_header(in->r, VIA_HEADER)};
+                               .more = in->begun && in->all_or_nothing, .via = in->r ? http_header(in->r, VIA_HEADER) : STR_NONE};
     batch_start(in);
     if (sink_begin(sink, &batch) == SINK_BUSY) {
         ingest_refused(in);
@@ -281,16 +291,18 @@ static void ingest_store(struct ingest *in, int64_t until)
     }
     if (!ingest_parse(in, until, &err)) {
         sink_abort(sink);
-        in->n.invalid++;
-        ingest_fail(in, &err);
+        ingest_fail_parsing(in, &err);
         return;
     }
     in->begun = true;
-    in->n.rows += in->batch.rows;
-    in->n.invalid += in->batch.invalid;
-    in->pending += 2; /* for the batch, and for this step, so that on_ingest_stored does not end the request meanwhile */
-    sink_commit(sink, on_ingest_stored, in);
-    in->pending--;
+    ingest_count_rows(in->format, in->batch);
+    if (in->source->acknowledges) {
+        in->pending += 2; /* for the batch, and for this step, so that on_ingest_stored does not end the request meanwhile */
+        sink_commit(sink, on_ingest_stored, in);
+        in->pending--;
+    } else {
+        sink_commit(sink, NULL, NULL);
+    }
     if (!text_is_read(in))
         return;
     if (in->format->finish && in->err.kind == ERR_NONE)
@@ -302,10 +314,10 @@ static void ingest_read(struct ingest *in)
 {
     struct err err;
     bool first = in->text_total == 0;
-    enum ingest_input input = ingest_text_receive(in, on_ingest_more, &err);
+    enum ingest_input input = in->source->read(in, &err);
     if (input == INGEST_INPUT_LATER)
         ingest_unqueue(in);
-    else if (input == INGEST_INPUT_FAILED || !ingest_text_read(in, &err))
+    else if (input == INGEST_INPUT_FAILED)
         ingest_fail(in, &err);
     else if (first && in->phase == INGEST_CHECK && in->text_complete && in->text.n <= INGEST_SHORT_BYTES)
         in->phase = INGEST_STORE_WHOLE;
@@ -314,7 +326,9 @@ static void ingest_read(struct ingest *in)
 static void ingest_step(struct ingest *in, int64_t until)
 {
     struct err err;
-    if (!services_ready(in->lane->services)) {
+    if (!services_ready(in->services)) {
+        if (ingest_waits(in))
+            return;
         in->failed = true;
         ingest_end(in);
     } else if (!ingest_text_fits(in, &err)) {
@@ -334,12 +348,15 @@ static void ingest_step(struct ingest *in, int64_t until)
 static void ingest_admit(struct ingest_lane *l)
 {
     struct ingest *in = CONTAINER(list_pop_front(&l->waiting), struct ingest, node);
+    struct config *c = services_config_on_lane(l->services);
     struct err err;
     list_push_back(&l->active, &in->node);
     l->n_active++;
     in->active = true;
-    if (loop_mono(l->lane->loop) - in->queued <= l->services->flags.ingest.max_queue)
-        return;
+    in->batch_most = c && c->recent ? INGEST_BATCH_BYTES_RECENT : INGEST_BATCH_BYTES;
+    config_unref(c);
+    if (loop_mono(l->lane->loop) - in->queued <= l->services->flags.ingest.max_queue || !in->source->acknowledges)
+        return; /* there is nobody to be told */
     err_set(&err, ERR_UNAVAILABLE, "waited for longer than -insert.maxQueueDuration for one of -maxConcurrentInserts");
     err.retry_after = RETRY_SECONDS;
     ingest_fail(in, &err);
@@ -385,14 +402,14 @@ static unsigned ingest_most_active(const struct services *s)
     return most > 0 ? most : 1;
 }
 
-static struct ingest_lane *ingest_lane_of(struct http_request *r)
+struct ingest_lane *ingest_lane_of(struct services *s, unsigned id)
 {
-    struct lane_services *lane = &r->services->lanes[r->lane];
+    struct lane_services *lane = &s->lanes[id];
     if (lane->ingest == NULL) {
         struct ingest_lane *l = lane->ingest = mem_zalloc(sizeof *l);
-        l->services = r->services;
+        l->services = s;
         l->lane = lane;
-        l->most_active = ingest_most_active(r->services);
+        l->most_active = ingest_most_active(s);
         l->work.run = ingest_work;
         list_init(&l->active);
         list_init(&l->waiting);
@@ -438,32 +455,39 @@ void ingest_lane_cancel(struct ingest_lane *l)
 static bool ingest_begin(struct ingest *in, struct err *err)
 {
     struct str encoding = http_header(in->r, "Content-Encoding");
-    if (!write_check_open(in->r->services, in->r, err))
+    if (!write_check_open(in->services, in->r, err))
         return false;
     if (!codec_from_name(encoding, &in->codec))
         return err_set(err, ERR_UNSUPPORTED, "Content-Encoding: %.*s is not supported; use gzip, deflate, zstd or snappy",
                        STR_ARG(str_first(encoding, 100)));
     if (!ingest_read_extra_labels(in, err) || (in->format->begin && !in->format->begin(in, err)))
         return false;
-    struct config *c = services_config_on_lane(in->r->services);
-    in->batch_most = c->recent ? INGEST_BATCH_BYTES_RECENT : INGEST_BATCH_BYTES;
-    config_unref(c);
     in->phase = in->all_or_nothing ? INGEST_CHECK : INGEST_STORE;
     return true;
 }
 
+void ingest_init(struct ingest *in, struct ingest_lane *l, const struct ingest_format *format, const struct ingest_source *source)
+{
+    struct services *s = l->services;
+    *in = (struct ingest){.format = format, .source = source, .services = s, .lane = l, .now = clock_wall_ms(),
+                          .labels = &l->labels, .scratch = &l->scratch, .max_line = (size_t)s->flags.max_insert_size,
+                          .max_text = SIZE_MAX, .all_or_nothing = format->all_or_nothing, .success = format->success,
+                          .phase = INGEST_STORE, .same = (uint64_t)format->id};
+    buf_charge_anyway(&in->kept, &s->http.bodies);
+    buf_charge_anyway(&in->text, &s->http.bodies);
+}
+
+static const struct ingest_source ingest_body = {.read = ingest_body_read, .end = ingest_respond, .acknowledges = true};
+
 void ingest_request(struct http_request *r, const struct ingest_format *format)
 {
-    struct ingest_lane *l = ingest_lane_of(r);
+    struct ingest_lane *l = ingest_lane_of(r->services, r->lane);
     struct ingest *in = mem_zalloc(sizeof *in);
     struct err err;
-    *in = (struct ingest){.r = r, .format = format, .lane = l, .now = clock_wall_ms(), .labels = &l->labels,
-                          .scratch = &l->scratch, .max_line = (size_t)r->services->flags.max_insert_size, .max_text = SIZE_MAX,
-                          .all_or_nothing = format->all_or_nothing, .success = format->success};
+    ingest_init(in, l, format, &ingest_body);
+    in->r = r;
+    in->from = r->path;
     ingest_count(format, INGEST_REQUESTS, 1);
-    loop_timer_in(l->lane->loop, &l->unused, INGEST_UNUSED_MS);
-    buf_charge_anyway(&in->kept, &r->services->http.bodies);
-    buf_charge_anyway(&in->text, &r->services->http.bodies);
     r->user = in;
     r->left = on_ingest_left;
     if (!ingest_begin(in, &err))

@@ -57,11 +57,27 @@ struct ingest_format {
 
 void ingest_request(struct http_request *r, const struct ingest_format *format); /* the handler of its routes */
 
+/* Where the text comes from, and what becomes of it: the body of a request, or a listener of lines. */
+enum ingest_input { INGEST_INPUT, INGEST_INPUT_LATER, INGEST_INPUT_FAILED };
+struct ingest_source {
+    /* Appends a part to `text`, behind the incomplete line that is left of the last one. LATER: nothing has arrived; it is
+     * queued again (ingest_queue) when something has. */
+    enum ingest_input (*read)(struct ingest *in, struct err *err);
+    /* Nothing is accepted at present, because a queue is full or the program is not ready: true if it is queued again
+     * later; false, or NULL: it fails. */
+    bool (*wait)(struct ingest *in);
+    void (*end)(struct ingest *in); /* all batches are stored or have failed: ends with ingest_free */
+    bool acknowledges;              /* `end` waits until they are as durable as required */
+};
+
 struct ingest_counts { size_t rows, invalid; };
 struct ingest {
-    struct http_request *r;       /* NULL: the client left */
+    struct http_request *r;       /* NULL: the client left, or the source is not a request */
+    const struct ingest_source *source;
+    struct services *services;
     const struct ingest_format *format;
     void *state;                  /* of the format */
+    struct str from, client;      /* for logs: path, or address of the listener; client: of no request */
     int64_t now;                  /* ms: of samples without a time */
     struct label *extra; size_t n_extra; /* extra_label; they replace labels of the same name */
     uint64_t same;                /* hash of the format and of parameters that change labels; `begin` adds its own */
@@ -93,7 +109,7 @@ struct ingest {
     struct sink *sink;            /* during a batch */
     size_t batch_bytes, batch_items, batch_most; /* most: bytes */
     size_t item_labels;           /* bytes of labels that the current line or item has reported */
-    struct ingest_counts n, batch; /* of committed batches, and of the current one */
+    struct ingest_counts batch;   /* of the current one */
     struct err err;               /* of an invalid body, or its first invalid record; kind ERR_NONE: none */
 };
 

@@ -50,18 +50,28 @@ struct ingest_lane { /* one per lane; created at its first request */
     struct mem_release release;
 };
 
-/* ingest_text.c. receive: takes over what has arrived of the body; LATER: nothing has, and `more` will be called. read:
- * decompresses a further part, behind the incomplete line that is left of the last one. */
-enum ingest_input { INGEST_INPUT, INGEST_INPUT_LATER, INGEST_INPUT_FAILED };
-enum ingest_input ingest_text_receive(struct ingest *in, void (*more)(struct http_request *r), struct err *err);
-bool ingest_text_read(struct ingest *in, struct err *err);
+/* ingest.c */
+struct ingest_lane *ingest_lane_of(struct services *s, unsigned lane);
+void ingest_init(struct ingest *in, struct ingest_lane *l, const struct ingest_format *format, const struct ingest_source *source);
+void ingest_queue(struct ingest *in);
+void ingest_unqueue(struct ingest *in);
+void ingest_fail(struct ingest *in, const struct err *err); /* nothing more is stored; calls source->end, perhaps at once */
+void ingest_end(struct ingest *in);                         /* the same without an error */
+void ingest_free(struct ingest *in);                        /* frees what it holds; not `in` */
+
+/* ingest_body.c */
+enum ingest_input ingest_body_read(struct ingest *in, struct err *err); /* ingest_source.read */
+void ingest_body_rewind(struct ingest *in); /* to the start of the body */
+void ingest_body_close(struct ingest *in);  /* frees the decompressor */
+
+/* ingest_text.c */
+void ingest_text_compact(struct ingest *in); /* drops what is parsed */
+bool ingest_no_memory(struct err *err);      /* false: for request bodies */
 bool ingest_text_fits(struct ingest *in, struct err *err); /* false: the body, or the next line, is too long */
 bool ingest_text_has_line(struct ingest *in);
 /* The next line, without LF or CR LF; the last one of a body needs none. False: a further part has to be read, or it is too
  * long. */
 bool ingest_text_line(struct ingest *in, struct str *line);
-void ingest_text_rewind(struct ingest *in); /* to the start of the body */
-void ingest_text_close(struct ingest *in); /* frees the decompressor */
 
 /* ingest_rows.c */
 bool ingest_read_extra_labels(struct ingest *in, struct err *err);

@@ -127,7 +127,6 @@ bool ingest_read_extra_labels(struct ingest *in, struct err *err)
     const struct form *form = &in->r->form;
     size_t n = form_count(form, "extra_label");
     in->extra = ARENA_ARRAY(&in->r->arena, struct label, n);
-    in->same = (uint64_t)in->format->id;
     for (size_t i = 0; i < n; i++) {
         struct str pair = form_nth(form, "extra_label", i);
         if (!read_extra_label(pair, &in->extra[in->n_extra++], err))

@@ -1,79 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The text of a body: received and decompressed part by part, and cut into lines. A body that is parsed twice is kept,
- * as it was received. */
+/* The text of a body, decompressed, cut into lines. */
 #include "gateway/ingest/ingest_internal.h"
 
-#include "base/decompressor.h"
-
-enum { INGEST_PART_BYTES = 64 << 10 /* decompressed at a time */ };
-
-void ingest_text_close(struct ingest *in)
-{
-    decompressor_free(in->decompressor);
-    in->decompressor = NULL;
-    budget_give(&in->lane->services->http.bodies, in->decompressor_bytes);
-    in->decompressor_bytes = 0;
-}
-
-void ingest_text_rewind(struct ingest *in)
-{
-    if (in->format->document) { /* `text` has all of it */
-        in->line = in->text_at = 0;
-        return;
-    }
-    ingest_text_close(in);
-    in->raw_at = 0;
-    buf_clear(&in->text);
-    in->text_at = in->text_scanned = in->text_total = in->line = 0;
-    in->text_complete = false;
-}
-
-static bool no_body_memory(struct err *err)
+bool ingest_no_memory(struct err *err)
 {
     err_set(err, ERR_UNAVAILABLE, "the memory for request bodies is used up; try again later");
     err->retry_after = RETRY_SECONDS;
     return false;
 }
 
-static bool keep_part(struct ingest *in, struct err *err)
+void ingest_text_compact(struct ingest *in)
 {
-    struct str part = in->r->body;
-    if (in->kept.n + part.n > in->max_text)
-        return err_set(err, ERR_TOO_LARGE, "the body exceeds %zu bytes", in->max_text);
-    if (!buf_try_reserve(&in->kept, part.n))
-        return no_body_memory(err);
-    buf_add_str(&in->kept, part);
-    in->kept_part = part.n;
-    in->kept_all = in->r->body_state == HTTP_BODY_COMPLETE;
-    return true;
-}
-
-/* What is not yet decompressed. The body moves in memory while it grows. */
-static struct str raw_rest(const struct ingest *in)
-{
-    return str_skip(in->keep ? buf_str(&in->kept) : in->r->body, in->raw_at);
-}
-
-static bool raw_is_last(const struct ingest *in) { return in->r->body_state == HTTP_BODY_COMPLETE; }
-
-static bool raw_is_there(const struct ingest *in)
-{
-    return in->keep ? in->kept_all : raw_rest(in).n > 0 || raw_is_last(in);
-}
-
-enum ingest_input ingest_text_receive(struct ingest *in, void (*more)(struct http_request *r), struct err *err)
-{
-    struct http_request *r = in->r;
-    in->keep = in->all_or_nothing && in->format->line;
-    while (!raw_is_there(in)) {
-        size_t used = in->keep ? in->kept_part : in->raw_at;
-        in->kept_part = in->raw_at = 0;
-        if (!http_body_more(r, used, more))
-            return INGEST_INPUT_LATER;
-        if (r->body_state == HTTP_BODY_CUT ? !no_body_memory(err) : in->keep && !keep_part(in, err))
-            return INGEST_INPUT_FAILED;
-    }
-    return INGEST_INPUT;
+    buf_drop_front(&in->text, in->text_at);
+    in->text_scanned -= in->text_at < in->text_scanned ? in->text_at : in->text_scanned;
+    in->text_at = 0;
 }
 
 static bool record_end_is_known(struct ingest *in, size_t *end)
@@ -107,38 +47,6 @@ bool ingest_text_fits(struct ingest *in, struct err *err)
     return end - in->text_at <= in->max_line
            || err_set(err, ERR_TOO_LARGE, "%s %llu exceeds %zu bytes", in->format->record ? "record" : "line",
                       (unsigned long long)in->line + 1, in->max_line);
-}
-
-/* A client that sends slowly holds the window of its codec. */
-static bool charge_decompressor(struct ingest *in, struct err *err)
-{
-    size_t n = decompressor_memory(in->decompressor), more = n > in->decompressor_bytes ? n - in->decompressor_bytes : 0;
-    if (!budget_take(&in->lane->services->http.bodies, more))
-        return no_body_memory(err);
-    in->decompressor_bytes += more;
-    return true;
-}
-
-bool ingest_text_read(struct ingest *in, struct err *err)
-{
-    /* A part at a time, since compressed bytes may come to nothing. A snappy block is complete or not. */
-    struct str rest = raw_rest(in), raw = in->codec == CODEC_SNAPPY ? rest : str_first(rest, INGEST_PART_BYTES);
-    bool last = raw_is_last(in) && raw.n == rest.n;
-    size_t before, waiting = raw.n;
-    size_t block = in->max_text < SIZE_MAX ? in->max_text : (size_t)in->lane->services->flags.max_insert_size;
-    if (in->decompressor == NULL && (in->decompressor = decompressor_new(in->codec, block)) == NULL)
-        return err_set(err, ERR_LIMIT, "cannot allocate memory to decompress the body");
-    buf_drop_front(&in->text, in->text_at);
-    in->text_scanned -= in->text_at < in->text_scanned ? in->text_at : in->text_scanned;
-    in->text_at = 0;
-    before = in->text.n;
-    if (!decompressor_step(in->decompressor, &raw, last, INGEST_PART_BYTES, &in->text, &in->text_complete, err)) {
-        ingest_count(in->format, INGEST_READ_ERRORS, 1);
-        return err_wrap(err, "cannot read the body");
-    }
-    in->raw_at += waiting - raw.n;
-    in->text_total += in->text.n - before;
-    return charge_decompressor(in, err);
 }
 
 bool ingest_text_has_line(struct ingest *in)
