@@ -101,7 +101,6 @@ struct acceptor *acceptor_start(const struct acceptor_conf *conf, struct err *er
     return NULL;
 }
 
-size_t acceptor_count(const struct acceptor *a) { return a->n; }
 const struct http_listener *acceptor_listener(const struct acceptor *a, size_t i) { return a->listeners[i]; }
 
 void acceptor_stop(struct acceptor *a)

@@ -22,7 +22,6 @@ struct acceptor_conf { /* all borrowed */
 void acceptor_block_signals(void);
 /* Starts listening and accepting. NULL: an address cannot be used, or there is no thread or descriptor left. */
 struct acceptor *acceptor_start(const struct acceptor_conf *conf, struct err *err) MUST_USE;
-size_t acceptor_count(const struct acceptor *a);  /* listeners */
 const struct http_listener *acceptor_listener(const struct acceptor *a, size_t i);
 /* Calls on_late on the acceptor's thread after `ms`, unless the acceptor is stopped before. From on_signal. */
 void acceptor_alarm(struct acceptor *a, int64_t ms, void (*on_late)(void *arg));

@@ -7,6 +7,7 @@
 #include "base/telemetry/log.h"
 #include "base/text/url.h"
 #include "gateway/http/listener.h"
+#include "gateway/ingest/lines/lines.h"
 #include "gateway/reachability.h"
 #include "gateway/services/group_discovery.h"
 
@@ -42,6 +43,8 @@ static bool check_addresses(const struct flags *f, struct err *err)
             if (l->items[i].n > 0 && str_eq(l->items[i], l->items[k]))
                 return err_set(err, ERR_BAD_DATA, "--web.listen-address: %.*s is set twice", STR_ARG(l->items[i]));
     }
+    if (!lines_check_addresses(f, err))
+        return false;
     return l->n <= LISTENERS_MAX || err_set(err, ERR_BAD_DATA, "--web.listen-address: more than %d addresses; remove some",
                                             LISTENERS_MAX);
 }

@@ -3,6 +3,7 @@
 #include "gateway/lane.h"
 
 #include "gateway/ingest/ingest.h"
+#include "gateway/ingest/lines/lines.h"
 #include "gateway/ingest/write.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@ static void on_cancel(struct loop_task *task)
 {
     struct lane *l = lane_of_task(task);
     write_buffers_cancel(l->services->write);
+    lines_lane_cancel(l->services->lines);
     ingest_lane_cancel(l->services->ingest);
     http_server_cancel(l->http);
 }
@@ -95,6 +97,7 @@ void lane_join(struct lane *l)
 void lane_free(struct lane *l)
 {
     write_buffers_free(l->services->write);
+    lines_lane_free(l->services->lines);
     ingest_lane_free(l->services->ingest);
     loop_free(l->loop);
     mem_free(l);

@@ -26,7 +26,9 @@
 #include "gateway/dispatch.h"
 #include "gateway/drain.h"
 #include "gateway/greeting.h"
+#include "gateway/ingest/lines/lines.h"
 #include "gateway/lane.h"
+#include "gateway/listeners.h"
 #include "gateway/http/http_auth.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
@@ -127,11 +129,8 @@ static void on_writer_stopped(void *arg)
     drain_requests(&CONTAINER(s, struct program, services)->drain);
 }
 
-static void on_scraper_stopped(void *arg)
-{
-    struct services *s = arg;
-    writer_stop(s->writer, GRACE_MS, on_writer_stopped, s);
-}
+static void on_lines_drained(struct services *s) { writer_stop(s->writer, GRACE_MS, on_writer_stopped, s); }
+static void on_scraper_stopped(void *arg) { lines_drain(arg, on_lines_drained); }
 
 static void begin_stop(struct program *p)
 {
@@ -268,26 +267,6 @@ static void start_scraper(struct program *p)
     s->scraper = scraper_new(&env);
 }
 
-/* Empty addresses are skipped. Nothing is accepted before TLS and users are in force. */
-static bool make_listeners(struct program *p, const struct config *c, struct err *err)
-{
-    const struct str_list *addresses = &p->services.flags.listen;
-    for (size_t i = 0; i < addresses->n; i++) {
-        if (addresses->items[i].n == 0)
-            continue;
-        if (p->n_listeners == LISTENERS_MAX)
-            return err_set(err, ERR_BAD_DATA, "--web.listen-address: more than %d addresses; remove some",
-                           LISTENERS_MAX);
-        struct listener *l = &p->listeners[p->n_listeners];
-        listener_init(l, addresses->items[i]);
-        l->proxied = c->access->proxied[p->n_listeners];
-        listener_set_access(l, http_access_ref(c->access->of[p->n_listeners++]));
-    }
-    p->services.listeners = p->listeners;
-    p->services.n_listeners = p->n_listeners;
-    return true;
-}
-
 /* Runs before queues are opened, which may take long: health checks and signals are served meanwhile. */
 static bool start_acceptor(struct program *p, struct err *err)
 {
@@ -302,7 +281,8 @@ static bool start_acceptor(struct program *p, struct err *err)
 
 static bool main_start(struct program *p, struct config *c, struct err *err)
 {
-    if (!make_listeners(p, c, err) || !start_lanes(p, err) || !start_acceptor(p, err)) {
+    if (!listeners_make(&p->services, c, p->listeners, &p->n_listeners, err) || !start_lanes(p, err) ||
+        !start_acceptor(p, err) || !lines_open_datagrams(&p->services, p->listeners, p->n_listeners, err)) {
         config_unref(c);
         return false;
     }
@@ -358,7 +338,7 @@ static void log_ready(const struct services *s, const struct config *c, const ch
 static void main_greet(struct program *p)
 {
     struct services *s = &p->services;
-    size_t n = acceptor_count(p->acceptor), shown = 0;
+    size_t n = s->n_listeners, shown = 0; /* the acceptor's further ones are no pages' */
     struct config *c = services_config(s);
     while (shown < n && http_listener_url_host(acceptor_listener(p->acceptor, shown))[0] == 0)
         shown++;

@@ -10,6 +10,7 @@
 #include "gateway/dispatch.h"
 #include "gateway/http/http_tls.h"
 #include "gateway/ingest/ingest.h"
+#include "gateway/ingest/lines/lines.h"
 #include "gateway/ingest/write.h"
 #include "gateway/lane.h"
 #include "gateway/services/access_watch.h"
@@ -93,18 +94,6 @@ static void collect_ignored(struct stats_out *o, struct services *s)
     config_unref(c);
 }
 
-/* vmagent's alert TooManyWriteErrors adds these to the errors of pushes: without them its sum is empty. */
-static void collect_ingest_servers(struct stats_out *o)
-{
-    static const char *const names[] = {"vm_ingestserver_requests_total", "vm_ingestserver_request_errors_total"};
-    const struct stats_label labels[] = {{"type", STR("graphite")}, {"name", STR("write")}, {"net", STR("tcp")}};
-    for (size_t i = 0; i < LEN(names); i++) {
-        stats_family(o, names[i], STATS_COUNTER,
-                     "Always 0: Graphite, InfluxDB and OpenTSDB protocols are not supported");
-        stats_value(o, names[i], labels, LEN(labels), 0);
-    }
-}
-
 static void collect_flags(struct stats_out *o, struct services *s)
 {
     stats_family(o, "flag", STATS_GAUGE, "Command line flags; the value is always 1");
@@ -154,7 +143,6 @@ static void gateway_metrics_collect(struct stats_out *o, void *arg)
     stats_value(o, "sluice_build_info", version, LEN(version), 1);
     collect_config(o, s);
     collect_ignored(o, s);
-    collect_ingest_servers(o);
     collect_limits(o, s);
     collect_flags(o, s);
     collect_logs(o, s);
@@ -168,6 +156,7 @@ void metrics_start(struct services *s)
     stats_register(&http_stats);
     stats_register(&write_stats);
     stats_register(&ingest_stats);
+    stats_register(&line_stats);
     stats_register(&dispatch_stats);
     stats_register(&upstream_stats);
     stats_register_histogram(&query_durations);

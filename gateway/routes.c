@@ -5,6 +5,7 @@
 #include "gateway/api/query.h"
 #include "gateway/config/auth_key.h"
 #include "gateway/ingest/ingest.h"
+#include "gateway/ingest/lines/lines.h"
 #include "gateway/ingest/write.h"
 #include "gateway/pages/pages.h"
 
@@ -61,6 +62,8 @@ const struct route routes[] = {
     {FORM, "/datadog/api/v1/check_run", api_datadog_check_run, .class = ROUTE_PUSH, .slash = true},
     {IMPORT, "/datadog/api/v1/metadata", api_datadog_dropped, .class = ROUTE_PUSH, .slash = true},
     {IMPORT, "/datadog/intake", api_datadog_dropped, .class = ROUTE_PUSH, .slash = true},
+    {HTTP_POST, "/opentsdb/api/put", api_opentsdb_put, STREAM},
+    {HTTP_POST, "/api/put", api_opentsdb_put, STREAM},
     {FORM, "/influx/query", api_influx_query, .class = ROUTE_PUSH},
     {HTTP_POST, "/query", api_influx_query, .class = ROUTE_PUSH},
     {READ, "/influx/health", api_influx_health, .class = ROUTE_PUSH},

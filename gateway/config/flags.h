@@ -77,6 +77,10 @@ struct flags {
         int64_t influx_max_line, influx_max_request, influx_trim;
         struct str influx_separator, influx_db_label;
         struct str_list influx_databases;
+        struct str graphite_listen, influx_listen, opentsdb_listen, opentsdb_http_listen; /* addresses; empty: none */
+        bool graphite_proxied, influx_proxied, opentsdb_proxied, opentsdb_http_proxied;
+        int64_t graphite_trim, opentsdb_trim, opentsdb_http_trim, opentsdb_http_max;
+        bool graphite_sanitize;
         int64_t otlp_max_request, datadog_max_request;
         struct str_list otlp_resource_attributes, otlp_ignored_attributes;
         bool otlp_all_resource_attributes, otlp_scope;

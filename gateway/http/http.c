@@ -485,6 +485,8 @@ struct http_server *http_server_new(unsigned id, struct loop *loop, const struct
 }
 
 struct loop *http_server_loop(const struct http_server *s) { return s->loop; }
+struct services *http_server_services(const struct http_server *s) { return s->conf.services; }
+unsigned http_server_id(const struct http_server *s) { return s->id; }
 
 static void http_daemon_add(struct http_daemon *d, int fd, const struct sockaddr *from, unsigned n)
 {

@@ -178,6 +178,8 @@ struct http_server_conf {
 struct http_server *http_server_new(unsigned id, struct loop *loop, const struct http_server_conf *conf);
 struct sockaddr;
 struct loop *http_server_loop(const struct http_server *s);
+struct services *http_server_services(const struct http_server *s);
+unsigned http_server_id(const struct http_server *s);
 /* On the loop's thread: serves a connection that `l` has accepted. */
 void http_server_add(struct http_server *s, struct listener *l, int fd, const struct sockaddr *from, unsigned n);
 /* On the loop's thread: cancels all requests in flight; new ones get 503. Stop the workers next, then free. */

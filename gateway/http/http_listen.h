@@ -4,7 +4,9 @@
 #define GATEWAY_HTTP_HTTP_LISTEN_H
 
 #include "base/err.h"
+#include "base/os/loop.h"
 #include "base/str.h"
+#include "gateway/http/listener.h"
 
 static inline bool listen_is_unix(struct str address) { return str_starts(address, STR("unix:")); }
 static inline bool listen_is_fd(struct str address) { return str_starts(address, STR("fd:")); }

@@ -54,7 +54,7 @@ void http_access_unref(struct http_access *a)
 
 void listener_init(struct listener *l, struct str address)
 {
-    *l = (struct listener){.address = address};
+    *l = (struct listener){.address = address, .flag = "--web.listen-address"};
     mutex_init(&l->_lock, RANK_LEAF);
 }
 

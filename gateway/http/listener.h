@@ -11,6 +11,7 @@
 #define GATEWAY_HTTP_LISTENER_H
 
 #include "base/err.h"
+#include "base/os/loop.h"
 #include "base/os/thread.h"
 #include "base/refs.h"
 #include "base/str.h"
@@ -39,7 +40,13 @@ struct http_access *http_access_ref(struct http_access *a); /* NULL is fine, als
 void http_access_unref(struct http_access *a);
 
 enum { LISTENERS_MAX = 16 };
+struct http_server;
+struct sockaddr;
 struct listener {
+    const char *flag;              /* that has the address, for messages */
+    /* Takes an accepted connection over, on the lane's thread. NULL: http_server_add. */
+    void (*take)(struct http_server *s, struct listener *l, int fd, const struct sockaddr *from, unsigned n);
+    const void *user;              /* of `take` */
     bool proxied;                  /* connections begin with a header of the PROXY protocol (http_proxied.h) */
     struct str address;            /* as configured: host:port, :port, unix:PATH or fd:N; ends with a NUL */
     struct mutex _lock;            /* guards what follows */
@@ -47,6 +54,9 @@ struct listener {
 };
 void listener_init(struct listener *l, struct str address);
 void listener_free(struct listener *l);
+/* A socket of this type (SOCK_STREAM: it listens) at the listener's address; -1 with an error. `loop`, which does not run
+ * yet, waits for a name server. */
+int listen_open(const struct listener *l, struct loop *loop, int type, struct err *err);
 /* Any thread: a reference, or NULL. */
 struct http_access *listener_access(struct listener *l) MUST_USE;
 /* What is wrong with an address, apart from its use by other programs and names that are not known: they are not asked

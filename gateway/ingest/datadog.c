@@ -13,7 +13,7 @@ struct str datadog_name(struct ingest *in, struct str name)
 {
     char *to = arena_bytes(in->scratch, name.n);
     size_t n = 0;
-    if (!in->r->services->flags.ingest.datadog_sanitize)
+    if (!in->services->flags.ingest.datadog_sanitize)
         return name;
     for (size_t i = 0; i < name.n; i++) {
         char last = n > 0 ? to[n - 1] : 'a';

@@ -281,10 +281,10 @@ static enum ingest_item datadog_next(struct ingest *in, struct err *err)
 static bool datadog_begin(struct ingest *in, struct err *err UNUSED)
 {
     struct datadog_state *s = in->state = mem_zalloc(sizeof *s);
-    in->max_text = (size_t)in->r->services->flags.ingest.datadog_max_request;
+    in->max_text = (size_t)in->services->flags.ingest.datadog_max_request;
     s->json = in->format->id == INGEST_DATADOG_1 || !str_is(http_header(in->r, "Content-Type"), "application/x-protobuf");
     s->message.max = in->max_text;
-    buf_charge_anyway(&s->message, &in->r->services->http.bodies);
+    buf_charge_anyway(&s->message, &in->services->http.bodies);
     return true;
 }
 

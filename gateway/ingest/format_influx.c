@@ -226,19 +226,35 @@ static bool influx_new_series(struct ingest *in, struct influx_key *key, struct 
     return ingest_series_end(in, sample, 1, err);
 }
 
-static bool influx_field(struct ingest *in, struct influx_key *key, struct str field, int64_t t, struct err *err)
+struct influx_field { struct str name; double value; };
+
+/* Reads all fields before any is reported: an invalid one makes the line invalid. Returns their number. */
+static bool influx_fields(struct ingest *in, struct str fields, struct influx_field **out, size_t *count, struct err *err)
 {
-    struct sample sample = {.t = t};
-    size_t n = influx_find_plain(field, '=');
-    if (n == 0 || n == field.n)
-        return err_set(err, ERR_BAD_DATA, n == 0 ? "the name of a field is empty" : "a field has no value");
-    if (!influx_value(str_skip(field, n + 1), &sample.v, err))
-        return false;
-    const uint64_t parts[] = {key->hash, hash_keyed(field.p, n)};
+    struct influx_field *f = *out = ARENA_ARRAY(in->scratch, struct influx_field, str_count(fields, ',') + 1);
+    bool more = true;
+    for (*count = 0; more; f++, ++*count) {
+        struct str field = str_first(fields, influx_find(fields, ','));
+        size_t n = influx_find_plain(field, '=');
+        more = field.n < fields.n;
+        fields = str_skip(fields, field.n + 1);
+        if (n == 0 || n == field.n)
+            return err_set(err, ERR_BAD_DATA, n == 0 && field.n > 0 ? "the name of a field is empty" : "a field has no value");
+        f->name = str_first(field, n);
+        if (!influx_value(str_skip(field, n + 1), &f->value, err))
+            return false;
+    }
+    return true;
+}
+
+static bool influx_field(struct ingest *in, struct influx_key *key, const struct influx_field *f, int64_t t, struct err *err)
+{
+    struct sample sample = {.t = t, .v = f->value};
+    const uint64_t parts[] = {key->hash, hash_keyed(f->name.p, f->name.n)};
     uint64_t hash = hash_keyed(parts, sizeof parts);
     if (ingest_series_known(in, hash, &sample, 1))
         return true;
-    if (!influx_new_series(in, key, str_first(field, n), &sample, err))
+    if (!influx_new_series(in, key, f->name, &sample, err))
         return false;
     ingest_series_remember(in, hash);
     return true;
@@ -250,22 +266,21 @@ static bool influx_line(struct ingest *in, struct str line, struct err *err)
     struct str fields = str_first(rest, influx_find(rest, ' '));
     struct influx_key key = {.measurement = str_first(head, influx_find_plain(head, ',')),
                              .hash = hash_keyed(head.p, head.n)};
+    struct influx_field *f;
+    size_t n;
     int64_t t;
     if (line.p[0] == '#')
         return true;
     if (fields.n == 0)
         return err_set(err, ERR_BAD_DATA, "expected measurement, blank and fields in `%.*s`", STR_ARG(str_first(line, 100)));
-    if (!influx_time(in, str_skip(rest, fields.n), &t, err))
+    if (!influx_time(in, str_skip(rest, fields.n), &t, err) || !influx_fields(in, fields, &f, &n, err))
         return false;
     key.tags = str_skip(head, key.measurement.n + 1);
-    key.one_field = influx_find(fields, ',') == fields.n;
+    key.one_field = n == 1;
     key.hash ^= key.one_field;
-    while (fields.n > 0) {
-        struct str field = str_first(fields, influx_find(fields, ','));
-        fields = str_skip(fields, field.n + 1);
-        if (!influx_field(in, &key, field, t, err))
+    for (size_t i = 0; i < n; i++)
+        if (!influx_field(in, &key, &f[i], t, err))
             return false;
-    }
     return true;
 }
 
@@ -287,11 +302,11 @@ static bool influx_unit(struct str precision, int64_t *unit)
 static bool influx_begin(struct ingest *in, struct err *err)
 {
     struct influx_state *s = in->state = mem_zalloc(sizeof *s);
-    struct str precision = form_get(&in->r->form, "precision");
+    struct str precision = in->r ? form_get(&in->r->form, "precision") : STR_NONE;
     const struct ingest_flags *flags = &in->services->flags.ingest;
-    s->database = (struct label){flags->influx_db_label, form_get(&in->r->form, "db")};
+    s->database = (struct label){flags->influx_db_label, in->r ? form_get(&in->r->form, "db") : STR_NONE};
     ingest_same(in, s->database.value);
-    if (flags->influx_stream || str_is(http_header(in->r, "Stream-Mode"), "1")) {
+    if (in->r == NULL || flags->influx_stream || str_is(http_header(in->r, "Stream-Mode"), "1")) { /* NULL: a listener */
         in->all_or_nothing = false;
         in->max_line = (size_t)flags->influx_max_line;
     } else {

@@ -272,7 +272,7 @@ static enum ingest_item sketches_next(struct ingest *in, struct err *err)
 static bool sketches_begin(struct ingest *in, struct err *err UNUSED)
 {
     in->state = mem_zalloc(sizeof(struct sketches_state));
-    in->max_text = (size_t)in->r->services->flags.ingest.datadog_max_request;
+    in->max_text = (size_t)in->services->flags.ingest.datadog_max_request;
     return true;
 }
 

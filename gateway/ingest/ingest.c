@@ -26,8 +26,15 @@ struct stats_group ingest_stats = STATS_GROUP(INGEST_STATS);
 
 void ingest_count(const struct ingest_format *f, enum ingest_family family, size_t n)
 {
-    if (n > 0)
-        stats_add(&ingest_stats, (unsigned)family * INGEST_FORMAT_COUNT + (unsigned)f->id, (double)n);
+    unsigned id = (unsigned)f->id, of_requests = (unsigned)family * INGEST_HTTP_FORMATS;
+    if (n == 0)
+        return;
+    if (family >= INGEST_ROWS)
+        stats_add(&ingest_stats, 2 * INGEST_HTTP_FORMATS + (family - INGEST_ROWS) * INGEST_FORMAT_COUNT + id, (double)n);
+    else if (id < INGEST_HTTP_FORMATS)
+        stats_add(&ingest_stats, of_requests + id, (double)n);
+    else
+        stats_add(f->counted.group, family == INGEST_REQUESTS ? f->counted.requests : f->counted.errors, (double)n);
 }
 
 /* ---- the end of a request ---- */
@@ -227,7 +234,7 @@ static bool text_is_read(const struct ingest *in)
 static void ingest_count_rows(const struct ingest_format *f, struct ingest_counts n)
 {
     ingest_count(f, INGEST_ROWS, n.rows);
-    ingest_count(f, INGEST_READ, n.rows + n.invalid);
+    ingest_count(f, INGEST_READ, n.rows);
     ingest_count(f, INGEST_INVALID, n.invalid);
 }
 
@@ -326,7 +333,7 @@ static void ingest_read(struct ingest *in)
 static void ingest_step(struct ingest *in, int64_t until)
 {
     struct err err;
-    if (!services_ready(in->services)) {
+    if (!services_ready(in->services) && !in->draining) {
         if (ingest_waits(in))
             return;
         in->failed = true;

@@ -25,9 +25,15 @@
     F(X, DATADOG_1, "datadogv1", "/datadog/api/v1/series", "datadog")                 \
     F(X, DATADOG_2, "datadogv2", "/datadog/api/v2/series", "datadog")                 \
     F(X, DATADOG_SKETCHES, "datadogsketches", "/datadog/api/beta/sketches", "datadog")
+/* Formats of listeners, whose requests others count (ingest_format.counted). */
+#define INGEST_LISTENED_FORMATS(F, X)            \
+    F(X, GRAPHITE, "graphite", "", "")           \
+    F(X, OPENTSDB, "opentsdb", "", "")           \
+    F(X, OPENTSDB_HTTP, "opentsdbhttp", "", "")
 
 #define INGEST_ID(X, id, type, path, protocol) INGEST_##id,
-enum ingest_format_id { INGEST_FORMATS(INGEST_ID, ) INGEST_FORMAT_COUNT };
+enum ingest_format_id { INGEST_FORMATS(INGEST_ID, ) INGEST_HTTP_FORMATS, INGEST_HTTP_LAST_ = INGEST_HTTP_FORMATS - 1,
+                        INGEST_LISTENED_FORMATS(INGEST_ID, ) INGEST_FORMAT_COUNT };
 
 /* A body is lines or records, each independent of the others, or a document. */
 enum ingest_item { INGEST_ITEM, INGEST_END, INGEST_INVALID_ITEM };
@@ -53,6 +59,7 @@ struct ingest_format {
     /* Writes the body of the response of a request that succeeded. NULL: it has none. */
     void (*respond)(struct ingest *in);
     void (*end)(struct ingest *in); /* frees `state`; NULL: nothing to free */
+    struct { const struct stats_group *group; unsigned requests, errors; } counted; /* of INGEST_LISTENED_FORMATS */
 };
 
 void ingest_request(struct http_request *r, const struct ingest_format *format); /* the handler of its routes */
@@ -104,6 +111,7 @@ struct ingest {
     enum { INGEST_CHECK /* to its end, nothing is stored */, INGEST_STORE, INGEST_STORE_WHOLE /* in one batch */ } phase;
     bool active;                  /* not waiting */
     bool begun, failed;           /* a batch has been accepted; one could not be stored */
+    bool draining;                /* it is read on although the program stops */
     bool ended;
     size_t pending;               /* batches that are not yet as durable as required */
     struct sink *sink;            /* during a batch */

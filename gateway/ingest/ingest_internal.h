@@ -26,10 +26,12 @@
 #define INGEST_INVALID_ROW(X, id, type, path, protocol)                                                             \
     X(INGEST_##id##_INVALID, "vm_rows_invalid_total{type=\"" type "\"}", STATS_COUNTER,                             \
       "Invalid samples and native histograms, which were dropped")
-/* INGEST_FORMAT_COUNT rows of each family, in the order of enum ingest_format_id. */
+/* A row for each format, in the order of enum ingest_format_id; of the first two families for each of INGEST_FORMATS. */
+#define INGEST_ALL_FORMATS(F, X) INGEST_FORMATS(F, X) INGEST_LISTENED_FORMATS(F, X)
 #define INGEST_STATS(X)                                                                                             \
-    INGEST_FORMATS(INGEST_REQUESTS_ROW, X) INGEST_FORMATS(INGEST_ERRORS_ROW, X) INGEST_FORMATS(INGEST_ROWS_ROW, X)  \
-    INGEST_FORMATS(INGEST_READ_ROW, X) INGEST_FORMATS(INGEST_READ_ERRORS_ROW, X) INGEST_FORMATS(INGEST_INVALID_ROW, X)
+    INGEST_FORMATS(INGEST_REQUESTS_ROW, X) INGEST_FORMATS(INGEST_ERRORS_ROW, X)                                     \
+    INGEST_ALL_FORMATS(INGEST_ROWS_ROW, X) INGEST_ALL_FORMATS(INGEST_READ_ROW, X)                                   \
+    INGEST_ALL_FORMATS(INGEST_READ_ERRORS_ROW, X) INGEST_ALL_FORMATS(INGEST_INVALID_ROW, X)
 enum ingest_stat { INGEST_STATS(STATS_ID) };
 enum ingest_family { INGEST_REQUESTS, INGEST_ERRORS, INGEST_ROWS, INGEST_READ, INGEST_READ_ERRORS, INGEST_INVALID };
 void ingest_count(const struct ingest_format *f, enum ingest_family family, size_t n);

@@ -26,11 +26,13 @@ enum services_state { SERVICES_STARTING, SERVICES_READY, SERVICES_STOPPING };
 struct workers;
 struct write_buffers;
 struct ingest_lane;
+struct lines_lane;
 struct lane_services { /* of one lane; used on its thread only */
     struct loop *loop;
     struct sink *sink;
     struct write_buffers *write;   /* gateway/ingest/write.h; created at the first push */
     struct ingest_lane *ingest;    /* gateway/ingest/ingest.h; likewise */
+    struct lines_lane *lines;      /* gateway/ingest/lines/lines.h; likewise */
 };
 
 struct config_load;

@@ -215,9 +215,9 @@ static void test_inert(void **state UNUSED)
     assert_int_equal(f.tuning.n, 3);
     assert_str(f.tuning.items[1], "promscrape.gceSDCheckInterval");
     flags_free(&f);
-    assert_false(PARSE(&f, "-streamAggr.config=x", "-graphiteListenAddr=:2003", "-enableMultitenantHandlers", "-enableTCP6"));
+    assert_false(PARSE(&f, "-streamAggr.config=x", "-maxLabelNameLen=5", "-enableMultitenantHandlers", "-enableTCP6"));
     assert_int_equal(f.errors.n, 3);
-    assert_non_null(strstr(buf_z(&f.errors.text), "--graphiteListenAddr is not supported yet: the listener would not be opened; "));
+    assert_non_null(strstr(buf_z(&f.errors.text), "--maxLabelNameLen is not supported yet: the limit would not be enforced; "));
     assert_non_null(strstr(err.text, "--streamAggr.config is not supported yet: raw samples would be sent instead of aggregates; remove it, or start "
                                      "with --accept-inert=streamAggr.config to ignore it (and 2 more"));
     flags_free(&f);
