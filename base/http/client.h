@@ -131,6 +131,7 @@ struct client_request {
     const char *method;        /* GET POST PUT DELETE */
     const char *url;           /* copied */
     const char *host;          /* value of the Host header, copied; NULL: that of the URL */
+    const char *socket;        /* path of the Unix socket to connect to instead of the URL's host, copied; NULL: none */
     struct client_profile *profile; /* referenced during the call; NULL = defaults */
     const char *const *headers; size_t n_headers; /* "Name: value", copied */
     struct str body;           /* borrowed until done */

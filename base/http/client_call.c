@@ -45,6 +45,7 @@ struct client_call *client_call_new(const struct client_request *req, const char
     call->req = *req;
     call->req.url = call->url = mem_strdup(req->url);
     call->req.host = call->host = req->host ? mem_strdup(req->host) : NULL;
+    call->req.socket = call->socket = req->socket ? mem_strdup(req->socket) : NULL;
     call->profile = client_profile_ref(req->profile);
     call->is_plain = user_agent && client_head_build(&call->plain.head, &call->req, user_agent);
     if (call->is_plain)
@@ -88,6 +89,7 @@ void client_call_free(struct client_call *call)
     buf_free(&call->plain.head.text);
     mem_free(call->url);
     mem_free(call->host);
+    mem_free(call->socket);
     mem_free(call);
 }
 
@@ -268,6 +270,7 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     set_transport(easy);
     client_names_guard(call);
     curl_easy_setopt(easy, CURLOPT_URL, call->url);
+    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, call->socket);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, req->accept_gzip ? "gzip" : NULL);
     curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);

@@ -58,8 +58,8 @@ struct client_call {
     struct plain_exchange plain;
     struct client *client;
     struct client_multi *shard;
-    struct client_request req; /* url, host, headers and profile are our own */
-    char *url, *host;
+    struct client_request req; /* url, host, socket, headers and profile are our own */
+    char *url, *host, *socket;
     struct client_profile *profile;
     struct curl_slist *headers;
     struct client_profile_hold hold;

@@ -142,19 +142,26 @@ static int connections_socket(struct client_connections *pool, int family)
 struct client_connection *connection_open(struct client_connections *pool, struct client_server *s,
                                           struct client_call *call, const union socket_address *address)
 {
-    socklen_t size = address->any.sa_family == AF_INET ? sizeof address->v4 : sizeof address->v6;
-    int fd = connections_socket(pool, address->any.sa_family), on = 1;
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    bool is_local = s->port == SERVER_SOCKET;
+    const struct sockaddr *to = is_local ? (const struct sockaddr *)&local : &address->any;
+    socklen_t size = is_local ? sizeof local : to->sa_family == AF_INET ? sizeof address->v4 : sizeof address->v6;
+    int fd = connections_socket(pool, to->sa_family), on = 1;
+    if (is_local)
+        memcpy(local.sun_path, s->host.p, s->host.n);
     if (fd < 0)
         return NULL;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    if (!is_local) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
     struct client_connection *c = mem_zalloc(sizeof *c);
     *c = (struct client_connection){.watch = {.run = connection_on_event, .fd = fd}, .server = s, .pool = pool,
                                     .call = call};
     s->users++;
     if (pool->stats)
         stats_add(pool->stats, pool->stats_row, 1);
-    if ((connect(fd, &address->any, size) == 0 || errno == EINPROGRESS) && connection_watch(c, EPOLLIN | EPOLLOUT))
+    if ((connect(fd, to, size) == 0 || errno == EINPROGRESS) && connection_watch(c, EPOLLIN | EPOLLOUT))
         return c;
     int why = errno;
     connection_close(c);

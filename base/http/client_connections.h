@@ -13,6 +13,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 struct client_call;
 struct stats_group;
@@ -20,7 +21,7 @@ union socket_address { struct sockaddr any; struct sockaddr_in v4; struct sockad
 
 struct client_server {
     struct str key;       /* host:port */
-    struct str host;      /* without brackets; NUL-terminated */
+    struct str host;      /* without brackets; NUL-terminated; of SERVER_SOCKET the path of a Unix socket */
     uint16_t port;
     struct list idle;     /* struct client_connection.of_server, the last used first */
     unsigned users;       /* connections, and calls in progress */
@@ -57,13 +58,13 @@ void server_close_idle(struct client_connections *pool, struct str host, uint16_
 
 /* Finds the server or adds it, and counts the call as a user; server_release undoes that. host: at most SERVER_HOST_MAX
  * bytes. */
-enum { SERVER_HOST_MAX = 253 };
+enum { SERVER_HOST_MAX = 253, SERVER_SOCKET = 0 /* as port */, SERVER_SOCKET_MAX = sizeof ((struct sockaddr_un *)0)->sun_path - 1 };
 struct client_server *server_of(struct client_connections *pool, struct str host, uint16_t port);
 void server_release(struct client_connections *pool, struct client_server *s);
 
 /* An idle connection to the server, now the call's; NULL: there is none. */
 struct client_connection *connection_take(struct client_server *s, struct client_call *call);
-/* Begins to connect: writable when connected or failed. NULL with errno. */
+/* Begins to connect: writable when connected or failed. address: not used for a Unix socket. NULL with errno. */
 struct client_connection *connection_open(struct client_connections *pool, struct client_server *s,
                                           struct client_call *call, const union socket_address *address);
 bool connection_watch(struct client_connection *c, uint32_t events) MUST_USE; /* false with errno */

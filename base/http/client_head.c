@@ -150,18 +150,20 @@ bool client_head_build(struct client_head *h, const struct client_request *req, 
     struct buf profile = {0};
     struct head_fields given = {.host = false};
     *h = (struct client_head){.port = 80};
-    bool plain = head_split(req->url, &u, &h->port) && client_profile_proxy(req->profile, req->url) == NULL
+    bool plain = head_split(req->url, &u, &h->port) && (req->socket == NULL || strlen(req->socket) <= SERVER_SOCKET_MAX) && client_profile_proxy(req->profile, req->url) == NULL
                  && client_profile_lines(req->profile, req, &profile, NULL);
     if (!plain)
         goto done;
-    h->host = u.host;
+    uint16_t port = h->port;
+    h->host = req->socket ? str_of(req->socket) : u.host;
+    h->port = req->socket ? SERVER_SOCKET : port;
     head_add_request_line(&h->text, req->method, &u);
     h->own_from = h->text.n;
     for (size_t i = 0; i < req->n_headers && plain; i++)
         plain = head_add_line(&h->text, str_of(req->headers[i]), &given);
     h->own_to = h->text.n;
     plain = plain && head_add_lines(&h->text, buf_str(&profile), &given);
-    head_add_defaults(&h->text, req, &u, h->port, user_agent, &given);
+    head_add_defaults(&h->text, req, &u, port, user_agent, &given);
     buf_add_z(&h->text, "\r\n");
 done:
     buf_free(&profile);

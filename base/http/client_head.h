@@ -9,8 +9,8 @@
 
 struct client_head {
     struct buf text;       /* ends in the empty line */
-    struct str host;       /* in the request's URL, without brackets */
-    uint16_t port;
+    struct str host;       /* in the request's URL, without brackets; or its socket */
+    uint16_t port;         /* SERVER_SOCKET: host is the path of a Unix socket */
     size_t own_from, own_to; /* in text: the lines of client_request.headers */
 };
 /* False: the request needs libcurl, which also reports what is invalid or missing about it. */

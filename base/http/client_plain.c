@@ -301,6 +301,18 @@ static void plain_dial(struct client_call *call, int why)
     plain_dial_failed(call, ERR_BAD_GATEWAY, call->message);
 }
 
+static void plain_dial_socket(struct client_call *call)
+{
+    struct plain_exchange *x = &call->plain;
+    x->n_addresses = x->next_address = 0;
+    x->connection = connection_open(&x->owner->connections, x->server, call, NULL);
+    if (x->connection)
+        return;
+    snprintf(call->message, sizeof call->message, "cannot connect to the Unix socket %s: %s", x->server->host.p,
+             strerror(errno));
+    plain_dial_failed(call, ERR_BAD_GATEWAY, call->message);
+}
+
 static void plain_explain_name(struct client_call *call, enum err_kind kind, const char *why)
 {
     char text[CLIENT_NAME_ERROR_SIZE];
@@ -336,6 +348,10 @@ static void plain_connect(struct client_call *call)
     x->connected = x->answered = x->refused = false;
     call->reply.reused = false;
     plain_set_deadline(call, plain_connect_left(call));
+    if (x->server->port == SERVER_SOCKET) {
+        plain_dial_socket(call);
+        return;
+    }
     x->name = (struct resolver_request){.loop = plain_loop(call), .done = plain_on_name};
     x->resolving = !resolver_ask(&x->name, x->server->host.p);
     if (!x->resolving)

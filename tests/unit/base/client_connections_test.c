@@ -6,8 +6,11 @@
 #include "base/telemetry/stats.h"
 #include "base/text/duration.h"
 
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static void no_more_than_max_inflight_run(void **state UNUSED)
@@ -291,6 +294,53 @@ static void an_idle_connection_gives_its_descriptor_to_another(void **state UNUS
     buf_free(&res.body);
 }
 
+/* Two responses over one connection of a Unix socket. */
+static void respond_twice(void *listening)
+{
+    char request[4096];
+    int fd = accept(*(int *)listening, NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlocal";
+        size_t n = 0;
+        ssize_t got;
+        while ((n < 4 || memcmp(request + n - 4, "\r\n\r\n", 4) != 0) && n < sizeof request
+               && (got = recv(fd, request + n, sizeof request - n, 0)) > 0)
+            n += (size_t)got;
+        (void)!send(fd, response, sizeof response - 1, MSG_NOSIGNAL);
+    }
+    close(fd);
+}
+
+static void a_server_behind_a_unix_socket(void **state UNUSED)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct client_result res = {.done = 0};
+    struct client_request req = client_get("/once", &res);
+    snprintf(at.sun_path, sizeof at.sun_path, "/tmp/sluice_test.%d.sock", (int)getpid());
+    req.socket = at.sun_path;
+    unlink(at.sun_path);
+    client_perform(&req, &res);
+    assert_int_equal(res.reply.status, 0);
+    assert_true(client_by_libcurl || strstr(res.reply.err.text, at.sun_path));
+    int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listening, (const struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listening, 4), 0);
+    struct thread *server = thread_start("server", respond_twice, &listening);
+    for (int i = 0; i < 2; i++) {
+        res.done = 0;
+        buf_clear(&res.body);
+        client_perform(&req, &res);
+        assert_int_equal(res.reply.status, 200);
+        assert_true(str_is(buf_str(&res.body), "local"));
+        assert_int_equal(res.reply.reused, i);
+    }
+    assert_int_equal(client_server.accepted, 0);
+    thread_join(server);
+    close(listening);
+    unlink(at.sun_path);
+    buf_free(&res.body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +355,7 @@ int main(void)
         CLIENT_TEST(a_server_that_is_left_while_a_request_is_in_flight),
         CLIENT_TEST(the_longest_idle_connection_is_closed_beyond_the_limit),
         CLIENT_TEST(an_idle_connection_gives_its_descriptor_to_another),
+        CLIENT_TEST(a_server_behind_a_unix_socket),
     };
     return RUN_BOTH_WAYS(client_by_libcurl, tests);
 }
