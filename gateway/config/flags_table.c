@@ -16,6 +16,10 @@ static const char *const cluster_hashes[] = {"vmagent", "rendezvous", NULL}; /* 
 static const char *const access_formats[] = {"combined", "logfmt", "json", NULL}; /* enum access_log_format */
 
 /* Rows without a preset get their default from the dialect (dialect.c), or zero. */
+#define SD_INTERVAL(kind, preset_)                                                                                    \
+    {.row = {CONF_DURATION, "promscrape." #kind "SDCheckInterval", AT(sd_intervals.kind), .preset = preset_, .min = 1, \
+             .max = YEAR, .help = "Default `refresh_interval` of " #kind "_sd_configs"}}
+
 const struct flag_row flag_rows[] = {
     {.row = {CONF_STRING, "config.file", AT(config_file),
              .help = "Configuration file (YAML), or an http(s) URL. The alias by which it is set selects the dialect"},
@@ -198,14 +202,12 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_DURATION, "promscrape.fileSDCheckInterval", AT(sd_intervals.file),
              .preset = "1m", .min = 1, .max = YEAR,
              .help = "Interval for checking files of file_sd_configs for changes that inotify does not report"}},
-    {.row = {CONF_DURATION, "promscrape.httpSDCheckInterval", AT(sd_intervals.http),
-             .preset = "1m", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of http_sd_configs"}},
-    {.row = {CONF_DURATION, "promscrape.consulSDCheckInterval", AT(sd_intervals.consul),
-             .preset = "30s", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of consul_sd_configs"}},
-    {.row = {CONF_DURATION, "promscrape.nomadSDCheckInterval", AT(sd_intervals.nomad),
-             .preset = "30s", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of nomad_sd_configs"}},
-    {.row = {CONF_DURATION, "promscrape.eurekaSDCheckInterval", AT(sd_intervals.eureka),
-             .preset = "30s", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of eureka_sd_configs"}},
+    SD_INTERVAL(http, "1m"),
+    SD_INTERVAL(consul, "30s"),
+    SD_INTERVAL(nomad, "30s"),
+    SD_INTERVAL(eureka, "30s"),
+    SD_INTERVAL(docker, "30s"),
+    SD_INTERVAL(dockerswarm, "30s"),
     {.row = {CONF_DURATION, "promscrape.kubernetesSDCheckInterval", AT(sd_intervals.kubernetes),
              .preset = "1s", .min = 1, .max = YEAR,
              .help = "Minimum time between two changes of the targets of kubernetes_sd_configs"}},
@@ -213,8 +215,7 @@ const struct flag_row flag_rows[] = {
              .help = "Default of `attach_metadata.node` of jobs, where `attach_metadata` is missing"}},
     {.row = {CONF_BOOL, "promscrape.kubernetes.attachNamespaceMetadataAll", AT(kube_attach.namespace), .preset = "false",
              .help = "Default of `attach_metadata.namespace` of jobs, where `attach_metadata` is missing"}},
-    {.row = {CONF_DURATION, "promscrape.dnsSDCheckInterval", AT(sd_intervals.dns),
-             .preset = "30s", .min = 1, .max = YEAR, .help = "Default `refresh_interval` of dns_sd_configs"}},
+    SD_INTERVAL(dns, "30s"),
     {.row = {CONF_INT, "promscrape.cluster.membersCount", CLUSTER(members), .preset = "1", .min = 1,
              .max = OWNERSHIP_MEMBERS_MAX,
              .help = "Number of processes that share the targets of the same configuration. They agree without talking to each "

@@ -148,6 +148,14 @@ static bool check_dns_sd(struct conf_context *c UNUSED, const struct yaml *node,
 const struct conf_section dns_sd_section = {"dns_sd_config", sizeof(struct dns_sd), dns_rows, check_dns_sd,
                                             "DNS records that name targets"};
 
+static const struct conf_row filter_rows[] = {
+    {CONF_STRING, "name", offsetof(struct sd_filter, name), .required = true, .not_empty = true, .help = "Name of the filter"},
+    {CONF_STRINGS, "values", offsetof(struct sd_filter, values), .required = true, .not_empty = true,
+     .help = "Values, one of which must match"},
+    {0}};
+const struct conf_section sd_filter_section = {"sd_filter", sizeof(struct sd_filter), filter_rows, NULL,
+                                               "A filter that the server applies"};
+
 /* ---- all kinds ---- */
 
 static const struct kind_conf {

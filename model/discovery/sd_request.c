@@ -63,7 +63,7 @@ void sd_request_start(struct sd_request *r, const struct sd_ask *ask)
     r->url = str_dup(ask->url);
     r->profile = ask->profile;
     r->call = client_send(ask->client, &(struct client_request){
-        .method = "GET", .url = r->url, .profile = ask->profile, .headers = ask->headers, .n_headers = ask->n_headers,
+        .method = "GET", .url = r->url, .socket = ask->socket, .no_redirects = ask->socket != NULL, .profile = ask->profile, .headers = ask->headers, .n_headers = ask->n_headers,
         .slot = (uint32_t)hash_bytes(ask->url.p, ask->url.n), .timeout_ms = ask->timeout_ms, .max_body = API_BODY_MAX,
         .accept_gzip = true, .data = request_on_data, .done = request_on_done, .arg = r});
 }

@@ -19,6 +19,7 @@ struct sd_request {              /* zeroed; may be used again after done */
 struct sd_ask {
     struct client *client;
     struct client_profile *profile;
+    const char *socket;          /* path of a Unix socket instead of the URL's host; NULL: none */
     struct str url;
     const char *const *headers; size_t n_headers;
     int64_t timeout_ms;

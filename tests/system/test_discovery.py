@@ -304,7 +304,9 @@ def same_labels(ours, theirs, n, job, what):
     try:
         wait_until(lambda: len(found(theirs)) == n and found(ours) == found(theirs), 30)
     except AssertionError:
-        raise AssertionError(f"{what}: {found(ours)} is not {found(theirs)}") from None
+        mine, other = found(ours), found(theirs)
+        raise AssertionError(f"{what}: {len(mine)} targets, {[t for t in mine if t not in other]}, are not {len(other)}, "
+                             f"{[t for t in other if t not in mine]}") from None
 
 
 def test_consul_sd_finds_what_vmagent_finds():

@@ -12,6 +12,9 @@
     SD_KUBERNETES_EVENT(X, ROLE, role, ADD, "add")                                                                   \
     SD_KUBERNETES_EVENT(X, ROLE, role, UPDATE, "update")                                                             \
     SD_KUBERNETES_EVENT(X, ROLE, role, DELETE, "delete")
+#define SD_REFRESH_FAILURES(X, KIND, kind)                                                                           \
+    X(SD_##KIND##_FAILURES, "prometheus_sd_refresh_failures_total{mechanism=\"" #kind "\"}", STATS_COUNTER,            \
+      "Failed reads of docker_sd_configs, and of the other kinds of `mechanism`")
 #define SD_STATS(X)                                                                                                  \
     X(SD_READ_ERRORS, "prometheus_sd_file_read_errors_total", STATS_COUNTER,                                         \
       "Failed reads of file_sd_configs files")                                                                       \
@@ -20,6 +23,8 @@
       "Failed reads of consul_sd_configs")                                                                           \
     X(SD_NOMAD_FAILURES, "prometheus_sd_nomad_failures_total", STATS_COUNTER, "Failed reads of nomad_sd_configs")   \
     X(SD_EUREKA_FAILURES, "sluice_sd_eureka_failures_total", STATS_COUNTER, "Failed reads of eureka_sd_configs")    \
+    SD_REFRESH_FAILURES(X, DOCKER, docker)                                                                           \
+    SD_REFRESH_FAILURES(X, DOCKERSWARM, dockerswarm)                                                                 \
     X(SD_KUBERNETES_FAILURES, "prometheus_sd_kubernetes_failures_total", STATS_COUNTER,                              \
       "Failed requests to the Kubernetes API")                                                                       \
     SD_KUBERNETES_EVENTS(X, NODE, "node")                                                                            \

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Discovery of containers and machines, beside a real Prometheus and a real vmagent with the same configuration and server."""
+import os
+
+from docker import FakeDocker, docker, swarm, without_v4
+from lib import *
+from test_discovery import same_labels, targets
+
+
+def jobs(kind, meta, *sections, drop=""):
+    """A job for each section: job name, keys. All meta labels of the kind become labels, but those that the peers of the tests do not know yet."""
+    return "scrape_configs:\n" + "".join(
+        f"- job_name: {name}\n  scrape_interval: 1m\n  {kind}_sd_configs: [{{{keys}}}]\n"
+        f"  relabel_configs: [{{action: labelmap, regex: '__meta_{meta}_(.+)'}}, {{action: labeldrop, regex: '{drop or 'none'}'}}]\n" for name, keys in sections)
+
+
+def peer_agent(config, kind):
+    return VMAgent(config, f"-promscrape.{kind}SDCheckInterval=1s", "-remoteWrite.url=http://127.0.0.1:1/")
+
+
+def failures(sluice, kind):
+    return sluice.metric("prometheus_sd_refresh_failures_total", f'mechanism="{kind}"')
+
+
+def keeps_targets(ours, fake, kind, job, *faults):
+    """Each fault, which sets attributes of the fake, is counted and loses no target."""
+    before = targets(ours, job)
+    for fault in faults:
+        count, good = failures(ours, kind), {name: fake.__dict__[name] for name in fault}
+        fake.__dict__.update(fault)
+        wait_until(lambda: failures(ours, kind) > count, what=lambda: str(fault))
+        assert targets(ours, job) == before, f"targets are lost by {fault}"
+        fake.__dict__.update(good)
+    wait_until(lambda: ours.metric("sluice_sd_failing_sources", f'config="{job}"') == 0)
+
+
+@waits
+def test_docker_sd_finds_what_prometheus_and_vmagent_find():
+    daemon = FakeDocker(docker())
+    sections = [("first", "host_networking_host: '127.0.0.8:7'", 7), ("every", "match_first_network: false, port: 81, host_networking_host: '127.0.0.9:9'", 13),
+                ("filtered", "host_networking_host: 'h:8', port: 82, filters: [{name: label, values: ['a=b', c]}, {name: status, values: [running]}, {name: label, values: [d]}]", 7)]
+    config = jobs("docker", "docker", *((name, f"host: 'http://{daemon.address}', basic_auth: {{username: u, password: hidden}}, {keys}")
+                                        for name, keys, _ in sections), drop="container_image.*")
+    prometheus = Prometheus(config.replace("{host:", "{refresh_interval: 1s, host:"))
+    vmagent = peer_agent(config, "docker")
+    ours = Sluice(config, "-promscrape.dockerSDCheckInterval=300ms")
+    for name, _, n in sections:
+        assert len(targets(ours, name)) == n, (name, "the start does not wait for the targets", len(targets(ours, name)))
+        same_labels(ours, prometheus, n, name, name)
+        same_labels(ours, vmagent, n, name, name)
+    assert {"__meta_docker_container_image": "registry.example/web:1", "__meta_docker_container_image_id": "sha256:c100"}.items() <= dict(
+        next(meta for meta, labels in targets(ours, "first") if dict(labels)["container_id"] == "c1")).items()
+    assert {path for path, filters in daemon.asked if filters} == {"containers/json"}
+    assert [filters for _, filters in daemon.asked if filters][0] == {"label": {"a=b": True, "c": True, "d": True}, "status": {"running": True}}
+    assert daemon.logins == {"Basic dTpoaWRkZW4="}
+    keeps_targets(ours, daemon, "docker", "first", {"status": 500}, {"cut": True}, {"lists": {**daemon.lists, "networks": {"message": "x"}}})
+    daemon.lists["containers/json"].pop(0)
+    for name, n in ("first", 4), ("every", 7):
+        wait_until(lambda: len(targets(ours, name)) == n)
+        same_labels(ours, vmagent, n, name, f"{name} after a change")
+    assert "hidden" not in ours.log() and "HTTP 500" in ours.log()
+
+
+def test_docker_by_its_socket():
+    path = f"{folder()}/docker.sock"
+    daemon = FakeDocker(docker(), path)
+    # circles of containers that use each other's networks have none, and names of labels that become equal are one
+    daemon.lists["containers/json"] += [{**daemon.lists["containers/json"][4], "Id": id, "HostConfig": {"NetworkMode": f"container:{of}"}} for id, of in (("o1", "o2"), ("o2", "o1"))]
+    daemon.lists["containers/json"].append(without_v4())
+    daemon.lists["containers/json"][1]["Labels"] = {"a.b": "1", "a-b": "2"}
+    config = jobs("docker", "docker", ("j", f"host: 'unix://{path}', basic_auth: {{username: u, password: hidden}}"))
+    ours = Sluice(config, "-promscrape.dockerSDCheckInterval=300ms")
+    assert len(targets(ours)) == 8
+    assert [dict(meta)["__address__"] for meta, labels in targets(ours) if dict(labels)["container_id"] == "c4"] == ["localhost"]
+    assert [dict(labels)["network_ip"] for _, labels in targets(ours) if dict(labels)["instance"] == "[fd00::3]:9300"] == ["fd00::3"], "as newer Prometheus"
+    assert daemon.logins == {None}, "options of the HTTP client concern no socket"
+    assert [dict(labels)["container_label_a_b"] for _, labels in targets(ours) if dict(labels)["container_id"] == "c2"] in (["1"], ["2"])
+    keeps_targets(ours, daemon, "docker", "j", {"status": 503}, {"cut": True})
+    daemon.stop()
+    os.unlink(path)
+    before = failures(ours, "docker")
+    wait_until(lambda: failures(ours, "docker") > before + 1)
+    assert len(targets(ours)) == 8
+    wait_until(lambda: f"cannot connect to the Unix socket {path}: No such file or directory" in ours.log())
+
+
+@waits
+def test_dockerswarm_sd_finds_what_prometheus_and_vmagent_find():
+    manager = FakeDocker(swarm())
+    manager.lists["services"].pop()
+    sections = [("services", "role: services", 4), ("tasks", "role: tasks, port: 81", 7), ("nodes", "role: nodes, port: 9100", 3),
+                ("filtered", "role: tasks, filters: [{name: desired-state, values: [running]}]", 7)]
+    config = jobs("dockerswarm", "dockerswarm", *((name, f"host: 'http://{manager.address}', {keys}") for name, keys, _ in sections))
+    prometheus = Prometheus(config.replace("{host:", "{refresh_interval: 1s, host:"))
+    # for workers and tasks vmagent has more labels of nodes: node_engine_version and an empty node_manager_*
+    vmagent = peer_agent(config.replace("'none'", "'node_(engine|manager).*'"), "dockerswarm")
+    ours = Sluice(config, "-promscrape.dockerswarmSDCheckInterval=300ms")
+    assert len(targets(ours, "tasks")) == 7, "the start does not wait for the targets"
+    for name, _, n in sections:
+        same_labels(ours, prometheus, n, name, name)
+    bare = Sluice(config.replace("'none'", "'node_(engine|manager).*'"), "-promscrape.dockerswarmSDCheckInterval=300ms", name="bare")
+    for name, _, n in sections:
+        same_labels(bare, vmagent, n, name, name)
+    assert {path for path, filters in manager.asked if filters} == {"tasks"}
+    assert {path for path, _ in manager.asked} == {"tasks", "services", "nodes", "networks"}
+    keeps_targets(ours, manager, "dockerswarm", "tasks", {"status": 503}, {"cut": True}, {"lists": {**manager.lists, "nodes": {}}})
+    prometheus.stop()  # the following services end it: a service of a plugin, and one of the host's network
+    manager.lists["services"] += swarm()["services"][1:]
+    manager.lists["services"][0]["Endpoint"]["VirtualIPs"][0]["Addr"] = ""
+    for name, n in ("services", 3), ("tasks", 7):
+        wait_until(lambda: len(targets(ours, name)) == n, what=lambda: (name, len(targets(ours, name))))
+        same_labels(bare, vmagent, n, name, f"{name} of a plugin and without an address")
+
+
+def test_invalid_docker_hosts_are_errors():
+    def refused(sd, words):
+        sluice = Sluice(f"scrape_configs: [{{job_name: j, {sd}}}]\n", start=False)
+        sluice.start()
+        assert sluice.wait_exit(10) == 1 and words in sluice.log(), (words, sluice.log())
+    refused("docker_sd_configs: [{}]", 'missing required key "host"')
+    refused("docker_sd_configs: [{host: 'ftp://x'}]", 'docker_sd_config.host: "ftp://x" is none of unix:///PATH, tcp://HOST:PORT')
+    refused("docker_sd_configs: [{host: 'unix://'}]", 'docker_sd_config.host: "unix://" names no path of a socket')
+    refused("dockerswarm_sd_configs: [{host: 'tcp://x:1', role: pods}]", "dockerswarm_sd_config.role")
+    refused("docker_sd_configs: [{host: 'tcp://x:1', filters: [{name: label}]}]", 'missing required key "values"')
