@@ -123,14 +123,17 @@ static bool stop_log_thread(struct program *p)
 
 static void on_drained(struct services *s) { loop_stop(s->control); }
 
-static void on_writer_stopped(void *arg)
+static void on_cluster_ended(void *arg)
 {
     struct services *s = arg;
     drain_requests(&CONTAINER(s, struct program, services)->drain);
 }
 
+static void on_writer_stopped(void *arg) { services_end_cluster(arg, on_cluster_ended); }
 static void on_lines_drained(struct services *s) { writer_stop(s->writer, GRACE_MS, on_writer_stopped, s); }
 static void on_scraper_stopped(void *arg) { lines_drain(arg, on_lines_drained); }
+
+static void on_cluster_left(void *arg) { scraper_stop(((struct services *)arg)->scraper, on_scraper_stopped, arg); }
 
 static void begin_stop(struct program *p)
 {
@@ -146,7 +149,7 @@ static void begin_stop(struct program *p)
     coverage_reader_stop(s->coverage_reader);
     filter_sync_stop(s->filter_sync);
     audits_stop(s->audits);
-    scraper_stop(s->scraper, on_scraper_stopped, s);
+    services_leave_cluster(s, on_cluster_left);
 }
 
 static void on_quit(struct loop_task *task) { begin_stop(CONTAINER(task, struct program, quit)); }

@@ -7,6 +7,7 @@
 #include "base/os/watched_file.h"
 #include "gateway/api/query.h"
 #include "gateway/background/audits.h"
+#include "gateway/cluster/cluster.h"
 #include "gateway/dispatch.h"
 #include "gateway/http/http_tls.h"
 #include "gateway/ingest/ingest.h"
@@ -149,6 +150,7 @@ static void gateway_metrics_collect(struct stats_out *o, void *arg)
     collect_listeners(o, s);
     collect_upstream(o, s);
     audits_collect(s->audits, o);
+    cluster_collect(s->cluster, o);
 }
 
 void metrics_start(struct services *s)

@@ -101,6 +101,8 @@ const struct route routes[] = {
     {READ, "/api/v1/status/config", api_status_config, REPORT, .auth_key = AUTH_KEY_CONFIG},
     {READ, "/api/v1/status/reload", api_status_reload, REPORT, .auth_key = AUTH_KEY_CONFIG},
     {FORM, "/api/v1/status/coverage", api_status_coverage, QUERY},
+    {READ, "/api/v1/cluster", api_cluster, REPORT},
+    {READ, "/api/v1/cluster/member", api_cluster_member, STATUS},
     {FORM, "/api/v1/status/audit", api_status_audit, QUERY},
     {READ, "/api/v1/status/flags", api_status_flags, REPORT, .auth_key = AUTH_KEY_FLAGS},
     {READ, "/api/v1/status/active_queries", api_active_queries, REPORT},

@@ -10,7 +10,14 @@
 
 enum { REMIND_MS = 10 * 60 * 1000 };
 
-static void scrape_lane_run_work(struct loop_task *task) { scrape_work(CONTAINER(task, struct scrape_lane, work)); }
+static void lane_forget_moved(struct scrape_lane *l);
+
+static void scrape_lane_run_work(struct loop_task *task)
+{
+    struct scrape_lane *l = CONTAINER(task, struct scrape_lane, work);
+    scrape_work(l);
+    lane_forget_moved(l);
+}
 
 /* Sends all metadata families of the lane's targets once, some each turn. Any target's shard will do: their order among
  * blocks is irrelevant. */
@@ -49,6 +56,7 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     l->metadata_timer.run = metadata_timer;
     l->resend.run = resend_metadata;
     list_init(&l->targets);
+    list_init(&l->moved);
     list_init(&l->waiting);
     list_init(&l->endings);
     list_init(&l->changes);
@@ -97,6 +105,7 @@ static void set_job(struct scrape_lane *l, const struct target_change *a)
     t->exceeded_limit = a->exceeded_limit;
     t->interval = a->interval;
     t->timeout = a->timeout;
+    t->span = a->span;
 }
 
 static void scrape_lane_add_target(struct scrape_lane *l, const struct target_change *a)
@@ -164,18 +173,34 @@ static void change_leave(struct scrape_lane *l, struct target *t)
 {
     t->leaving = true;
     loop_timer_stop(l->loop, &t->timer);
-    if (scrape_being_read(l) != t)
+    if (scrape_being_read(l) != t && !t->moved)
         scrape_cancel(t);
 }
 
 static void change_gone(struct scrape_lane *l, struct target *t)
 {
-    scrape_end_target(t);
+    if (t->moved && t->scrape) { /* no other member repeats it */
+        list_remove(&t->node);
+        list_push_back(&l->moved, &t->node);
+        return;
+    }
+    if (!t->moved)
+        scrape_end_target(t);
     scrape_cancel(t); /* ends a connection that is in use */
     if (l->client)
         client_leave_server(l->client, t->url.p, (uint32_t)t->id);
     scrape_lane_forget_target(l, t);
     target_unref(t);
+}
+
+static void lane_forget_moved(struct scrape_lane *l)
+{
+    for (struct list *n = l->moved.next, *next; n != &l->moved; n = next) {
+        struct target *t = CONTAINER(n, struct target, node);
+        next = n->next;
+        if (t->scrape == NULL)
+            change_gone(l, t);
+    }
 }
 
 /* Number of targets of the step. */
@@ -274,6 +299,11 @@ void scrape_lane_change_post(struct scrape_lane_change *c) { loop_post(c->lane->
 static bool drop_targets(struct scrape_lane *l, bool end_series, int64_t until)
 {
     enum { LINES = 1024 };
+    while (!list_empty(&l->moved)) {
+        struct target *t = CONTAINER(l->moved.next, struct target, node);
+        scrape_cancel(t);
+        change_gone(l, t);
+    }
     while (!list_empty(&l->targets)) {
         struct target *t = CONTAINER(l->targets.next, struct target, node);
         if (end_series) /* nothing is left in its cache: it is dropped at once */

@@ -16,8 +16,10 @@ struct scrape_lane {
     struct client *client;       /* NULL until there are targets */
     unsigned connections;        /* number that the client was created for */
     unsigned max_inflight, max_idle; /* requests, idle connections */
+    const _Atomic int64_t *fence; /* of the scraper */
     const char *user_agent;
     struct list targets;
+    struct list moved;           /* removed targets whose last scrape is in progress; counted in n_targets */
     size_t n_targets;
     size_t slot_targets;         /* the number that the length of slots was chosen for */
     struct interner interner;
@@ -52,13 +54,14 @@ struct target_change {
     struct target *target;
     struct running_job *job;
     int64_t interval, timeout, exceeded_limit; /* as in struct target */
+    struct cluster_span span;
     struct target *predecessor; /* of an added target: one of `removed` with the same labels, whose series it inherits;
                                  * or NULL */
 };
 struct scrape_lane_change {
     struct loop_task task;
     struct scrape_lane *lane;
-    struct target **removed; size_t n_removed, removed_cap;            /* end with stale markers */
+    struct target **removed; size_t n_removed, removed_cap; /* end with stale markers, unless they have moved */
     struct target_change *changed; size_t n_changed, changed_cap; /* new settings, same series */
     struct target_change *added; size_t n_added, added_cap;
     /* progress: */

@@ -217,6 +217,7 @@ static void batch_add(struct pool_batch *b, struct pool_part *part, struct targe
     } else {
         use->found_interval = t->interval;
         use->found_timeout = t->timeout;
+        use->found_span = t->span;
         target_take_discovered(use, t);
         pool_list_add(&b->kept, use);
     }
@@ -271,6 +272,24 @@ static void note_invalid(struct pool_batch *b, struct pool_part *part, const str
     drop_target(b->pool, part, m->discovered, true, err->text);
 }
 
+/* Whose it is, as far as that is known. */
+static void drop_not_owned(struct pool_batch *b, struct pool_part *part)
+{
+    const struct pool_sync *s = b->sync;
+    struct buf why = {0};
+    size_t owner;
+    if (!b->pool->conf->cluster.by_view)
+        buf_add_z(&why, "scraped by another member (-promscrape.cluster.*)");
+    else if (s->view == NULL)
+        buf_add_z(&why, "the members of the cluster are not known yet");
+    else if (cluster_view_owners(s->view, s->builder->key, s->now, 1, &owner) == 0)
+        buf_add_z(&why, "no member of the cluster is active");
+    else
+        buf_printf(&why, "scraped by the cluster's member %.*s", STR_ARG(s->view->members[owner].id));
+    drop_target(b->pool, part, s->builder->discovered, false, buf_z(&why));
+    buf_free(&why);
+}
+
 static void make_group(struct pool_batch *b, struct pool_part *part, const struct static_group *g, struct target_source *from)
 {
     struct pool_sync *s = b->sync;
@@ -279,11 +298,11 @@ static void make_group(struct pool_batch *b, struct pool_part *part, const struc
         struct target *t;
         struct err err;
         from->address = g->targets.items[i];
-        switch (target_make(s->builder, b->pool->conf, s->seed, from, &t, &err)) {
+        switch (target_make(s->builder, b->pool->conf, &(struct target_environment){s->seed, s->view, s->now}, from, &t, &err)) {
         case TARGET_CREATED: batch_add(b, part, t); break;
         case TARGET_DROPPED: drop_target(b->pool, part, s->builder->discovered, false, NULL); break;
         case TARGET_NOT_OWNED:
-            drop_target(b->pool, part, s->builder->discovered, false, "scraped by another member (-promscrape.cluster.*)");
+            drop_not_owned(b, part);
             break;
         case TARGET_INVALID: note_invalid(b, part, s->builder, from->address, &err);
         }
@@ -407,15 +426,16 @@ static void pool_note(struct target_change **items, size_t *n, size_t *cap, stru
 static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t)
 {
     if (t->wanted == p->job && t->wanted_interval == t->found_interval && t->wanted_timeout == t->found_timeout &&
-        t->wanted_exceeded_limit == p->exceeded_limit)
+        t->wanted_exceeded_limit == p->exceeded_limit && cluster_span_equal(t->wanted_span, t->found_span))
         return;
+    t->wanted_span = t->found_span;
     t->wanted = p->job;
     t->wanted_interval = t->found_interval;
     t->wanted_timeout = t->found_timeout;
     t->wanted_exceeded_limit = p->exceeded_limit;
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->changed, &c->n_changed, &c->changed_cap,
-         (struct target_change){t, p->job, t->wanted_interval, t->wanted_timeout, p->exceeded_limit, NULL});
+         (struct target_change){t, p->job, t->wanted_interval, t->wanted_timeout, p->exceeded_limit, t->wanted_span, NULL});
 }
 
 /* A target is scraped by the lane that owns its shard: the writer's shard is id % shards, owned by lane shard % lanes.
@@ -432,15 +452,17 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
     t->wanted = p->job;
     t->wanted_interval = t->found_interval = t->interval;
     t->wanted_timeout = t->found_timeout = t->timeout;
+    t->wanted_span = t->found_span = t->span;
     t->wanted_exceeded_limit = p->exceeded_limit;
     t->lane = predecessor ? predecessor->lane : &s->lanes[lane_of_target(s, t)];
     if (predecessor) {
         t->source = predecessor->source;
-        t->place = predecessor->place;
+        if (!p->conf->cluster.by_view) /* the other members know nothing of it */
+            t->place = predecessor->place;
     }
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->added, &c->n_added, &c->added_cap,
-         (struct target_change){t, p->job, t->interval, t->timeout, p->exceeded_limit, predecessor});
+         (struct target_change){t, p->job, t->interval, t->timeout, p->exceeded_limit, t->span, predecessor});
 }
 
 static struct str labels_key(const struct target *t) { return str_n(t->labels.wire.p, t->labels.wire.n); }
@@ -461,6 +483,14 @@ static void note_all_new(struct pool_batch *b, const struct pool_list *removed)
     map_free(&by_labels);
 }
 
+/* Of a target that this member does not find any more, or that it does not own: its series go on elsewhere, or will. */
+static bool target_has_moved(const struct pool_batch *b, const struct target *t)
+{
+    const struct pool_sync *s = b->sync;
+    const struct scrape_cluster *c = &b->pool->conf->cluster;
+    return c->by_view && s->view && cluster_view_rank(s->view, t->key, s->now, c->replicas) >= c->replicas;
+}
+
 /* Those that no part uses any more. */
 static struct pool_list take_removed(struct pool_batch *b)
 {
@@ -470,6 +500,7 @@ static struct pool_list take_removed(struct pool_batch *b)
         if (t->uses > 0 || t->at == SIZE_MAX)
             continue;
         pool_take_target(b->pool, t);
+        t->moved = target_has_moved(b, t);
         pool_list_add(&removed, t);
     }
     return removed;

@@ -45,6 +45,8 @@ struct pool_sync {
     struct scrape_lane_change **changes;       /* by lane; created on the first change */
     struct target_builder *builder;
     uint64_t seed;
+    const struct cluster_view *view;           /* NULL: none was set */
+    int64_t now;                               /* Unix ms */
 };
 /* Transfers the reference of job, not that of g. */
 struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job, struct sd_manager *sd);

@@ -20,7 +20,10 @@
 
 #include <stdio.h>
 
-enum { SPARE_MAX = 256 << 10 /* larger bodies are not reused */ };
+enum {
+    SPARE_MAX = 256 << 10,       /* larger bodies are not reused */
+    CLUSTER_SLOT_TARGETS = 4000, /* in a cluster the length of slots must not depend on the member */
+};
 
 /* ---- finishing ---- */
 
@@ -252,12 +255,25 @@ static void watch_clock(struct scrape_lane *l)
                                 : "the system clock was set forward; timestamps follow it", LOG_I64("step_ms", step));
 }
 
+/* In a cluster: whether no other member scrapes the target at this time. */
+static bool scrape_is_ours(const struct target *t)
+{
+    const struct scrape_lane *l = t->lane;
+    return t->tick >= t->span.from && t->tick < t->span.until &&
+           (!t->job->conf->cluster.by_view || loop_mono(l->loop) < atomic_load_explicit(l->fence, memory_order_relaxed));
+}
+
 static void scrape_fire(struct loop_timer *timer)
 {
     struct target *t = CONTAINER(timer, struct target, timer);
     struct scrape_lane *l = t->lane;
     if (l->stopping)
         return;
+    if (!scrape_is_ours(t)) {
+        t->last_tick = t->tick;
+        scrape_arm(t);
+        return;
+    }
     struct scrape *s = mem_zalloc(sizeof *s);
     s->target = t;
     s->start_ns = clock_mono_ns();
@@ -279,12 +295,15 @@ static void scrape_fire(struct loop_timer *timer)
 void scrape_arm(struct target *t)
 {
     struct loop *loop = t->lane->loop;
-    if (t->leaving)
+    if (t->leaving) {
+        if (t->moved)
+            loop_post(loop, &t->lane->work);
         return;
+    }
     const struct scrape_job *conf = t->job->conf;
     int64_t now = loop_now(loop), slot = conf->scrape_slot;
     if (slot == CONF_AUTO)
-        slot = schedule_slot(t->interval, t->lane->slot_targets);
+        slot = schedule_slot(t->interval, conf->cluster.by_view ? CLUSTER_SLOT_TARGETS : t->lane->slot_targets);
     int64_t offset = schedule_offset(t->interval, slot, t->place, conf->scrape_offset);
     t->timer.run = scrape_fire;
     t->tick = schedule_next(now, t->interval, offset, t->last_tick);

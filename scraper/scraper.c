@@ -13,6 +13,7 @@ enum { STOP_MS = 2000 };
 enum { SCRAPES_SHARE = 16, IDLE_SHARE = 66, FILES_A_LANE_MIN = 16 };
 
 static void scraper_on_news(void *arg);
+static void scraper_view_due(struct loop_timer *t);
 
 static void flush_failure_logs(struct loop_timer *t)
 {
@@ -41,10 +42,14 @@ struct scraper *scraper_new(const struct scraper_env *env)
     for (unsigned i = 0; i < env->n_lanes; i++)
         scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight,
                          max_idle);
+    atomic_init(&s->fence, INT64_MAX);
+    for (unsigned i = 0; i < env->n_lanes; i++)
+        s->lanes[i].fence = &s->fence;
     mutex_init(&s->mutex, RANK_SCRAPER);
     stats_kept_init(&s->kept, 1);
     s->sd = sd_manager_new(&(struct sd_manager_env){.main = env->main, .kube = env->kube, .news = scraper_on_news, .arg = s});
     s->flush.run = flush_failure_logs;
+    s->view_due.run = scraper_view_due;
     loop_timer_in(env->main, &s->flush, FAILURE_LOG_FLUSH_MS);
     scrape_stats_register();
     stats_collector(scraper_collect, s);
@@ -56,7 +61,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
 static struct pool_sync sync_start(struct scraper *s)
 {
     return (struct pool_sync){.mutex = &s->mutex, .lanes = s->lanes, .n_lanes = s->env.n_lanes, .shards = s->shards,
-                              .builder = &s->builder, .seed = s->seed,
+                              .builder = &s->builder, .seed = s->seed, .view = s->view, .now = loop_now(s->env.main),
                               .changes = mem_zalloc(s->env.n_lanes * sizeof(struct scrape_lane_change *))};
 }
 
@@ -80,6 +85,38 @@ static void scraper_on_news(void *arg)
             pool_sync(s->pools[i], &sync, change);
     }
     sync_send(&sync);
+}
+
+/* ---- the cluster ---- */
+
+static void scraper_sync_view(struct scraper *s)
+{
+    struct loop *main = s->env.main;
+    struct pool_sync sync = sync_start(s);
+    for (size_t i = 0; i < s->n_pools; i++)
+        if (s->pools[i]->conf->cluster.by_view)
+            pool_sync(s->pools[i], &sync, SD_ALL);
+    sync_send(&sync);
+    int64_t now = loop_now(main), next = cluster_view_next_change(s->view, now);
+    if (next == INT64_MAX)
+        loop_timer_stop(main, &s->view_due);
+    else
+        loop_timer_in(main, &s->view_due, next - now + 1);
+}
+
+static void scraper_view_due(struct loop_timer *t) { scraper_sync_view(CONTAINER(t, struct scraper, view_due)); }
+
+void scraper_set_view(struct scraper *s, struct cluster_view *view)
+{
+    cluster_view_unref(s->view);
+    s->view = cluster_view_ref(view);
+    if (s->stopping == NULL)
+        scraper_sync_view(s);
+}
+
+void scraper_set_fence(struct scraper *s, int64_t until_mono)
+{
+    atomic_store_explicit(&s->fence, until_mono, memory_order_relaxed);
 }
 
 void scraper_await_files(struct scraper *s, struct loop_task *task) { sd_manager_await(s->sd, task); }
@@ -253,6 +290,7 @@ void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg)
 {
     sd_manager_stop(s->sd); /* lanes that have stopped accept no targets */
     loop_timer_stop(s->env.main, &s->flush);
+    loop_timer_stop(s->env.main, &s->view_due);
     s->stop_done = done;
     s->stop_arg = arg;
     s->stopping = mem_zalloc(s->env.n_lanes * sizeof *s->stopping);
@@ -278,6 +316,7 @@ void scraper_free(struct scraper *s)
         pool_free(s->pools[i]);
     }
     sd_manager_free(s->sd);
+    cluster_view_unref(s->view);
     for (unsigned i = 0; i < s->env.n_lanes; i++)
         scrape_lane_free(&s->lanes[i]);
     target_builder_free(&s->builder);

@@ -24,6 +24,7 @@
 
 #include "base/http/http_conf.h"
 #include "base/os/loop.h"
+#include "model/cluster/cluster_view.h"
 #include "model/discovery/ownership.h"
 #include "model/relabel.h"
 #include "model/sink.h"
@@ -49,6 +50,10 @@ struct scrape_cluster {               /* of scrapers that share the targets */
     struct ownership owner;
     struct str name;                  /* shifts the offsets, so that two clusters scrape at other times */
     struct label member;              /* added to every target's labels; empty: none */
+    /* The members are those of scraper_set_view(), and `owner` is not used: */
+    bool by_view;
+    unsigned replicas;                /* members that scrape a target */
+    struct str_list key_labels, other_labels; /* sorted: only these are hashed, if there are any; never these */
 };
 /* Whether members, or clusters, have to scrape the same target at different times. */
 static inline bool scrape_cluster_active(const struct scrape_cluster *c) { return c->owner.members > 1 || c->name.n > 0; }
@@ -136,6 +141,12 @@ struct scraper *scraper_new(const struct scraper_env *env); /* copies env; the l
  */
 bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, const struct scrape_globals *g,
                    void (*release)(void *arg), void *release_arg, struct err *err) MUST_USE;
+/* The members of the cluster are others, or plan to leave: for jobs whose cluster.by_view is set, which scrape nothing
+ * before. A target that another member scrapes from some time on is scraped until then, and its series do not end here;
+ * one that is new here is scraped from that time on. Takes a reference. Main thread. */
+void scraper_set_view(struct scraper *s, struct cluster_view *view);
+/* Jobs whose cluster.by_view is set scrape until then, loop_mono; before the first call without an end. Any thread. */
+void scraper_set_fence(struct scraper *s, int64_t until_mono);
 /* Reads the target files and builds the targets of jobs, for --check-config: `warn` gets, a line each, what discovery
  * would log about files, invalid targets and duplicates. Needs no scraper. */
 void scraper_check(const struct scrape_job *jobs, size_t n, void (*warn)(void *arg, const char *text), void *arg);

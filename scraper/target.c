@@ -329,7 +329,29 @@ static uint64_t cluster_place(const struct scrape_job *job, const struct target 
     return place;
 }
 
-enum target_result target_make(struct target_builder *m, const struct scrape_job *job, uint64_t seed,
+static const struct cluster_span always = {INT64_MIN, INT64_MAX, 0};
+
+/* A member without a view scrapes nothing: it does not know what the others do. */
+static struct cluster_span target_span(const struct target_builder *m, const struct scrape_job *job,
+                                       const struct target_environment *env, struct buf *text, uint64_t *key)
+{
+    const struct scrape_cluster *c = &job->cluster;
+    if (!c->by_view)
+        return ownership_has(&c->owner, &m->builder, text) ? always : (struct cluster_span){0};
+    ownership_key(&(struct ownership_labels){c->key_labels, c->other_labels}, &m->builder, text);
+    buf_add_str(text, job->job_name);
+    *key = hash_bytes(text->p, text->n);
+    return env->view ? cluster_view_span(env->view, *key, env->now, c->replicas) : (struct cluster_span){0};
+}
+
+/* In a cluster each member scrapes at the same times: the labels that their own configurations add do not count. */
+static uint64_t target_place(const struct scrape_job *job, const struct target_environment *env, const struct target *t)
+{
+    return job->cluster.by_view ? target_offset_hash(t->id, 0)
+         : scrape_cluster_active(&job->cluster) ? cluster_place(job, t) : target_offset_hash(t->id, env->seed);
+}
+
+enum target_result target_make(struct target_builder *m, const struct scrape_job *job, const struct target_environment *env,
                                const struct target_source *from, struct target **out, struct err *err)
 {
     arena_release(&m->scratch, (struct arena_mark){0});
@@ -338,13 +360,16 @@ enum target_result target_make(struct target_builder *m, const struct scrape_job
     if (!relabel_apply(relabel_rules(job->relabel_configs), &m->builder))
         return TARGET_DROPPED;
     struct buf url = {0};
-    bool owned = ownership_has(&job->cluster.owner, &m->builder, &url);
+    uint64_t key = 0;
+    struct cluster_span span = target_span(m, job, env, &url, &key);
     buf_clear(&url);
-    enum target_result made = owned ? target_finish(m, job, &url, out, err) : TARGET_NOT_OWNED;
+    enum target_result made = span.from < span.until ? target_finish(m, job, &url, out, err) : TARGET_NOT_OWNED;
     buf_free(&url);
+    m->key = key;
     if (made == TARGET_CREATED) {
-        (*out)->place = scrape_cluster_active(&job->cluster) ? cluster_place(job, *out)
-                                                             : target_offset_hash((*out)->id, seed);
+        (*out)->place = target_place(job, env, *out);
+        (*out)->key = key;
+        (*out)->span = span;
         (*out)->mechanism = from->mechanism;
     }
     return made;

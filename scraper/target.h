@@ -37,6 +37,7 @@ struct target {
     /* Inherited from the predecessor, if there is one (pool.c). source: sent with the target's batches, determines
      * their shard; place: offset in the interval as a fraction of 2^64. */
     uint64_t source, place;
+    uint64_t key;                 /* hash of the labels that decide which members of a cluster own it */
     struct str job_name, url;     /* url: NUL-terminated */
     struct target_labels labels;
     const char *mechanism;        /* "static", or as in struct sd_found */
@@ -47,6 +48,8 @@ struct target {
     const struct running_job *wanted; /* settings last sent to the lane; borrowed from the pool */
     int64_t wanted_interval, wanted_timeout, wanted_exceeded_limit;
     int64_t found_interval, found_timeout; /* when it was discovered last */
+    struct cluster_span wanted_span, found_span;
+    bool moved;                   /* set before it is removed: another member scrapes it, its series go on */
     unsigned uses;                /* how often the parts of its pool have it */
     size_t at;                    /* its place in the pool */
     /* Lane only: */
@@ -66,6 +69,7 @@ struct target {
     bool leaving;                 /* a change takes it away: no scrape begins any more */
     int64_t exceeded_limit;       /* the job's target_limit if it has more targets: every scrape fails; else 0 */
     int64_t interval, timeout;
+    struct cluster_span span;     /* the times of its scrapes */
     struct target_live live;
     struct metadata_list *metadata;
     /* Set by the lane, read by any thread: */
@@ -79,9 +83,15 @@ struct target_builder {  /* scratch memory; one per thread */
     struct labels_builder builder;
     struct arena scratch;
     struct labels discovered; /* of the last target built or dropped; valid until the next */
+    uint64_t key;             /* likewise, see struct target */
 };
 /* Builds labels, relabels, builds the URL. INVALID: err is set. *out has one reference. */
-enum target_result target_make(struct target_builder *m, const struct scrape_job *job, uint64_t seed,
+struct target_environment {
+    uint64_t seed;                   /* of the offsets of scrapes */
+    const struct cluster_view *view; /* NULL: none */
+    int64_t now;
+};
+enum target_result target_make(struct target_builder *m, const struct scrape_job *job, const struct target_environment *env,
                                const struct target_source *from, struct target **out, struct err *err);
 void target_builder_free(struct target_builder *m);
 

@@ -238,6 +238,22 @@ static struct str_list sorted_list(struct arena *a, const struct str_list *list)
     return sorted;
 }
 
+/* The members are those that etcd has. */
+static bool config_use_cluster(struct loader *l, struct scrape_cluster *c)
+{
+    const struct cluster_conf *conf = l->file.cluster;
+    const struct yaml *node = yaml_get(l->document, "cluster");
+    if (l->flags->cluster.members > 1)
+        return conf_err(node, l->err, "cluster: its members share the targets already; remove --promscrape.cluster.*");
+    *c = (struct scrape_cluster){.by_view = true, .replicas = (unsigned)conf->replication_factor,
+                                 .key_labels = sorted_list(l->conf.arena, &conf->ownership_labels),
+                                 .other_labels = sorted_list(l->conf.arena, &conf->ownership_exclude_labels)};
+    if (conf->replica_label.n > 0)
+        c->member = (struct label){conf->replica_label, conf->id};
+    l->config->cluster = l->file.cluster;
+    return true;
+}
+
 static bool config_set_cluster(struct loader *l, void *arg UNUSED)
 {
     const struct cluster_flags *f = &l->flags->cluster;
@@ -246,6 +262,8 @@ static bool config_set_cluster(struct loader *l, void *arg UNUSED)
     *c = (struct scrape_cluster){.name = f->name, .owner = {
         .members = (unsigned)f->members, .replicas = (unsigned)f->replicas, .rendezvous = f->hash == CLUSTER_HASH_RENDEZVOUS,
         .shard_labels = sorted_list(l->conf.arena, &f->shard_labels)}};
+    if (l->file.cluster)
+        return config_use_cluster(l, c);
     if (f->member_label.n > 0)
         c->member = (struct label){f->member_label, f->member};
     return ownership_member_parse(f->member, o->members, &o->member)

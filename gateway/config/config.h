@@ -9,6 +9,7 @@
 #include "base/os/thread.h"
 #include "base/refs.h"
 #include "gateway/audit/audit_conf.h"
+#include "gateway/cluster/cluster_conf.h"
 #include "gateway/config/access.h"
 #include "gateway/config/flags.h"
 #include "gateway/upstream/upstream.h"
@@ -52,6 +53,7 @@ struct config {
     struct pipeline_conf pipeline;   /* of all series */
     struct recent_conf *recent;      /* NULL = disabled; enabled by default if there is no destination and no group */
     struct audit_conf *audit;        /* NULL: none in the background */
+    struct cluster_conf *cluster;    /* NULL: this process scrapes all targets, or its static share */
     struct tls_server_conf *tls_server; /* of promxy's file; NULL: none */
     const struct yaml *tls_server_node;
     struct access_set *access;       /* of the listeners */

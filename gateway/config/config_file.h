@@ -17,6 +17,7 @@ struct config_file {
     struct sharding_conf *sharding;
     struct pipeline_conf pipeline;
     struct audit_conf *audit;
+    struct cluster_conf *cluster;
     struct tls_server_conf *tls_server;
 };
 extern const struct conf_section file_section;

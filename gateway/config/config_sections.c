@@ -141,6 +141,8 @@ static const struct conf_row file_rows[] = {
              "server group"},
     {CONF_OPTIONAL, "audit", FILE_AT(audit), .section = &audit_section,
      .help = "Comparison of what was written with what servers return, in the background; off by default"},
+    {CONF_OPTIONAL, "cluster", FILE_AT(cluster), .section = &cluster_section,
+     .help = "Sluices that share the targets of all jobs, coordinated by etcd"},
     {CONF_SECTION, "promxy", FILE_AT(promxy), .section = &promxy_section,
      .help = "promxy's section for `server_groups`"},
     {CONF_CUSTOM, "promxy_server", FILE_AT(promxy_server), .custom = old_promxy,

@@ -61,6 +61,8 @@ struct services {
     struct coverage_reader *coverage_reader; /* control thread */
     struct filter_sync *filter_sync; /* control thread */
     struct audits *audits;         /* control thread; metrics: any */
+    struct cluster *cluster;       /* control thread; status and metrics: any; NULL: none. Set with the first configuration */
+    struct config *_cluster_config; /* the one that it was made from */
     int64_t started;               /* Unix ms */
     char id[VIA_ID_SIZE];          /* of this process, for base/http/via.h */
     _Atomic int state;             /* enum services_state */
@@ -102,6 +104,16 @@ void services_reopen(void *services);
 /* Control thread: the target files of jobs and server groups have been read once, or do not respond. */
 bool services_discovery_ready(const struct services *s);
 void services_stop_discovery(struct services *s); /* control thread: server groups remain as they are from now on */
+
+/* ---- join.c ---- */
+
+/* Control thread: makes this process a member of the configuration's cluster. A reload cannot change which. */
+bool services_join_cluster(struct services *s, struct config *c, struct err *err) MUST_USE;
+void services_check_cluster(const struct services *s, const struct config *c); /* warns of what needs a restart */
+/* `next` is called when the others scrape this member's targets, and when its key is gone; at once without a cluster. */
+void services_leave_cluster(struct services *s, void (*next)(void *services));
+void services_end_cluster(struct services *s, void (*next)(void *services));
+void services_free_cluster(struct services *s);
 
 /* ---- load.c ---- */
 

@@ -23,19 +23,27 @@ static void add_label_to_key(struct buf *key, const struct label *l)
     buf_add_char(key, ',');
 }
 
+static bool list_has_name(const struct str_list *list, struct str name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (str_eq(list->items[i], name))
+            return true;
+    return false;
+}
+
 /* In the order of the builder: sorted before relabel_configs, and what they add behind. It is part of the key. */
-static void ownership_key(const struct ownership *o, const struct labels_builder *target, struct buf *key)
+void ownership_key(const struct ownership_labels *which, const struct labels_builder *target, struct buf *key)
 {
     struct str meta = STR("__meta_");
     buf_clear(key);
-    for (size_t i = 0; i < o->shard_labels.n; i++) {
-        struct label l = {o->shard_labels.items[i], builder_get(target, o->shard_labels.items[i])};
+    for (size_t i = 0; i < which->only.n; i++) {
+        struct label l = {which->only.items[i], builder_get(target, which->only.items[i])};
         if (l.value.n > 0 && !str_starts(l.name, meta))
             add_label_to_key(key, &l);
     }
     for (size_t i = 0, n = key->n > 0 ? 0 : target->n; i < n; i++) {
         const struct label_slot *slot = &target->slots[i];
-        if (!slot->deleted && !str_starts(slot->label.name, meta))
+        if (!slot->deleted && !str_starts(slot->label.name, meta) && !list_has_name(&which->never, slot->label.name))
             add_label_to_key(key, &slot->label);
     }
 }
@@ -62,7 +70,7 @@ bool ownership_has(const struct ownership *o, const struct labels_builder *targe
 {
     if (o->members <= 1 || o->replicas >= o->members)
         return true;
-    ownership_key(o, target, key);
+    ownership_key(&(struct ownership_labels){.only = o->shard_labels}, target, key);
     if (o->rendezvous)
         return among_highest(o, hash_bytes(key->p, key->n));
     unsigned first = (unsigned)(hash_xxh64(key->p, key->n) % o->members);

@@ -25,6 +25,10 @@ struct ownership {
 };
 /* The number of a member, which may be the name of a pod that ends in -N. False: it is none, or not below `members`. */
 bool ownership_member_parse(struct str text, unsigned members, unsigned *member) MUST_USE;
+/* The bytes that a hash of the target is made of: its labels but for meta labels and `never`, or of these labels only
+ * `only`, if it has one of them. Replaces what `key` has. */
+struct ownership_labels { struct str_list only, never; /* sorted */ };
+void ownership_key(const struct ownership_labels *which, const struct labels_builder *target, struct buf *key);
 /* Meta labels (__meta_*) do not count. `key` is a buffer to reuse. */
 bool ownership_has(const struct ownership *o, const struct labels_builder *target, struct buf *key);
 

@@ -6,6 +6,7 @@ it more than two minutes, @waits runs it beside the others, two of these at a ti
 idle machine. Whatever it starts is stopped when it ends, and sluice must then leave with code 0 (a sanitizer's report
 is a failure). Its files lie in folder(), which stays when it fails.
 """
+import base64
 import contextlib
 import gzip
 import json
@@ -31,7 +32,7 @@ RELEASE = os.path.basename(OUT) == "release"  # no sanitizer
 PEERS = f"{ROOT}/build/peers/bin"
 __all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "waits", "alone", "folder", "write_file", "put_file", "free_port", "wait_until",
            "request", "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
-           "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
+           "Process", "HTTPProcess", "Etcd", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
            "Fake", "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer",
            "lane_turns", "Pauses"]
 
@@ -499,6 +500,48 @@ class VictoriaMetrics(HTTPProcess):
             values = [float("nan") if v is None else float(v) for v in s["values"]]
             found.setdefault(tuple(sorted(s["metric"].items())), []).extend(zip(s["timestamps"], values))
         return {labels: sorted(samples) for labels, samples in found.items()}
+
+
+class Etcd(HTTPProcess):
+    """One member, with an empty data folder unless it is started again."""
+
+    def __init__(self, *flags, name="etcd"):
+        port, peers = free_port(), free_port()
+        self.data_folder = f"{folder()}/{name}-data"
+        super().__init__(name, [peer("etcd"), "--name=test", f"--data-dir={self.data_folder}", f"--listen-client-urls=http://127.0.0.1:{port}",
+                                f"--advertise-client-urls=http://127.0.0.1:{port}", f"--listen-peer-urls=http://127.0.0.1:{peers}",
+                                f"--initial-advertise-peer-urls=http://127.0.0.1:{peers}", "--unsafe-no-fsync",
+                                f"--initial-cluster=test=http://127.0.0.1:{peers}", "--log-level=warn", *flags], port)
+        self.wait_ready()
+
+    def wait_ready(self, timeout=30):
+        wait_until(lambda: self.get("/health").status == 200, timeout, "etcd")
+
+    def wipe(self):
+        """Another etcd with the same name and nothing in it."""
+        self.kill9()
+        shutil.rmtree(self.data_folder)
+        self.start()
+        self.wait_ready()
+
+    def call(self, path, body):
+        answer = self.post(path, json.dumps(body).encode())
+        assert answer.status == 200, answer
+        return answer.json()
+
+    def keys(self, prefix=""):
+        """{key: value} of all keys that begin so."""
+        code = lambda text: base64.b64encode(text.encode()).decode()
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else "\0"
+        found = self.call("/v3/kv/range", {"key": code(prefix or "\0"), "range_end": code(end)}).get("kvs", [])
+        return {base64.b64decode(kv["key"]).decode(): base64.b64decode(kv.get("value", "")).decode() for kv in found}
+
+    def put(self, key, value):
+        code = lambda text: base64.b64encode(text.encode()).decode()
+        return self.call("/v3/kv/put", {"key": code(key), "value": code(value)})
+
+    def delete(self, key):
+        return self.call("/v3/kv/deleterange", {"key": base64.b64encode(key.encode()).decode()})
 
 
 class NodeExporter(HTTPProcess):

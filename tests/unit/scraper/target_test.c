@@ -22,7 +22,7 @@ static void make(struct made *m, const char *yaml)
     must_load_job(&m->arena, yaml, &m->job);
     const struct static_group *g = m->job.static_configs.items;
     struct target_source from = {g->targets.items[0], g->labels, STR_NONE, "static"};
-    m->how = target_make(&m->maker, &m->job, 0, &from, &m->target, &m->err);
+    m->how = target_make(&m->maker, &m->job, &(struct target_environment){0}, &from, &m->target, &m->err);
 }
 
 static void unmake(struct made *m)
@@ -81,7 +81,7 @@ static void expect_params(const char *yaml, bool keep, const char *url)
     must_load_job(&m.arena, yaml, &m.job);
     m.job.keep_params = keep;
     struct target_source from = {.address = STR("h:1"), .mechanism = "static"};
-    m.how = target_make(&m.maker, &m.job, 0, &from, &m.target, &m.err);
+    m.how = target_make(&m.maker, &m.job, &(struct target_environment){0}, &from, &m.target, &m.err);
     assert_int_equal(m.how, TARGET_CREATED);
     assert_string_equal(m.target->url.p, url);
     unmake(&m);
@@ -118,7 +118,7 @@ static void the_instance_may_be_the_host_alone(void **state UNUSED)
         m.job.scheme = str_of(pairs[i][0]);
         m.job.instance_is_host = true;
         struct target_source from = {.address = str_of(pairs[i][1]), .mechanism = "static"};
-        m.how = target_make(&m.maker, &m.job, 0, &from, &m.target, &m.err);
+        m.how = target_make(&m.maker, &m.job, &(struct target_environment){0}, &from, &m.target, &m.err);
         assert_int_equal(m.how, TARGET_CREATED);
         struct str instance = labels_get(m.target->labels.wire, STR("instance"));
         if (!str_is(instance, pairs[i][2]))

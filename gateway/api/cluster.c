@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The cluster as this member sees it. */
+#include "gateway/api/api.h"
+
+#include "base/text/duration.h"
+#include "gateway/cluster/cluster.h"
+#include "gateway/services/services.h"
+
+/* RFC 3339, or null. */
+static void put_cluster_time(struct json_writer *w, const char *key, int64_t ms)
+{
+    struct buf text = {0};
+    json_key(w, key);
+    if (ms <= 0 || ms == INT64_MAX) {
+        json_put_null(w);
+        return;
+    }
+    buf_add_rfc3339(&text, ms);
+    json_str(w, buf_str(&text));
+    buf_free(&text);
+}
+
+static const char *member_state(const struct cluster_member *m, int64_t now)
+{
+    return m->from > now ? "joining" : now >= m->until ? "left" : m->until < INT64_MAX ? "leaving" : "active";
+}
+
+static void put_cluster_member(struct json_writer *w, const struct cluster_member *m, int64_t now)
+{
+    json_begin_object(w);
+    json_field_str(w, "id", m->id);
+    json_field_str(w, "address", m->address);
+    json_field_str(w, "zone", m->zone);
+    json_key(w, "weight");
+    json_double(w, m->weight);
+    json_field_z(w, "state", member_state(m, now));
+    put_cluster_time(w, "from", m->from);
+    put_cluster_time(w, "until", m->until);
+    json_end_object(w);
+}
+
+static void put_this_member(struct json_writer *w, const struct cluster_conf *conf, const struct cluster_status *s)
+{
+    json_field_str(w, "id", conf->id);
+    json_field_str(w, "cluster", conf->name);
+    json_field_z(w, "role", cluster_role_name(s->role));
+    json_key(w, "leaseRenewedMsAgo");
+    if (s->renewed_ago < 0)
+        json_put_null(w);
+    else
+        json_i64(w, s->renewed_ago);
+    json_field_z(w, "error", s->error);
+}
+
+static bool cluster_of(struct http_request *r, struct cluster_status *s)
+{
+    if (r->services->cluster == NULL) {
+        struct err err;
+        err_set(&err, ERR_NOT_FOUND, "this process is no member of a cluster: the configuration has no section `cluster`");
+        http_error(r, &err);
+        return false;
+    }
+    cluster_status(r->services->cluster, s);
+    return true;
+}
+
+/* For the other members: short, and without waiting. */
+void api_cluster_member(struct http_request *r)
+{
+    struct cluster_status s;
+    struct json_writer w;
+    if (!cluster_of(r, &s))
+        return;
+    api_begin(r, &w);
+    json_begin_object(&w);
+    put_this_member(&w, cluster_settings(r->services->cluster), &s);
+    json_end_object(&w);
+    api_end(&w);
+    cluster_status_free(&s);
+}
+
+void api_cluster(struct http_request *r)
+{
+    struct cluster_status s;
+    struct json_writer w;
+    if (!cluster_of(r, &s))
+        return;
+    api_begin(r, &w);
+    json_begin_object(&w);
+    put_this_member(&w, cluster_settings(r->services->cluster), &s);
+    json_field_u64(&w, "revision", s.view ? s.view->revision : 0);
+    put_cluster_time(&w, "changedAt", s.view_at);
+    json_key(&w, "currentMsAgo");
+    if (s.current_ago < 0)
+        json_put_null(&w);
+    else
+        json_i64(&w, s.current_ago);
+    json_key(&w, "members");
+    json_begin_array(&w);
+    int64_t now = clock_wall_ms();
+    for (size_t i = 0; s.view && i < s.view->n; i++)
+        put_cluster_member(&w, &s.view->members[i], now);
+    json_end_array(&w);
+    json_end_object(&w);
+    api_end(&w);
+    cluster_status_free(&s);
+}

@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/cluster/cluster.h"
+
+#include "base/etcd/etcd_mirror.h"
+#include "base/os/thread.h"
+#include "base/os/watched_file.h"
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
+#include "gateway/cluster/member_record.h"
+#include "gateway/cluster/membership.h"
+#include "gateway/cluster/peer_check.h"
+
+#include <stdio.h>
+
+enum {
+    CLUSTER_TICK_MS = 200,
+    END_MS = 1000,             /* for etcd to remove the key at a stop */
+    FENCE_AHEAD_MS = 3000,     /* while etcd is away for all members */
+    MEMBERS_BYTES_MAX = 64 << 20,
+    SKEW_MS = 1000,
+};
+
+struct cluster {
+    struct cluster_env env;
+    const struct cluster_conf *conf;
+    struct etcd *etcd;
+    struct etcd_mirror *mirror;
+    struct membership *membership;
+    struct peer_check *peers;
+    struct str prefix, key;    /* of the members; of this one */
+    struct str address;
+    struct arena arena;
+    struct loop_timer tick, leave_due, end_due;
+    int64_t from, until;       /* announced by this member */
+    int64_t started;           /* loop_mono */
+    int64_t fence;             /* loop_mono */
+    bool fenced, frozen;       /* as last logged */
+    int64_t asked;             /* loop_mono of the last round of questions to the others; 0: none */
+    void (*left)(void *arg), (*ended)(void *arg);
+    void *left_arg, *ended_arg;
+    struct mutex mutex;        /* guards the rest, which other threads read */
+    struct cluster_view *view;
+    struct cluster_status status; /* without view and times that pass */
+    int64_t renewed, current;  /* loop_mono */
+    uint64_t changes;
+};
+
+/* ---- the view ---- */
+
+static struct str member_id(const struct cluster *c, const struct etcd_key *k) { return str_skip(k->key, c->prefix.n); }
+
+static bool cluster_read_member(struct cluster *c, struct arena *a, const struct etcd_key *k, struct member_record *record)
+{
+    struct err err;
+    if (member_record_read(a, k->value, record, &err)) {
+        record->member.id = member_id(c, k);
+        return true;
+    }
+    log_warn("cluster", "a member's key in etcd cannot be read; it takes no part", LOG_STR("key", k->key), "err", err.text);
+    return false;
+}
+
+static bool same_member(const struct cluster_member *a, const struct cluster_member *b)
+{
+    return str_eq(a->id, b->id) && str_eq(a->address, b->address) && str_eq(a->zone, b->zone) && a->weight == b->weight &&
+           a->from == b->from && a->until == b->until;
+}
+
+static bool same_members(const struct cluster_view *a, const struct cluster_view *b)
+{
+    if (a == NULL || a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (a->self != b->self || !same_member(&a->members[i], &b->members[i]))
+            return false;
+    return true;
+}
+
+static struct cluster_view *cluster_make_view(struct cluster *c)
+{
+    struct arena a;
+    size_t n = 0;
+    struct str self = STR_NONE;
+    arena_init(&a, 0);
+    struct cluster_member *members = ARENA_ARRAY(&a, struct cluster_member, etcd_mirror_count(c->mirror) + 1);
+    for (const struct etcd_key *k = etcd_mirror_next(c->mirror, NULL); k && n < CLUSTER_MEMBERS_MAX;
+         k = etcd_mirror_next(c->mirror, k)) {
+        struct member_record record;
+        if (!cluster_read_member(c, &a, k, &record))
+            continue;
+        if (str_eq(record.boot, c->env.boot)) /* another process may have this member's id */
+            self = record.member.id;
+        members[n++] = record.member;
+    }
+    struct cluster_view *v = cluster_view_new(members, n, self, etcd_mirror_revision(c->mirror));
+    arena_free(&a);
+    return v;
+}
+
+static size_t cluster_active_members(const struct cluster_view *v, int64_t now)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->n; i++)
+        n += v->members[i].from <= now && now < v->members[i].until;
+    return n;
+}
+
+static void cluster_update_view(struct cluster *c)
+{
+    struct cluster_view *v = cluster_make_view(c), *before = c->view;
+    int64_t now = loop_now(c->env.main);
+    if (!etcd_mirror_complete(c->mirror) || same_members(before, v)) {
+        cluster_view_unref(v);
+        return;
+    }
+    if (before && c->from <= now && c->until == INT64_MAX && cluster_active_members(v, now) == 0) {
+        log_warn("cluster", "etcd has no active member any more: the members stay as they were, and register again");
+        cluster_view_unref(v);
+        return;
+    }
+    log_info("cluster", "the members of the cluster have changed", LOG_U64("members", v->n),
+             LOG_U64("active", cluster_active_members(v, now)), LOG_U64("revision", v->revision));
+    mutex_lock(&c->mutex);
+    c->view = v;
+    c->status.view_at = now;
+    c->changes++;
+    mutex_unlock(&c->mutex);
+    c->env.view(c->env.arg, v);
+    cluster_view_unref(before);
+}
+
+/* The times that members announce are compared with this one's clock. */
+static void cluster_check_clock(const struct cluster *c, const struct etcd_key *k)
+{
+    struct arena a;
+    struct member_record r;
+    struct err err;
+    arena_init(&a, 0);
+    if (etcd_mirror_complete(c->mirror) && member_record_read(&a, k->value, &r, &err) && r.time < INT64_MAX) {
+        int64_t skew = loop_now(c->env.main) - r.time;
+        if (skew > SKEW_MS || skew < -SKEW_MS)
+            log_warn("cluster", "a member's clock differs from this one's, or etcd is slow: targets that move may be "
+                     "scraped twice or not at all for as long", LOG_STR("member", member_id(c, k)), LOG_I64("ms", skew));
+    }
+    arena_free(&a);
+}
+
+static void cluster_on_put(void *arg, const struct etcd_key *k)
+{
+    struct cluster *c = arg;
+    if (c->mirror) /* not while it is created */
+        cluster_check_clock(c, k);
+}
+
+static void cluster_on_removed(void *arg, const struct etcd_key *k)
+{
+    struct cluster *c = arg;
+    if (!str_eq(k->key, c->key))
+        log_info("cluster", "a member has left the cluster", LOG_STR("member", member_id(c, k)));
+}
+
+static void cluster_note_state(struct cluster *c);
+
+static void cluster_on_settled(void *arg)
+{
+    cluster_update_view(arg);
+    cluster_note_state(arg);
+}
+
+static void cluster_on_state(void *arg) { cluster_note_state(arg); }
+
+/* ---- this member ---- */
+
+static bool cluster_may_scrape(const struct cluster *c) { return loop_mono(c->env.main) < c->fence; }
+
+/* A member that may have been replaced joins again. */
+static void cluster_write_record(void *arg, struct buf *out)
+{
+    struct cluster *c = arg;
+    if (!membership_registered(c->membership) && c->until == INT64_MAX && !cluster_may_scrape(c))
+        c->from = INT64_MAX;
+    struct member_record r = {
+        .member = {.address = c->address, .zone = c->conf->zone, .weight = c->conf->weight, .from = c->from,
+                   .until = c->until},
+        .boot = c->env.boot, .version = STR(VERSION), .time = loop_now(c->env.main)};
+    member_record_write(&r, out);
+}
+
+static bool cluster_owns_record(void *arg, struct str value)
+{
+    struct cluster *c = arg;
+    struct arena a;
+    struct member_record r;
+    struct err err;
+    arena_init(&a, 0);
+    bool own = member_record_read(&a, value, &r, &err) && str_eq(r.boot, c->env.boot);
+    arena_free(&a);
+    return own;
+}
+
+/* With others that have registered, active or not: two that begin at once must not both be the first. */
+static int64_t cluster_switch_time(const struct cluster *c)
+{
+    int64_t now = loop_now(c->env.main);
+    return c->view->n > 1 ? now + c->conf->handover : now;
+}
+
+static bool cluster_is_complete(const struct cluster *c)
+{
+    int64_t waited = loop_mono(c->env.main) - c->started;
+    return c->view->n >= (size_t)c->conf->wait_for_size || waited >= c->conf->wait_timeout;
+}
+
+static void cluster_join_if_ready(struct cluster *c)
+{
+    if (c->from != INT64_MAX || c->until != INT64_MAX || c->view == NULL || c->view->self == c->view->n ||
+        !membership_written(c->membership) || !cluster_is_complete(c) || !c->env.ready(c->env.arg))
+        return;
+    c->from = cluster_switch_time(c);
+    membership_update(c->membership);
+    log_info("cluster", "this member takes its share of the targets", LOG_TIME("from", c->from),
+             LOG_U64("members", c->view->n));
+}
+
+/* ---- the fence ---- */
+
+static void cluster_log_fence(struct cluster *c, bool frozen)
+{
+    bool fenced = !cluster_may_scrape(c) && c->from != INT64_MAX;
+    if (fenced && !c->fenced)
+        log_error("cluster", "this member cannot renew its lease while others can: it scrapes nothing until it can");
+    if (frozen && !c->frozen)
+        log_warn("cluster", "no member can renew its lease in etcd: the members stay as they were last");
+    if (c->fenced && !fenced)
+        log_info("cluster", "this member may scrape again");
+    c->fenced = fenced;
+    c->frozen = frozen;
+}
+
+/* Whether the last round, which must have ended since this member cannot renew its lease, found none that can. */
+static bool cluster_ask_others(struct cluster *c, int64_t now)
+{
+    int64_t lease = c->conf->lease;
+    bool recent = c->asked > 0 && now - c->asked < lease / 2;
+    if (recent && peer_check_runs(c->peers))
+        return c->frozen;
+    bool none = recent && peer_check_renewing(c->peers, lease / 2) == 0;
+    peer_check_start(c->peers, c->view, lease / 8);
+    c->asked = now;
+    return none;
+}
+
+static void cluster_watch_lease(struct cluster *c)
+{
+    int64_t now = loop_mono(c->env.main), renewed = membership_renewed(c->membership), lease = c->conf->lease;
+    int64_t age = renewed > 0 ? now - renewed : INT64_MAX;
+    if (renewed > 0 && renewed + lease > c->fence)
+        c->fence = renewed + lease;
+    bool frozen = age > lease / 2 && c->view && c->from != INT64_MAX && cluster_ask_others(c, now);
+    if (frozen && c->fence < now + FENCE_AHEAD_MS)
+        c->fence = now + FENCE_AHEAD_MS;
+    cluster_log_fence(c, frozen);
+    c->env.fence(c->env.arg, c->fence);
+}
+
+/* ---- state ---- */
+
+static enum cluster_role cluster_find_role(const struct cluster *c)
+{
+    int64_t now = loop_now(c->env.main);
+    if (c->view == NULL)
+        return CLUSTER_CONNECTING;
+    if (c->from != INT64_MAX && !cluster_may_scrape(c))
+        return CLUSTER_FENCED;
+    return c->until != INT64_MAX ? CLUSTER_LEAVING : c->from <= now ? CLUSTER_ACTIVE : CLUSTER_JOINING;
+}
+
+static void cluster_note_state(struct cluster *c)
+{
+    if (c->mirror == NULL || c->membership == NULL)
+        return;
+    const char *error = etcd_mirror_error(c->mirror);
+    if (error == NULL)
+        error = membership_error(c->membership);
+    mutex_lock(&c->mutex);
+    c->status.role = cluster_find_role(c);
+    c->renewed = membership_renewed(c->membership);
+    c->current = etcd_mirror_current_at(c->mirror);
+    snprintf(c->status.error, sizeof c->status.error, "%s", error ? error : "");
+    mutex_unlock(&c->mutex);
+}
+
+static void cluster_on_membership(void *arg) { cluster_note_state(arg); }
+
+static void cluster_on_tick(struct loop_timer *t)
+{
+    struct cluster *c = CONTAINER(t, struct cluster, tick);
+    cluster_watch_lease(c);
+    cluster_join_if_ready(c);
+    cluster_note_state(c);
+    loop_timer_in(c->env.main, t, CLUSTER_TICK_MS);
+}
+
+/* ---- leaving ---- */
+
+static void cluster_end_leave(struct loop_timer *t)
+{
+    struct cluster *c = CONTAINER(t, struct cluster, leave_due);
+    void (*left)(void *arg) = c->left;
+    c->left = NULL;
+    left(c->left_arg);
+}
+
+void cluster_leave(struct cluster *c, void (*done)(void *arg), void *arg)
+{
+    int64_t now = loop_now(c->env.main);
+    bool others = c->view && cluster_active_members(c->view, now) > 1 && c->from <= now && cluster_may_scrape(c);
+    c->left = done;
+    c->left_arg = arg;
+    if (others) {
+        c->until = cluster_switch_time(c);
+        membership_update(c->membership);
+        log_info("cluster", "this member leaves the cluster", LOG_TIME("until", c->until));
+    }
+    loop_timer_in(c->env.main, &c->leave_due, others ? c->until - now : 0);
+}
+
+static void cluster_finish(struct cluster *c)
+{
+    void (*ended)(void *arg) = c->ended;
+    loop_timer_stop(c->env.main, &c->end_due);
+    c->ended = NULL;
+    if (ended)
+        ended(c->ended_arg);
+}
+
+static void cluster_on_revoked(void *arg) { cluster_finish(arg); }
+static void cluster_end_late(struct loop_timer *t) { cluster_finish(CONTAINER(t, struct cluster, end_due)); }
+
+void cluster_end(struct cluster *c, void (*done)(void *arg), void *arg)
+{
+    c->ended = done;
+    c->ended_arg = arg;
+    loop_timer_stop(c->env.main, &c->tick);
+    loop_timer_in(c->env.main, &c->end_due, END_MS);
+    membership_leave(c->membership, cluster_on_revoked, c);
+}
+
+/* ---- life ---- */
+
+static const char *cluster_password(struct cluster *c, const struct etcd_section *e, struct file_text **held)
+{
+    struct err err;
+    *held = NULL;
+    if (e->password_file.n == 0)
+        return e->password.n > 0 ? arena_z(&c->arena, e->password) : NULL;
+    struct watched_file *f = watched_file_new(arena_z(&c->arena, e->password_file), WATCHED_LINE);
+    *held = watched_file_text(f, &err);
+    if (*held == NULL)
+        log_warn("cluster", "the file with etcd's password cannot be read", "err", err.text);
+    watched_file_free(f);
+    return *held ? (*held)->text : NULL;
+}
+
+static bool cluster_connect(struct cluster *c, struct err *err)
+{
+    const struct etcd_section *e = &c->conf->etcd;
+    struct client_profile *profile = http_conf_profile(&e->http, err);
+    if (profile == NULL)
+        return false;
+    struct file_text *held;
+    const char **endpoints = ARENA_ARRAY(&c->arena, const char *, e->endpoints.n);
+    for (size_t i = 0; i < e->endpoints.n; i++)
+        endpoints[i] = arena_z(&c->arena, e->endpoints.items[i]);
+    int64_t third = c->conf->lease / 3; /* so that another endpoint can be tried before the lease ends */
+    c->etcd = etcd_new(c->env.main, &(struct etcd_conf){
+        .endpoints = endpoints, .n_endpoints = e->endpoints.n, .profile = profile,
+        .username = e->username.n > 0 ? arena_z(&c->arena, e->username) : NULL,
+        .password = cluster_password(c, e, &held), .timeout_ms = e->timeout < third ? e->timeout : third});
+    file_text_unref(held);
+    client_profile_unref(profile);
+    profile = http_conf_profile(&c->conf->members.http, err);
+    if (profile == NULL)
+        return false;
+    c->peers = peer_check_new(c->env.main, profile);
+    client_profile_unref(profile);
+    return true;
+}
+
+struct cluster *cluster_new(const struct cluster_env *env, const struct cluster_conf *conf, struct err *err)
+{
+    struct cluster *c = mem_zalloc(sizeof *c);
+    c->env = *env;
+    c->conf = conf;
+    c->from = c->until = INT64_MAX;
+    c->started = loop_mono(env->main);
+    c->tick.run = cluster_on_tick;
+    c->leave_due.run = cluster_end_leave;
+    c->end_due.run = cluster_end_late;
+    mutex_init(&c->mutex, RANK_LEAF);
+    arena_init(&c->arena, 0);
+    c->prefix = arena_printf(&c->arena, "%.*s/%.*s/members/", STR_ARG(conf->prefix), STR_ARG(conf->name));
+    c->key = arena_printf(&c->arena, "%.*s%.*s", STR_ARG(c->prefix), STR_ARG(conf->id));
+    c->address = arena_str(&c->arena, conf->address.n > 0 ? conf->address : env->default_address);
+    c->env.boot = arena_str(&c->arena, env->boot);
+    if (!cluster_connect(c, err)) {
+        cluster_free(c);
+        return NULL;
+    }
+    c->mirror = etcd_mirror_new(c->etcd, &(struct etcd_mirror_conf){
+        .prefix = c->prefix, .confirm_ms = 2 * conf->lease, .wiped = ETCD_WIPED_REMOVE, .max_bytes = MEMBERS_BYTES_MAX,
+        .put = cluster_on_put, .removed = cluster_on_removed, .settled = cluster_on_settled, .state = cluster_on_state,
+        .arg = c});
+    c->membership = membership_new(&(struct membership_conf){
+        .etcd = c->etcd, .key = c->key, .lease_ms = conf->lease, .write = cluster_write_record,
+        .is_own = cluster_owns_record, .changed = cluster_on_membership, .arg = c});
+    loop_timer_in(env->main, &c->tick, CLUSTER_TICK_MS);
+    return c;
+}
+
+void cluster_free(struct cluster *c)
+{
+    if (c == NULL)
+        return;
+    struct loop *main = c->env.main;
+    loop_timer_stop(main, &c->tick);
+    loop_timer_stop(main, &c->leave_due);
+    loop_timer_stop(main, &c->end_due);
+    if (c->membership)
+        membership_free(c->membership);
+    if (c->mirror)
+        etcd_mirror_free(c->mirror);
+    if (c->peers)
+        peer_check_free(c->peers);
+    if (c->etcd)
+        etcd_free(c->etcd);
+    cluster_view_unref(c->view);
+    mutex_free(&c->mutex);
+    arena_free(&c->arena);
+    mem_free(c);
+}
+
+/* ---- any thread ---- */
+
+const struct cluster_conf *cluster_settings(const struct cluster *c) { return c->conf; }
+
+const char *cluster_role_name(enum cluster_role role)
+{
+    static const char *const names[] = {"connecting", "joining", "active", "leaving", "fenced"};
+    return names[role];
+}
+
+void cluster_status(struct cluster *c, struct cluster_status *out)
+{
+    int64_t now = clock_mono_ms();
+    mutex_lock(&c->mutex);
+    *out = c->status;
+    out->view = c->view ? cluster_view_ref(c->view) : NULL;
+    out->renewed_ago = c->renewed > 0 ? now - c->renewed : -1;
+    out->current_ago = c->current > 0 ? now - c->current : -1;
+    mutex_unlock(&c->mutex);
+}
+
+void cluster_status_free(struct cluster_status *s) { cluster_view_unref(s->view); }
+
+void cluster_collect(struct cluster *c, struct stats_out *o)
+{
+    struct cluster_status s;
+    if (c == NULL)
+        return;
+    cluster_status(c, &s);
+    stats_single(o, "sluice_cluster_members", STATS_GAUGE, "Members that are registered",
+                 s.view ? (double)s.view->n : 0);
+    stats_single(o, "sluice_cluster_active_members", STATS_GAUGE, "Members that scrape targets",
+                 s.view ? (double)cluster_active_members(s.view, clock_wall_ms()) : 0);
+    stats_single(o, "sluice_cluster_view_revision", STATS_GAUGE, "Revision of etcd that the members were read at",
+                 s.view ? (double)s.view->revision : 0);
+    stats_single(o, "sluice_cluster_view_age_seconds", STATS_GAUGE,
+                 "Seconds since the members were known to be current; -1: never",
+                 s.current_ago < 0 ? -1 : (double)s.current_ago / 1e3);
+    stats_single(o, "sluice_cluster_lease_age_seconds", STATS_GAUGE, "Seconds since the lease was renewed; -1: none",
+                 s.renewed_ago < 0 ? -1 : (double)s.renewed_ago / 1e3);
+    mutex_lock(&c->mutex);
+    double changes = (double)c->changes;
+    mutex_unlock(&c->mutex);
+    stats_single(o, "sluice_cluster_view_changes_total", STATS_COUNTER, "Changes of the members", changes);
+    stats_family(o, "sluice_cluster_role", STATS_GAUGE, "1 for the state of this member, 0 for the others");
+    for (int r = 0; r <= CLUSTER_FENCED; r++) {
+        struct stats_label label = {"role", str_of(cluster_role_name((enum cluster_role)r))};
+        stats_value(o, "sluice_cluster_role", &label, 1, r == (int)s.role);
+    }
+    cluster_status_free(&s);
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The section `cluster`: sluices that share the targets of their jobs, coordinated by etcd. */
+#ifndef GATEWAY_CLUSTER_CLUSTER_CONF_H
+#define GATEWAY_CLUSTER_CLUSTER_CONF_H
+
+#include "base/http/http_conf.h"
+
+struct etcd_section {
+    struct str_list endpoints;
+    struct str username, password, password_file;
+    int64_t timeout;
+    struct http_conf http;
+};
+struct members_section { struct http_conf http; };
+struct cluster_conf {
+    struct str name, id, address, zone, prefix, replica_label;
+    double weight;
+    int64_t replication_factor, wait_for_size;
+    int64_t wait_timeout, lease, handover; /* ms */
+    struct str_list ownership_labels, ownership_exclude_labels;
+    struct etcd_section etcd;
+    struct members_section members;
+};
+extern const struct conf_section cluster_section;
+
+#endif
