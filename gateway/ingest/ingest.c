@@ -503,9 +503,8 @@ void ingest_request(struct http_request *r, const struct ingest_format *format)
         ingest_queue(in);
 }
 
-extern const struct ingest_format ingest_prometheus, ingest_jsonl, ingest_csv, ingest_influx, ingest_otlp;
+extern const struct ingest_format ingest_prometheus, ingest_jsonl, ingest_csv, ingest_influx;
 void api_import_prometheus(struct http_request *r) { ingest_request(r, &ingest_prometheus); }
 void api_import_jsonl(struct http_request *r) { ingest_request(r, &ingest_jsonl); }
 void api_import_csv(struct http_request *r) { ingest_request(r, &ingest_csv); }
-void api_otlp_write(struct http_request *r) { ingest_request(r, &ingest_otlp); }
 void api_influx_write(struct http_request *r) { ingest_request(r, &ingest_influx); }

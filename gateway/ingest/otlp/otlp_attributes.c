@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/ingest/otlp_attributes.h"
+#include "gateway/ingest/otlp/otlp_attributes.h"
 
 #include "base/json/json_write.h"
 #include "base/protobuf.h"

@@ -2,8 +2,8 @@
 /* Attributes of OpenTelemetry's protocol as labels: KeyValue { key = 1, AnyValue value = 2 }. A map becomes a label for
  * each of its values, `name.key`; a list, or a map in it, its JSON. Texts are in the arena or point into the message.
  * Source: https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/common/v1/common.proto */
-#ifndef GATEWAY_INGEST_OTLP_ATTRIBUTES_H
-#define GATEWAY_INGEST_OTLP_ATTRIBUTES_H
+#ifndef GATEWAY_INGEST_OTLP_OTLP_ATTRIBUTES_H
+#define GATEWAY_INGEST_OTLP_OTLP_ATTRIBUTES_H
 
 #include "base/arena.h"
 #include "base/buf.h"

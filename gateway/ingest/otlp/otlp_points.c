@@ -1,189 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Metrics of OpenTelemetry over HTTP (OTLP, protobuf), with the conversion that VictoriaMetrics documents:
- *
- *   gauge, sum      name
- *   histogram       name_bucket{le="..."}, name_sum, name_count
- *   summary         name{quantile="..."}, name_sum, name_count
- *   exponential     a native histogram, name
- *
- * Names are as the client sends them, attributes are labels: those of the resource, of the scope as scope.name,
- * scope.version and scope.attributes.NAME, and those of the data point, which replace the others. A point without a
- * recorded value is a stale marker. Temporality is not converted: deltas are stored as they are.
- *
- *   ExportMetricsServiceRequest { ResourceMetrics 1 }   ResourceMetrics { Resource 1, ScopeMetrics 2 }
- *   ScopeMetrics { InstrumentationScope 1, Metric 2 }   Metric { name 1, description 2, unit 3, data 5 7 9 10 11 }
- *
- * A document is read a data point at a time, by a cursor on each of these levels.
- * Source: https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/metrics/v1/metrics.proto
- */
+/* Data points of OpenTelemetry and the series that they become. */
 #include "base/protobuf.h"
 #include "base/text/num.h"
 #include "base/text/utf8.h"
 #include "base/varint.h"
-#include "gateway/ingest/ingest_format.h"
-#include "gateway/ingest/otlp_attributes.h"
-#include "gateway/services/services.h"
+#include "gateway/ingest/otlp/otlp.h"
+#include "model/histogram/histogram.h"
 
 #include <math.h>
-
-enum otlp_kind { OTLP_GAUGE = 5, OTLP_SUM = 7, OTLP_HISTOGRAM = 9, OTLP_EXPONENTIAL = 10, OTLP_SUMMARY = 11 };
-enum { OTLP_NS_PER_MS = 1000000, OTLP_NO_VALUE = 1 /* of a point's flags */ };
-
-struct otlp_cursor { const uint8_t *p, *end; };
-struct otlp_state {
-    struct otlp_cursor request, resource, scope, data;
-    struct arena arena;         /* labels of the resource and the scope */
-    struct arena_mark resource_end;
-    struct otlp_labels labels;  /* of the resource, then of the scope */
-    struct otlp_labels resource_labels;
-    struct str name, description, unit;
-    enum otlp_kind kind;
-    bool monotonic;
-    struct buf text;            /* a name or a bound */
-    struct buf histogram;
-};
-
-static struct otlp_cursor cursor_of(struct str s)
-{
-    return (struct otlp_cursor){(const uint8_t *)s.p, (const uint8_t *)s.p + s.n};
-}
-
-static bool otlp_bad(struct err *err, const char *what)
-{
-    return err_set(err, ERR_BAD_DATA, "%s is no valid protobuf message", what);
-}
-
-/* ---- resources, scopes and metrics ---- */
-
-static bool flag_names(const struct str_list *list, struct str name)
-{
-    for (size_t i = 0; i < list->n; i++)
-        if (str_eq(list->items[i], name))
-            return true;
-    return false;
-}
-
-static bool promoted(const struct ingest_flags *f, struct str name)
-{
-    return f->otlp_all_resource_attributes ? !flag_names(&f->otlp_ignored_attributes, name)
-                                           : flag_names(&f->otlp_resource_attributes, name);
-}
-
-static bool read_resource_labels(struct ingest *in, struct str resource, struct err *err)
-{
-    struct otlp_state *s = in->state;
-    struct otlp_cursor c = cursor_of(resource);
-    struct pb_field f;
-    struct str key;
-    while (pb_next(&c.p, c.end, &f)) {
-        if (f.number != 1)
-            continue;
-        if (!otlp_attribute_key(f.bytes, &key, err))
-            return false;
-        if (promoted(&in->services->flags.ingest, key)
-            && !otlp_add_attribute(&s->arena, &s->labels, STR_NONE, f.bytes, err))
-            return false;
-    }
-    return c.p == c.end || otlp_bad(err, "a resource");
-}
-
-static bool read_resource(struct ingest *in, struct str message, struct err *err)
-{
-    struct otlp_state *s = in->state;
-    struct otlp_cursor c = s->resource = cursor_of(message);
-    struct pb_field f;
-    arena_reset(&s->arena);
-    s->labels = (struct otlp_labels){0};
-    while (pb_next(&c.p, c.end, &f))
-        if (f.number == 1 && !read_resource_labels(in, f.bytes, err))
-            return false;
-    s->resource_labels = (struct otlp_labels){s->labels.items, s->labels.n, s->labels.n, s->labels.bytes};
-    s->resource_end = arena_mark(&s->arena);
-    return c.p == c.end || otlp_bad(err, "ResourceMetrics");
-}
-
-static void add_scope_label(struct otlp_state *s, const char *name, struct str value)
-{
-    if (value.n == 0)
-        return;
-    if (s->labels.n == s->labels.cap)
-        arena_grow(&s->arena, &s->labels.items, &s->labels.cap, s->labels.n + 1, sizeof *s->labels.items);
-    s->labels.items[s->labels.n++] = (struct label){str_of(name), value};
-}
-
-static bool read_scope_labels(struct otlp_state *s, struct str scope, struct err *err)
-{
-    struct otlp_cursor c = cursor_of(scope);
-    struct pb_field f;
-    while (pb_next(&c.p, c.end, &f)) {
-        if (f.number == 1 || f.number == 2)
-            add_scope_label(s, f.number == 1 ? "scope.name" : "scope.version", f.bytes);
-        else if (f.number == 3 && !otlp_add_attribute(&s->arena, &s->labels, STR("scope.attributes"), f.bytes, err))
-            return false;
-    }
-    return c.p == c.end || otlp_bad(err, "a scope");
-}
-
-static bool read_scope(struct ingest *in, struct str message, struct err *err)
-{
-    struct otlp_state *s = in->state;
-    struct otlp_cursor c = s->scope = cursor_of(message);
-    struct pb_field f;
-    arena_release(&s->arena, s->resource_end);
-    s->labels = s->resource_labels; /* full: those of the scope are added to a copy */
-    while (pb_next(&c.p, c.end, &f))
-        if (f.number == 1 && in->services->flags.ingest.otlp_scope && !read_scope_labels(s, f.bytes, err))
-            return false;
-    return c.p == c.end || otlp_bad(err, "ScopeMetrics");
-}
-
-static enum metric_type otlp_type(const struct otlp_state *s)
-{
-    switch (s->kind) {
-    case OTLP_SUM: return s->monotonic ? METRIC_COUNTER : METRIC_GAUGE;
-    case OTLP_HISTOGRAM: case OTLP_EXPONENTIAL: return METRIC_HISTOGRAM;
-    case OTLP_SUMMARY: return METRIC_SUMMARY;
-    case OTLP_GAUGE: break;
-    }
-    return METRIC_GAUGE;
-}
-
-static bool is_monotonic(struct str sum)
-{
-    struct otlp_cursor c = cursor_of(sum);
-    struct pb_field f;
-    bool monotonic = false;
-    while (pb_next(&c.p, c.end, &f))
-        monotonic = f.number == 3 ? f.value != 0 : monotonic;
-    return monotonic;
-}
-
-static bool read_metric(struct ingest *in, struct str message, struct err *err)
-{
-    struct otlp_state *s = in->state;
-    struct otlp_cursor c = cursor_of(message);
-    struct pb_field f;
-    s->name = s->description = s->unit = STR_NONE;
-    s->data = (struct otlp_cursor){0};
-    while (pb_next(&c.p, c.end, &f))
-        switch (f.number) {
-        case 1: s->name = f.bytes; break;
-        case 2: s->description = f.bytes; break;
-        case 3: s->unit = f.bytes; break;
-        case OTLP_GAUGE: case OTLP_SUM: case OTLP_HISTOGRAM: case OTLP_EXPONENTIAL: case OTLP_SUMMARY:
-            s->kind = (enum otlp_kind)f.number;
-            s->data = cursor_of(f.bytes);
-            s->monotonic = s->kind == OTLP_SUM && is_monotonic(f.bytes);
-            break;
-        default: break;
-        }
-    if (c.p != c.end)
-        return otlp_bad(err, "Metric");
-    if (s->name.n > 0 && s->data.p)
-        ingest_metadata(in, &(struct metadata){.family = s->name, .help = s->description, .unit = s->unit,
-                                               .type = otlp_type(s)});
-    return true;
-}
 
 /* ---- data points: the numbers of their fields differ by kind ---- */
 
@@ -257,7 +81,7 @@ static bool read_point(struct ingest *in, struct str message, struct otlp_point 
 {
     enum otlp_kind kind = ((struct otlp_state *)in->state)->kind;
     unsigned attributes = kind == OTLP_HISTOGRAM ? 9 : kind == OTLP_EXPONENTIAL ? 1 : 7;
-    struct otlp_cursor c = cursor_of(message);
+    struct otlp_cursor c = otlp_cursor_of(message);
     struct pb_field f;
     *p = (struct otlp_point){0};
     while (pb_next(&c.p, c.end, &f)) {
@@ -355,14 +179,14 @@ static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct 
 
 static bool put_quantiles(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
 {
-    struct otlp_cursor c = cursor_of(message), value;
+    struct otlp_cursor c = otlp_cursor_of(message), value;
     struct pb_field f, part;
     char text[NUM_MAX];
     while (pb_next(&c.p, c.end, &f)) {
         double q = 0, v = 0;
         if (f.number != 6)
             continue;
-        for (value = cursor_of(f.bytes); pb_next(&value.p, value.end, &part); )
+        for (value = otlp_cursor_of(f.bytes); pb_next(&value.p, value.end, &part); )
             *(part.number == 1 ? &q : &v) = bits_double(part.value);
         builder_set(in->labels, STR("quantile"), str_n(text, num_format_go(text, q)));
         if (!put_named(in, p, "", v, err))
@@ -377,7 +201,7 @@ static bool put_quantiles(struct ingest *in, const struct otlp_point *p, struct 
  * index there is the upper bound's. */
 static bool read_exponential(struct arena *a, struct str message, unsigned shift, struct buckets *out, struct err *err)
 {
-    struct otlp_cursor c = cursor_of(message);
+    struct otlp_cursor c = otlp_cursor_of(message);
     struct pb_field f;
     int32_t offset = 0;
     struct str packed = STR_NONE;
@@ -391,7 +215,7 @@ static bool read_exponential(struct arena *a, struct str message, unsigned shift
         return err_set(err, ERR_BAD_DATA, "an exponential histogram has more than %d buckets", HISTOGRAM_MAX_BUCKETS);
     size_t n = 0;
     double *counts = ARENA_ARRAY(a, double, packed.n + 1);
-    struct otlp_cursor values = cursor_of(packed);
+    struct otlp_cursor values = otlp_cursor_of(packed);
     int64_t first = ((int64_t)offset >> shift) + 1;
     for (int64_t i = offset; values.p < values.end; i++) {
         uint64_t v = 0;
@@ -443,8 +267,7 @@ static bool put_all(struct ingest *in, const struct otlp_point *p, struct str me
     return true;
 }
 
-/* A point that cannot be stored is skipped and counted: the labels, or the shape of a histogram, are invalid. */
-static bool otlp_point(struct ingest *in, struct str message, struct err *err)
+bool otlp_point(struct ingest *in, struct str message, struct err *err)
 {
     struct otlp_point p;
     struct err why;
@@ -457,74 +280,3 @@ static bool otlp_point(struct ingest *in, struct str message, struct err *err)
     ingest_skip(in, &why);
     return true;
 }
-
-/* ---- the document ---- */
-
-static bool otlp_document(struct ingest *in, struct str body, struct err *err UNUSED)
-{
-    struct otlp_state *s = in->state;
-    s->request = cursor_of(body);
-    s->resource = s->scope = s->data = (struct otlp_cursor){0};
-    return true;
-}
-
-/* The next field of this level; false: there is none. */
-static bool cursor_next(struct otlp_cursor *c, unsigned number, struct str *message, bool *bad)
-{
-    struct pb_field f;
-    while (c->p && pb_next(&c->p, c->end, &f))
-        if (f.number == number) {
-            *message = f.bytes;
-            return true;
-        }
-    *bad = *bad || c->p != c->end;
-    return false;
-}
-
-static enum ingest_item otlp_next(struct ingest *in, struct err *err)
-{
-    struct otlp_state *s = in->state;
-    struct str message;
-    bool bad = false, ok = true;
-    struct arena_mark mark = arena_mark(in->scratch);
-    if (cursor_next(&s->data, 1, &message, &bad))
-        ok = otlp_point(in, message, err);
-    else if (cursor_next(&s->scope, 2, &message, &bad))
-        ok = read_metric(in, message, err);
-    else if (cursor_next(&s->resource, 2, &message, &bad))
-        ok = read_scope(in, message, err);
-    else if (cursor_next(&s->request, 1, &message, &bad))
-        ok = read_resource(in, message, err);
-    else
-        return bad ? (otlp_bad(err, "the body"), INGEST_INVALID_ITEM) : INGEST_END;
-    arena_release(in->scratch, mark);
-    if (ok && bad)
-        ok = otlp_bad(err, "a part of the body");
-    return ok ? INGEST_ITEM : INGEST_INVALID_ITEM;
-}
-
-static bool otlp_begin(struct ingest *in, struct err *err)
-{
-    struct otlp_state *s = in->state = mem_zalloc(sizeof *s);
-    arena_init(&s->arena, 0); /* bounded by struct otlp_labels */
-    in->max_text = (size_t)in->services->flags.ingest.otlp_max_request;
-    struct str type = http_header(in->r, "Content-Type"), media;
-    return !str_cut(&type, ';', &media) || !str_ieq(str_trim(media), STR("application/json"))
-           || err_set(err, ERR_UNSUPPORTED, "JSON is not supported; send application/x-protobuf");
-}
-
-static void otlp_end(struct ingest *in)
-{
-    struct otlp_state *s = in->state;
-    if (s == NULL)
-        return;
-    arena_free(&s->arena);
-    buf_free(&s->text);
-    buf_free(&s->histogram);
-    mem_free(s);
-}
-
-const struct ingest_format ingest_otlp = {
-    .id = INGEST_OTLP, .all_or_nothing = true, .success = 200, .begin = otlp_begin, .document = otlp_document,
-    .next = otlp_next, .end = otlp_end,
-};

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Metrics of OpenTelemetry over HTTP (OTLP, protobuf), with the conversion that VictoriaMetrics documents:
+ *
+ *   gauge, sum      name
+ *   histogram       name_bucket{le="..."}, name_sum, name_count
+ *   summary         name{quantile="..."}, name_sum, name_count
+ *   exponential     a native histogram, name
+ *
+ * Names are as the client sends them, attributes are labels: those of the resource, of the scope as scope.name,
+ * scope.version and scope.attributes.NAME, and those of the data point, which replace the others. A point without a
+ * recorded value is a stale marker. Temporality is not converted: deltas are stored as they are.
+ *
+ *   ExportMetricsServiceRequest { ResourceMetrics 1 }   ResourceMetrics { Resource 1, ScopeMetrics 2 }
+ *   ScopeMetrics { InstrumentationScope 1, Metric 2 }   Metric { name 1, description 2, unit 3, data 5 7 9 10 11 }
+ *
+ * A document is read a data point at a time, by a cursor on each of these levels.
+ * Source: https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/metrics/v1/metrics.proto
+ */
+#include "base/protobuf.h"
+#include "gateway/ingest/otlp/otlp.h"
+#include "gateway/services/services.h"
+
+/* ---- resources, scopes and metrics ---- */
+
+static bool flag_names(const struct str_list *list, struct str name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (str_eq(list->items[i], name))
+            return true;
+    return false;
+}
+
+static bool promoted(const struct ingest_flags *f, struct str name)
+{
+    return f->otlp_all_resource_attributes ? !flag_names(&f->otlp_ignored_attributes, name)
+                                           : flag_names(&f->otlp_resource_attributes, name);
+}
+
+static bool read_resource_labels(struct ingest *in, struct str resource, struct err *err)
+{
+    struct otlp_state *s = in->state;
+    struct otlp_cursor c = otlp_cursor_of(resource);
+    struct pb_field f;
+    struct str key;
+    while (pb_next(&c.p, c.end, &f)) {
+        if (f.number != 1)
+            continue;
+        if (!otlp_attribute_key(f.bytes, &key, err))
+            return false;
+        if (promoted(&in->services->flags.ingest, key)
+            && !otlp_add_attribute(&s->arena, &s->labels, STR_NONE, f.bytes, err))
+            return false;
+    }
+    return c.p == c.end || otlp_bad(err, "a resource");
+}
+
+static bool read_resource(struct ingest *in, struct str message, struct err *err)
+{
+    struct otlp_state *s = in->state;
+    struct otlp_cursor c = s->resource = otlp_cursor_of(message);
+    struct pb_field f;
+    arena_reset(&s->arena);
+    s->labels = (struct otlp_labels){0};
+    while (pb_next(&c.p, c.end, &f))
+        if (f.number == 1 && !read_resource_labels(in, f.bytes, err))
+            return false;
+    s->resource_labels = (struct otlp_labels){s->labels.items, s->labels.n, s->labels.n, s->labels.bytes};
+    s->resource_end = arena_mark(&s->arena);
+    return c.p == c.end || otlp_bad(err, "ResourceMetrics");
+}
+
+static void add_scope_label(struct otlp_state *s, const char *name, struct str value)
+{
+    if (value.n == 0)
+        return;
+    if (s->labels.n == s->labels.cap)
+        arena_grow(&s->arena, &s->labels.items, &s->labels.cap, s->labels.n + 1, sizeof *s->labels.items);
+    s->labels.items[s->labels.n++] = (struct label){str_of(name), value};
+}
+
+static bool read_scope_labels(struct otlp_state *s, struct str scope, struct err *err)
+{
+    struct otlp_cursor c = otlp_cursor_of(scope);
+    struct pb_field f;
+    while (pb_next(&c.p, c.end, &f)) {
+        if (f.number == 1 || f.number == 2)
+            add_scope_label(s, f.number == 1 ? "scope.name" : "scope.version", f.bytes);
+        else if (f.number == 3 && !otlp_add_attribute(&s->arena, &s->labels, STR("scope.attributes"), f.bytes, err))
+            return false;
+    }
+    return c.p == c.end || otlp_bad(err, "a scope");
+}
+
+static bool read_scope(struct ingest *in, struct str message, struct err *err)
+{
+    struct otlp_state *s = in->state;
+    struct otlp_cursor c = s->scope = otlp_cursor_of(message);
+    struct pb_field f;
+    arena_release(&s->arena, s->resource_end);
+    s->labels = s->resource_labels; /* full: those of the scope are added to a copy */
+    while (pb_next(&c.p, c.end, &f))
+        if (f.number == 1 && in->services->flags.ingest.otlp_scope && !read_scope_labels(s, f.bytes, err))
+            return false;
+    return c.p == c.end || otlp_bad(err, "ScopeMetrics");
+}
+
+static enum metric_type otlp_type(const struct otlp_state *s)
+{
+    switch (s->kind) {
+    case OTLP_SUM: return s->monotonic ? METRIC_COUNTER : METRIC_GAUGE;
+    case OTLP_HISTOGRAM: case OTLP_EXPONENTIAL: return METRIC_HISTOGRAM;
+    case OTLP_SUMMARY: return METRIC_SUMMARY;
+    case OTLP_GAUGE: break;
+    }
+    return METRIC_GAUGE;
+}
+
+static bool is_monotonic(struct str sum)
+{
+    struct otlp_cursor c = otlp_cursor_of(sum);
+    struct pb_field f;
+    bool monotonic = false;
+    while (pb_next(&c.p, c.end, &f))
+        monotonic = f.number == 3 ? f.value != 0 : monotonic;
+    return monotonic;
+}
+
+static bool read_metric(struct ingest *in, struct str message, struct err *err)
+{
+    struct otlp_state *s = in->state;
+    struct otlp_cursor c = otlp_cursor_of(message);
+    struct pb_field f;
+    s->name = s->description = s->unit = STR_NONE;
+    s->data = (struct otlp_cursor){0};
+    while (pb_next(&c.p, c.end, &f))
+        switch (f.number) {
+        case 1: s->name = f.bytes; break;
+        case 2: s->description = f.bytes; break;
+        case 3: s->unit = f.bytes; break;
+        case OTLP_GAUGE: case OTLP_SUM: case OTLP_HISTOGRAM: case OTLP_EXPONENTIAL: case OTLP_SUMMARY:
+            s->kind = (enum otlp_kind)f.number;
+            s->data = otlp_cursor_of(f.bytes);
+            s->monotonic = s->kind == OTLP_SUM && is_monotonic(f.bytes);
+            break;
+        default: break;
+        }
+    if (c.p != c.end)
+        return otlp_bad(err, "Metric");
+    if (s->name.n > 0 && s->data.p)
+        ingest_metadata(in, &(struct metadata){.family = s->name, .help = s->description, .unit = s->unit,
+                                               .type = otlp_type(s)});
+    return true;
+}
+
+/* ---- the document ---- */
+
+static bool otlp_document(struct ingest *in, struct str body, struct err *err UNUSED)
+{
+    struct otlp_state *s = in->state;
+    s->request = otlp_cursor_of(body);
+    s->resource = s->scope = s->data = (struct otlp_cursor){0};
+    return true;
+}
+
+/* The next field of this level; false: there is none. */
+static bool cursor_next(struct otlp_cursor *c, unsigned number, struct str *message, bool *bad)
+{
+    struct pb_field f;
+    while (c->p && pb_next(&c->p, c->end, &f))
+        if (f.number == number) {
+            *message = f.bytes;
+            return true;
+        }
+    *bad = *bad || c->p != c->end;
+    return false;
+}
+
+static enum ingest_item otlp_next(struct ingest *in, struct err *err)
+{
+    struct otlp_state *s = in->state;
+    struct str message;
+    bool bad = false, ok = true;
+    struct arena_mark mark = arena_mark(in->scratch);
+    if (cursor_next(&s->data, 1, &message, &bad))
+        ok = otlp_point(in, message, err);
+    else if (cursor_next(&s->scope, 2, &message, &bad))
+        ok = read_metric(in, message, err);
+    else if (cursor_next(&s->resource, 2, &message, &bad))
+        ok = read_scope(in, message, err);
+    else if (cursor_next(&s->request, 1, &message, &bad))
+        ok = read_resource(in, message, err);
+    else
+        return bad ? (otlp_bad(err, "the body"), INGEST_INVALID_ITEM) : INGEST_END;
+    arena_release(in->scratch, mark);
+    if (ok && bad)
+        ok = otlp_bad(err, "a part of the body");
+    return ok ? INGEST_ITEM : INGEST_INVALID_ITEM;
+}
+
+static bool otlp_begin(struct ingest *in, struct err *err)
+{
+    struct otlp_state *s = in->state = mem_zalloc(sizeof *s);
+    arena_init(&s->arena, 0); /* bounded by struct otlp_labels */
+    in->max_text = (size_t)in->services->flags.ingest.otlp_max_request;
+    struct str type = http_header(in->r, "Content-Type"), media;
+    return !str_cut(&type, ';', &media) || !str_ieq(str_trim(media), STR("application/json"))
+           || err_set(err, ERR_UNSUPPORTED, "JSON is not supported; send application/x-protobuf");
+}
+
+static void otlp_end(struct ingest *in)
+{
+    struct otlp_state *s = in->state;
+    if (s == NULL)
+        return;
+    arena_free(&s->arena);
+    buf_free(&s->text);
+    buf_free(&s->histogram);
+    mem_free(s);
+}
+
+static const struct ingest_format ingest_otlp = {
+    .id = INGEST_OTLP, .all_or_nothing = true, .success = 200, .begin = otlp_begin, .document = otlp_document,
+    .next = otlp_next, .end = otlp_end,
+};
+void api_otlp_write(struct http_request *r) { ingest_request(r, &ingest_otlp); }

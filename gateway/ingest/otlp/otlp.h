@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of this directory share: the state of a request of OpenTelemetry. format_otlp.c reads resources, scopes and
+ * metrics, otlp_points.c data points, and reports their series. */
+#ifndef GATEWAY_INGEST_OTLP_OTLP_H
+#define GATEWAY_INGEST_OTLP_OTLP_H
+
+#include "gateway/ingest/ingest_format.h"
+#include "gateway/ingest/otlp/otlp_attributes.h"
+
+enum otlp_kind { OTLP_GAUGE = 5, OTLP_SUM = 7, OTLP_HISTOGRAM = 9, OTLP_EXPONENTIAL = 10, OTLP_SUMMARY = 11 };
+enum { OTLP_NS_PER_MS = 1000000, OTLP_NO_VALUE = 1 /* of a point's flags */ };
+
+struct otlp_cursor { const uint8_t *p, *end; };
+struct otlp_state {
+    struct otlp_cursor request, resource, scope, data;
+    struct arena arena;         /* labels of the resource and the scope */
+    struct arena_mark resource_end;
+    struct otlp_labels labels;  /* of the resource, then of the scope */
+    struct otlp_labels resource_labels;
+    struct str name, description, unit;
+    enum otlp_kind kind;
+    bool monotonic;
+    struct buf text;            /* a name or a bound */
+    struct buf histogram;
+};
+
+static inline struct otlp_cursor otlp_cursor_of(struct str s)
+{
+    return (struct otlp_cursor){(const uint8_t *)s.p, (const uint8_t *)s.p + s.n};
+}
+
+static inline bool otlp_bad(struct err *err, const char *what)
+{
+    return err_set(err, ERR_BAD_DATA, "%s is no valid protobuf message", what);
+}
+
+/* A data point of the current metric: reads it and reports its series. False: the message is corrupted. One that cannot be
+ * stored, because its labels or the shape of a histogram are invalid, is skipped and counted. */
+bool otlp_point(struct ingest *in, struct str message, struct err *err) MUST_USE;
+
+#endif
