@@ -65,7 +65,7 @@ static struct json_protobuf_level *level_push(struct json_protobuf *j)
 static bool json_mismatch(struct json_protobuf *j, const struct json_field *f, struct err *err)
 {
     static const char *const expected[] = {"a string", "base64", "true or false", "an integer", "an integer",
-                                           "an unsigned integer", "a number", "a name or number of the enum", "an object", "an array"};
+                                           "an integer", "a number", "a name or number of the enum", "an object", "an array"};
     return err_set(err, ERR_BAD_DATA, "member `%s`: expected %s before byte %llu", f->name, expected[f->kind],
                    (unsigned long long)j->reader.offset);
 }
@@ -73,19 +73,20 @@ static bool json_mismatch(struct json_protobuf *j, const struct json_field *f, s
 /* ---- values ---- */
 
 /* An integer that is written as a number or, in proto3, a string; 5.0 and 5e0 are integers too there. */
-static bool json_integer(struct json_protobuf *j, enum json_token token, bool is_unsigned, uint64_t *v)
+static bool json_integer(struct json_protobuf *j, enum json_token token, uint64_t *v)
 {
     struct str text = j->reader.text;
     double d;
     int64_t i;
     if (token != JSON_NUMBER && (token != JSON_STRING || j->mapping != JSON_PROTO3))
         return false;
-    if (is_unsigned ? num_parse_u64(text, v) : num_parse_i64(text, &i)) {
-        if (!is_unsigned)
-            *v = (uint64_t)i;
+    if (num_parse_i64(text, &i)) {
+        *v = (uint64_t)i;
         return true;
     }
-    if (j->mapping != JSON_PROTO3 || !num_parse(text, &d) || d != trunc(d) || d >= 0x1p63 || d < (is_unsigned ? 0 : -0x1p63))
+    if (num_parse_u64(text, v))
+        return true;
+    if (j->mapping != JSON_PROTO3 || !num_parse(text, &d) || d != trunc(d) || d >= 0x1p63 || d < -0x1p63)
         return false;
     *v = (uint64_t)(int64_t)d;
     return true;
@@ -103,7 +104,7 @@ static bool json_float(struct json_protobuf *j, enum json_token token, double *v
 static bool json_enum(struct json_protobuf *j, const struct json_field *f, enum json_token token, uint64_t *v)
 {
     if (token != JSON_STRING)
-        return json_integer(j, token, false, v);
+        return json_integer(j, token, v);
     for (uint64_t i = 0; f->names[i] != NULL; i++)
         if (str_is(j->reader.text, f->names[i])) {
             *v = i;
@@ -132,7 +133,7 @@ static bool pb_number(struct json_protobuf *j, const struct json_field *f, enum 
             return false;
         break;
     default:
-        if (!json_integer(j, token, f->kind == JSON_FIELD_FIXED64, &v))
+        if (!json_integer(j, token, &v))
             return false;
     }
     bool fixed = f->kind == JSON_FIELD_FIXED64 || f->kind == JSON_FIELD_DOUBLE;

@@ -83,7 +83,7 @@ struct flags {
         bool graphite_sanitize;
         int64_t otlp_max_request, datadog_max_request;
         struct str_list otlp_resource_attributes, otlp_ignored_attributes;
-        bool otlp_all_resource_attributes, otlp_scope;
+        bool otlp_all_resource_attributes, otlp_scope, otlp_prometheus_names, otlp_prometheus_metric_names, otlp_key_underscore;
         bool datadog_sanitize;
         bool influx_skip_measurement, influx_skip_single_field, influx_stream;
     } ingest;

@@ -14,9 +14,9 @@
  * Source: https://github.com/DataDog/agent-payload/blob/master/proto/metrics/agent_payload.proto
  */
 #include "base/hash.h"
-#include "base/json/json_protobuf.h"
 #include "base/protobuf.h"
 #include "gateway/ingest/datadog.h"
+#include "gateway/ingest/ingest_json.h"
 #include "gateway/services/services.h"
 
 #include <math.h>
@@ -24,7 +24,6 @@
 /* MetricSeries; HOST, DEVICE and TIME_FLOAT are version 1's, and in no message of Datadog. */
 enum { DD_RESOURCES = 1, DD_METRIC = 2, DD_TAGS = 3, DD_POINTS = 4, DD_SOURCE = 7, DD_HOST = 1001, DD_DEVICE = 1002 };
 enum { DD_VALUE = 1, DD_TIME = 2, DD_TIME_FLOAT = 1003 };
-enum { DD_PIECE = 16 << 10 /* of JSON, made protobuf at a time */ };
 
 static const struct json_field point_1_fields[] = {
     {.name = "", .number = DD_TIME_FLOAT, .kind = JSON_FIELD_DOUBLE}, {.name = "", .number = DD_VALUE, .kind = JSON_FIELD_DOUBLE}};
@@ -60,10 +59,8 @@ static const struct json_message request_2 = {request_2_fields, LEN(request_2_fi
 struct dd_cursor { const uint8_t *p, *end; };
 struct dd_label { unsigned field; struct str bytes; };
 struct datadog_state {
-    bool json, transcoding;
-    struct json_protobuf transcoder;
-    struct buf message;                 /* what it made of the body */
-    struct str rest;                    /* of the JSON */
+    bool is_json;
+    struct ingest_json json;
     struct dd_cursor request, labels, points; /* labels, points: of one series; p is NULL: read */
     struct str metric;
     uint64_t hash;                      /* of the fields that make the labels */
@@ -234,25 +231,15 @@ static bool datadog_document(struct ingest *in, struct str body, struct err *err
 {
     struct datadog_state *s = in->state;
     s->labels.p = s->points.p = NULL;
-    if (s->json && s->transcoder.out == NULL) { /* not when it is read again */
-        s->rest = body;
-        s->transcoding = true;
-        json_protobuf_init(&s->transcoder, in->format->id == INGEST_DATADOG_1 ? &request_1 : &request_2, JSON_GO, &s->message);
-    }
-    s->request = dd_cursor_of(s->json ? buf_str(&s->message) : body);
+    s->request = dd_cursor_of(s->is_json ? ingest_json_document(&s->json, body) : body);
     return true;
 }
 
 static enum ingest_item dd_transcode(struct datadog_state *s, struct err *err)
 {
-    struct str piece = str_first(s->rest, DD_PIECE);
-    s->rest = str_skip(s->rest, piece.n);
-    if (!json_protobuf_feed(&s->transcoder, piece, s->rest.n == 0, err))
+    if (!ingest_json_step(&s->json, err))
         return INGEST_INVALID_ITEM;
-    if (s->rest.n == 0) {
-        s->transcoding = false;
-        s->request = dd_cursor_of(buf_str(&s->message));
-    }
+    s->request = dd_cursor_of(buf_str(&s->json.message));
     return INGEST_ITEM;
 }
 
@@ -262,7 +249,7 @@ static enum ingest_item datadog_next(struct ingest *in, struct err *err)
     struct arena_mark mark = arena_mark(in->scratch);
     struct pb_field f;
     bool ok;
-    if (s->transcoding)
+    if (ingest_json_open(&s->json))
         return dd_transcode(s, err);
     if (s->labels.p == NULL && s->points.p == NULL) {
         if (!pb_next(&s->request.p, s->request.end, &f))
@@ -282,9 +269,9 @@ static bool datadog_begin(struct ingest *in, struct err *err UNUSED)
 {
     struct datadog_state *s = in->state = mem_zalloc(sizeof *s);
     in->max_text = (size_t)in->services->flags.ingest.datadog_max_request;
-    s->json = in->format->id == INGEST_DATADOG_1 || !str_is(http_header(in->r, "Content-Type"), "application/x-protobuf");
-    s->message.max = in->max_text;
-    buf_charge_anyway(&s->message, &in->services->http.bodies);
+    s->is_json = in->format->id == INGEST_DATADOG_1 || !str_is(http_header(in->r, "Content-Type"), "application/x-protobuf");
+    if (s->is_json)
+        ingest_json_init(&s->json, in, in->format->id == INGEST_DATADOG_1 ? &request_1 : &request_2, JSON_GO);
     return true;
 }
 
@@ -293,9 +280,7 @@ static void datadog_end(struct ingest *in)
     struct datadog_state *s = in->state;
     if (s == NULL)
         return;
-    if (s->transcoder.out)
-        json_protobuf_free(&s->transcoder);
-    buf_free(&s->message);
+    ingest_json_free(&s->json);
     mem_free(s->items);
     mem_free(s);
 }

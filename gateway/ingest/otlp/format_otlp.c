@@ -16,8 +16,10 @@
  * A document is read a data point at a time, by a cursor on each of these levels.
  * Source: https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/metrics/v1/metrics.proto
  */
+#include "base/json/json_write.h"
 #include "base/protobuf.h"
 #include "gateway/ingest/otlp/otlp.h"
+#include "gateway/ingest/otlp/otlp_names.h"
 #include "gateway/services/services.h"
 
 /* ---- resources, scopes and metrics ---- */
@@ -64,6 +66,7 @@ static bool read_resource(struct ingest *in, struct str message, struct err *err
     while (pb_next(&c.p, c.end, &f))
         if (f.number == 1 && !read_resource_labels(in, f.bytes, err))
             return false;
+    otlp_store_label_names(in, &s->arena, &s->labels, 0);
     s->resource_labels = (struct otlp_labels){s->labels.items, s->labels.n, s->labels.n, s->labels.bytes};
     s->resource_end = arena_mark(&s->arena);
     return c.p == c.end || otlp_bad(err, "ResourceMetrics");
@@ -101,6 +104,7 @@ static bool read_scope(struct ingest *in, struct str message, struct err *err)
     while (pb_next(&c.p, c.end, &f))
         if (f.number == 1 && in->services->flags.ingest.otlp_scope && !read_scope_labels(s, f.bytes, err))
             return false;
+    otlp_store_label_names(in, &s->arena, &s->labels, s->resource_labels.n);
     return c.p == c.end || otlp_bad(err, "ScopeMetrics");
 }
 
@@ -125,6 +129,18 @@ static bool is_monotonic(struct str sum)
     return monotonic;
 }
 
+static void otlp_set_full_name(struct ingest *in)
+{
+    struct otlp_state *s = in->state;
+    const struct ingest_flags *f = &in->services->flags.ingest;
+    buf_clear(&s->full_name);
+    if (f->otlp_prometheus_names || f->otlp_prometheus_metric_names)
+        otlp_name_vmagent(&s->full_name, s->name, s->unit, s->kind == OTLP_SUM && s->monotonic ? OTLP_NAME_COUNTER
+                          : otlp_type(s) == METRIC_GAUGE ? OTLP_NAME_GAUGE : OTLP_NAME_OTHER);
+    else
+        buf_add_str(&s->full_name, s->name);
+}
+
 static bool read_metric(struct ingest *in, struct str message, struct err *err)
 {
     struct otlp_state *s = in->state;
@@ -146,8 +162,9 @@ static bool read_metric(struct ingest *in, struct str message, struct err *err)
         }
     if (c.p != c.end)
         return otlp_bad(err, "Metric");
-    if (s->name.n > 0 && s->data.p)
-        ingest_metadata(in, &(struct metadata){.family = s->name, .help = s->description, .unit = s->unit,
+    otlp_set_full_name(in);
+    if (s->full_name.n > 0 && s->data.p)
+        ingest_metadata(in, &(struct metadata){.family = buf_str(&s->full_name), .help = s->description, .unit = s->unit,
                                                .type = otlp_type(s)});
     return true;
 }
@@ -157,8 +174,9 @@ static bool read_metric(struct ingest *in, struct str message, struct err *err)
 static bool otlp_document(struct ingest *in, struct str body, struct err *err UNUSED)
 {
     struct otlp_state *s = in->state;
-    s->request = otlp_cursor_of(body);
+    s->request = otlp_cursor_of(s->is_json ? ingest_json_document(&s->json, body) : body);
     s->resource = s->scope = s->data = (struct otlp_cursor){0};
+    s->n_skipped = 0;
     return true;
 }
 
@@ -181,6 +199,12 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
     struct str message;
     bool bad = false, ok = true;
     struct arena_mark mark = arena_mark(in->scratch);
+    if (ingest_json_open(&s->json)) {
+        if (!ingest_json_step(&s->json, err))
+            return INGEST_INVALID_ITEM;
+        s->request = otlp_cursor_of(buf_str(&s->json.message));
+        return INGEST_ITEM;
+    }
     if (cursor_next(&s->data, 1, &message, &bad))
         ok = otlp_point(in, message, err);
     else if (cursor_next(&s->scope, 2, &message, &bad))
@@ -197,14 +221,46 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
     return ok ? INGEST_ITEM : INGEST_INVALID_ITEM;
 }
 
-static bool otlp_begin(struct ingest *in, struct err *err)
+static bool otlp_begin(struct ingest *in, struct err *err UNUSED)
 {
     struct otlp_state *s = in->state = mem_zalloc(sizeof *s);
     arena_init(&s->arena, 0); /* bounded by struct otlp_labels */
     in->max_text = (size_t)in->services->flags.ingest.otlp_max_request;
     struct str type = http_header(in->r, "Content-Type"), media;
-    return !str_cut(&type, ';', &media) || !str_ieq(str_trim(media), STR("application/json"))
-           || err_set(err, ERR_UNSUPPORTED, "JSON is not supported; send application/x-protobuf");
+    s->is_json = str_cut(&type, ';', &media) && str_ieq(str_trim(media), STR("application/json"));
+    if (s->is_json)
+        ingest_json_init(&s->json, in, &otlp_request_json, JSON_PROTO3);
+    return true;
+}
+
+/* ExportMetricsServiceResponse { partial_success { rejected_data_points 1, error_message 2 } 1 }. */
+static void otlp_respond(struct ingest *in)
+{
+    struct otlp_state *s = in->state;
+    struct str why = str_of(s->skipped.text);
+    struct buf partial = {0};
+    if (s->is_json) {
+        struct json_writer w = {.out = &in->r->out};
+        in->r->content_type = "application/json";
+        json_begin_object(&w);
+        if (s->n_skipped > 0) {
+            json_key(&w, "partialSuccess");
+            json_begin_object(&w);
+            json_key(&w, "rejectedDataPoints");
+            buf_printf(&partial, "%zu", s->n_skipped);
+            json_str(&w, buf_str(&partial));
+            json_key(&w, "errorMessage");
+            json_str(&w, why);
+            json_end_object(&w);
+        }
+        json_end_object(&w);
+    } else if (s->n_skipped > 0) {
+        in->r->content_type = "application/x-protobuf";
+        pb_add_int(&partial, 1, (int64_t)s->n_skipped);
+        pb_add_bytes(&partial, 2, why);
+        pb_add_bytes(&in->r->out, 1, buf_str(&partial));
+    }
+    buf_free(&partial);
 }
 
 static void otlp_end(struct ingest *in)
@@ -213,6 +269,8 @@ static void otlp_end(struct ingest *in)
     if (s == NULL)
         return;
     arena_free(&s->arena);
+    ingest_json_free(&s->json);
+    buf_free(&s->full_name);
     buf_free(&s->text);
     buf_free(&s->histogram);
     mem_free(s);
@@ -220,6 +278,6 @@ static void otlp_end(struct ingest *in)
 
 static const struct ingest_format ingest_otlp = {
     .id = INGEST_OTLP, .all_or_nothing = true, .success = 200, .begin = otlp_begin, .document = otlp_document,
-    .next = otlp_next, .end = otlp_end,
+    .next = otlp_next, .respond = otlp_respond, .end = otlp_end,
 };
 void api_otlp_write(struct http_request *r) { ingest_request(r, &ingest_otlp); }

@@ -4,7 +4,7 @@
 #ifndef GATEWAY_INGEST_OTLP_OTLP_H
 #define GATEWAY_INGEST_OTLP_OTLP_H
 
-#include "gateway/ingest/ingest_format.h"
+#include "gateway/ingest/ingest_json.h"
 #include "gateway/ingest/otlp/otlp_attributes.h"
 
 enum otlp_kind { OTLP_GAUGE = 5, OTLP_SUM = 7, OTLP_HISTOGRAM = 9, OTLP_EXPONENTIAL = 10, OTLP_SUMMARY = 11 };
@@ -18,9 +18,14 @@ struct otlp_state {
     struct otlp_labels labels;  /* of the resource, then of the scope */
     struct otlp_labels resource_labels;
     struct str name, description, unit;
+    struct buf full_name;       /* that its series have, without suffixes */
     enum otlp_kind kind;
     bool monotonic;
     struct buf text;            /* a name or a bound */
+    bool is_json;
+    struct ingest_json json;
+    size_t n_skipped;           /* data points, since the document has been read from its start */
+    struct err skipped;         /* why the first data point was skipped; kind ERR_NONE: none was */
     struct buf histogram;
 };
 
@@ -37,5 +42,9 @@ static inline bool otlp_bad(struct err *err, const char *what)
 /* A data point of the current metric: reads it and reports its series. False: the message is corrupted. One that cannot be
  * stored, because its labels or the shape of a histogram are invalid, is skipped and counted. */
 bool otlp_point(struct ingest *in, struct str message, struct err *err) MUST_USE;
+/* Gives the labels from this index on the names that they are stored with. */
+void otlp_store_label_names(struct ingest *in, struct arena *a, struct otlp_labels *labels, size_t from);
+
+extern const struct json_message otlp_request_json; /* ExportMetricsServiceRequest */
 
 #endif

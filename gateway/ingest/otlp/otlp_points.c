@@ -5,6 +5,8 @@
 #include "base/text/utf8.h"
 #include "base/varint.h"
 #include "gateway/ingest/otlp/otlp.h"
+#include "gateway/ingest/otlp/otlp_names.h"
+#include "gateway/services/services.h"
 #include "model/histogram/histogram.h"
 
 #include <math.h>
@@ -105,17 +107,30 @@ static bool read_point(struct ingest *in, struct str message, struct otlp_point 
 
 /* ---- series ---- */
 
+static struct str otlp_stored_label(struct ingest *in, struct arena *a, struct str name)
+{
+    const struct ingest_flags *f = &in->services->flags.ingest;
+    return f->otlp_prometheus_names ? otlp_label_name(a, name, f->otlp_key_underscore) : name;
+}
+
+void otlp_store_label_names(struct ingest *in, struct arena *a, struct otlp_labels *labels, size_t from)
+{
+    for (size_t i = from; i < labels->n; i++)
+        labels->items[i].name = otlp_stored_label(in, a, labels->items[i].name);
+}
+
 static bool begin_point(struct ingest *in, const struct otlp_point *p, struct err *err)
 {
     const struct otlp_state *s = in->state;
     ingest_series_begin(in);
-    if (!ingest_label(in, STR(METRIC_NAME), s->name, err))
+    if (!ingest_label(in, STR(METRIC_NAME), buf_str(&s->full_name), err))
         return false;
     for (size_t i = 0; i < s->labels.n; i++)
         if (!ingest_label(in, s->labels.items[i].name, s->labels.items[i].value, err))
             return false;
     for (size_t i = 0; i < p->attributes.n; i++) {
         struct label l = p->attributes.items[i];
+        l.name = otlp_stored_label(in, in->scratch, l.name);
         if (!label_name_valid(l.name) || !utf8_valid(l.value))
             return err_set(err, ERR_BAD_DATA, "an attribute of a data point is not UTF-8, or has no name");
         builder_set(in->labels, l.name, l.value);
@@ -133,7 +148,7 @@ static bool put_named(struct ingest *in, const struct otlp_point *p, const char 
 {
     struct otlp_state *s = in->state;
     buf_clear(&s->text);
-    buf_add_str(&s->text, s->name);
+    buf_add_str(&s->text, buf_str(&s->full_name));
     buf_add_z(&s->text, suffix);
     builder_set(in->labels, STR(METRIC_NAME), buf_str(&s->text));
     return put_point(in, p, v, err);
@@ -277,6 +292,10 @@ bool otlp_point(struct ingest *in, struct str message, struct err *err)
         err_set(&why, ERR_BAD_DATA, "a metric has no name");
     else if (begin_point(in, &p, &why) && put_all(in, &p, message, &why))
         return true;
+    struct otlp_state *s = in->state;
+    if (s->skipped.kind == ERR_NONE)
+        err_set(&s->skipped, why.kind, "metric `%.*s`: %.400s", STR_ARG(str_first(s->name, 200)), why.text);
+    s->n_skipped++;
     ingest_skip(in, &why);
     return true;
 }

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenTelemetry's protocol: JSON, names for Prometheus, and what is rejected in part."""
+import json
+import random
+
+import otlp
+import wire
+from fakes import RecordingSink
+from lib import *
+from otlp_json import as_json
+from test_ingest import OTLP, OTLP_CASES, RESOURCE, SCOPE, T, Case, by_case, compare, send
+
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+UNITS = ["", "By", "s", "1", "%", "ms", "By/s", "{packets}", "{packets}/s", "m/h", "widgets/y", "KiBy/d", "a b", "/s", "s/", " s / m ", "Cel", "x/{y}", "total", "1/s"]
+NAMES = ["http.server.duration", "system_total", "total.bytes", "a-b c:d/e", "_x", "1st", "bytes_per_second", "ratio", "ä.b", "seconds.total.seconds", "..", "UPPER__x"]
+ATTRIBUTES = {"a.b": "1", "_one": "2", "__two": "3", "9nine": "4", "ä-ö": "5", "plain": "6", "k8s.pod/name": "7", "_": "8", "x y": "9"}
+
+
+def named_bodies():
+    for number, name in enumerate(NAMES):
+        metrics = []
+        for i, unit in enumerate(UNITS):
+            point = otlp.number(i, T, unit=str(i), **(ATTRIBUTES if i == 0 else {}))
+            metrics += [otlp.metric(name, 5, otlp.field(1, point), unit=unit), otlp.metric(name, 7, otlp.field(1, otlp.number(i, T, unit=f"c{i}")) + otlp.field(2, 2) + otlp.field(3, 1), unit=unit)]
+        metrics += [otlp.total(name, otlp.number(1, T, kind="up.down"), monotonic=False), otlp.histogram(name, T, [1, 2], [1.0], 3.0), otlp.summary(name, T, 1, 2.0, {0.5: 1.0})]
+        yield otlp.request(*metrics, resource=ATTRIBUTES if number % 2 else None, scope=("sc", "v", {"a.b": "s", "_u": "v"}))
+
+
+def test_names_for_prometheus_as_vmagent_makes_them():
+    cases = [Case(OTLP, body, headers=PROTOBUF) for body in named_bodies()]
+    for case in cases:  # a name that is empty is invalid
+        case.body = case.body if b"\x0a\x02.." not in case.body else otlp.request()
+    compare(cases, "-opentelemetry.usePrometheusNaming")
+    compare(cases[:4], "-opentelemetry.usePrometheusNaming", "-opentelemetry.labelNameUnderscoreSanitization=false")
+    compare(cases[:4], "-opentelemetry.convertMetricNamesToPrometheus")
+
+
+def test_json_is_read_as_protobuf():
+    """All bodies in both encodings; JSON in all of its forms."""
+    dice = random.Random(2)
+    bodies = [case.body for case in OTLP_CASES if case.body and case.headers == PROTOBUF and case.own is None and len(case.body) > 10]
+    bodies = [b for b in bodies if wire_valid(b)] + list(named_bodies()) + [otlp.request(
+        otlp.histogram("all", T, [1, 2, 3], [1.0, 2.5], 12.5, a="b"), otlp.summary("s", T, 10, 20.5, {0.5: 3.0, 0.99: float("inf")}),
+        otlp.total("neg", otlp.number(-5, T), otlp.number(float("nan"), T + 1)), resource=RESOURCE, scope=SCOPE)]
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "--dialect=vmagent")
+    before, number = now_ms(), 0
+    for body in bodies:
+        for form in (body, as_json(body), as_json(body, dice)):
+            case = Case(OTLP, form, headers=PROTOBUF if form is body else JSON)
+            assert send(sluice, case, number).status == 200, (number, form)
+            number += 1
+    wait_until(lambda: len(by_case(sink, before)) == number, 30)
+    found = by_case(sink, before)
+    for i in range(0, number, 3):
+        assert found[i] == found[i + 1] == found[i + 2], (i, bodies[i // 3], found[i], found[i + 1], found[i + 2])
+
+
+def wire_valid(body):
+    try:
+        return bool(as_json(body))
+    except (ValueError, IndexError, TypeError):
+        return False
+
+
+def test_invalid_json_of_opentelemetry():
+    sluice = Sluice("recent: {retention: 1h}\n")
+
+    def post(text):
+        return sluice.post(OTLP, text.encode() if isinstance(text, str) else text, headers=JSON)
+    point = '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","%s":{"dataPoints":[%s]}}]}]}]}'
+    for bad in ("", "[]", "5", "null", "{", '{"resourceMetrics":{}}', '{"resourceMetrics":[5]}', point % ("gauge", "5"),
+                point % ("gauge", '{"timeUnixNano":"x"}'), point % ("gauge", '{"timeUnixNano":1.5}'), point % ("gauge", '{"asDouble":true}'),
+                point % ("gauge", '{"asInt":"1.5"}'), point % ("sum", '{"attributes":{"a":"b"}}'), point % ("gauge", '{"attributes":[{"key":5}]}'),
+                point % ("gauge", '{"attributes":[{"key":"a","value":{"bytesValue":"?"}}]}'), point % ("histogram", '{"bucketCounts":5}'),
+                '{"resourceMetrics":[]} x', "[" * 10000, '{"a":' * 10000, point % ("gauge", '{"attributes":[{"key":"a","value":' + '{"arrayValue":{"values":[' * 40)):
+        answer = post(bad)
+        assert answer.status == 400 and answer.text, (bad[:200], answer)
+    for good in ("{}", '{"resourceMetrics":null}', '{"resourceMetrics":[]}', '{"unknown":[{}]}', point % ("gauge", "")):
+        answer = post(good)
+        assert (answer.status, answer.text, answer.headers["Content-Type"]) == (200, "{}", "application/json"), (good, answer)
+    dice = random.Random(4)
+    whole = as_json(otlp.request(otlp.histogram("h", T, [1, 2], [1.0], 3.0, a="b"), otlp.exponential("e", T, 2, 1, (0, [1, 300])), resource=RESOURCE, scope=SCOPE))
+    for n in range(0, len(whole), 3):
+        assert post(whole[:n]).status == 400, n
+        changed = bytearray(whole)
+        changed[dice.randrange(len(changed))] = dice.randrange(256)
+        assert post(bytes(changed)).status in (200, 400), n
+
+
+def test_rejected_data_points_are_reported():
+    sluice = Sluice("recent: {retention: 1h}\n")
+    t = now_ms()
+    body = otlp.request(otlp.histogram("bad", t, [1, 2, 3], [1.0]), otlp.gauge("good", otlp.number(1, t)), otlp.gauge("", otlp.number(1, t)))
+    answer = sluice.post(OTLP, as_json(body), headers=JSON).json()
+    assert answer["partialSuccess"]["rejectedDataPoints"] == "2" and "metric `bad`" in answer["partialSuccess"]["errorMessage"], answer
+    answer = sluice.post(OTLP, body, headers=PROTOBUF)
+    partial = dict(wire.fields(dict(wire.fields(answer.body))[1]))
+    assert answer.headers["Content-Type"] == PROTOBUF["Content-Type"] and partial[1] == 2 and b"metric `bad`" in partial[2], answer
+    assert sluice.post(OTLP, otlp.request(otlp.gauge("good", otlp.number(1, t + 1))), headers=PROTOBUF).body == b""
