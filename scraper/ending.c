@@ -29,7 +29,7 @@ static void ending_count(const struct marker_writer *w)
 
 static void end_at_once(struct scrape_lane *l, struct target *target, int64_t t)
 {
-    markers_end_all(&l->stale, target->source, &target->labels, &target->last, t);
+    markers_end_all(&l->stale, target->source, &target->labels, &target->last, target->series, t);
     ending_count(&l->stale);
 }
 
@@ -51,7 +51,7 @@ void ending_add(struct target *target, int64_t t)
 static bool ending_step(struct scrape_lane *l, struct ending *e)
 {
     if (!e->begun)
-        markers_end_begin(&l->stale, e->target->source, &e->target->labels, &e->last);
+        markers_end_begin(&l->stale, e->target->source, &e->target->labels, &e->last, e->target->series);
     e->begun = true;
     if (markers_end_some(&l->stale, e->t, LINES))
         return true;

@@ -73,6 +73,12 @@ static inline bool identity_set_add(struct identity_set *s, uint64_t identity)
     return true;
 }
 
+static inline bool identity_set_has(const struct identity_set *s, uint64_t identity)
+{
+    uint64_t key;
+    return s->n > 0 && *identity_set_slot(s, identity, &key) != 0;
+}
+
 /* Marks the identity, adding it if absent. Returns its state before. */
 static inline enum identity_mark identity_set_mark(struct identity_set *s, uint64_t identity)
 {

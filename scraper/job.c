@@ -42,6 +42,9 @@ static const struct conf_row job_rows[] = {
         .help = "Maximum number of samples per scrape after relabeling; the scrape fails above it; 0 = unlimited"},
     JOB(INT, "label_limit", label_limit), .preset = unlimited, .min = 0, .max = INT64_MAX,
         .help = "Maximum number of labels of a series; the scrape fails above it; 0 = unlimited"},
+    JOB(INT, "series_limit", series_limit), .min = INT64_MIN, .max = INT64_MAX,
+        .help = "Maximum number of different series of a target in 24 hours; samples of others are dropped; 0 or less = "
+                "unlimited. Default: `--promscrape.seriesLimitPerTarget`"},
     JOB(INT, "label_name_length_limit", label_name_length_limit), .min = 0, .max = INT64_MAX,
         .help = "Maximum length of a label name; the scrape fails above it; 0 = unlimited"},
     JOB(INT, "label_value_length_limit", label_value_length_limit), .min = 0, .max = INT64_MAX,
@@ -63,7 +66,6 @@ static const struct conf_row job_rows[] = {
     JOB(DURATION, "scrape_align_interval", scrape_align_interval),
         .help = "Align scrapes to multiples of this interval, plus scrape_offset"},
     JOB(BOOL, "no_stale_markers", no_stale_markers), .preset = "false", .help = "Do not write stale markers"},
-    GUARD_KEY("series_limit", "The limit of series per target would not be enforced"),
     GUARD_KEY("proxy_authorization", "Requests to the proxy would be sent without credentials"),
     GUARD_KEY("proxy_basic_auth", "Requests to the proxy would be sent without credentials"),
     GUARD_KEY("proxy_bearer_token", "Requests to the proxy would be sent without credentials"),
@@ -112,6 +114,8 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
         job->sample_limit = g->sample_limit;
     if (!conf_is_set(node, "label_limit"))
         job->label_limit = g->label_limit;
+    if (!conf_is_set(node, "series_limit"))
+        job->series_limit = g->series_limit;
     if (!conf_is_set(node, "target_limit"))
         job->target_limit = g->target_limit;
     if (!conf_is_set(node, "label_name_length_limit"))
@@ -183,6 +187,7 @@ static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job
     add_i64(&b, job->scrape_timeout);
     add_i64(&b, job->sample_limit);
     add_i64(&b, job->label_limit);
+    add_i64(&b, job->series_limit);
     add_i64(&b, job->label_name_length_limit);
     add_i64(&b, job->label_value_length_limit);
     add_i64(&b, job->body_size_limit);
@@ -286,9 +291,6 @@ struct running_job *running_job_new(struct job_set *g, const struct scrape_job *
     j->profile = profile;
     failure_log_init(&j->failures, conf->job_name);
     j->metric_rules = relabel_rules(conf->metric_relabel_configs);
-    j->body_max = conf->body_size_limit > 0 ? (size_t)conf->body_size_limit : SCRAPE_BODY_MAX;
-    if (j->body_max > UINT32_MAX) /* offsets in a page have 32 bits */
-        j->body_max = UINT32_MAX;
     j->accept = protocols_accept(&j->arena, &conf->scrape_protocols, (enum escaping)conf->metric_name_escaping_scheme);
     find_reads(j);
     return j;

@@ -35,7 +35,6 @@ struct running_job {
      * are not included. */
     struct str_list reads;
     bool reads_all;
-    size_t body_max;
     const char *accept;           /* the request header */
     struct arena arena;
     struct failure_log failures;

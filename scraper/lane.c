@@ -97,14 +97,13 @@ static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
 static void set_job(struct scrape_lane *l, const struct target_change *a)
 {
     struct target *t = a->target;
-    struct template_group *c = template_group_get(&l->interner, a->job, &t->labels);
+    struct template_group *c = template_group_get(&l->interner, a->job, &t->labels, a->settings.label_limit);
     template_group_unref(&l->interner, t->templates);
     running_job_unref(t->job);
     t->templates = c;
     t->job = a->job;
     t->exceeded_limit = a->exceeded_limit;
-    t->interval = a->interval;
-    t->timeout = a->timeout;
+    t->settings = a->settings;
     t->span = a->span;
 }
 
@@ -155,6 +154,8 @@ static void target_inherit(struct target *t, struct target *from)
 {
     t->last = from->last;
     t->last_t = from->last_t;
+    t->series = from->series;
+    from->series = NULL;
     t->failing = from->failing;
     t->failing_since = from->failing_since;
     t->failure_logged = from->failure_logged;

@@ -53,7 +53,7 @@ void scrape_lane_free(struct scrape_lane *l); /* after scrape_lane_stop */
 struct target_change {
     struct target *target;
     struct running_job *job;
-    int64_t interval, timeout, exceeded_limit; /* as in struct target */
+    struct target_settings settings; int64_t exceeded_limit; /* as in struct target */
     struct cluster_span span;
     struct target *predecessor; /* of an added target: one of `removed` with the same labels, whose series it inherits;
                                  * or NULL */

@@ -22,14 +22,17 @@ void page_free(struct page *p)
 }
 
 void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct template_group *c,
-                struct scrape_cache *last, struct page_text text, int64_t t)
+                struct scrape_cache *last, struct series_limit *limit, struct page_text text, int64_t t)
 {
     page_reader_start(&p->reader, source, target, c, last, text, t);
-    marker_writer_start(&p->markers, source, target, last);
+    marker_writer_start(&p->markers, source, target, last, limit);
     exemplar_writer_start(&p->exemplars);
     p->last = last;
     p->written = p->compared = p->compared_uncached = 0;
     p->comparing = p->ready = false;
+    p->limit = limit;
+    p->limited = p->limited_uncached = 0;
+    p->limiting = LIMIT_BEGIN;
     p->updating = UPDATE_BEGIN;
 }
 
@@ -92,6 +95,33 @@ bool page_compare(struct page *p, size_t lines)
 }
 
 bool page_mark_vanished(struct page *p, int64_t t) { return markers_write(&p->markers, t); }
+
+/* ---- the limit of series ---- */
+
+static bool page_begin_limit(struct page *p)
+{
+    if (p->limit == NULL)
+        return false;
+    bool renewed = series_limit_renew(p->limit, p->reader.t);
+    return renewed || p->limit->exceeded || !p->reader.same;
+}
+
+bool page_limit(struct page *p, size_t lines)
+{
+    if (p->limiting == LIMIT_BEGIN)
+        p->limiting = page_begin_limit(p) ? LIMIT_LINES : LIMIT_DONE;
+    if (p->limiting == LIMIT_DONE)
+        return false;
+    for (; p->limited < p->reader.n && lines > 0; p->limited++, lines--) {
+        struct staged *s = &p->reader.stage[p->limited];
+        uint64_t identity = staged_identity(&p->reader, s, &p->limited_uncached);
+        if (s->skip || series_limit_admit(p->limit, identity))
+            continue;
+        s->skip = true;
+        p->result.over_series_limit++;
+    }
+    return p->limited < p->reader.n;
+}
 
 /* ---- writing ---- */
 

@@ -11,6 +11,7 @@ struct page_result {
     size_t post_relabeling;      /* lines that metric_relabel_configs keeps */
     size_t added;                /* series that the last page did not have */
     size_t duplicates;           /* samples of a series and time that an earlier line has */
+    size_t over_series_limit;    /* samples of series beyond series_limit */
     size_t invalid_lines;        /* that were skipped */
     size_t uncached_lines;       /* parsed without a cache entry */
     size_t busy;                 /* samples refused by the sink */

@@ -73,20 +73,21 @@ static void count_page(const struct page *p)
         stats_add(&scrape_stats, DUPLICATES, (double)r->duplicates);
     if (r->invalid_lines)
         stats_add(&scrape_stats, LINES_INVALID, (double)r->invalid_lines);
+    if (r->over_series_limit)
+        stats_add(&scrape_stats, OVER_SERIES_LIMIT, (double)r->over_series_limit);
     if (r->uncached_lines)
         stats_add(&scrape_stats, SERIES_COLD, (double)r->uncached_lines);
 }
 
 static bool within_limit(const struct target *t, struct page_result *r)
 {
-    int64_t limit = t->job->conf->sample_limit;
+    uint32_t limit = t->settings.sample_limit;
     size_t samples = t->job->conf->page.limit_counts_lines ? r->post_relabeling : r->post_relabeling - r->duplicates;
-    if (limit <= 0 || samples <= (size_t)limit)
+    if (limit == 0 || samples <= limit)
         return true;
     stats_add(&scrape_stats, SAMPLE_LIMIT, 1);
     stats_add(&scrape_stats, P_SAMPLE_LIMIT, 1);
-    return err_set(&r->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", samples,
-                   (long long)limit);
+    return err_set(&r->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %u", samples, limit);
 }
 
 /* The page ends in slices: it refers to neither the scrape nor the target any more. */
@@ -108,7 +109,7 @@ static void page_done(struct scrape_lane *l, struct scrape *s)
 {
     const struct page_result *p = &l->page.result;
     struct scrape_report r = {.up = 1, .scraped = (double)p->scraped, .post_relabeling = (double)p->post_relabeling,
-                              .added = (double)p->added};
+                              .added = (double)p->added, .over_series_limit = (double)p->over_series_limit};
     count_page(&l->page);
     stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);
     stats_observe(&scrape_samples, (double)p->scraped);
@@ -117,10 +118,25 @@ static void page_done(struct scrape_lane *l, struct scrape *s)
     scrape_publish(s, &r, NULL);
 }
 
+/* With the limit in force; NULL: none. */
+static struct series_limit *target_series_limit(struct target *t)
+{
+    if (t->settings.series_limit == 0) {
+        if (t->series)
+            series_limit_clear(t->series);
+        mem_free(t->series);
+        return t->series = NULL;
+    }
+    if (t->series == NULL)
+        t->series = mem_zalloc(sizeof *t->series);
+    t->series->max = t->settings.series_limit;
+    return t->series;
+}
+
 static void read_page(struct scrape_lane *l, struct scrape *s, struct page_text page)
 {
     struct target *t = s->target;
-    page_start(&l->page, t->source, &t->labels, t->templates, &t->last, page, s->t);
+    page_start(&l->page, t->source, &t->labels, t->templates, &t->last, target_series_limit(t), page, s->t);
     s->step = STEP_PARSE;
 }
 
@@ -162,6 +178,7 @@ static bool page_work_step(struct scrape_lane *l, struct scrape *s)
         more = page_compare(p, COMPARE_LINES);
         ok = more || within_limit(s->target, &p->result);
         break;
+    case STEP_LIMIT: more = page_limit(p, COMPARE_LINES); break;
     case STEP_WRITE: more = page_write(p); break;
     case STEP_MARK: more = page_mark_vanished(p, s->t); break;
     case STEP_METADATA: more = update_metadata(l, s->target, p); break;
@@ -182,7 +199,7 @@ static void begin_page(struct scrape_lane *l, struct scrape *s)
     if (s->format == SCRAPE_PROTOBUF)
         proto_page_start(&l->converted, buf_str(&s->body), &(struct proto_page_options){
             .native = job->conf->scrape_native_histograms, .classic_too = job->conf->always_scrape_classic_histograms,
-            .t = s->t, .max_bytes = job->body_max});
+            .t = s->t, .max_bytes = s->target->settings.body_max});
     else
         read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = scrape_text_format(s->format)});
 }

@@ -215,8 +215,7 @@ static void batch_add(struct pool_batch *b, struct pool_part *part, struct targe
         if (b->duplicates++ == 0)
             b->first_duplicate = use;
     } else {
-        use->found_interval = t->interval;
-        use->found_timeout = t->timeout;
+        use->found = t->settings;
         use->found_span = t->span;
         target_take_discovered(use, t);
         pool_list_add(&b->kept, use);
@@ -425,17 +424,16 @@ static void pool_note(struct target_change **items, size_t *n, size_t *cap, stru
 /* A target that is kept may have a new interval or settings; its labels and URL are equal. */
 static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t)
 {
-    if (t->wanted == p->job && t->wanted_interval == t->found_interval && t->wanted_timeout == t->found_timeout &&
+    if (t->wanted == p->job && target_settings_equal(&t->wanted_settings, &t->found) &&
         t->wanted_exceeded_limit == p->exceeded_limit && cluster_span_equal(t->wanted_span, t->found_span))
         return;
     t->wanted_span = t->found_span;
     t->wanted = p->job;
-    t->wanted_interval = t->found_interval;
-    t->wanted_timeout = t->found_timeout;
+    t->wanted_settings = t->found;
     t->wanted_exceeded_limit = p->exceeded_limit;
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->changed, &c->n_changed, &c->changed_cap,
-         (struct target_change){t, p->job, t->wanted_interval, t->wanted_timeout, p->exceeded_limit, t->wanted_span, NULL});
+         (struct target_change){t, p->job, t->wanted_settings, p->exceeded_limit, t->wanted_span, NULL});
 }
 
 /* A target is scraped by the lane that owns its shard: the writer's shard is id % shards, owned by lane shard % lanes.
@@ -450,8 +448,7 @@ static size_t lane_of_target(const struct pool_sync *s, const struct target *t)
 static void note_new(struct pool *p, struct pool_sync *s, struct target *t, struct target *predecessor)
 {
     t->wanted = p->job;
-    t->wanted_interval = t->found_interval = t->interval;
-    t->wanted_timeout = t->found_timeout = t->timeout;
+    t->wanted_settings = t->found = t->settings;
     t->wanted_span = t->found_span = t->span;
     t->wanted_exceeded_limit = p->exceeded_limit;
     t->lane = predecessor ? predecessor->lane : &s->lanes[lane_of_target(s, t)];
@@ -462,7 +459,7 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
     }
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->added, &c->n_added, &c->added_cap,
-         (struct target_change){t, p->job, t->interval, t->timeout, p->exceeded_limit, t->span, predecessor});
+         (struct target_change){t, p->job, t->settings, p->exceeded_limit, t->span, predecessor});
 }
 
 static struct str labels_key(const struct target *t) { return str_n(t->labels.wire.p, t->labels.wire.n); }

@@ -21,7 +21,7 @@ static struct labels automatic_labels(struct buf *out, struct labels base, const
     return (struct labels){(uint8_t *)out->p, (uint32_t)out->n, base.count + 1};
 }
 
-enum automatic_when { REPORT_ALWAYS, REPORT_SAMPLE_LIMIT, REPORT_LABEL_LIMIT };
+enum automatic_when { REPORT_ALWAYS, REPORT_SAMPLE_LIMIT, REPORT_LABEL_LIMIT, REPORT_SERIES_LIMIT };
 static const struct { const char *name; size_t offset; enum automatic_when when; } automatic[] = {
     {"up", offsetof(struct scrape_report, up), REPORT_ALWAYS},
     {"scrape_duration_seconds", offsetof(struct scrape_report, duration), REPORT_ALWAYS},
@@ -31,14 +31,19 @@ static const struct { const char *name; size_t offset; enum automatic_when when;
     {"scrape_timeout_seconds", offsetof(struct scrape_report, timeout), REPORT_ALWAYS},
     {"scrape_response_size_bytes", offsetof(struct scrape_report, bytes), REPORT_ALWAYS},
     {"scrape_samples_limit", offsetof(struct scrape_report, sample_limit), REPORT_SAMPLE_LIMIT},
-    {"scrape_labels_limit", offsetof(struct scrape_report, label_limit), REPORT_LABEL_LIMIT}};
+    {"scrape_labels_limit", offsetof(struct scrape_report, label_limit), REPORT_LABEL_LIMIT},
+    {"scrape_series_current", offsetof(struct scrape_report, series), REPORT_SERIES_LIMIT},
+    {"scrape_series_limit", offsetof(struct scrape_report, series_limit), REPORT_SERIES_LIMIT},
+    {"scrape_series_limit_samples_dropped", offsetof(struct scrape_report, over_series_limit), REPORT_SERIES_LIMIT}};
 
-static bool automatic_wanted(const struct scrape_job *job, enum automatic_when when)
+static bool automatic_wanted(const struct target *t, enum automatic_when when)
 {
+    bool limits = t->job->conf->page.reports_limits;
     switch (when) {
     case REPORT_ALWAYS: return true;
-    case REPORT_SAMPLE_LIMIT: return job->page.reports_limits && job->sample_limit > 0;
-    case REPORT_LABEL_LIMIT: return job->page.reports_limits && job->label_limit > 0;
+    case REPORT_SAMPLE_LIMIT: return limits && t->settings.sample_limit > 0;
+    case REPORT_SERIES_LIMIT: return t->settings.series_limit > 0;
+    case REPORT_LABEL_LIMIT: return limits && t->settings.label_limit > 0;
     }
     return false;
 }
@@ -66,7 +71,7 @@ static size_t report_series(struct target *t, const struct scrape_report *r, int
     size_t n = 0;
     for (size_t i = 0; i < LEN(automatic); i++) {
         struct sample s = {time, stale_nan()};
-        if (!automatic_wanted(t->job->conf, automatic[i].when))
+        if (!automatic_wanted(t, automatic[i].when))
             continue;
         n++;
         if (!ok)
@@ -108,4 +113,5 @@ void report_publish(struct target *t, const struct scrape_report *r, const struc
     live->failures += err != NULL;
     live->last_samples = (uint64_t)r->scraped;
     live->last_bytes = (uint64_t)r->bytes;
+    live->series = (uint32_t)r->series;
 }

@@ -12,7 +12,8 @@ struct scrape_report {
     double scraped, post_relabeling;       /* lines */
     double added;                          /* series */
     double bytes;                          /* of the response, decompressed */
-    double sample_limit, label_limit;      /* set by scrape_publish */
+    double over_series_limit;              /* samples */
+    double sample_limit, label_limit, series_limit, series; /* set by scrape_publish */
 };
 
 void report_write(struct target *t, const struct scrape_report *r, int64_t time);

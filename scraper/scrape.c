@@ -72,10 +72,12 @@ void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err 
     struct target *t = s->target;
     struct scrape_lane *l = t->lane;
     r->duration = (double)(clock_mono_ns() - s->start_ns) / 1e9;
-    r->timeout = (double)t->timeout / 1e3;
+    r->timeout = (double)t->settings.timeout / 1e3;
     r->bytes = (double)s->body.n;
-    r->sample_limit = (double)t->job->conf->sample_limit;
-    r->label_limit = (double)t->job->conf->label_limit;
+    r->sample_limit = (double)t->settings.sample_limit;
+    r->label_limit = (double)t->settings.label_limit;
+    r->series_limit = (double)t->settings.series_limit;
+    r->series = t->series ? (double)t->series->seen.n : 0;
     report_write(t, r, s->t);
     t->last_t = s->t;
     log_outcome(t, err, s->t);
@@ -175,8 +177,8 @@ static void fail_reply(struct scrape *s, const struct client_reply *r)
     if (r->status)
         err_set(&err, ERR_BAD_GATEWAY, "server returned HTTP status %d %s", r->status, status_text(r->status));
     else if (err.kind == ERR_TOO_LARGE)
-        err_set(&err, ERR_TOO_LARGE, "body size limit exceeded: response larger than %zu bytes",
-                s->target->job->body_max);
+        err_set(&err, ERR_TOO_LARGE, "body size limit exceeded: response larger than %u bytes",
+                s->target->settings.body_max);
     scrape_fail(s, NULL, &err);
 }
 
@@ -185,7 +187,7 @@ static void fail_reply(struct scrape *s, const struct client_reply *r)
 static int64_t time_after(const struct target *t, int64_t time)
 {
     enum { LEAST_STEP_MS = 1000 };
-    int64_t jitter = t->interval / 2 > LEAST_STEP_MS ? t->interval / 2 : LEAST_STEP_MS;
+    int64_t jitter = t->settings.interval / 2 > LEAST_STEP_MS ? t->settings.interval / 2 : LEAST_STEP_MS;
     return time > t->last_t || t->last_t - time > jitter ? time : t->last_t + 1;
 }
 
@@ -198,7 +200,7 @@ static void shift_start(struct scrape *s, const struct client_reply *r)
     if (r->start_mono == 0 || waited <= 0)
         return;
     s->start_ns += waited * 1000000;
-    s->t = time_after(t, schedule_time(t->tick, loop_now(loop) - (loop_mono(loop) - r->start_mono), t->interval));
+    s->t = time_after(t, schedule_time(t->tick, loop_now(loop) - (loop_mono(loop) - r->start_mono), t->settings.interval));
 }
 
 static void scrape_response_done(void *arg, const struct client_reply *r)
@@ -232,12 +234,12 @@ static struct client_call *scrape_request(struct scrape *s)
     struct target *t = s->target;
     const struct scrape_job *conf = t->job->conf;
     char timeout[64];
-    snprintf(timeout, sizeof timeout, "X-Prometheus-Scrape-Timeout-Seconds: %.10g", (double)t->timeout / 1e3);
+    snprintf(timeout, sizeof timeout, "X-Prometheus-Scrape-Timeout-Seconds: %.10g", (double)t->settings.timeout / 1e3);
     const char *headers[] = {t->job->accept, timeout};
     return client_send(t->lane->client, &(struct client_request){
         .method = "GET", .url = t->url.p, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers),
-        .slot = (uint32_t)t->id, .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout,
-        .max_body = t->job->body_max, .accept_gzip = conf->enable_compression && !conf->disable_compression,
+        .slot = (uint32_t)t->id, .timeout_ms = t->settings.timeout, .connect_timeout_ms = t->settings.timeout,
+        .max_body = t->settings.body_max, .accept_gzip = conf->enable_compression && !conf->disable_compression,
         .doubtful = t->timed_out, .data = scrape_body_chunk, .done = scrape_response_done, .arg = s});
 }
 
@@ -280,7 +282,7 @@ static void scrape_fire(struct loop_timer *timer)
     s->queued = loop_mono(l->loop);
     t->last_tick = t->tick;
     watch_clock(l);
-    s->t = time_after(t, schedule_time(t->tick, loop_now(l->loop), t->interval));
+    s->t = time_after(t, schedule_time(t->tick, loop_now(l->loop), t->settings.interval));
     t->scrape = s;
     if (t->exceeded_limit > 0) {
         struct err err;
@@ -303,10 +305,10 @@ void scrape_arm(struct target *t)
     const struct scrape_job *conf = t->job->conf;
     int64_t now = loop_now(loop), slot = conf->scrape_slot;
     if (slot == CONF_AUTO)
-        slot = schedule_slot(t->interval, conf->cluster.by_view ? CLUSTER_SLOT_TARGETS : t->lane->slot_targets);
-    int64_t offset = schedule_offset(t->interval, slot, t->place, conf->scrape_offset);
+        slot = schedule_slot(t->settings.interval, conf->cluster.by_view ? CLUSTER_SLOT_TARGETS : t->lane->slot_targets);
+    int64_t offset = schedule_offset(t->settings.interval, slot, t->place, conf->scrape_offset);
     t->timer.run = scrape_fire;
-    t->tick = schedule_next(now, t->interval, offset, t->last_tick);
+    t->tick = schedule_next(now, t->settings.interval, offset, t->last_tick);
     loop_timer_at(loop, &t->timer, loop_mono(loop) + t->tick - now);
 }
 

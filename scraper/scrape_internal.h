@@ -17,7 +17,7 @@ struct scrape {
     int64_t start_ns;
     int64_t queued;            /* loop_mono ms at which it was passed to the client */
     int64_t t;                 /* timestamp of its samples */
-    enum scrape_step { STEP_CONVERT, STEP_PARSE, STEP_COMPARE, STEP_WRITE, STEP_MARK, STEP_METADATA, STEP_UPDATE } step;
+    enum scrape_step { STEP_CONVERT, STEP_PARSE, STEP_COMPARE, STEP_LIMIT, STEP_WRITE, STEP_MARK, STEP_METADATA, STEP_UPDATE } step;
 };
 
 /* Both write the automatic series, publish the state for the API, free the scrape and arm the target's next one. */

@@ -23,6 +23,8 @@
       "Scrapes that exceeded sample_limit")                                                                        \
     X(LABEL_LIMIT, "vm_promscrape_scrapes_skipped_by_label_limit_total", STATS_COUNTER,                            \
       "Scrapes that exceeded a label limit")                                                                       \
+    X(OVER_SERIES_LIMIT, "sluice_scrape_samples_over_series_limit_total", STATS_COUNTER,                             \
+      "Samples dropped because their target has more series than series_limit")                                      \
     X(ROWS_READ, "vm_protoparser_rows_read_total{type=\"promscrape\"}", STATS_COUNTER,                             \
       "Samples parsed, before relabeling")                                                                         \
     X(STALE_MARKERS, "vm_promscrape_stale_samples_created_total", STATS_COUNTER, "Stale markers written")          \

@@ -63,7 +63,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     /* usually added by the writer; they shift the offsets, so that two replicas differ */
     struct str_map external_labels;
     bool external_at_scrape;          /* vmagent: external_labels are added by the scraper, not by the writer (external.h) */
-    int64_t sample_limit, label_limit, body_size_limit;
+    int64_t sample_limit, label_limit, series_limit, body_size_limit;
     int64_t target_limit, label_name_length_limit, label_value_length_limit;
     struct str_list scrape_protocols; /* default depends on the dialect; empty: Prometheus' text format */
     bool protocols_given;             /* by the configuration */
@@ -95,6 +95,7 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     bool honor_labels, honor_timestamps, enable_compression, disable_compression;
     struct multimap params;
     int64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit;
+    int64_t series_limit;              /* 0 and less: none */
     bool scrape_native_histograms, always_scrape_classic_histograms;
     struct str_list scrape_protocols;
     struct str fallback_scrape_protocol;
@@ -171,6 +172,7 @@ struct target_status {                 /* a copy in the caller's arena */
     double last_duration;              /* seconds */
     int64_t interval, timeout;
     uint64_t scrapes, failures, last_samples, last_bytes;
+    uint32_t series, series_limit;     /* limit 0: none, and they are not counted */
     uint64_t id;                       /* stable across restarts: hash of job, url and labels */
 };
 /* error: why the target is invalid, or whose it is; empty: dropped by relabel_configs. */

@@ -50,8 +50,9 @@ static void snapshot_copy_state(struct target_state *to, bool with_metadata)
 {
     const struct target *t = to->target;
     to->health = (enum target_health)atomic_load_explicit(&t->health, memory_order_relaxed);
-    to->interval = t->interval;
-    to->timeout = t->timeout;
+    to->interval = t->settings.interval;
+    to->timeout = t->settings.timeout;
+    to->series_limit = t->settings.series_limit;
     to->live = t->live;
     target_error_ref(to->live.last_error);
     if (with_metadata && t->metadata) {

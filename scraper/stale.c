@@ -29,9 +29,10 @@ void marker_writer_end(struct marker_writer *w)
 }
 
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
-                         struct scrape_cache *last)
+                         struct scrape_cache *last, const struct series_limit *limit)
 {
     w->source = source;
+    w->limit = limit;
     w->target = target;
     w->last = last;
     w->n_removed = w->markers = w->busy = w->found = w->found_uncached = w->common = 0;
@@ -64,7 +65,7 @@ bool markers_find_gone(struct marker_writer *w, size_t lines)
             continue;
         enum identity_mark was = identity_set_mark(&w->set, identity);
         w->common += was == IDENTITY_FIRST;
-        if (was != IDENTITY_ABSENT || id & ID_TIMED)
+        if (was != IDENTITY_ABSENT || id & ID_TIMED || (w->limit && !series_limit_admitted(w->limit, identity)))
             continue;
         if (w->n_removed == w->removed_cap)
             mem_grow(&w->removed, &w->removed_cap, w->n_removed + 1, sizeof *w->removed);
@@ -128,9 +129,9 @@ bool markers_write(struct marker_writer *w, int64_t t)
 }
 
 void markers_end_begin(struct marker_writer *w, uint64_t source, const struct target_labels *target,
-                       struct scrape_cache *last)
+                       struct scrape_cache *last, const struct series_limit *limit)
 {
-    marker_writer_start(w, source, target, last);
+    marker_writer_start(w, source, target, last, limit);
     identity_set_start(&w->set, last->n);
 }
 
@@ -149,9 +150,9 @@ bool markers_end_some(struct marker_writer *w, int64_t t, size_t lines)
 }
 
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
-                     struct scrape_cache *last, int64_t t)
+                     struct scrape_cache *last, const struct series_limit *limit, int64_t t)
 {
-    markers_end_begin(w, source, target, last);
+    markers_end_begin(w, source, target, last, limit);
     while (markers_end_some(w, t, SIZE_MAX)) {
     }
 }

@@ -7,7 +7,7 @@
 
 #include "model/sink.h"
 #include "scraper/scrape_cache.h"
-#include "scraper/identity_set.h"
+#include "scraper/series_limit.h"
 
 struct marker_writer {
     struct interner *interner;
@@ -24,6 +24,7 @@ struct marker_writer {
     uint64_t source;             /* id of the target */
     const struct target_labels *target;
     struct scrape_cache *last;
+    const struct series_limit *limit; /* NULL: every series was written */
     size_t markers, busy;        /* written; refused by the sink */
 };
 
@@ -33,7 +34,7 @@ void marker_writer_free(struct marker_writer *w);
 void marker_writer_end(struct marker_writer *w);
 /* Starts for a target; resets the counts. */
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
-                         struct scrape_cache *last);
+                         struct scrape_cache *last, const struct series_limit *limit);
 /* Adds the lines of *last that `set` does not contain to `removed`; checks up to `lines` lines. True while there are
  * more. */
 bool markers_find_gone(struct marker_writer *w, size_t lines);
@@ -42,10 +43,10 @@ bool markers_write(struct marker_writer *w, int64_t t);
 /* Ends every series of *last. markers_end_begin starts; each markers_end_some writes markers for about `lines` lines at
  * time t and clears them. True while there are more. */
 void markers_end_begin(struct marker_writer *w, uint64_t source, const struct target_labels *target,
-                       struct scrape_cache *last);
+                       struct scrape_cache *last, const struct series_limit *limit);
 bool markers_end_some(struct marker_writer *w, int64_t t, size_t lines);
 /* Both, to the end. */
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
-                     struct scrape_cache *last, int64_t t);
+                     struct scrape_cache *last, const struct series_limit *limit, int64_t t);
 
 #endif

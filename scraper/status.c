@@ -51,7 +51,8 @@ static void copy_target(const struct target_state *from, struct arena *a, struct
                                   .health = from->health, .interval = from->interval, .timeout = from->timeout,
                                   .last_scrape = live->last_scrape, .last_duration = live->last_duration,
                                   .scrapes = live->scrapes, .failures = live->failures,
-                                  .last_samples = live->last_samples, .last_bytes = live->last_bytes};
+                                  .last_samples = live->last_samples, .last_bytes = live->last_bytes,
+                                  .series = live->series, .series_limit = from->series_limit};
     out->discovered = shown_discovered(a, from->discovered->labels);
     out->labels = labels_copy(a, t->labels.wire);
     if (live->last_error)

@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "base/text/duration.h"
+#include "base/text/num.h"
 #include "base/text/url.h"
 #include "base/text/utf8.h"
 
@@ -23,6 +24,7 @@
 #define PARAM    "__param_"
 #define INTERVAL "__scrape_interval__"
 #define TIMEOUT  "__scrape_timeout__"
+#define SIZE_LABEL "__max_scrape_size__"
 
 /* As the program prints it that the job is written for: the texts are part of what members of a cluster hash. */
 static struct str scratch_duration(struct arena *a, const struct scrape_job *job, int64_t ms)
@@ -73,12 +75,53 @@ static bool target_read_duration(struct str name, struct str value, const struct
                    STR_ARG(value));
 }
 
-static bool read_times(const struct labels_builder *b, const struct scrape_job *job, struct target *t, struct err *err)
+static bool target_read_times(const struct labels_builder *b, const struct scrape_job *job, struct target_settings *s,
+                              struct err *err)
 {
-    if (!target_read_duration(STR(INTERVAL), builder_get(b, STR(INTERVAL)), job, &t->interval, err) ||
-        !target_read_duration(STR(TIMEOUT), builder_get(b, STR(TIMEOUT)), job, &t->timeout, err))
+    if (!target_read_duration(STR(INTERVAL), builder_get(b, STR(INTERVAL)), job, &s->interval, err) ||
+        !target_read_duration(STR(TIMEOUT), builder_get(b, STR(TIMEOUT)), job, &s->timeout, err))
         return false;
-    return t->timeout <= t->interval || err_set(err, ERR_BAD_DATA, "scrape timeout is longer than the scrape interval");
+    return s->timeout <= s->interval || err_set(err, ERR_BAD_DATA, "scrape timeout is longer than the scrape interval");
+}
+
+static uint32_t target_limit_of(uint64_t n) { return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX; }
+
+/* A limit that a label has instead of the job, as in vmagent. */
+static bool target_read_limit(const struct labels_builder *b, struct str name, uint32_t *limit, struct err *err)
+{
+    struct str value = builder_get(b, name);
+    int64_t n;
+    if (value.n == 0)
+        return true;
+    if (!num_parse_i64(value, &n))
+        return err_set(err, ERR_BAD_DATA, "label %.*s: \"%.*s\" is not a whole number", STR_ARG(name), STR_ARG(value));
+    *limit = n > 0 ? target_limit_of((uint64_t)n) : 0;
+    return true;
+}
+
+static bool target_read_size(const struct labels_builder *b, uint32_t *max, struct err *err)
+{
+    struct str value = builder_get(b, STR(SIZE_LABEL));
+    uint64_t n;
+    if (value.n == 0)
+        return true;
+    if (!num_parse_size(value, &n))
+        return err_set(err, ERR_BAD_DATA, "label " SIZE_LABEL ": \"%.*s\" is not a size such as 16MiB", STR_ARG(value));
+    if (n > 0)
+        *max = target_limit_of(n);
+    return true;
+}
+
+static bool target_read_settings(const struct labels_builder *b, const struct scrape_job *job, struct target_settings *s,
+                                 struct err *err)
+{
+    *s = (struct target_settings){
+        .sample_limit = target_limit_of((uint64_t)job->sample_limit), .label_limit = target_limit_of((uint64_t)job->label_limit),
+        .series_limit = job->series_limit > 0 ? target_limit_of((uint64_t)job->series_limit) : 0,
+        .body_max = job->body_size_limit > 0 ? target_limit_of((uint64_t)job->body_size_limit) : SCRAPE_BODY_MAX};
+    return target_read_times(b, job, s, err) && target_read_limit(b, STR("__sample_limit__"), &s->sample_limit, err) &&
+           target_read_limit(b, STR("__label_limit__"), &s->label_limit, err) && target_read_limit(b, STR("__series_limit__"), &s->series_limit, err) &&
+           target_read_size(b, &s->body_max, err);
 }
 
 static void target_add_url_param(struct buf *url, struct str name, struct str value)
@@ -277,13 +320,12 @@ static struct target_discovered *target_discovered_new(struct labels labels)
 }
 
 /* A single allocation, but for the labels that may change: there may be ten thousand targets. */
-static struct target *target_assemble(const struct target *base, struct str job, struct str url,
+static struct target *target_assemble(const struct target_settings *settings, struct str job, struct str url,
                                       struct labels discovered, struct labels labels)
 {
     size_t tables = target_labels_size(labels.count), texts = job.n + url.n + 1 + labels.n;
     struct target *t = mem_zalloc(sizeof *t + tables + texts);
-    t->interval = base->interval;
-    t->timeout = base->timeout;
+    t->settings = *settings;
     refs_init(&t->refs);
     char *tables_at = (char *)(t + 1), *at = tables_at + tables;
     t->job_name = str_n(target_copy_bytes(&at, job.p, job.n), job.n);
@@ -303,11 +345,11 @@ static uint64_t target_offset_hash(uint64_t id, uint64_t seed) { return (id ^ se
 static enum target_result target_finish(struct target_builder *m, const struct scrape_job *job, struct buf *url,
                                         struct target **out, struct err *err)
 {
-    struct target base = {0};
+    struct target_settings settings;
     struct labels labels;
-    if (!read_times(&m->builder, job, &base, err) || !target_make_url(m, job, url, err) ||
+    if (!target_read_settings(&m->builder, job, &settings, err) || !target_make_url(m, job, url, err) ||
         !finish_labels(m, job, &labels, err)) return TARGET_INVALID;
-    *out = target_assemble(&base, job->job_name, buf_str(url), m->discovered, labels);
+    *out = target_assemble(&settings, job->job_name, buf_str(url), m->discovered, labels);
     return TARGET_CREATED;
 }
 
@@ -391,6 +433,10 @@ void target_unref(struct target *t)
 {
     if (!refs_drop(&t->refs))
         return;
+    if (t->series) {
+        series_limit_clear(t->series);
+        mem_free(t->series);
+    }
     target_error_unref(t->live.last_error);
     target_discovered_unref(t->discovered);
     mem_free(t);

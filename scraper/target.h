@@ -6,6 +6,7 @@
 
 #include "base/refs.h"
 #include "scraper/scrape_cache.h"
+#include "scraper/series_limit.h"
 #include "scraper/job.h"
 
 /* Text of an error. Immutable; any thread may take and drop references. */
@@ -20,12 +21,25 @@ struct target_live {
     int64_t last_scrape;
     double last_duration;
     uint64_t scrapes, failures, last_samples, last_bytes;
+    uint32_t series;                 /* that count for series_limit */
 };
 
 /* Labels before relabeling. Immutable; any thread may take and drop references. */
 struct target_discovered { struct refs refs; struct labels labels; };
 struct target_discovered *target_discovered_ref(struct target_discovered *d);
 void target_discovered_unref(struct target_discovered *d);
+
+/* How a target is scraped: as its job says or, as in vmagent, labels of the target. */
+struct target_settings {
+    int64_t interval, timeout;    /* ms */
+    uint32_t sample_limit, label_limit, series_limit; /* 0: none */
+    uint32_t body_max;            /* bytes; 32 bits because of the offsets in a page */
+};
+static inline bool target_settings_equal(const struct target_settings *a, const struct target_settings *b)
+{
+    return a->interval == b->interval && a->timeout == b->timeout && a->sample_limit == b->sample_limit &&
+           a->label_limit == b->label_limit && a->series_limit == b->series_limit && a->body_max == b->body_max;
+}
 
 struct scrape_lane;
 struct scrape;
@@ -46,8 +60,9 @@ struct target {
     struct target_discovered *discovered;
     /* Main thread only: */
     const struct running_job *wanted; /* settings last sent to the lane; borrowed from the pool */
-    int64_t wanted_interval, wanted_timeout, wanted_exceeded_limit;
-    int64_t found_interval, found_timeout; /* when it was discovered last */
+    struct target_settings wanted_settings;
+    int64_t wanted_exceeded_limit;
+    struct target_settings found; /* when it was discovered last */
     struct cluster_span wanted_span, found_span;
     bool moved;                   /* set before it is removed: another member scrapes it, its series go on */
     unsigned uses;                /* how often the parts of its pool have it */
@@ -65,10 +80,11 @@ struct target {
     struct running_job *job;
     struct template_group *templates;
     struct scrape_cache last;
+    struct series_limit *series;  /* NULL: no limit was set yet */
     struct scrape *scrape;        /* in progress; NULL = none */
     bool leaving;                 /* a change takes it away: no scrape begins any more */
     int64_t exceeded_limit;       /* the job's target_limit if it has more targets: every scrape fails; else 0 */
-    int64_t interval, timeout;
+    struct target_settings settings;
     struct cluster_span span;     /* the times of its scrapes */
     struct target_live live;
     struct metadata_list *metadata;

@@ -63,11 +63,13 @@ struct zstd *interner_zstd(struct interner *in)
 
 /* ---- template groups ---- */
 
-static struct str template_group_key(struct interner *in, const struct running_job *job, const struct target_labels *t)
+static struct str template_group_key(struct interner *in, const struct running_job *job, const struct target_labels *t,
+                                     uint32_t label_limit)
 {
     struct buf *b = &in->wire;
     buf_clear(b);
     buf_add(b, &job, sizeof job);
+    buf_add(b, &label_limit, sizeof label_limit);
     struct labels_iter it = labels_iter(t->wire);
     for (struct label l; labels_next(&it, &l); ) {
         bool read = running_job_reads(job, l.name);
@@ -77,9 +79,10 @@ static struct str template_group_key(struct interner *in, const struct running_j
     return buf_str(b);
 }
 
-struct template_group *template_group_get(struct interner *in, struct running_job *job, const struct target_labels *t)
+struct template_group *template_group_get(struct interner *in, struct running_job *job, const struct target_labels *t,
+                                          uint32_t label_limit)
 {
-    struct str key = template_group_key(in, job, t);
+    struct str key = template_group_key(in, job, t, label_limit);
     struct template_group *c = map_get(&in->template_groups, key);
     if (c)
         return template_group_ref(c);
@@ -87,6 +90,7 @@ struct template_group *template_group_get(struct interner *in, struct running_jo
     c->refs = 1;
     c->n_labels = t->wire.count;
     c->job = running_job_ref(job);
+    c->label_limit = label_limit;
     c->key = str_n(mem_dup(key.p, key.n), key.n);
     map_set(&in->template_groups, c->key, c);
     return c;
@@ -267,16 +271,17 @@ static bool limit_error(struct err *err, const char *limit, struct str metric, c
                    (long long)max);
 }
 
-static bool check_limits(const struct scrape_job *job, struct labels l, struct err *err)
+static bool check_limits(const struct template_group *c, struct labels l, struct err *err)
 {
+    const struct scrape_job *job = c->job->conf;
     struct str metric = labels_name(l);
     if (metric.n == 0)
         return err_set(err, ERR_BAD_DATA, "series has no metric name after metric_relabel_configs");
     if (l.n > LABELS_MAX_BYTES || l.count > LABELS_MAX_COUNT)
         return err_set(err, ERR_LIMIT, "label set too large: %u labels, %u bytes (metric: %.*s)", l.count, l.n,
                        STR_ARG(str_first(metric, 50)));
-    if (job->label_limit > 0 && l.count > job->label_limit)
-        return limit_error(err, "label_limit", metric, "number of labels", l.count, job->label_limit);
+    if (c->label_limit > 0 && l.count > c->label_limit)
+        return limit_error(err, "label_limit", metric, "number of labels", l.count, c->label_limit);
     if (job->label_name_length_limit <= 0 && job->label_value_length_limit <= 0)
         return true;
     struct labels_iter it = labels_iter(l);
@@ -324,7 +329,7 @@ bool template_derive(struct interner *in, const struct template_group *c, const 
     buf_clear(&in->wire);
     out->labels = builder_append(&in->builder, &in->wire);
     out->sum = labels_identity(out->labels);
-    return check_limits(job, out->labels, err);
+    return check_limits(c, out->labels, err);
 }
 
 /* ---- splicing ---- */

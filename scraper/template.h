@@ -2,7 +2,7 @@
 /* Templates: the parts of series that targets have in common are stored once per lane.
  *
  * Template group: the targets of a lane for which a series text yields labels in the same way: same job, same names of
- * target labels, and same values of those that metric_relabel_configs read. In a group each series text has an *entry*:
+ * target labels, same values of those that metric_relabel_configs read, and same label_limit. In a group each series text has an *entry*:
  * the text, and its final labels with offsets at which the target's own labels are inserted. A target stores 4 bytes
  * per series: the entry's id.
  *
@@ -60,6 +60,7 @@ struct template_group {
     uint32_t refs;
     uint32_t n_labels;
     struct running_job *job;
+    uint32_t label_limit;   /* 0: none */
     struct str key;
     struct template_entry **entries; /* by id; NULL = free */
     uint32_t n, n_free;
@@ -86,7 +87,8 @@ struct zstd *interner_zstd(struct interner *in);
 void interner_clear_scratch(struct interner *in); /* what the builder has made is no longer valid */
 
 /* Returns a reference. */
-struct template_group *template_group_get(struct interner *in, struct running_job *job, const struct target_labels *t);
+struct template_group *template_group_get(struct interner *in, struct running_job *job, const struct target_labels *t,
+                                          uint32_t label_limit);
 struct template_group *template_group_ref(struct template_group *c);
 void template_group_unref(struct interner *in, struct template_group *c);
 

@@ -213,6 +213,7 @@ static void config_set_globals(struct loader *l)
         .scrape_slot = g->scrape_slot, .external_labels = g->external_labels,
         .external_at_scrape = d->external_at_scrape,
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
+        .series_limit = l->flags->series_limit,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
         .target_limit = g->target_limit, .label_name_length_limit = g->label_name_length_limit,
         .label_value_length_limit = g->label_value_length_limit,

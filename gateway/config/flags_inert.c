@@ -20,7 +20,6 @@ const struct inert_flag inert_flags[] = {
     GUARDS("maxLabelsPerTimeseries", "the limit would not be enforced"),
     GUARDS("maxLabelNameLen", "the limit would not be enforced"),
     GUARDS("maxLabelValueLen", "the limit would not be enforced"),
-    GUARDS("promscrape.seriesLimitPerTarget", "the limit would not be enforced"),
     GUARDS("remoteWrite.maxDailySeries", "the limit would not be enforced"),
     GUARDS("remoteWrite.maxHourlySeries", "the limit would not be enforced"),
     TUNES("promscrape.cluster.memberURLTemplate", "no page has links to other members"),

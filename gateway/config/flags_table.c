@@ -192,6 +192,8 @@ const struct flag_row flag_rows[] = {
              .help = "Maximum size of a scrape response, decompressed"}},
     {.row = {CONF_BOOL, "promscrape.noStaleMarkers", AT(no_stale_markers), .preset = "false",
              .help = "Disable stale markers"}},
+    {.row = {CONF_INT, "promscrape.seriesLimitPerTarget", AT(series_limit), .preset = "0", .min = INT64_MIN, .max = INT64_MAX,
+             .help = "Default of the jobs' `series_limit`; 0 or less = unlimited"}},
     {.row = {CONF_BOOL, "promscrape.suppressDuplicateScrapeTargetErrors", AT(suppress_duplicate_targets),
              .preset = "false", .help = "Suppress log messages about duplicate targets of a job"}},
     {.row = {CONF_BOOL, "promscrape.suppressScrapeErrors", AT(suppress_scrape_errors), .preset = "false",

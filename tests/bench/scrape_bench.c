@@ -40,12 +40,12 @@ static void source_open(struct bench *b, struct source *s, int i)
     struct labels l = labels_from(&b->arena, (struct label[]){{STR("instance"), instance}, {STR("job"), STR("node")}}, 2);
     *s = (struct source){0};
     target_labels_init(&s->labels, mem_alloc(target_labels_size(l.count)), l);
-    s->cohort = template_group_get(&b->interner, &b->job, &s->labels);
+    s->cohort = template_group_get(&b->interner, &b->job, &s->labels, 0);
 }
 
 static void scrape(struct bench *b, struct source *s, struct str text, int64_t t)
 {
-    page_start(&b->page, 1 + (uint64_t)(uintptr_t)s, &s->labels, s->cohort, &s->last, (struct page_text){.text = text}, t);
+    page_start(&b->page, 1 + (uint64_t)(uintptr_t)s, &s->labels, s->cohort, &s->last, NULL, (struct page_text){.text = text}, t);
     if (page_parse(&b->page, SIZE_MAX) != PAGE_COMPLETE)
         exit(1);
     while (page_compare(&b->page, 8192)) {

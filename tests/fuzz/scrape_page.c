@@ -27,13 +27,13 @@ static void show(struct page *p, const struct target_labels *t, struct template_
                  int64_t time)
 {
     enum page_state state;
-    page_start(p, 1, t, c, last, (struct page_text){.text = text}, time);
+    page_start(p, 1, t, c, last, NULL, (struct page_text){.text = text}, time);
     while ((state = page_parse(p, 100)) == PAGE_MORE) {
     }
     if (state == PAGE_INVALID) {
         while (page_end(p, 100)) {
         }
-        markers_end_all(&p->markers, 1, t, last, time);
+        markers_end_all(&p->markers, 1, t, last, NULL, time);
         return;
     }
     while (page_compare(p, 8192)) {
@@ -64,7 +64,7 @@ static struct count_values run(struct str pages, size_t budget, bool strict)
     interner_init(&in);
     in.private_max = budget;
     page_init(&page, &in, &sink.sink);
-    struct template_group *c = template_group_get(&in, &job, &t);
+    struct template_group *c = template_group_get(&in, &job, &t, 0);
     int64_t time = 0;
     for (struct str one; str_cut(&pages, 0, &one); )
         show(&page, &t, c, &last, one, ++time);

@@ -18,7 +18,7 @@ def first_samples(sink):
     """{labels without instance: (time or "scrape", value)} of the first sample of each series."""
     now, found = now_ms(), {}
     for labels, samples in sink.samples().items():
-        t, v = samples[0]
+        t, v = min(samples, key=lambda s: s[0])  # the senders of vmagent overtake each other
         name = tuple(pair for pair in labels if pair[0] != "instance")
         found[name] = ("scrape" if abs(now - t) < LATE else t, repr(v + 0))  # -0 is 0
     return found
@@ -26,14 +26,13 @@ def first_samples(sink):
 
 def both(config, targets, *flags, scrapes=2):
     """The first samples at sluice and at vmagent after this number of scrapes of this number of targets."""
-    found = []
-    for kind in "sluice", "vmagent":
-        sink = RecordingSink(zstd=True, in_order=kind == "sluice")
-        running = agent(kind, config, sink, *flags)
+    sinks = {kind: RecordingSink(zstd=True, in_order=kind == "sluice") for kind in ("sluice", "vmagent")}
+    running = [agent(kind, config, sink, *flags) for kind, sink in sinks.items()]
+    for sink in sinks.values():
         wait_until(lambda: sum(len(s) >= scrapes for s in sink.find("scrape_timeout_seconds").values()) == targets, what="scrapes")
-        running.stop()
-        found.append(first_samples(sink))
-    return found
+    for r in running:
+        r.stop()
+    return [first_samples(sink) for sink in sinks.values()]
 
 
 def must_be_equal(ours, theirs, but=()):
@@ -86,3 +85,37 @@ scrape_configs:
     assert push(f"{pushed.url}/api/v1/write", [({"__name__": "m"}, [(now_ms(), 1.0)])]).status == 204
     wait_until(lambda: sink.find("m"))
     assert [dict(labels) for labels in sink.find("m")] == [{"__name__": "m"}]
+
+
+@waits
+def test_series_limit_as_vmagent_counts():
+    """The first series of 24 hours are kept, by the limit of the flag, the job or a label; those that follow are dropped, and
+    have no stale markers."""
+    pages = [range(3), range(3), range(1, 6), range(2), range(9)]
+    jobs = {"flag": ("", ""), "job": ("series_limit: 4,", ""), "label": ("series_limit: 1,", "__series_limit__: '6'"), "none": ("series_limit: 0,", "")}
+    agents, found = {}, []
+    for kind in "sluice", "vmagent":
+        exporters = [ScriptedExporter(page=lambda n, ms: "".join(f"m{{i=\"{i}\"}} {n}\n" for i in pages[min(n, 4)])) for _ in jobs]
+        config = "global: {scrape_interval: 400ms}\nscrape_configs:\n" + "".join(
+            f"- {{job_name: {name}, {more} static_configs: [{{targets: ['{e.address}'], labels: {{{label}}}}}]}}\n"
+            for (name, (more, label)), e in zip(jobs.items(), exporters))
+        sink = RecordingSink(zstd=True, in_order=kind == "sluice")
+        agents[kind] = agent(kind, config, sink, "-promscrape.seriesLimitPerTarget=2"), sink
+    for running, sink in agents.values():
+        wait_until(lambda: len(sink.find("up")) == 4 and all(len(s) >= 7 for s in sink.find("up").values()), what="seven scrapes")
+        if isinstance(running, Sluice):
+            assert "series=2, series_limit=2" in running.get("/targets").text
+            assert running.metric("sluice_scrape_samples_over_series_limit_total") > 0
+        running.stop()
+        series = {}
+        for labels, samples in sink.samples().items():
+            labels = dict(labels)
+            if labels["__name__"] in ("m", "scrape_series_current", "scrape_series_limit", "scrape_series_limit_samples_dropped"):
+                key = labels["__name__"], labels["job"], labels.get("i")
+                last = sorted(t for t, _ in next(iter(sink.find("up", job=labels["job"]).values())))[5]  # the sixth scrape
+                series[key] = ["stale" if is_stale(v) else v for t, v in sorted(samples, key=lambda s: s[0]) if t <= last]
+        found.append(series)
+    assert len({job for _, job, _ in found[0]}) == 4
+    different = [(k, found[0].get(k), found[1].get(k)) for k in sorted(found[0].keys() | found[1].keys(), key=str)
+                 if found[0].get(k) != found[1].get(k)]
+    assert not different, "series, sluice, vmagent:\n" + "\n".join(map(str, different))

@@ -36,7 +36,7 @@ struct source source_open(struct feed *f, const struct label *labels, size_t n)
     struct labels wire = labels_from(&f->arena, labels, n);
     struct source s = {.tables = mem_alloc(target_labels_size(wire.count)), .id = labels_hash(wire)};
     target_labels_init(&s.labels, s.tables, wire);
-    s.templates = template_group_get(&f->interner, f->run, &s.labels);
+    s.templates = template_group_get(&f->interner, f->run, &s.labels, (uint32_t)f->job.label_limit);
     return s;
 }
 
@@ -57,6 +57,8 @@ void feed_write(struct feed *f, int64_t t)
     struct page *p = &f->page;
     while (page_compare(p, 3)) {
     }
+    while (page_limit(p, 3)) {
+    }
     while (page_write(p)) {
     }
     while (page_mark_vanished(p, t)) {
@@ -71,14 +73,14 @@ bool feed_show(struct feed *f, struct source *s, const char *text, int64_t t)
 {
     struct page *p = &f->page;
     recorder_forget(&f->sink);
-    page_start(p, s->id, &s->labels, s->templates, &s->last, (struct page_text){str_of(text), f->format}, t);
+    page_start(p, s->id, &s->labels, s->templates, &s->last, f->limit, (struct page_text){str_of(text), f->format}, t);
     enum page_state state;
     while ((state = page_parse(p, 3)) == PAGE_MORE) {
     }
     if (state == PAGE_INVALID) {
         while (page_end(p, 3)) {
         }
-        markers_end_all(&p->markers, s->id, &s->labels, &s->last, t);
+        markers_end_all(&p->markers, s->id, &s->labels, &s->last, f->limit, t);
         return false;
     }
     feed_write(f, t);

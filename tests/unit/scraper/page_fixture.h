@@ -17,6 +17,7 @@ struct feed {
     struct recorder sink;
     struct page page;
     enum exposition_format format; /* of the pages */
+    struct series_limit *limit;    /* NULL: none */
 };
 struct source { /* a target */
     struct target_labels labels;

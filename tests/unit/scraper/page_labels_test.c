@@ -110,10 +110,12 @@ static void external_labels_rename_with_vmagents_rules(void **state)
     f.job.external_labels = (struct str_map){.keys = keys, .values = values, .n = 2};
     f.job.page.export_moves = true;
     const struct label other[] = {{STR("instance"), STR("i:2")}, {STR("job"), STR("k")}};
-    struct source s2 = source_open(&f, other, LEN(other));
     const char *page = "a 1\nb{ext=\"x\"} 2\nc{instance=\"n\",exported_instance=\"m\"} 3\n";
     assert_false(feed_show(&f, &s, page, 1000)); /* c has seven labels */
+    source_close(&f, &s);
     f.job.label_limit = 7;
+    s = standard_source(&f);
+    struct source s2 = source_open(&f, other, LEN(other));
     assert_true(feed_show(&f, &s, page, 2000));
     assert_line(&f.sink, "a{exported_job=\"j\", ext=\"e\", instance=\"i:1\", job=\"outer\"} 1 @2000");
     assert_line(&f.sink, "b{exported_ext=\"x\", exported_job=\"j\", ext=\"e\", instance=\"i:1\", job=\"outer\"} 2 @2000");

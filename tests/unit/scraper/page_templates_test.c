@@ -61,7 +61,7 @@ static void new_rules_keep_what_they_do_not_change(void **state UNUSED)
                   "{job_name: j, metric_relabel_configs: [{source_labels: [__name__], regex: b, action: drop}]}",
                   &other);
     struct running_job *run = running_job_new(f.job_set, &other, &err);
-    struct template_group *c = template_group_get(&f.interner, run, &s.labels);
+    struct template_group *c = template_group_get(&f.interner, run, &s.labels, 0);
     template_group_unref(&f.interner, s.templates);
     s.templates = c;
     assert_true(feed_show(&f, &s, "a 2\nb 2\n", 2000));

@@ -40,6 +40,45 @@ static void a_series_that_goes_ends_once(void **state)
     DONE;
 }
 
+/* The limit counts all series of a day, and those beyond it get no markers. */
+static void series_beyond_the_limit_are_dropped(void **state)
+{
+    WITH("job_name: j");
+    struct series_limit limit = {.max = 2};
+    f.limit = &limit;
+    assert_true(feed_show(&f, &s, "a 1\nb 1\nb 2\nc 1\nd 1\n", 1000));
+    assert_int_equal(f.sink.samples, 2);
+    assert_line(&f.sink, "b{instance=\"i:1\", job=\"j\"} 1 @1000");
+    assert_true(f.page.result.over_series_limit == 2 && f.page.result.post_relabeling == 5);
+    assert_true(limit.seen.n == 2 && limit.exceeded);
+    assert_true(feed_show(&f, &s, "a 2\nb 2\nb 3\nc 2\nd 2\n", 2000)); /* the same lines */
+    assert_true(f.sink.samples == 2 && f.page.result.over_series_limit == 2);
+    assert_true(feed_show(&f, &s, "c 3\nd 3\ne 3\n", 3000));
+    assert_int_equal(f.page.result.over_series_limit, 3);
+    assert_int_equal(f.sink.samples, 2); /* a and b have ended, and count all the same */
+    assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} stale @3000");
+    assert_true(feed_show(&f, &s, "b 4\nc 4\n", 4000));
+    assert_int_equal(f.sink.samples, 1); /* d was dropped: it has no end */
+    assert_true(feed_show(&f, &s, "b 5\nc 5\n", 1000 + INT64_C(24) * 3600 * 1000));
+    assert_int_equal(f.sink.samples, 2); /* a new day */
+    assert_true(limit.seen.n == 2 && !limit.exceeded);
+    f.limit = NULL;
+    series_limit_clear(&limit);
+    DONE;
+}
+
+static void the_set_of_series_grows(void **state UNUSED)
+{
+    struct series_limit limit = {.max = 1000};
+    for (int round = 0; round < 2; round++)
+        for (uint64_t i = 1; i <= 1200; i++)
+            assert_true(series_limit_admit(&limit, i * 0x9e3779b97f4a7c15ull) == (i <= 1000));
+    assert_int_equal(limit.seen.n, 1000);
+    assert_false(series_limit_admitted(&limit, 1));
+    assert_true(series_limit_renew(&limit, 5000) && !series_limit_renew(&limit, 6000) && series_limit_renew(&limit, 4000));
+    series_limit_clear(&limit);
+}
+
 static void another_order_is_no_end(void **state)
 {
     WITH("job_name: j");
@@ -97,11 +136,11 @@ static void a_target_ends_while_a_page_is_read(void **state)
     struct source other = source_open(&f, (struct label[]){{STR("job"), STR("j")}, {STR("instance"), STR("i:2")}}, 2);
     marker_writer_init(&stale, &f.interner, &f.sink.sink);
     assert_true(feed_show(&f, &other, "a 1\nb 1\nc 1\n", 1000));
-    page_start(p, s.id, &s.labels, s.templates, &s.last, (struct page_text){.text = STR("a 2\nb 2\nc 2\nd 2\n")},
+    page_start(p, s.id, &s.labels, s.templates, &s.last, NULL, (struct page_text){.text = STR("a 2\nb 2\nc 2\nd 2\n")},
                2000);
     assert_int_equal(page_parse(p, 2), PAGE_MORE);
     recorder_forget(&f.sink);
-    markers_end_all(&stale, other.id, &other.labels, &other.last, 2000);
+    markers_end_all(&stale, other.id, &other.labels, &other.last, NULL, 2000);
     assert_int_equal(stale.markers, 3);
     assert_line(&f.sink, "a{instance=\"i:2\", job=\"j\"} stale @2000");
     recorder_forget(&f.sink);
@@ -226,6 +265,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(samples_get_the_labels_of_the_target),
         BOTH(a_series_that_goes_ends_once),
+        BOTH(series_beyond_the_limit_are_dropped),
+        cmocka_unit_test(the_set_of_series_grows),
         BOTH(another_order_is_no_end),
         BOTH(of_two_texts_that_are_one_series_the_first_counts),
         BOTH(a_broken_page_writes_nothing_and_ends_all),

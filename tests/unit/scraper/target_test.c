@@ -104,6 +104,35 @@ static void paths_are_escaped(void **state UNUSED)
     expect_params("{job_name: j, metrics_path: \"/\\t<\\xe9>%20?x=y&z\"}", true, "http://h:1/%09%3C%C3%A9%3E%20?x=y&z");
 }
 
+/* Labels of a target set limits instead of its job, as in vmagent. */
+static void limits_of_labels(void **state UNUSED)
+{
+    static const struct { const char *labels; uint32_t samples, labels_max, series, body; bool valid; } cases[] = {
+        {"", 10, 20, 30, 1000, true},
+        {"__sample_limit__: '1', __label_limit__: '2', __series_limit__: '3', __max_scrape_size__: 4KiB", 1, 2, 3, 4096, true},
+        {"__sample_limit__: '0', __series_limit__: '-1', __max_scrape_size__: '0'", 0, 20, 0, 1000, true},
+        {"__sample_limit__: '99999999999'", UINT32_MAX, 20, 30, 1000, true},
+        {"__sample_limit__: many", 0, 0, 0, 0, false},
+        {"__series_limit__: '1.5'", 0, 0, 0, 0, false},
+        {"__max_scrape_size__: huge", 0, 0, 0, 0, false}};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct made m = {0};
+        struct buf yaml = {0};
+        buf_printf(&yaml, "{job_name: j, sample_limit: 10, label_limit: 20, series_limit: 30, body_size_limit: 1000, "
+                          "static_configs: [{targets: ['h:1'], labels: {%s}}]}", cases[i].labels);
+        make(&m, buf_z(&yaml));
+        assert_int_equal(m.how, cases[i].valid ? TARGET_CREATED : TARGET_INVALID);
+        if (cases[i].valid) {
+            const struct target_settings *s = &m.target->settings;
+            assert_true(s->sample_limit == cases[i].samples && s->label_limit == cases[i].labels_max);
+            assert_true(s->series_limit == cases[i].series && s->body_max == cases[i].body);
+            assert_int_equal(m.target->labels.wire.count, 2);
+        }
+        unmake(&m);
+        buf_free(&yaml);
+    }
+}
+
 /* As vmagent 1.145 has it. */
 static void the_instance_may_be_the_host_alone(void **state UNUSED)
 {
@@ -257,6 +286,7 @@ int main(void)
         cmocka_unit_test(labels_and_urls), cmocka_unit_test(parameters_without_a_label),
         cmocka_unit_test(paths_are_escaped),
         cmocka_unit_test(the_instance_may_be_the_host_alone),
+        cmocka_unit_test(limits_of_labels),
         cmocka_unit_test(relabeling),
         cmocka_unit_test(bad_targets),
         cmocka_unit_test(too_many_labels_are_no_target),
