@@ -30,6 +30,8 @@ static void ending_count(const struct marker_writer *w)
 static void end_at_once(struct scrape_lane *l, struct target *target, int64_t t)
 {
     markers_end_all(&l->stale, target->source, &target->labels, &target->last, target->series, t);
+    if (l->stale.ended.n > 0)
+        target->ended = l->stale.ended;
     ending_count(&l->stale);
 }
 
@@ -56,6 +58,7 @@ static bool ending_step(struct scrape_lane *l, struct ending *e)
     if (markers_end_some(&l->stale, e->t, LINES))
         return true;
     ending_count(&l->stale);
+    e->target->ended = l->stale.ended;
     list_remove(&e->node);
     target_unref(e->target);
     mem_free(e);

@@ -74,16 +74,22 @@ static const struct conf_row job_rows[] = {
     GUARD_KEY("proxy_oauth2", "Requests to the proxy would be sent without credentials"),
     GUARD_KEY("proxy_tls_config", "The proxy would be verified with the TLS settings of the targets"),
     CONF_SD_ROWS(CONF_LATER, "Its targets are not scraped"),
-    UNUSED_KEY("extra_scrape_metrics", "`scrape_timeout_seconds` is always written, the other metrics are not"),
+    JOB(BOOL, "extra_scrape_metrics", extra_scrape_metrics),
+        .help = "Write `scrape_sample_limit` and `scrape_body_size_bytes`; `scrape_timeout_seconds` is always written. Default: global"},
     UNUSED_KEY("relabel_debug", "Relabeling is not logged"),
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
     {.type = CONF_IGNORED, .name = "stream_parse", .help = "A scrape is always forwarded completely or not at all"},
     UNUSED_KEY("convert_classic_histograms_to_nhcb", "Classic histograms are not converted"),
     UNUSED_KEY("native_histogram_bucket_limit", "Native histograms keep their resolution"),
     UNUSED_KEY("native_histogram_min_bucket_factor", "Native histograms keep their resolution"),
-    UNUSED_KEY("track_timestamps_staleness", "Samples with their own timestamps get no stale markers"),
+    JOB(BOOL, "track_timestamps_staleness", track_timestamps_staleness),
+        .help = "Write stale markers for series whose samples had their own timestamps, too. Default: false, with vmagent's flags "
+                "true"},
     UNUSED_KEY("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
-    UNUSED_KEY("scrape_failure_log_file", "Failures are shown on /targets"),
+    JOB(CUSTOM, "scrape_failure_log_file", scrape_failure_log_file), .custom = conf_read_output_file,
+        .print = conf_print_output_file, .form = "file",
+        .help = "File to log each failed scrape to, one JSON object a line, as Prometheus does; reopened at a reload. Default: "
+                "global"},
     {.type = CONF_IGNORED, .name = "disable_keepalive", .help = "Connections are kept alive"},
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
     {0}};
@@ -114,6 +120,12 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
         job->sample_limit = g->sample_limit;
     if (!conf_is_set(node, "label_limit"))
         job->label_limit = g->label_limit;
+    if (!conf_is_set(node, "track_timestamps_staleness"))
+        job->track_timestamps_staleness = g->track_timestamps_staleness;
+    if (!conf_is_set(node, "extra_scrape_metrics"))
+        job->extra_scrape_metrics = g->extra_scrape_metrics;
+    if (job->scrape_failure_log_file.n == 0)
+        job->scrape_failure_log_file = g->scrape_failure_log_file;
     if (!conf_is_set(node, "series_limit"))
         job->series_limit = g->series_limit;
     if (!conf_is_set(node, "target_limit"))
@@ -195,8 +207,9 @@ static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job
     for (size_t i = 0; i < job->scrape_protocols.n; i++)
         buf_add_str(&b, job->scrape_protocols.items[i]);
     add_i64(&b, job->metric_name_escaping_scheme);
-    add_i64(&b, job->scrape_native_histograms + 2 * job->always_scrape_classic_histograms);
-    add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail);
+    add_i64(&b, job->scrape_native_histograms + 2 * job->always_scrape_classic_histograms + 4 * job->extra_scrape_metrics);
+    buf_add_str(&b, job->scrape_failure_log_file);
+    add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail + 8 * job->track_timestamps_staleness);
     for (size_t i = 0; i < job->external_labels.n; i++)
         labels_append(&b, job->external_labels.keys[i], job->external_labels.values[i]);
     uint64_t hash = hash_bytes(b.p, b.n);

@@ -6,6 +6,7 @@
 #define SCRAPER_JOB_H
 
 #include "base/refs.h"
+#include "scraper/failure_file.h"
 #include "scraper/failure_log.h"
 #include "scraper/scraper.h"
 
@@ -38,6 +39,7 @@ struct running_job {
     const char *accept;           /* the request header */
     struct arena arena;
     struct failure_log failures;
+    struct line_file *failure_file; /* NULL: none; belongs to the scraper */
 };
 struct running_job *running_job_new(struct job_set *g, const struct scrape_job *conf, struct err *err); /* NULL: err */
 struct running_job *running_job_ref(struct running_job *j);

@@ -155,6 +155,7 @@ static void target_inherit(struct target *t, struct target *from)
     t->last = from->last;
     t->last_t = from->last_t;
     t->series = from->series;
+    t->ended = from->ended;
     from->series = NULL;
     t->failing = from->failing;
     t->failing_since = from->failing_since;

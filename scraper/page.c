@@ -56,6 +56,8 @@ static void find_duplicates(struct page *p, size_t end)
         if (s->skip)
             continue;
         bool first = identity_set_add(&p->markers.set, identity);
+        if (first && p->last->n == 0)
+            series_digest_add(&p->result.digest, identity);
         if (p->reader.timed > 0)
             first = identity_set_add(&p->times, identity_at(identity, s->t));
         s->skip = !first;

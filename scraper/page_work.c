@@ -108,8 +108,9 @@ static void page_failed(struct scrape_lane *l, struct scrape *s)
 static void page_done(struct scrape_lane *l, struct scrape *s)
 {
     const struct page_result *p = &l->page.result;
+    bool again = p->digest.n > 0 && p->digest.n == s->target->ended.n && p->digest.sum == s->target->ended.sum;
     struct scrape_report r = {.up = 1, .scraped = (double)p->scraped, .post_relabeling = (double)p->post_relabeling,
-                              .added = (double)p->added, .over_series_limit = (double)p->over_series_limit};
+                              .added = again ? 0 : (double)p->added, .over_series_limit = (double)p->over_series_limit};
     count_page(&l->page);
     stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);
     stats_observe(&scrape_samples, (double)p->scraped);

@@ -21,7 +21,7 @@ static struct labels automatic_labels(struct buf *out, struct labels base, const
     return (struct labels){(uint8_t *)out->p, (uint32_t)out->n, base.count + 1};
 }
 
-enum automatic_when { REPORT_ALWAYS, REPORT_SAMPLE_LIMIT, REPORT_LABEL_LIMIT, REPORT_SERIES_LIMIT };
+enum automatic_when { REPORT_ALWAYS, REPORT_SAMPLE_LIMIT, REPORT_LABEL_LIMIT, REPORT_SERIES_LIMIT, REPORT_EXTRA };
 static const struct { const char *name; size_t offset; enum automatic_when when; } automatic[] = {
     {"up", offsetof(struct scrape_report, up), REPORT_ALWAYS},
     {"scrape_duration_seconds", offsetof(struct scrape_report, duration), REPORT_ALWAYS},
@@ -34,7 +34,9 @@ static const struct { const char *name; size_t offset; enum automatic_when when;
     {"scrape_labels_limit", offsetof(struct scrape_report, label_limit), REPORT_LABEL_LIMIT},
     {"scrape_series_current", offsetof(struct scrape_report, series), REPORT_SERIES_LIMIT},
     {"scrape_series_limit", offsetof(struct scrape_report, series_limit), REPORT_SERIES_LIMIT},
-    {"scrape_series_limit_samples_dropped", offsetof(struct scrape_report, over_series_limit), REPORT_SERIES_LIMIT}};
+    {"scrape_series_limit_samples_dropped", offsetof(struct scrape_report, over_series_limit), REPORT_SERIES_LIMIT},
+    {"scrape_sample_limit", offsetof(struct scrape_report, sample_limit), REPORT_EXTRA},
+    {"scrape_body_size_bytes", offsetof(struct scrape_report, body_size), REPORT_EXTRA}};
 
 static bool automatic_wanted(const struct target *t, enum automatic_when when)
 {
@@ -42,6 +44,7 @@ static bool automatic_wanted(const struct target *t, enum automatic_when when)
     switch (when) {
     case REPORT_ALWAYS: return true;
     case REPORT_SAMPLE_LIMIT: return limits && t->settings.sample_limit > 0;
+    case REPORT_EXTRA: return t->job->conf->extra_scrape_metrics;
     case REPORT_SERIES_LIMIT: return t->settings.series_limit > 0;
     case REPORT_LABEL_LIMIT: return limits && t->settings.label_limit > 0;
     }

@@ -12,6 +12,7 @@ struct scrape_report {
     double scraped, post_relabeling;       /* lines */
     double added;                          /* series */
     double bytes;                          /* of the response, decompressed */
+    double body_size;                      /* the same, -1 if it exceeded the limit */
     double over_series_limit;              /* samples */
     double sample_limit, label_limit, series_limit, series; /* set by scrape_publish */
 };

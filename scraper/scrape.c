@@ -74,6 +74,7 @@ void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err 
     r->duration = (double)(clock_mono_ns() - s->start_ns) / 1e9;
     r->timeout = (double)t->settings.timeout / 1e3;
     r->bytes = (double)s->body.n;
+    r->body_size = err && err->kind == ERR_TOO_LARGE ? -1 : r->bytes;
     r->sample_limit = (double)t->settings.sample_limit;
     r->label_limit = (double)t->settings.label_limit;
     r->series_limit = (double)t->settings.series_limit;
@@ -81,6 +82,8 @@ void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err 
     report_write(t, r, s->t);
     t->last_t = s->t;
     log_outcome(t, err, s->t);
+    if (err && t->job->failure_file)
+        failure_file_put(t->job->failure_file, t->job_name, t->url, err->text, s->t);
     report_publish(t, r, err, s->t);
     stats_observe(&scrape_durations, r->duration);
     t->scrape = NULL;

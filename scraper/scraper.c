@@ -151,6 +151,9 @@ static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n
         runs[i] = same ? running_job_ref(before->job) : running_job_new(g, &jobs[i], err);
         if (runs[i] == NULL)
             return false;
+        struct line_file *file = failure_files_want(&s->failure_files, jobs[i].scrape_failure_log_file);
+        if (!same) /* the fingerprint has the path */
+            runs[i]->failure_file = file;
     }
     return true;
 }
@@ -233,8 +236,10 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
 {
     struct job_set *job_set = job_set_new(s->env.main);
     struct running_job **runs = mem_zalloc((n + 1) * sizeof *runs);
+    failure_files_begin(&s->failure_files);
     bool ok = make_runs(s, jobs, n, job_set, runs, err);
     if (ok) {
+        failure_files_open(&s->failure_files);
         job_set->release = release;
         job_set->arg = release_arg;
         s->seed = seed_of(&g->external_labels);
@@ -319,6 +324,7 @@ void scraper_free(struct scraper *s)
     cluster_view_unref(s->view);
     for (unsigned i = 0; i < s->env.n_lanes; i++)
         scrape_lane_free(&s->lanes[i]);
+    failure_files_free(&s->failure_files);
     target_builder_free(&s->builder);
     stats_kept_free(&s->kept);
     mutex_free(&s->mutex);

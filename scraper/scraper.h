@@ -75,6 +75,9 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     /* vmagent: `instance` is host:port of an address with scheme or path; the port is added */
     bool instance_is_host;
     bool loose_durations;             /* vmagent: those of labels may be 1.5h or seconds, and are printed as 1m0s */
+    struct str scrape_failure_log_file;
+    bool extra_scrape_metrics;
+    bool track_timestamps_staleness;  /* default depends on the dialect */
     bool keep_params;                 /* Prometheus: `params` are sent even when their label is empty or removed */
     struct page_rules page;
     bool no_stale_markers;
@@ -96,6 +99,8 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     struct multimap params;
     int64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit;
     int64_t series_limit;              /* 0 and less: none */
+    bool track_timestamps_staleness, extra_scrape_metrics;
+    struct str scrape_failure_log_file; /* empty: none */
     bool scrape_native_histograms, always_scrape_classic_histograms;
     struct str_list scrape_protocols;
     struct str fallback_scrape_protocol;

@@ -25,6 +25,7 @@ struct scraper {
     _Atomic int64_t fence;       /* scraper_set_fence */
     struct loop_timer view_due;  /* a member begins or ends to take part */
     struct loop_timer flush;     /* of the jobs' failure logs */
+    struct failure_files failure_files;
     struct stopping *stopping;   /* one per lane, while and after stopping */
     unsigned stopped;            /* number of stopped lanes */
     void (*stop_done)(void *arg);

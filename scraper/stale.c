@@ -33,10 +33,12 @@ void marker_writer_start(struct marker_writer *w, uint64_t source, const struct 
 {
     w->source = source;
     w->limit = limit;
+    w->timed = last->templates && last->templates->job->conf->track_timestamps_staleness;
     w->target = target;
     w->last = last;
     w->n_removed = w->markers = w->busy = w->found = w->found_uncached = w->common = 0;
     w->written = w->at = w->at_uncached = 0;
+    w->ended = (struct series_digest){0};
     w->texts.at = w->texts.next = w->texts.frame.n = 0;
 }
 
@@ -65,7 +67,9 @@ bool markers_find_gone(struct marker_writer *w, size_t lines)
             continue;
         enum identity_mark was = identity_set_mark(&w->set, identity);
         w->common += was == IDENTITY_FIRST;
-        if (was != IDENTITY_ABSENT || id & ID_TIMED || (w->limit && !series_limit_admitted(w->limit, identity)))
+        if (was == IDENTITY_ABSENT)
+            series_digest_add(&w->ended, identity);
+        if (was != IDENTITY_ABSENT || (id & ID_TIMED && !w->timed) || (w->limit && !series_limit_admitted(w->limit, identity)))
             continue;
         if (w->n_removed == w->removed_cap)
             mem_grow(&w->removed, &w->removed_cap, w->n_removed + 1, sizeof *w->removed);

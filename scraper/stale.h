@@ -9,6 +9,14 @@
 #include "scraper/scrape_cache.h"
 #include "scraper/series_limit.h"
 
+/* Which series a scrape had, without their order: equal digests are equal series. */
+struct series_digest { uint64_t sum; size_t n; };
+static inline void series_digest_add(struct series_digest *d, uint64_t identity)
+{
+    d->sum += identity * 0x9e3779b97f4a7c15ull; /* identities are sums themselves */
+    d->n++;
+}
+
 struct marker_writer {
     struct interner *interner;
     struct sink *sink;
@@ -17,6 +25,7 @@ struct marker_writer {
     size_t n_removed, removed_cap;
     size_t found, found_uncached;    /* progress of markers_find_gone in `last`: lines, uncached lines */
     size_t common;               /* number of those that the set contains */
+    struct series_digest ended;  /* of the series that the set does not contain */
     size_t written, at, at_uncached; /* progress of markers_write: in `removed`; in `last`: lines, uncached lines */
     struct cached_text_reader texts;
     struct buf labels;
@@ -24,6 +33,7 @@ struct marker_writer {
     uint64_t source;             /* id of the target */
     const struct target_labels *target;
     struct scrape_cache *last;
+    bool timed;                  /* series whose samples had their own timestamps get markers, too */
     const struct series_limit *limit; /* NULL: every series was written */
     size_t markers, busy;        /* written; refused by the sink */
 };

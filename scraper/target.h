@@ -6,7 +6,7 @@
 
 #include "base/refs.h"
 #include "scraper/scrape_cache.h"
-#include "scraper/series_limit.h"
+#include "scraper/stale.h"
 #include "scraper/job.h"
 
 /* Text of an error. Immutable; any thread may take and drop references. */
@@ -81,6 +81,7 @@ struct target {
     struct template_group *templates;
     struct scrape_cache last;
     struct series_limit *series;  /* NULL: no limit was set yet */
+    struct series_digest ended;   /* the series of the last scrape before the one that failed */
     struct scrape *scrape;        /* in progress; NULL = none */
     bool leaving;                 /* a change takes it away: no scrape begins any more */
     int64_t exceeded_limit;       /* the job's target_limit if it has more targets: every scrape fails; else 0 */

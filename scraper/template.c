@@ -257,7 +257,8 @@ static void export_automatic(struct interner *in)
     static const char *const names[] = {
         "up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
         "scrape_series_added", "scrape_timeout_seconds", "scrape_response_size_bytes", "scrape_samples_limit",
-        "scrape_labels_limit", "scrape_series_current", "scrape_series_limit", "scrape_series_limit_samples_dropped"};
+        "scrape_labels_limit", "scrape_series_current", "scrape_series_limit", "scrape_series_limit_samples_dropped",
+        "scrape_sample_limit", "scrape_body_size_bytes"};
     struct str name = in->builder.n == 1 ? builder_get(&in->builder, STR(METRIC_NAME)) : STR_NONE;
     for (size_t i = 0; i < LEN(names); i++)
         if (str_is(name, names[i]))

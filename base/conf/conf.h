@@ -145,6 +145,10 @@ void conf_print_row(struct buf *out, const struct conf_row *row, const void *fie
  * against it. */
 void conf_document(struct buf *out, const struct conf_section *s);
 /* Parses one scalar as a row would; used for flags. The error contains neither key nor position (err_wrap). */
+/* .custom and .print of a row for a file that is written: as CONF_FILE, but it need not exist. The field is a struct str. */
+bool conf_read_output_file(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
+void conf_print_output_file(struct buf *out, const void *field, unsigned indent);
+
 bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str text, void *value,
                  struct err *err) MUST_USE;
 

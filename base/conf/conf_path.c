@@ -126,3 +126,19 @@ void conf_check_pattern(struct conf_context *c, const struct yaml *node, const c
     warn_path(c, node, name, "no file matches %s", z);
     mem_free(z);
 }
+
+bool conf_read_output_file(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
+{
+    static const struct conf_row file = {.type = CONF_FILE, .name = "file"};
+    struct err why;
+    if (node->kind != YAML_SCALAR)
+        return conf_err(node, err, "expected a file name");
+    return conf_scalar(c, &file, node->text, field, &why) || conf_err(node, err, "%s", why.text);
+}
+
+void conf_print_output_file(struct buf *out, const void *field, unsigned indent UNUSED)
+{
+    buf_add_char(out, ' ');
+    yaml_write_scalar(out, *(const struct str *)field);
+    buf_add_char(out, '\n');
+}

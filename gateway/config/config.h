@@ -20,11 +20,12 @@
 
 struct global_conf {
     int64_t scrape_interval, scrape_timeout, scrape_slot, evaluation_interval;
-    struct str query_log_file;       /* empty: none */
+    struct str query_log_file, scrape_failure_log_file; /* empty: none */
     struct str_map external_labels;
     struct str_list scrape_protocols;
     int metric_name_escaping_scheme;
     bool scrape_native_histograms, always_scrape_classic_histograms, stale_on_shutdown;
+    bool extra_scrape_metrics;
     int64_t sample_limit, label_limit, body_size_limit;
     int64_t target_limit, label_name_length_limit, label_value_length_limit;
     struct conf_items relabel_configs, metric_relabel_configs; /* vmagent's: applied before those of each job */

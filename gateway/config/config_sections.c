@@ -13,24 +13,6 @@
 #define ACCEPTED(key, why) {.type = CONF_ACCEPTED, .name = key, .help = why}
 #define GUARD(key, why) {.type = CONF_GUARD, .name = key, .help = why}
 
-/* As CONF_FILE, but it need not exist. */
-static bool read_output_file(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
-{
-    static const struct conf_row file = {.type = CONF_FILE, .name = "query_log_file"};
-    struct err why;
-    if (node->kind != YAML_SCALAR)
-        return conf_err(node, err, "global.query_log_file: expected a file name");
-    return conf_scalar(c, &file, node->text, field, &why) ||
-           conf_err(node, err, "global.query_log_file: %s", why.text);
-}
-
-static void print_output_file(struct buf *out, const void *field, unsigned indent UNUSED)
-{
-    buf_add_char(out, ' ');
-    yaml_write_scalar(out, *(const struct str *)field);
-    buf_add_char(out, '\n');
-}
-
 static const struct conf_row global_rows[] = {
     {CONF_DURATION, "scrape_interval", GLOBAL(scrape_interval), .preset = "1m", .min = 1, .max = 366ll * 86400000,
      .help = "Default scrape interval of jobs"},
@@ -58,10 +40,12 @@ static const struct conf_row global_rows[] = {
      .help = "Relabeling of targets, applied before that of each job"},
     {CONF_SECTIONS, "metric_relabel_configs", GLOBAL(metric_relabel_configs), .section = &relabel_section,
      .help = "Relabeling of scraped series, applied before that of each job"},
-    {CONF_CUSTOM, "query_log_file", GLOBAL(query_log_file), .custom = read_output_file, .print = print_output_file,
+    {CONF_CUSTOM, "query_log_file", GLOBAL(query_log_file), .custom = conf_read_output_file,
+     .print = conf_print_output_file,
      .form = "file",
      .help = "File to log queries to, one JSON object a line, as Prometheus does; reopened at a reload"},
-    ACCEPTED("scrape_failure_log_file", "Failures are shown on /targets"),
+    {CONF_CUSTOM, "scrape_failure_log_file", GLOBAL(scrape_failure_log_file), .custom = conf_read_output_file,
+     .print = conf_print_output_file, .form = "file", .help = "Default of the jobs' `scrape_failure_log_file`"},
     ACCEPTED("rule_query_offset", "Rules are not evaluated"),
     {CONF_INT, "target_limit", GLOBAL(target_limit), .preset = "0", .min = 0, .max = INT64_MAX,
      .help = "Default of the jobs' `target_limit`"},
@@ -80,7 +64,8 @@ static const struct conf_row global_rows[] = {
      .help = "Default of the jobs' `always_scrape_classic_histograms`"},
     ACCEPTED("convert_classic_histograms_to_nhcb", "Classic histograms are not converted"),
     ACCEPTED("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
-    ACCEPTED("extra_scrape_metrics", "`scrape_timeout_seconds` is always written, the other metrics are not"),
+    {CONF_BOOL, "extra_scrape_metrics", GLOBAL(extra_scrape_metrics), .preset = "false",
+     .help = "Default of the jobs' `extra_scrape_metrics`"},
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
     {0}};
 /* Prometheus rejects an explicit timeout above the interval; vmagent lowers it to the interval. */

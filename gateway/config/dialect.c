@@ -31,7 +31,8 @@ const struct dialect_defaults dialects[4] = {
                                                        .limit_counts_lines = true, .text_only = true,
                                                        .export_moves = true, .reports_limits = true},
                          .vmagent_relabeling = true, .instance_is_host = true, .loose_durations = true,
-                         .environment = true, .external_at_scrape = true},
+                         .environment = true, .external_at_scrape = true,
+                         .track_timestamps_staleness = true},
     [DIALECT_PROMXY] = {.name = "promxy", .config_flag = "config", .flags = promxy_flags,
                         .honor_timestamps = true, .broken_lines_fail = true, .empty_groups = true},
 };

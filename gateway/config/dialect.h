@@ -23,6 +23,7 @@ struct dialect_defaults {
     bool keep_params;                  /* `params` of a job are sent even if their label is empty or removed */
     bool expand_labels;                /* ${NAME} in external_labels is replaced by the environment variable */
     bool external_at_scrape;           /* external_labels are added to what is scraped only, before anything is sent */
+    bool track_timestamps_staleness;   /* default of scrape jobs */
     bool loose_durations;              /* accepts 1.5h, and seconds without a unit */
     bool empty_groups;                 /* a server group whose relabeling drops all targets is a warning */
     bool environment;                  /* %{NAME} in the file is replaced by the environment variable */

@@ -242,3 +242,35 @@ def test_lines_of_windows_in_pieces():
     for query in ("a", 'b{x="y\\r\\rz"}', "c", "d", "up == 1", "scrape_response_size_bytes == 26"):
         wait_until(lambda: sluice.query(query), what=query)
     listener.close()
+
+
+def test_failures_are_logged_in_a_file():
+    """Each failed scrape is a line of the job's file or that of global; a reload opens them again. Series that return after
+    failures do not count as added."""
+    exporter, sink, paths = ScriptedExporter(series=3), RecordingSink(), {name: f"{folder()}/{name}.log" for name in ("own", "common")}
+    config = (f"global: {{scrape_interval: 500ms, scrape_failure_log_file: common.log, extra_scrape_metrics: true}}\nscrape_configs:\n"
+              f"- {{job_name: own, scrape_failure_log_file: {paths['own']}, static_configs: [{{targets: ['{exporter.address}']}}]}}\n"
+              f"- {{job_name: common, sample_limit: 7, extra_scrape_metrics: false, static_configs: [{{targets: ['{exporter.address}']}}]}}\n"
+              f"- {{job_name: small, body_size_limit: 10B, static_configs: [{{targets: ['{exporter.address}']}}]}}\n"
+              f"remote_write: [{{url: '{sink.url}'}}]\n")
+    sluice = Sluice(config)
+    wait_until(lambda: len(sink.find("up")) == 3)
+
+    def lines(name):
+        with open(paths[name], encoding="utf-8") as f:
+            return [json.loads(line) for line in f]
+    exporter.status = 500
+    wait_until(lambda: len(lines("own")) >= 2 and {line["job_name"] for line in lines("common")} == {"common", "small"})
+    first = lines("own")[0]
+    assert first["level"] == "ERROR" and first["job_name"] == "own" and first["target"] == f"http://{exporter.address}/metrics", first
+    assert first["msg"] == "server returned HTTP status 500 Internal Server Error" and first["time"].startswith("20"), first
+    assert any("body size limit exceeded" in line["msg"] for line in lines("common"))
+    os.rename(paths["own"], paths["own"] + ".1")
+    assert sluice.post("/-/reload", b"").status == 200
+    wait_until(lambda: os.path.exists(paths["own"]) and lines("own"))
+    exporter.status = 200
+    wait_until(lambda: values(sink, "up", job="own")[-1] == 1)
+    assert sum(values(sink, "scrape_series_added", job="own")) == 6  # of the first scrape
+    assert {v for v in values(sink, "scrape_body_size_bytes", job="small")} == {-1, 0}
+    assert set(values(sink, "scrape_sample_limit", job="own")) == {0}
+    assert not sink.find("scrape_sample_limit", job="common")
