@@ -3,6 +3,7 @@
 #include "writer/stages.h"
 
 #include "writer/pipeline/label_stage.h"
+#include "writer/pipeline/rounding.h"
 
 static void stages_add_labels(struct chain *c, const struct label_stage_conf *conf)
 {
@@ -21,4 +22,6 @@ void stages_of_destination(struct chain *c, const struct destination_conf *d, st
 {
     stages_add_labels(c, &(struct label_stage_conf){
         .external = external, .rules = relabel_rules(d->write_relabel_configs), .extra = d->extra_labels});
+    if (d->significant_figures > 0 || d->round_digits < ROUND_DIGITS_OFF)
+        chain_add(c, rounding_stage_new((int)d->significant_figures, (int)d->round_digits));
 }

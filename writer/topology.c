@@ -4,6 +4,7 @@
 #include "writer/topology.h"
 
 #include "base/hash.h"
+#include "writer/pipeline/rounding.h"
 #include "writer/recent/recent.h"
 #include "writer/stages.h"
 
@@ -107,7 +108,7 @@ static bool attach_recent(struct topology *p, const struct writer_plan *from, st
     p->recent = recent_ref(recent);
     if (from->recent->like.n == 0) {
         struct destination_conf plain = {.queue = {.shards = 8, .max_samples = 10000, .max_block_bytes = 8 << 20},
-                                         .send_metadata = true, .metadata_config = {.send = true},
+                                         .round_digits = ROUND_DIGITS_OFF, .send_metadata = true, .metadata_config = {.send = true},
                                          .send_exemplars = true, .send_native_histograms = true};
         stream_for(p, from, &plain, -1, p->global.n > 0)->recent = recent;
         return true;

@@ -49,6 +49,7 @@ struct destination_conf {             /* one remote_write entry */
     struct http_conf http;
     struct conf_items write_relabel_configs; /* struct relabel_rule */
     struct str_map extra_labels;      /* -remoteWrite.label: set last, overrides */
+    int64_t significant_figures, round_digits; /* of values; 0 and 100: values are not rounded */
     struct str unread_rules;          /* a file of relabeling rules that does not respond; empty: all are read.
                                        * Otherwise the destination gets no new samples */
     struct queue_conf {               /* queue_config, with Prometheus' names where they apply */

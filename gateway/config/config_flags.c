@@ -152,6 +152,15 @@ static bool destination_set_queue(struct loader *l, const struct remote_write_fl
     return ok;
 }
 
+static bool destination_set_rounding(struct loader *l, const struct remote_write_flags *f, size_t i,
+                                     struct destination_conf *d)
+{
+    return config_flags_parse(l, CONF_INT, "remoteWrite.significantFigures", flags_item(&f->significant_figures, i), 0, 1000,
+                              &d->significant_figures)
+           && config_flags_parse(l, CONF_INT, "remoteWrite.roundDigits", flags_item(&f->round_digits, i), -1000, 1000,
+                                 &d->round_digits);
+}
+
 static bool destination_set_labels(struct loader *l, const struct str_list *given, struct str_map *labels)
 {
     labels->keys = ARENA_ARRAY(l->conf.arena, struct str, given->n + 1);
@@ -226,7 +235,7 @@ static bool destination_set_fields(struct loader *l, void *arg)
         return err_wrap(l->err, "-remoteWrite.url");
     destination_set_headers(l, flags_item(&f->headers, i), &d->http.headers);
     return destination_set_auth(l, f, i, &d->http) && destination_set_oauth2(l, f, i, &d->http)
-           && destination_set_sigv4(l, f, i, &d->http) && destination_set_queue(l, f, i, d)
+           && destination_set_sigv4(l, f, i, &d->http) && destination_set_queue(l, f, i, d) && destination_set_rounding(l, f, i, d)
            && destination_set_labels(l, &f->label, &d->extra_labels) && http_conf_check(NULL, &d->http, l->err);
 }
 

@@ -92,7 +92,8 @@ struct flags {
             basic_auth_password_file, bearer_token, bearer_token_file, tls_ca_file, tls_cert_file, tls_key_file,
             tls_server_name, tls_insecure, headers,
             proxy_url, queues, send_timeout, retry_min, retry_max, max_disk, disable_disk_queue,
-            force_prom_proto, force_vm_proto, url_relabel_config, disable_metadata, rate_limit;
+            force_prom_proto, force_vm_proto, url_relabel_config, disable_metadata, rate_limit,
+            significant_figures, round_digits;
         struct str_list oauth2_client_id, oauth2_client_secret, oauth2_client_secret_file, oauth2_endpoint_params,
             oauth2_scopes, oauth2_token_url;
         struct str_list aws_use_sigv4, aws_access_key, aws_secret_key, aws_region, aws_role_arn, aws_service,

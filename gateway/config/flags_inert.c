@@ -40,8 +40,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("streamAggr.ignoreFirstIntervals", "of streamAggr.config, which is not supported yet"),
     TUNES("remoteWrite.streamAggr.dropInputLabels", "of streamAggr.config, which is not supported yet"),
     TUNES("remoteWrite.streamAggr.ignoreFirstIntervals", "of streamAggr.config, which is not supported yet"),
-    LOSES("remoteWrite.roundDigits", "values are not rounded"),
-    LOSES("remoteWrite.significantFigures", "values are not rounded"),
     LOSES_SWITCH("usePromCompatibleNaming", "metric and label names are not changed"),
     LOSES("pushmetrics.url", "metrics of sluice are not pushed anywhere"),
     LOSES("loggerOutput", "logs are written to stderr, in UTC, with fixed fields"),
