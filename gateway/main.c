@@ -27,6 +27,7 @@
 #include "gateway/drain.h"
 #include "gateway/greeting.h"
 #include "gateway/ingest/lines/lines.h"
+#include "gateway/ingest/otlp/otlp_delta.h"
 #include "gateway/lane.h"
 #include "gateway/listeners.h"
 #include "gateway/http/http_auth.h"
@@ -316,6 +317,7 @@ static void tear_down(struct program *p)
     loop_turn(s->control, 0);
     for (unsigned i = 0; i < s->n_lanes; i++)
         lane_free(p->lanes[i]);
+    otlp_deltas_free(s->otlp_deltas);
     http_auth_free(p->auth);
     for (size_t i = 0; i < p->n_listeners; i++)
         listener_free(&p->listeners[i]);
@@ -407,6 +409,8 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
                        "cannot create an event loop: %s; raise the limit of open files (ulimit -n)", strerror(errno));
     }
     services_init(s);
+    if (str_list_has(&s->flags.enable_features, "otlp-deltatocumulative"))
+        s->otlp_deltas = otlp_deltas_new();
     s->request_quit = request_quit;
     drain_init(&p->drain, s, request_stop, on_drained);
     p->quit.run = on_quit;

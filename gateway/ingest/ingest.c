@@ -326,7 +326,8 @@ static void ingest_read(struct ingest *in)
         ingest_unqueue(in);
     else if (input == INGEST_INPUT_FAILED)
         ingest_fail(in, &err);
-    else if (first && in->phase == INGEST_CHECK && in->text_complete && in->text.n <= INGEST_SHORT_BYTES)
+    else if (first && in->phase == INGEST_CHECK && !in->reads_twice && in->text_complete
+             && in->text.n <= INGEST_SHORT_BYTES)
         in->phase = INGEST_STORE_WHOLE;
 }
 

@@ -90,7 +90,8 @@ struct ingest {
     uint64_t same;                /* hash of the format and of parameters that change labels; `begin` adds its own */
     struct labels_builder *labels; /* of the series being reported */
     struct arena *scratch;        /* of one line */
-    bool all_or_nothing;          /* the format's; `begin` may change this and the next three */
+    bool all_or_nothing;          /* the format's; `begin` may change this and the next four */
+    bool reads_twice;             /* with it: even a short body is checked first, as storing it has effects that remain */
     int success;
     size_t max_line, max_text;    /* bytes; text: of the whole body, decompressed */
 

@@ -36,6 +36,7 @@ struct lane_services { /* of one lane; used on its thread only */
 };
 
 struct config_load;
+struct otlp_deltas;
 struct group_discovery;
 struct kube_watches;
 struct services {
@@ -60,6 +61,7 @@ struct services {
     struct coverage_registry *coverage; /* which replicas are complete, over reloads */
     struct coverage_reader *coverage_reader; /* control thread */
     struct filter_sync *filter_sync; /* control thread */
+    struct otlp_deltas *otlp_deltas; /* gateway/ingest/otlp/otlp_delta.h; NULL: deltas are not summed up */
     struct audits *audits;         /* control thread; metrics: any */
     struct cluster *cluster;       /* control thread; status and metrics: any; NULL: none. Set with the first configuration */
     struct config *_cluster_config; /* the one that it was made from */

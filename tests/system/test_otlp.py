@@ -99,3 +99,77 @@ def test_rejected_data_points_are_reported():
     partial = dict(wire.fields(dict(wire.fields(answer.body))[1]))
     assert answer.headers["Content-Type"] == PROTOBUF["Content-Type"] and partial[1] == 2 and b"metric `bad`" in partial[2], answer
     assert sluice.post(OTLP, otlp.request(otlp.gauge("good", otlp.number(1, t + 1))), headers=PROTOBUF).body == b""
+
+
+DELTAS = "--enable-feature=otlp-deltatocumulative"
+
+
+def delta_sum(name, value, t, start=None, **labels):
+    point = otlp.number(value, t, **labels) + (otlp.fixed(2, start * 10**6) if start else b"")
+    return otlp.metric(name, 7, otlp.field(1, point) + otlp.field(2, 1) + otlp.field(3, 1))
+
+
+def test_deltas_become_sums():
+    """Over all connections; a request that is repeated counts once, an older point is rejected."""
+    prometheus = Prometheus("", "--enable-feature=native-histograms")
+    sluice = Sluice(f"remote_write: [{{url: '{prometheus.write_url}', send_native_histograms: true}}]", DELTAS)
+    t = now_ms() - 60000
+
+    def post(*metrics, headers=PROTOBUF, **more):
+        answer = sluice.post(OTLP, otlp.request(*metrics, **more), headers=headers)
+        assert answer.status == 200, answer
+        return answer.body
+
+    def delta_histogram(t, counts, bounds, total, **labels):
+        return otlp.histogram("h", t, counts, bounds, total, temporality=1, **labels)
+
+    def delta_exponential(t, *shape, **more):
+        body = otlp.exponential("e", t, *shape, **more)
+        return body[:-1] + b"\x01"  # its temporality
+    labels = {"a": "1", "b": "2"}
+    for i in range(5):
+        metrics = [delta_sum("d", i + 1, t + i * 1000, t - 1000, **dict(sorted(labels.items(), reverse=i % 2))), delta_sum("f", .25, t + i * 1000),
+                   delta_histogram(t + i * 1000, [1, 2, 3], [1.0, 2.0], 1.5, k="v"),
+                   delta_exponential(t + i * 1000, 3 - i % 2, 1, (4, [1, 2]), value_sum=2.0), otlp.total("c", otlp.number(7 + i, t + i * 1000))]
+        for _ in range(2):
+            post(*metrics, resource={"r": "s"})
+    assert b"older than the last one" in post(delta_sum("d", 100, t, **labels), resource={"r": "s"})
+    assert b"older than the last one" in post(delta_sum("d", 100, t + 9000, t - 5000, **labels), resource={"r": "s"})
+    post(delta_sum("d", 3, t + 5000, **labels), resource={"r": "other"})
+    post(delta_histogram(t + 5000, [5, 6], [1.0], 1.0, k="v"), delta_sum("f", 0.0, t + 5000), resource={"r": "s"})
+    post(otlp.metric("f", 7, otlp.field(1, otlp.number(5.0, t + 6000, flags=1)) + otlp.field(2, 1)), delta_sum("f", 1.0, t + 7000), resource={"r": "s"})
+
+    def values(query):
+        data = prometheus.query(f"{query}[5m]", time=(t + 30000) / 1000)["result"]
+        return [float(v) for s in data for _, v in s["values"]]
+    wait_until(lambda: len(values('{"f",r="s"}')) == 7, 30, "the sums")
+    assert values('{"d",r="s"}') == [1, 3, 6, 10, 15] and values('{"d",r="other"}') == [3]
+    assert values('{"f",r="s"}') == [.25, .5, .75, 1.0, 1.25, 1.25, 2.25] and values("c") == [7, 8, 9, 10, 11]
+    assert values('h_bucket{le="1.0"}') + values('h_bucket{le="1"}') == [1, 2, 3, 4, 5, 5]
+    assert values("h_count") == [6, 12, 18, 24, 30, 11] and values("h_sum") == [1.5, 3, 4.5, 6, 7.5, 1]
+    assert values('h_bucket{le="+Inf"}') == [6, 12, 18, 24, 30, 11]
+    h = prometheus.query("e[5m]", time=(t + 30000) / 1000)["result"][0]["histograms"]
+    assert [(float(v["count"]), float(v["sum"])) for _, v in h] == [(4 * i, 2.0 * i) for i in range(1, 6)], h
+    counts = {(round(float(low), 6), round(float(high), 6)): float(n) for _, low, high, n in h[-1][1]["buckets"]}
+    wide = 2 ** .25
+    assert counts == {(0, 0): 5, **{(round(wide ** i, 6), round(wide ** (i + 1), 6)): n for i, n in ((2, 9), (4, 2), (5, 4))}}, counts
+
+
+def test_deltas_of_an_invalid_body_are_not_added():
+    sink = RecordingSink()
+    t = now_ms()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", DELTAS)
+    body = otlp.request(delta_sum("d", 1, t))
+    assert sluice.post(OTLP, body, headers=PROTOBUF).status == 200
+    assert sluice.post(OTLP, otlp.request(delta_sum("d", 50, t + 1)) + b"\xff", headers=PROTOBUF).status == 400
+    assert sluice.post(OTLP, otlp.request(delta_sum("d", 2, t + 2)), headers=PROTOBUF).status == 200
+    wait_until(lambda: sum(sink.find("d").values(), []) == [(t, 1.0), (t + 2, 3.0)], 30)
+
+
+def test_deltas_are_stored_as_they_are_by_default():
+    sink = RecordingSink()
+    t = now_ms()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}")
+    for i in range(3):
+        assert sluice.post(OTLP, otlp.request(delta_sum("d", 5, t + i)), headers=PROTOBUF).status == 200
+    wait_until(lambda: sum(sink.find("d").values(), []) == [(t + i, 5.0) for i in range(3)], 30)

@@ -8,7 +8,7 @@
  *
  * Names are as the client sends them, attributes are labels: those of the resource, of the scope as scope.name,
  * scope.version and scope.attributes.NAME, and those of the data point, which replace the others. A point without a
- * recorded value is a stale marker. Temporality is not converted: deltas are stored as they are.
+ * recorded value is a stale marker. Deltas are stored as they are, or summed up (otlp_delta.h).
  *
  *   ExportMetricsServiceRequest { ResourceMetrics 1 }   ResourceMetrics { Resource 1, ScopeMetrics 2 }
  *   ScopeMetrics { InstrumentationScope 1, Metric 2 }   Metric { name 1, description 2, unit 3, data 5 7 9 10 11 }
@@ -119,14 +119,21 @@ static enum metric_type otlp_type(const struct otlp_state *s)
     return METRIC_GAUGE;
 }
 
-static bool is_monotonic(struct str sum)
+/* Whether a Sum is monotonic, and whether the points of a Sum or Histogram are to be summed up. */
+static void read_data_kind(struct ingest *in, struct str data)
 {
-    struct otlp_cursor c = otlp_cursor_of(sum);
+    enum { DELTA = 1 };
+    struct otlp_state *s = in->state;
+    bool sums = in->services->otlp_deltas && (s->kind == OTLP_SUM || s->kind == OTLP_HISTOGRAM || s->kind == OTLP_EXPONENTIAL);
+    struct otlp_cursor c = otlp_cursor_of(data);
     struct pb_field f;
-    bool monotonic = false;
-    while (pb_next(&c.p, c.end, &f))
-        monotonic = f.number == 3 ? f.value != 0 : monotonic;
-    return monotonic;
+    s->monotonic = s->delta = false;
+    while ((sums || s->kind == OTLP_SUM) && pb_next(&c.p, c.end, &f)) {
+        if (f.number == 2)
+            s->delta = sums && f.value == DELTA;
+        else if (f.number == 3 && s->kind == OTLP_SUM)
+            s->monotonic = f.value != 0;
+    }
 }
 
 static void otlp_set_full_name(struct ingest *in)
@@ -156,7 +163,7 @@ static bool read_metric(struct ingest *in, struct str message, struct err *err)
         case OTLP_GAUGE: case OTLP_SUM: case OTLP_HISTOGRAM: case OTLP_EXPONENTIAL: case OTLP_SUMMARY:
             s->kind = (enum otlp_kind)f.number;
             s->data = otlp_cursor_of(f.bytes);
-            s->monotonic = s->kind == OTLP_SUM && is_monotonic(f.bytes);
+            read_data_kind(in, f.bytes);
             break;
         default: break;
         }
@@ -227,6 +234,7 @@ static bool otlp_begin(struct ingest *in, struct err *err UNUSED)
     arena_init(&s->arena, 0); /* bounded by struct otlp_labels */
     in->max_text = (size_t)in->services->flags.ingest.otlp_max_request;
     struct str type = http_header(in->r, "Content-Type"), media;
+    in->reads_twice = in->services->otlp_deltas != NULL;
     s->is_json = str_cut(&type, ';', &media) && str_ieq(str_trim(media), STR("application/json"));
     if (s->is_json)
         ingest_json_init(&s->json, in, &otlp_request_json, JSON_PROTO3);

@@ -6,6 +6,8 @@
 
 #include "gateway/ingest/ingest_json.h"
 #include "gateway/ingest/otlp/otlp_attributes.h"
+#include "gateway/ingest/otlp/otlp_delta.h"
+#include "model/histogram/histogram.h"
 
 enum otlp_kind { OTLP_GAUGE = 5, OTLP_SUM = 7, OTLP_HISTOGRAM = 9, OTLP_EXPONENTIAL = 10, OTLP_SUMMARY = 11 };
 enum { OTLP_NS_PER_MS = 1000000, OTLP_NO_VALUE = 1 /* of a point's flags */ };
@@ -20,7 +22,7 @@ struct otlp_state {
     struct str name, description, unit;
     struct buf full_name;       /* that its series have, without suffixes */
     enum otlp_kind kind;
-    bool monotonic;
+    bool monotonic, delta;      /* delta: its points are to be summed up */
     struct buf text;            /* a name or a bound */
     bool is_json;
     struct ingest_json json;
@@ -39,11 +41,32 @@ static inline bool otlp_bad(struct err *err, const char *what)
     return err_set(err, ERR_BAD_DATA, "%s is no valid protobuf message", what);
 }
 
+/* ---- otlp_points.c ---- */
+
+struct otlp_point { /* the numbers of its fields differ by kind */
+    struct otlp_labels attributes;
+    int64_t start, t;                 /* ms */
+    uint64_t flags, count;
+    double sum, value;
+    bool has_sum;
+    struct str bounds, counts;        /* packed, of a histogram */
+    struct str positive, negative;    /* Buckets of an exponential one */
+    int32_t scale;
+    uint64_t zero_count;
+    double zero_threshold;
+};
 /* A data point of the current metric: reads it and reports its series. False: the message is corrupted. One that cannot be
  * stored, because its labels or the shape of a histogram are invalid, is skipped and counted. */
 bool otlp_point(struct ingest *in, struct str message, struct err *err) MUST_USE;
 /* Gives the labels from this index on the names that they are stored with. */
 void otlp_store_label_names(struct ingest *in, struct arena *a, struct otlp_labels *labels, size_t from);
+
+/* otlp_sums.c: adds a point of delta temporality to what its series has, whose labels are set. False: the point is too old, or
+ * there is no memory for the series. values: at most OTLP_SUM_VALUES, with a shape (a hash) that says what they are. */
+enum { OTLP_SUM_VALUES = HISTOGRAM_MAX_BUCKETS + 2 };
+bool otlp_sum_values(struct ingest *in, const struct otlp_point *p, uint64_t shape, double *values, size_t n,
+                     struct err *err) MUST_USE;
+bool otlp_sum_histogram(struct ingest *in, const struct otlp_point *p, struct histogram *h, struct err *err) MUST_USE;
 
 extern const struct json_message otlp_request_json; /* ExportMetricsServiceRequest */
 

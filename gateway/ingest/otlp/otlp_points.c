@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Data points of OpenTelemetry and the series that they become. */
+#include "base/hash.h"
 #include "base/protobuf.h"
 #include "base/text/num.h"
 #include "base/text/utf8.h"
@@ -7,24 +8,10 @@
 #include "gateway/ingest/otlp/otlp.h"
 #include "gateway/ingest/otlp/otlp_names.h"
 #include "gateway/services/services.h"
-#include "model/histogram/histogram.h"
 
 #include <math.h>
 
-/* ---- data points: the numbers of their fields differ by kind ---- */
-
-struct otlp_point {
-    struct otlp_labels attributes;
-    int64_t t;
-    uint64_t flags, count;
-    double sum, value;
-    bool has_sum;
-    struct str bounds, counts;        /* packed, of a histogram */
-    struct str positive, negative;    /* Buckets of an exponential one */
-    int32_t scale;
-    uint64_t zero_count;
-    double zero_threshold;
-};
+/* ---- data points ---- */
 
 static double bits_double(uint64_t bits)
 {
@@ -89,7 +76,9 @@ static bool read_point(struct ingest *in, struct str message, struct otlp_point 
     while (pb_next(&c.p, c.end, &f)) {
         if (f.number == attributes && !otlp_add_attribute(in->scratch, &p->attributes, STR_NONE, f.bytes, err))
             return false;
-        if (f.number == 3)
+        if (f.number == 2)
+            p->start = (int64_t)(f.value / OTLP_NS_PER_MS);
+        else if (f.number == 3)
             p->t = (int64_t)(f.value / OTLP_NS_PER_MS);
         else if (kind == OTLP_HISTOGRAM)
             histogram_field(p, &f);
@@ -166,30 +155,50 @@ static uint64_t packed_u64(struct str packed, size_t i)
     return v;
 }
 
-static bool put_bucket(struct ingest *in, const struct otlp_point *p, double bound, uint64_t below, struct err *err)
+static bool otlp_put_number(struct ingest *in, const struct otlp_point *p, struct err *err)
+{
+    double v = p->value;
+    return (!((struct otlp_state *)in->state)->delta || otlp_sum_values(in, p, 0, &v, 1, err)) && put_point(in, p, v, err);
+}
+
+static bool put_bucket(struct ingest *in, const struct otlp_point *p, double bound, double below, struct err *err)
 {
     char text[NUM_MAX];
     builder_set(in->labels, STR("le"), str_n(text, num_format_go(text, bound)));
-    return put_named(in, p, "_bucket", (double)below, err);
+    return put_named(in, p, "_bucket", below, err);
+}
+
+static bool otlp_check_histogram(size_t counts, size_t bounds, struct err *err)
+{
+    if (counts != bounds + 1 && counts + bounds > 0)
+        return err_set(err, ERR_BAD_DATA, "a histogram has %zu buckets and %zu bounds; one less is expected", counts, bounds);
+    return counts <= HISTOGRAM_MAX_BUCKETS /* its series are one step of the lane, and one batch */
+           || err_set(err, ERR_BAD_DATA, "a histogram has more than %d buckets", HISTOGRAM_MAX_BUCKETS);
 }
 
 /* One without buckets has count and sum only. */
 static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct err *err)
 {
     size_t n = p->counts.n / sizeof(uint64_t), bounds = p->bounds.n / sizeof(double);
-    uint64_t below = 0;
-    if (n != bounds + 1 && n + bounds > 0)
-        return err_set(err, ERR_BAD_DATA, "a histogram has %zu buckets and %zu bounds; one less is expected", n, bounds);
-    if (n > HISTOGRAM_MAX_BUCKETS) /* its series are one step of the lane, and one batch */
-        return err_set(err, ERR_BAD_DATA, "a histogram has more than %d buckets", HISTOGRAM_MAX_BUCKETS);
-    if (!put_count_and_sum(in, p, err))
+    double below = 0;
+    if (!otlp_check_histogram(n, bounds, err))
+        return false;
+    double *values = ARENA_ARRAY(in->scratch, double, n + 2), *counts = values + 2;
+    values[0] = (double)p->count;
+    values[1] = p->sum;
+    for (size_t i = 0; i < n; i++)
+        counts[i] = (double)packed_u64(p->counts, i);
+    const uint64_t shape[] = {p->has_sum, hash_keyed(p->bounds.p, p->bounds.n)};
+    if (((struct otlp_state *)in->state)->delta && !otlp_sum_values(in, p, hash_keyed(shape, sizeof shape), values, n + 2, err))
+        return false;
+    if (!put_named(in, p, "_count", values[0], err) || (p->has_sum && !put_named(in, p, "_sum", values[1], err)))
         return false;
     for (size_t i = 0; i < bounds; i++) {
-        below += packed_u64(p->counts, i);
+        below += counts[i];
         if (!put_bucket(in, p, double_from_bits(packed_u64(p->bounds, i)), below, err))
             return false;
     }
-    return put_bucket(in, p, INFINITY, n > 0 ? below + packed_u64(p->counts, bounds) : p->count, err);
+    return put_bucket(in, p, INFINITY, n > 0 ? below + counts[bounds] : values[0], err);
 }
 
 static bool put_quantiles(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
@@ -266,6 +275,8 @@ static bool put_exponential(struct ingest *in, const struct otlp_point *p, struc
     else if (!read_exponential(in->scratch, p->positive, shift, &h.positive, err)
              || !read_exponential(in->scratch, p->negative, shift, &h.negative, err))
         return false;
+    if (s->delta && !otlp_sum_histogram(in, p, &h, err))
+        return false;
     buf_clear(&s->histogram);
     histogram_encode(&s->histogram, &h, p->t);
     return ingest_series_histogram(in, buf_str(&s->histogram), err);
@@ -274,7 +285,7 @@ static bool put_exponential(struct ingest *in, const struct otlp_point *p, struc
 static bool put_all(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
 {
     switch (((struct otlp_state *)in->state)->kind) {
-    case OTLP_GAUGE: case OTLP_SUM: return put_point(in, p, p->value, err);
+    case OTLP_GAUGE: case OTLP_SUM: return otlp_put_number(in, p, err);
     case OTLP_HISTOGRAM: return put_histogram(in, p, err);
     case OTLP_EXPONENTIAL: return put_exponential(in, p, err);
     case OTLP_SUMMARY: return put_count_and_sum(in, p, err) && put_quantiles(in, p, message, err);
