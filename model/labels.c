@@ -135,6 +135,17 @@ uint64_t labels_hash(struct labels l)
     return h ? h : 1;
 }
 
+uint64_t labels_group_hash(struct labels l)
+{
+    /* the first pair: tag and length, tag, length and name, tag, length and value; a short one's lengths are a byte each */
+    static const uint8_t name[] = "\x0a\x08" METRIC_NAME;
+    size_t n = l.n > 2 && l.p[1] < 0x80 ? 2u + l.p[1] : 0;
+    if (n == 0 || n >= l.n || memcmp(l.p + 2, name, sizeof name - 1) != 0)
+        return labels_hash(l);
+    uint64_t h = hash_bytes(l.p + n, l.n - n);
+    return h ? h : 1;
+}
+
 /* A text prefixed by its length: one byte, or 255 and three bytes. */
 static size_t put_sized(uint8_t *to, struct str s)
 {

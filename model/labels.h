@@ -41,6 +41,9 @@ static inline bool labels_equal(struct labels a, struct labels b)
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 uint64_t labels_hash(struct labels l);          /* XXH3-64 of the bytes; never 0 */
+/* The same without the name of the metric, unless there is no other label: metrics with the same labels have one. (It may
+ * stand behind labels that begin with a capital; then it counts.) */
+uint64_t labels_group_hash(struct labels l);
 /* labels.Hash() of Prometheus (XXH64 over lengths and texts): limit_ratio */
 uint64_t labels_hash_prometheus(struct labels l);
 /* Prometheus' order: name, value, name, value ...; then the shorter first */

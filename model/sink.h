@@ -6,7 +6,7 @@
  * commit or abort. Arguments of series are borrowed for the call.
  *
  * Order: scraped series are assigned to shards by the hash of their target (`source` != 0), pushed series by their
- * own hash, so that a series is always sent through the same shard, in order.
+ * own hash (labels_group_hash), so that a series is always sent through the same shard, in order.
  */
 #ifndef MODEL_SINK_H
 #define MODEL_SINK_H

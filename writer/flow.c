@@ -53,7 +53,7 @@ static void flow_distribute(void *arg, struct pipeline_series *s) { flow_to_stre
 void flow_series(struct sink *sink, const struct series_in *in)
 {
     struct writer_lane *l = CONTAINER(sink, struct writer_lane, sink);
-    uint64_t key = l->batch.source ? l->batch.source : labels_hash(in->labels);
+    uint64_t key = l->batch.source ? l->batch.source : labels_group_hash(in->labels);
     if (l->global.n == 0) {
         flow_to_streams(l, in, key, 0);
         return;

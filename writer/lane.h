@@ -76,6 +76,5 @@ static inline void stream_lane_append(struct stream_lane *ls, uint64_t key, cons
     const struct stream *s = ls->stream;
     ls->too_large += pending_add(stream_lane_pending(ls, (unsigned)(key % s->shards)), &s->limits, in->labels, in);
 }
-static inline bool writer_lane_owns(const struct writer_lane *l, unsigned shard) { return shard % l->n_lanes == l->id; }
 
 #endif

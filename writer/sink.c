@@ -228,75 +228,104 @@ void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, 
 
 /* --- shards of other lanes ---------------------------------------------------------------------------------------- */
 
+/* A batch's bytes of a stream for all shards of another lane. */
+struct handoff_part { unsigned shard; struct pending pending; };
 struct handoff_job {
     struct loop_task task;
     struct writer_lane *to;
     struct topology *topology; /* a reference: `stream` indexes its streams */
     size_t stream;
-    unsigned shard;
     struct ack *ack; /* a reference, or NULL */
-    struct pending pending;
+    unsigned n;
+    struct handoff_part parts[];
 };
 
-static void run_handoff(struct loop_task *task)
+static void take_handoff_part(struct writer_lane *l, struct handoff_job *j, struct handoff_part *part)
 {
-    struct handoff_job *j = CONTAINER(task, struct handoff_job, task);
-    struct writer_lane *l = j->to;
     const struct stream *stream = &j->topology->streams[j->stream];
     if (stream->recent)
-        recent_take(stream->recent, l->id, buf_str(&j->pending.raw), loop_now(l->loop));
+        recent_take(stream->recent, l->id, buf_str(&part->pending.raw), loop_now(l->loop));
     if (j->topology == l->topology) {
         struct stream_lane *ls = &l->streams[j->stream];
-        pending_join(ls->target[j->shard], &ls->stream->limits, &j->pending);
+        pending_join(ls->target[part->shard], &ls->stream->limits, &part->pending);
         if (j->ack)
-            pending_add_ack(ls->target[j->shard], ack_ref(j->ack));
-        writer_lane_pending_changed(l, ls, j->shard, flush_due(l, j->ack));
+            pending_add_ack(ls->target[part->shard], ack_ref(j->ack));
+        writer_lane_pending_changed(l, ls, part->shard, flush_due(l, j->ack));
     } else { /* one of the two lanes has switched its topology, the other has not: earlier bytes go first */
         writer_lane_seal_all(l);
         if (j->ack)
-            pending_add_ack(&j->pending, ack_ref(j->ack));
-        writer_lane_seal(l, (struct pending_place){.stream = stream, .shard = j->shard}, &j->pending);
+            pending_add_ack(&part->pending, ack_ref(j->ack));
+        writer_lane_seal(l, (struct pending_place){.stream = stream, .shard = part->shard}, &part->pending);
         for (size_t i = 0; i < l->n_streams; i++) /* the shard may be one that must be empty for a joint block */
             if (l->streams[i].joint)
                 stream_lane_part(l, &l->streams[i], 0);
     }
+    pending_free(&part->pending);
+}
+
+static void run_handoff(struct loop_task *task)
+{
+    struct handoff_job *j = CONTAINER(task, struct handoff_job, task);
+    for (unsigned i = 0; i < j->n; i++)
+        take_handoff_part(j->to, j, &j->parts[i]);
     if (j->ack)
         ack_release(j->ack, true);
-    pending_free(&j->pending);
     topology_unref(j->topology);
     mem_free(j);
 }
 
-static void post_to_owner(struct writer_lane *l, size_t stream, unsigned shard, struct ack *r)
+static void post_to_owner(struct writer_lane *l, size_t stream, unsigned owner, unsigned n, struct ack *r)
 {
-    struct pending *p = &l->streams[stream].pending[shard];
-    struct handoff_job *j = mem_zalloc(sizeof *j);
+    struct stream_lane *ls = &l->streams[stream];
+    struct handoff_job *j = mem_zalloc(sizeof *j + n * sizeof j->parts[0]);
     j->task.run = run_handoff;
-    j->to = &l->all[shard % l->n_lanes];
+    j->to = &l->all[owner];
     j->topology = topology_ref(l->topology);
     j->stream = stream;
-    j->shard = shard;
     j->ack = r ? ack_ref(r) : NULL;
-    j->pending = *p;
-    memset(p, 0, sizeof *p);
+    for (unsigned shard = owner; shard < ls->stream->shards; shard += l->n_lanes) {
+        struct pending *p = &ls->pending[shard];
+        if (!p->touched)
+            continue;
+        p->touched = false;
+        j->parts[j->n++] = (struct handoff_part){shard, *p};
+        memset(p, 0, sizeof *p);
+    }
     loop_post(j->to->loop, &j->task);
 }
 
 /* --- commit and abort --------------------------------------------------------------------------------------------- */
 
-static void sink_commit_pending(struct writer_lane *l, size_t i, unsigned shard, struct ack *r)
+static void sink_commit_own(struct writer_lane *l, struct stream_lane *ls, unsigned shard, struct ack *r)
 {
-    struct stream_lane *ls = &l->streams[i];
     struct pending *p = ls->target[shard];
-    if (!writer_lane_owns(l, shard)) {
-        post_to_owner(l, i, shard, r);
-        return;
-    }
     if (ls->stream->recent)
         recent_take(ls->stream->recent, l->id, str_n(p->raw.p + p->mark_n, p->raw.n - p->mark_n), loop_now(l->loop));
     if (r)
         pending_add_ack(p, ack_ref(r));
     writer_lane_pending_changed(l, ls, shard, flush_due(l, r));
+}
+
+/* Whether the batch has added to the stream. */
+static bool sink_commit_stream(struct writer_lane *l, size_t i, struct ack *r)
+{
+    struct stream_lane *ls = &l->streams[i];
+    bool touched = false;
+    for (unsigned owner = 0; owner < l->n_lanes; owner++) {
+        unsigned n = 0;
+        for (unsigned shard = owner; shard < ls->stream->shards; shard += l->n_lanes) {
+            if (!ls->target[shard]->touched)
+                continue;
+            touched = true;
+            if (owner == l->id)
+                sink_commit_own(l, ls, shard, r);
+            else
+                n++;
+        }
+        if (n > 0)
+            post_to_owner(l, i, owner, n, r);
+    }
+    return touched;
 }
 
 static void count_too_large(struct stream_lane *ls)
@@ -323,13 +352,8 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
     struct ack *r = done ? ack_new(l->loop, done, arg) : NULL;
     flow_commit(l);
     for (size_t i = 0; i < l->n_streams; i++) {
-        bool touched = false;
         count_too_large(&l->streams[i]);
-        for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
-            if (l->streams[i].target[shard]->touched) {
-                touched = true;
-                sink_commit_pending(l, i, shard, r);
-            }
+        bool touched = sink_commit_stream(l, i, r);
         if (touched)
             stream_lane_try_join(l, &l->streams[i]);
         if (touched && l->batch.via.n > 0)

@@ -18,10 +18,10 @@
 
 #include "gateway/http/http_connection.h"
 #include "gateway/http/http_proxied.h"
-#include "gateway/http/http_spare.h"
 #include "gateway/http/http_tls.h"
 
 #include "base/telemetry/log.h"
+#include "base/text/duration.h"
 
 #include <microhttpd.h>
 #include <stdio.h>
@@ -39,10 +39,15 @@ struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
 
 static void http_daemon_turn(struct http_daemon *d)
 {
-    MHD_UNSIGNED_LONG_LONG ms;
     struct loop *loop = d->server->loop;
-    MHD_run(d->mhd);
-    if (MHD_get_timeout(d->mhd, &ms) != MHD_YES)
+    int64_t until = loop_slice_end(loop);
+    MHD_UNSIGNED_LONG_LONG ms;
+    bool timeout;
+    do { /* the library reads 16 KiB of a body at a time: too little for a turn of the loop */
+        MHD_run(d->mhd);
+        timeout = MHD_get_timeout(d->mhd, &ms) == MHD_YES;
+    } while (timeout && ms == 0 && clock_mono_ns() < until);
+    if (!timeout)
         loop_timer_stop(loop, &d->timer);
     else if (ms == 0)
         loop_post(loop, &d->again);
@@ -483,10 +488,6 @@ struct http_server *http_server_new(unsigned id, struct loop *loop, const struct
     }
     return s;
 }
-
-struct loop *http_server_loop(const struct http_server *s) { return s->loop; }
-struct services *http_server_services(const struct http_server *s) { return s->conf.services; }
-unsigned http_server_id(const struct http_server *s) { return s->id; }
 
 static void http_daemon_add(struct http_daemon *d, int fd, const struct sockaddr *from, unsigned n)
 {

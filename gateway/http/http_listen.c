@@ -4,6 +4,7 @@
  */
 #include "gateway/http/http.h"
 
+#include "gateway/http/http_connection.h"
 #include "gateway/http/http_listen.h"
 
 #include "base/telemetry/log.h"
@@ -36,6 +37,10 @@ struct accepted {
     struct sockaddr_storage from;
     socklen_t n_from;
 };
+
+struct loop *http_server_loop(const struct http_server *s) { return s->loop; }
+struct services *http_server_services(const struct http_server *s) { return s->conf.services; }
+unsigned http_server_id(const struct http_server *s) { return s->id; }
 
 static void on_accepted(struct loop_task *task)
 {

@@ -199,7 +199,7 @@ static bool dd_report(struct ingest *in, const struct sample *samples, size_t n,
         return true;
     if (!dd_set_labels(in, err) || !ingest_series_end(in, samples, n, err))
         return false;
-    ingest_series_remember(in, s->hash);
+    ingest_series_remember(in, s->hash, STR_NONE);
     return true;
 }
 

@@ -226,12 +226,14 @@ static bool influx_new_series(struct ingest *in, struct influx_key *key, struct 
     return ingest_series_end(in, sample, 1, err);
 }
 
-struct influx_field { struct str name; double value; };
+struct influx_field { struct str name, text; double value; }; /* text: to its `=`, from the start of the line or the comma before it */
 
 /* Reads all fields before any is reported: an invalid one makes the line invalid. Returns their number. */
-static bool influx_fields(struct ingest *in, struct str fields, struct influx_field **out, size_t *count, struct err *err)
+static bool influx_fields(struct ingest *in, const char *start, struct str fields, struct influx_field **out, size_t *count,
+                          struct err *err)
 {
     struct influx_field *f = *out = ARENA_ARRAY(in->scratch, struct influx_field, str_count(fields, ',') + 1);
+    const char *from = start;
     bool more = true;
     for (*count = 0; more; f++, ++*count) {
         struct str field = str_first(fields, influx_find(fields, ','));
@@ -241,6 +243,8 @@ static bool influx_fields(struct ingest *in, struct str fields, struct influx_fi
         if (n == 0 || n == field.n)
             return err_set(err, ERR_BAD_DATA, n == 0 && field.n > 0 ? "the name of a field is empty" : "a field has no value");
         f->name = str_first(field, n);
+        f->text = str_n(from, (size_t)(field.p + n + 1 - from));
+        from = field.p + field.n;
         if (!influx_value(str_skip(field, n + 1), &f->value, err))
             return false;
     }
@@ -256,12 +260,49 @@ static bool influx_field(struct ingest *in, struct influx_key *key, const struct
         return true;
     if (!influx_new_series(in, key, f->name, &sample, err))
         return false;
-    ingest_series_remember(in, hash);
+    bool plain = str_find(f->text, '"') == f->text.n && str_find(f->name, '\\') == f->name.n;
+    ingest_series_remember(in, hash, plain ? f->text : STR_NONE);
     return true;
+}
+
+/* A number in a field that ends before a comma, a blank or the end. NULL: it is something else. */
+static const char *influx_number(const char *p, const char *end, double *v)
+{
+    const char *stop = num_scan(p, end, v);
+    int64_t integer;
+    if (stop && stop < end && *stop == 'i' && num_parse_i64(str_n(p, (size_t)(stop - p)), &integer)) {
+        *v = (double)integer;
+        stop++;
+    }
+    return stop && (stop == end || *stop == ',' || *stop == ' ') ? stop : NULL;
+}
+
+/* A line whose series are expected, and whose values are numbers. */
+static bool influx_expected(struct ingest *in, struct str line)
+{
+    enum { MOST_FIELDS = 128 };
+    const char *p = line.p, *end = line.p + line.n;
+    struct sample samples[MOST_FIELDS];
+    struct err err;
+    size_t n = 0;
+    int64_t t;
+    do {
+        struct str known = ingest_expected(in, n);
+        if (n == MOST_FIELDS || known.n == 0 || !str_starts(str_n(p, (size_t)(end - p)), known))
+            return false;
+        p = influx_number(p + known.n, end, &samples[n++].v);
+    } while (p && p < end && *p == ',');
+    if (p == NULL || !influx_time(in, str_n(p, (size_t)(end - p)), &t, &err))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        samples[i].t = t;
+    return ingest_expected_have_come(in, samples, n);
 }
 
 static bool influx_line(struct ingest *in, struct str line, struct err *err)
 {
+    if (!in->services->flags.ingest.influx_skip_single_field && influx_expected(in, line))
+        return true;
     struct str head = str_first(line, influx_find_plain(line, ' ')), rest = influx_skip_blanks(str_skip(line, head.n));
     struct str fields = str_first(rest, influx_find(rest, ' '));
     struct influx_key key = {.measurement = str_first(head, influx_find_plain(head, ',')),
@@ -273,7 +314,7 @@ static bool influx_line(struct ingest *in, struct str line, struct err *err)
         return true;
     if (fields.n == 0)
         return err_set(err, ERR_BAD_DATA, "expected measurement, blank and fields in `%.*s`", STR_ARG(str_first(line, 100)));
-    if (!influx_time(in, str_skip(rest, fields.n), &t, err) || !influx_fields(in, fields, &f, &n, err))
+    if (!influx_time(in, str_skip(rest, fields.n), &t, err) || !influx_fields(in, line.p, fields, &f, &n, err))
         return false;
     key.tags = str_skip(head, key.measurement.n + 1);
     key.one_field = n == 1;

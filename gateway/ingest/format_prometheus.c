@@ -128,10 +128,27 @@ static void prometheus_metadata(struct ingest *in, enum exposition_kind kind)
         ingest_metadata(in, &(struct metadata){.family = buf_str(&f->name), .help = buf_str(&f->help), .type = f->type});
 }
 
+/* The line of a series that is expected, if it is of the usual form: the series, a blank, a number, and perhaps a blank and
+ * a time in ms. */
+static bool prometheus_expected(struct ingest *in, struct str line)
+{
+    const struct prometheus_state *s = in->state;
+    struct str known = ingest_expected(in, 0);
+    struct sample sample = {.t = s->time};
+    if (!str_starts(line, known) || known.n == 0)
+        return false;
+    const char *end = line.p + line.n, *p = num_scan(line.p + known.n, end, &sample.v);
+    if (p && p < end && (*p != ' ' || !ingest_time_ms(str_n(p + 1, (size_t)(end - p - 1)), &sample.t)))
+        return false;
+    return p && ingest_expected_have_come(in, &sample, 1);
+}
+
 static bool prometheus_line(struct ingest *in, struct str line, struct err *err)
 {
     struct prometheus_state *s = in->state;
     struct exposition *e = &s->exposition;
+    if (prometheus_expected(in, line))
+        return true;
     exposition_start(e, line);
     e->lax = true;
     enum exposition_kind kind = exposition_next(e);
@@ -149,7 +166,8 @@ static bool prometheus_line(struct ingest *in, struct str line, struct err *err)
         return true;
     if (!exposition_labels(e->series, true, in->labels, err) || !ingest_series_end(in, &sample, 1, err))
         return false;
-    ingest_series_remember(in, hash);
+    bool usual = e->series.p == line.p && line.p[e->series.n] == ' ' && line.p[e->series.n - 1] == '}';
+    ingest_series_remember(in, hash, usual ? str_first(line, e->series.n + 1) : STR_NONE);
     return true;
 }
 

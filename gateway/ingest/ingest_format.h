@@ -126,7 +126,14 @@ struct ingest {
  * from parameters is in ingest.same. known: true if the labels of an earlier series with this hash were reported with
  * these samples; else the series is reported as below, and then remembered under the hash. */
 bool ingest_series_known(struct ingest *in, uint64_t hash, const struct sample *samples, size_t n) MUST_USE;
-void ingest_series_remember(struct ingest *in, uint64_t hash); /* the one reported last */
+/* The one reported last. text: see ingest_expected; empty: none. */
+void ingest_series_remember(struct ingest *in, uint64_t hash, struct str text);
+/* Clients repeat their series in the same order. The text that was remembered with the i-th series from now, if it comes
+ * again; empty: none is expected. `text` is such that a line, or the rest of one, that begins with it has this series
+ * next. */
+struct str ingest_expected(const struct ingest *in, size_t i);
+/* The first n have come, with a sample each. False: nothing is reported, the line is to be read as any other. */
+bool ingest_expected_have_come(struct ingest *in, const struct sample *samples, size_t n) MUST_USE;
 
 /* Reporting a series: ingest_series_begin, ingest_label for each label (the name as __name__), then ingest_series_end
  * with its samples, or several times with changed labels (builder_set). False: a label is not valid. */
@@ -138,6 +145,7 @@ void ingest_skip(struct ingest *in, const struct err *err); /* an invalid item o
 void ingest_metadata(struct ingest *in, const struct metadata *m);
 
 struct zstd *ingest_zstd(struct ingest *in); /* the lane's */
+bool ingest_time_ms(struct str s, int64_t *t) MUST_USE; /* 11 to 15 digits, as times in ms have them */
 void ingest_same(struct ingest *in, struct str parameter); /* a parameter that changes labels: see ingest.same */
 
 #endif

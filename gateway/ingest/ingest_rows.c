@@ -92,11 +92,42 @@ bool ingest_series_known(struct ingest *in, uint64_t hash, const struct sample *
     return true;
 }
 
-void ingest_series_remember(struct ingest *in, uint64_t hash)
+void ingest_series_remember(struct ingest *in, uint64_t hash, struct str text)
 {
     const struct buf *bytes = &in->lane->label_bytes;
     series_cache_put(&in->lane->cache, series_hash(in, hash),
-                     (struct labels){(const uint8_t *)bytes->p, (uint32_t)bytes->n, in->lane->label_count});
+                     (struct labels){(const uint8_t *)bytes->p, (uint32_t)bytes->n, in->lane->label_count}, in->same, text);
+}
+
+struct str ingest_expected(const struct ingest *in, size_t i) { return series_cache_expected(&in->lane->cache, in->same, i); }
+
+bool ingest_expected_have_come(struct ingest *in, const struct sample *samples, size_t n)
+{
+    struct series_cache *c = &in->lane->cache;
+    size_t bytes = in->item_labels;
+    for (size_t i = 0; i < n; i++)
+        bytes += series_cache_labels(c, i).n;
+    if (bytes > INGEST_ITEM_LABELS)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        ingest_store_series(in, &(struct series_in){.labels = series_cache_labels(c, i), .samples = &samples[i], .n_samples = 1});
+    series_cache_advance(c, n);
+    return true;
+}
+
+bool ingest_time_ms(struct str s, int64_t *t)
+{
+    int64_t n = 0;
+    if (s.n < 11 || s.n > 15) /* at least 2^31, below which it may be in seconds */
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned digit = (unsigned)(unsigned char)s.p[i] - '0';
+        if (digit > 9)
+            return false;
+        n = n * 10 + digit;
+    }
+    *t = n;
+    return s.p[0] != '0';
 }
 
 void ingest_metadata(struct ingest *in, const struct metadata *m)

@@ -44,11 +44,32 @@ static void series_cache_grow(struct series_cache *c)
         *series_cache_slot(c, c->entries[i].hash) = i + 1;
 }
 
-void series_cache_put(struct series_cache *c, uint64_t hash, struct labels labels)
+struct str series_cache_expected(const struct series_cache *c, uint64_t same, size_t i)
 {
-    if (c->n == SERIES_CACHE_ENTRIES || labels.n > SERIES_CACHE_BYTES - c->bytes.n)
+    if (c->next + i >= c->n)
+        return STR_NONE;
+    const struct series_cache_entry *e = &c->entries[c->next + i];
+    return e->text_n > 0 && e->same == same ? str_n(c->bytes.p + e->at + e->n, e->text_n) : STR_NONE;
+}
+
+struct labels series_cache_labels(const struct series_cache *c, size_t i)
+{
+    const struct series_cache_entry *e = &c->entries[c->next + i];
+    return (struct labels){(const uint8_t *)c->bytes.p + e->at, e->n, e->count};
+}
+
+void series_cache_advance(struct series_cache *c, size_t n)
+{
+    c->next += (uint32_t)n;
+    if (c->next == c->n)
+        c->next = 0; /* the client begins again */
+}
+
+void series_cache_put(struct series_cache *c, uint64_t hash, struct labels labels, uint64_t same, struct str text)
+{
+    if (c->n == SERIES_CACHE_ENTRIES || labels.n + text.n > SERIES_CACHE_BYTES - c->bytes.n)
         series_cache_free(c);
-    if (labels.n == 0 || labels.n > SERIES_CACHE_BYTES)
+    if (labels.n == 0 || labels.n + text.n > SERIES_CACHE_BYTES)
         return;
     if (2 * (c->n + 1) > (c->slots ? c->mask + 1 : 0))
         series_cache_grow(c);
@@ -58,7 +79,9 @@ void series_cache_put(struct series_cache *c, uint64_t hash, struct labels label
         c->cap = (uint32_t)cap;
     }
     *series_cache_slot(c, hash) = c->n + 1;
-    c->entries[c->n++] = (struct series_cache_entry){hash, (uint32_t)c->bytes.n, labels.n, labels.count};
+    c->entries[c->n++] = (struct series_cache_entry){hash, same, (uint32_t)c->bytes.n, labels.n, labels.count,
+                                                     (uint32_t)text.n};
     buf_add(&c->bytes, labels.p, labels.n);
+    buf_add_str(&c->bytes, text);
     c->next = c->n;
 }

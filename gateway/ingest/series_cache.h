@@ -4,15 +4,19 @@
  *
  * Entries and their labels lie in the order in which they were added. Clients repeat their series in the same order, so
  * that the entry after the one found last is usually the next: found without a lookup, in memory that the processor has
- * fetched already. A full cache is emptied. */
+ * fetched already. With the text that the body has for it, nothing of a series that was expected is parsed or hashed. A
+ * full cache is emptied. */
 #ifndef GATEWAY_INGEST_SERIES_CACHE_H
 #define GATEWAY_INGEST_SERIES_CACHE_H
 
 #include "base/buf.h"
 #include "model/labels.h"
 
-enum { SERIES_CACHE_ENTRIES = 1 << 16, SERIES_CACHE_BYTES = 8 << 20 /* of labels */ };
-struct series_cache_entry { uint64_t hash; uint32_t at, n, count; }; /* at: of its labels in `bytes` */
+enum { SERIES_CACHE_ENTRIES = 1 << 16, SERIES_CACHE_BYTES = 16 << 20 /* of labels and texts */ };
+struct series_cache_entry {
+    uint64_t hash, same;                /* same: hash of the parameters; of entries with a text */
+    uint32_t at, n, count, text_n;      /* at: of its labels in `bytes`; its text follows */
+};
 struct series_cache { /* zeroed: empty, without memory */
     struct series_cache_entry *entries; uint32_t n, cap;
     uint32_t *slots, mask; /* index of an entry + 1, or 0; at most half are used */
@@ -22,6 +26,13 @@ struct series_cache { /* zeroed: empty, without memory */
 void series_cache_free(struct series_cache *c); /* is empty then */
 /* The labels, until the next call of put. False: not cached. */
 bool series_cache_get(struct series_cache *c, uint64_t hash, struct labels *out) MUST_USE;
-void series_cache_put(struct series_cache *c, uint64_t hash, struct labels labels); /* of a hash that is not cached */
+/* Of a hash that is not cached. text: what the body has for it with parameters of the hash `same`; empty: it is never
+ * expected. */
+void series_cache_put(struct series_cache *c, uint64_t hash, struct labels labels, uint64_t same, struct str text);
+/* The text of the i-th series that is expected next; empty: none. Until the next call of put. */
+struct str series_cache_expected(const struct series_cache *c, uint64_t same, size_t i);
+/* Its labels. */
+struct labels series_cache_labels(const struct series_cache *c, size_t i);
+void series_cache_advance(struct series_cache *c, size_t n); /* n expected series have come */
 
 #endif

@@ -515,3 +515,43 @@ def test_pushes_wait_their_turn_for_a_while():
     refused = [a for a in answers if a.status == 503]
     assert refused and all(a.status in (204, 503) for a in answers), answers
     assert all(a.headers["Retry-After"] and "maxConcurrentInserts" in a.text for a in refused), refused[0].text
+
+
+def test_repeated_series_in_any_order_get_their_own_samples():
+    """Clients repeat their series: what is expected and what comes instead."""
+    sink = RecordingSink(zstd=True)
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=50ms", "--dialect=vmagent", "--lanes=1")
+    dice, wanted = random.Random(5), {}
+
+    def want(name, t, v, **labels):
+        wanted.setdefault(tuple(sorted({"__name__": name, **labels}.items())), []).append((t, float(v)))
+
+    for turn in range(30):
+        extra = [{}, {"x": "1"}, {}, {}][turn] if turn < 4 else dice.choice([{}, {}, {"x": "1"}, {"x": "2"}])
+        names = list(range(40))
+        if turn >= 4 and turn % 3:
+            for _ in range(dice.randrange(4)):
+                names.remove(dice.choice(names))
+            if dice.random() < 0.5:
+                dice.shuffle(names)
+        text, influx = [], []
+        for n in names:
+            t, v = T + turn * 1000 + n, dice.choice([n, n + 0.5, -n, 10 * turn + n])
+            series = f'p{{n="{n}",a="}} 1"}}' if turn < 4 else dice.choice([f'p{{n="{n}",a="}} 1"}}', f'p{{n="{n}",a="}} 1"}}', f'p{{n="{n}",a="}} 1"}} ', f"q{n}", f"q{n}x"])
+            text.append(dice.choice(["# comment", "", "bad line {", "q1{a=", "q1 x"]) if turn >= 4 and dice.random() < 0.2 else f"{series} {v} {t}")
+            if text[-1].startswith("p"):
+                want("p", t, v, n=str(n), a="} 1", **extra)
+            elif text[-1].startswith(f"q{n}") and text[-1].endswith(str(t)):
+                want(series, t, v, **extra)
+            fields = {k: dice.choice([v, n, "5i"]) for k in ("f", "ff", "g") if dice.random() < 0.8}
+            if fields:
+                kind = dice.choice(["ok", "ok", "ok", "text", "bad"])
+                values = ",".join(f"{k}={x}" for k, x in fields.items())
+                influx.append(f"m,n={n} " + values + {"ok": "", "text": ',s="a, b=1"', "bad": ",h="}[kind] + f" {t}")
+                for k, x in {**fields, **({"s": 0} if kind == "text" else {})}.items() if kind != "bad" else ():
+                    want(f"m_{k}", t, str(x).rstrip("i"), n=str(n), **extra)
+        params = {"extra_label": [f"{k}={x}" for k, x in extra.items()]}
+        assert request(sluice.url + PROMETHEUS, params, "\n".join(text).encode()).status == 204
+        assert request(sluice.url + INFLUX, params, "\n".join(influx).encode(), {"Stream-Mode": "1"}).status == 204
+    wait_until(lambda: sum(map(len, sink.samples().values())) >= sum(map(len, wanted.values())))
+    assert sink.samples() == wanted

@@ -8,6 +8,7 @@
  * Source: https://graphite.readthedocs.io/en/latest/feeding-carbon.html#the-plaintext-protocol
  */
 #include "base/hash.h"
+#include "base/text/num.h"
 #include "gateway/ingest/lines/line_number.h"
 #include "gateway/services/services.h"
 
@@ -78,8 +79,29 @@ static bool graphite_labels(struct ingest *in, struct str head, struct err *err)
     return true;
 }
 
+/* The line of a series that is expected, if it is of the usual form, with seconds. */
+static bool graphite_expected(struct ingest *in, struct str line)
+{
+    struct str known = ingest_expected(in, 0);
+    struct sample sample;
+    int64_t t = 0;
+    if (!str_starts(line, known) || known.n == 0)
+        return false;
+    const char *end = line.p + line.n, *p = num_scan(line.p + known.n, end, &sample.v);
+    if (p == NULL || end - p != 11 || *p != ' ')
+        return false;
+    for (p++; p < end && *p >= '0' && *p <= '9'; p++)
+        t = t * 10 + (*p - '0');
+    if (p < end || t == 0)
+        return false;
+    sample.t = t * 1000 - t * 1000 % in->services->flags.ingest.graphite_trim;
+    return ingest_expected_have_come(in, &sample, 1);
+}
+
 static bool graphite_line(struct ingest *in, struct str line, struct err *err)
 {
+    if (graphite_expected(in, line))
+        return true;
     struct sample sample;
     line = graphite_skip_blanks(line);
     size_t n = graphite_field_end(line);
@@ -94,7 +116,7 @@ static bool graphite_line(struct ingest *in, struct str line, struct err *err)
         return true;
     if (!graphite_labels(in, head, err) || !ingest_series_end(in, &sample, 1, err))
         return false;
-    ingest_series_remember(in, hash);
+    ingest_series_remember(in, hash, str_first(line, n + 1));
     return true;
 }
 

@@ -67,7 +67,7 @@ static bool telnet_line(struct ingest *in, struct str line, struct err *err)
         return true;
     if (!telnet_labels(in, metric, line, err) || !ingest_series_end(in, &sample, 1, err))
         return false;
-    ingest_series_remember(in, hash);
+    ingest_series_remember(in, hash, STR_NONE);
     return true;
 }
 

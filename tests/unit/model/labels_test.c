@@ -116,6 +116,11 @@ static void test_hash(void **state UNUSED)
 {
     assert_int_not_equal(labels_hash((struct labels){0}), 0);
     assert_true(labels_hash(make("a=1")) != labels_hash(make("a=2")));
+    assert_true(labels_group_hash(make("__name__=x,a=1")) == labels_group_hash(make("__name__=longer,a=1")));
+    assert_true(labels_group_hash(make("__name__=x,a=1")) != labels_group_hash(make("__name__=x,a=2")));
+    assert_true(labels_group_hash(make("__name__=x")) != labels_group_hash(make("__name__=y")));
+    assert_true(labels_group_hash(make("__name__x=x,a=1")) != labels_group_hash(make("__name__x=y,a=1")));
+    assert_int_not_equal(labels_group_hash((struct labels){0}), 0);
     assert_true(labels_hash_prometheus((struct labels){0}) == 0xef46db3751d8e999u); /* XXH64 of nothing */
     assert_true(labels_hash_prometheus(make("a=1")) != labels_hash_prometheus(make("a=2")));
 }
