@@ -27,6 +27,7 @@ const struct route routes[] = {
     {READ, "/metrics", page_metrics, .class = ROUTE_ADMIN, .on_worker = true, .always = true,
      .auth_key = AUTH_KEY_METRICS},
     {READ, "/config", page_config, PAGE, .auth_key = AUTH_KEY_CONFIG},
+    {READ, "/cluster", page_cluster, PAGE},
     {READ, "/flags", page_flags, PAGE, .auth_key = AUTH_KEY_FLAGS},
     {READ, "/-/reload/status", page_reload_status, PAGE, .auth_key = AUTH_KEY_CONFIG},
     {READ, "/favicon.ico", api_ping, .class = ROUTE_PAGE, .open = true},

@@ -8,8 +8,8 @@
  * 3. A connection can be dead without saying so: every CHECK_MS a request asks for the newest key of the prefix and for
  *    the number of keys. If they differ twice from the copy's, or another endpoint responds, 1. or the watch begins again.
  *
- * A failed request is repeated after RETRY_MS, up to RETRY_MOST_MS, half of it random, so that all members of a cluster do
- * not return at once.
+ * A failed request is repeated after MIRROR_RETRY_MS, up to MIRROR_RETRY_MOST_MS, half of it random, so that all members of
+ * a cluster do not return at once, but within a time that the others can wait for.
  */
 #include "base/etcd/etcd_mirror.h"
 
@@ -19,7 +19,7 @@
 
 enum {
     PAGE_KEYS = 500,
-    MIRROR_RETRY_MS = 500, MIRROR_RETRY_MOST_MS = 10000,
+    MIRROR_RETRY_MS = 500, MIRROR_RETRY_MOST_MS = 2000,
     CHECK_MS = 5000,
     WATCH_DOCUMENT_MAX = 64 << 20,
     CHECKS_BEFORE_LIST = 2,

@@ -20,11 +20,6 @@ static void put_cluster_time(struct json_writer *w, const char *key, int64_t ms)
     buf_free(&text);
 }
 
-static const char *member_state(const struct cluster_member *m, int64_t now)
-{
-    return m->from > now ? "joining" : now >= m->until ? "left" : m->until < INT64_MAX ? "leaving" : "active";
-}
-
 static void put_cluster_member(struct json_writer *w, const struct cluster_member *m, int64_t now)
 {
     json_begin_object(w);
@@ -33,7 +28,7 @@ static void put_cluster_member(struct json_writer *w, const struct cluster_membe
     json_field_str(w, "zone", m->zone);
     json_key(w, "weight");
     json_double(w, m->weight);
-    json_field_z(w, "state", member_state(m, now));
+    json_field_z(w, "state", cluster_member_state(m, now));
     put_cluster_time(w, "from", m->from);
     put_cluster_time(w, "until", m->until);
     json_end_object(w);

@@ -18,6 +18,7 @@ enum {
     FENCE_AHEAD_MS = 3000,     /* while etcd is away for all members */
     MEMBERS_BYTES_MAX = 64 << 20,
     SKEW_MS = 1000,
+    QUIET_MS = 3000,           /* after an outage of etcd, until all members follow it again */
 };
 
 struct cluster {
@@ -34,6 +35,7 @@ struct cluster {
     int64_t from, until;       /* announced by this member */
     int64_t started;           /* loop_mono */
     int64_t fence;             /* loop_mono */
+    int64_t disturbed;         /* loop_mono at which etcd was last not followed; 0: never */
     bool fenced, frozen;       /* as last logged */
     int64_t asked;             /* loop_mono of the last round of questions to the others; 0: none */
     void (*left)(void *arg), (*ended)(void *arg);
@@ -105,6 +107,15 @@ static size_t cluster_active_members(const struct cluster_view *v, int64_t now)
     return n;
 }
 
+/* Others may see the announcement of this member's first scrape later than that: they would go on until then. */
+static bool cluster_announced_late(const struct cluster *c, const struct cluster_view *v, int64_t now)
+{
+    const struct cluster_view *before = c->view;
+    bool joined = before && before->self < before->n && before->members[before->self].from <= now;
+    return !joined && v->self < v->n && v->n > 1 && v->members[v->self].from < INT64_MAX &&
+           v->members[v->self].from == c->from && now > c->from - c->conf->handover / 2;
+}
+
 static void cluster_update_view(struct cluster *c)
 {
     struct cluster_view *v = cluster_make_view(c), *before = c->view;
@@ -115,6 +126,14 @@ static void cluster_update_view(struct cluster *c)
     }
     if (before && c->from <= now && c->until == INT64_MAX && cluster_active_members(v, now) == 0) {
         log_warn("cluster", "etcd has no active member any more: the members stay as they were, and register again");
+        cluster_view_unref(v);
+        return;
+    }
+    if (cluster_announced_late(c, v, now)) {
+        log_info("cluster", "this member's announcement reached etcd late; announcing again");
+        c->from = INT64_MAX;
+        c->disturbed = loop_mono(c->env.main);
+        membership_update(c->membership);
         cluster_view_unref(v);
         return;
     }
@@ -211,10 +230,15 @@ static bool cluster_is_complete(const struct cluster *c)
     return c->view->n >= (size_t)c->conf->wait_for_size || waited >= c->conf->wait_timeout;
 }
 
+static bool cluster_is_quiet(const struct cluster *c)
+{
+    return c->disturbed == 0 || loop_mono(c->env.main) - c->disturbed >= QUIET_MS;
+}
+
 static void cluster_join_if_ready(struct cluster *c)
 {
     if (c->from != INT64_MAX || c->until != INT64_MAX || c->view == NULL || c->view->self == c->view->n ||
-        !membership_written(c->membership) || !cluster_is_complete(c) || !c->env.ready(c->env.arg))
+        !membership_written(c->membership) || !cluster_is_complete(c) || !cluster_is_quiet(c) || !c->env.ready(c->env.arg))
         return;
     c->from = cluster_switch_time(c);
     membership_update(c->membership);
@@ -280,6 +304,8 @@ static void cluster_note_state(struct cluster *c)
     if (c->mirror == NULL || c->membership == NULL)
         return;
     const char *error = etcd_mirror_error(c->mirror);
+    if (error)
+        c->disturbed = loop_mono(c->env.main);
     if (error == NULL)
         error = membership_error(c->membership);
     mutex_lock(&c->mutex);
@@ -448,6 +474,11 @@ const char *cluster_role_name(enum cluster_role role)
 {
     static const char *const names[] = {"connecting", "joining", "active", "leaving", "fenced"};
     return names[role];
+}
+
+const char *cluster_member_state(const struct cluster_member *m, int64_t now)
+{
+    return m->from > now ? "joining" : now >= m->until ? "left" : m->until < INT64_MAX ? "leaving" : "active";
 }
 
 void cluster_status(struct cluster *c, struct cluster_status *out)

@@ -43,6 +43,7 @@ void cluster_end(struct cluster *c, void (*done)(void *arg), void *arg);
 
 enum cluster_role { CLUSTER_CONNECTING, CLUSTER_JOINING, CLUSTER_ACTIVE, CLUSTER_LEAVING, CLUSTER_FENCED };
 const char *cluster_role_name(enum cluster_role role);
+const char *cluster_member_state(const struct cluster_member *m, int64_t now); /* "joining", "active", "leaving", "left" */
 struct cluster_status {              /* a copy */
     struct cluster_view *view;       /* a reference; NULL: not known yet */
     enum cluster_role role;

@@ -44,6 +44,8 @@ void html_begin(struct http_request *r, const char *title)
                         "<style>%s</style><header><b><a href='%s/'>sluice</a></b>", title, style, prefix);
     for (size_t i = 0; i < LEN(links); i++)
         buf_printf(&r->out, "<a href='%s%s'>%s</a>", prefix, links[i].path, links[i].name);
+    if (r->services->cluster)
+        buf_printf(&r->out, "<a href='%s/cluster'>Cluster</a>", prefix);
     buf_printf(&r->out, "</header><main><h1>%s</h1>", title);
 }
 

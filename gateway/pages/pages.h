@@ -6,6 +6,7 @@
 #include "gateway/http/http.h"
 
 void page_index(struct http_request *r);
+void page_cluster(struct http_request *r);
 void page_metrics(struct http_request *r);
 void page_config(struct http_request *r);
 void page_flags(struct http_request *r);

@@ -6,9 +6,27 @@
 #include <math.h>
 #include <stdlib.h>
 
-static int compare_members(const void *a, const void *b)
+static int compare_member_ids(const void *a, const void *b)
 {
     return str_cmp(((const struct cluster_member *)a)->id, ((const struct cluster_member *)b)->id);
+}
+
+static int compare_changes(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void view_sort_times(struct cluster_view *v)
+{
+    int64_t *times = ARENA_ARRAY(&v->arena, int64_t, 2 * v->n + 1);
+    for (size_t i = 0; i < v->n; i++) {
+        times[2 * i] = v->members[i].from;
+        times[2 * i + 1] = v->members[i].until;
+    }
+    qsort(times, 2 * v->n, sizeof *times, compare_changes);
+    v->_times = times;
+    v->_n_times = 2 * v->n;
 }
 
 struct cluster_view *cluster_view_new(const struct cluster_member *members, size_t n, struct str self, uint64_t revision)
@@ -26,7 +44,7 @@ struct cluster_view *cluster_view_new(const struct cluster_member *members, size
         copy[i].address = arena_str(&v->arena, members[i].address);
         copy[i].zone = arena_str(&v->arena, members[i].zone);
     }
-    qsort(copy, n, sizeof *copy, compare_members);
+    qsort(copy, n, sizeof *copy, compare_member_ids);
     for (size_t i = 0; i < n; i++) {
         seeds[i] = hash_bytes(copy[i].id.p, copy[i].id.n);
         if (str_eq(copy[i].id, self))
@@ -36,6 +54,7 @@ struct cluster_view *cluster_view_new(const struct cluster_member *members, size
     }
     v->members = copy;
     v->_seeds = seeds;
+    view_sort_times(v);
     return v;
 }
 
@@ -164,15 +183,15 @@ unsigned cluster_view_rank(const struct cluster_view *v, uint64_t target, int64_
 
 int64_t cluster_view_next_change(const struct cluster_view *v, int64_t time)
 {
-    int64_t next = INT64_MAX;
-    for (size_t i = 0; i < v->n; i++) {
-        const struct cluster_member *m = &v->members[i];
-        if (m->from > time && m->from < next)
-            next = m->from;
-        if (m->until > time && m->until < next)
-            next = m->until;
+    size_t low = 0, high = v->_n_times; /* the first one after `time` */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (v->_times[middle] > time)
+            high = middle;
+        else
+            low = middle + 1;
     }
-    return next;
+    return low < v->_n_times ? v->_times[low] : INT64_MAX;
 }
 
 struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas)

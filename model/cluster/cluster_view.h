@@ -35,6 +35,7 @@ struct cluster_view {
     size_t n;
     size_t self;                          /* index of this process; n: it is none of them */
     const uint64_t *_seeds;               /* of the members' ids */
+    const int64_t *_times; size_t _n_times; /* at which members begin or end to take part; sorted */
     bool _weighted, _zoned;               /* weights differ; there are zones */
 };
 

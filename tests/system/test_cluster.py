@@ -5,87 +5,9 @@ import collections
 import json
 import time
 
+from clusters import *
 from lib import *
-
-TARGETS = 60
-INTERVAL_MS = 1000
-LEASE_S = 3
-HANDOVER_MS = 1000
-
-CONFIG = """
-global: {{scrape_interval: 1s, scrape_timeout: 900ms}}
-cluster:
-  id: {id}
-  address: http://127.0.0.1:{port}
-  lease: {lease}s
-  handover: {handover}ms
-{more}
-  etcd: {{endpoints: ['http://127.0.0.1:{etcd}']}}
-scrape_configs:
-- job_name: shared
-  static_configs:
-{targets}
-remote_write:
-- url: {sink}
-  queue_config: {{batch_send_deadline: 100ms}}
-"""
-
-
-class Cluster:
-    def __init__(self, targets=TARGETS, lease=LEASE_S, more="", etcd_flags=()):
-        self.etcd, self.sink, self.exporter = Etcd(*etcd_flags), RecordingSink(), ScriptedExporter(series=1)
-        self.targets, self.lease, self.more, self.members = targets, lease, more, {}
-
-    def start(self, name, **more):
-        port = free_port()
-        targets = "\n".join(f"  - {{targets: ['{self.exporter.address}'], labels: {{n: '{i}'}}}}" for i in range(self.targets))
-        config = CONFIG.format(id=name, port=port, lease=self.lease, handover=HANDOVER_MS, etcd=self.etcd.port, targets=targets,
-                               sink=self.sink.url, more=self.more.format(id=name, **more))
-        self.members[name] = Sluice(config, name=name, port=port)
-        return self.members[name]
-
-    def view(self, name):
-        return self.members[name].data("/api/v1/cluster")
-
-    def wait_active(self, *names, timeout=30):
-        """All members see these, and only these, as active."""
-        def settled():
-            for m in self.members.values():
-                if m.alive() and sorted(x["id"] for x in m.data("/api/v1/cluster")["members"] if x["state"] == "active") != sorted(names):
-                    return False
-            return True
-        wait_until(settled, timeout, f"active members {names}")
-
-    def owned(self, name):
-        """The targets that this member scrapes."""
-        return {t["labels"]["n"] for t in self.members[name].get("/api/v1/targets").json()["data"]["activeTargets"]}
-
-    def wait_owned(self, *names, timeout=20):
-        """Each target has one owner among these members."""
-        def settled():
-            owned = [n for name in names for n in self.owned(name)]
-            return len(owned) == self.targets and len(set(owned)) == self.targets
-        wait_until(settled, timeout, "one owner for each target")
-
-    def slots(self, since, until):
-        """Missing and double samples of `up`, and stale markers, of all targets whose slots lie in this time."""
-        missing = double = stale = 0
-        found = self.sink.find("up")
-        assert len(found) == self.targets, len(found)
-        for samples in found.values():
-            times = collections.Counter(t // INTERVAL_MS for t, v in samples if since <= t < until and not is_stale(v))
-            stale += sum(is_stale(v) for t, v in samples)
-            double += sum(n - 1 for n in times.values())
-            missing += sum(times[slot] == 0 for slot in range(since // INTERVAL_MS + 1, until // INTERVAL_MS))
-        return missing, double, stale
-
-    def now(self):
-        return int(time.time() * 1000)
-
-    def wait_slots(self, until):
-        """All that was scraped before this time has arrived."""
-        wait_until(lambda: self.now() > until + 1500, 30, "the end of the time")
-
+from regions import Link
 
 @waits
 def test_planned_changes_lose_and_double_nothing():
@@ -100,22 +22,25 @@ def test_planned_changes_lose_and_double_nothing():
     c.wait_owned("a", "b")
     a, b = c.owned("a"), c.owned("b")
     assert TARGETS / 4 < len(b) < TARGETS * 3 / 4 and a | b == {str(i) for i in range(TARGETS)}, (a, b)
-    time.sleep(1.5)
+    time.sleep(2.5)
     c.start("c")
     c.wait_active("a", "b", "c")
     c.wait_owned("a", "b", "c")
     assert c.owned("a") < a and c.owned("b") < b  # only to the new one
-    time.sleep(1.5)
+    time.sleep(2.5)
     assert c.members["b"].stop() == 0
     c.wait_active("a", "c")
     c.wait_owned("a", "c")
-    time.sleep(1.5)
+    time.sleep(2.5)
     until = c.now()
     c.wait_slots(until)
     assert c.slots(since, until) == (0, 0, 0), c.slots(since, until)
     found = c.members["a"].get("/service-discovery").text
     assert "scraped by the cluster's member c" in found, found[:2000]
     assert c.members["a"].metric("sluice_cluster_active_members") == 2
+    text, page = c.members["a"].get("/cluster").text, c.members["a"].get("/cluster", headers={"Accept": "text/html"}).text
+    assert text.startswith("cluster default, member a: active\na state=active address=http://127.0.0.1:"), text
+    assert "a</a> (this one)" in page and f"{c.members['c'].url}/targets" in page and "/cluster'>Cluster</a>" in page, page
 
 
 @waits
@@ -125,13 +50,13 @@ def test_a_member_that_crashes_is_replaced_when_its_lease_ends():
         c.start(name)
     c.wait_active("a", "b")
     c.wait_owned("a", "b")
-    time.sleep(2)
+    time.sleep(2.5)
     since = c.now()
     lost = len(c.owned("b"))
     c.members["b"].kill9()
     c.wait_active("a")
     c.wait_owned("a")
-    until = c.now() + 2000
+    until = c.now() + 2 * INTERVAL_MS
     c.wait_slots(until)
     missing, double, stale = c.slots(since, until)
     assert double == 0 and stale == 0, (missing, double, stale)
@@ -146,27 +71,21 @@ def test_a_suspended_member_scrapes_nothing_after_its_lease():
         c.start(name)
     c.wait_active("a", "b")
     c.wait_owned("a", "b")
-    time.sleep(2)
+    time.sleep(2.5)
     since = c.now()
-    os_kill(c.members["b"], "SIGSTOP")
+    signal_to(c.members["b"], "SIGSTOP")
     wait_until(lambda: len(c.view("a")["members"]) == 1, 20, "the end of the lease")
     wait_until(lambda: len(c.owned("a")) == TARGETS, 20, "all targets at a")
-    time.sleep(1.5)
-    os_kill(c.members["b"], "SIGCONT")
+    time.sleep(2.5)
+    signal_to(c.members["b"], "SIGCONT")
     c.wait_active("a", "b")
     c.wait_owned("a", "b")
-    time.sleep(1.5)
+    time.sleep(2.5)
     until = c.now()
     c.wait_slots(until)
     missing, double, stale = c.slots(since, until)
     assert missing > 0 and double == 0 and stale == 0, (missing, double, stale)
     assert "lease in etcd has ended" in c.members["b"].log()
-
-
-def os_kill(process, name):
-    import os
-    import signal
-    os.kill(process.p.pid, getattr(signal, name))
 
 
 @waits
@@ -176,7 +95,7 @@ def test_scrapes_go_on_without_etcd():
         c.start(name)
     c.wait_active("a", "b")
     c.wait_owned("a", "b")
-    time.sleep(1.5)
+    time.sleep(2.5)
     since = c.now()
     c.etcd.kill9()  # away for longer than the lease
     wait_until(lambda: "no member can renew its lease" in c.members["a"].log(), 20, "a frozen view")
@@ -187,17 +106,17 @@ def test_scrapes_go_on_without_etcd():
     c.etcd.start()
     c.etcd.wait_ready()
     wait_until(lambda: all(c.view(name)["error"] == "" and c.view(name)["leaseRenewedMsAgo"] < 2000 for name in "ab"), 20, "etcd is followed again")
-    os_kill(c.etcd, "SIGSTOP")  # silence
+    signal_to(c.etcd, "SIGSTOP")  # silence
     wait_until(lambda: all(c.view(name)["error"] != "" for name in "ab"), 20, "silence is noticed")
     time.sleep(LEASE_S)
-    os_kill(c.etcd, "SIGCONT")
+    signal_to(c.etcd, "SIGCONT")
     wait_until(lambda: all(c.view(name)["error"] == "" for name in "ab"), 20, "etcd is followed again")
     c.wait_active("a", "b")
     c.etcd.wipe()  # nothing is there any more
     wait_until(lambda: len(c.etcd.keys("/sluice/v1/default/members/")) == 2, 30, "both register again")
     c.wait_active("a", "b")
     c.wait_owned("a", "b")
-    time.sleep(1.5)
+    time.sleep(2.5)
     until = c.now()
     c.wait_slots(until)
     assert c.slots(since, until) == (0, 0, 0), c.slots(since, until)
@@ -239,12 +158,12 @@ def test_compaction_and_other_keys_do_not_disturb():
     wait_until(lambda: "cannot be read" in c.members["a"].log(), 20, "the broken key is reported")
     assert [m["id"] for m in c.view("a")["members"]] == ["a"]
     c.etcd.delete("/sluice/v1/default/members/broken")
-    os_kill(c.members["a"], "SIGSTOP")
+    signal_to(c.members["a"], "SIGSTOP")
     for i in range(20):
         c.etcd.put("/other", str(i))
     revision = c.etcd.put("/sluice/v1/default/members/y", json.dumps({"address": "http://127.0.0.1:1", "zone": "", "weight": 1, "from": 1, "until": 0, "boot": "y"}))
     c.etcd.call("/v3/kv/compaction", {"revision": revision["header"]["revision"], "physical": True})
-    os_kill(c.members["a"], "SIGCONT")
+    signal_to(c.members["a"], "SIGCONT")
     wait_until(lambda: [m["id"] for m in c.view("a")["members"]] == ["a", "y"], 20, "the member that joined meanwhile")
 
 
@@ -271,3 +190,28 @@ scrape_configs: [{{job_name: j, scrape_interval: 1s, static_configs: [{{targets:
     a = Sluice(config.replace("USED", "'secret word'"), name="a2", port=port)
     wait_until(lambda: a.data("/api/v1/cluster")["role"] == "active", 20, "an active member")
     wait_until(lambda: len(a.get("/api/v1/targets").json()["data"]["activeTargets"]) == 1, 20, "its target")
+
+
+@waits
+def test_a_member_that_is_cut_off_from_etcd_is_fenced():
+    c = Cluster(targets=20)
+    link = Link(c.etcd.port, seed=1)
+    c.start("a")
+    c.start("b", etcd=int(link.address.split(":")[1]))
+    c.wait_active("a", "b")
+    c.wait_owned("a", "b")
+    time.sleep(2.5)
+    since, lost = c.now(), len(c.owned("b"))
+    link.set("partition")
+    wait_until(lambda: len(c.owned("a")) == 20, 20, "all targets at a")
+    wait_until(lambda: c.view("b")["role"] == "fenced", 20, "the fence")
+    assert "while others can: it scrapes nothing" in c.members["b"].log()
+    time.sleep(2.5)
+    link.set(None)
+    c.wait_active("a", "b")
+    c.wait_owned("a", "b")
+    time.sleep(2.5)
+    until = c.now()
+    c.wait_slots(until)
+    missing, double, stale = c.slots(since, until)
+    assert double == 0 and stale == 0 and missing <= lost * 3, (missing, double, stale)

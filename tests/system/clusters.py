@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sluices that share targets through a real etcd, and the samples of all of them, counted slot by slot."""
+import collections
+import os
+import signal
+import time
+
+from lib import *
+
+TARGETS = 60
+INTERVAL_MS = 2000
+LEASE_S = 3
+HANDOVER_MS = 1000
+
+CONFIG = """
+global: {{scrape_interval: {interval}ms, scrape_timeout: {timeout}ms}}
+cluster:
+  id: {id}
+  address: http://127.0.0.1:{port}
+  lease: {lease}s
+  handover: {handover}ms
+{more}
+  etcd: {{endpoints: ['http://127.0.0.1:{etcd}']}}
+scrape_configs:
+- job_name: shared
+  static_configs:
+{targets}
+remote_write:
+- url: {sink}
+  queue_config: {{batch_send_deadline: 100ms}}
+  write_relabel_configs: [{{source_labels: [__name__], regex: up, action: keep}}]
+"""
+
+
+class Cluster:
+    def __init__(self, targets=TARGETS, lease=LEASE_S, more="", interval_ms=INTERVAL_MS):
+        self.etcd, self.sink, self.exporter = Etcd(), RecordingSink(), ScriptedExporter(series=1)
+        self.targets, self.lease, self.more, self.interval, self.members = targets, lease, more, interval_ms, {}
+
+    def start(self, name, etcd=None, **more):
+        """etcd: the port at which this member reaches it."""
+        port = free_port()
+        targets = "\n".join(f"  - {{targets: ['{self.exporter.address}'], labels: {{n: '{i}'}}}}" for i in range(self.targets))
+        config = CONFIG.format(id=name, port=port, lease=self.lease, handover=HANDOVER_MS, etcd=etcd or self.etcd.port, interval=self.interval, timeout=self.interval - 100, targets=targets,
+                               sink=self.sink.url, more=self.more.format(id=name, **more))
+        self.members[name] = Sluice(config, name=name, port=port)
+        return self.members[name]
+
+    def view(self, name):
+        return self.members[name].data("/api/v1/cluster")
+
+    def wait_active(self, *names, timeout=30):
+        """All members see these, and only these, as active."""
+        def settled():
+            for m in self.members.values():
+                if m.alive() and sorted(x["id"] for x in m.data("/api/v1/cluster")["members"] if x["state"] == "active") != sorted(names):
+                    return False
+            return True
+        wait_until(settled, timeout, f"active members {names}")
+
+    def owned(self, name):
+        """The targets that this member scrapes."""
+        return {t["labels"]["n"] for t in self.members[name].get("/api/v1/targets").json()["data"]["activeTargets"]}
+
+    def wait_owned(self, *names, timeout=20):
+        """Each target has one owner among these members."""
+        def settled():
+            owned = [n for name in names for n in self.owned(name)]
+            return len(owned) == self.targets and len(set(owned)) == self.targets
+        wait_until(settled, timeout, "one owner for each target")
+
+    def slots(self, since, until):
+        """Missing and double samples of `up`, and stale markers, of all targets whose slots lie in this time."""
+        missing = double = stale = 0
+        found = self.sink.find("up")
+        assert len(found) == self.targets, len(found)
+        for samples in found.values():
+            # A scrape that begins late has its own time as its timestamp; slots are counted from the target's usual one.
+            phase = collections.Counter(t % self.interval for t, v in samples).most_common(1)[0][0] + self.interval // 2
+            times = collections.Counter((t + self.interval - phase) // self.interval for t, v in samples if not is_stale(v))
+            slots = range((since + self.interval - phase) // self.interval + 1, (until + self.interval - phase) // self.interval)
+            stale += sum(is_stale(v) for t, v in samples)
+            double += sum(max(times[slot] - 1, 0) for slot in slots)
+            missing += sum(times[slot] == 0 for slot in slots)
+        return missing, double, stale
+
+    def now(self):
+        return int(time.time() * 1000)
+
+    def wait_slots(self, until):
+        """All that was scraped before this time has arrived."""
+        wait_until(lambda: self.now() > until + self.interval + 500, 30, "the end of the time")
+
+
+def signal_to(process, name):
+    os.kill(process.p.pid, getattr(signal, name))
