@@ -53,6 +53,7 @@ only snappy-c.h     base/compress.c
 only zstd.h         base/compress.c base/decompressor.c
 only zlib.h         base/compress.c
 only libdeflate.h   base/compress.c
+only expat.h        base/xml/xml_value.c
 only xxhash.h         base/hash.c
 only re2/re2.h      base/regex/re2.cc
 only jansson.h      base/json/json_tree.c

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Discovery of containers and machines, beside a real Prometheus and a real vmagent with the same configuration and server."""
 import os
+import re
 
+import ec2
 from docker import FakeDocker, docker, swarm, without_v4
 from lib import *
 from test_discovery import same_labels, targets
+from test_sigv4 import environment
 
 
 def jobs(kind, meta, *sections, drop=""):
@@ -23,15 +26,17 @@ def failures(sluice, kind):
 
 
 def keeps_targets(ours, fake, kind, job, *faults):
-    """Each fault, which sets attributes of the fake, is counted and loses no target."""
+    """Each fault, which sets attributes of the fake, is counted, logged (`words`) and loses no target."""
     before = targets(ours, job)
     for fault in faults:
+        words = fault.pop("words", "")
         count, good = failures(ours, kind), {name: fake.__dict__[name] for name in fault}
         fake.__dict__.update(fault)
         wait_until(lambda: failures(ours, kind) > count, what=lambda: str(fault))
+        wait_until(lambda: words in ours.log(), what=words)
         assert targets(ours, job) == before, f"targets are lost by {fault}"
         fake.__dict__.update(good)
-    wait_until(lambda: ours.metric("sluice_sd_failing_sources", f'config="{job}"') == 0)
+        wait_until(lambda: not re.search(r"^sluice_sd_failing_sources.* [1-9]", ours.get("/metrics").text, re.M))
 
 
 @waits
@@ -122,3 +127,78 @@ def test_invalid_docker_hosts_are_errors():
     refused("docker_sd_configs: [{host: 'unix://'}]", 'docker_sd_config.host: "unix://" names no path of a socket')
     refused("dockerswarm_sd_configs: [{host: 'tcp://x:1', role: pods}]", "dockerswarm_sd_config.role")
     refused("docker_sd_configs: [{host: 'tcp://x:1', filters: [{name: label}]}]", 'missing required key "values"')
+
+
+@waits
+def test_ec2_sd_finds_what_prometheus_and_vmagent_find():
+    amazon = ec2.FakeEC2(*ec2.pages())
+    amazon.keys["AK"] = ("a/secret+", "")
+    sections = [("all", "", 4), ("filtered", "port: 9100, filters: [{name: 'tag:env', values: [qa, 'a b']}, {name: vpc-id, values: [v]}]", 4)]
+    config = jobs("ec2", "ec2", *((name, f"region: eu-west-1, endpoint: 'http://{amazon.address}/', access_key: AK, secret_key: a/secret+, {keys}")
+                                  for name, keys, _ in sections))
+    prometheus, vmagent = Prometheus(config), peer_agent(config, "ec2")
+    ours = Sluice(config, "-promscrape.ec2SDCheckInterval=300ms")
+    assert len(targets(ours, "all")) == 4, "the start does not wait for the targets"
+    for name, _, n in sections:
+        same_labels(ours, prometheus, n, name, name)
+        same_labels(ours, vmagent, n, name, name)
+    forms = [form for access, form in amazon.asked_ec2 if access == "AK"]
+    assert len(forms) == len(amazon.asked_ec2) and {form["Action"] for form in forms} == {"DescribeAvailabilityZones", "DescribeInstances"}
+    assert {"Filter.1.Name": "tag:env", "Filter.1.Value.1": "qa", "Filter.1.Value.2": "a b", "Filter.2.Name": "vpc-id", "Filter.2.Value.1": "v",
+            "MaxResults": "1000", "NextToken": "page+1"}.items() <= next(f for f in forms if "NextToken" in f and "Filter.1.Name" in f).items()
+    zones = sum(form["Action"] == "DescribeAvailabilityZones" for form in forms)
+    keeps_targets(ours, amazon, "ec2", "all", {"status": 503, "words": "HTTP 503: RequestLimitExceeded: Slow down"}, {"cut": True},
+                  {"text": "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "words": "document type declaration"},
+                  {"text": "<html/>", "words": "the response has no DescribeInstancesResponse"}, {"text": "{}"}, {"pages": ()}, {"keys": {"AK": ("another", "")}})
+    assert zones == 2 == sum(form["Action"] == "DescribeAvailabilityZones" for _, form in amazon.asked_ec2), "zones are listed once"
+    assert "a/secret+" not in ours.log() and "a/secret+" not in ours.get("/config").text
+    amazon.pages = ec2.with_ipv6()
+    wait_until(lambda: len(targets(ours, "all")) == 2)
+    six = {dict(labels)["instance_id"]: dict(labels) for _, labels in targets(ours, "all")}
+    assert (six["i-6"]["ipv6_addresses"], six["i-6"]["primary_ipv6_addresses"], six["i-6"]["default_ipv6_address"]) == (",fd00::6,fd00::7,", ",,,fd00::7,", "fd00::7")
+    assert (six["i-7"]["instance"], six["i-7"]["default_ipv6_address"]) == ("[fd00::8]:80", "fd00::8")
+
+
+def test_ec2_keys_come_from_the_machine_the_container_and_roles():
+    """The region, too, which the metadata service has; a page that names itself, and missing permission to list zones."""
+    amazon = ec2.FakeEC2(*ec2.pages())
+    amazon.zones = False
+    amazon.keys["AKSET"] = ("s", "")
+    write_file("identity", "web.identity.token\n")
+    config = lambda more="": jobs("ec2", "ec2", ("j", f"endpoint: 'http://{amazon.address}', {more}"))
+    sts = {"AWS_ENDPOINT_URL_STS": amazon.url + "/sts", "AWS_REGION": "eu-west-1"}
+    programs = {
+        "AKMACHINE": Sluice(config(), "-promscrape.ec2SDCheckInterval=300ms", name="machine",
+                            env=environment(AWS_EC2_METADATA_DISABLED="", AWS_EC2_METADATA_SERVICE_ENDPOINT=amazon.url)),
+        "AKCONTAINER": Sluice(config(), name="container", env=environment(AWS_CONTAINER_CREDENTIALS_FULL_URI=amazon.url + "/keys", AWS_REGION="eu-west-1")),
+        "AKPOD": Sluice(config(), name="pod", env=environment(**sts, AWS_WEB_IDENTITY_TOKEN_FILE=f"{folder()}/identity", AWS_ROLE_ARN="arn:aws:iam::1:role/pod")),
+        "AKASSUMED": Sluice(config("access_key: AKSET, secret_key: s, external_id: ext, role_arn: 'arn:aws:iam::1:role/assumed'"), name="role", env=environment(**sts))}
+    for access, program in programs.items():
+        assert len(targets(program)) == 4, (access, program.log())
+        assert "availability_zone_id" not in dict(targets(program)[0][1])
+        assert {scope for path, key, scope in amazon.used if path == "/" and key == access} == {
+            "eu-north-1/ec2/aws4_request" if access == "AKMACHINE" else "eu-west-1/ec2/aws4_request"}
+        assert dict(targets(program)[0][1])["region"] == ("eu-north-1" if access == "AKMACHINE" else "eu-west-1")
+    assert [form["ExternalId"] for _, form in amazon.asked if "ExternalId" in form] == ["ext"]
+    machine = programs["AKMACHINE"]
+    amazon.zones = True
+    wait_until(lambda: dict(targets(machine)[0][1]).get("availability_zone_id") == "euw1-az1", what="zones are listed as soon as that is allowed")
+    amazon.text = ec2.element("DescribeInstancesResponse", {"reservationSet": amazon.pages[0], "nextToken": "page+0"})
+    wait_until(lambda: "a page of instances names itself as the next one" in machine.log())
+    assert len(targets(machine)) == 4
+    wrong = Sluice(config("access_key: AKSET, secret_key: another, region: r"), name="wrong", env=environment())
+    assert targets(wrong) == [] and "HTTP 401: AuthFailure: AWS was not able to validate the <keys>" in wrong.log() and "another" not in wrong.log()
+    none = Sluice(config(), name="none", env=environment())
+    assert targets(none) == [] and none.metric("sluice_sd_failing_sources", 'config="j"') == 1 and "no AWS credentials" in none.log()
+
+
+def test_invalid_ec2_sections_are_errors():
+    def refused(sd, words):
+        sluice = Sluice(f"scrape_configs: [{{job_name: j, ec2_sd_configs: [{sd}]}}]\n", start=False)
+        sluice.start()
+        assert sluice.wait_exit(10) == 1 and words in sluice.log(), (words, sluice.log())
+    refused("{access_key: a}", "access_key and secret_key must be set together")
+    refused("{basic_auth: {username: u}}", "keep one kind of credentials")
+    refused("{sigv4: {}}", "set access_key, secret_key, profile and role_arn beside it")
+    refused("{endpoint: 'http://'}", "ec2_sd_config.endpoint: ")
+    refused("{external_id: e}", "external_id is set without role_arn")

@@ -25,6 +25,7 @@
     X(SD_EUREKA_FAILURES, "sluice_sd_eureka_failures_total", STATS_COUNTER, "Failed reads of eureka_sd_configs")    \
     SD_REFRESH_FAILURES(X, DOCKER, docker)                                                                           \
     SD_REFRESH_FAILURES(X, DOCKERSWARM, dockerswarm)                                                                 \
+    SD_REFRESH_FAILURES(X, EC2, ec2)                                                                                 \
     X(SD_KUBERNETES_FAILURES, "prometheus_sd_kubernetes_failures_total", STATS_COUNTER,                              \
       "Failed requests to the Kubernetes API")                                                                       \
     SD_KUBERNETES_EVENTS(X, NODE, "node")                                                                            \
