@@ -38,7 +38,7 @@ struct azuread_conf {
 };
 /* Sets the parts of *to; texts are appended to `held`, which must live as long. */
 void azuread_conf_oauth2(const struct azuread_conf *a, struct client_oauth2 *to, struct arena *held);
-struct google_iam_conf { struct str credentials_file; };
+struct google_iam_conf { struct str credentials_file, scope; /* scope: not a key; empty: of Cloud Monitoring */ };
 void google_iam_conf_oauth2(const struct google_iam_conf *g, struct client_oauth2 *to, struct arena *held); /* likewise */
 extern const struct conf_section google_iam_section;
 /* Prometheus' form, name: {values: [...], secrets: [...], files: [...]}, flattened: one entry for each value and each

@@ -81,7 +81,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("promscrape.azureSDCheckInterval", "this kind of discovery is not supported yet"),
     TUNES("promscrape.consulagentSDCheckInterval", "this kind of discovery is not supported yet"),
     TUNES("promscrape.digitaloceanSDCheckInterval", "this kind of discovery is not supported yet"),
-    TUNES("promscrape.gceSDCheckInterval", "this kind of discovery is not supported yet"),
     TUNES("promscrape.hetznerSDCheckInterval", "this kind of discovery is not supported yet"),
     TUNES("promscrape.kumaSDCheckInterval", "this kind of discovery is not supported yet"),
     TUNES("promscrape.marathonSDCheckInterval", "this kind of discovery is not supported yet"),

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Discovery of containers and machines, beside a real Prometheus and a real vmagent with the same configuration and server."""
+import json
 import os
 import re
+import urllib.parse
 
 import ec2
+import fakes
 from docker import FakeDocker, docker, swarm, without_v4
 from lib import *
 from test_discovery import same_labels, targets
@@ -202,3 +205,93 @@ def test_invalid_ec2_sections_are_errors():
     refused("{sigv4: {}}", "set access_key, secret_key, profile and role_arn beside it")
     refused("{endpoint: 'http://'}", "ec2_sd_config.endpoint: ")
     refused("{external_id: e}", "external_id is set without role_arn")
+
+
+class FakeGoogle(fakes.Fake):
+    """Compute Engine and the metadata server of a machine: https://cloud.google.com/compute/docs/reference/rest/v1/instances/list and
+    .../aggregatedList, /metadata/querying-metadata. zones: {zone: [instance]}; an access token is good for `uses` requests."""
+
+    def __init__(self, zones):
+        self.zones, self.status, self.uses, self.cut, self.tokens, self.asked, self.endless = zones, 200, 1000, False, {}, [], False
+        super().__init__()
+
+    def answer(self, request, body):
+        path, _, query = request.path.partition("?")
+        query = dict(urllib.parse.parse_qsl(query))
+        if path.startswith("/computeMetadata/v1/"):
+            if request.headers.get("Metadata-Flavor") != "Google" or request.headers.get("Authorization"):
+                return request.reply(403)
+            if path.endswith("/token"):
+                token = f"ya29.{len(self.tokens)}"
+                self.tokens[token] = self.uses
+                return request.reply(200, json.dumps({"access_token": token, "token_type": "Bearer", "expires_in": 3599, "scopes": query["scopes"]}).encode())
+            known = {"project/project-id": "my-project", "instance/zone": "projects/12345/zones/europe-west1-b"}
+            return request.reply(200, json.dumps(known[path[20:]]).encode()) if query.get("alt") == "json" else request.reply(400)
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind != "Bearer" or self.tokens.get(token, 0) < 1:
+            return request.reply(401, b'{"error":{"code":401,"status":"UNAUTHENTICATED"}}')
+        self.tokens[token] -= 1
+        with self.lock:
+            self.asked.append((path, query))
+        if self.status != 200:
+            return request.reply(self.status, b'{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}')
+        project, kind, *zone = path.removeprefix("/compute/v1/projects/").removesuffix("/instances").split("/")
+        names = zone if kind == "zones" else list(self.zones)
+        every = [(zone, i) for zone in names for i in self.zones.get(zone, [])]
+        at = int(query.get("pageToken", "p0")[1:])  # two to a page
+        page = every[at:at + 2]
+        if kind == "aggregated":
+            items = {f"zones/{zone}": {"instances": [i for z, i in page if z == zone]} for zone in names}
+            items["regions/empty"] = {"warning": {"code": "NO_RESULTS_ON_PAGE"}}
+        else:
+            items = [i for _, i in page]
+        doc = {"kind": "compute#instanceList", "id": f"projects/{project}", "items": items}
+        if at + 2 < len(every) or self.endless:
+            doc["nextPageToken"] = "p2" if self.endless else f"p{at + 2}"
+        if not items:
+            del doc["items"]
+        text = json.dumps(doc).encode()
+        if self.cut:
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text[:len(text) // 2])
+            request.close_connection = True
+            return None
+        return request.reply(200, text, Content_Type="application/json; charset=UTF-8")
+
+
+def google_instance(id, zone, ip, **more):
+    url = "https://www.googleapis.com/compute/v1/projects/my-project"
+    return {"kind": "compute#instance", "id": id, "name": f"vm-{id}", "status": "RUNNING", "zone": f"{url}/zones/{zone}", "machineType": f"{url}/zones/{zone}/machineTypes/e2",
+            "networkInterfaces": [{"name": "nic0", "network": f"{url}/global/networks/default", "subnetwork": f"{url}/subnetworks/s", "networkIP": ip}],
+            "tags": {"fingerprint": "x"}, "metadata": {"fingerprint": "x"}, **more}
+
+
+def test_gce_sd_lists_zones_with_the_tokens_of_the_machine():
+    full = google_instance("1", "b", "127.40.0.1", tags={"items": ["http", "https"]}, labels={"team-name": "a"},
+                           metadata={"items": [{"key": "ssh.keys", "value": "v"}, {"key": "none"}]})
+    full["networkInterfaces"][0] |= {"ipv6Address": "fd00::1", "accessConfigs": [{"type": "ONE_TO_ONE_NAT", "natIP": "127.41.0.1"}],
+                                     "ipv6AccessConfigs": [{"type": "DIRECT_IPV6", "externalIpv6": "fd00::41"}]}
+    full["networkInterfaces"].append({"name": "nic.1", "network": "n", "networkIP": "127.42.0.1"})
+    google = FakeGoogle({"europe-west1-b": [full, google_instance("2", "b", "127.40.0.2"), google_instance("3", "b", "127.40.0.3")],
+                         "europe-west1-c": [google_instance("18446744073709551615", "c", "127.40.0.4"), {**google_instance("5", "c", ""), "networkInterfaces": []}], "none": []})
+    config = jobs("gce", "gce", ("machine", ""), ("all", "project: other, zone: '*', tag_separator: '|', port: 9100"),
+                  ("some", "project: p, zone: [europe-west1-c, none, europe-west1-b], filter: 'labels.team-name = a'"))
+    ours = Sluice(config, "-promscrape.gceSDCheckInterval=300ms", env={"HOME": folder(), "GCE_METADATA_HOST": google.address,
+                  "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"http://{google.address}/compute/v1/"})
+    assert [len(targets(ours, job)) for job in ("machine", "all", "some")] == [3, 4, 4], "the start does not wait for the targets"
+    url = "https://www.googleapis.com/compute/v1/projects/my-project"
+    assert dict(targets(ours, "machine")[0][1]) == {
+        "job": "machine", "instance": "127.40.0.1:80", "instance_id": "1", "instance_name": "vm-1", "instance_status": "RUNNING", "interface_ipv4_nic0": "127.40.0.1",
+        "interface_ipv4_nic_1": "127.42.0.1", "internal_ipv6": "fd00::1", "label_team_name": "a", "machine_type": f"{url}/zones/b/machineTypes/e2", "metadata_ssh_keys": "v",
+        "network": f"{url}/global/networks/default", "private_ip": "127.40.0.1", "project": "my-project", "public_ip": "127.41.0.1", "public_ipv6": "fd00::41",
+        "subnetwork": f"{url}/subnetworks/s", "tags": ",http,https,", "zone": f"{url}/zones/b"}
+    every = {dict(labels)["instance_id"]: dict(labels) for _, labels in targets(ours, "all")}
+    assert set(every) == {"1", "2", "3", "18446744073709551615"} and every["1"]["tags"] == "|http|https|" and every["1"]["instance"] == "127.40.0.1:9100"
+    assert {(path, q.get("filter"), q["maxResults"]) for path, q in google.asked} == {
+        ("/compute/v1/projects/my-project/zones/europe-west1-b/instances", None, "500"), ("/compute/v1/projects/other/aggregated/instances", None, "500"),
+        *((f"/compute/v1/projects/p/zones/{z}/instances", "labels.team-name = a", "500") for z in google.zones)}
+    keeps_targets(ours, google, "gce", "some", {"status": 429, "words": "HTTP 429"}, {"cut": True}, {"endless": True, "words": "names itself as the next one"})
+    google.zones["europe-west1-b"].pop()
+    wait_until(lambda: [len(targets(ours, job)) for job in ("machine", "all", "some")] == [2, 3, 3])
+    assert "ya29" not in ours.log()
+    alone = Sluice(jobs("gce", "gce", ("j", "")), env={"HOME": folder(), "GCE_METADATA_HOST": f"127.0.0.1:{free_port()}"}, name="alone")
+    assert targets(alone) == [] and "cannot determine the project of the machine; set `project`" in alone.log()

@@ -26,6 +26,7 @@
     SD_REFRESH_FAILURES(X, DOCKER, docker)                                                                           \
     SD_REFRESH_FAILURES(X, DOCKERSWARM, dockerswarm)                                                                 \
     SD_REFRESH_FAILURES(X, EC2, ec2)                                                                                 \
+    SD_REFRESH_FAILURES(X, GCE, gce)                                                                                 \
     X(SD_KUBERNETES_FAILURES, "prometheus_sd_kubernetes_failures_total", STATS_COUNTER,                              \
       "Failed requests to the Kubernetes API")                                                                       \
     SD_KUBERNETES_EVENTS(X, NODE, "node")                                                                            \
