@@ -5,6 +5,9 @@
 #include "base/conf/conf_sd.h"
 #include "base/hash.h"
 #include "model/exposition/scrape_protocols.h"
+#include "model/histogram/histogram.h"
+
+#include <math.h>
 
 #define JOB(type_, name_, field_) {.type = CONF_##type_, .name = name_, .offset = offsetof(struct scrape_job, field_)
 #define UNUSED_KEY(name_, why) {.type = CONF_ACCEPTED, .name = name_, .help = why}
@@ -80,8 +83,11 @@ static const struct conf_row job_rows[] = {
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
     {.type = CONF_IGNORED, .name = "stream_parse", .help = "A scrape is always forwarded completely or not at all"},
     UNUSED_KEY("convert_classic_histograms_to_nhcb", "Classic histograms are not converted"),
-    UNUSED_KEY("native_histogram_bucket_limit", "Native histograms keep their resolution"),
-    UNUSED_KEY("native_histogram_min_bucket_factor", "Native histograms keep their resolution"),
+    JOB(INT, "native_histogram_bucket_limit", native_histogram_bucket_limit), .preset = unlimited, .min = 0, .max = UINT32_MAX,
+        .help = "Maximum number of buckets of a native histogram; those of others are merged, and the scrape fails if that is not "
+                "enough; 0 = unlimited"},
+    JOB(FLOAT, "native_histogram_min_bucket_factor", native_histogram_min_bucket_factor), .preset = "0",
+        .help = "Minimum growth factor from one bucket of a native histogram to the next; buckets of finer ones are merged"},
     JOB(BOOL, "track_timestamps_staleness", track_timestamps_staleness),
         .help = "Write stale markers for series whose samples had their own timestamps, too. Default: false, with vmagent's flags "
                 "true"},
@@ -289,6 +295,15 @@ static void find_reads(struct running_job *j)
     }
 }
 
+/* The finest schema whose buckets grow by the factor, as Prometheus picks it. */
+static int schema_of_factor(double factor)
+{
+    if (!(factor > 1))
+        return HISTOGRAM_SCHEMA_MAX;
+    double schema = floor(-log2(log2(factor)));
+    return schema > HISTOGRAM_SCHEMA_MAX ? HISTOGRAM_SCHEMA_MAX : schema < HISTOGRAM_SCHEMA_MIN ? HISTOGRAM_SCHEMA_MIN : (int)schema;
+}
+
 struct running_job *running_job_new(struct job_set *g, const struct scrape_job *conf, struct err *err)
 {
     struct client_profile *profile = http_conf_profile(&conf->http, err);
@@ -305,6 +320,7 @@ struct running_job *running_job_new(struct job_set *g, const struct scrape_job *
     failure_log_init(&j->failures, conf->job_name);
     j->metric_rules = relabel_rules(conf->metric_relabel_configs);
     j->accept = protocols_accept(&j->arena, &conf->scrape_protocols, (enum escaping)conf->metric_name_escaping_scheme);
+    j->max_schema = schema_of_factor(conf->native_histogram_min_bucket_factor);
     find_reads(j);
     return j;
 }

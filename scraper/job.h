@@ -36,6 +36,7 @@ struct running_job {
      * are not included. */
     struct str_list reads;
     bool reads_all;
+    int max_schema;               /* of native histograms */
     const char *accept;           /* the request header */
     struct arena arena;
     struct failure_log failures;

@@ -200,6 +200,7 @@ static void begin_page(struct scrape_lane *l, struct scrape *s)
     if (s->format == SCRAPE_PROTOBUF)
         proto_page_start(&l->converted, buf_str(&s->body), &(struct proto_page_options){
             .native = job->conf->scrape_native_histograms, .classic_too = job->conf->always_scrape_classic_histograms,
+            .max_schema = job->max_schema, .bucket_limit = (uint32_t)job->conf->native_histogram_bucket_limit,
             .t = s->t, .max_bytes = s->target->settings.body_max});
     else
         read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = scrape_text_format(s->format)});

@@ -100,6 +100,8 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     int64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit;
     int64_t series_limit;              /* 0 and less: none */
     bool track_timestamps_staleness, extra_scrape_metrics;
+    int64_t native_histogram_bucket_limit; /* 0: none */
+    double native_histogram_min_bucket_factor;
     struct str scrape_failure_log_file; /* empty: none */
     bool scrape_native_histograms, always_scrape_classic_histograms;
     struct str_list scrape_protocols;

@@ -22,6 +22,8 @@
 struct proto_page_options {
     bool native;        /* histograms that have native buckets become native ones; otherwise these are ignored */
     bool classic_too;   /* and classic ones as well, if they have classic buckets */
+    int max_schema;     /* of native histograms: finer ones are merged; HISTOGRAM_SCHEMA_MAX: as they are */
+    uint32_t bucket_limit; /* 0: none; those that have more are merged until they fit, or the page is invalid */
     int64_t t;          /* time of samples and exemplars without their own */
     size_t max_bytes;   /* of the text, and of the messages */
 };

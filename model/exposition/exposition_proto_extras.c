@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/text/utf8.h"
 #include "model/exposition/exposition_proto_internal.h"
-#include "model/histogram/histogram.h"
+#include "model/histogram/histogram_math.h"
 #include "model/remote_write.h"
 
 /* Numbers in io.prometheus.client.Histogram, and in prometheus.Histogram. */
@@ -178,16 +178,50 @@ static void copy_field(struct buf *out, unsigned field, const struct pb_field *f
         pb_add_int(out, field, (int64_t)f->value);
 }
 
-static bool check_histogram(struct proto_page *p, struct str message)
+static bool refuse_histogram(struct proto_page *p, enum err_kind kind, const char *why)
 {
+    struct str name = str_first(p->_family.name, 100);
+    return err_set(&p->err, kind, "metric family \"%.*s\": %s", STR_ARG(name), why);
+}
+
+/* A resolution that is allowed. False: there are too many buckets in the lowest one. */
+static bool limit_resolution(struct proto_page *p, struct histogram *h, bool *changed)
+{
+    uint32_t limit = p->_options.bucket_limit;
+    int schema = h->schema > p->_options.max_schema ? p->_options.max_schema : h->schema;
+    for (;; schema--) {
+        if (schema < h->schema) {
+            *h = *histogram_reduce(&p->_scratch, h, schema);
+            *changed = true;
+        }
+        if (limit == 0 || h->positive.n_counts + h->negative.n_counts <= limit)
+            return true;
+        if (h->schema <= HISTOGRAM_SCHEMA_MIN)
+            return false;
+    }
+}
+
+/* Checks the last message, and writes it again if it has to become smaller. */
+static bool check_histogram(struct proto_page *p, size_t message, bool is_float)
+{
+    struct buf *out = &p->messages;
     struct histogram h;
     struct err err;
     int64_t t;
+    bool changed = false;
     arena_reset(&p->_scratch);
-    if (histogram_decode_strict(&p->_scratch, proto_begin(message), message.n, &t, &h, &err))
+    if (!histogram_decode_strict(&p->_scratch, (const uint8_t *)out->p + message, out->n - message, &t, &h, &err))
+        return refuse_histogram(p, ERR_BAD_DATA, err.text);
+    if (!limit_resolution(p, &h, &changed))
+        return refuse_histogram(p, ERR_LIMIT, "native_histogram_bucket_limit exceeded");
+    if (!changed)
         return true;
-    struct str name = str_first(p->_family.name, 100);
-    return err_set(&p->err, ERR_BAD_DATA, "metric family \"%.*s\": %s", STR_ARG(name), err.text);
+    out->n = message;
+    if (is_float)
+        histogram_encode(out, &h, t);
+    else
+        histogram_encode_int(out, &h, t);
+    return true;
 }
 
 bool proto_add_histogram(struct proto_page *p, uint32_t place, struct str histogram, int64_t t)
@@ -211,5 +245,7 @@ bool proto_add_histogram(struct proto_page *p, uint32_t place, struct str histog
     if (p->_family.type == PROTO_GAUGE_HISTOGRAM)
         pb_add_int(out, REMOTE_HINT, RESET_GAUGE);
     pb_add_int(out, REMOTE_TIME, t);
-    return proto_add_extra(p, extra) && check_histogram(p, str_n(out->p + extra.message, out->n - extra.message));
+    if (!out->over && !check_histogram(p, extra.message, is_float))
+        return false;
+    return proto_add_extra(p, extra);
 }

@@ -327,4 +327,38 @@ void histogram_encode(struct buf *out, const struct histogram *h, int64_t t)
     histogram_add_packed(out, CUSTOM, h->custom, h->n_custom);
 }
 
+/* Differences between neighbouring buckets. */
+static void histogram_add_deltas(struct buf *out, unsigned field, const struct buckets *b)
+{
+    struct buf packed = {0};
+    int64_t before = 0;
+    for (uint32_t i = 0; i < b->n_counts; i++) {
+        int64_t count = (int64_t)b->counts[i];
+        pb_add_varint(&packed, zigzag(count - before));
+        before = count;
+    }
+    if (packed.n > 0)
+        pb_add_bytes(out, field, buf_str(&packed));
+    buf_free(&packed);
+}
+
+void histogram_encode_int(struct buf *out, const struct histogram *h, int64_t t)
+{
+    pb_add_int(out, COUNT_INT, (int64_t)h->count);
+    add_double(out, SUM, h->sum);
+    if (h->schema)
+        pb_add_int(out, SCHEMA, (int64_t)zigzag(h->schema));
+    add_double(out, ZERO_THRESHOLD, h->zero_threshold);
+    pb_add_int(out, ZERO_INT, (int64_t)h->zero_count);
+    add_spans(out, NEGATIVE_SPANS, &h->negative);
+    histogram_add_deltas(out, NEGATIVE_DELTAS, &h->negative);
+    add_spans(out, POSITIVE_SPANS, &h->positive);
+    histogram_add_deltas(out, POSITIVE_DELTAS, &h->positive);
+    if (h->hint)
+        pb_add_int(out, RESET_HINT, h->hint);
+    if (t)
+        pb_add_int(out, TIME, t);
+    histogram_add_packed(out, CUSTOM, h->custom, h->n_custom);
+}
+
 bool histogram_is_stale(const struct histogram *h) { return is_stale(h->sum); }

@@ -39,6 +39,8 @@ bool histogram_decode_strict(struct arena *a, const uint8_t *p, size_t n, int64_
 bool histogram_lacks_bounds(const uint8_t *p, size_t n);
 /* Appends a prometheus.Histogram message (float form, without tag and length). */
 void histogram_encode(struct buf *out, const struct histogram *h, int64_t t);
+/* The same in integer form: all counts are whole numbers below 2^53. */
+void histogram_encode_int(struct buf *out, const struct histogram *h, int64_t t);
 bool histogram_is_stale(const struct histogram *h); /* sum is the stale NaN */
 
 #endif

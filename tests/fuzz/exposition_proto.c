@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     unsigned kinds = n > 0 ? *data : 0;
     proto_page_init(&p);
     proto_page_start(&p, str_n(data + (n > 0), n - (n > 0)), &(struct proto_page_options){
-        .native = kinds & 1, .classic_too = kinds & 2, .t = 1, .max_bytes = MAX_BYTES});
+        .native = kinds & 1, .classic_too = kinds & 2, .t = 1, .max_bytes = MAX_BYTES,
+        .max_schema = kinds & 4 ? 1 : 8, .bucket_limit = kinds & 8 ? 2 : 0});
     while ((state = proto_page_convert(&p, 3)) == PROTO_MORE) {
     }
     struct page_text page = proto_page_text(&p);

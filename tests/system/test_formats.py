@@ -179,9 +179,10 @@ def of_page(server, query='{job="formats",__name__!~"up|scrape_.*"}'):
 
 @waits
 def test_protobuf_as_prometheus_reads_it():
-    """The same response of a real Prometheus, with and without native histograms, and with both kinds."""
+    """The same response of a real Prometheus, with and without native histograms, with both kinds, and with fewer buckets."""
     body, pairs = recorded(), []
     for i, (more, native) in enumerate((("", True), ("always_scrape_classic_histograms: true", True),
+                                        ("native_histogram_min_bucket_factor: 1.2\n  native_histogram_bucket_limit: 3", True),
                                         ("scrape_protocols: [PrometheusProto]", False))):
         exporters = [ScriptedExporter(), ScriptedExporter()]
         for exporter in exporters:

@@ -136,7 +136,7 @@ static void assert_converts(struct proto_page_options options, const char *want)
     buf_free(&got);
 }
 
-static const struct proto_page_options usual = {.t = 17, .max_bytes = 1 << 20};
+static const struct proto_page_options usual = {.t = 17, .max_bytes = 1 << 20, .max_schema = 8};
 
 static int clear(void **state UNUSED)
 {
@@ -257,6 +257,32 @@ static void test_native_histograms(void **state UNUSED)
     assert_converts(options, "# TYPE h gaugehistogram\nh{} 0\nh{}: histogram 3 2 3 @17\nh{}: exemplar @4005\n");
 }
 
+/* Buckets are merged until the schema and their number are allowed; counts stay whole numbers. */
+static void test_coarser_histograms(void **state UNUSED)
+{
+    struct proto_page_options options = usual;
+    options.native = true;
+    add_histogram(true, 4); /* schema 2, two buckets */
+    options.max_schema = 1;
+    assert_converts(options, "# TYPE h histogram\nh{} 0\nh{}: histogram 3 1 0 @17\nh{}: exemplar @4005\n");
+    options.max_schema = 8;
+    options.bucket_limit = 2;
+    assert_converts(options, "# TYPE h histogram\nh{} 0\nh{}: histogram 3 2 0 @17\nh{}: exemplar @4005\n");
+    options.bucket_limit = 1;
+    assert_converts(options, "# TYPE h histogram\nh{} 0\nh{}: histogram 3 1 0 @17\nh{}: exemplar @4005\n");
+    clear(NULL);
+    begin_family(STR("far"), 4);
+    pb_add_int(&value, 1, 3);
+    pb_add_int(&value, 5, (int64_t)zigzag(0));
+    for (int side = 0; side < 2; side++) {
+        span(side ? 12 : 9, 1, 1);
+        pb_add_int(&value, side ? 13 : 10, (int64_t)zigzag(side + 1));
+    }
+    end_metric(7);
+    end_family();
+    assert_converts(options, "error metric family \"far\": native_histogram_bucket_limit exceeded\n");
+}
+
 /* The integer form and its exemplars, and the float form, in which the sum of the buckets is not checked. */
 static void test_float_histograms_with_their_own_exemplars(void **state UNUSED)
 {
@@ -340,6 +366,7 @@ int main(void)
         cmocka_unit_test_teardown(test_summaries_and_histograms, clear),
         cmocka_unit_test_teardown(test_native_histograms, clear),
         cmocka_unit_test_teardown(test_float_histograms_with_their_own_exemplars, clear),
+        cmocka_unit_test_teardown(test_coarser_histograms, clear),
         cmocka_unit_test_teardown(test_errors, clear),
         cmocka_unit_test_teardown(test_damaged_pages, clear),
     };
