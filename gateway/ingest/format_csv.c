@@ -7,6 +7,7 @@
  * A quoted column may contain commas, and "" for a quote. An empty metric is left out. An invalid line, such as a header,
  * is skipped. Source: https://docs.victoriametrics.com/victoriametrics/#how-to-import-csv-data
  */
+#include "base/hash.h"
 #include "base/text/duration.h"
 #include "base/text/num.h"
 #include "gateway/ingest/csv_time.h"
@@ -63,6 +64,7 @@ static bool csv_begin(struct ingest *in, struct err *err)
     struct str format = form_get(&in->r->form, "format"), entry;
     s->columns = ARENA_ARRAY(&in->r->arena, struct csv_column, CSV_MAX_COLUMN);
     memset(s->columns, 0, CSV_MAX_COLUMN * sizeof *s->columns);
+    ingest_same(in, format);
     while (str_cut(&format, ',', &entry))
         if (!csv_entry(s, entry, err))
             return false;
@@ -119,13 +121,28 @@ static bool csv_split(struct ingest *in, struct str line, struct err *err)
     return true;
 }
 
-static bool csv_labels(struct ingest *in, int64_t *t, struct err *err)
+static bool csv_labels(struct ingest *in, struct err *err)
 {
     struct csv_state *s = in->state;
+    ingest_series_begin(in);
     for (size_t i = 0; i < s->n_columns; i++) {
         struct csv_column *c = &s->columns[i];
         if (c->kind == CSV_LABEL && !ingest_label(in, c->name, c->text, err))
             return false;
+    }
+    return true;
+}
+
+/* Reads the time, and hashes what the labels are made of. */
+static bool csv_time_and_hash(struct ingest *in, int64_t *t, uint64_t *hash, struct err *err)
+{
+    struct csv_state *s = in->state;
+    *hash = 0;
+    for (size_t i = 0; i < s->n_columns; i++) {
+        struct csv_column *c = &s->columns[i];
+        const uint64_t parts[] = {*hash, c->kind == CSV_LABEL ? hash_keyed(c->text.p, c->text.n) : 0};
+        if (c->kind == CSV_LABEL)
+            *hash = hash_keyed(parts, sizeof parts);
         if (c->kind == CSV_TIME && !csv_time(c->name, c->text, t))
             return err_set(err, ERR_BAD_DATA, "column %zu: `%.*s` is not a time of format %.*s", i + 1,
                            STR_ARG(str_first(c->text, 100)), STR_ARG(str_first(c->name, 100)));
@@ -142,20 +159,38 @@ static bool csv_value(struct csv_column *c, size_t i, double *v, struct err *err
     return true;
 }
 
+/* The sample of column i. labels: whether they are built already. */
+static bool csv_sample(struct ingest *in, size_t i, uint64_t hash, const struct sample *sample, bool *labels, struct err *err)
+{
+    struct csv_state *s = in->state;
+    const uint64_t parts[] = {hash, i};
+    hash = hash_keyed(parts, sizeof parts);
+    if (ingest_series_known(in, hash, sample, 1))
+        return true;
+    if (!*labels && !csv_labels(in, err))
+        return false;
+    *labels = true;
+    builder_set(in->labels, STR(METRIC_NAME), s->columns[i].name);
+    if (!ingest_series_end(in, sample, 1, err))
+        return false;
+    ingest_series_remember(in, hash, STR_NONE);
+    return true;
+}
+
 static bool csv_line(struct ingest *in, struct str line, struct err *err)
 {
     struct csv_state *s = in->state;
     struct sample sample = {.t = in->now};
-    ingest_series_begin(in);
-    if (!csv_split(in, line, err) || !csv_labels(in, &sample.t, err))
+    uint64_t hash;
+    bool labels = false;
+    if (!csv_split(in, line, err) || !csv_time_and_hash(in, &sample.t, &hash, err))
         return false;
     sample.t -= sample.t % in->services->flags.ingest.csv_trim;
     for (size_t i = 0; i < s->n_columns; i++) {
         struct csv_column *c = &s->columns[i];
         if (c->kind != CSV_METRIC || c->text.n == 0)
             continue;
-        builder_set(in->labels, STR(METRIC_NAME), c->name);
-        if (!csv_value(c, i, &sample.v, err) || !ingest_series_end(in, &sample, 1, err))
+        if (!csv_value(c, i, &sample.v, err) || !csv_sample(in, i, hash, &sample, &labels, err))
             return false;
     }
     return true;

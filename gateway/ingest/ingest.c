@@ -161,13 +161,15 @@ static bool ingest_line(struct ingest *in, struct str line, struct err *err)
     if (!in->format->record && line_is_blank(line))
         return true;
     struct arena_mark mark = arena_mark(in->scratch);
-    in->item_labels = 0;
-    bool ok = in->format->line(in, line, &why);
+    bool more = in->line_open; /* then `line` is the one that is open, as the last call got it */
+    in->item_labels = more ? in->item_labels : 0;
+    bool ok = more ? in->format->more(in, &why) : in->format->line(in, line, &why);
     arena_release(in->scratch, mark);
-    if (line.n > INGEST_LONG_LINE)
+    if (line.n > INGEST_LONG_LINE && !in->line_open)
         arena_free(in->scratch);
     if (ok)
         return true;
+    in->line_open = false;
     if (in->all_or_nothing)
         return err_set(err, why.kind, "line %llu: %.400s", (unsigned long long)in->line, why.text);
     in->batch.invalid++;
@@ -189,10 +191,16 @@ static bool ingest_lines(struct ingest *in, int64_t until, struct err *err)
     struct str line;
     while (!batch_is_full(in)) {
         for (unsigned i = 0; i < INGEST_STEP_LINES && !batch_is_full(in); i++) {
-            if (!ingest_text_line(in, &line))
+            if (in->line_open)
+                line = in->open_line;
+            else if (!ingest_text_line(in, &line))
                 return in->phase != INGEST_STORE_WHOLE || ingest_text_fits(in, err);
             if (!ingest_line(in, line, err))
                 return false;
+            if (in->line_open) { /* a part takes as long as many lines */
+                in->open_line = line;
+                break;
+            }
         }
         if (in->phase != INGEST_STORE_WHOLE && clock_mono_ns() >= until)
             return true;
@@ -226,7 +234,7 @@ static bool ingest_parse(struct ingest *in, int64_t until, struct err *err)
 
 static bool text_is_read(const struct ingest *in)
 {
-    return in->text_complete && in->text_at == in->text.n && (in->format->line || in->line > 0);
+    return in->text_complete && in->text_at == in->text.n && !in->line_open && (in->format->line || in->line > 0);
 }
 
 /* ---- batches ---- */
@@ -339,9 +347,9 @@ static void ingest_step(struct ingest *in, int64_t until)
             return;
         in->failed = true;
         ingest_end(in);
-    } else if (!ingest_text_fits(in, &err)) {
+    } else if (!in->line_open && !ingest_text_fits(in, &err)) {
         ingest_fail(in, &err);
-    } else if (!in->text_complete && (in->format->document || !ingest_text_has_line(in))) {
+    } else if (!in->text_complete && !in->line_open && (in->format->document || !ingest_text_has_line(in))) {
         ingest_read(in);
     } else if (in->phase == INGEST_CHECK) {
         ingest_check(in, until);

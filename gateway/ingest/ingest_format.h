@@ -46,6 +46,8 @@ struct ingest_format {
     bool (*begin)(struct ingest *in, struct err *err);
     /* One line, without its end, that is not blank. False: it is invalid, err says why. */
     bool (*line)(struct ingest *in, struct str line, struct err *err);
+    /* Goes on with a line of which `line` has read only a part: it has set line_open, which this clears. NULL: never. */
+    bool (*more)(struct ingest *in, struct err *err);
     /* With `line`: the body consists of binary records instead. Returns the bytes of the first one in `text`, of which there
      * is a part; 0: not yet known. `line` gets each record, and what is left of an incomplete one at the end of the body;
      * invalid ones are skipped, and the response is an error. */
@@ -94,6 +96,7 @@ struct ingest {
     bool reads_twice;             /* with it: even a short body is checked first, as storing it has effects that remain */
     int success;
     size_t max_line, max_text;    /* bytes; text: of the whole body, decompressed */
+    bool line_open;               /* a part of the line is read; it stays in memory until the format has read the rest */
 
     /* the rest is ingest.c's */
     struct ingest_lane *lane;
@@ -108,6 +111,7 @@ struct ingest {
     size_t text_at, text_scanned; /* no LF between them */
     size_t text_total, checked_bytes; /* checked: of a body that has been checked to its end; else 0 */
     bool text_complete;           /* nothing follows */
+    struct str open_line;
     uint64_t line;                /* number of the current one; of a document 1: it is being read */
     enum { INGEST_CHECK /* to its end, nothing is stored */, INGEST_STORE, INGEST_STORE_WHOLE /* in one batch */ } phase;
     bool active;                  /* not waiting */

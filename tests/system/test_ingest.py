@@ -555,3 +555,21 @@ def test_repeated_series_in_any_order_get_their_own_samples():
         assert request(sluice.url + INFLUX, params, "\n".join(influx).encode(), {"Stream-Mode": "1"}).status == 204
     wait_until(lambda: sum(map(len, sink.samples().values())) >= sum(map(len, wanted.values())))
     assert sink.samples() == wanted
+
+
+def test_long_lines_of_json_take_many_short_turns():
+    """A line of 10 MiB, with lists, labels and members to skip of any length."""
+    sink = RecordingSink(zstd=True)
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=50ms", "--lanes=1", "-import.maxLineLen=16MiB")
+    n = 400000
+    values = [i % 1000 + 0.5 for i in range(n)]
+    times = [T + i for i in range(n)]
+    long = json_line({"__name__": "long", "a": "b"}, values, times, more=[{"x": [1, "y" * 100]}] * 20000)
+    ends = [json_line({"__name__": "short"}, [1], [T]), json_line({"__name__": "uneven"}, values, times[:-1])]
+    bad = long.replace("999.5", "999.5x", 1).replace("long", "bad", 1)
+    assert sluice.post(JSONL, "\n".join([long, *ends, bad, long.replace("long", "cut")[:-5]]).encode()).status == 204
+    wait_until(lambda: sum(map(len, sink.find("long").values())) == n and sink.find("short"), 60)
+    assert sink.samples() == {(("__name__", "long"), ("a", "b")): list(zip(times, values)), (("__name__", "short"),): [(T, 1.0)]}
+    assert sluice.metric("vm_rows_invalid_total", 'type="vmimport"') == 3
+    release_build()
+    assert all(turns == 0 for bound, turns in lane_turns(sluice) if bound > 0.02), lane_turns(sluice)
