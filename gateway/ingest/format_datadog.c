@@ -70,7 +70,8 @@ struct datadog_state {
 
 static struct dd_cursor dd_cursor_of(struct str s)
 {
-    return (struct dd_cursor){(const uint8_t *)s.p, (const uint8_t *)s.p + s.n};
+    const uint8_t *p = (const uint8_t *)s.p;
+    return (struct dd_cursor){p, s.n ? p + s.n : p};
 }
 
 static bool dd_bad(struct err *err) { return err_set(err, ERR_BAD_DATA, "the body is no valid protobuf message"); }
@@ -291,11 +292,11 @@ static void datadog_respond(struct ingest *in)
     buf_add_z(&in->r->out, "{\"status\":\"ok\"}");
 }
 
-static const struct ingest_format ingest_datadog_1 = {
+const struct ingest_format ingest_datadog_1 = {
     .id = INGEST_DATADOG_1, .all_or_nothing = true, .success = 202, .begin = datadog_begin, .document = datadog_document,
     .next = datadog_next, .respond = datadog_respond, .end = datadog_end,
 };
-static const struct ingest_format ingest_datadog_2 = {
+const struct ingest_format ingest_datadog_2 = {
     .id = INGEST_DATADOG_2, .all_or_nothing = true, .success = 202, .begin = datadog_begin, .document = datadog_document,
     .next = datadog_next, .respond = datadog_respond, .end = datadog_end,
 };

@@ -148,7 +148,7 @@ static void native_end(struct ingest *in)
     mem_free(s);
 }
 
-static const struct ingest_format ingest_native = {
+const struct ingest_format ingest_native = {
     .id = INGEST_NATIVE, .success = 204, .begin = native_begin, .record = native_record, .line = native_line,
     .finish = native_finish, .end = native_end,
 };

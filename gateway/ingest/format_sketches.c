@@ -32,7 +32,8 @@ struct sketches_state {
 
 static struct sketch_cursor sketch_cursor_of(struct str s)
 {
-    return (struct sketch_cursor){(const uint8_t *)s.p, (const uint8_t *)s.p + s.n};
+    const uint8_t *p = (const uint8_t *)s.p;
+    return (struct sketch_cursor){p, s.n ? p + s.n : p};
 }
 
 static bool sketch_bad(struct err *err) { return err_set(err, ERR_BAD_DATA, "the body is no valid protobuf message"); }
@@ -286,7 +287,7 @@ static void sketches_end(struct ingest *in)
     mem_free(s);
 }
 
-static const struct ingest_format ingest_sketches = {
+const struct ingest_format ingest_sketches = {
     .id = INGEST_DATADOG_SKETCHES, .all_or_nothing = true, .success = 202, .begin = sketches_begin,
     .document = sketches_document, .next = sketches_next, .end = sketches_end,
 };

@@ -82,6 +82,15 @@ static bool charge_decompressor(struct ingest *in, struct err *err)
     return true;
 }
 
+/* Others may return memory, unless the body alone needs too much of it. */
+static bool no_text_memory(struct ingest *in, struct err *err)
+{
+    size_t all = in->lane->services->http.bodies.max;
+    return all > 0 && in->text.cap > all / 2
+               ? err_set(err, ERR_TOO_LARGE, "the body, decompressed, does not fit into the %zu bytes for request bodies", all)
+               : ingest_no_memory(err);
+}
+
 static bool body_decompress(struct ingest *in, struct err *err)
 {
     /* A part at a time, since compressed bytes may come to nothing. A snappy block is complete or not. */
@@ -94,6 +103,8 @@ static bool body_decompress(struct ingest *in, struct err *err)
     ingest_text_compact(in);
     before = in->text.n;
     if (!decompressor_step(in->decompressor, &raw, last, INGEST_PART_BYTES, &in->text, &in->text_complete, err)) {
+        if (err->kind == ERR_LIMIT)
+            return no_text_memory(in, err);
         ingest_count(in->format, INGEST_READ_ERRORS, 1);
         return err_wrap(err, "cannot read the body");
     }

@@ -28,6 +28,7 @@ enum {
     KEEP_BYTES = 1 << 20,     /* of the body's buffer, kept for the next push */
     SCRATCH_BYTES = 16 << 20, /* a histogram with HISTOGRAM_MAX_BUCKETS on each side uses 3 MiB */
     DIRECT_BYTES = 128 << 10, /* limit of bodies that are stored at once */
+    DIRECT_EXPANDED = 1 << 20, /* likewise of what the symbols of 2.0 expand to: 1 ms */
 };
 
 struct stats_group write_stats = STATS_GROUP(WRITE_STATS);
@@ -222,17 +223,20 @@ static void write_ingest_series(struct sink *sink, struct write_buffers *b, stru
                                                  .exemplars = w->exemplars, .n_exemplars = w->n_exemplars}, n);
 }
 
-static bool ingest_body(struct sink *sink, struct write_buffers *b, struct write_counts *n, struct err *err)
+/* False and *large: it expands to more than is stored at once. */
+static bool ingest_body(struct sink *sink, struct write_buffers *b, struct write_counts *n, bool *large, struct err *err)
 {
     struct rw_walk *w = &b->walk;
     write_walk_start(w, buf_str(&b->body), n);
-    for (;;)
+    while (w->expanded < DIRECT_EXPANDED)
         switch (rw_walk_next(w)) {
         case RW_SERIES: write_ingest_series(sink, b, n); break;
         case RW_METADATA: write_store_metadata(sink, b, &w->metadata, n); break;
         case RW_ERROR: *err = w->err; return false;
         case RW_MORE: case RW_END: return true;
         }
+    *large = true;
+    return false;
 }
 
 /* ---- responses: plain text, since agents log it ---- */
@@ -301,17 +305,18 @@ void write_count_ingested(const struct write_counts *n)
     stats_add(&write_stats, WRITE_INVALID, (double)(n->invalid + n->malformed));
 }
 
-static bool write_ingest(struct http_request *r, struct write_buffers *w, bool version_2, struct err *err)
+/* *large: nothing is stored yet. */
+static bool write_ingest(struct http_request *r, struct write_buffers *w, bool version_2, bool *large, struct err *err)
 {
     struct sink *sink = w->lane->sink;
     struct write_counts n = {.version_2 = version_2};
     if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n, .via = http_header(r, VIA_HEADER)}) == SINK_BUSY)
         return write_fail_queue_full(err);
-    if (!ingest_body(sink, w, &n, err)) {
+    if (!ingest_body(sink, w, &n, large, err)) {
         sink_abort(sink);
         if (w->metadata) /* it was not passed on */
             metadata_times_clear(w->metadata);
-        stats_add(&write_stats, WRITE_UNMARSHAL_ERRORS, 1);
+        stats_add(&write_stats, WRITE_UNMARSHAL_ERRORS, !*large);
         return false;
     }
     write_count_ingested(&n);
@@ -372,7 +377,7 @@ void api_write(struct http_request *r)
     }
     bool large = false, version_2 = false;
     bool ok = write_check_open(r->services, r, &err) && read_small_body(r, w, &version_2, &large, &err)
-              && write_ingest(r, w, version_2, &err);
+              && write_ingest(r, w, version_2, &large, &err);
     stats_add(&write_stats, WRITE_REQUESTS_2, version_2);
     if (w->body.cap > KEEP_BYTES)
         buf_free(&w->body);

@@ -246,3 +246,21 @@ def test_large_requests_of_2():
     answer = Case(wide, ()).send(f"{sluice.url}/api/v1/write")
     assert answer.status == 204, answer
     assert not RELEASE or sluice.memory_kib()["VmHWM"] < before + (50 << 10), (before, sluice.memory_kib())
+
+
+def test_short_body_of_2_that_expands():
+    """Of less than 128 KiB, to more than 1 MiB: stored in slices, as a long one is."""
+    sink = RecordingSink()
+    sluice = Sluice(f"remote_write: [{{name: sink, url: '{sink.url}'}}]\n")
+    series = [one(labeled("m", i=str(i), text="x" * 1500), i) for i in range(1500)]
+    body = write2.request(series)
+    assert len(body) < 128 << 10, len(body)
+    answer = Case(series, ()).send(f"{sluice.url}/api/v1/write")
+    assert answer.status == 204 and answer.headers["X-Prometheus-Remote-Write-Samples-Written"] == "1500", answer
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_block_size_rows_sum", 'url="sink"') == 1500)
+    series[1490]["labels"].pop("__name__")
+    answer = Case(series, ()).send(f"{sluice.url}/api/v1/write")
+    assert answer.status == 400 and "series 1491 of the request: no metric name" in answer.text, answer
+    cut = wire.snappy_compress(write2.request(series)[:-3])
+    assert request(f"{sluice.url}/api/v1/write", data=cut, headers=write2.HEADERS).status == 400
+    assert sluice.metric("vmagent_rows_inserted_total", 'type="promremotewrite"') == 1500 + 1499

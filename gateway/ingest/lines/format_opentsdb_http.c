@@ -273,7 +273,7 @@ static void put_end(struct ingest *in)
     mem_free(s);
 }
 
-static const struct ingest_format ingest_opentsdb_http = {
+const struct ingest_format ingest_opentsdb_http = {
     .id = INGEST_OPENTSDB_HTTP, .all_or_nothing = true, .success = 204, .begin = put_begin, .document = put_document,
     .next = put_next, .end = put_end,
     .counted = {&line_stats, LINE_OPENTSDB_HTTP_REQUESTS, LINE_OPENTSDB_HTTP_ERRORS},

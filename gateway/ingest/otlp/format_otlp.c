@@ -284,7 +284,7 @@ static void otlp_end(struct ingest *in)
     mem_free(s);
 }
 
-static const struct ingest_format ingest_otlp = {
+const struct ingest_format ingest_otlp = {
     .id = INGEST_OTLP, .all_or_nothing = true, .success = 200, .begin = otlp_begin, .document = otlp_document,
     .next = otlp_next, .respond = otlp_respond, .end = otlp_end,
 };

@@ -33,7 +33,8 @@ struct otlp_state {
 
 static inline struct otlp_cursor otlp_cursor_of(struct str s)
 {
-    return (struct otlp_cursor){(const uint8_t *)s.p, (const uint8_t *)s.p + s.n};
+    const uint8_t *p = (const uint8_t *)s.p;
+    return (struct otlp_cursor){p, s.n ? p + s.n : p};
 }
 
 static inline bool otlp_bad(struct err *err, const char *what)

@@ -11,6 +11,9 @@
 enum { OTLP_DEPTH = 16, OTLP_LABELS_MAX = LABELS_MAX_COUNT };
 enum any_value { ANY_STRING = 1, ANY_BOOL, ANY_INT, ANY_DOUBLE, ANY_ARRAY, ANY_MAP, ANY_BYTES };
 
+/* Of a text that may be NULL. */
+static const uint8_t *otlp_end_of(struct str s) { return (const uint8_t *)(s.n ? s.p + s.n : s.p); }
+
 static bool otlp_corrupted(struct err *err)
 {
     return err_set(err, ERR_BAD_DATA, "an attribute is no valid protobuf message");
@@ -24,7 +27,7 @@ static bool otlp_too_deep(struct err *err)
 /* The value that an AnyValue holds; number 0: none. */
 static bool read_any_value(struct str any, struct pb_field *out, struct err *err)
 {
-    const uint8_t *p = (const uint8_t *)any.p, *end = p + any.n;
+    const uint8_t *p = (const uint8_t *)any.p, *end = otlp_end_of(any);
     *out = (struct pb_field){0};
     while (pb_next(&p, end, out)) {}
     return p == end || otlp_corrupted(err);
@@ -32,7 +35,7 @@ static bool read_any_value(struct str any, struct pb_field *out, struct err *err
 
 static bool read_key_value(struct str message, struct str *key, struct str *value, struct err *err)
 {
-    const uint8_t *p = (const uint8_t *)message.p, *end = p + message.n;
+    const uint8_t *p = (const uint8_t *)message.p, *end = otlp_end_of(message);
     struct pb_field f;
     *key = *value = STR_NONE;
     while (pb_next(&p, end, &f)) {
@@ -55,7 +58,7 @@ static bool any_json(struct json_writer *w, struct str any, unsigned depth, stru
 
 static bool array_json(struct json_writer *w, struct str array, unsigned depth, struct err *err)
 {
-    const uint8_t *p = (const uint8_t *)array.p, *end = p + array.n;
+    const uint8_t *p = (const uint8_t *)array.p, *end = otlp_end_of(array);
     struct pb_field f;
     json_begin_array(w);
     while (pb_next(&p, end, &f))
@@ -67,7 +70,7 @@ static bool array_json(struct json_writer *w, struct str array, unsigned depth, 
 
 static bool map_json(struct json_writer *w, struct str map, unsigned depth, struct err *err)
 {
-    const uint8_t *p = (const uint8_t *)map.p, *end = p + map.n;
+    const uint8_t *p = (const uint8_t *)map.p, *end = otlp_end_of(map);
     struct pb_field f;
     struct str key, value;
     json_begin_object(w);
@@ -180,7 +183,7 @@ static bool otlp_join_name(struct arena *a, struct otlp_labels *l, struct str pr
 static bool otlp_add_map(struct arena *a, struct otlp_labels *out, struct str prefix, struct str map, unsigned depth,
                          struct err *err)
 {
-    const uint8_t *p = (const uint8_t *)map.p, *end = p + map.n;
+    const uint8_t *p = (const uint8_t *)map.p, *end = otlp_end_of(map);
     struct pb_field f;
     struct str key, value, name;
     while (pb_next(&p, end, &f)) {
