@@ -33,8 +33,9 @@ remote_write:
 
 
 class Cluster:
-    def __init__(self, targets=TARGETS, lease=LEASE_S, more="", interval_ms=INTERVAL_MS):
+    def __init__(self, targets=TARGETS, lease=LEASE_S, more="", interval_ms=INTERVAL_MS, sink_url=None):
         self.etcd, self.sink, self.exporter = Etcd(), RecordingSink(), ScriptedExporter(series=1)
+        self.sink_url = sink_url or self.sink.url
         self.targets, self.lease, self.more, self.interval, self.members = targets, lease, more, interval_ms, {}
 
     def start(self, name, etcd=None, **more):
@@ -42,7 +43,7 @@ class Cluster:
         port = free_port()
         targets = "\n".join(f"  - {{targets: ['{self.exporter.address}'], labels: {{n: '{i}'}}}}" for i in range(self.targets))
         config = CONFIG.format(id=name, port=port, lease=self.lease, handover=HANDOVER_MS, etcd=etcd or self.etcd.port, interval=self.interval, timeout=self.interval - 100, targets=targets,
-                               sink=self.sink.url, more=self.more.format(id=name, **more))
+                               sink=self.sink_url, more=self.more.format(id=name, **more))
         self.members[name] = Sluice(config, name=name, port=port)
         return self.members[name]
 
@@ -71,8 +72,11 @@ class Cluster:
 
     def slots(self, since, until):
         """Missing and double samples of `up`, and stale markers, of all targets whose slots lie in this time."""
+        return self.count_slots(self.sink.find("up"), since, until)
+
+    def count_slots(self, found, since, until):
+        """The same for {labels: [(t, v)]}."""
         missing = double = stale = 0
-        found = self.sink.find("up")
         assert len(found) == self.targets, len(found)
         for samples in found.values():
             # A scrape that begins late has its own time as its timestamp; slots are counted from the target's usual one.

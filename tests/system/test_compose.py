@@ -24,14 +24,15 @@ IMAGES = {
                         ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]),
     "victoriametrics/victoria-metrics": ("victoria-metrics", 8428, "-httpListenAddr", []),
     "prom/node-exporter": ("node_exporter", 9100, "--web.listen-address", []),
+    "coreos/etcd": ("etcd", 2379, "--listen-client-urls", []),
     "sluice": (None, 8429, "--web.listen-address", None)}
-READY = {"prometheus": "/-/ready", "victoria-metrics": "/health", "node_exporter": "/", None: "/-/ready"}
+READY = {"prometheus": "/-/ready", "victoria-metrics": "/health", "node_exporter": "/", "etcd": "/health", None: "/-/ready"}
 
 
-def compose():
+def compose(folder="deploy"):
     if yaml is None:
         raise Skip("python3-yaml")
-    with open(f"{ROOT}/deploy/docker-compose.yml", encoding="utf-8") as f:
+    with open(f"{ROOT}/{folder}/docker-compose.yml", encoding="utf-8") as f:
         return yaml.safe_load(f)
 
 
@@ -54,7 +55,8 @@ def dockerfile(word):
 
 
 class Stack:
-    def __init__(self, services):
+    def __init__(self, services, files="deploy"):
+        self.files = files
         self.services = {name: s for name, s in services.items() if image_of(s) in IMAGES}
         self.ports = {name: free_port() for name in self.services}
 
@@ -74,7 +76,7 @@ class Stack:
             if source.startswith("/"):
                 out[target] = source
             elif source.startswith("."):
-                with open(os.path.join(ROOT, "deploy", source), encoding="utf-8") as f:
+                with open(os.path.join(ROOT, self.files, source), encoding="utf-8") as f:
                     out[target] = write_file(f"{name}-{i}-{os.path.basename(source)}", self.localize(f.read(), name))
             else:
                 out[target] = f"{folder()}/{name}-{source}"
@@ -102,7 +104,10 @@ class Stack:
         if not any(str(self.ports[name]) in w and "listen" in w.lower() for w in out):
             out.append(f"{listen}=127.0.0.1:{self.ports[name]}")
         if default is None and not any("tmpDataPath" in w for w in out):
-            out.append(f"-remoteWrite.tmpDataPath={folder()}/queue")
+            out.append(f"-remoteWrite.tmpDataPath={folder()}/{name}-queue")
+        if program == "etcd":
+            out = [word.replace("0.0.0.0:2379", f"127.0.0.1:{self.ports[name]}") for word in out if word != "etcd" and word != f"{listen}=127.0.0.1:{self.ports[name]}"]
+            out.append(f"--listen-peer-urls=http://127.0.0.1:{free_port()}")
         if program == "victoria-metrics":
             out.append("-search.latencyOffset=0s")  # otherwise the newest 30 s are no answer yet
         return [f"{ROOT}/{OUT}/sluice" if program is None else peer(program)] + out
@@ -115,13 +120,13 @@ class Stack:
     def process(self, name):
         if image_of(self.services[name]) != "sluice":
             return HTTPProcess(name, self.command(name), self.ports[name])
-        sluice = Sluice(None, name=name, port=self.ports[name], start=False)
+        sluice = Sluice(None, name=name, port=self.ports[name], start=False, env=self.services[name].get("environment"))
         sluice.command = self.command(name)
         return sluice.start()
 
 
 def test_images_have_versions_and_ports_are_local():
-    for name, service in compose()["services"].items():
+    for name, service in [*compose()["services"].items(), *compose("deploy/cluster")["services"].items()]:
         if "build" not in service:
             assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), f"{name}: {service['image']} is no fixed version"
             assert service["healthcheck"]["test"], f"{name} has no healthcheck"
@@ -170,7 +175,7 @@ def run_header(stack):
 def test_services_work_together():
     stack = Stack(compose()["services"])
     images = {image_of(s): name for name, s in stack.services.items()}
-    assert set(images) == set(IMAGES), f"services for {sorted(images)}"
+    assert set(images) == set(IMAGES) - {"coreos/etcd"}, f"services for {sorted(images)}"
     sluice = [stack.start(name) for name in sorted(stack.services, key=lambda n: n == images["sluice"])][-1]
 
     def all_up():
@@ -200,3 +205,45 @@ def test_grafana_is_provisioned():
     assert any(d["type"] == "prometheus" and f"//{sluice}:8429" in d["url"] for d in sources), sources
     dashboards = [t for path, t in texts.items() if path.endswith(".json")]
     assert dashboards and all(t["panels"] and t["title"] for t in dashboards), "one dashboard"
+
+
+@waits
+def test_cluster_shares_the_targets():
+    """deploy/cluster: three members, their etcd and a storage; each target is scraped by one member, and moves when it stops."""
+    stack = Stack(compose("deploy/cluster")["services"], "deploy/cluster")
+    stack.localize = lambda text, name: Stack.localize(stack, text.replace("http://${MEMBER}:8429", f"http://127.0.0.1:{stack.ports[name]}"), name)
+    assert {"sluice-0", "sluice-1", "sluice-2", "etcd", "victoriametrics"} == set(stack.services)
+    storage = [stack.start(name) for name in ("etcd", "victoriametrics")][1]
+    members = {f"sluice-{i}": stack.start(f"sluice-{i}") for i in range(3)}
+    targets = [f"127.0.0.1:{stack.ports[name]}" for name in (*members, "victoriametrics", "etcd")]
+
+    def owners():
+        return sorted(t["labels"]["instance"] for m in members.values() if m.alive()
+                      for t in m.get("/api/v1/targets").json()["data"]["activeTargets"])
+    wait_until(lambda: owners() == sorted(targets), 30, "an owner for each target")
+    page = lambda: members["sluice-0"].get("/cluster").text
+    wait_until(lambda: page().count("state=active") == 3, 30, "three active members")
+    assert page().startswith("cluster demo, member sluice-0: active"), page()
+    members["sluice-1"].stop()
+    wait_until(lambda: owners() == sorted(targets), 30, "an owner for each target after one left")
+    wait_until(lambda: len(storage.get("/api/v1/query", {"query": "up"}).json()["data"]["result"]) == len(targets), 40, "all targets at the storage")
+
+
+def test_cluster_of_kubernetes():
+    """Its configuration loads with the environment that the pod gets, and the resources fit each other."""
+    if yaml is None:
+        raise Skip("python3-yaml")
+    with open(f"{ROOT}/deploy/cluster/kubernetes.yml", encoding="utf-8") as f:
+        found = {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(f)}
+    pods, service = found["StatefulSet", "sluice"]["spec"], found["Service", "sluice"]["spec"]
+    container = pods["template"]["spec"]["containers"][0]
+    assert service["selector"] == pods["selector"]["matchLabels"] == pods["template"]["metadata"]["labels"]
+    assert pods["serviceName"] == "sluice" and service["clusterIP"] == "None" and pods["replicas"] == 3
+    mounted = {v["name"] for v in pods["template"]["spec"]["volumes"]} | {c["metadata"]["name"] for c in pods["volumeClaimTemplates"]}
+    assert {m["name"] for m in container["volumeMounts"]} == mounted
+    path = write_file("sluice.yml", found["ConfigMap", "sluice"]["data"]["sluice.yml"])
+    environment = {e["name"]: e.get("value", "sluice-0") for e in container["env"]}
+    words = [w.replace("/etc/sluice/sluice.yml", path).replace("=:8429", "=127.0.0.1:0").replace("/var/lib/sluice", folder()) for w in container["args"]]
+    p = subprocess.run([f"{ROOT}/{OUT}/sluice", *words, "--check-config"], env={**os.environ, **environment}, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert "sluice.yml is valid: 2 scrape jobs" in p.stdout, p.stdout
