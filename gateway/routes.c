@@ -84,6 +84,7 @@ const struct route routes[] = {
 
     {READ, "/api/v1/targets", api_targets, QUERY},
     {READ, "/api/v1/targets/metadata", api_targets_metadata, QUERY},
+    {READ, "/api/v1/targets/relabel_steps", api_targets_relabel_steps, QUERY},
     {READ, "/api/v1/scrape_pools", api_scrape_pools, QUERY},
     {READ, "/api/v1/rules", api_rules, QUERY},
     {READ, "/api/v1/alerts", api_alerts, QUERY},

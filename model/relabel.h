@@ -47,6 +47,7 @@ static inline struct relabel_rules relabel_rules(struct conf_items items)
     return (struct relabel_rules){items.items, items.n};
 }
 
+const char *relabel_action_name(int action); /* enum relabel_action */
 /* Changes the builder's labels (its scratch arena must be set). False: the series or target is dropped. */
 bool relabel_apply(struct relabel_rules r, struct labels_builder *b);
 /* Drops labels that begin with __, except the metric name. */

@@ -192,3 +192,5 @@ const struct conf_section relabel_section = {
     "relabel_config", sizeof(struct relabel_rule), rows, .check = relabel_conf_check,
     .help = "One rule that renames, rewrites or drops",
 };
+
+const char *relabel_action_name(int action) { return actions[action]; }

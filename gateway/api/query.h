@@ -3,7 +3,7 @@
  * in docs/http-api.md. All run on workers: they query the upstream, wait and compute.
  *
  * Files: call.c (envelope and memory of the response), query.c (query, query_range), series.c (series, labels, label
- * values), metadata.c, format.c, exemplars.c, federate.c, read.c, rules.c (also alerts), targets.c,
+ * values), metadata.c, format.c, exemplars.c, federate.c, read.c, rules.c (also alerts), targets.c, target_relabel.c,
  * tsdb.c, upstreams.c. Code that other callers use as well is in gateway/query/.
  */
 #ifndef GATEWAY_API_QUERY_H
@@ -33,6 +33,7 @@ void api_status_upstreams(struct http_request *r);
 void api_targets(struct http_request *r);
 void api_scrape_pools(struct http_request *r);
 void api_targets_metadata(struct http_request *r);
+void api_targets_relabel_steps(struct http_request *r);
 
 extern struct stats_histogram query_durations; /* of instant and range queries; registered by metrics_start */
 

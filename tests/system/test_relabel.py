@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests/relabel/vmagent.test says of relabel rules is what vmagent says."""
 import html
+import json
 import re
 
 from lib import *
@@ -34,3 +35,30 @@ def test_actions_of_vmagent():
                 f"{name}: {said}"
         checked += 1
     assert checked >= 46
+
+
+def test_relabel_steps_of_a_job():
+    """/api/v1/targets/relabel_steps: each rule of the job in Prometheus' JSON, the labels after it, and whether they are kept."""
+    sluice = Sluice("scrape_configs:\n- job_name: x\n  static_configs: [{targets: ['127.0.0.1:1']}]\n  relabel_configs:\n"
+                    "  - {source_labels: [__address__], regex: '(.*):.*', target_label: host}\n"
+                    "  - {source_labels: [host, job], separator: '-', action: drop, regex: 'bad-.*'}\n"
+                    "  - {source_labels: [host], modulus: 1, target_label: part, action: hashmod}\n- job_name: none\n")
+    path = "/api/v1/targets/relabel_steps"
+
+    def steps(labels, pool="x"):
+        return sluice.data(path, {"scrapePool": pool, "labels": json.dumps(labels)})["steps"]
+    kept = steps({"__address__": "h:1", "job": "x"})
+    assert [s["keep"] for s in kept] == [True] * 3
+    assert kept[0] == {"rule": {"source_labels": ["__address__"], "separator": ";", "regex": "(.*):.*", "target_label": "host",
+                                "replacement": "$1", "action": "replace"}, "output": {"__address__": "h:1", "job": "x", "host": "h"}, "keep": True}
+    assert kept[2]["rule"]["modulus"] == 1 and kept[2]["output"]["part"] == "0"
+    dropped = steps({"__address__": "bad:1", "job": "x"})
+    assert [(s["keep"], bool(s["output"])) for s in dropped] == [(True, True), (False, False), (False, False)], dropped
+    assert steps({}, "none") == []
+    discovered = sluice.data("/api/v1/targets")["activeTargets"][0]["discoveredLabels"]
+    assert steps(discovered)[0]["output"]["host"] == "127.0.0.1"
+    for params, why in (({"labels": "{}"}, "no scrapePool parameter"), ({"scrapePool": "x"}, "no labels parameter"),
+                        ({"scrapePool": "y", "labels": "{}"}, "not found"), ({"scrapePool": "x", "labels": "[]"}, "expected an object"),
+                        ({"scrapePool": "x", "labels": '{"a": 1}'}, "expected a string"), ({"scrapePool": "x", "labels": "{"}, "error parsing labels")):
+        answer = sluice.get(path, params)
+        assert answer.status == 400 and why in answer.json()["error"], (params, answer)
