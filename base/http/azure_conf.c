@@ -72,7 +72,7 @@ static const char *azure_env(const char *name, const char *otherwise)
 
 static const char *azure_token_url(const struct azuread_conf *a, struct str tenant, struct arena *held)
 {
-    struct str host = str_of(azure_env("AZURE_AUTHORITY_HOST", cloud_hosts[a->cloud].authority));
+    struct str host = a->authority.n > 0 ? a->authority : str_of(azure_env("AZURE_AUTHORITY_HOST", cloud_hosts[a->cloud].authority));
     struct buf id = {0};
     while (str_ends(host, STR("/")))
         host.n--;

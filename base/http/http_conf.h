@@ -35,6 +35,7 @@ struct azuread_conf {
     struct azure_secret { struct str client_id, client_secret, tenant_id; } *oauth;
     struct azure_workload { struct str client_id, tenant_id, token_file_path; } *workload_identity;
     struct str scope;
+    struct str authority;  /* not a key: URL of the server of tokens; empty: that of the cloud */
 };
 /* Sets the parts of *to; texts are appended to `held`, which must live as long. */
 void azuread_conf_oauth2(const struct azuread_conf *a, struct client_oauth2 *to, struct arena *held);

@@ -68,6 +68,7 @@ static void request_on_done(void *arg, const struct client_reply *reply)
     struct sd_request *r = arg;
     struct err err;
     r->call = NULL;
+    r->status = reply->status;
     const struct json_value *doc = request_document(r, reply, &err);
     if (doc == NULL)
         client_hide_secrets_in(r->profile, str_of(r->url), err.text, sizeof err.text);

@@ -295,3 +295,106 @@ def test_gce_sd_lists_zones_with_the_tokens_of_the_machine():
     assert "ya29" not in ours.log()
     alone = Sluice(jobs("gce", "gce", ("j", "")), env={"HOME": folder(), "GCE_METADATA_HOST": f"127.0.0.1:{free_port()}"}, name="alone")
     assert targets(alone) == [] and "cannot determine the project of the machine; set `project`" in alone.log()
+
+
+class FakeAzure(fakes.Fake):
+    """The Resource Manager and the server of tokens: https://learn.microsoft.com/en-us/rest/api/compute/virtual-machines/list-all,
+    .../virtual-machine-scale-sets/list-all, .../virtualnetwork/network-interfaces/get. lists: {path: [item]}, one item a page; interfaces: {id: interface}."""
+
+    def __init__(self, lists, interfaces):
+        self.lists, self.interfaces, self.status, self.cut, self.link, self.tokens, self.asked = lists, interfaces, 200, False, None, [], set()
+        super().__init__()
+
+    def answer(self, request, body):
+        path, _, query = request.path.partition("?")
+        query = dict(urllib.parse.parse_qsl(query))
+        if "oauth2" in path:
+            form = dict(urllib.parse.parse_qsl(body.decode())) | query
+            self.tokens.append((path, form, request.headers.get("Metadata")))
+            if form.get("client_secret", "s3cret") != "s3cret":
+                return request.reply(401, b'{"error":"invalid_client"}')
+            return request.reply(200, json.dumps({"access_token": "eyJ0", "token_type": "Bearer", "expires_in": "3599", "expires_on": "9999999999"}).encode())
+        if request.headers.get("Authorization") != "Bearer eyJ0":
+            return request.reply(401, b'{"error":{"code":"AuthenticationFailed"}}')
+        with self.lock:
+            self.asked.add((path, query.get("api-version"), query.get("$expand")))
+        if self.status != 200:
+            return request.reply(self.status, b'{"error":{"code":"TooManyRequests"}}', Retry_After=1)
+        if path in self.interfaces:
+            doc = self.interfaces[path]
+        elif path in self.lists:
+            at, items = int(query.get("$skiptoken", 0)), self.lists[path]
+            doc = {"value": items[at:at + 1]}
+            if at + 1 < len(items):
+                doc["nextLink"] = self.link or f"http://{self.address}{path}?api-version={query['api-version']}&$skiptoken={at + 1}"
+        else:
+            return request.reply(404, b'{"error":{"code":"ResourceNotFound"}}')
+        text = json.dumps(doc).encode()
+        if self.cut:
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text[:len(text) // 2])
+            request.close_connection = True
+            return None
+        return request.reply(200, text, Content_Type="application/json; charset=utf-8")
+
+
+AZURE = "/subscriptions/sub/resourceGroups/rg-1/providers/"
+
+
+def azure_machine(name, *interfaces, under=AZURE + "Microsoft.Compute/virtualMachines/", **more):
+    return {"id": under + name, "name": name, "type": "Microsoft.Compute/virtualMachines", "location": "westeurope", **more,
+            "properties": {"vmId": "x", "hardwareProfile": {"vmSize": "Standard_B1s"}, "storageProfile": {"osDisk": {"osType": "Linux"}},
+                           "osProfile": {"computerName": "host-" + name}, "networkProfile": {"networkInterfaces": [{"id": i, "properties": {"primary": True}} for i in interfaces]}}}
+
+
+def azure_interface(*addresses, primary=True):
+    return {"properties": {"primary": primary, "ipConfigurations": [{"name": "c", "properties": {"privateIPAddress": a, **(
+        {"publicIPAddress": {"id": "p", "properties": {"ipAddress": public}}} if public else {})}} for a, public in addresses]}}
+
+
+@waits
+def test_azure_sd_finds_what_vmagent_finds():
+    nic, sets = AZURE + "Microsoft.Network/networkInterfaces/", AZURE + "Microsoft.Compute/virtualMachineScaleSets/"
+    vms = [azure_machine("a", nic + "a2", nic + "a1", tags={"team.name": "x", "b": ""}), azure_machine("b", nic + "b"), azure_machine("none")]
+    in_set = azure_machine("set_0", sets + "set/virtualMachines/0/networkInterfaces/n", under=sets + "set/virtualMachines/")
+    compute = "/subscriptions/sub%s/providers/Microsoft.Compute/virtualMachine%s"
+    azure = FakeAzure({compute % ("", "s"): vms, compute % ("", "ScaleSets"): [{"id": sets + "set", "name": "set"}, {"id": sets + "empty", "name": "empty"}],
+                       sets + "set/virtualMachines": [in_set], sets + "empty/virtualMachines": [],
+                       compute % ("/resourceGroups/rg", "s"): vms[1:], compute % ("/resourceGroups/rg", "ScaleSets"): []},
+                      {nic + "a1": azure_interface(("127.50.0.1", "127.51.0.1")), nic + "a2": azure_interface(("127.50.0.9", None), primary=False),
+                       nic + "b": azure_interface(("127.50.0.2", None)), in_set["properties"]["networkProfile"]["networkInterfaces"][0]["id"]: azure_interface(("127.50.0.3", None))})
+    os.environ["AZURE_ENVIRONMENT_FILEPATH"] = write_file("stack.json", json.dumps(
+        {"name": "s", "activeDirectoryEndpoint": f"http://{azure.address}/", "resourceManagerEndpoint": f"http://{azure.address}"}))
+    config = jobs("azure", "azure", *((name, f"environment: AzureStackCloud, subscription_id: sub, tenant_id: ten, client_id: cli, client_secret: s3cret, {keys}")
+                                      for name, keys in (("all", ""), ("group", "resource_group: rg, port: 9100"))))
+    vmagent = peer_agent(config, "azure")
+    ours = Sluice(config, "-promscrape.azureSDCheckInterval=300ms")
+    assert len(targets(ours, "all")) == 3, "the start does not wait for the targets"
+    for name, n in ("all", 3), ("group", 1):
+        same_labels(ours, vmagent, n, name, name)
+    path, form, _ = next(t for t in azure.tokens if "v2.0" in t[0])
+    assert path == "/ten/oauth2/v2.0/token" and form["client_id"] == "cli" and form["scope"] == f"http://{azure.address}/.default", (path, form)
+    assert (nic + "b", "2021-08-01", "ipConfigurations/publicIPAddress") in azure.asked
+    keeps_targets(ours, azure, "azure", "all", {"status": 429, "words": "HTTP 429"}, {"cut": True}, {"link": "http://127.0.0.9/x", "words": "leads to another server"},
+                  {"lists": {}, "words": "HTTP 404"})
+    del azure.interfaces[nic + "b"]
+    wait_until(lambda: (len(targets(ours, "all")), len(targets(ours, "group"))) == (2, 0), what="an interface that does not exist any more is no target")
+    azure.interfaces[nic + "a1"] = azure_interface(("", None), ("127.50.0.4", None), ("127.50.0.5", "127.51.0.5"))
+    wait_until(lambda: [dict(labels)["instance"] for _, labels in targets(ours, "all")] == ["127.50.0.3:80", "127.50.0.4:80"], what="the first private address")
+    assert "s3cret" not in ours.log() and "eyJ0" not in ours.log()
+    machine = Sluice(jobs("azure", "azure", ("j", "environment: azurestackcloud, subscription_id: sub, authentication_method: SDK")),
+                     env={"AZURE_POD_IDENTITY_AUTHORITY_HOST": f"http://{azure.address}"}, name="machine")
+    assert len(targets(machine)) == 2
+    assert azure.tokens[-1][1] == {"api-version": "2018-02-01", "resource": f"http://{azure.address}"} and azure.tokens[-1][2] == "true", azure.tokens[-1]
+
+
+def test_invalid_azure_sections_are_errors():
+    def refused(sd, words):
+        sluice = Sluice(f"scrape_configs: [{{job_name: j, azure_sd_configs: [{sd}]}}]\n", start=False, env={"AZURE_ENVIRONMENT_FILEPATH": "/none"})
+        sluice.start()
+        assert sluice.wait_exit(10) == 1 and words in sluice.log(), (words, sluice.log())
+    refused("{}", 'missing required key "subscription_id"')
+    refused("{subscription_id: a, tenant_id: b, client_id: c}", "azure_sd_config.client_secret: required for authentication_method OAuth")
+    refused("{subscription_id: a, authentication_method: Magic}", '"Magic" is none of OAuth, ManagedIdentity, WorkloadIdentity, SDK')
+    refused("{subscription_id: a, authentication_method: SDK, environment: Mars}", '"Mars" is none of AzurePublicCloud')
+    refused("{subscription_id: a, authentication_method: SDK, environment: AzureStackCloud}", "AZURE_ENVIRONMENT_FILEPATH /none")
+    refused("{subscription_id: a, authentication_method: SDK, bearer_token: b}", "keep one kind of credentials")

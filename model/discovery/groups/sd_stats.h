@@ -27,6 +27,7 @@
     SD_REFRESH_FAILURES(X, DOCKERSWARM, dockerswarm)                                                                 \
     SD_REFRESH_FAILURES(X, EC2, ec2)                                                                                 \
     SD_REFRESH_FAILURES(X, GCE, gce)                                                                                 \
+    SD_REFRESH_FAILURES(X, AZURE, azure)                                                                             \
     X(SD_KUBERNETES_FAILURES, "prometheus_sd_kubernetes_failures_total", STATS_COUNTER,                              \
       "Failed requests to the Kubernetes API")                                                                       \
     SD_KUBERNETES_EVENTS(X, NODE, "node")                                                                            \
