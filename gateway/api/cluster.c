@@ -74,6 +74,43 @@ void api_cluster_member(struct http_request *r)
     cluster_status_free(&s);
 }
 
+/* Without the scheme: what a target is in the format of http_sd_configs. */
+static void put_member_target(struct json_writer *w, const struct cluster_conf *conf, const struct cluster_member *m)
+{
+    size_t at = str_find_str(m->address, STR("://"));
+    struct str rest = str_skip(m->address, at + 3);
+    size_t end = str_find(rest, '/');
+    json_begin_object(w);
+    json_key(w, "targets");
+    json_begin_array(w);
+    json_str(w, str_first(rest, end));
+    json_end_array(w);
+    json_key(w, "labels");
+    json_begin_object(w);
+    json_field_str(w, "__scheme__", str_first(m->address, at));
+    if (end < rest.n)
+        json_field_str(w, "__meta_sluice_cluster_path", str_skip(rest, end));
+    json_field_str(w, "__meta_sluice_cluster", conf->name);
+    json_field_str(w, "__meta_sluice_cluster_member", m->id);
+    json_field_str(w, "__meta_sluice_cluster_zone", m->zone);
+    json_end_object(w);
+    json_end_object(w);
+}
+
+void api_cluster_sd(struct http_request *r)
+{
+    struct cluster_status s;
+    struct json_writer w = {.out = &r->out};
+    if (!cluster_of(r, &s))
+        return;
+    r->content_type = "application/json";
+    json_begin_array(&w);
+    for (size_t i = 0; s.view && i < s.view->n; i++)
+        put_member_target(&w, cluster_settings(r->services->cluster), &s.view->members[i]);
+    json_end_array(&w);
+    cluster_status_free(&s);
+}
+
 void api_cluster(struct http_request *r)
 {
     struct cluster_status s;

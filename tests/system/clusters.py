@@ -29,13 +29,14 @@ remote_write:
 - url: {sink}
   queue_config: {{batch_send_deadline: 100ms}}
   write_relabel_configs: [{{source_labels: [__name__], regex: up, action: keep}}]
+{sections}
 """
 
 
 class Cluster:
-    def __init__(self, targets=TARGETS, lease=LEASE_S, more="", interval_ms=INTERVAL_MS, sink_url=None):
+    def __init__(self, targets=TARGETS, lease=LEASE_S, more="", interval_ms=INTERVAL_MS, sink_url=None, sections=""):
         self.etcd, self.sink, self.exporter = Etcd(), RecordingSink(), ScriptedExporter(series=1)
-        self.sink_url = sink_url or self.sink.url
+        self.sections, self.sink_url = sections, sink_url or self.sink.url
         self.targets, self.lease, self.more, self.interval, self.members = targets, lease, more, interval_ms, {}
 
     def start(self, name, etcd=None, **more):
@@ -43,7 +44,7 @@ class Cluster:
         port = free_port()
         targets = "\n".join(f"  - {{targets: ['{self.exporter.address}'], labels: {{n: '{i}'}}}}" for i in range(self.targets))
         config = CONFIG.format(id=name, port=port, lease=self.lease, handover=HANDOVER_MS, etcd=etcd or self.etcd.port, interval=self.interval, timeout=self.interval - 100, targets=targets,
-                               sink=self.sink_url, more=self.more.format(id=name, **more))
+                               sink=self.sink_url, sections=self.sections, more=self.more.format(id=name, **more))
         self.members[name] = Sluice(config, name=name, port=port)
         return self.members[name]
 

@@ -215,3 +215,19 @@ def test_a_member_that_is_cut_off_from_etcd_is_fenced():
     c.wait_slots(until)
     missing, double, stale = c.slots(since, until)
     assert double == 0 and stale == 0 and missing <= lost * 3, (missing, double, stale)
+
+
+@waits
+def test_all_members_as_one_server_group():
+    c = Cluster(targets=20, sections="recent: {}")
+    for name in "ab":
+        c.start(name)
+    c.wait_active("a", "b")
+    c.wait_owned("a", "b")
+    listed = c.members["b"].get("/api/v1/cluster/sd").json()
+    assert sorted(t["targets"] for t in listed) == sorted([m.address] for m in c.members.values()), listed
+    assert {t["labels"]["__meta_sluice_cluster_member"] for t in listed} == {"a", "b"} and listed[0]["labels"]["__scheme__"] == "http"
+    reader = Sluice(f"server_groups: [{{name: members, http_sd_configs: [{{url: '{c.members['a'].url}/api/v1/cluster/sd'}}]}}]\n", name="reader")
+    targets = lambda: {t["labels"]["n"] for t in reader.get("/api/v1/targets", {"state": "active"}).json()["data"]["activeTargets"]}
+    wait_until(lambda: targets() == {str(i) for i in range(20)}, 20, "the targets of both")
+    wait_until(lambda: reader.query("count(up)")["result"][0]["value"][1] == "20", 20, "the samples of both")
