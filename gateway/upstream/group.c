@@ -21,7 +21,7 @@ static bool group_was_written(const struct group *g, struct group_window w, bool
     return false;
 }
 
-static bool group_backs_up(const struct group *backup, struct str destination)
+static bool group_backs_up_destination(const struct group *backup, struct str destination)
 {
     for (size_t i = 0; i < backup->backup.of.n; i++)
         if (str_eq(backup->backup.of.items[i], destination))
@@ -29,12 +29,17 @@ static bool group_backs_up(const struct group *backup, struct str destination)
     return false;
 }
 
-bool group_replaces(const struct group *backup, const struct group *g, int64_t from, int64_t to)
+bool group_backs_up(const struct group *backup, const struct group *g)
 {
     bool backs_up = backup->backup.written != NULL && g->written_by.n > 0;
     for (size_t i = 0; i < g->written_by.n; i++)
-        backs_up = backs_up && group_backs_up(backup, g->written_by.items[i]);
-    return backs_up && group_was_written(backup, (struct group_window){from, to}, true);
+        backs_up = backs_up && group_backs_up_destination(backup, g->written_by.items[i]);
+    return backs_up;
+}
+
+bool group_replaces(const struct group *backup, const struct group *g, int64_t from, int64_t to)
+{
+    return group_backs_up(backup, g) && group_was_written(backup, (struct group_window){from, to}, true);
 }
 
 /* The value that the label has in all selected series; without a pointer: it is not known. */

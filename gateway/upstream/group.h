@@ -74,6 +74,8 @@ static inline bool group_admits(const struct group *g, struct group_reader by, c
 {
     return group_refusal(g, by, m, n, w) == NULL;
 }
+/* Whether `backup` is filled by backups of all destinations that fill the group. */
+bool group_backs_up(const struct group *backup, const struct group *g);
 /* Whether `backup` has all samples of the time that were, or will be, written to a group that does not respond. */
 bool group_replaces(const struct group *backup, const struct group *g, int64_t from, int64_t to);
 /* Whether they may have the same series at different times: one has a time range, or is filled by backups, and no label

@@ -477,6 +477,31 @@ static bool label_query_collect(struct label_query *in, struct label_list *out, 
     return !recent || add_recent(in, out, err);
 }
 
+/* Whether a backup of the group, which did not respond, is among those that did: its items are the result, with a warning
+ * unless it has all samples of the times. */
+static bool label_query_has_backup(const struct label_query *all, size_t n, const struct label_query *failed)
+{
+    struct notes *notes = failed->request.batch->q->notes;
+    const struct series_query *sq = &failed->routed;
+    for (size_t i = 0; i < n; i++) {
+        const struct group *backup = all[i].group;
+        if (!group_request_answered(&all[i].request) || !group_backs_up(backup, failed->group))
+            continue;
+        bool whole = failed->what->sq && group_replaces(backup, failed->group, sq->t_min, sq->t_max);
+        if (!whole && failed->request.batch->q->partial == PARTIAL_DENIED)
+            return false;
+        notes->partial = notes->partial || !whole;
+        if (whole)
+            notes_info(notes, "server group \"%.*s\" did not respond; its result is from its backup, \"%.*s\"",
+                       STR_ARG(failed->group->name), STR_ARG(backup->name));
+        else
+            notes_warn(notes, "server group \"%.*s\" did not respond; its result has only what its backup, \"%.*s\", has",
+                       STR_ARG(failed->group->name), STR_ARG(backup->name));
+        return true;
+    }
+    return false;
+}
+
 bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what,
                      struct label_list *out, struct err *err)
 {
@@ -495,7 +520,7 @@ bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const 
         group_request_stop(&asked[i].request);
     for (size_t i = 0; ok && i < n; i++)
         if (!label_query_collect(&asked[i], out, &why) && (ok = batch_check(&r, err)) &&
-            !group_may_fail(asked[i].group, q, &why)) {
+            !label_query_has_backup(asked, n, &asked[i]) && !group_may_fail(asked[i].group, q, &why)) {
             *err = why;
             ok = false;
         }

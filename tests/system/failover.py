@@ -146,6 +146,20 @@ server_groups:
 """
 
 
+def check_lists_of_the_backup(sluice, begin_ms, end_ms):
+    """Without and with times that the primary alone has; fail without times of the backup."""
+    for begin, kind in ((begin_ms, "infos"), (begin_ms - 3600000, "warnings"), (None, "warnings")):
+        times = {"end": end_ms / 1000, "match[]": "failover_test", **({"start": begin / 1000} if begin else {})}
+        for path, wanted in (("labels", ["__name__", "series"]), ("label/series/values", sorted(str(i) for i in range(SERIES)))):
+            answer = sluice.get(f"/api/v1/{path}", times).json()
+            assert answer["data"] == wanted and any("its backup" in text for text in answer.get(kind, [])), (path, times, answer)
+        answer = sluice.get("/api/v1/series", times).json()
+        assert len(answer["data"]) == SERIES and any("its backup" in text for text in answer.get(kind, [])), answer
+    for times in ({"end": begin_ms / 1000 - 3600}, {"end": end_ms / 1000, "deny_partial_response": "1"}):
+        answer = sluice.get("/api/v1/labels", {"start": begin_ms / 1000 - 7200, **times})
+        assert answer.status in (502, 503) and "storage" in answer.text, answer
+
+
 def query_through_an_outage(main, spare, **settings):
     """The primary is down for writes and reads: what the backup has completely can be queried meanwhile, and everything
     afterwards. Samples of a minute after the last response may be in the primary only, so those of the outage are further
@@ -178,6 +192,7 @@ def query_through_an_outage(main, spare, **settings):
     answer = pair.sluice.get("/api/v1/query", {"query": "sum(failover_test)", "time": pair.last_ms / 1000}).json()
     assert float(answer["data"]["result"][0]["value"][1]) == SERIES * (pair.pushed - 1), answer
     assert any("its backup" in text for text in answer.get("warnings", [])), "the lookback begins before the outage"
+    check_lists_of_the_backup(pair.sluice, begin_ms, pair.last_ms)
     answer = pair.sluice.get("/api/v1/query", {"query": "failover_test", "time": before_ms / 1000})
     assert answer.status in (502, 503) and "storage" in answer.text, f"what only the primary has: {answer}"
     main.start()
