@@ -156,6 +156,13 @@ static void report_query_collect(const struct report_query *in, struct report_se
         notes_warn(out->q->notes, "%s", why.text);
 }
 
+/* For what servers report, trees of JSON: a server may report without end, and reports are small beside results. */
+static size_t reports_most_bytes(const struct arena *a, size_t max)
+{
+    enum { REPORTS_SHARE = 4 };
+    return max == 0 ? 0 : a->used + max / REPORTS_SHARE < max ? a->used + max / REPORTS_SHARE : max;
+}
+
 static bool reports_fetch_in_time(struct source *source, struct query_ctx *q, const struct report_question *what,
                                   struct report_set *out, struct err *err)
 {
@@ -164,6 +171,8 @@ static bool reports_fetch_in_time(struct source *source, struct query_ctx *q, co
     size_t n = 0, cap = 0;
     *out = (struct report_set){.q = q};
     batch_begin(&batch, q, u->env.max_response);
+    size_t max = batch.limits.max;
+    batch.limits.max = reports_most_bytes(q->arena, max);
     struct report_query *queries = ARENA_ARRAY(q->arena, struct report_query, u->groups.n);
     for (size_t g = 0; g < u->groups.n; g++)
         n += report_query_start(&queries[n], what, &u->groups.items[g], &batch);
@@ -172,6 +181,7 @@ static bool reports_fetch_in_time(struct source *source, struct query_ctx *q, co
         group_request_stop(&queries[i].request);
     for (size_t i = 0; ok && i < n; i++)
         report_query_collect(&queries[i], out, &cap);
+    batch.limits.max = max;
     batch_end(&batch);
     return ok;
 }

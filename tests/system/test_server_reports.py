@@ -4,6 +4,7 @@ import json
 import socket
 import time
 
+import misbehaving
 from lib import *
 
 RULES = """groups:
@@ -241,3 +242,21 @@ def test_a_hung_server_holds_no_report():
         body = sluice.get("/api/v1/targets").json()
         assert time.monotonic() - start < 7, "the limit of such requests is 5 s"
         assert len(body["data"]["activeTargets"]) == 1 and 'server group "hung"' in body["warnings"][0], body
+
+
+def test_a_report_without_end():
+    """Costs a part of the memory that queries may have, and the server's report only."""
+    target = b'{"labels":{"job":"x","instance":"a:1"},"health":"up"},'
+
+    def talks(server, request, right):
+        misbehaving.endless(server, request, b'{"status":"success","data":{"activeTargets":[', target * 1000)
+    talker, exporter = misbehaving.Misbehaving(talks, only=["targets"]), NodeExporter()
+    sluice = Sluice("recent: {retention: 0}\nscrape_configs:\n- job_name: own\n"
+                    f"  static_configs: [{{targets: ['{exporter.address}']}}]\nserver_groups:\n- name: talks\n"
+                    f"  static_configs: [{{targets: ['{talker.address}']}}]\n")
+    body = sluice.get("/api/v1/targets").json()
+    assert len(body["data"]["activeTargets"]) == 1, body
+    assert "MiB of memory" in body["warnings"][0] and talker.address in body["warnings"][0], body["warnings"]
+    if RELEASE:
+        assert sluice.memory_kib()["VmHWM"] <= 100 << 10, sluice.memory_kib()
+    sluice.stop()
