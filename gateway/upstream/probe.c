@@ -18,11 +18,12 @@ struct server_probe {
     struct list node;          /* in the prober's list of probes in flight */
     struct server_prober *prober;
     struct server *server;
-    enum { PROBE_KIND, PROBE_EXTERNAL } step;
+    enum probe_step { PROBE_KIND, PROBE_FLAGS, PROBE_EXTERNAL, PROBE_END } step;
     struct arena arena;
     struct decoder *decoder;
     struct client_call *call;
     struct server_build build;
+    struct server_flags flags;
     struct labels external;
     struct buf url;
     bool failed;               /* the decoder failed */
@@ -38,6 +39,10 @@ struct server_prober {
     struct server **servers; size_t n, next;
     struct list in_flight; unsigned n_under_way;
 };
+
+static const char *const probe_paths[] = {
+    [PROBE_KIND] = "/api/v1/status/buildinfo", [PROBE_FLAGS] = "/api/v1/status/flags",
+    [PROBE_EXTERNAL] = "/api/v1/status/config"};
 
 static void server_probe_more(struct server_prober *p);
 static void server_probe_send(struct server_probe *probe);
@@ -89,26 +94,47 @@ static bool server_probe_note(struct server_probe *probe, const struct client_re
         if (reply->status == 508)
             server_log_loop(s);
     }
-    latency_count(&s->traffic->latency, "/api/v1/status/buildinfo", reply->status, ok, reply->total_ms);
+    latency_count(&s->traffic->latency, probe_paths[probe->step], reply->status, ok, reply->total_ms);
     return ok;
+}
+
+/* Remembers what the response to a step shows. */
+static void server_probe_take(struct server_probe *probe, bool ok, int status)
+{
+    struct server *s = probe->server;
+    int unknown = SERVER_AUTO;
+    if (probe->step == PROBE_KIND && ok) {
+        atomic_compare_exchange_strong(&s->health->kind, &unknown, (int)probe->build.kind);
+        atomic_store(&s->health->version, probe->build.version);
+    } else if (probe->step == PROBE_FLAGS && (ok || status > 0)) {
+        server_set_lookback(s, ok ? probe->flags.lookback : 0, !ok || probe->flags.histograms);
+    } else if (probe->step == PROBE_EXTERNAL && (ok || status == 404)) {
+        server_set_external(s, probe->external);
+    }
+}
+
+/* Of Prometheus 2 the lookback decides what is pushed; of one that is read by remote_read the external labels are removed. */
+static enum probe_step server_probe_next(const struct server_probe *probe)
+{
+    const struct server *s = probe->server;
+    unsigned version = server_version(s);
+    int64_t lookback;
+    bool old = version > SERVER_VERSION_NONE && version < SERVER_VERSION(3, 0, 0);
+    if (server_kind(s) != SERVER_PROMETHEUS || probe->step == PROBE_EXTERNAL)
+        return PROBE_END;
+    if (probe->step == PROBE_KIND && old && !server_lookback(s, &lookback))
+        return PROBE_FLAGS;
+    return s->wants_read ? PROBE_EXTERNAL : PROBE_END;
 }
 
 static void server_probe_on_done(void *arg, const struct client_reply *reply)
 {
     struct server_probe *probe = arg;
     struct server_prober *p = probe->prober;
-    struct server *s = probe->server;
-    bool ok = server_probe_note(probe, reply), more = false;
-    int unknown = SERVER_AUTO;
-    if (ok && probe->step == PROBE_KIND) {
-        atomic_compare_exchange_strong(&s->health->kind, &unknown, (int)probe->build.kind);
-        atomic_store(&s->health->version, probe->build.version);
-        more = server_kind(s) == SERVER_PROMETHEUS && s->wants_read;
-    } else if (probe->step == PROBE_EXTERNAL && (ok || reply->status == 404)) {
-        server_set_external(s, probe->external);
-    }
-    if (more) {
-        probe->step = PROBE_EXTERNAL;
+    bool ok = server_probe_note(probe, reply);
+    server_probe_take(probe, ok, reply->status);
+    probe->step = ok || (probe->step == PROBE_FLAGS && reply->status > 0) ? server_probe_next(probe) : PROBE_END;
+    if (probe->step != PROBE_END) {
         server_probe_send(probe);
         return;
     }
@@ -116,16 +142,24 @@ static void server_probe_on_done(void *arg, const struct client_reply *reply)
     server_probe_more(p);
 }
 
+static struct decoder *server_probe_decoder(struct server_probe *probe)
+{
+    switch (probe->step) {
+    case PROBE_KIND: return buildinfo_decoder_new(&probe->build);
+    case PROBE_FLAGS: return lookback_decoder_new(&probe->flags);
+    default: return external_labels_decoder_new(&probe->arena, &probe->external);
+    }
+}
+
 static void server_probe_send(struct server_probe *probe)
 {
     struct server *s = probe->server;
     if (probe->decoder)
         probe->decoder->free(probe->decoder);
-    probe->decoder = probe->step == PROBE_KIND ? buildinfo_decoder_new(&probe->build)
-                                               : external_labels_decoder_new(&probe->arena, &probe->external);
+    probe->decoder = server_probe_decoder(probe);
     buf_clear(&probe->url);
     buf_add_str(&probe->url, s->url);
-    buf_add_z(&probe->url, probe->step == PROBE_KIND ? "/api/v1/status/buildinfo" : "/api/v1/status/config");
+    buf_add_z(&probe->url, probe_paths[probe->step]);
     buf_add_str(&probe->url, s->params);
     const char *via = via_line(&probe->arena, STR(""), probe->prober->id);
     server_asked(s);

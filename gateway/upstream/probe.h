@@ -2,10 +2,10 @@
 /* Detects the kinds of servers in the background after a start or a reload, so that the first query need not, and
  * /targets and sluice_upstream_up show the state of every server.
  *
- * A probe requests /api/v1/status/buildinfo, and from a Prometheus with remote_read also its external labels. Each
- * server is probed once, at a random time within PROBE_SPREAD_MS, at most PROBES_AT_ONCE at a time. Servers that a
- * query reads meanwhile, or that are known from before a reload, are skipped. Probes count as requests. A server that
- * leads back to this process is logged as an error.
+ * A probe requests /api/v1/status/buildinfo, from a Prometheus 2 its flags (its lookback decides what is pushed to it),
+ * and from a Prometheus with remote_read its external labels. Each server is probed once, at a random time within
+ * PROBE_SPREAD_MS, at most PROBES_AT_ONCE at a time. Servers that a query reads meanwhile, or that are known from before
+ * a reload, are skipped. Probes count as requests. A server that leads back to this process is logged as an error.
  *
  * In the loop of the control thread, on its thread.
  */

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is known and counted of downstream servers: probes in the background, and what a reload keeps."""
+import json
 import threading
 import time
 
+import fakes
 from lib import *
 from test_upstream import FakePrometheus, group, groups
 
-BUILDINFO, CONFIG = "/api/v1/status/buildinfo", "/api/v1/status/config"
+BUILDINFO, CONFIG, FLAGS = "/api/v1/status/buildinfo", "/api/v1/status/config", "/api/v1/status/flags"
 
 
 class SlowToTell(FakePrometheus):
@@ -22,6 +24,15 @@ class SlowToTell(FakePrometheus):
             self.told.wait(20)
             return request.reply(200, b'{"status":"success","data":{"revision":"x"}}')
         return super().answer(request, body)
+
+
+class Older(FakePrometheus):
+    def answer(self, request, body):
+        told = {BUILDINFO: {**fakes.PROMETHEUS_BUILD, "version": "2.42.0"}, FLAGS: {"query.lookback-delta": "7m"}}
+        if request.path not in told:
+            return super().answer(request, body)
+        self.asked.append((request.path, {}))
+        return request.reply(200, json.dumps({"status": "success", "data": told[request.path]}).encode())
 
 
 def paths(fake):
@@ -58,6 +69,15 @@ def test_servers_are_probed_in_the_background():
     gone.start()
     sluice.query("up", 1000)
     assert paths(west)[2:] == ["/api/v1/query"] and up(sluice) == {"west": 1, "east": 1, "gone": 1}
+
+
+def test_flags_of_prometheus_2_are_probed():
+    """What is pushed depends on its lookback: the first query need not request it."""
+    old = Older()
+    sluice = Sluice(groups(group("old", old)))
+    wait_until(lambda: paths(old) == [BUILDINFO, FLAGS, CONFIG], 10, what=lambda: paths(old))
+    plan = sluice.data("/api/v1/explain", {"query": "max(m)", "time": 1000})["plan"]
+    assert [d["evaluated"] for d in plan] == ["pushed"] and paths(old)[3:] == ["/api/v1/query"], (plan, old.asked)
 
 
 def test_queries_leave_nothing_to_probe():
