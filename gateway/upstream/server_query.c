@@ -250,6 +250,13 @@ static enum server_query_step step_of_method(struct server_query *query, enum re
     return known ? STEP_READ : STEP_LABELS;
 }
 
+/* By remote_read: Prometheus had them before it could send them as samples, and their chunks are not decoded here. */
+static bool server_query_sends_histograms(const struct server_query *query)
+{
+    unsigned version = server_version(query->attempt.server);
+    return version < SERVER_VERSION(2, 40, 0) || version >= SERVER_VERSION(2, 44, 0);
+}
+
 /* While remote_read hangs, the query API serves: it has the same samples, but for native histograms. */
 static bool server_query_reads(const struct server_query *query)
 {
@@ -261,7 +268,8 @@ static bool server_query_reads(const struct server_query *query)
 static enum server_query_step step_of_kind(struct server_query *query)
 {
     int64_t lookback;
-    query->_samples = server_has_histograms(query->attempt.server, server_query_metric(query));
+    query->_samples = server_has_histograms(query->attempt.server, server_query_metric(query)) &&
+                      server_query_sends_histograms(query);
     if (server_query_looks_back_closed(query) && !server_lookback(query->attempt.server, &lookback))
         return STEP_LOOKBACK;
     if (query->_kind == SERVER_VICTORIAMETRICS)
@@ -376,10 +384,11 @@ static enum server_query_step read_as_samples(struct server_query *query)
     query->_samples = true;
     if (query->response.lossy || query->_steps.lossy)
         server_saw_histograms(query->attempt.server, server_query_metric(query));
-    if (!atomic_load(&query->attempt.server->health->cannot_read))
+    bool sends = server_query_sends_histograms(query);
+    if (sends && !atomic_load(&query->attempt.server->health->cannot_read))
         return step_of_method(query, READ_REMOTE);
-    err_set(&query->_err, ERR_EXEC, "the response has native histograms, whose JSON is incomplete, and the server does "
-            "not support remote_read");
+    err_set(&query->_err, ERR_EXEC, "the response has native histograms, whose JSON is incomplete, and the server %s",
+            sends ? "does not support remote_read" : "cannot send them by remote_read before Prometheus 2.44");
     server_blame(query->attempt.server, &query->_err);
     return STEP_FAILED;
 }

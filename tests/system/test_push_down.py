@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Push-down: what servers evaluate gives the results that raw samples give."""
+import json
 import time
 
 import promql_answers
@@ -184,15 +185,22 @@ def test_lookback_of_older_servers():
 
 
 def test_native_histograms_of_older_servers():
-    """They compute with them as if they were floats: nothing is pushed while their flags show that they may have some."""
+    """They compute with them as if they were floats, and cannot send them: nothing is pushed while their flags show that they
+    may have some, and what has some fails, unless a newer replica has it."""
     start = int(time.time()) - 300
-    old = Prometheus("", "--enable-feature=native-histograms", old=True, name="old")
-    push_histograms(old, start, 10)
-    sluice = Sluice(f"server_groups: [{{static_configs: [{{targets: ['{old.address}']}}]}}]\n")
-    wait_until(lambda: sluice.metric("sluice_upstream_up") == 1)
-    for query in ("h", "max_over_time(h[2m])", "max(h)", "last_over_time(h[2m])", "max(abs(h))", "topk(1, h)", "quantile(0.5, h)"):
-        answers = sluice.query(query, start + 150)["result"], sluice.query_range(query, start + 120, start + 150, 15)["result"]
-        assert not any("value" in s or "values" in s for answer in answers for s in answer), (query, answers)
+    old, new = Prometheus("", "--enable-feature=native-histograms", old=True, name="old"), Prometheus("", "--enable-feature=native-histograms", name="new")
+    for server in (old, new):
+        push_histograms(server, start, 10)
+        assert push(server.write_url, [({"__name__": "m"}, [(start * 1000, 1.0)])]).status in (200, 204)
+    alone, both = (Sluice(f"server_groups: [{{static_configs: [{{targets: {json.dumps([s.address for s in servers])}}}]}}]\n",
+                          name=f"sluice{len(servers)}") for servers in ((old,), (old, new)))
+    wait_until(lambda: alone.metric("sluice_upstream_up") == 1 and both.metric("sluice_upstream_up") == 2)
+    for query in ("h", "max_over_time(h[2m])", "max(h)", "last_over_time(h[2m])", "max(abs(h))", "topk(1, h)", "h[1m]", "count({__name__=~'h|m'})"):
+        for _ in range(2):
+            answer = alone.get("/api/v1/query", {"query": query, "time": start + 150})
+            assert answer.status == 422 and "before Prometheus 2.44" in answer.text, (query, answer.text)
+        same_answer(both.query(query, start + 150), new.query(query, start + 150), query)
+    assert alone.query("max(m)", start + 15)["result"] and alone.query("m[1m]", start + 15)["result"]
 
 
 def test_experimental_functions_of_servers_that_have_them():
