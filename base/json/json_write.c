@@ -139,13 +139,14 @@ static const bool special_html[256] = {[0 ... 0x1f] = true, ['"'] = true, ['\\']
 /* Most names and values: nothing in it needs escaping. False: nothing is written. */
 static bool quoted_plain(struct json_writer *w, struct str s, bool key)
 {
-    if (json_plain_end(s.p, s.p + s.n) != s.p + s.n || !buf_reserve(w->out, s.n + 4))
+    const char *end = s.n > 0 ? s.p + s.n : s.p; /* s.p may be NULL */
+    if (json_plain_end(s.p, end) != end || !buf_reserve(w->out, s.n + 4))
         return false;
     char *to = w->out->p + w->out->n;
     if (w->comma)
         *to++ = ',';
     *to++ = '"';
-    to = s.n > 0 ? (char *)mempcpy(to, s.p, s.n) : to; /* s.p may be NULL */
+    to = s.n > 0 ? (char *)mempcpy(to, s.p, s.n) : to;
     *to++ = '"';
     if (key)
         *to++ = ':';
