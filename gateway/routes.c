@@ -54,6 +54,7 @@ const struct route routes[] = {
     {IMPORT, "/api/v2/write", api_influx_write, STREAM},
     {IMPORT, "/influx/write", api_influx_write, STREAM},
     {IMPORT, "/influx/api/v2/write", api_influx_write, STREAM},
+    {HTTP_POST, "/api/v1/otlp/v1/metrics", api_otlp_write_prometheus, STREAM},
     {HTTP_POST, "/opentelemetry/v1/metrics", api_otlp_write, STREAM},
     {HTTP_POST, "/opentelemetry/api/v1/push", api_otlp_write, STREAM},
     {IMPORT, "/datadog/api/v1/series", api_datadog_series_1, STREAM, .slash = true},

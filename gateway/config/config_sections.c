@@ -140,7 +140,7 @@ static const struct conf_row file_rows[] = {
      .help = "TLS of listeners, as in the file of `--web.config.file`, which is preferable"},
     ACCEPTED("storage", "There is no TSDB; see `recent`"),
     ACCEPTED("tracing", "Traces are not sent"),
-    ACCEPTED("otlp", "OTLP is not accepted"),
+    ACCEPTED("otlp", "Series of `/api/v1/otlp/v1/metrics` are named as by Prometheus' defaults"),
     /* Grafana Agent, static mode */
     GUARD("metrics", "Grafana Agent's targets and destinations would be missing; copy them as "
                      "docs/from-prometheus-agent.md says"),

@@ -104,7 +104,7 @@ const struct inert_flag inert_flags[] = {
     TUNES("remoteWrite.tlsHandshakeTimeout", "part of -remoteWrite.sendTimeout"),
     TUNES("remoteWrite.vmProtoCompressLevel", "the level is fixed"),
     /* Prometheus */
-    GUARDS_SWITCH("web.enable-otlp-receiver", "OTLP pushes would be rejected"),
+    TUNES_SWITCH("web.enable-otlp-receiver", "pushes are always accepted; see --web.listen-classes"),
     LOSES_SWITCH("web.enable-admin-api", "there is no admin API"),
     LOSES("web.console.libraries", "web pages are built in"),
     LOSES("web.console.templates", "web pages are built in"),

@@ -18,6 +18,7 @@ void api_import_jsonl(struct http_request *r);
 void api_import_csv(struct http_request *r);
 void api_influx_write(struct http_request *r);
 void api_otlp_write(struct http_request *r);
+void api_otlp_write_prometheus(struct http_request *r); /* with the names of Prometheus */
 void api_import_native(struct http_request *r);
 void api_datadog_series_1(struct http_request *r);
 void api_datadog_series_2(struct http_request *r);

@@ -173,3 +173,61 @@ def test_deltas_are_stored_as_they_are_by_default():
     for i in range(3):
         assert sluice.post(OTLP, otlp.request(delta_sum("d", 5, t + i)), headers=PROTOBUF).status == 200
     wait_until(lambda: sum(sink.find("d").values(), []) == [(t + i, 5.0) for i in range(3)], 30)
+
+
+PROMETHEUS_OTLP = "/api/v1/otlp/v1/metrics"
+# (name, unit, kind): the name that Prometheus' translation with UnderscoreEscapingWithSuffixes gives
+TRANSLATED = {
+    ("simple_metric", "", "gauge"): "simple_metric", ("metric@with#special$chars", "", "gauge"): "metric_with_special_chars", ("123metric", "", "gauge"): "_123metric",
+    ("metric@@##$$name", "", "gauge"): "metric_name", ("requests", "", "counter"): "requests_total", ("cpu_usage", "1", "gauge"): "cpu_usage_ratio",
+    ("items", "1", "counter"): "items_total", ("response_time", "ms", "gauge"): "response_time_milliseconds", ("memory_usage", "By", "gauge"): "memory_usage_bytes",
+    ("requests", "1/s", "gauge"): "requests_per_second", ("throughput", "By/s", "gauge"): "throughput_bytes_per_second", ("custom_metric", "custom_unit", "gauge"): "custom_metric_custom_unit",
+    ("custom_metric", "{custom}", "gauge"): "custom_metric", ("custom_metric", "By/{custom}", "gauge"): "custom_metric_bytes", ("requests_total", "", "counter"): "requests_total",
+    ("cpu_usage_ratio", "1", "gauge"): "cpu_usage_ratio", ("response_time_seconds", "s", "gauge"): "response_time_seconds", ("total.of.total", "s", "counter"): "of_seconds_total",
+    ("level", "1", "updown"): "level", ("a:b.c", "%", "gauge"): "a:b_c_percent", ("ä.ö__x", " s / m ", "gauge"): "x_seconds_per_minute", ("x", "a b", "gauge"): "x_a_b"}
+
+
+def one_named(i, name, unit, kind):
+    point = otlp.number(1, T, i=str(i))
+    data = otlp.field(1, point) + (b"" if kind == "gauge" else otlp.field(2, 2) + (otlp.field(3, 1) if kind == "counter" else b""))
+    return otlp.metric(name, 5 if kind == "gauge" else 7, data, unit=unit)
+
+
+def test_path_of_prometheus():
+    """Series as Prometheus' receiver makes them by default; flags of vmagent have no effect there."""
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-opentelemetry.promoteScopeMetadata=true")
+
+    def post(*metrics, **more):
+        return sluice.post(PROMETHEUS_OTLP, otlp.request(*metrics, **more), headers=PROTOBUF)
+    answer = post(*(one_named(i, *key) for i, key in enumerate(TRANSLATED)))
+    assert answer.status == 200 and not answer.body, answer
+    wait_until(lambda: len(sink.samples()) == len(TRANSLATED), 30)
+    found = {int(dict(k)["i"]): dict(k)["__name__"] for k in sink.samples()}
+    assert found == dict(enumerate(TRANSLATED.values())), [(k, found[i], v) for i, (k, v) in enumerate(TRANSLATED.items()) if found[i] != v]
+    attributes = {"a.b": "1", "a_b": "2", "_one": "3", "__two": "4", "9n": "5", "ä": "6", "job": "own", "list": ["x", 7], "map": {"k": {"l": True}}, "__name__": "ignored"}
+    resource = {"service.name": "svc", "service.namespace": "ns", "service.instance.id": "i1", "host.name": "h", "n": 5, "a-b": "x", "a.b": "y"}
+    assert post(otlp.gauge("attrs", otlp.number(1, T, **attributes), otlp.number(2, T + 400000)), resource=resource, scope=SCOPE).body == b""
+    assert post(otlp.gauge("alone", otlp.number(1, T)), resource={"service.name": "s2"}).body == b""
+    assert post(otlp.gauge("nobody", otlp.number(1, T)), resource={"host.name": "h"}).body == b""
+    assert post(otlp.histogram("hist", T, [1, 2, 3], [1.0, 2500000.0], 12.5), otlp.summary("summ", T, 10, 20.5, {0.5: 3.0}), otlp.histogram("nosum", T, [3], [])).body == b""
+    answer = post(otlp.total("delta", otlp.number(1, T), temporality=1), otlp.total("unspecified", otlp.number(1, T), temporality=0), otlp.gauge("beside", otlp.number(1, T)))
+    assert dict(wire.fields(dict(wire.fields(answer.body))[1]))[1] == 2 and b"otlp-deltatocumulative" in answer.body, answer
+    own = {"job": "ns/svc", "instance": "i1"}
+    expected = [
+        ({"__name__": "attrs", "a_b": "1;2", "key_one": "3", "__two": "4", "key_9n": "5", "key_": "6", "list": '["x",7]', "map": '{"k":{"l":true}}', **own}, [(T, 1.0)]),
+        ({"__name__": "attrs", **own}, [(T + 400000, 2.0)]),
+        ({"__name__": "target_info", "host_name": "h", "n": "5", "a_b": "x;y", **own}, [(T, 1.0), (T + 150000, 1.0), (T + 300000, 1.0), (T + 400000, 1.0)]),
+        ({"__name__": "alone", "job": "s2"}, [(T, 1.0)]), ({"__name__": "nobody"}, [(T, 1.0)]), ({"__name__": "beside"}, [(T, 1.0)]),
+        *[({"__name__": "hist_bucket", "le": le}, [(T, v)]) for le, v in (("1", 1.0), ("2500000", 3.0), ("+Inf", 6.0))],
+        ({"__name__": "hist_count"}, [(T, 6.0)]), ({"__name__": "hist_sum"}, [(T, 12.5)]), ({"__name__": "nosum_count"}, [(T, 3.0)]), ({"__name__": "nosum_bucket", "le": "+Inf"}, [(T, 3.0)]),
+        ({"__name__": "summ_count"}, [(T, 10.0)]), ({"__name__": "summ_sum"}, [(T, 20.5)]), ({"__name__": "summ", "quantile": "0.5"}, [(T, 3.0)])]
+    wanted = {tuple(sorted(labels.items())): samples for labels, samples in expected}
+
+    def stored():
+        return {k: sorted(v) for k, v in sink.samples().items() if "i" not in dict(k)}
+    wait_until(lambda: len(stored()) >= len(wanted), 30)
+    assert stored() == wanted, [(k, stored().get(k), v) for k, v in wanted.items() if stored().get(k) != v] + [k for k in stored() if k not in wanted]
+    assert sluice.post(PROMETHEUS_OTLP, as_json(otlp.request(otlp.gauge("js.on", otlp.number(1, T), unit="s"))), headers=JSON).text == "{}"
+    wait_until(lambda: sink.find("js_on_seconds"), 30)
+    assert sluice.post(PROMETHEUS_OTLP, b"\xff", headers=PROTOBUF).status == 400

@@ -49,7 +49,7 @@ static bool read_resource_labels(struct ingest *in, struct str resource, struct 
             continue;
         if (!otlp_attribute_key(f.bytes, &key, err))
             return false;
-        if (promoted(&in->services->flags.ingest, key)
+        if ((s->prometheus || promoted(&in->services->flags.ingest, key))
             && !otlp_add_attribute(&s->arena, &s->labels, STR_NONE, f.bytes, err))
             return false;
     }
@@ -62,12 +62,17 @@ static bool read_resource(struct ingest *in, struct str message, struct err *err
     struct otlp_cursor c = s->resource = otlp_cursor_of(message);
     struct pb_field f;
     arena_reset(&s->arena);
-    s->labels = (struct otlp_labels){0};
+    s->labels = (struct otlp_labels){.whole_maps = s->prometheus};
+    s->target_from = INT64_MAX;
+    s->target_to = INT64_MIN;
     while (pb_next(&c.p, c.end, &f))
         if (f.number == 1 && !read_resource_labels(in, f.bytes, err))
             return false;
-    otlp_store_label_names(in, &s->arena, &s->labels, 0);
-    s->resource_labels = (struct otlp_labels){s->labels.items, s->labels.n, s->labels.n, s->labels.bytes};
+    if (!s->prometheus)
+        otlp_store_label_names(in, &s->arena, &s->labels, 0);
+    else if (!otlp_prometheus_resource(s, err))
+        return false;
+    s->resource_labels = (struct otlp_labels){s->labels.items, s->labels.n, s->labels.n, s->labels.bytes, s->labels.whole_maps};
     s->resource_end = arena_mark(&s->arena);
     return c.p == c.end || otlp_bad(err, "ResourceMetrics");
 }
@@ -102,9 +107,10 @@ static bool read_scope(struct ingest *in, struct str message, struct err *err)
     arena_release(&s->arena, s->resource_end);
     s->labels = s->resource_labels; /* full: those of the scope are added to a copy */
     while (pb_next(&c.p, c.end, &f))
-        if (f.number == 1 && in->services->flags.ingest.otlp_scope && !read_scope_labels(s, f.bytes, err))
+        if (f.number == 1 && !s->prometheus && in->services->flags.ingest.otlp_scope && !read_scope_labels(s, f.bytes, err))
             return false;
-    otlp_store_label_names(in, &s->arena, &s->labels, s->resource_labels.n);
+    if (!s->prometheus)
+        otlp_store_label_names(in, &s->arena, &s->labels, s->resource_labels.n);
     return c.p == c.end || otlp_bad(err, "ScopeMetrics");
 }
 
@@ -122,18 +128,22 @@ static enum metric_type otlp_type(const struct otlp_state *s)
 /* Whether a Sum is monotonic, and whether the points of a Sum or Histogram are to be summed up. */
 static void read_data_kind(struct ingest *in, struct str data)
 {
-    enum { DELTA = 1 };
+    enum { DELTA = 1, CUMULATIVE };
     struct otlp_state *s = in->state;
-    bool sums = in->services->otlp_deltas && (s->kind == OTLP_SUM || s->kind == OTLP_HISTOGRAM || s->kind == OTLP_EXPONENTIAL);
+    bool has = s->kind == OTLP_SUM || s->kind == OTLP_HISTOGRAM || s->kind == OTLP_EXPONENTIAL;
+    bool wanted = s->kind == OTLP_SUM || (has && (s->prometheus || in->services->otlp_deltas));
     struct otlp_cursor c = otlp_cursor_of(data);
     struct pb_field f;
-    s->monotonic = s->delta = false;
-    while ((sums || s->kind == OTLP_SUM) && pb_next(&c.p, c.end, &f)) {
+    uint64_t temporality = 0;
+    s->monotonic = false;
+    while (wanted && pb_next(&c.p, c.end, &f)) {
         if (f.number == 2)
-            s->delta = sums && f.value == DELTA;
+            temporality = f.value;
         else if (f.number == 3 && s->kind == OTLP_SUM)
             s->monotonic = f.value != 0;
     }
+    s->delta = has && temporality == DELTA && in->services->otlp_deltas;
+    s->temporality = !s->prometheus || !has || s->delta || temporality == CUMULATIVE;
 }
 
 static void otlp_set_full_name(struct ingest *in)
@@ -141,9 +151,13 @@ static void otlp_set_full_name(struct ingest *in)
     struct otlp_state *s = in->state;
     const struct ingest_flags *f = &in->services->flags.ingest;
     buf_clear(&s->full_name);
-    if (f->otlp_prometheus_names || f->otlp_prometheus_metric_names)
-        otlp_name_vmagent(&s->full_name, s->name, s->unit, s->kind == OTLP_SUM && s->monotonic ? OTLP_NAME_COUNTER
-                          : otlp_type(s) == METRIC_GAUGE ? OTLP_NAME_GAUGE : OTLP_NAME_OTHER);
+    enum otlp_name_kind kind = s->kind == OTLP_SUM && s->monotonic ? OTLP_NAME_COUNTER
+                               : s->kind == OTLP_GAUGE || (s->kind == OTLP_SUM && !s->prometheus) ? OTLP_NAME_GAUGE
+                                                                                                  : OTLP_NAME_OTHER;
+    if (s->prometheus)
+        otlp_name_prometheus(&s->full_name, s->name, s->unit, kind);
+    else if (f->otlp_prometheus_names || f->otlp_prometheus_metric_names)
+        otlp_name_vmagent(&s->full_name, s->name, s->unit, kind);
     else
         buf_add_str(&s->full_name, s->name);
 }
@@ -218,7 +232,10 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
         ok = read_metric(in, message, err);
     else if (cursor_next(&s->resource, 2, &message, &bad))
         ok = read_scope(in, message, err);
-    else if (cursor_next(&s->request, 1, &message, &bad))
+    else if (s->resource.p) { /* it has ended */
+        otlp_prometheus_target(in);
+        s->resource = (struct otlp_cursor){0};
+    } else if (cursor_next(&s->request, 1, &message, &bad))
         ok = read_resource(in, message, err);
     else
         return bad ? (otlp_bad(err, "the body"), INGEST_INVALID_ITEM) : INGEST_END;
@@ -228,9 +245,12 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
     return ok ? INGEST_ITEM : INGEST_INVALID_ITEM;
 }
 
+extern const struct ingest_format ingest_otlp_prometheus;
+
 static bool otlp_begin(struct ingest *in, struct err *err UNUSED)
 {
     struct otlp_state *s = in->state = mem_zalloc(sizeof *s);
+    s->prometheus = in->format == &ingest_otlp_prometheus;
     arena_init(&s->arena, 0); /* bounded by struct otlp_labels */
     in->max_text = (size_t)in->services->flags.ingest.otlp_max_request;
     struct str type = http_header(in->r, "Content-Type"), media;
@@ -288,4 +308,9 @@ const struct ingest_format ingest_otlp = {
     .id = INGEST_OTLP, .all_or_nothing = true, .success = 200, .begin = otlp_begin, .document = otlp_document,
     .next = otlp_next, .respond = otlp_respond, .end = otlp_end,
 };
+const struct ingest_format ingest_otlp_prometheus = {
+    .id = INGEST_OTLP, .all_or_nothing = true, .success = 200, .begin = otlp_begin, .document = otlp_document,
+    .next = otlp_next, .respond = otlp_respond, .end = otlp_end,
+};
+void api_otlp_write_prometheus(struct http_request *r) { ingest_request(r, &ingest_otlp_prometheus); }
 void api_otlp_write(struct http_request *r) { ingest_request(r, &ingest_otlp); }

@@ -20,6 +20,10 @@ struct otlp_state {
     struct otlp_labels labels;  /* of the resource, then of the scope */
     struct otlp_labels resource_labels;
     struct str name, description, unit;
+    bool prometheus;            /* as Prometheus' receiver stores them */
+    bool temporality;           /* of the metric: cumulative, summed up, or none needed */
+    struct otlp_labels target;  /* of target_info; n 0: there is none */
+    int64_t target_from, target_to; /* ms: of the data points of the resource; from > to: there are none */
     struct buf full_name;       /* that its series have, without suffixes */
     enum otlp_kind kind;
     bool monotonic, delta;      /* delta: its points are to be summed up */
@@ -61,6 +65,15 @@ struct otlp_point { /* the numbers of its fields differ by kind */
 bool otlp_point(struct ingest *in, struct str message, struct err *err) MUST_USE;
 /* Gives the labels from this index on the names that they are stored with. */
 void otlp_store_label_names(struct ingest *in, struct arena *a, struct otlp_labels *labels, size_t from);
+
+/* ---- otlp_prometheus.c ---- */
+
+/* Makes job and instance the labels of the resource, and its other attributes those of target_info. */
+bool otlp_prometheus_resource(struct otlp_state *s, struct err *err) MUST_USE;
+/* Sorts attributes, gives them the names of labels, and joins the values of those that become the same by a semicolon. */
+bool otlp_prometheus_labels(struct arena *a, struct otlp_labels *l, struct err *err) MUST_USE;
+/* Reports target_info for the times of the resource's data points. */
+void otlp_prometheus_target(struct ingest *in);
 
 /* otlp_sums.c: adds a point of delta temporality to what its series has, whose labels are set. False: the point is too old, or
  * there is no memory for the series. values: at most OTLP_SUM_VALUES, with a shape (a hash) that says what they are. */

@@ -132,7 +132,7 @@ static bool any_text(struct arena *a, struct otlp_labels *l, const struct pb_fie
     case ANY_INT: buf_add_i64(&text, (int64_t)f->value); break;
     case ANY_DOUBLE: buf_add_num(&text, any_double(f)); break;
     case ANY_BYTES: base64_add(&text, f->bytes); break;
-    case ANY_ARRAY: ok = any_json(&w, any, 0, err); break;
+    case ANY_ARRAY: case ANY_MAP: ok = any_json(&w, any, 0, err); break;
     default: break;
     }
     ok = ok && otlp_reserve_text(l, text.over ? SIZE_MAX : text.n, err);
@@ -154,7 +154,7 @@ static bool otlp_add_value(struct arena *a, struct otlp_labels *out, struct str 
         return otlp_too_deep(err);
     if (!read_any_value(any, &f, err))
         return false;
-    if (f.number == ANY_MAP)
+    if (f.number == ANY_MAP && !out->whole_maps)
         return otlp_add_map(a, out, name, f.bytes, depth + 1, err);
     if (!any_text(a, out, &f, any, &l.value, err))
         return false;

@@ -10,7 +10,10 @@
 #include "base/err.h"
 #include "model/labels.h"
 
-struct otlp_labels { struct label *items; size_t n, cap, bytes; }; /* items in the arena, with so many bytes of texts */
+struct otlp_labels { /* items in the arena, with so many bytes of texts */
+    struct label *items; size_t n, cap, bytes;
+    bool whole_maps; /* set by the caller: a map is its JSON, too */
+};
 bool otlp_attribute_key(struct str key_value, struct str *key, struct err *err) MUST_USE;
 /* Adds the labels of one KeyValue, their names with this prefix. */
 bool otlp_add_attribute(struct arena *a, struct otlp_labels *out, struct str prefix, struct str key_value,

@@ -106,6 +106,53 @@ void otlp_name_vmagent(struct buf *out, struct str name, struct str unit, enum o
         add_token(out, last);
 }
 
+/* ---- Prometheus' ---- */
+
+static bool plain_name_byte(char c) { return (c >= '0' && c <= ':') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); }
+
+/* Words of such bytes, with underscores between them, but for those that `drop` equals. */
+static void add_plain_words(struct buf *out, struct str text, struct str drop, struct str wanted, bool *found)
+{
+    for (size_t i = 0, n; i < text.n; i += n) {
+        for (n = 0; i + n < text.n && plain_name_byte(text.p[i + n]); n++) {}
+        struct str word = str_n(text.p + i, n);
+        *found = *found || (n > 0 && str_eq(word, wanted));
+        if (n > 0 && !(drop.n > 0 && str_eq(word, drop)))
+            add_token(out, word);
+        n += n == 0;
+    }
+}
+
+static struct str plain_unit(struct str unit, struct str (*word)(struct str unit))
+{
+    unit = str_trim(unit);
+    return str_find(unit, '{') < unit.n || str_find(unit, '}') < unit.n ? STR_NONE : word(unit);
+}
+
+void otlp_name_prometheus(struct buf *out, struct str name, struct str unit, enum otlp_name_kind kind)
+{
+    struct str rest = unit, main = STR_NONE, last = kind == OTLP_NAME_COUNTER ? STR("total")
+                      : kind == OTLP_NAME_GAUGE && str_is(unit, "1") ? STR("ratio") : STR_NONE;
+    bool found = false, ignored;
+    str_cut(&rest, '/', &main);
+    main = plain_unit(main, otlp_unit_word);
+    struct str per = str_find(unit, '/') < unit.n ? plain_unit(rest, otlp_unit_per_word) : STR_NONE;
+    buf_clear(out);
+    add_plain_words(out, name, last, main, &found);
+    if (!found)
+        add_plain_words(out, main, last, STR_NONE, &ignored);
+    if (per.n > 0) {
+        add_token(out, STR("per"));
+        add_plain_words(out, per, last, STR_NONE, &ignored);
+    }
+    if (last.n > 0)
+        add_token(out, last);
+    if (out->n > 0 && out->p[0] >= '0' && out->p[0] <= '9' && buf_reserve(out, 1)) {
+        memmove(out->p + 1, out->p, out->n++);
+        out->p[0] = '_';
+    }
+}
+
 /* ---- labels ---- */
 
 static bool label_byte(char c)

@@ -72,7 +72,7 @@ static bool read_point(struct ingest *in, struct str message, struct otlp_point 
     unsigned attributes = kind == OTLP_HISTOGRAM ? 9 : kind == OTLP_EXPONENTIAL ? 1 : 7;
     struct otlp_cursor c = otlp_cursor_of(message);
     struct pb_field f;
-    *p = (struct otlp_point){0};
+    *p = (struct otlp_point){.attributes.whole_maps = ((struct otlp_state *)in->state)->prometheus};
     while (pb_next(&c.p, c.end, &f)) {
         if (f.number == attributes && !otlp_add_attribute(in->scratch, &p->attributes, STR_NONE, f.bytes, err))
             return false;
@@ -108,22 +108,32 @@ void otlp_store_label_names(struct ingest *in, struct arena *a, struct otlp_labe
         labels->items[i].name = otlp_stored_label(in, a, labels->items[i].name);
 }
 
+/* The text of a bound or quantile. */
+static struct str bound_text(const struct ingest *in, char text[NUM_PLAIN_MAX], double v)
+{
+    bool plain = ((struct otlp_state *)in->state)->prometheus && isfinite(v);
+    return str_n(text, plain ? num_format_plain(text, v) : num_format_go(text, v));
+}
+
 static bool begin_point(struct ingest *in, const struct otlp_point *p, struct err *err)
 {
     const struct otlp_state *s = in->state;
     ingest_series_begin(in);
     if (!ingest_label(in, STR(METRIC_NAME), buf_str(&s->full_name), err))
         return false;
-    for (size_t i = 0; i < s->labels.n; i++)
+    for (size_t i = 0; !s->prometheus && i < s->labels.n; i++)
         if (!ingest_label(in, s->labels.items[i].name, s->labels.items[i].value, err))
             return false;
     for (size_t i = 0; i < p->attributes.n; i++) {
         struct label l = p->attributes.items[i];
-        l.name = otlp_stored_label(in, in->scratch, l.name);
+        if (!s->prometheus)
+            l.name = otlp_stored_label(in, in->scratch, l.name);
         if (!label_name_valid(l.name) || !utf8_valid(l.value))
             return err_set(err, ERR_BAD_DATA, "an attribute of a data point is not UTF-8, or has no name");
         builder_set(in->labels, l.name, l.value);
     }
+    for (size_t i = 0; s->prometheus && i < s->labels.n; i++) /* they replace attributes of the point */
+        builder_set(in->labels, s->labels.items[i].name, s->labels.items[i].value);
     return true;
 }
 
@@ -163,8 +173,8 @@ static bool otlp_put_number(struct ingest *in, const struct otlp_point *p, struc
 
 static bool put_bucket(struct ingest *in, const struct otlp_point *p, double bound, double below, struct err *err)
 {
-    char text[NUM_MAX];
-    builder_set(in->labels, STR("le"), str_n(text, num_format_go(text, bound)));
+    char text[NUM_PLAIN_MAX];
+    builder_set(in->labels, STR("le"), bound_text(in, text, bound));
     return put_named(in, p, "_bucket", below, err);
 }
 
@@ -198,21 +208,22 @@ static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct 
         if (!put_bucket(in, p, double_from_bits(packed_u64(p->bounds, i)), below, err))
             return false;
     }
-    return put_bucket(in, p, INFINITY, n > 0 ? below + counts[bounds] : values[0], err);
+    bool prometheus = ((struct otlp_state *)in->state)->prometheus;
+    return put_bucket(in, p, INFINITY, n > 0 && !prometheus ? below + counts[bounds] : values[0], err);
 }
 
 static bool put_quantiles(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
 {
     struct otlp_cursor c = otlp_cursor_of(message), value;
     struct pb_field f, part;
-    char text[NUM_MAX];
+    char text[NUM_PLAIN_MAX];
     while (pb_next(&c.p, c.end, &f)) {
         double q = 0, v = 0;
         if (f.number != 6)
             continue;
         for (value = otlp_cursor_of(f.bytes); pb_next(&value.p, value.end, &part); )
             *(part.number == 1 ? &q : &v) = bits_double(part.value);
-        builder_set(in->labels, STR("quantile"), str_n(text, num_format_go(text, q)));
+        builder_set(in->labels, STR("quantile"), bound_text(in, text, q));
         if (!put_named(in, p, "", v, err))
             return false;
     }
@@ -265,7 +276,7 @@ static bool put_exponential(struct ingest *in, const struct otlp_point *p, struc
 {
     struct otlp_state *s = in->state;
     unsigned shift = p->scale > HISTOGRAM_SCHEMA_MAX ? (unsigned)(p->scale - HISTOGRAM_SCHEMA_MAX) : 0;
-    struct histogram h = {.schema = p->scale - (int32_t)shift, .zero_threshold = p->zero_threshold > 0 ? p->zero_threshold : 1e-128,
+    struct histogram h = {.schema = p->scale - (int32_t)shift, .zero_threshold = p->zero_threshold > 0 && !s->prometheus ? p->zero_threshold : 1e-128,
                           .zero_count = (double)p->zero_count, .count = (double)p->count, .sum = p->sum};
     if (p->scale < HISTOGRAM_SCHEMA_MIN || shift > 31)
         return err_set(err, ERR_BAD_DATA, "an exponential histogram has the scale %d; %d to %d are supported", (int)p->scale,
@@ -297,13 +308,18 @@ bool otlp_point(struct ingest *in, struct str message, struct err *err)
 {
     struct otlp_point p;
     struct err why;
+    struct otlp_state *s = in->state;
     if (!read_point(in, message, &p, err))
         return false;
-    if (((struct otlp_state *)in->state)->name.n == 0)
+    s->target_from = p.t < s->target_from ? p.t : s->target_from;
+    s->target_to = p.t > s->target_to ? p.t : s->target_to;
+    if (s->name.n == 0)
         err_set(&why, ERR_BAD_DATA, "a metric has no name");
+    else if (!s->temporality)
+        err_set(&why, ERR_BAD_DATA, "its temporality is not cumulative; see --enable-feature=otlp-deltatocumulative");
+    else if (s->prometheus && !otlp_prometheus_labels(in->scratch, &p.attributes, &why)) {}
     else if (begin_point(in, &p, &why) && put_all(in, &p, message, &why))
         return true;
-    struct otlp_state *s = in->state;
     if (s->skipped.kind == ERR_NONE)
         err_set(&s->skipped, why.kind, "metric `%.*s`: %.400s", STR_ARG(str_first(s->name, 200)), why.text);
     s->n_skipped++;
