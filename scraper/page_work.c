@@ -203,7 +203,7 @@ static void begin_page(struct scrape_lane *l, struct scrape *s)
             .max_schema = job->max_schema, .bucket_limit = (uint32_t)job->conf->native_histogram_bucket_limit,
             .t = s->t, .max_bytes = s->target->settings.body_max});
     else
-        read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = scrape_text_format(s->format)});
+        read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = s->body.n > 0 ? scrape_text_format(s->format) : EXPOSITION_TEXT}); /* an empty response has no series */
 }
 
 static struct scrape *next_page(struct scrape_lane *l)

@@ -195,6 +195,13 @@ bool config_join(struct loader *l, struct conf_items a, struct conf_items b, siz
 
 /* ---- jobs ---- */
 
+/* The feature flag of Prometheus changes the default. */
+static bool config_extra_metrics(const struct loader *l)
+{
+    return conf_is_set(yaml_get(l->document, "global"), "extra_scrape_metrics")
+               ? l->file.global.extra_scrape_metrics : str_list_has(&l->flags->enable_features, "extra-scrape-metrics");
+}
+
 static void config_set_globals(struct loader *l)
 {
     const struct dialect_defaults *d = &dialects[l->flags->dialect];
@@ -210,11 +217,10 @@ static void config_set_globals(struct loader *l)
         .protocols_given = g->scrape_protocols.n > 0, .scrape_native_histograms = g->scrape_native_histograms,
         .always_scrape_classic_histograms = g->always_scrape_classic_histograms,
         .metric_name_escaping_scheme = g->metric_name_escaping_scheme,
-        .scrape_slot = g->scrape_slot, .external_labels = g->external_labels,
-        .external_at_scrape = d->external_at_scrape,
+        .scrape_slot = g->scrape_slot, .external_labels = g->external_labels, .external_at_scrape = d->external_at_scrape,
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
         .series_limit = l->flags->series_limit, .scrape_failure_log_file = g->scrape_failure_log_file,
-        .extra_scrape_metrics = g->extra_scrape_metrics, .track_timestamps_staleness = d->track_timestamps_staleness,
+        .extra_scrape_metrics = config_extra_metrics(l), .track_timestamps_staleness = d->track_timestamps_staleness,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
         .target_limit = g->target_limit, .label_name_length_limit = g->label_name_length_limit,
         .label_value_length_limit = g->label_value_length_limit,

@@ -179,7 +179,7 @@ const struct flag_row flag_rows[] = {
              .help = "Memory for queries and HTTP as a percentage of the memory of the machine or control group"}},
     {.row = {CONF_STRINGS, "enable-feature", AT(enable_features),
              .help = "Feature flags of Prometheus to enable, comma-separated; those without an effect are warnings, and "
-                     "`auto-reload-config` sets `promscrape.configCheckInterval` to 30s"}},
+                     "`auto-reload-config` sets `promscrape.configCheckInterval` to 30s, `extra-scrape-metrics` the default of that key"}},
 
     {.row = {CONF_BOOL, "promscrape.config.strictParse", AT(strict_parse), .preset = "true",
              .help = "Treat unknown keys of the configuration file as errors instead of warnings"}},

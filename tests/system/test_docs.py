@@ -509,10 +509,10 @@ def parameters():
 # An invalid value of each parameter that has some, and parameters of any text.
 INVALID = {"query": "sum(", "time": "x", "start": "x", "end": "x", "step": "x", "timeout": "x", "lookback_delta": "x", "limit": "x",
            "explain": "x", "match[]": "m{", "limit_per_metric": "x", "match_target": "m{", "type": "x", "exclude_alerts": "x",
-           "group_limit": "x", "group_next_token": "x", "group": "none", "since": "x", "window": "x", "delay": "x"}
+           "group_limit": "x", "group_next_token": "x", "group": "none", "since": "x", "window": "x", "delay": "x", "labels": "["}
 TEXTS = {"job", "relabel_configs", "extra_label", "timestamp", "format", "precision", "db", "stats", "metric", "state", "scrapePool", "rule_name[]", "rule_group[]", "file[]", "get_vm_proto_version", "id", "q", "page",
          "show_only_unhealthy", "endpoint_search", "label_search", "show_original_labels"}
-VALID = {"query": "1", "start": 0, "end": 60, "step": 15, "match[]": "m"}
+VALID = {"query": "1", "start": 0, "end": 60, "step": 15, "match[]": "m", "scrapePool": "x", "labels": "{}"}
 
 
 def test_http_api_has_every_parameter():
@@ -525,7 +525,7 @@ def test_http_api_has_every_parameter():
     assert found - everywhere <= names, f"only in the sources: {found - everywhere - names}"
     assert names <= INVALID.keys() | TEXTS, f"say what is invalid: {names - INVALID.keys() - TEXTS}"
     assert names - TEXTS <= found, f"only in the page: {names - TEXTS - found}"
-    sluice = Sluice("recent: {retention: 0}\n")
+    sluice = Sluice("recent: {retention: 0}\nscrape_configs: [{job_name: x}]\n")
     for path, own in told.items():
         if not path.startswith("/api/v1/"):
             continue

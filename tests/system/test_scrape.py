@@ -274,3 +274,15 @@ def test_failures_are_logged_in_a_file():
     assert {v for v in values(sink, "scrape_body_size_bytes", job="small")} == {-1, 0}
     assert set(values(sink, "scrape_sample_limit", job="own")) == {0}
     assert not sink.find("scrape_sample_limit", job="common")
+
+
+def test_an_empty_response_is_no_failure():
+    """Its series end, in OpenMetrics, too, where everything else needs `# EOF`. The feature flag writes the extra metrics."""
+    exporter, sink = ScriptedExporter(page=lambda n, ms: "m 1\n# EOF\n" if n < 2 else ""), RecordingSink()
+    exporter.content_type = "application/openmetrics-text; version=1.0.0"
+    Sluice(f"global: {{scrape_interval: 300ms}}\nscrape_configs:\n- {{job_name: x, static_configs: [{{targets: ['{exporter.address}']}}]}}\n"
+           f"- {{job_name: plain, extra_scrape_metrics: false, static_configs: [{{targets: ['127.0.0.1:1']}}]}}\n"
+           f"remote_write: [{{url: '{sink.url}'}}]\n", "--dialect=prometheus", "--enable-feature=extra-scrape-metrics")
+    wait_until(lambda: len(values(sink, "up", job="x")) >= 5 and sink.find("up", job="plain"))
+    assert [is_stale(v) for v in values(sink, "m")] == [False, False, True] and set(values(sink, "up", job="x")) == {1}
+    assert values(sink, "scrape_body_size_bytes", job="x")[:3] == [10, 10, 0] and not sink.find("scrape_body_size_bytes", job="plain")

@@ -29,7 +29,8 @@ class Turns(ScriptedExporter):
         self.turns += 1
         if isinstance(turn, str):
             turn = {"text": turn}
-        for name, usual in dict(text="", status=200, delay=0, cut=False, gzip=False, body=None).items():
+        for name, usual in dict(text="", status=200, delay=0, cut=False, gzip=False, body=None,
+                                 content_type="text/plain; version=0.0.4").items():
             setattr(self, name, turn.get(name, usual))
         return super().answer(request, body)
 
@@ -38,6 +39,7 @@ def series(name, numbers, n, time=""):
     return "".join(f'{name}{{i="{i}"}} {n}{time and " "}{time}\n' for i in numbers)
 
 
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 OWN = 20_000  # ms after `start`: times of the exporters' own, which no scrape has
 # What an exporter does at its scrape n, beside keys of its job.
 SCRIPTS = {
@@ -50,6 +52,8 @@ SCRIPTS = {
     "not_a_number": (lambda n, t: series("m", range(2), n) + f"x {'y' if n == 2 else n}\n", ""),
     "binary": (lambda n, t: {"body": b"\xff\xfe\x00" * 100 + b"\n"} if n == 2 else series("m", range(3), n), ""),
     "empty": (lambda n, t: "" if n in (2, 3) else series("m", range(3), n), ""),
+    "openmetrics": (lambda n, t: {"content_type": OPENMETRICS, "text": "" if n in (2, 4) else series("m", range(3), n) + "# EOF\n"}, ""),
+    "openmetrics_cut": (lambda n, t: {"content_type": OPENMETRICS, "text": series("m", range(3), n) + "# EOF\n" * (n != 2)}, ""),
     "reorders": (lambda n, t: f'm{{a="1",b="2"}} {n}\nm{{a="2",b="3"}} {n}\n' if n % 2 else f'm{{b="3",a="2"}} {n}\nm{{b="2",a="1"}} {n}\n', ""),
     "spells": (lambda n, t: f'm{{a="1"}} {n}\n' if n % 2 else f'm  {{ a = "1" , }}   {n}\n', ""),
     "gone": (lambda n, t: {"status": 404} if n >= 3 else series("m", range(3), n), ""),
@@ -131,7 +135,7 @@ def compare_turns(ours, theirs, but, in_order=True):
 UNLIKE_PROMETHEUS = {("*", "scrape_duration_seconds"), ("*", "scrape_timeout_seconds"), ("*", "scrape_response_size_bytes"),
                      ("garbage", "m"), ("not_a_number", "m"), ("many", "m"), ("many", "scrape_series_added"), ("merges", "m"),
                      ("merges", "scrape_series_added"), ("reorders", "scrape_series_added"), ("spells", "scrape_series_added"),
-                     ("empty", "scrape_series_added")}
+                     ("empty", "scrape_series_added"), ("openmetrics", "scrape_series_added"), ("openmetrics_cut", "m")}
 # In vmagent labels in another order are another series, that ends in every scrape; dropped and equal series count as added; a line
 # that became invalid is no end; the response of a scrape over its limit has no size.
 UNLIKE_VMAGENT = {("*", "scrape_duration_seconds"), ("drops", "scrape_series_added"), ("many", "scrape_response_size_bytes"), ("merges", "m"),
