@@ -90,7 +90,7 @@ def measure(name, data, port, size):
     sluice = lib.Sluice(CONFIG.format(port, SHARDS), data_folder=link_copy(data, name), name=name)
     began, cpu = time.monotonic(), sluice.cpu_seconds()
     earlier = sluice.metric("vmagent_remotewrite_bytes_sent_total")
-    lib.wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0, 600, every=0.01)
+    lib.wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0, 600, every=0.05)
     took, cpu = time.monotonic() - began, sluice.cpu_seconds() - cpu
     rate = (sluice.metric("vmagent_remotewrite_bytes_sent_total") - earlier) / 1e6 / took
     memory = sluice.memory_kib()["VmHWM"] / 1024
