@@ -58,7 +58,8 @@ struct loop {
     bool tasks_stop;            /* the loop stops after them */
     bool stopped;
     const struct stats_histogram *turns; /* or NULL */
-    int64_t cpu_ns;             /* CPU time of the thread at the end of the last turn */
+    int64_t cpu_ns;             /* CPU time of the thread when it was last read, at the end of a turn */
+    int64_t unread_ns;          /* wall time of the turns since then */
     struct epoll_event events[BATCH]; /* the batch being processed: [at, n) remain */
     int at, n;
 
@@ -396,13 +397,22 @@ void loop_observe_turns(struct loop *l, const struct stats_histogram *h)
     l->cpu_ns = 0;
 }
 
-/* Sleeping takes no CPU time, so one reading per turn is enough. The first call only sets the start. */
+/* Reading the CPU clock is a system call, of which a lane that is seldom busy would make one for each response. So it is read
+ * after turns that together took 500 us of the wall clock, and before that a turn's time is that of the wall clock. A longer
+ * turn then has up to 500 us of the turns before it, but no more than the wall clock's. */
 static void observe_turn(struct loop *l)
 {
-    int64_t cpu_ns = clock_cpu_ns();
-    if (l->cpu_ns > 0)
-        stats_observe(l->turns, (double)(cpu_ns - l->cpu_ns) / 1e9);
-    l->cpu_ns = cpu_ns;
+    enum { UNREAD_NS = 500000 };
+    int64_t wall_ns = clock_mono_ns() - l->start_ns, turn_ns = wall_ns;
+    l->unread_ns += wall_ns;
+    if (l->cpu_ns == 0 || l->unread_ns >= UNREAD_NS) {
+        int64_t cpu_ns = clock_cpu_ns();
+        if (l->cpu_ns > 0 && cpu_ns - l->cpu_ns < wall_ns)
+            turn_ns = cpu_ns - l->cpu_ns;
+        l->cpu_ns = cpu_ns;
+        l->unread_ns = 0;
+    }
+    stats_observe(l->turns, (double)turn_ns / 1e9);
 }
 
 /* Waits first, so that a caller that turns the loop until a condition holds sees it before the next sleep. */

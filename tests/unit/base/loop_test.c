@@ -2,6 +2,7 @@
 #include "base/os/loop.h"
 
 #include "base/os/thread.h"
+#include "base/telemetry/stats.h"
 #include "base/text/duration.h"
 
 #include <stdarg.h>
@@ -12,6 +13,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- a clock that the test moves ---- */
@@ -457,6 +460,31 @@ static void a_loop_without_descriptors_is_an_error(void **state UNUSED)
     }
 }
 
+/* Takes the place of the C library's: the clocks of CPU time are system calls, which this counts. */
+static int cpu_readings;
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    cpu_readings += clock == CLOCK_THREAD_CPUTIME_ID;
+    return (int)syscall(SYS_clock_gettime, clock, t);
+}
+
+/* Short turns share a reading: at most one for each 500 us that they take. */
+static void short_turns_read_the_cpu_clock_seldom(void **state UNUSED)
+{
+    enum { TURNS = 3000, NS_PER_READING = 500000 };
+    static const double bounds[] = {1};
+    static const struct stats_histogram turns = {.name = "turns", .bounds = bounds, .n_bounds = 1};
+    struct loop *l = loop_new();
+    loop_observe_turns(l, &turns);
+    cpu_readings = 0;
+    int64_t began = clock_mono_ns();
+    for (int i = 0; i < TURNS; i++)
+        loop_turn(l, 0);
+    int64_t took = clock_mono_ns() - began;
+    assert_true(cpu_readings >= 1 && cpu_readings <= 1 + took / NS_PER_READING);
+    loop_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +502,7 @@ int main(void)
         cmocka_unit_test(an_unwatched_descriptor_is_silent_even_in_the_same_batch),
         cmocka_unit_test(an_unposted_task_does_not_run),
         cmocka_unit_test(a_loop_without_descriptors_is_an_error),
+        cmocka_unit_test(short_turns_read_the_cpu_clock_seldom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
