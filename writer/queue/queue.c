@@ -11,7 +11,8 @@
  *    oldest segments are dropped.
  * 3. Syncing. fdatasync once a second for shards whose destination is behind, on another thread (queue_sync.h), or
  *    before the ack with durability always.
- * 4. Checks. Once a second: the directory lock, deleted files, unwritten blocks, stale positions, free space.
+ * 4. Checks. Once a second: the directory lock, deleted files (of idle shards in turn), unwritten blocks, stale positions,
+ *    free space (every ten seconds while nothing is queued and much is free).
  */
 #include "writer/queue/queue_state.h"
 
@@ -339,7 +340,6 @@ static void queue_work_due(struct queue *q)
         loop_timer_at(q->loop, &q->write, next);
 }
 
-static void run_write(struct loop_timer *timer) { queue_work_due(CONTAINER(timer, struct queue, write)); }
 void queue_run_work(struct loop_task *task) { queue_work_due(CONTAINER(task, struct queue, intake.work)); }
 
 /* --- reading and syncing, on the io thread ------------------------------------------------------------------------ */
@@ -404,9 +404,16 @@ static void run_sync(struct loop_timer *timer)
 
 /* --- once a second, on the io thread ------------------------------------------------------------------------------ */
 
+/* A shard that has nothing undelivered on disk loses nothing with its files: such shards are checked in turn, one at a time,
+ * until files are found missing. What is written to deleted files meanwhile is restored by the next check. */
+struct files_check { struct restored restored; size_t at, due; bool all; };
+
 static void check_files(struct queue_shard *s, void *arg)
 {
-    struct restored *r = arg;
+    struct files_check *check = arg;
+    struct restored *r = &check->restored;
+    if (check->at++ != check->due && !check->all && s->acked >= s->next)
+        return;
     if (s->queue->locked_out || !shard_files_missing(s) || shard_files_restore(s, r))
         return;
     r->failed = true;
@@ -417,23 +424,38 @@ static void check_files(struct queue_shard *s, void *arg)
 
 static void retry_position(struct queue_shard *s, void *arg UNUSED) { (void)!shard_files_write_position(s); }
 
-/* Checks the lock first: files that another process uses are not touched. */
-bool queue_flush(struct queue *q)
+static bool queue_check_files(struct queue *q, bool all)
 {
-    struct restored restored = {0};
-    bool usable = queue_dir_usable(q);
-    queue_dir_each(&q->queue_dir, check_files, &restored);
-    shard_log_restored(q->queue_dir.dir, &restored);
+    struct files_check check = {.due = q->next_check++, .all = all};
+    queue_dir_each(&q->queue_dir, check_files, &check);
+    if (q->next_check >= check.at)
+        q->next_check = 0;
+    const struct restored *r = &check.restored;
+    if (!all && (r->shards > 0 || r->failed || r->kept_bytes > 0 || r->lost_blocks > 0)) {
+        check.all = true;
+        queue_dir_each(&q->queue_dir, check_files, &check);
+    }
+    shard_log_restored(q->queue_dir.dir, r);
+    return !r->failed;
+}
+
+/* Checks the lock first: files that another process uses are not touched. */
+static bool queue_flush_checked(struct queue *q, bool all)
+{
+    bool usable = queue_dir_usable(q), complete = queue_check_files(q, all);
     queue_dir_each(&q->queue_dir, retry_unwritten, NULL);
     queue_dir_each(&q->queue_dir, retry_position, NULL);
     queue_count_bytes(q);
-    return usable && !restored.failed && atomic_load(&q->unwritten_blocks) == 0;
+    return usable && complete && atomic_load(&q->unwritten_blocks) == 0;
 }
+
+bool queue_flush(struct queue *q) { return queue_flush_checked(q, true); }
 
 static void run_check(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, check);
-    (void)!queue_flush(q);
+    q->checked_at = loop_mono(q->loop);
+    (void)!queue_flush_checked(q, false);
     queue_count_syncs(q);
     quarantine_check(&q->quarantine);
     struct queue_space_use use = {q->queue_dir.dir, queue_bytes(q), atomic_load(&q->max_bytes),
@@ -442,6 +464,18 @@ static void run_check(struct loop_timer *timer)
     if (atomic_load(&q->space.free) < MIN_FREE_BYTES) /* other programs and queues may need it */
         queue_dir_each(&q->queue_dir, free_delivered, NULL);
     loop_timer_in(q->loop, &q->check, QUEUE_RETRY_MS);
+}
+
+/* Jobs are due once per flush tick. The check of each second is moved there: one wake-up for both. */
+static void run_write(struct loop_timer *timer)
+{
+    enum { EARLY_MS = 100 };
+    struct queue *q = CONTAINER(timer, struct queue, write);
+    queue_work_due(q);
+    if (loop_mono(q->loop) - q->checked_at >= QUEUE_RETRY_MS - EARLY_MS)
+        run_check(&q->check);
+    else
+        loop_timer_in(q->loop, &q->check, QUEUE_RETRY_MS);
 }
 
 void queue_start_checks(struct queue *q)

@@ -93,7 +93,10 @@ static void log_low_space(struct queue_space *s, const struct queue_space_use *u
 
 void queue_space_update(struct queue_space *s, const struct queue_space_use *use, int64_t now)
 {
-    queue_space_measure(s, use->dir);
+    if (use->bytes > 0 || atomic_load(&s->free) < low_space || now - s->measured_at >= SPACE_EVERY_MS) {
+        queue_space_measure(s, use->dir);
+        s->measured_at = now;
+    }
     space_sample(s, use->bytes, now);
     atomic_store(&s->until_full, queue_space_seconds(s, use, now));
     bool low = space_is_low(s, use);

@@ -12,6 +12,7 @@ struct queue_space {
     atomic_ullong free;       /* bytes of the file system available to this process; UINT64_MAX: unknown */
     _Atomic double until_full; /* seconds; +Inf while nothing grows */
     uint64_t total;
+    int64_t measured_at;      /* mono ms; every second, or every ten while nothing is queued and much is free */
     struct { int64_t at; uint64_t bytes, free; } samples[SPACE_SAMPLES]; unsigned n; /* oldest first */
     bool warned; int64_t warned_at; /* mono ms */
     /* mono ms when the last write failed or the last block was dropped for space, 0 = never */

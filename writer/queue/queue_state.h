@@ -40,6 +40,8 @@ struct queue {
     struct quarantine quarantine;
     int write_errno;                  /* errno of the last failed write */
     int64_t backoff, retry_at; /* mono ms */
+    int64_t checked_at;        /* mono ms */
+    size_t next_check;         /* of a shard whose blocks are all delivered */
     bool locked_out;          /* another process uses the directory */
     atomic_ullong bytes, unwritten, unwritten_blocks, unwritten_samples;
     atomic_bool failing;

@@ -16,6 +16,7 @@
 #include "writer/queue/queue_space.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,14 @@
 #include <unistd.h>
 
 static char base[256], dir[300];
+
+/* Takes the place of the C library's, and counts. */
+static atomic_int stats_made;
+int stat(const char *restrict path, struct stat *restrict st)
+{
+    atomic_fetch_add(&stats_made, 1);
+    return fstatat(AT_FDCWD, path, st, 0);
+}
 static struct loop *home;
 static bool done;
 
@@ -265,6 +274,36 @@ static void a_deleted_directory_is_restored(void **state UNUSED)
     queue_close(q);
 }
 
+/* While nothing is queued, a check reads the names of one shard, and all are restored once it misses one. */
+static void idle_shards_are_checked_in_turn(void **state UNUSED)
+{
+    enum { SHARDS = 16 };
+    char command[400], path[400];
+    uint64_t first;
+    struct queue *q = fault_queue(SHARDS, (struct queue_limits){0});
+    for (unsigned i = 0; i < SHARDS; i++) {
+        queue_write_blocks(q, i, 0, 2);
+        assert_int_equal(read_all(q, i, 0, &first), 2);
+        if (i > 0)
+            queue_ack(queue_newest_shard(q, i), 2);
+    }
+    fixture_pass_second(q);
+    atomic_store(&stats_made, 0);
+    for (int i = 0; i < 2 * SHARDS; i++)
+        fixture_pass_second(q);
+    int made = atomic_load(&stats_made); /* two for the shard with blocks, and two for another */
+    assert_true(made >= 2 * SHARDS * 3 && made <= 2 * SHARDS * 4 + SHARDS);
+    snprintf(command, sizeof command, "rm -rf %s/g0001-s16/0[1-9]", dir);
+    assert_int_equal(system(command), 0);
+    for (int i = 0; i < SHARDS; i++)
+        fixture_pass_second(q);
+    for (unsigned i = 1; i < 10; i++) {
+        snprintf(path, sizeof path, "%s/g0001-s16/%02u/position", dir, i);
+        assert_int_equal(access(path, F_OK), 0);
+    }
+    queue_close(q);
+}
+
 /* A segment that is neither written to nor read: its blocks are counted when the reader, or the limit, comes to it. */
 static void deleted_segments_are_counted(void **state UNUSED)
 {
@@ -357,7 +396,8 @@ int main(void)
         FAULT_TEST(memory_drops_the_oldest), FAULT_TEST(blocks_in_memory_are_not_dropped),
         FAULT_TEST(a_full_disk_recovers), FAULT_TEST(delivered_bytes_make_way_for_other_queues),
         FAULT_TEST(a_full_disk_drops_the_oldest),
-        FAULT_TEST(a_deleted_directory_is_restored), FAULT_TEST(deleted_segments_are_counted),
+        FAULT_TEST(a_deleted_directory_is_restored), FAULT_TEST(idle_shards_are_checked_in_turn),
+        FAULT_TEST(deleted_segments_are_counted),
         FAULT_TEST(a_position_deleted_on_a_full_disk_is_restored), FAULT_TEST(time_to_full_is_estimated)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
