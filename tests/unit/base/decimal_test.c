@@ -20,7 +20,7 @@ static void figures(void **state)
     assert_true(same(decimal_round_figures(-0.0012355, 4), -0.001236));
     assert_true(same(decimal_round_figures(999999.5, 3), 1000000));
     assert_true(same(decimal_round_figures(1e300, 1), 1e300));
-    assert_true(same(decimal_round_figures(1.0 / 3, 17), 0.33333333333333));
+    assert_true(same(decimal_round_figures(1.0 / 3, 17), 0.333333333333));
     assert_true(same(decimal_round_figures(1.0 / 3, 18), 1.0 / 3));
     assert_true(same(decimal_round_figures(1.0 / 3, 0), 1.0 / 3));
     assert_true(same(decimal_round_figures(-0.0, 3), -0.0));
