@@ -380,8 +380,22 @@ static void rollout_advance(struct writer *w, struct topology *p)
     }
 }
 
+/* What /metrics shows. */
+static void writer_show_limits(struct writer *w, const struct topology *p)
+{
+    struct series_limits *now = NULL;
+    for (size_t i = 0; i < p->global.n && now == NULL; i++)
+        now = series_limits_of(p->global.stages[i]);
+    mutex_lock(&w->lock);
+    struct series_limits *before = w->limits;
+    w->limits = now;
+    mutex_unlock(&w->lock);
+    series_limits_unref(before);
+}
+
 static void writer_install_topology(struct writer *w, struct topology *p)
 {
+    writer_show_limits(w, p);
     topology_choose_generations(p);
     p->number = w->topology ? w->topology->number + 1 : 1;
     rollout_advance(w, p);

@@ -3,6 +3,7 @@
 #include "writer/stages.h"
 
 #include "writer/pipeline/label_stage.h"
+#include "writer/pipeline/limits.h"
 #include "writer/pipeline/rounding.h"
 
 static void stages_add_labels(struct chain *c, const struct label_stage_conf *conf)
@@ -11,17 +12,43 @@ static void stages_add_labels(struct chain *c, const struct label_stage_conf *co
         chain_add(c, label_stage_new(conf));
 }
 
+static void stages_add_limits(struct chain *c, const struct limits_conf *l)
+{
+    const int64_t series[SERIES_PERIODS] = {[SERIES_HOURLY] = l->max_hourly_series, [SERIES_DAILY] = l->max_daily_series};
+    const struct label_limits labels = {(uint32_t)l->max_labels, (uint32_t)l->max_label_name_length,
+                                        (uint32_t)l->max_label_value_length};
+    if (labels.labels > 0 || labels.name_length > 0 || labels.value_length > 0)
+        chain_add(c, label_limits_new(&labels));
+    if (series[SERIES_HOURLY] != 0 || series[SERIES_DAILY] != 0)
+        chain_add(c, series_limits_new(series));
+}
+
+static bool stages_has_limits(const struct limits_conf *l)
+{
+    return l->max_labels > 0 || l->max_label_name_length > 0 || l->max_label_value_length > 0 ||
+           l->max_hourly_series != 0 || l->max_daily_series != 0;
+}
+
 void stages_global(struct chain *c, const struct writer_plan *plan)
 {
-    struct relabel_rules rules = plan->pipeline ? relabel_rules(plan->pipeline->relabel_configs) : (struct relabel_rules){0};
-    if (relabel_any(rules) || plan->sharding)
+    static const struct pipeline_conf nothing = {0};
+    const struct pipeline_conf *p = plan->pipeline ? plan->pipeline : &nothing;
+    struct relabel_rules rules = relabel_rules(p->relabel_configs);
+    if (relabel_any(rules) || plan->sharding || stages_has_limits(&p->limits))
         stages_add_labels(c, &(struct label_stage_conf){.external = plan->external_labels, .rules = rules});
+    stages_add_limits(c, &p->limits);
 }
 
 void stages_of_destination(struct chain *c, const struct destination_conf *d, struct str_map external)
 {
-    stages_add_labels(c, &(struct label_stage_conf){
-        .external = external, .rules = relabel_rules(d->write_relabel_configs), .extra = d->extra_labels});
+    struct label_stage_conf labels = {.external = external, .rules = relabel_rules(d->write_relabel_configs)};
+    if (stages_has_limits(&d->limits)) {
+        stages_add_labels(c, &labels);
+        stages_add_limits(c, &d->limits);
+        labels = (struct label_stage_conf){0};
+    }
+    labels.extra = d->extra_labels;
+    stages_add_labels(c, &labels);
     if (d->significant_figures > 0 || d->round_digits < ROUND_DIGITS_OFF)
         chain_add(c, rounding_stage_new((int)d->significant_figures, (int)d->round_digits));
 }

@@ -305,6 +305,22 @@ static void write_recent(struct writer *w, struct stats_out *out)
     }
 }
 
+static void write_series_limits(struct writer *w, struct stats_out *out)
+{
+    static const struct { const char *max, *current; } names[SERIES_PERIODS] = {
+        {"vmagent_hourly_series_limit_max_series", "vmagent_hourly_series_limit_current_series"},
+        {"vmagent_daily_series_limit_max_series", "vmagent_daily_series_limit_current_series"}};
+    mutex_lock(&w->lock);
+    for (int i = 0; w->limits && i < SERIES_PERIODS; i++) {
+        uint64_t max, current;
+        if (!series_limits_read(w->limits, (enum series_period)i, &max, &current))
+            continue;
+        stats_single(out, names[i].max, STATS_GAUGE, "Maximum number of series in this period", (double)max);
+        stats_single(out, names[i].current, STATS_GAUGE, "Different series since the period began", (double)current);
+    }
+    mutex_unlock(&w->lock);
+}
+
 static void writer_collect(struct stats_out *out, void *arg)
 {
     struct writer *w = arg;
@@ -324,6 +340,7 @@ static void writer_collect(struct stats_out *out, void *arg)
     stats_single(out, "vmagent_remotewrite_global_relabel_metrics_dropped_total", STATS_COUNTER,
                  "Samples dropped by the relabeling of all destinations",
                  writer_stats_load(&w->stages.n[STAGE_RELABEL][STAGE_DROPPED]));
+    write_series_limits(w, out);
     orphans_collect(w, out);
     failover_collect(w, out);
     write_recent(w, out);
@@ -333,6 +350,7 @@ void writer_stats_start(struct writer *w)
 {
     stats_kept_init(&w->kept, KEPT);
     stats_register(&writer_stats);
+    stats_register(&limit_stats);
     recent_register_stats();
     stats_collector(writer_collect, w);
 }

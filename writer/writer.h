@@ -43,12 +43,19 @@ enum wire_protocol { PROTOCOL_AUTO /* zstd first, snappy once it is rejected */,
 enum write_message { WRITE_MESSAGE_1, WRITE_MESSAGE_2 }; /* remote write 1.0, 2.0 */
 enum queue_full { FULL_DROP_OLDEST, FULL_PUSH_BACK };
 
+struct limits_conf {                  /* `limits:`; 0 = none (pipeline/limits.h) */
+    int64_t max_labels, max_label_name_length, max_label_value_length;
+    int64_t max_hourly_series, max_daily_series; /* -1: they are counted only */
+};
+extern const struct conf_section limits_section;
+
 struct destination_conf {             /* one remote_write entry */
     struct str name, url;
     int64_t remote_timeout;           /* ms, of one request */
     struct http_conf http;
     struct conf_items write_relabel_configs; /* struct relabel_rule */
     struct str_map extra_labels;      /* -remoteWrite.label: set last, overrides */
+    struct limits_conf limits;        /* after the rules */
     int64_t significant_figures, round_digits; /* of values; 0 and 100: values are not rounded */
     struct str unread_rules;          /* a file of relabeling rules that does not respond; empty: all are read.
                                        * Otherwise the destination gets no new samples */
@@ -92,6 +99,7 @@ extern const struct conf_section sharding_section;
 
 struct pipeline_conf {                /* `pipeline:` of all series, before they are distributed (stages.h) */
     struct conf_items relabel_configs; /* struct relabel_rule */
+    struct limits_conf limits;
 };
 extern const struct conf_section pipeline_section;
 

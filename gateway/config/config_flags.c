@@ -271,9 +271,24 @@ static void mark_common_unread(struct loader *l, const struct relabel_file *comm
         ((struct destination_conf *)l->file.remote_write.items)[i].unread_rules = common->path;
 }
 
+/* Flags that are set win over the file's. */
+static void set_limits(struct loader *l)
+{
+    const struct remote_write_flags *f = &l->flags->remote_write;
+    struct limits_conf *to = &l->file.pipeline.limits;
+    const struct { int64_t from, *to; } limits[] = {
+        {f->max_labels, &to->max_labels}, {f->max_label_name_length, &to->max_label_name_length},
+        {f->max_label_value_length, &to->max_label_value_length}, {f->max_hourly_series, &to->max_hourly_series},
+        {f->max_daily_series, &to->max_daily_series}};
+    for (size_t i = 0; i < LEN(limits); i++)
+        if (limits[i].from != 0)
+            *limits[i].to = limits[i].from < INT32_MAX ? limits[i].from : INT32_MAX;
+}
+
 bool config_add_destinations(struct loader *l)
 {
     end_chains_of_file(l);
+    set_limits(l);
     const struct str_list *urls = &l->flags->remote_write.url;
     struct conf_items made = {ARENA_ARRAY(l->conf.arena, struct destination_conf, urls->n + 1), 0};
     struct flag_destination new = {0};

@@ -103,6 +103,7 @@ struct flags {
         bool show_url, drop_on_overload, shard_by_url;
         struct str_list shard_labels, shard_ignore_labels;
         int64_t shard_replicas;
+        int64_t max_hourly_series, max_daily_series, max_labels, max_label_name_length, max_label_value_length;
         int64_t max_rows_per_block, max_block_size; /* of each destination that flags define */
     } remote_write;
     struct str_list accept_inert;      /* flags and keys to ignore although that is unsafe */

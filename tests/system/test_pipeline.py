@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done to series on their way: as a real vmagent does it with the same flags."""
 import random
+import re
 import struct
 
 from lib import *
@@ -23,10 +24,14 @@ def bits(v):
     return struct.pack("<d", v if v else 0.0)
 
 
+METRICS = r"^((?:vm_rows_ignored_total|vmagent_hourly_series_limit|vmagent_daily_series_limit|vmagent_remotewrite_global_relabel)\S*) (\S+)"
+
+
 def received(program, sinks, series, arrived):
-    """[{labels: [(t, bits of v)]} for each sink] after these series were pushed."""
+    """[{labels: [(t, bits of v)]} for each sink] after these series were pushed; program.metrics: those of the pipeline."""
     assert push(f"{program.url}/api/v1/write", series).status in (200, 204)
     wait_until(lambda: all(arrived(sink.samples()) for sink in sinks), 20, f"{program.name}: samples at the sinks")
+    program.metrics = dict(re.findall(METRICS, program.get("/metrics").text, re.M))
     program.stop()
     got = [{labels: sorted((t, bits(v)) for t, v in samples) for labels, samples in sink.samples().items()} for sink in sinks]
     for sink in sinks:
@@ -40,8 +45,10 @@ def like_vmagent(series, flags, arrived, n_sinks=1):
     sinks = [RecordingSink(in_order=False) for _ in range(n_sinks)]
     to = [f"-remoteWrite.url={sink.url}" for sink in sinks]
     common = [*to, *flags, "-remoteWrite.flushInterval=100ms"]
-    theirs = received(VMAgent("scrape_configs: []\n", *common, "-remoteWrite.forcePromProto"), sinks, series, arrived)
-    ours = received(Sluice(None, *common), sinks, series, arrived)
+    programs = VMAgent("scrape_configs: []\n", *common, "-remoteWrite.forcePromProto"), Sluice(None, *common)
+    theirs, ours = (received(program, sinks, series, arrived) for program in programs)
+    shown = {name: (programs[1].metrics.get(name), value) for name, value in programs[0].metrics.items() if value != "0"}
+    assert all(float(a or "nan") == float(b) for a, b in shown.values()), shown
     return ours, theirs
 
 
@@ -60,3 +67,46 @@ def test_rounding():
                     "-remoteWrite.roundDigits=1,", "-remoteWrite.flushInterval=100ms", name="two")
     a, b = received(sluice, sinks, [({"__name__": "m"}, [(start, 123.456)])], len)
     assert [v for samples in (*a.values(), *b.values()) for _, v in samples] == [bits(123.5), bits(120.0)]
+
+
+def test_limits():
+    """The last sample belongs to a series that no limit excludes: when it has arrived, everything has."""
+    start = now_ms() - 3600000
+    series = [({"__name__": f"m{i % 3}", "i": str(i), "job": "x" * (1 + i % 40), **{f"l{k}": "v" for k in range(i % 12)},
+                "a" * (1 + i % 30): "y"}, [(start, float(i)), (start + 1, 1.0)]) for i in range(100)]
+    last = [(series[0][0], [(start + 5, 1.0)])]
+    for flags in (["-maxLabelsPerTimeseries=9"], ["-maxLabelNameLen=20"], ["-maxLabelValueLen=25"],
+                  ["-maxLabelsPerTimeseries=11", "-maxLabelNameLen=25", "-maxLabelValueLen=30"],
+                  ["-remoteWrite.maxHourlySeries=30"], ["-remoteWrite.maxDailySeries=50", "-remoteWrite.maxHourlySeries=-1"],
+                  ["-remoteWrite.maxHourlySeries=60", "-remoteWrite.maxDailySeries=20", "-maxLabelsPerTimeseries=11"]):
+        ours, theirs = like_vmagent(series + last, flags,
+                                    lambda got: any(len(samples) >= 3 for samples in got.values()))
+        assert ours == theirs, f"{flags}: {set(ours[0]) ^ set(theirs[0])}"
+        assert 20 <= len(ours[0]) < 100, f"{flags}: {len(ours[0])}"
+
+
+def test_series_are_counted():
+    start = now_ms() - 3600000
+    series = [({"__name__": "m", "i": str(i)}, [(start, float(i))]) for i in range(1000)]
+    ours, theirs = like_vmagent(series, ["-remoteWrite.maxHourlySeries=-1", "-remoteWrite.maxDailySeries=-1"], lambda got: len(got) >= 1000)
+    assert ours == theirs
+
+
+def test_limits_of_destinations_survive_a_reload():
+    """Each destination has its own; a reload that changes something else does not begin to count again."""
+    sinks, start = [RecordingSink(), RecordingSink()], now_ms() - 3600000
+    config = f"""
+remote_write:
+- {{name: a, url: '{sinks[0].url}', limits: {{max_daily_series: 3}}}}
+- {{name: b, url: '{sinks[1].url}', limits: {{max_labels: 1}}}}
+"""
+    sluice = Sluice(config, "-remoteWrite.flushInterval=100ms")
+    for round in range(2):
+        series = [({"__name__": f"m{round}_{i}"}, [(start + round, 1.0)]) for i in range(2)] + [
+            ({"__name__": "m0_0", "extra": "x"}, [(start + round, 1.0)])] * (round == 0) + [({"__name__": "m0_1"}, [(start + 5 + round, 1.0)])]
+        assert push(f"{sluice.url}/api/v1/write", series).status == 204
+        write_file("sluice.yml", config + "global: {evaluation_interval: 7s}\n")
+        assert sluice.get("/-/reload", method="POST").status == 200
+    wait_until(lambda: all(any(t == start + 6 for samples in sink.samples().values() for t, _ in samples) for sink in sinks), 20)
+    names = [sorted(dict(labels)["__name__"] + dict(labels).get("extra", "") for labels in sink.samples()) for sink in sinks]
+    assert names == [["m0_0", "m0_0x", "m0_1"], ["m0_0", "m0_1", "m1_0", "m1_1"]], names

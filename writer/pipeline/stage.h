@@ -56,6 +56,8 @@
 /* Kinds, with their names in metrics and on pages. At most one of a kind in a chain. */
 #define STAGE_KINDS(X) \
     X(STAGE_RELABEL, "relabel") /* rules and labels (label_stage.h) */ \
+    X(STAGE_LABEL_LIMITS, "label_limits") \
+    X(STAGE_SERIES_LIMITS, "series_limits") \
     X(STAGE_ROUNDING, "rounding")
 #define STAGE_KIND_ID(id, name) id,
 enum stage_kind { STAGE_KINDS(STAGE_KIND_ID) STAGE_KINDS_N };

@@ -80,7 +80,7 @@ static const struct conf_row rows[] = {
      .help = "Maximum bytes per second, compressed, of all blocks; 0 = unlimited; blocks wait in the queue"},
     {CONF_STRING, "backup_of", ROW(backup_of),
      .help = "Name of another entry, whose backup this one is: it is sent samples only while that one does not accept "
-             "them, and takes its relabeling, `extra_labels`, rounding, shards, limits of blocks, `protobuf_message` and `send_` "
+             "them, and takes its relabeling, `limits`, `extra_labels`, rounding, shards, limits of blocks, `protobuf_message` and `send_` "
              "keys from it"},
     {CONF_DURATION, "failover_after", ROW(failover_after), .preset = "30s", .min = 1, .max = 86400000,
      .help = "Of a backup: how long the oldest block of its primary is pending before the backup sends"},
@@ -95,6 +95,8 @@ static const struct conf_row rows[] = {
     {CONF_SIZE, "max_memory_bytes", ROW(max_memory_bytes), .preset = "16MiB",
      .help = "Maximum size of pending blocks in memory"},
     {CONF_MAP, "extra_labels", ROW(extra_labels), .help = "Labels set on every series after relabeling"},
+    {CONF_SECTION, "limits", ROW(limits), .section = &limits_section,
+     .help = "Limits of the series of this destination, after `write_relabel_configs`"},
     {CONF_INT, "significant_figures", ROW(significant_figures), .preset = "0", .min = 0, .max = 1000,
      .help = "Round values to this number of significant figures; 0, and from 18 on: no rounding"},
     {CONF_INT, "round_digits", ROW(round_digits), .preset = "100", .min = -1000, .max = 1000,

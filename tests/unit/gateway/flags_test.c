@@ -207,7 +207,7 @@ static void test_inert(void **state UNUSED)
     struct flags f;
     assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d",
                       "-promscrape.gceSDCheckInterval=1m", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
-                      "--log-level=trace", "-enableMultitenantHandlers=false", "-remoteWrite.maxHourlySeries=0", "-promscrape.cluster.membersCount=1"));
+                      "--log-level=trace", "-enableMultitenantHandlers=false", "-maxIngestionRate=0", "-promscrape.cluster.membersCount=1"));
     assert_int_equal(f.warnings.n, 2);
     assert_str(f.warnings.items[0], "--loggerTimezone is ignored: logs are written to stderr, in UTC, with fixed fields");
     assert_str(f.ignored.items[1], "storage.tsdb.retention.time");
@@ -215,9 +215,9 @@ static void test_inert(void **state UNUSED)
     assert_int_equal(f.tuning.n, 3);
     assert_str(f.tuning.items[1], "promscrape.gceSDCheckInterval");
     flags_free(&f);
-    assert_false(PARSE(&f, "-streamAggr.config=x", "-maxLabelNameLen=5", "-enableMultitenantHandlers", "-enableTCP6"));
+    assert_false(PARSE(&f, "-streamAggr.config=x", "-maxIngestionRate=5", "-enableMultitenantHandlers", "-enableTCP6"));
     assert_int_equal(f.errors.n, 3);
-    assert_non_null(strstr(buf_z(&f.errors.text), "--maxLabelNameLen is not supported yet: the limit would not be enforced; "));
+    assert_non_null(strstr(buf_z(&f.errors.text), "--maxIngestionRate is not supported yet: the limit would not be enforced; "));
     assert_non_null(strstr(err.text, "--streamAggr.config is not supported yet: raw samples would be sent instead of aggregates; remove it, or start "
                                      "with --accept-inert=streamAggr.config to ignore it (and 2 more"));
     flags_free(&f);
@@ -293,11 +293,11 @@ static void test_flags_from_the_environment(void **state UNUSED)
     assert_str(f.listen.items[0], ":7");
     assert_str(f.log_level, "WARN"); /* the command line wins */
     flags_free(&f);
-    setenv("VM_remoteWrite_maxHourlySeries", "x", 1);
+    setenv("VM_maxIngestionRate", "x", 1);
     assert_false(PARSE(&f, "-envflag.enable", "-envflag.prefix=VM_"));
-    assert_non_null(strstr(err.text, "--remoteWrite.maxHourlySeries is not supported yet"));
+    assert_non_null(strstr(err.text, "--maxIngestionRate is not supported yet"));
     flags_free(&f);
-    unsetenv("VM_remoteWrite_maxHourlySeries");
+    unsetenv("VM_maxIngestionRate");
     assert_true(PARSE(&f, "-envflag.prefix=VM_"));
     assert_int_equal(f.remote_write.url.n, 0);
     flags_free(&f);
