@@ -6,11 +6,13 @@
  * 3. the URL, from __scheme__, __address__, __metrics_path__ and __param_*
  * 4. the final labels, without those that begin with __
  *
- * An address may include its scheme and path, as in vmagent.
+ * An address may include its scheme and path, and the label __unix_socket__ is the path of a socket to connect to, as
+ * in vmagent.
  */
 #include "scraper/target.h"
 
 #include "base/hash.h"
+#include "base/http/client.h"
 #include "base/text/duration.h"
 #include "base/text/num.h"
 #include "base/text/url.h"
@@ -25,6 +27,7 @@
 #define INTERVAL "__scrape_interval__"
 #define TIMEOUT  "__scrape_timeout__"
 #define SIZE_LABEL "__max_scrape_size__"
+#define SOCKET "__unix_socket__"
 
 /* As the program prints it that the job is written for: the texts are part of what members of a cluster hash. */
 static struct str scratch_duration(struct arena *a, const struct scrape_job *job, int64_t ms)
@@ -296,7 +299,7 @@ static char *target_copy_bytes(char **at, const void *p, size_t n)
     return to;
 }
 
-static uint64_t target_identity(struct str job, struct str url, struct labels labels)
+static uint64_t target_identity(struct str job, struct str url, struct str unix_socket, struct labels labels)
 {
     struct buf b = {0};
     buf_add_str(&b, job);
@@ -304,6 +307,7 @@ static uint64_t target_identity(struct str job, struct str url, struct labels la
     buf_add_str(&b, url);
     buf_add_char(&b, 0);
     buf_add(&b, labels.p, labels.n);
+    buf_add_str(&b, unix_socket); /* empty: the identity is that of a target without it */
     uint64_t id = hash_bytes(b.p, b.n);
     buf_free(&b);
     return id ? id : 1; /* 0 means "pushed" to a sink */
@@ -321,9 +325,9 @@ static struct target_discovered *target_discovered_new(struct labels labels)
 
 /* A single allocation, but for the labels that may change: there may be ten thousand targets. */
 static struct target *target_assemble(const struct target_settings *settings, struct str job, struct str url,
-                                      struct labels discovered, struct labels labels)
+                                      struct str unix_socket, struct labels discovered, struct labels labels)
 {
-    size_t tables = target_labels_size(labels.count), texts = job.n + url.n + 1 + labels.n;
+    size_t tables = target_labels_size(labels.count), texts = job.n + url.n + 1 + unix_socket.n + 1 + labels.n;
     struct target *t = mem_zalloc(sizeof *t + tables + texts);
     t->settings = *settings;
     refs_init(&t->refs);
@@ -331,10 +335,13 @@ static struct target *target_assemble(const struct target_settings *settings, st
     t->job_name = str_n(target_copy_bytes(&at, job.p, job.n), job.n);
     t->url = str_n(target_copy_bytes(&at, url.p, url.n), url.n);
     *at++ = 0;
+    if (unix_socket.n > 0)
+        t->unix_socket = target_copy_bytes(&at, unix_socket.p, unix_socket.n);
+    *at++ = 0;
     t->discovered = target_discovered_new(discovered);
     target_labels_init(&t->labels, tables_at,
                        (struct labels){(uint8_t *)target_copy_bytes(&at, labels.p, labels.n), labels.n, labels.count});
-    t->id = t->source = target_identity(job, url, labels);
+    t->id = t->source = target_identity(job, url, unix_socket, labels);
     return t;
 }
 
@@ -342,14 +349,21 @@ static struct target *target_assemble(const struct target_settings *settings, st
  * determines the time. */
 static uint64_t target_offset_hash(uint64_t id, uint64_t seed) { return (id ^ seed) * 0x9e3779b97f4a7c15ull; }
 
+static bool target_check_socket(struct str path, struct err *err)
+{
+    return path.n <= CLIENT_SOCKET_MAX ||
+           err_set(err, ERR_BAD_DATA, "label " SOCKET ": the path has more than %d bytes", CLIENT_SOCKET_MAX);
+}
+
 static enum target_result target_finish(struct target_builder *m, const struct scrape_job *job, struct buf *url,
                                         struct target **out, struct err *err)
 {
     struct target_settings settings;
     struct labels labels;
+    struct str unix_socket = arena_str(&m->scratch, builder_get(&m->builder, STR(SOCKET)));
     if (!target_read_settings(&m->builder, job, &settings, err) || !target_make_url(m, job, url, err) ||
-        !finish_labels(m, job, &labels, err)) return TARGET_INVALID;
-    *out = target_assemble(&settings, job->job_name, buf_str(url), m->discovered, labels);
+        !target_check_socket(unix_socket, err) || !finish_labels(m, job, &labels, err)) return TARGET_INVALID;
+    *out = target_assemble(&settings, job->job_name, buf_str(url), unix_socket, m->discovered, labels);
     return TARGET_CREATED;
 }
 

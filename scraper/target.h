@@ -53,6 +53,7 @@ struct target {
     uint64_t source, place;
     uint64_t key;                 /* hash of the labels that decide which members of a cluster own it */
     struct str job_name, url;     /* url: NUL-terminated */
+    const char *unix_socket;      /* path that is connected to instead of the URL's host; NULL: none */
     struct target_labels labels;
     const char *mechanism;        /* "static", or as in struct sd_found */
     struct scrape_lane *lane;            /* NULL until the main thread has assigned one */

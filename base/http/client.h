@@ -127,6 +127,7 @@ struct client_reply {
     bool reused;               /* an existing connection was reused */
 };
 
+enum { CLIENT_SOCKET_MAX = 107 }; /* bytes of the path of a Unix socket */
 struct client_request {
     const char *method;        /* GET POST PUT DELETE */
     const char *url;           /* copied */

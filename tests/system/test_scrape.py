@@ -286,3 +286,31 @@ def test_an_empty_response_is_no_failure():
     wait_until(lambda: len(values(sink, "up", job="x")) >= 5 and sink.find("up", job="plain"))
     assert [is_stale(v) for v in values(sink, "m")] == [False, False, True] and set(values(sink, "up", job="x")) == {1}
     assert values(sink, "scrape_body_size_bytes", job="x")[:3] == [10, 10, 0] and not sink.find("scrape_body_size_bytes", job="plain")
+
+
+def test_unix_sockets():
+    """The label __unix_socket__ is where a target listens, whatever its address is; a target without it is another one."""
+    path, sink, exporter = f"{folder()}/s", RecordingSink(), ScriptedExporter(page=lambda n, ms: "over_tcp 1\n")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    heads = []
+
+    def serve():
+        while True:
+            connection = listener.accept()[0]
+            with connection:
+                heads.append(connection.recv(65536).decode())
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nover_us 1")
+    threading.Thread(target=serve, daemon=True).start()
+    sluice = Sluice(f"global: {{scrape_interval: 300ms}}\nscrape_configs:\n- job_name: x\n  static_configs:\n"
+                    f"  - {{targets: ['{exporter.address}'], labels: {{__unix_socket__: '{path}'}}}}\n  - {{targets: ['{exporter.address}']}}\n"
+                    f"  - {{targets: ['long'], labels: {{__unix_socket__: '{'x' * 108}'}}}}\n"
+                    f"- job_name: none\n  static_configs: [{{targets: ['h:1'], labels: {{__unix_socket__: /nowhere}}}}]\n"
+                    f"remote_write: [{{url: '{sink.url}'}}]\n")
+    wait_until(lambda: sink.find("over_us") and sink.find("over_tcp") and sink.find("up", job="none"))
+    assert heads[0].startswith("GET /metrics HTTP/1.1\r\n") and f"Host: {exporter.address}" in heads[0], heads[0]
+    assert dict(only(sink.find("over_us"))[0])["instance"] == exporter.address
+    targets = {t["scrapePool"]: t for t in sluice.data("/api/v1/targets")["activeTargets"]}
+    assert "No such file" in targets["none"]["lastError"], targets["none"]
+    assert "more than 107 bytes" in sluice.get("/targets").text
