@@ -48,9 +48,9 @@ static void places_free_items(struct places *p)
 /* Adds an address to `to`, with what is known of it. */
 static void places_add(struct places *p, struct places *to, struct str address)
 {
-    const struct place *known = places_find(p, address);
-    if (places_find(to, address))
+    if (to->n == PLACES_MOST || places_find(to, address))
         return;
+    const struct place *known = places_find(p, address);
     mem_grow(&to->items, &to->_cap, to->n + 1, sizeof *to->items);
     to->items[to->n++] = (struct place){str_dup(address), known ? known->busy : 0, known ? known->avoid_until : 0};
 }

@@ -10,6 +10,9 @@
 #include "base/os/loop.h"
 #include "base/text/url.h"
 
+/* Of more addresses the first ones are used: the choice reads all of them for each request, and a response of the DNS may
+ * have thousands. */
+enum { PLACES_MOST = 256 };
 enum place_lookup { PLACES_NONE, PLACES_ADDRESSES, PLACES_SRV };
 /* Of a URL, any thread: how to look its host up; `*without`, an empty buffer, becomes the URL without the prefix. */
 enum place_lookup places_of_url(struct str url, bool round_robin, struct buf *without);

@@ -76,8 +76,30 @@ static void the_least_loaded(void **state UNUSED)
     loop_free(p.loop);
 }
 
+/* A response of the DNS may have thousands, also the same one again. */
+static void addresses_are_limited(void **state UNUSED)
+{
+    struct places p = {.loop = NULL};
+    struct loop *l = loop_new();
+    struct buf found = {0};
+    places_begin(&p, l, PLACES_ADDRESSES, "http://127.0.0.1:80/", 0); /* a literal address: resolved at once */
+    assert_int_equal(p.n, 1);
+    for (unsigned i = 0; i < 2 * PLACES_MOST; i++)
+        buf_printf(&found, "%s10.0.%u.%u,10.0.0.0", i > 0 ? "," : "", i / 250, i % 250);
+    p.name.addresses = mem_strdup(buf_z(&found));
+    p.name.done(&p.name);
+    assert_int_equal(p.n, PLACES_MOST);
+    assert_string_equal(p.items[0].address, "10.0.0.0:80");
+    for (size_t i = 1; i < p.n; i++)
+        assert_string_not_equal(p.items[i].address, "10.0.0.0:80");
+    buf_free(&found);
+    places_end(&p);
+    loop_free(l);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(urls), cmocka_unit_test(requests), cmocka_unit_test(the_least_loaded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(urls), cmocka_unit_test(requests), cmocka_unit_test(the_least_loaded),
+        cmocka_unit_test(addresses_are_limited)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
