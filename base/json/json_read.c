@@ -46,7 +46,7 @@ void json_feed(struct json_reader *r, const char *p, size_t n)
         buf_clear(&r->_tail);
     }
     r->_p = p;
-    r->_end = p + n;
+    r->_end = n > 0 ? p + n : p; /* p may be NULL */
 }
 
 void json_finish(struct json_reader *r) { r->_finished = true; }
