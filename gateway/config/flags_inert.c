@@ -73,7 +73,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("loggerMaxArgLen", "long texts are always truncated"),
     TUNES("loggerWarnsPerSecondLimit", "repeated lines are always limited"),
     TUNES("prevCacheRemovalPercent", "there is no such cache"),
-    TUNES("promscrape.consulagentSDCheckInterval", "this kind of discovery is not supported yet"),
     TUNES("promscrape.digitaloceanSDCheckInterval", "this kind of discovery is not supported yet"),
     TUNES("promscrape.hetznerSDCheckInterval", "this kind of discovery is not supported yet"),
     TUNES("promscrape.kumaSDCheckInterval", "this kind of discovery is not supported yet"),

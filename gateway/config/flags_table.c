@@ -213,6 +213,7 @@ const struct flag_row flag_rows[] = {
     SD_INTERVAL(ec2, "1m"),
     SD_INTERVAL(gce, "1m"),
     SD_INTERVAL(azure, "1m"),
+    SD_INTERVAL(consulagent, "30s"),
     {.row = {CONF_DURATION, "promscrape.kubernetesSDCheckInterval", AT(sd_intervals.kubernetes),
              .preset = "1s", .min = 1, .max = YEAR,
              .help = "Minimum time between two changes of the targets of kubernetes_sd_configs"}},

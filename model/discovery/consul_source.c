@@ -8,6 +8,7 @@
  *
  * The targets change when all services have been read. Source: https://developer.hashicorp.com/consul/api-docs
  */
+#include "model/discovery/consul_api.h"
 #include "model/discovery/groups/sd_build.h"
 #include "model/discovery/sd_poll.h"
 #include "model/discovery/sd_request.h"
@@ -84,18 +85,25 @@ static void consul_fail(struct consul_source *s, const struct err *err)
 
 /* ---- instances ---- */
 
-/* As Consul's client: maintenance, then the worst of the checks. */
+void consul_health_add(struct consul_health *h, const struct json_value *check)
+{
+    struct str id = json_value_text(json_value_get(check, "CheckID")), status = json_value_text(json_value_get(check, "Status"));
+    h->maintenance = h->maintenance || str_is(id, "_node_maintenance") || str_starts(id, STR("_service_maintenance:"));
+    h->critical = h->critical || str_is(status, "critical");
+    h->warning = h->warning || str_is(status, "warning");
+}
+
+struct str consul_health_text(const struct consul_health *h)
+{
+    return h->maintenance ? STR("maintenance") : h->critical ? STR("critical") : h->warning ? STR("warning") : STR("passing");
+}
+
 static struct str instance_health(const struct json_value *checks)
 {
-    bool warning = false, critical = false;
-    for (const struct json_value *c = json_value_items(checks); c; c = c->next) {
-        struct str id = json_value_text(json_value_get(c, "CheckID")), status = json_value_text(json_value_get(c, "Status"));
-        if (str_is(id, "_node_maintenance") || str_starts(id, STR("_service_maintenance:")))
-            return STR("maintenance");
-        critical = critical || str_is(status, "critical");
-        warning = warning || str_is(status, "warning");
-    }
-    return critical ? STR("critical") : warning ? STR("warning") : STR("passing");
+    struct consul_health health = {.critical = false};
+    for (const struct json_value *c = json_value_items(checks); c; c = c->next)
+        consul_health_add(&health, c);
+    return consul_health_text(&health);
 }
 
 static void add_tags(struct consul_source *s, const struct json_value *tags)

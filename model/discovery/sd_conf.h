@@ -62,11 +62,16 @@ struct azure_sd {
     int cloud;                   /* of azuread; it and the following ones by `environment` */
     struct str api, authority;   /* URLs; authority: empty: of the cloud */
 };
+struct consulagent_sd {
+    struct sd_server server;
+    struct str address, token, datacenter, namespace, scheme, tag_separator, filter;
+    struct str_list services;
+};
 struct dns_sd { struct str_list names; int type; int64_t port, refresh_interval; }; /* type: enum dns_type */
 extern const struct conf_section static_group_section, file_sd_section, http_sd_section, consul_sd_section,
     kubernetes_sd_section, nomad_sd_section, eureka_sd_section, dns_sd_section, docker_sd_section,
     dockerswarm_sd_section, ec2_sd_section, gce_sd_section, azure_sd_section,
-    sd_filter_section;
+    consulagent_sd_section, sd_filter_section;
 extern const char *const dns_sd_types[]; /* by enum dns_type */
 
 /* The kinds: X(name of NAME_sd_configs, ms of the default of refresh_interval, what their targets are, ...). Each
@@ -85,7 +90,8 @@ extern const char *const dns_sd_types[]; /* by enum dns_type */
     X(dockerswarm, 60000, "of a Docker Swarm", __VA_ARGS__)                                                           \
     X(ec2, 60000, "that run in EC2", __VA_ARGS__)                                                                     \
     X(gce, 60000, "that run in Google Compute Engine", __VA_ARGS__)                                                   \
-    X(azure, 300000, "that run in Azure", __VA_ARGS__)
+    X(azure, 300000, "that run in Azure", __VA_ARGS__)                                                                \
+    X(consulagent, 30000, "of one agent of Consul", __VA_ARGS__)
 #define SD_KINDS(X, ...) SD_LOCAL_KINDS(X, __VA_ARGS__) SD_SERVER_KINDS(X, __VA_ARGS__)
 
 /* Rows to include in the section of a job or group: SD_CONF_ROWS(struct scrape_job, sd, "Targets"). */

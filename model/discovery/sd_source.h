@@ -50,7 +50,7 @@ extern sd_source_maker *const sd_server_makers[]; /* in the order of SD_SERVER_K
 
 sd_source_maker http_source_new, consul_source_new, kubernetes_source_new, nomad_source_new,
     eureka_source_new, docker_source_new, dockerswarm_source_new, ec2_source_new,
-    gce_source_new, azure_source_new;
+    gce_source_new, azure_source_new, consulagent_source_new;
 /* A URL among the files of file_sd_configs; interval in ms. */
 struct sd_source *http_source_of_file(const struct sd_source_env *env, struct str url, int64_t interval, struct err *err);
 /* A name of dns_sd_configs. */

@@ -398,3 +398,57 @@ def test_invalid_azure_sections_are_errors():
     refused("{subscription_id: a, authentication_method: SDK, environment: Mars}", '"Mars" is none of AzurePublicCloud')
     refused("{subscription_id: a, authentication_method: SDK, environment: AzureStackCloud}", "AZURE_ENVIRONMENT_FILEPATH /none")
     refused("{subscription_id: a, authentication_method: SDK, bearer_token: b}", "keep one kind of credentials")
+
+
+class FakeAgent(fakes.Fake):
+    """https://developer.hashicorp.com/consul/api-docs/agent; services: {id: service}, checks: {id: check}."""
+
+    def __init__(self, services, checks):
+        self.services, self.checks, self.status, self.cut, self.tokens, self.asked = services, checks, 200, False, set(), set()
+        super().__init__()
+
+    def answer(self, request, body):
+        path, _, query = request.path.partition("?")
+        with self.lock:
+            if request.headers["User-Agent"].startswith("sluice"):
+                self.tokens.add(request.headers.get("X-Consul-Token"))
+                self.asked.add((path, query))
+            found = {"/v1/agent/self": {"Config": {"Datacenter": "dc1", "NodeName": "n1"}, "Member": {"Addr": "127.60.0.1"}, "Meta": {"rack.no": "7"}},
+                     "/v1/agent/services": self.services, "/v1/agent/checks": self.checks}.get(path)
+            if found is None:  # of vmagent, by name
+                found = [{"Service": s, "Checks": [c for c in self.checks.values() if c["ServiceID"] in ("", s["ID"])]}
+                         for s in self.services.values() if s["Service"] == path.rsplit("/", 1)[1]]
+        text = json.dumps(found).encode()
+        if self.cut:
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text[:len(text) // 2])
+            request.close_connection = True
+            return None
+        return request.reply(self.status, text if self.status == 200 else b"scripted", Content_Type="application/json")
+
+
+@waits
+def test_consulagent_sd_finds_what_vmagent_finds():
+    def service(id, name, port, *tags, address="", **more):
+        return {"ID": id, "Service": name, "Tags": list(tags), "Meta": {"redis.version": "4"}, "Port": port, "Address": address, "Datacenter": "dc1", "EnableTagOverride": False,
+                "TaggedAddresses": {"lan_ipv4": {"Address": "127.60.0.9", "Port": port}}, "Weights": {"Passing": 1, "Warning": 1}, **more}
+    agent = FakeAgent({"w1": service("w1", "web", 80, "a", "k=v", address="127.60.0.2"), "w2": service("w2", "web", 81), "d1": service("d1", "db", 90, "x"),
+                       "far": service("far", "web", 82, Datacenter="dc2")},
+                      {"serfHealth": {"CheckID": "serfHealth", "Status": "passing", "ServiceID": ""}, "c1": {"CheckID": "c1", "Status": "warning", "ServiceID": "w1"},
+                       "c2": {"CheckID": "c2", "Status": "critical", "ServiceID": "d1"}})
+    # vmagent lists an instance of any datacenter under a name that its own datacenter has
+    sections = [("all", "tag_separator: '|'", 3), ("named", "services: [db, none], namespace: ns, filter: 'Meta.env == 1'", 1)]
+    config = jobs("consulagent", "consulagent", *((name, f"server: '{agent.address}', token: hidden, {keys}") for name, keys, _ in sections))
+    far = agent.services.pop("far")
+    vmagent = peer_agent(config, "consulagent")
+    ours = Sluice(config, "-promscrape.consulagentSDCheckInterval=300ms")
+    assert len(targets(ours, "all")) == 3, "the start does not wait for the targets"
+    for name, _, n in sections:
+        same_labels(ours, vmagent, n, name, name)
+    assert agent.tokens == {"hidden"} and agent.asked == {("/v1/agent/self", ""), ("/v1/agent/checks", ""), ("/v1/agent/services", ""),
+                                                          ("/v1/agent/services", "ns=ns&filter=Meta.env%20%3D%3D%201")}, agent.asked
+    keeps_targets(ours, agent, "consulagent", "all", {"status": 500, "words": "HTTP 500"}, {"cut": True}, {"checks": [], "words": "is not a map of services or checks"})
+    agent.services["far"] = far
+    del agent.services["w1"]
+    agent.checks["m"] = {"CheckID": "_service_maintenance:w2", "Status": "critical", "ServiceID": "w2"}
+    wait_until(lambda: [(dict(t)["service_id"], dict(t)["health"]) for _, t in targets(ours, "all")] == [("w2", "maintenance"), ("d1", "critical")])
+    assert "hidden" not in ours.log()

@@ -28,6 +28,7 @@
     SD_REFRESH_FAILURES(X, EC2, ec2)                                                                                 \
     SD_REFRESH_FAILURES(X, GCE, gce)                                                                                 \
     SD_REFRESH_FAILURES(X, AZURE, azure)                                                                             \
+    SD_REFRESH_FAILURES(X, CONSULAGENT, consulagent)                                                                 \
     X(SD_KUBERNETES_FAILURES, "prometheus_sd_kubernetes_failures_total", STATS_COUNTER,                              \
       "Failed requests to the Kubernetes API")                                                                       \
     SD_KUBERNETES_EVENTS(X, NODE, "node")                                                                            \
