@@ -8,6 +8,8 @@
 #include "base/text/num.h"
 #include "base/text/url.h"
 
+enum { ETCD_ERROR_MAX = 1 << 20 /* bytes of the tree of an error */ };
+
 struct etcd {
     struct loop *loop;
     struct client *client;
@@ -153,8 +155,6 @@ static void etcd_request_clear(struct etcd_request *r)
 {
     json_value_reader_free(&r->reader);
     arena_free(&r->arena);
-    buf_free(&r->error);
-    r->error = (struct buf){0};
 }
 
 static void etcd_request_release(struct etcd_request *r)
@@ -175,8 +175,6 @@ static void etcd_request_end(struct etcd_request *r, struct etcd_response *respo
     r->arena = (struct arena){0};
     json_value_reader_free(&r->reader);
     r->reader = (struct json_value_reader){0};
-    buf_free(&r->error);
-    r->error = (struct buf){0};
     etcd_request_release(r);
     if (response->doc == NULL) {
         client_hide_secrets_in(e->profile, STR_NONE, response->err.text, sizeof response->err.text);
@@ -241,9 +239,15 @@ static void etcd_login_start(struct etcd *e)
     buf_free(&body);
 }
 
-static bool etcd_request_data(void *arg, const struct client_reply *reply UNUSED, struct str piece, struct err *err)
+static bool etcd_request_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err)
 {
     struct etcd_request *r = arg;
+    if (reply->status != 200) {
+        struct err ignored;
+        r->no_json = r->no_json || !json_value_reader_feed(&r->reader, piece, &ignored) ||
+                     arena_over(&r->arena, ETCD_ERROR_MAX);
+        return true;
+    }
     return json_value_reader_feed(&r->reader, piece, err) &&
            (!arena_over(&r->arena, 4 * (size_t)ETCD_RESPONSE_MAX) || err_set(err, ERR_TOO_LARGE, "the response is too large"));
 }
@@ -273,12 +277,12 @@ static void etcd_request_done(void *arg, const struct client_reply *reply)
         etcd_request_start(r);
         return;
     }
-    const struct json_value *doc = reply->status ? json_value_reader_finish(&r->reader, &response.err) : NULL;
+    const struct json_value *doc = reply->status && !r->no_json ? json_value_reader_finish(&r->reader, &response.err) : NULL;
     if (reply->status == 200) {
         response.doc = doc;
     } else if (doc) {
         response.code = etcd_error(doc, &response.err);
-    } else if (reply->status) {
+    } else if (reply->status && reply->status != 200) {
         err_set(&response.err, ERR_BAD_GATEWAY, "HTTP %d", reply->status);
     }
     if (reply->status && etcd_refused_token(e, response.code, &response.err) && r != &e->login && !r->reauthenticated) {
@@ -301,6 +305,7 @@ static void etcd_request_start(struct etcd_request *r)
     struct buf url = {0};
     const char *headers[] = {"Content-Type: application/json", e->authorization};
     etcd_url(e, r->path, &url);
+    r->no_json = false;
     arena_init(&r->arena, 0);
     json_value_reader_init(&r->reader, &r->arena);
     r->call = client_send(e->client, &(struct client_request){

@@ -47,11 +47,12 @@ struct etcd_request {                /* zeroed; embed it; may be used again in a
     struct etcd *etcd;
     struct client_call *call;
     const char *path;
-    struct buf body, error;
+    struct buf body;
     struct arena arena;
     struct json_value_reader reader;
     unsigned tried;                  /* endpoints without a response */
     bool reauthenticated, waits_for_token, running;
+    bool no_json;                    /* the body of an error is none: a proxy's page */
     struct list node;                /* waiting for the token */
 };
 /* path: "/v3/kv/range", lives as long as the request; body: copied. */

@@ -179,9 +179,11 @@ static void mirror_failed(struct etcd_mirror *m, const struct err *err)
 
 /* ---- the list ---- */
 
-static void mirror_read_header(struct etcd_mirror *m, const struct json_value *header)
+static bool mirror_read_header(struct etcd_mirror *m, const struct json_value *header, struct err *err)
 {
     uint64_t cluster = etcd_u64(header, "cluster_id"), revision = etcd_u64(header, "revision");
+    if (revision == 0)
+        return err_set(err, ERR_BAD_GATEWAY, "%s: the list has no revision: it is none of etcd's", etcd_name(m->etcd));
     if (m->cluster != 0 && (cluster != m->cluster || revision < m->revision)) {
         log_warn("etcd", "etcd is another one, or was restored from an older state: keys that it lacks are kept for now",
                  "etcd", etcd_name(m->etcd), "prefix", m->prefix, LOG_U64("revision", revision),
@@ -190,6 +192,7 @@ static void mirror_read_header(struct etcd_mirror *m, const struct json_value *h
     }
     m->cluster = cluster;
     m->list_revision = revision;
+    return true;
 }
 
 /* Those that the list lacks: the first time they are noted, later removed. */
@@ -234,8 +237,8 @@ static void mirror_end_list(struct etcd_mirror *m)
 static bool mirror_take_page(struct etcd_mirror *m, const struct json_value *doc, struct err *err)
 {
     const struct json_value *last = NULL;
-    if (m->list_revision == 0)
-        mirror_read_header(m, json_value_get(doc, "header"));
+    if (m->list_revision == 0 && !mirror_read_header(m, json_value_get(doc, "header"), err))
+        return false;
     for (const struct json_value *kv = json_value_items(json_value_get(doc, "kvs")); kv; kv = kv->next) {
         if (!mirror_put(m, kv, err))
             return false;
@@ -260,6 +263,7 @@ static void mirror_list_done(struct etcd_request *r, const struct etcd_response 
     bool ok = response->doc && mirror_take_page(m, response->doc, &err);
     if (!ok) {
         m->list_revision = 0;
+        m->list_again = true;
         mirror_failed(m, &err);
     } else if (m->from.n > 0) {
         mirror_read_page(m);

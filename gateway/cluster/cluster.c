@@ -36,6 +36,7 @@ struct cluster {
     int64_t started;           /* loop_mono */
     int64_t fence;             /* loop_mono */
     int64_t disturbed;         /* loop_mono at which etcd was last not followed; 0: never */
+    bool postponed;            /* a change of the view, until all members follow etcd again */
     bool fenced, frozen;       /* as last logged */
     int64_t asked;             /* loop_mono of the last round of questions to the others; 0: none */
     void (*left)(void *arg), (*ended)(void *arg);
@@ -107,6 +108,26 @@ static size_t cluster_active_members(const struct cluster_view *v, int64_t now)
     return n;
 }
 
+static bool cluster_is_quiet(const struct cluster *c)
+{
+    return c->disturbed == 0 || loop_mono(c->env.main) - c->disturbed >= QUIET_MS;
+}
+
+/* Whether a member that takes part is missing now. Leases that ended while etcd was away are no crashes: their members come
+ * back as soon as they can. */
+static bool cluster_lacks_active(const struct cluster_view *before, const struct cluster_view *v, int64_t now)
+{
+    for (size_t i = 0, k = 0; i < before->n; i++) {
+        const struct cluster_member *m = &before->members[i];
+        while (k < v->n && str_cmp(v->members[k].id, m->id) < 0)
+            k++;
+        bool missing = k == v->n || !str_eq(v->members[k].id, m->id);
+        if (missing && m->from <= now && now < m->until)
+            return true;
+    }
+    return false;
+}
+
 /* Others may see the announcement of this member's first scrape later than that: they would go on until then. */
 static bool cluster_announced_late(const struct cluster *c, const struct cluster_view *v, int64_t now)
 {
@@ -126,6 +147,11 @@ static void cluster_update_view(struct cluster *c)
     }
     if (before && c->from <= now && c->until == INT64_MAX && cluster_active_members(v, now) == 0) {
         log_warn("cluster", "etcd has no active member any more: the members stay as they were, and register again");
+        cluster_view_unref(v);
+        return;
+    }
+    if (before && !cluster_is_quiet(c) && cluster_lacks_active(before, v, now)) {
+        c->postponed = true;
         cluster_view_unref(v);
         return;
     }
@@ -230,11 +256,6 @@ static bool cluster_is_complete(const struct cluster *c)
     return c->view->n >= (size_t)c->conf->wait_for_size || waited >= c->conf->wait_timeout;
 }
 
-static bool cluster_is_quiet(const struct cluster *c)
-{
-    return c->disturbed == 0 || loop_mono(c->env.main) - c->disturbed >= QUIET_MS;
-}
-
 static void cluster_join_if_ready(struct cluster *c)
 {
     if (c->from != INT64_MAX || c->until != INT64_MAX || c->view == NULL || c->view->self == c->view->n ||
@@ -322,6 +343,10 @@ static void cluster_on_tick(struct loop_timer *t)
 {
     struct cluster *c = CONTAINER(t, struct cluster, tick);
     cluster_watch_lease(c);
+    if (c->postponed && cluster_is_quiet(c)) {
+        c->postponed = false;
+        cluster_update_view(c);
+    }
     cluster_join_if_ready(c);
     cluster_note_state(c);
     loop_timer_in(c->env.main, t, CLUSTER_TICK_MS);
