@@ -4,7 +4,7 @@
  * 1. A body is queued on its lane until it is the first; only the first is decompressed, by a worker if it exceeds
  *    LANE_DECOMPRESS_BYTES.
  * 2. It is walked to its end to validate it, since committed batches cannot be aborted.
- * 3. It is stored in batches of about BATCH_BYTES; the response is sent when the last one is durable.
+ * 3. It is stored in batches of about BATCH_BYTES, or less if the time of the turn is up; the response is sent when the last one is durable.
  */
 #include "gateway/ingest/write_internal.h"
 
@@ -14,8 +14,9 @@
 
 enum {
     LANE_DECOMPRESS_BYTES = 1 << 20, /* limit of bodies that are decompressed on the lane: 1 ms */
-    BATCH_BYTES = 32 << 10,          /* a few hundred series: 2 ms if all of them are new to the recent store */
-    BATCH_ITEMS = 2000,              /* samples or histograms of one series */
+    /* Each batch costs other lanes a wake-up. 32 KiB of series that are new to the recent store take 2 ms. */
+    BATCH_BYTES = 256 << 10, BATCH_BYTES_RECENT = 32 << 10,
+    BATCH_ITEMS = 5000,              /* samples or histograms; a part of one series has no more */
     STEP_ITEMS = 64,                 /* series walked between two readings of the clock */
     STEP_FIELDS = 16384,             /* samples and labels likewise */
     STEP_BYTES = 1 << 20             /* bytes that symbols of 2.0 expand to likewise */
@@ -176,14 +177,16 @@ static void push_series_part(struct push *p, struct sink *sink)
         p->item = RW_METADATA; /* any value but RW_SERIES */
 }
 
-/* Fills a batch; false at the end of the body. */
-static bool push_batch(struct push *p, struct sink *sink)
+/* Fills a batch of at most `bytes`; false at the end of the body. */
+static bool push_batch(struct push *p, struct sink *sink, size_t bytes, int64_t until)
 {
     struct rw_walk *w = &p->walk;
     const uint8_t *from = w->p;
     size_t expanded = w->expanded; /* far more than the bytes of the series, perhaps */
-    for (size_t items = 0; items < BATCH_ITEMS && (size_t)(w->p - from) < BATCH_BYTES
-                           && w->expanded - expanded < BATCH_BYTES; ) {
+    unsigned step = 0;
+    for (size_t items = 0; items < BATCH_ITEMS && (size_t)(w->p - from) < bytes && w->expanded - expanded < bytes; ) {
+        if (++step % STEP_ITEMS == 0 && clock_mono_ns() >= until)
+            return true;
         if (p->item == RW_SERIES) {
             size_t before = p->samples + p->hists;
             push_series_part(p, sink);
@@ -205,10 +208,13 @@ static bool push_batch(struct push *p, struct sink *sink)
     return true;
 }
 
-static void push_store(struct push *p)
+static void push_store(struct push *p, int64_t until)
 {
     struct sink *sink = p->buffers->lane->sink;
-    struct sink_batch batch = {.bytes = p->begun ? BATCH_BYTES : p->body.n, .more = p->begun,
+    struct config *c = services_config_on_lane(p->buffers->services);
+    size_t bytes = c->recent ? BATCH_BYTES_RECENT : BATCH_BYTES;
+    config_unref(c);
+    struct sink_batch batch = {.bytes = p->begun ? bytes : p->body.n, .more = p->begun,
                                .via = http_header(p->r, VIA_HEADER)};
     struct err err;
     if (sink_begin(sink, &batch) == SINK_BUSY) {
@@ -223,14 +229,14 @@ static void push_store(struct push *p)
     }
     p->begun = true;
     p->pending += 2; /* for the batch, and for this step, so that on_batch_stored does not end the push meanwhile */
-    bool more = push_batch(p, sink);
+    bool more = push_batch(p, sink, bytes, until);
     sink_commit(sink, on_batch_stored, p);
     p->pending--;
     if (!more)
         push_end(p);
 }
 
-static void push_step(struct push *p)
+static void push_step(struct push *p, int64_t until)
 {
     if (!services_ready(p->buffers->services)) {
         p->failed = true;
@@ -240,7 +246,7 @@ static void push_step(struct push *p)
     switch (p->phase) {
     case PUSH_QUEUED: push_decompress(p); break;
     case PUSH_VALIDATE: push_validate(p); break;
-    case PUSH_STORE: push_store(p); break;
+    case PUSH_STORE: push_store(p, until); break;
     case PUSH_DECOMPRESS: case PUSH_STORED: break;
     }
 }
@@ -260,7 +266,7 @@ void push_queue_work(struct loop_task *task)
     while (more && clock_mono_ns() < until) {
         struct push *p = next_push(w);
         if (p)
-            push_step(p);
+            push_step(p, until);
         more = mem_release_some(&w->release) || next_push(w);
     }
     if (more)

@@ -11,6 +11,7 @@
  * between them.
  * Source: http://opentsdb.net/docs/build/html/api_http/put.html
  */
+#include "base/hash.h"
 #include "base/json/json_read.h"
 #include "gateway/ingest/lines/lines.h"
 #include "gateway/ingest/lines/opentsdb_time.h"
@@ -67,6 +68,19 @@ static bool put_point_labels(struct ingest *in, struct err *err)
     return true;
 }
 
+static bool put_point_store(struct ingest *in, const struct sample *sample, struct err *err)
+{
+    struct put_state *s = in->state;
+    const uint64_t parts[] = {s->metric, hash_keyed(s->text.p, s->text.n), hash_keyed(s->tags, s->n_tags * sizeof s->tags[0])};
+    uint64_t hash = hash_keyed(parts, sizeof parts);
+    if (ingest_series_known(in, hash, sample, 1))
+        return true;
+    if (!put_point_labels(in, err) || !ingest_series_end(in, sample, 1, err))
+        return false;
+    ingest_series_remember(in, hash, STR_NONE);
+    return true;
+}
+
 static void put_point_end(struct ingest *in)
 {
     struct put_state *s = in->state;
@@ -81,7 +95,7 @@ static void put_point_end(struct ingest *in)
     if (s->why.kind != ERR_NONE)
         ingest_skip(in, &s->why);
     else if (!opentsdb_time(in, s->time, in->services->flags.ingest.opentsdb_http_trim, &sample.t, &err)
-             || !put_point_labels(in, &err) || !ingest_series_end(in, &sample, 1, &err))
+             || !put_point_store(in, &sample, &err))
         ingest_skip(in, &err);
     s->at = s->list ? PUT_LIST : PUT_TOP;
 }
