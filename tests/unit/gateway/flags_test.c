@@ -206,14 +206,14 @@ static void test_inert(void **state UNUSED)
 {
     struct flags f;
     assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d",
-                      "-promscrape.gceSDCheckInterval=1m", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
+                      "-promscrape.maxDroppedTargets=5", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
                       "--log-level=trace", "-enableMultitenantHandlers=false", "-maxIngestionRate=0", "-promscrape.cluster.membersCount=1"));
     assert_int_equal(f.warnings.n, 2);
     assert_str(f.warnings.items[0], "--loggerTimezone is ignored: logs are written to stderr, in UTC, with fixed fields");
     assert_str(f.ignored.items[1], "storage.tsdb.retention.time");
     assert_str(f.log_level, "trace");
     assert_int_equal(f.tuning.n, 3);
-    assert_str(f.tuning.items[1], "promscrape.gceSDCheckInterval");
+    assert_str(f.tuning.items[1], "promscrape.maxDroppedTargets");
     flags_free(&f);
     assert_false(PARSE(&f, "-streamAggr.config=x", "-maxIngestionRate=5", "-enableMultitenantHandlers", "-enableTCP6"));
     assert_int_equal(f.errors.n, 3);
@@ -263,8 +263,8 @@ static void test_features(void **state UNUSED)
     struct flags f;
     assert_true(PARSE(&f, "--enable-feature=exemplar-storage,native-histograms,bogus", "--enable-feature=promql-per-step-stats"));
     assert_int_equal(f.warnings.n, 2);
-    assert_str(f.warnings.items[0], "--enable-feature=native-histograms is ignored: the text format is requested from targets, "
-                                    "which has none");
+    assert_str(f.warnings.items[0], "--enable-feature=native-histograms is ignored: scrape_native_histograms of global "
+                                    "or a job requests them, as in Prometheus 3.8 and later");
     assert_str(f.warnings.items[1], "--enable-feature=bogus is ignored: this feature is not known; check its name");
     assert_int_equal(f.ignored.n, 1);
     assert_str(f.ignored.items[0], "enable-feature");
