@@ -39,7 +39,10 @@ struct sink_ops {
     void (*commit)(struct sink *s, void (*done)(void *arg, bool ok), void *arg);
     void (*abort)(struct sink *s);
 };
-struct sink { const struct sink_ops *ops; }; /* first member of the implementation's struct */
+struct sink {
+    const struct sink_ops *ops;
+    uint64_t deduplicated; /* samples of committed batches that were dropped since another replica is elected */
+}; /* first member of the implementation's struct */
 
 static inline enum sink_status sink_begin(struct sink *s, const struct sink_batch *b) { return s->ops->begin(s, b); }
 static inline void sink_series(struct sink *s, const struct series_in *in) { s->ops->series(s, in); }

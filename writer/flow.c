@@ -93,7 +93,10 @@ static void flow_count(struct stage_counts *c, enum stage_kind kind, enum stage_
 
 static void flow_count_global(void *arg, enum stage_kind kind, enum stage_result result, uint64_t n)
 {
-    flow_count(((struct writer_lane *)arg)->counts, kind, result, n);
+    struct writer_lane *l = arg;
+    flow_count(l->counts, kind, result, n);
+    if (kind == STAGE_HA && result == STAGE_DROPPED)
+        l->sink.deduplicated += n;
 }
 
 static void flow_count_stream(void *arg, enum stage_kind kind, enum stage_result result, uint64_t n)

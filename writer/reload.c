@@ -384,13 +384,19 @@ static void rollout_advance(struct writer *w, struct topology *p)
 static void writer_show_limits(struct writer *w, const struct topology *p)
 {
     struct series_limits *now = NULL;
-    for (size_t i = 0; i < p->global.n && now == NULL; i++)
-        now = series_limits_of(p->global.stages[i]);
+    struct ha_elections *elections = NULL;
+    for (size_t i = 0; i < p->global.n; i++) {
+        now = now ? now : series_limits_of(p->global.stages[i]);
+        elections = elections ? elections : ha_elections_of(p->global.stages[i]);
+    }
     mutex_lock(&w->lock);
+    struct ha_elections *old = w->elections;
+    w->elections = elections;
     struct series_limits *before = w->limits;
     w->limits = now;
     mutex_unlock(&w->lock);
     series_limits_unref(before);
+    ha_elections_unref(old);
 }
 
 static void writer_install_topology(struct writer *w, struct topology *p)

@@ -2,6 +2,7 @@
 /* External labels belong to the first stage that changes labels: to the global chain if there is one. */
 #include "writer/stages.h"
 
+#include "writer/pipeline/ha.h"
 #include "writer/pipeline/label_stage.h"
 #include "writer/pipeline/limits.h"
 #include "writer/pipeline/rounding.h"
@@ -34,7 +35,9 @@ void stages_global(struct chain *c, const struct writer_plan *plan)
     static const struct pipeline_conf nothing = {0};
     const struct pipeline_conf *p = plan->pipeline ? plan->pipeline : &nothing;
     struct relabel_rules rules = relabel_rules(p->relabel_configs);
-    if (relabel_any(rules) || plan->sharding || stages_has_limits(&p->limits))
+    if (p->ha_dedup)
+        chain_add(c, ha_stage_new(p->ha_dedup));
+    if (relabel_any(rules) || plan->sharding || p->ha_dedup || stages_has_limits(&p->limits))
         stages_add_labels(c, &(struct label_stage_conf){.external = plan->external_labels, .rules = rules});
     stages_add_limits(c, &p->limits);
 }

@@ -321,6 +321,31 @@ static void write_series_limits(struct writer *w, struct stats_out *out)
     mutex_unlock(&w->lock);
 }
 
+struct ha_visit { struct stats_out *out; int family; };
+static const struct { const char *name; enum stats_kind kind; const char *help; } ha_families[] = {
+    {"sluice_ha_elected_replica_changes_total", STATS_COUNTER, "Elections of a replica of the cluster"},
+    {"sluice_ha_elected_replica_timestamp_seconds", STATS_GAUGE, "Arrival of the elected replica's last sample"},
+    {"sluice_ha_deduped_samples_total", STATS_COUNTER, "Samples of replicas that are not elected, dropped"}};
+
+static void write_ha_value(const struct ha_election_view *v, void *arg)
+{
+    const struct ha_visit *visit = arg;
+    const double values[] = {(double)v->changes, (double)v->seen_ms / 1000, (double)v->dropped};
+    const struct stats_label label = {"cluster", v->cluster};
+    stats_value(visit->out, ha_families[visit->family].name, &label, 1, values[visit->family]);
+}
+
+static void write_elections(struct writer *w, struct stats_out *out)
+{
+    mutex_lock(&w->lock);
+    for (int i = 0; i < (int)LEN(ha_families); i++) {
+        stats_family(out, ha_families[i].name, ha_families[i].kind, ha_families[i].help);
+        if (w->elections)
+            ha_elections_each(w->elections, write_ha_value, &(struct ha_visit){out, i});
+    }
+    mutex_unlock(&w->lock);
+}
+
 static void writer_collect(struct stats_out *out, void *arg)
 {
     struct writer *w = arg;
@@ -341,6 +366,7 @@ static void writer_collect(struct stats_out *out, void *arg)
                  "Samples dropped by the relabeling of all destinations",
                  writer_stats_load(&w->stages.n[STAGE_RELABEL][STAGE_DROPPED]));
     write_series_limits(w, out);
+    write_elections(w, out);
     orphans_collect(w, out);
     failover_collect(w, out);
     write_recent(w, out);

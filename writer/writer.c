@@ -40,6 +40,7 @@ void writer_free(struct writer *w)
     mem_free(w->awaiting);
     topology_unref(w->topology);
     series_limits_unref(w->limits);
+    ha_elections_unref(w->elections);
     if (w->recent)
         recent_unref(w->recent);
     queue_lock_free(w->queue_lock);

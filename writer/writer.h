@@ -97,7 +97,12 @@ struct sharding_conf {                /* `shard:` (pipeline/sharding.h) */
 };
 extern const struct conf_section sharding_section;
 
+struct ha_conf {                      /* `ha_dedup:` (pipeline/ha.h); ms */
+    struct str cluster_label, replica_label;
+    int64_t failover_timeout, update_timeout, max_clusters;
+};
 struct pipeline_conf {                /* `pipeline:` of all series, before they are distributed (stages.h) */
+    struct ha_conf *ha_dedup;          /* NULL: replicas are not told apart */
     struct conf_items relabel_configs; /* struct relabel_rule */
     struct limits_conf limits;
 };

@@ -6,6 +6,7 @@
 #include "writer/lane.h"
 #include "writer/late.h"
 #include "writer/orphans.h"
+#include "writer/pipeline/ha.h"
 #include "writer/pipeline/limits.h"
 #include "writer/recent/recent.h"
 #include "writer/stats.h"
@@ -24,6 +25,7 @@ struct writer {
     struct recent *recent;     /* the current store; under the lock */
     struct recent_conf recent_conf;
     struct stage_counts stages; /* of the global chain */
+    struct ha_elections *elections; /* likewise */
     struct series_limits *limits; /* of the newest topology's global chain; NULL: none; under the lock */
     struct topology *topology; /* the newest; main's reference */
     unsigned rollouts;         /* topologies that are not yet in force on all lanes */

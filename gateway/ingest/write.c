@@ -287,7 +287,7 @@ void write_not_stored(struct http_request *r)
 void write_respond(struct http_request *r, bool stored)
 {
     if (stored)
-        r->status = r->out.n > 0 ? 400 : 204; /* the text of write_report */
+        r->status = r->out.n > 0 ? 400 : r->status == 202 ? 202 : 204; /* the text of write_report */
     else
         write_not_stored(r);
     http_finish(r);
@@ -321,7 +321,10 @@ static bool write_ingest(struct http_request *r, struct write_buffers *w, bool v
     }
     write_count_ingested(&n);
     write_report(r, &n);
+    uint64_t before = sink->deduplicated;
     sink_commit(sink, on_stored, r);
+    if (sink->deduplicated != before)
+        r->status = 202; /* as Mimir: all is well, although another replica's samples are stored */
     return true;
 }
 

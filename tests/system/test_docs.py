@@ -553,7 +553,7 @@ scrape_configs:
 remote_write:
 - {{name: sink, url: '{sink}'}}
 recent: {{like: sink}}
-pipeline: {{limits: {{max_hourly_series: -1, max_daily_series: -1}}}}
+pipeline: {{ha_dedup: {{}}, limits: {{max_hourly_series: -1, max_daily_series: -1}}}}
 server_groups:
 - {{name: storage, written_by: sink, static_configs: [{{targets: ['{exporter}']}}]}}
 """

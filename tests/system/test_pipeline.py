@@ -106,7 +106,38 @@ remote_write:
             ({"__name__": "m0_0", "extra": "x"}, [(start + round, 1.0)])] * (round == 0) + [({"__name__": "m0_1"}, [(start + 5 + round, 1.0)])]
         assert push(f"{sluice.url}/api/v1/write", series).status == 204
         write_file("sluice.yml", config + "global: {evaluation_interval: 7s}\n")
-        assert sluice.get("/-/reload", method="POST").status == 200
+        assert sluice.post("/-/reload").status == 200
     wait_until(lambda: all(any(t == start + 6 for samples in sink.samples().values() for t, _ in samples) for sink in sinks), 20)
     names = [sorted(dict(labels)["__name__"] + dict(labels).get("extra", "") for labels in sink.samples()) for sink in sinks]
     assert names == [["m0_0", "m0_0x", "m0_1"], ["m0_0", "m0_1", "m1_0", "m1_1"]], names
+
+
+def test_one_replica_of_each_cluster():
+    """As Mimir's HA tracker: the first replica is elected, also over a reload, until it is silent for the failover time."""
+    sink, start = RecordingSink(), now_ms() - 3600000
+    config = f"remote_write: [{{name: sink, url: '{sink.url}'}}]\npipeline: {{ha_dedup: {{failover_timeout: %s, update_timeout: 0}}}}\n"
+    sluice = Sluice(config % "10m", "-remoteWrite.flushInterval=100ms")
+
+    def send(replica, t, cluster="c"):
+        labels = {"__name__": "m", "cluster": cluster, "__replica__": replica}
+        series = [({"__name__": "other", "t": str(t)}, [(start + t, 0.0)])] * (replica == "") + [
+            ({k: v for k, v in labels.items() if v}, [(start + t, float(ord((replica or "x")[-1])))])]
+        return push(f"{sluice.url}/api/v1/write", series).status
+
+    assert [send("a", 1), send("b", 2), send("a", 3), send("b", 4, "d"), send("a", 5, "d"), send("", 6)] == [204, 202, 204, 204, 202, 204]
+    write_file("sluice.yml", config % "11m" + "global: {evaluation_interval: 7s}\n")
+    assert sluice.post("/-/reload").status == 200
+    assert [send("b", 7), send("a", 8)] == [202, 204]
+    write_file("sluice.yml", config % "1ms")
+    assert sluice.post("/-/reload").status == 200
+    wait_until(lambda: send("b", 9) == 204, 10, "replica b is elected")
+    write_file("sluice.yml", config % "10m")
+    assert sluice.post("/-/reload").status == 200
+    assert [send("a", 10), send("b", 11)] == [202, 204]
+    wait_until(lambda: any(t == start + 11 for samples in sink.samples().values() for t, _ in samples), 20, "the last sample")
+    got = {tuple(v for k, v in labels if k == "cluster"): {(t - start, v) for t, v in samples}
+           for labels, samples in sink.find("m").items()}
+    assert got == {("c",): {(1, 97.0), (3, 97.0), (8, 97.0), (9, 98.0), (11, 98.0), (6, 120.0)}, ("d",): {(4, 98.0)}}, got
+    assert all(dict(labels).get("__replica__") is None for labels in sink.samples())
+    changes = dict(re.findall(r'^sluice_ha_elected_replica_changes_total\{cluster="(.)"\} (\d+)', sluice.get("/metrics").text, re.M))
+    assert changes == {"c": "2", "d": "1"}, changes

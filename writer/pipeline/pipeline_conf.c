@@ -17,8 +17,31 @@ static const struct conf_row limits_rows[] = {
     {0}};
 const struct conf_section limits_section = {"limits", sizeof(struct limits_conf), limits_rows, NULL, "Limits of series"};
 
+#define HA(field) offsetof(struct ha_conf, field)
+static const struct conf_row ha_rows[] = {
+    {CONF_STRING, "cluster_label", HA(cluster_label), .preset = "cluster", .help = "Label that replicas have in common"},
+    {CONF_STRING, "replica_label", HA(replica_label), .preset = "__replica__",
+     .help = "Label that tells replicas apart; it is removed"},
+    {CONF_DURATION, "failover_timeout", HA(failover_timeout), .preset = "30s", .min = 1, .max = 86400000,
+     .help = "Another replica is elected when no sample of the elected one has arrived for this long"},
+    {CONF_DURATION, "update_timeout", HA(update_timeout), .preset = "1s", .min = 0, .max = 86400000,
+     .help = "How exactly the time of the elected replica's last sample is known; must be less than `failover_timeout`"},
+    {CONF_INT, "max_clusters", HA(max_clusters), .preset = "100", .min = 1, .max = 1000000,
+     .help = "Maximum number of clusters; series of further ones are dropped"},
+    {0}};
+static bool ha_check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct ha_conf *h = value;
+    return h->update_timeout < h->failover_timeout ||
+           conf_err(node, err, "ha_dedup: update_timeout must be less than failover_timeout");
+}
+static const struct conf_section ha_section = {"ha_dedup", sizeof(struct ha_conf), ha_rows, ha_check,
+                                               "Deduplication of what replicas push, as Mimir's HA tracker"};
+
 #define PIPELINE(field) offsetof(struct pipeline_conf, field)
 static const struct conf_row pipeline_rows[] = {
+    {CONF_OPTIONAL, "ha_dedup", PIPELINE(ha_dedup), .section = &ha_section,
+     .help = "Passes the samples of one replica of each cluster, before everything else; off by default"},
     {CONF_SECTIONS, "relabel_configs", PIPELINE(relabel_configs), .section = &relabel_section,
      .help = "Relabeling rules applied to every series, before `shard` and before `write_relabel_configs` of destinations"},
     {CONF_SECTION, "limits", PIPELINE(limits), .section = &limits_section,

@@ -55,6 +55,7 @@
 
 /* Kinds, with their names in metrics and on pages. At most one of a kind in a chain. */
 #define STAGE_KINDS(X) \
+    X(STAGE_HA, "ha_dedup") \
     X(STAGE_RELABEL, "relabel") /* rules and labels (label_stage.h) */ \
     X(STAGE_LABEL_LIMITS, "label_limits") \
     X(STAGE_SERIES_LIMITS, "series_limits") \

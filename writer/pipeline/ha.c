@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/pipeline/ha.h"
+
+#include "base/map.h"
+#include "base/os/thread.h"
+#include "base/refs.h"
+#include "base/telemetry/log.h"
+
+struct ha_election {
+    struct buf cluster;
+    struct str *replicas; size_t n, cap; /* names; a replica is its index. Under the lock, but lanes compare with `elected` only */
+    atomic_size_t elected;
+    atomic_llong seen;                   /* Unix ms: a sample of the elected replica, updated at intervals */
+    atomic_ullong changes, dropped;
+};
+struct ha_elections {
+    struct refs refs;
+    struct mutex lock;                   /* guards the map and the names of replicas */
+    struct map clusters;                 /* struct ha_election */
+    bool full;                           /* logged */
+};
+struct ha_stage { struct stage stage; struct ha_conf conf; struct ha_elections *elections; };
+struct ha_lane {
+    struct stage_lane lane;
+    struct buf cluster, replica;         /* of the series before */
+    struct ha_election *election; size_t number; /* of these two; NULL: there are too many clusters */
+    bool known;
+    struct buf out;
+};
+
+enum { HA_MOST_REPLICAS = 64 };
+
+/* The replica's number, or SIZE_MAX: the cluster has too many. Under the lock. */
+static size_t ha_replica_number(struct ha_election *e, struct str name)
+{
+    for (size_t i = 0; i < e->n; i++)
+        if (str_eq(e->replicas[i], name))
+            return i;
+    if (e->n == HA_MOST_REPLICAS)
+        return SIZE_MAX;
+    mem_grow(&e->replicas, &e->cap, e->n + 1, sizeof *e->replicas);
+    e->replicas[e->n] = str_of(str_dup(name));
+    return e->n++;
+}
+
+static struct ha_election *ha_find_election(struct ha_elections *all, struct str cluster, int64_t most)
+{
+    struct ha_election *e = map_get(&all->clusters, cluster);
+    if (e || all->clusters.n >= (size_t)most)
+        return e;
+    bool added;
+    e = mem_zalloc(sizeof *e);
+    buf_add_str(&e->cluster, cluster);
+    map_add(&all->clusters, buf_str(&e->cluster), &added)->value.p = e;
+    atomic_init(&e->elected, SIZE_MAX);
+    return e;
+}
+
+static void ha_look_up(struct ha_lane *l, const struct ha_stage *s, struct str cluster, struct str replica)
+{
+    struct ha_elections *all = s->elections;
+    mutex_lock(&all->lock);
+    l->election = ha_find_election(all, cluster, s->conf.max_clusters);
+    l->number = l->election ? ha_replica_number(l->election, replica) : SIZE_MAX;
+    bool log = l->election == NULL && !all->full;
+    all->full = all->full || log;
+    mutex_unlock(&all->lock);
+    if (log)
+        log_error("pipeline", "too many clusters of replicas; series of further ones are dropped. Raise "
+                  "pipeline.ha_dedup.max_clusters", LOG_STR("cluster", cluster));
+    buf_clear(&l->cluster);
+    buf_clear(&l->replica);
+    buf_add_str(&l->cluster, cluster);
+    buf_add_str(&l->replica, replica);
+    l->known = true;
+}
+
+/* Elects the replica unless another lane has heard of the elected one meanwhile. */
+static bool ha_elect(const struct ha_stage *s, struct ha_election *e, size_t number, int64_t now)
+{
+    mutex_lock(&s->elections->lock);
+    size_t before = atomic_load(&e->elected);
+    bool elect = before == SIZE_MAX || (before != number && now - atomic_load(&e->seen) > s->conf.failover_timeout);
+    struct str to = e->replicas[number];
+    if (elect) {
+        atomic_store(&e->seen, now);
+        atomic_store(&e->elected, number);
+        atomic_fetch_add(&e->changes, 1);
+    }
+    bool is_elected = atomic_load(&e->elected) == number;
+    mutex_unlock(&s->elections->lock);
+    if (elect)
+        log_info("pipeline", "replica elected", LOG_STR("cluster", buf_str(&e->cluster)), LOG_STR("replica", to));
+    return is_elected;
+}
+
+static bool ha_accepts(const struct ha_stage *s, struct ha_election *e, size_t number, int64_t now)
+{
+    size_t elected = atomic_load_explicit(&e->elected, memory_order_acquire);
+    int64_t seen = atomic_load_explicit(&e->seen, memory_order_relaxed);
+    if (elected == number) {
+        if (now - seen >= s->conf.update_timeout)
+            atomic_store_explicit(&e->seen, now, memory_order_relaxed);
+        return true;
+    }
+    return (elected == SIZE_MAX || now - seen > s->conf.failover_timeout) && ha_elect(s, e, number, now);
+}
+
+static enum stage_result ha_apply(struct stage_lane *lane, struct pipeline_series *series)
+{
+    struct ha_lane *l = (struct ha_lane *)lane;
+    const struct ha_stage *s = (const struct ha_stage *)lane->stage;
+    struct labels in = series->in.labels;
+    struct str cluster = {0}, replica = {0};
+    const uint8_t *begin = NULL, *end = NULL;
+    struct labels_iter it = labels_iter(in);
+    struct label label;
+    for (const uint8_t *at = it.p; (cluster.p == NULL || replica.p == NULL) && labels_next(&it, &label); at = it.p) {
+        if (str_eq(label.name, s->conf.cluster_label)) {
+            cluster = label.value;
+        } else if (str_eq(label.name, s->conf.replica_label)) {
+            replica = label.value;
+            begin = at;
+            end = it.p;
+        }
+    }
+    if (cluster.p == NULL || replica.p == NULL)
+        return STAGE_PASSED;
+    if (!l->known || !str_eq(replica, buf_str(&l->replica)) || !str_eq(cluster, buf_str(&l->cluster)))
+        ha_look_up(l, s, cluster, replica);
+    if (l->election == NULL || l->number == SIZE_MAX || !ha_accepts(s, l->election, l->number, loop_now(lane->loop))) {
+        if (l->election)
+            atomic_fetch_add_explicit(&l->election->dropped, series->in.n_samples + series->in.n_hists, memory_order_relaxed);
+        return STAGE_DROPPED;
+    }
+    buf_clear(&l->out);
+    buf_add(&l->out, in.p, (size_t)(begin - in.p));
+    buf_add(&l->out, end, (size_t)(in.p + in.n - end));
+    series->in.labels = (struct labels){(const uint8_t *)l->out.p, (uint32_t)l->out.n, in.count - 1};
+    series->hash = 0;
+    return STAGE_PASSED;
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+static void ha_lane_init(struct stage_lane *lane UNUSED) {}
+static void ha_lane_free(struct stage_lane *lane)
+{
+    struct ha_lane *l = (struct ha_lane *)lane;
+    buf_free(&l->cluster);
+    buf_free(&l->replica);
+    buf_free(&l->out);
+}
+
+static void ha_election_free(struct ha_election *e)
+{
+    for (size_t i = 0; i < e->n; i++)
+        mem_free((void *)e->replicas[i].p);
+    mem_free(e->replicas);
+    buf_free(&e->cluster);
+    mem_free(e);
+}
+
+void ha_elections_unref(struct ha_elections *e)
+{
+    if (e == NULL || !refs_drop(&e->refs))
+        return;
+    for (struct map_entry *entry = map_next(&e->clusters, NULL); entry; entry = map_next(&e->clusters, entry))
+        ha_election_free(entry->value.p);
+    map_free(&e->clusters);
+    mutex_free(&e->lock);
+    mem_free(e);
+}
+
+static void ha_stage_free(struct stage *stage)
+{
+    ha_elections_unref(((struct ha_stage *)stage)->elections);
+    mem_free(stage);
+}
+
+static void ha_stage_adopt(struct stage *stage, const struct stage *old)
+{
+    struct ha_stage *s = (struct ha_stage *)stage;
+    ha_elections_unref(s->elections);
+    s->elections = ((const struct ha_stage *)old)->elections;
+    refs_take(&s->elections->refs);
+}
+
+static const struct stage_ops ha_ops = {.lane_size = sizeof(struct ha_lane), .free = ha_stage_free, .adopt = ha_stage_adopt,
+                                        .lane_init = ha_lane_init, .lane_free = ha_lane_free, .apply = ha_apply};
+
+/* Timeouts may change and the elections stay. */
+struct stage *ha_stage_new(const struct ha_conf *conf)
+{
+    const uint64_t names[] = {hash_bytes(conf->cluster_label.p, conf->cluster_label.n),
+                              hash_bytes(conf->replica_label.p, conf->replica_label.n)};
+    struct ha_stage *s = mem_zalloc(sizeof *s);
+    s->stage = (struct stage){&ha_ops, STAGE_HA, stage_identity(STAGE_HA, hash_bytes(names, sizeof names))};
+    s->conf = *conf;
+    s->elections = mem_zalloc(sizeof *s->elections);
+    refs_init(&s->elections->refs);
+    mutex_init(&s->elections->lock, RANK_LEAF);
+    return &s->stage;
+}
+
+struct ha_elections *ha_elections_of(const struct stage *s)
+{
+    if (s->kind != STAGE_HA)
+        return NULL;
+    struct ha_elections *e = ((const struct ha_stage *)s)->elections;
+    refs_take(&e->refs);
+    return e;
+}
+
+void ha_elections_each(struct ha_elections *e, void (*visit)(const struct ha_election_view *v, void *arg), void *arg)
+{
+    mutex_lock(&e->lock);
+    for (struct map_entry *entry = map_next(&e->clusters, NULL); entry; entry = map_next(&e->clusters, entry)) {
+        struct ha_election *x = entry->value.p;
+        size_t elected = atomic_load(&x->elected);
+        visit(&(struct ha_election_view){buf_str(&x->cluster), elected < x->n ? x->replicas[elected] : STR(""),
+                                         atomic_load(&x->seen), atomic_load(&x->changes), atomic_load(&x->dropped)}, arg);
+    }
+    mutex_unlock(&e->lock);
+}
