@@ -48,6 +48,18 @@ struct limits_conf {                  /* `limits:`; 0 = none (pipeline/limits.h)
     int64_t max_hourly_series, max_daily_series; /* -1: they are counted only */
 };
 extern const struct conf_section limits_section;
+struct aggregate_conf {               /* `stream_aggregation:` (aggregate/) */
+    struct conf_items rules;          /* struct aggregate_rule */
+    bool keep_input;                  /* samples that a rule matches are sent, too */
+    int64_t dedup_interval;           /* ms; 0 = off */
+    struct str_list drop_input_labels;
+    bool ignore_old_samples, enable_windows; int64_t ignore_first_intervals; /* of rules without such keys */
+    struct str path;                  /* not a key: the file that the rules are from, in metrics */
+};
+extern const struct conf_section aggregate_section;
+/* The rules of a file, whose document is a list of them, and which the other settings apply to. */
+bool aggregate_load_file(struct conf_context *c, const struct yaml *document, struct aggregate_conf *conf,
+                         struct err *err) MUST_USE;
 
 struct destination_conf {             /* one remote_write entry */
     struct str name, url;

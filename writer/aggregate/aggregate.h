@@ -59,6 +59,21 @@ bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct
 /* At shutdown: with flush_on_shutdown the results of the incomplete interval. */
 void aggregate_finish(struct aggregate *a, int64_t now, const struct aggregate_results *to);
 
+/* The state as bytes, which outlive the process: frames of at most about AGGREGATE_FRAME bytes, each with a checksum. Groups
+ * are written before their series: what arrives meanwhile may be lost, but is never counted twice. */
+enum { AGGREGATE_FRAME = 1 << 20 };
+enum aggregate_saving { AGGREGATE_SAVE_MORE, AGGREGATE_SAVE_DONE, AGGREGATE_SAVE_BROKEN /* a flush began: begin again */ };
+/* False: a flush is under way, try again later. */
+bool aggregate_save_begin(struct aggregate *a);
+/* Appends a frame with what can be written until clock_mono_ns() is `end`. */
+enum aggregate_saving aggregate_save_some(struct aggregate *a, int64_t now, int64_t end, struct buf *out);
+/* Takes from `bytes`, all frames of a complete saving, what belongs to this lane's rules: an interval that has ended since is
+ * written next, and the time since then does not count for staleness. Bytes that are not of this form are ignored. Returns
+ * the number of series and groups. */
+size_t aggregate_restore(struct aggregate *a, struct str bytes, int64_t now);
+/* True: the bytes are all frames of a complete saving. */
+bool aggregate_saved_completely(struct str bytes);
+
 size_t aggregate_rule_count(const struct aggregate *a);
 const struct aggregate_rule *aggregate_rule_at(const struct aggregate *a, size_t rule);
 const struct aggregate_counts *aggregate_counts(const struct aggregate *a, size_t rule); /* any thread */

@@ -234,8 +234,10 @@ bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct
 {
     for (size_t i = 0; i < a->n_parts; i++) {
         struct aggregate_part *p = &a->parts[i];
-        if (p->phase == AGGREGATE_IDLE && aggregate_interval_ended(p, now))
+        if (p->phase == AGGREGATE_IDLE && aggregate_interval_ended(p, now)) {
+            a->save.active = false; /* groups and series would be of different times */
             aggregate_begin_flush(p, now);
+        }
         if (p->phase != AGGREGATE_IDLE && aggregate_continue(a, p, now, end, to))
             return true;
     }

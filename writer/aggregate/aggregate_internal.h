@@ -85,6 +85,7 @@ struct aggregate {
     uint32_t free_link;
     uint8_t sweep; uint32_t sweep_at; bool sweeping; /* over the routes: removes those that lead to nothing, or are not used */
     int64_t swept, sweep_counted; /* Unix ms: end of the last one; when `sweep`, which dates the use of routes, was advanced */
+    struct { bool active; size_t part; bool inputs; uint32_t at; } save; /* the next record (aggregate_save.c) */
     struct labels_builder builder;
     struct arena scratch;
     struct buf out, text;
@@ -103,6 +104,9 @@ void aggregate_group_clear(const struct aggregate_part *p, struct aggregate_outp
 struct aggregate_route *aggregate_route_series(struct aggregate *a, struct labels labels);
 bool aggregate_sweep_some(struct aggregate *a, int64_t now, int64_t end); /* true: there is more */
 void aggregate_group_free(struct aggregate_part *p, uint32_t group);
+
+uint32_t aggregate_group_find(struct aggregate_part *p, struct labels labels, uint64_t id); /* or makes it */
+static inline unsigned aggregate_owner(const struct aggregate *a, uint64_t group) { return (unsigned)(group >> 40) % a->n_lanes; }
 
 /* aggregate_add.c */
 /* A sample of one of the group's series: in = NULL without records of inputs. */

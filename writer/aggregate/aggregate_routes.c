@@ -14,7 +14,7 @@ enum { ROUTES_SCRATCH_RESET = 256 << 10, SWEEP_DEAD_MS = 10000, SWEEP_UNUSED_MS 
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
 
-static uint32_t aggregate_group_find(struct aggregate_part *p, struct labels labels, uint64_t id)
+uint32_t aggregate_group_find(struct aggregate_part *p, struct labels labels, uint64_t id)
 {
     uint32_t at = table_find(&p->groups, id);
     if (at != TABLE_NONE || (at = table_add(&p->groups, id)) == TABLE_NONE)
@@ -108,7 +108,7 @@ static bool aggregate_route_add(struct aggregate *a, struct aggregate_route *rou
     else if (r->without.n > 0)
         group = labels_drop(&a->scratch, labels, r->without.items, r->without.n);
     uint64_t id = labels_hash(group);
-    unsigned owner = (unsigned)(id >> 40) % a->n_lanes;
+    unsigned owner = aggregate_owner(a, id);
     uint32_t at = 0;
     if (owner == a->lane && (at = aggregate_record_find(p, labels_hash(labels), group, id)) == TABLE_NONE)
         return false;

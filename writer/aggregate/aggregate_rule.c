@@ -2,6 +2,7 @@
 /* Configuration of aggregation rules. The sentences of errors follow vmagent's. */
 #include "writer/aggregate/aggregate_rule.h"
 
+#include "base/hash.h"
 #include "base/text/duration.h"
 #include "base/text/num.h"
 
@@ -130,29 +131,31 @@ static bool aggregate_load_duration(const struct yaml *node, const char *key, st
                     STR_ARG(text));
 }
 
-static bool aggregate_check_times(const struct yaml *node, struct aggregate_rule *r, const struct aggregate_defaults *d,
-                                  struct err *err)
+static bool aggregate_check_times(const struct yaml *node, struct aggregate_rule *r, struct err *err)
 {
     if (!aggregate_load_duration(node, "interval", r->interval_text, &r->interval, err))
         return false;
     if (r->interval < LEAST_INTERVAL_MS)
         return conf_err(node, err, "aggregation interval cannot be smaller than 1s; got %.*s", STR_ARG(r->interval_text));
-    r->dedup_interval = d->dedup_interval;
     r->staleness = r->interval;
     if (!aggregate_load_duration(node, "dedup_interval", r->dedup_text, &r->dedup_interval, err) ||
         !aggregate_load_duration(node, "staleness_interval", r->staleness_text, &r->staleness, err))
         return false;
-    if (r->dedup_interval > r->interval)
-        return conf_err(node, err, "dedup_interval=%" PRId64 "ms cannot exceed interval=%.*s", r->dedup_interval,
-                        STR_ARG(r->interval_text));
-    if (r->dedup_interval > 0 && r->interval % r->dedup_interval != 0)
-        return conf_err(node, err, "interval=%.*s must be a multiple of dedup_interval=%" PRId64 "ms", STR_ARG(r->interval_text),
-                        r->dedup_interval);
     if (r->staleness < r->interval)
         return conf_err(node, err, "staleness_interval=%.*s cannot be smaller than interval=%.*s", STR_ARG(r->staleness_text),
                         STR_ARG(r->interval_text));
     r->ignore_first_sample = r->staleness;
     return aggregate_load_duration(node, "ignore_first_sample_interval", r->ignore_first_sample_text, &r->ignore_first_sample, err);
+}
+
+static bool aggregate_check_dedup(const struct yaml *node, const struct aggregate_rule *r, struct err *err)
+{
+    if (r->dedup_interval > r->interval)
+        return conf_err(node, err, "dedup_interval=%" PRId64 "ms cannot exceed interval=%.*s", r->dedup_interval,
+                        STR_ARG(r->interval_text));
+    return r->dedup_interval == 0 || r->interval % r->dedup_interval == 0 ||
+           conf_err(node, err, "interval=%.*s must be a multiple of dedup_interval=%" PRId64 "ms", STR_ARG(r->interval_text),
+                    r->dedup_interval);
 }
 
 static bool aggregate_load_match(struct conf_context *c, const struct yaml *node, struct aggregate_rule *r, struct err *err)
@@ -170,8 +173,7 @@ static bool aggregate_load_match(struct conf_context *c, const struct yaml *node
     return true;
 }
 
-/* Sorts and removes duplicates. */
-static bool aggregate_sort_names(struct arena *a, struct str_list *names)
+bool aggregate_sort_names(struct arena *a, struct str_list *names)
 {
     struct str *sorted = ARENA_ARRAY(a, struct str, names->n + 1);
     if (sorted == NULL)
@@ -233,14 +235,10 @@ static bool aggregate_load_grouping(struct conf_context *c, const struct yaml *n
            aggregate_rule_full(node, err);
 }
 
-static bool aggregate_check_names(const struct yaml *node, const struct aggregate_rule *r, const struct aggregate_defaults *d,
-                                  struct err *err)
+static bool aggregate_check_names(const struct yaml *node, const struct aggregate_rule *r, struct err *err)
 {
     if (!r->keep_metric_names)
         return true;
-    if (d->keep_input)
-        return conf_err(node, err, "`keep_metric_names` and keeping the input exclude each other: the results would have the "
-                                   "names of the input");
     if (r->n_outputs != 1)
         return conf_err(node, err, "`outputs` list must contain only a single entry if `keep_metric_names` is set; got %zu",
                         r->n_outputs);
@@ -251,25 +249,16 @@ static bool aggregate_check_names(const struct yaml *node, const struct aggregat
     return true;
 }
 
-static bool aggregate_make_identity(struct arena *a, struct aggregate_rule *r);
-
 static bool aggregate_rule_check(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
 {
-    static const struct aggregate_defaults none;
-    const struct aggregate_defaults *d = c->user ? c->user : &none;
     struct aggregate_rule *r = value;
-    if (!conf_is_set(node, "ignore_old_samples"))
-        r->ignore_old_samples = d->ignore_old_samples;
-    if (!conf_is_set(node, "enable_windows"))
-        r->enable_windows = d->enable_windows;
-    if (!conf_is_set(node, "ignore_first_intervals"))
-        r->ignore_first_intervals = d->ignore_first_intervals;
-    if (!conf_is_set(node, "drop_input_labels"))
-        r->drop_input_labels = d->drop_input_labels;
-    return aggregate_check_times(node, r, d, err) && aggregate_load_match(c, node, r, err) &&
+    r->set = (conf_is_set(node, "ignore_old_samples") ? AGGREGATE_SETS_OLD : 0) |
+             (conf_is_set(node, "enable_windows") ? AGGREGATE_SETS_WINDOWS : 0) |
+             (conf_is_set(node, "ignore_first_intervals") ? AGGREGATE_SETS_FIRST : 0) |
+             (conf_is_set(node, "drop_input_labels") ? AGGREGATE_SETS_DROP : 0);
+    return aggregate_check_times(node, r, err) && aggregate_load_match(c, node, r, err) &&
            aggregate_load_outputs(c->arena, node, r, err) && aggregate_load_grouping(c, node, r, err) &&
-           aggregate_check_names(node, r, d, err) &&
-           (aggregate_make_identity(c->arena, r) || aggregate_rule_full(node, err));
+           aggregate_check_names(node, r, err);
 }
 
 #define AT(field) offsetof(struct aggregate_rule, field)
@@ -315,45 +304,58 @@ const struct conf_section aggregate_rule_section = {"stream_aggregation", sizeof
                                                     .check = aggregate_rule_check,
                                                     .help = "A rule of stream aggregation"};
 
-/* Keys as printed, and the defaults that the rule took. */
-static bool aggregate_make_identity(struct arena *a, struct aggregate_rule *r)
+/* Keys as printed, and the settings for all rules that it took. */
+static uint64_t aggregate_rule_identity(const struct aggregate_rule *r)
 {
     struct buf text = {0};
-    conf_print(&text, &aggregate_rule_section, r, 0);
-    buf_printf(&text, "%" PRId64 " %" PRId64 " %d", r->dedup_interval, r->ignore_first_intervals, r->passes);
-    r->identity = arena_str(a, buf_str(&text));
+    if (!r->passes)
+        conf_print(&text, &aggregate_rule_section, r, 0);
+    buf_printf(&text, "%" PRId64 " %" PRId64 " %d %d %d", r->dedup_interval, r->ignore_first_intervals, r->passes,
+               r->enable_windows, r->ignore_old_samples);
+    for (size_t i = 0; i < r->drop_input_labels.n; i++)
+        buf_printf(&text, " %.*s", STR_ARG(r->drop_input_labels.items[i]));
+    uint64_t hash = hash_bytes(text.p, text.n);
     buf_free(&text);
-    return r->identity.p != NULL;
+    return hash;
 }
 
-bool aggregate_rules_load(struct conf_context *c, const struct yaml *document, struct conf_items *out, struct err *err)
+static bool aggregate_rule_resolve(const struct yaml *node, const struct aggregate_conf *conf, struct aggregate_rule *r,
+                                   struct err *err)
 {
-    *out = (struct conf_items){0};
-    if (document->kind == YAML_NULL)
-        return true;
-    if (document->kind != YAML_LIST)
-        return conf_err(document, err, "expected a list of stream aggregation rules");
-    struct aggregate_rule *rules = ARENA_ARRAY(c->arena, struct aggregate_rule, document->n);
-    if (rules == NULL)
-        return aggregate_rule_full(document, err);
-    for (size_t i = 0; i < document->n; i++) {
+    if ((r->set & AGGREGATE_SETS_OLD) == 0)
+        r->ignore_old_samples = conf->ignore_old_samples;
+    if ((r->set & AGGREGATE_SETS_WINDOWS) == 0)
+        r->enable_windows = conf->enable_windows;
+    if ((r->set & AGGREGATE_SETS_FIRST) == 0)
+        r->ignore_first_intervals = conf->ignore_first_intervals;
+    if ((r->set & AGGREGATE_SETS_DROP) == 0)
+        r->drop_input_labels = conf->drop_input_labels;
+    if (r->dedup_text.n == 0)
+        r->dedup_interval = conf->dedup_interval;
+    if (r->keep_metric_names && conf->keep_input)
+        return conf_err(node, err, "`keep_metric_names` and keeping the input exclude each other: the results would have the "
+                                   "names of the input");
+    r->identity = aggregate_rule_identity(r);
+    return aggregate_check_dedup(node, r, err);
+}
+
+bool aggregate_rules_resolve(struct conf_context *c, const struct yaml *node, const struct aggregate_conf *conf, struct err *err)
+{
+    struct aggregate_rule *rules = conf->rules.items;
+    for (size_t i = 0; i < conf->rules.n; i++) {
         size_t before = conf_error_count(c);
-        if (!conf_load(c, &aggregate_rule_section, &document->items[i], &rules[i], err) && !conf_errors_continue(c, before, err))
+        const struct yaml *item = node && node->kind == YAML_LIST && i < node->n ? &node->items[i] : node;
+        if (!aggregate_rule_resolve(item, conf, &rules[i], err) && !conf_errors_continue(c, before, err))
             return false;
     }
-    *out = (struct conf_items){rules, document->n};
-    return conf_error_count(c) == 0 || conf_errors_first(c->errors, err);
+    return true;
 }
 
-struct aggregate_rule *aggregate_dedup_rule(struct arena *a, const struct aggregate_defaults *d)
+struct aggregate_rule aggregate_dedup_rule(const struct aggregate_conf *conf)
 {
-    struct aggregate_rule *r = ARENA_NEW(a, struct aggregate_rule);
-    if (r == NULL)
-        return NULL;
-    r->name = STR("dedup");
-    r->interval = r->staleness = r->dedup_interval = d->dedup_interval;
-    r->no_align_flush = r->passes = true;
-    r->enable_windows = d->enable_windows;
-    r->drop_input_labels = d->drop_input_labels;
-    return aggregate_sort_names(a, &r->drop_input_labels) && aggregate_make_identity(a, r) ? r : NULL;
+    struct aggregate_rule r = {.name = STR("dedup"), .interval = conf->dedup_interval, .staleness = conf->dedup_interval,
+                               .dedup_interval = conf->dedup_interval, .no_align_flush = true, .passes = true,
+                               .enable_windows = conf->enable_windows, .drop_input_labels = conf->drop_input_labels};
+    r.identity = aggregate_rule_identity(&r);
+    return r;
 }

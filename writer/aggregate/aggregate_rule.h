@@ -8,7 +8,7 @@
 #ifndef WRITER_AGGREGATE_AGGREGATE_RULE_H
 #define WRITER_AGGREGATE_AGGREGATE_RULE_H
 
-#include "model/relabel.h"
+#include "writer/writer.h"
 
 /* What an output writes. The order is that of the table in aggregate_rule.c. */
 enum aggregate_kind {
@@ -34,6 +34,9 @@ struct aggregate_output {
     struct str *phi_texts;   /* values of the label `quantile` */
 };
 
+enum aggregate_rule_set {
+    AGGREGATE_SETS_OLD = 1, AGGREGATE_SETS_WINDOWS = 2, AGGREGATE_SETS_FIRST = 4, AGGREGATE_SETS_DROP = 8
+};
 struct aggregate_rule {
     struct str name;
     struct str_list match_texts;
@@ -53,24 +56,20 @@ struct aggregate_rule {
     struct aggregate_output *outputs; size_t n_outputs;
     unsigned needs;                  /* enum aggregate_need */
     struct str suffix;               /* of results' names, before the output: `:1m_by_job_` */
-    struct str identity;             /* all that determines the state: equal rules keep it over a reload */
+    uint64_t identity;               /* hash of all that determines the state: equal rules keep it over a reload */
+    unsigned set;                    /* which keys the rule has: enum aggregate_rule_set */
     bool passes;                     /* no outputs: writes what deduplication leaves (aggregate_dedup_rule) */
 };
 
-/* Settings that flags make for all rules of a file; a rule's own keys win. */
-struct aggregate_defaults {
-    int64_t dedup_interval, ignore_first_intervals;
-    struct str_list drop_input_labels;
-    bool ignore_old_samples, enable_windows, keep_input /* only checked against keep_metric_names */;
-};
-/* One rule: struct aggregate_rule. conf_context.user may point to struct aggregate_defaults. */
+/* One rule: struct aggregate_rule, which is complete after aggregate_rules_resolve(). */
 extern const struct conf_section aggregate_rule_section;
-/* The rules of a file, whose document is a list of them. */
-bool aggregate_rules_load(struct conf_context *c, const struct yaml *document, struct conf_items *rules,
-                          struct err *err) MUST_USE;
-/* A rule that only deduplicates all series: in each interval the newest sample of each is kept and written as it is. Of the
- * defaults it uses interval, labels and windows. NULL: the arena is full. */
-struct aggregate_rule *aggregate_dedup_rule(struct arena *a, const struct aggregate_defaults *defaults);
+/* Applies the settings for all rules to those that have no key of their own, and checks what depends on both. node: the list of
+ * rules, for messages. */
+bool aggregate_rules_resolve(struct conf_context *c, const struct yaml *node, const struct aggregate_conf *conf,
+                             struct err *err) MUST_USE;
+bool aggregate_sort_names(struct arena *a, struct str_list *names) MUST_USE; /* and removes duplicates; false: the arena is full */
+/* A rule that only deduplicates all series: in each interval the newest sample of each is kept and written as it is. */
+struct aggregate_rule aggregate_dedup_rule(const struct aggregate_conf *conf);
 /* Writes the outputs that exist, for messages and documentation: avg, count_samples, ... */
 void aggregate_list_outputs(struct buf *out);
 const char *aggregate_kind_name(enum aggregate_kind kind); /* also the end of the result's name */

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/conf/yaml.h"
-#include "base/text/num.h"
+#include "base/hash.h"
 #include "writer/aggregate/aggregate.h"
 #include "writer/aggregate/aggregate_table.h"
 #include "writer/aggregate/value_set.h"
@@ -47,13 +47,16 @@ static struct labels parse_series(const char *text)
     return labels_from(&arena, items, n);
 }
 
-static bool load(const char *config, const struct aggregate_defaults *defaults, struct err *err)
+static bool load(const char *config, const struct aggregate_conf *defaults, struct err *err)
 {
-    struct conf_context c = {.arena = &arena, .file = "aggr.yml", .vmagent_relabeling = true, .user = (void *)defaults};
+    struct conf_context c = {.arena = &arena, .file = "aggr.yml", .vmagent_relabeling = true};
     struct yaml *y = yaml_parse(&arena, str_of(config), "aggr.yml", err);
-    struct conf_items items;
-    if (y == NULL || !aggregate_rules_load(&c, y, &items, err))
+    struct aggregate_conf conf = {0};
+    if (defaults)
+        conf = *defaults;
+    if (y == NULL || !aggregate_load_file(&c, y, &conf, err))
         return false;
+    struct conf_items items = conf.rules;
     rules = items.items;
     assert_true(items.n <= MOST_RULES);
     for (size_t i = 0; i < items.n; i++)
@@ -63,7 +66,7 @@ static bool load(const char *config, const struct aggregate_defaults *defaults, 
     return true;
 }
 
-static void start_lanes(unsigned n, const char *config, const struct aggregate_defaults *defaults)
+static void start_lanes(unsigned n, const char *config, const struct aggregate_conf *defaults)
 {
     struct err err;
     n_lanes = n;
@@ -405,9 +408,10 @@ static void deduplication_alone(void **state)
 {
     (void)state;
     struct str replica = STR("replica");
-    struct aggregate_defaults d = {.dedup_interval = 10000, .drop_input_labels = {&replica, 1}};
+    struct aggregate_conf d = {.dedup_interval = 10000, .drop_input_labels = {&replica, 1}};
     now += 3000; /* from the start, not aligned */
-    pointers[0] = aggregate_dedup_rule(&arena, &d);
+    struct aggregate_rule rule = aggregate_dedup_rule(&d);
+    pointers[0] = &rule;
     n_lanes = 1;
     lanes[0] = aggregate_new(pointers, 1, 0, 1, now);
     push_at(0, "a{replica=\"1\"}", 1, t0 + 3000);
@@ -524,6 +528,169 @@ static void quantiles_of_many(void **state)
     value_set_free(set);
 }
 
+/* --- a restart ----------------------------------------------------------------------------------------------------- */
+
+static const char *const everything =
+    "- match: other\n  interval: 10s\n  outputs: [max, unique_samples]\n"
+    "- interval: 10s\n  by: [g]\n  staleness_interval: 30s\n  ignore_first_sample_interval: 0s\n  outputs: [avg, count_samples, count_series, "
+    "histogram_bucket, increase, last, max, min, 'quantiles(0.5)', rate_sum, stddev, sum_samples_total, total, unique_samples]\n"
+    "- interval: 10s\n  dedup_interval: 5s\n  outputs: [sum_samples]\n  name: dedup\n";
+
+/* Gives the bytes at `at`, which is in a frame, a right checksum, after cutting the frame there. */
+static void aggregate_frame_again(struct buf *b, size_t at)
+{
+    enum { HEAD = 16 };
+    for (size_t begin = 0; begin + HEAD <= b->n;) {
+        uint32_t size;
+        memcpy(&size, b->p + begin + 8, sizeof size);
+        if (at < begin + HEAD + size || size > b->n) {
+            size = at > begin + HEAD ? (uint32_t)(at - begin - HEAD) : 0;
+            b->n = begin + HEAD + size < b->n ? begin + HEAD + size : b->n;
+            size = (uint32_t)(b->n - begin - HEAD);
+            memcpy(b->p + begin + 8, &size, sizeof size);
+            uint64_t hash = hash_bytes(b->p + begin + 8, 8 + size);
+            memcpy(b->p + begin, &hash, sizeof hash);
+            return;
+        }
+        begin += HEAD + size;
+    }
+}
+
+static void push_some(int round)
+{
+    char name[64];
+    for (int i = 0; i < 30; i++) {
+        snprintf(name, sizeof name, "c{g=\"%d\",i=\"%d\"}", i % 3, i);
+        push(name, round * 10 + i % 7);
+    }
+    push("other", round);
+}
+
+static void save_all(struct buf *out)
+{
+    for (unsigned i = 0; i < n_lanes; i++) {
+        enum aggregate_saving s;
+        assert_true(aggregate_save_begin(lanes[i]));
+        while ((s = aggregate_save_some(lanes[i], now, 0, out)) == AGGREGATE_SAVE_MORE) /* 32 records a frame */
+            ;
+        assert_int_equal(s, AGGREGATE_SAVE_DONE);
+    }
+}
+
+static void restart(unsigned n, const char *config, int64_t away, const struct buf *saved, size_t *restored)
+{
+    while (n_lanes > 0)
+        aggregate_free(lanes[--n_lanes]);
+    now += away;
+    start_lanes(n, config, NULL);
+    *restored = 0;
+    for (unsigned i = 0; i < n; i++)
+        *restored += aggregate_restore(lanes[i], buf_str(saved), now);
+}
+
+/* The results of a run that is interrupted are those of one that is not. */
+static void restored_state_goes_on(void **state)
+{
+    (void)state;
+    char *expected[2];
+    struct buf saved = {0};
+    size_t restored;
+    for (int interrupted = 0; interrupted < 2; interrupted++) {
+        now = t0;
+        start_lanes(2, everything, NULL);
+        push_some(1);
+        pass(12000);
+        push_some(2);
+        if (interrupted) {
+            results();
+            save_all(&saved);
+            assert_true(aggregate_saved_completely(buf_str(&saved)));
+            assert_false(aggregate_saved_completely(str_n(saved.p, saved.n - 1)));
+            restart(3, everything, 2000, &saved, &restored);
+            assert_int_equal(restored, 1 + 31 + 4 + 31 + 31); /* series and groups */
+        } else {
+            pass(2000);
+            results();
+        }
+        pass(3000);
+        push_some(3);
+        pass(20000);
+        expected[interrupted] = strdup(results());
+        while (n_lanes > 0)
+            aggregate_free(lanes[--n_lanes]);
+    }
+    assert_true(strlen(expected[0]) > 2000);
+    assert_string_equal(expected[1], expected[0]);
+    free(expected[0]);
+    free(expected[1]);
+    buf_free(&saved);
+}
+
+/* The interval ended while the program was away: its results are written at the start, and counters go on as if there had
+ * been no gap, although the silence was longer than the staleness interval. */
+static void results_of_the_time_away(void **state)
+{
+    (void)state;
+    struct buf saved = {0};
+    size_t restored;
+    const char *config = "- interval: 10s\n  outputs: [total, sum_samples]\n";
+    start(config);
+    push("c", 100);
+    pass(5000);
+    push("c", 130);
+    save_all(&saved);
+    restart(1, config, 300000, &saved, &restored);
+    assert_int_equal(restored, 2);
+    pass(1000);
+    assert_string_equal(results(), "c:10s_sum_samples 230 10000\nc:10s_total 30 10000\n");
+    push("c", 150);
+    pass(10000);
+    assert_string_equal(results(), "c:10s_sum_samples 150 310000\nc:10s_total 50 310000\n");
+    restart(1, config, 2 * 3600000, &saved, &restored); /* too old */
+    assert_int_equal(restored, 0);
+    restart(1, "- interval: 20s\n  outputs: [total, sum_samples]\n", 0, &saved, &restored); /* another rule */
+    assert_int_equal(restored, 0);
+    buf_free(&saved);
+}
+
+static void saving_is_broken_by_a_flush(void **state)
+{
+    (void)state;
+    struct buf saved = {0};
+    start(everything);
+    push_some(1);
+    assert_true(aggregate_save_begin(lanes[0]));
+    assert_int_equal(aggregate_save_some(lanes[0], now, 0, &saved), AGGREGATE_SAVE_MORE);
+    pass(10000);
+    assert_int_equal(aggregate_save_some(lanes[0], now, 0, &saved), AGGREGATE_SAVE_BROKEN);
+    buf_free(&saved);
+}
+
+/* Frames with valid checksums and any contents: nothing is trusted. */
+static void damaged_state_is_ignored(void **state)
+{
+    (void)state;
+    struct buf saved = {0};
+    size_t restored;
+    start(everything);
+    push_some(1);
+    save_all(&saved);
+    srand(1);
+    for (int i = 0; i < 3000; i++) {
+        struct buf copy = {0};
+        buf_add_str(&copy, buf_str(&saved));
+        copy.p[(size_t)rand() % copy.n] ^= (char)(1 << rand() % 8);
+        if (i % 2 == 0) /* a frame of its own with a right checksum, cut anywhere */
+            aggregate_frame_again(&copy, (size_t)rand() % copy.n);
+        restart(1, everything, 1000, &copy, &restored);
+        push_some(2);
+        pass(10000);
+        clear_lines();
+        buf_free(&copy);
+    }
+    buf_free(&saved);
+}
+
 /* --- configuration ------------------------------------------------------------------------------------------------ */
 
 static void refused(const char *config, const char *why)
@@ -565,7 +732,7 @@ static void defaults(void **state)
 {
     (void)state;
     struct str drop = STR("replica");
-    struct aggregate_defaults d = {.dedup_interval = 5000, .ignore_first_intervals = 2, .drop_input_labels = {&drop, 1},
+    struct aggregate_conf d = {.dedup_interval = 5000, .ignore_first_intervals = 2, .drop_input_labels = {&drop, 1},
                                    .ignore_old_samples = true, .enable_windows = true};
     start_lanes(1, "- interval: 10s\n  outputs: [total]\n"
                    "- interval: 10s\n  dedup_interval: 0s\n  ignore_first_intervals: 0\n  drop_input_labels: []\n"
@@ -578,7 +745,7 @@ static void defaults(void **state)
     assert_int_equal(rules[1].ignore_first_intervals, 0);
     assert_int_equal(rules[1].drop_input_labels.n, 0);
     assert_false(rules[1].ignore_old_samples || rules[1].enable_windows);
-    assert_false(str_eq(rules[0].identity, rules[1].identity));
+    assert_true(rules[0].identity != rules[1].identity);
     assert_int_equal(rules[0].staleness, 10000);
     d.keep_input = true;
     struct err err;
@@ -594,7 +761,9 @@ int main(void)
         AGGREGATE_TEST(no_name), AGGREGATE_TEST(intervals), AGGREGATE_TEST(seven_seconds), AGGREGATE_TEST(windows),
         AGGREGATE_TEST(windows_of_counters), AGGREGATE_TEST(flush_at_shutdown), AGGREGATE_TEST(deduplication),
         AGGREGATE_TEST(deduplication_alone), AGGREGATE_TEST(lanes_agree), AGGREGATE_TEST(memory_is_reused),
-        AGGREGATE_TEST(tables), AGGREGATE_TEST(quantiles_of_many), AGGREGATE_TEST(errors), AGGREGATE_TEST(defaults),
+        AGGREGATE_TEST(tables), AGGREGATE_TEST(quantiles_of_many), AGGREGATE_TEST(errors), AGGREGATE_TEST(restored_state_goes_on),
+        AGGREGATE_TEST(results_of_the_time_away), AGGREGATE_TEST(saving_is_broken_by_a_flush),
+        AGGREGATE_TEST(damaged_state_is_ignored), AGGREGATE_TEST(defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
