@@ -80,7 +80,7 @@ struct stage *label_limits_new(const struct label_limits *limits)
 
 /* ---- sets of series ---------------------------------------------------------------------------------------------- */
 
-enum { LINE_WORDS = 8, LINE_BITS = 512, FILTER_FIRST = 16384, FILTER_GROWTH = 4, FILTERS = 12, BITS_PER_SERIES = 16, FILTER_PROBES = 4 };
+enum { LINE_WORDS = 8, LINE_BITS = 512, FILTER_FIRST = 16384, FILTER_GROWTH = 4, FILTERS = 12, BITS_PER_SERIES = 16, FILTER_PROBES = 6 };
 
 struct series_filter { uint64_t lines, most; atomic_ullong n; _Atomic uint64_t words[]; };
 struct series_set { _Atomic(struct series_filter *) filters[FILTERS]; atomic_ullong n; };
