@@ -282,8 +282,8 @@ def test_ignored_and_guarding():
     exporter = ScriptedExporter(series=1)
     config = VMAGENT_CONFIG.replace("127.0.0.1:9100", exporter.address) + "rule_files: ['*.rules']\n"
     sluice = Sluice(config, "-loggerTimezone=UTC", "-maxIngestionRate=5", "--accept-inert=maxIngestionRate", "--log.level=debug",
-                    "-promscrape.gceSDCheckInterval=1m", "-promscrape.gceSDCheckInterval=2m", "-enableTCP6")
-    for flag in ("promscrape.gceSDCheckInterval", "enableTCP6"):
+                    "-promscrape.kumaSDCheckInterval=1m", "-promscrape.kumaSDCheckInterval=2m", "-enableTCP6")
+    for flag in ("promscrape.kumaSDCheckInterval", "enableTCP6"):
         assert sluice.log().count(f'level=debug component=flags msg="flag accepted for compatibility; ignored" flag={flag}\n') == 1
     for key in ("rule_files", "loggerTimezone", "maxIngestionRate"):
         assert sluice.metric("sluice_config_ignored", f'key="{key}"') == 1, key
