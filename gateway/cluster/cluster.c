@@ -218,12 +218,20 @@ static void cluster_on_state(void *arg) { cluster_note_state(arg); }
 
 static bool cluster_may_scrape(const struct cluster *c) { return loop_mono(c->env.main) < c->fence; }
 
+/* A member that has not announced its first scrape owns nothing, whatever an older view says. */
+static void cluster_set_fence(const struct cluster *c)
+{
+    c->env.fence(c->env.arg, c->from == INT64_MAX ? 0 : c->fence);
+}
+
 /* A member that may have been replaced joins again. */
 static void cluster_write_record(void *arg, struct buf *out)
 {
     struct cluster *c = arg;
-    if (!membership_registered(c->membership) && c->until == INT64_MAX && !cluster_may_scrape(c))
+    if (!membership_registered(c->membership) && c->until == INT64_MAX && !cluster_may_scrape(c)) {
         c->from = INT64_MAX;
+        cluster_set_fence(c);
+    }
     struct member_record r = {
         .member = {.address = c->address, .zone = c->conf->zone, .weight = c->conf->weight, .from = c->from,
                    .until = c->until},
@@ -259,9 +267,11 @@ static bool cluster_is_complete(const struct cluster *c)
 static void cluster_join_if_ready(struct cluster *c)
 {
     if (c->from != INT64_MAX || c->until != INT64_MAX || c->view == NULL || c->view->self == c->view->n ||
+        c->view->members[c->view->self].from != INT64_MAX || /* an older record of this member */
         !membership_written(c->membership) || !cluster_is_complete(c) || !cluster_is_quiet(c) || !c->env.ready(c->env.arg))
         return;
     c->from = cluster_switch_time(c);
+    cluster_set_fence(c);
     membership_update(c->membership);
     log_info("cluster", "this member takes its share of the targets", LOG_TIME("from", c->from),
              LOG_U64("members", c->view->n));
@@ -305,7 +315,7 @@ static void cluster_watch_lease(struct cluster *c)
     if (frozen && c->fence < now + FENCE_AHEAD_MS)
         c->fence = now + FENCE_AHEAD_MS;
     cluster_log_fence(c, frozen);
-    c->env.fence(c->env.arg, c->fence);
+    cluster_set_fence(c);
 }
 
 /* ---- state ---- */

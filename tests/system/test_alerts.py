@@ -22,10 +22,7 @@ VMAGENT_LACKS = {
     "go_": "there is no Go runtime",
     "vm_concurrent_insert_": "a lane takes a push when it arrives: there is no limit on their number to be near to",
     "vm_concurrent_select_limit_timeout_total": "a query that finds the line full is refused at once, without waiting",
-    "vm_rows_ignored_total": "there are no limits on labels that would leave out pushed series",
     "vm_streamaggr_": "there is no stream aggregation",
-    "vmagent_daily_series_limit_": "there is no such limit",
-    "vmagent_hourly_series_limit_": "there is no such limit",
     "vmagent_kafka_": "there is no Kafka",
     "vmagent_remotewrite_kafka_": "there is no Kafka",
 }
@@ -54,7 +51,6 @@ process_start_time_seconds
 PROMETHEUS_LACKS = {
     "prometheus_build_info": "sluice_build_info and vm_app_version tell the version",
     "prometheus_remote_storage_": "vmagent_remotewrite_* and vm_persistentqueue_* tell of remote write",
-    "prometheus_sd_refresh_failures_total": "prometheus_sd_file_read_errors_total has those of files",
     "prometheus_target_interval_length_seconds": "not measured",
     "prometheus_target_metadata_cache_entries": "not measured",
     "prometheus_target_scrape_pool_exceeded_label_limits_total": "vm_promscrape_scrapes_skipped_by_label_limit_total",

@@ -61,6 +61,10 @@ CHANGES = {
     "    label_filter:": "likewise: its keys follow, and are off",
     "    relative_time_range:": "likewise",
     "    absolute_time_range:": "likewise",
+    "pipeline:": "new keys, with their defaults",
+    "  limits:": "likewise",
+    "    limits:": "likewise",
+    "    round_digits: 100": "likewise",
 }
 
 
