@@ -65,6 +65,7 @@ CHANGES = {
     "  limits:": "likewise",
     "    limits:": "likewise",
     "    round_digits: 100": "likewise",
+    "    track_timestamps_staleness: true": "acts, and is shown: what vmagent does by default",
 }
 
 
