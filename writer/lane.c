@@ -259,4 +259,8 @@ void writer_lane_stop(struct writer_lane *l)
     l->client = NULL;
 }
 
-void writer_lane_free(struct writer_lane *l) { packer_free(&l->packer); }
+void writer_lane_free(struct writer_lane *l)
+{
+    chain_lane_free(&l->global); /* of a lane that never ran */
+    packer_free(&l->packer);
+}
