@@ -318,6 +318,15 @@ static bool drop_targets(struct scrape_lane *l, bool end_series, int64_t until)
     return true;
 }
 
+static void lane_cancel_scrapes(struct scrape_lane *l, const struct list *targets)
+{
+    for (struct list *node = targets->next; node != targets; node = node->next) {
+        struct target *t = CONTAINER(node, struct target, node);
+        loop_timer_stop(l->loop, &t->timer);
+        scrape_cancel(t);
+    }
+}
+
 /* The time is up: the rest is neither written nor released. */
 static void lane_abandon(struct scrape_lane *l)
 {
@@ -332,11 +341,8 @@ static void lane_abandon(struct scrape_lane *l)
         log_warn("scrape", "stopping while a scrape is processed; samples of it may be missing", "target", buf_z(&url));
         buf_free(&url);
     }
-    for (struct list *node = l->targets.next; node != &l->targets; node = node->next) {
-        struct target *t = CONTAINER(node, struct target, node);
-        loop_timer_stop(l->loop, &t->timer);
-        scrape_cancel(t);
-    }
+    lane_cancel_scrapes(l, &l->targets);
+    lane_cancel_scrapes(l, &l->moved);
 }
 
 /* What lane_abandon has left. */
