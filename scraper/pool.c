@@ -217,6 +217,7 @@ static void batch_add(struct pool_batch *b, struct pool_part *part, struct targe
     } else {
         use->found = t->settings;
         use->found_span = t->span;
+        use->key = t->key; /* labels that are no part of the id, and ownership_labels, may have changed */
         target_take_discovered(use, t);
         pool_list_add(&b->kept, use);
     }
@@ -473,8 +474,10 @@ static void note_all_new(struct pool_batch *b, const struct pool_list *removed)
         map_set(&by_labels, labels_key(removed->items[i]), removed->items[i]);
     for (size_t i = 0; i < b->added.n; i++) {
         struct target *t = b->added.items[i], *predecessor = map_get(&by_labels, labels_key(t));
-        if (predecessor)
+        if (predecessor) {
+            predecessor->moved = false; /* whoever owned it: its series go on here, and its scrape ends now */
             map_set(&by_labels, labels_key(t), NULL);
+        }
         note_new(b->pool, b->sync, t, predecessor);
     }
     map_free(&by_labels);
