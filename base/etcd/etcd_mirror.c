@@ -446,13 +446,13 @@ static void mirror_check_done(struct etcd_request *r, const struct etcd_response
 {
     struct etcd_mirror *m = CONTAINER(r, struct etcd_mirror, check);
     loop_timer_in(etcd_loop(m->etcd), &m->check_due, CHECK_MS);
+    if (m->watch == NULL) /* it has ended since: a list or a retry is under way */
+        return;
     if (response->doc == NULL) { /* the watch would not say so */
         mirror_end_watch(m);
         mirror_failed(m, &response->err);
         return;
     }
-    if (m->watch == NULL)
-        return;
     const struct json_value *newest = json_value_items(json_value_get(response->doc, "kvs"));
     bool differs = etcd_u64(newest, "mod_revision") > m->revision ||
                    etcd_u64(response->doc, "count") != keys_present(m) ||
