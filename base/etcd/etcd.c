@@ -272,7 +272,8 @@ static void etcd_request_done(void *arg, const struct client_reply *reply)
     struct etcd_response response = {.err = reply->err};
     r->call = NULL;
     if (etcd_endpoint_failed(reply) && ++r->tried < e->n_endpoints) {
-        etcd_next_endpoint(e);
+        if (r->endpoint == e->current) /* another request may have left it already */
+            etcd_next_endpoint(e);
         etcd_request_clear(r);
         etcd_request_start(r);
         return;
@@ -305,6 +306,7 @@ static void etcd_request_start(struct etcd_request *r)
     struct buf url = {0};
     const char *headers[] = {"Content-Type: application/json", e->authorization};
     etcd_url(e, r->path, &url);
+    r->endpoint = e->current;
     r->no_json = false;
     arena_init(&r->arena, 0);
     json_value_reader_init(&r->reader, &r->arena);

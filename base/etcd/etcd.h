@@ -51,6 +51,7 @@ struct etcd_request {                /* zeroed; embed it; may be used again in a
     struct arena arena;
     struct json_value_reader reader;
     unsigned tried;                  /* endpoints without a response */
+    size_t endpoint;                 /* that it was sent to last */
     bool reauthenticated, waits_for_token, running;
     bool no_json;                    /* the body of an error is none: a proxy's page */
     struct list node;                /* waiting for the token */

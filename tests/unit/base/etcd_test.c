@@ -170,6 +170,32 @@ static void test_the_next_endpoint_is_asked(void **state UNUSED)
     loop_free(loop);
 }
 
+/* Requests in progress at the same time leave an endpoint that does not respond once, not once each. */
+static void test_requests_leave_an_endpoint_together(void **state UNUSED)
+{
+    static const struct script down[] = {{"/v3/kv/range", "no leader", 503}}, up[] = {{"/v3/kv/range", "{}", 200}};
+    struct loop *loop = loop_new();
+    struct etcd_fake a, b;
+    struct asked asked[2];
+    fake_start(&a, down, 1);
+    fake_start(&b, up, 1);
+    int ports[] = {a.server.port, b.server.port};
+    struct etcd *e = connect_to(loop, ports, 2, NULL);
+    int64_t end = clock_mono_ms() + PATIENCE_MS;
+    for (size_t i = 0; i < LEN(asked); i++) {
+        asked[i] = (struct asked){.request.done = asked_done};
+        etcd_send(e, &asked[i].request, "/v3/kv/range", STR("{}"));
+    }
+    while (!(asked[0].ended && asked[1].ended) && clock_mono_ms() < end)
+        loop_turn(loop, 50);
+    assert_true(asked[0].ok && asked[1].ok);
+    assert_int_equal(etcd_endpoint(e), 1);
+    etcd_free(e);
+    fake_stop(&a);
+    fake_stop(&b);
+    loop_free(loop);
+}
+
 static void test_a_token_is_fetched_again_when_it_is_refused(void **state UNUSED)
 {
     static const struct script lines[] = {
@@ -337,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_responses_and_errors),
         cmocka_unit_test(test_the_next_endpoint_is_asked),
+        cmocka_unit_test(test_requests_leave_an_endpoint_together),
         cmocka_unit_test(test_a_token_is_fetched_again_when_it_is_refused),
         cmocka_unit_test(test_prefixes_end_before_the_next_one),
         cmocka_unit_test(test_a_list_in_pages_and_its_watch),
