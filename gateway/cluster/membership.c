@@ -149,9 +149,9 @@ static void membership_take_transaction(struct membership *m, const struct json_
     }
     const struct json_value *range = json_value_get(json_value_items(json_value_get(doc, "responses")), "response_range");
     const struct json_value *kv = json_value_items(json_value_get(range, "kvs"));
-    if (kv == NULL) /* it is gone since */
-        return;
-    if (etcd_bytes(kv, "value", &value) && m->conf.is_own(m->conf.arg, buf_str(&value)))
+    if (kv == NULL) /* both are one transaction: the key cannot be gone since */
+        err_set(err, ERR_BAD_GATEWAY, "etcd neither wrote the key nor has it");
+    else if (etcd_bytes(kv, "value", &value) && m->conf.is_own(m->conf.arg, buf_str(&value)))
         m->step = STEP_REPLACE;
     else
         err_set(err, ERR_UNAVAILABLE, "another process has this id; waiting until its lease ends, at most %lld s if it "
