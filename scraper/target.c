@@ -385,7 +385,7 @@ static uint64_t cluster_place(const struct scrape_job *job, const struct target 
     return place;
 }
 
-static const struct cluster_span always = {INT64_MIN, INT64_MAX, 0};
+static const struct cluster_span always = {INT64_MIN, INT64_MAX};
 
 /* A member without a view scrapes nothing: it does not know what the others do. */
 static struct cluster_span target_span(const struct target_builder *m, const struct scrape_job *job,

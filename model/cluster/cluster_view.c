@@ -194,15 +194,16 @@ int64_t cluster_view_next_change(const struct cluster_view *v, int64_t time)
     return low < v->_n_times ? v->_times[low] : INT64_MAX;
 }
 
+/* A change of the rank alone ends no span: scrapes until the span is computed again would be lost. */
 struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas)
 {
-    struct cluster_span span = {.rank = replicas};
+    struct cluster_span span = {0};
     for (int64_t at = time; at < INT64_MAX; at = cluster_view_next_change(v, at)) {
-        unsigned rank = cluster_view_rank(v, target, at, replicas);
-        if (span.rank == replicas && rank < replicas)
-            span = (struct cluster_span){.from = at == time ? INT64_MIN : at, .until = INT64_MAX, .rank = rank};
-        else if (span.rank < replicas && rank != span.rank)
-            return (struct cluster_span){span.from, at, span.rank};
+        bool owned = cluster_view_rank(v, target, at, replicas) < replicas, begun = span.from < span.until;
+        if (owned && !begun)
+            span = (struct cluster_span){at == time ? INT64_MIN : at, INT64_MAX};
+        else if (!owned && begun)
+            return (struct cluster_span){span.from, at};
     }
     return span;
 }

@@ -54,10 +54,10 @@ unsigned cluster_view_rank(const struct cluster_view *v, uint64_t target, int64_
 int64_t cluster_view_next_change(const struct cluster_view *v, int64_t time);
 
 /* The times of which this process scrapes a target: none if from == until. */
-struct cluster_span { int64_t from, until; unsigned rank; };
+struct cluster_span { int64_t from, until; };
 static inline bool cluster_span_equal(struct cluster_span a, struct cluster_span b)
 {
-    return a.from == b.from && a.until == b.until && a.rank == b.rank;
+    return a.from == b.from && a.until == b.until;
 }
 /* The span that contains `time`, or the first one after it. */
 struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas);

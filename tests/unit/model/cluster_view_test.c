@@ -180,6 +180,24 @@ static void test_spans_of_members_join(void **state UNUSED)
         }
 }
 
+static void test_a_change_of_the_rank_ends_no_span(void **state UNUSED)
+{
+    enum { SOME = 500, JOINS = 2000, REPLICAS = 2 };
+    struct fleet f;
+    fleet_init(&f, 4);
+    f.members[3].from = JOINS;
+    for (unsigned i = 0; i < SOME; i++) {
+        unsigned owned = 0;
+        for (size_t m = 0; m < f.n; m++) {
+            struct cluster_view *v = fleet_view(&f, f.ids[m]);
+            struct cluster_span s = cluster_view_span(v, target_key(i), NOW, REPLICAS);
+            owned += s.from <= JOINS && JOINS < s.until;
+            cluster_view_unref(v);
+        }
+        assert_int_equal(owned, REPLICAS);
+    }
+}
+
 static void test_a_view_without_this_process_or_members(void **state UNUSED)
 {
     struct fleet f;
@@ -208,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_replicas_are_in_different_zones),
         cmocka_unit_test(test_a_member_knows_its_rank),
         cmocka_unit_test(test_spans_of_members_join),
+        cmocka_unit_test(test_a_change_of_the_rank_ends_no_span),
         cmocka_unit_test(test_a_view_without_this_process_or_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
