@@ -305,19 +305,11 @@ static bool cluster_ask_others(struct cluster *c, int64_t now)
     return none;
 }
 
-/* Whether the view has what this member has announced. After it may have been replaced, the view may for a while still be
- * the one before that, in which it owns its former targets. */
-static bool cluster_view_is_own(const struct cluster *c)
-{
-    const struct cluster_view *v = c->view;
-    return v && v->self < v->n && v->members[v->self].from == c->from;
-}
-
 static void cluster_watch_lease(struct cluster *c)
 {
     int64_t now = loop_mono(c->env.main), renewed = membership_renewed(c->membership), lease = c->conf->lease;
     int64_t age = renewed > 0 ? now - renewed : INT64_MAX;
-    if (renewed > 0 && renewed + lease > c->fence && (cluster_may_scrape(c) || cluster_view_is_own(c)))
+    if (renewed > 0 && renewed + lease > c->fence)
         c->fence = renewed + lease;
     bool frozen = age > lease / 2 && c->view && c->from != INT64_MAX && cluster_ask_others(c, now);
     if (frozen && c->fence < now + FENCE_AHEAD_MS)
