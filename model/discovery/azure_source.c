@@ -422,13 +422,19 @@ static void azure_next_list(struct azure_source *s)
     buf_free(&url);
 }
 
+static struct str azure_port(const struct url *u)
+{
+    return u->port.n > 0 ? u->port : str_ieq(u->scheme, STR("https")) ? STR("443") : STR("80");
+}
+
 /* A link leads to another page of the same server, to which the token may be sent. */
 static bool azure_check_link(const struct azure_source *s, struct str link, struct err *err)
 {
     struct url url, api;
     if (!url_parse(link, &url, err) || !url_parse(s->api, &api, err))
         return false;
-    if (!str_ieq(url.host, api.host) || !str_ieq(url.scheme, api.scheme) || str_eq(link, s->link))
+    if (!str_ieq(url.host, api.host) || !str_ieq(url.scheme, api.scheme) || !str_eq(azure_port(&url), azure_port(&api)) ||
+        str_eq(link, s->link))
         return err_set(err, ERR_BAD_GATEWAY, "%s: nextLink of a list leads to %s", s->poll.shown,
                        str_eq(link, s->link) ? "the same page" : "another server");
     return !arena_over(&s->read, SD_TREE_MAX) || err_set(err, ERR_TOO_LARGE, "%s: the list of machines is too large", s->poll.shown);

@@ -205,7 +205,7 @@ def test_a_member_that_is_cut_off_from_etcd_is_fenced():
     link.set("partition")
     wait_until(lambda: len(c.owned("a")) == 20, 20, "all targets at a")
     wait_until(lambda: c.view("b")["role"] == "fenced", 20, "the fence")
-    assert "while others can: it scrapes nothing" in c.members["b"].log()
+    wait_until(lambda: "while others can: it scrapes nothing" in c.members["b"].log(), 20, "its log line")
     time.sleep(2.5)
     link.set(None)
     c.wait_active("a", "b")
