@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "writer/pipeline/ha.h"
 
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/os/thread.h"
 #include "base/refs.h"
@@ -8,14 +9,14 @@
 
 struct ha_election {
     struct buf cluster;
-    struct str *replicas; size_t n, cap; /* names; a replica is its index. Under the lock, but lanes compare with `elected` only */
-    atomic_size_t elected;
+    struct buf name;                     /* of the elected replica; under the lock */
+    atomic_ullong elected;               /* hash of its name; 0: none */
     atomic_llong seen;                   /* Unix ms: a sample of the elected replica, updated at intervals */
     atomic_ullong changes, dropped;
 };
 struct ha_elections {
     struct refs refs;
-    struct mutex lock;                   /* guards the map and the names of replicas */
+    struct mutex lock;                   /* guards the map and the names of elected replicas */
     struct map clusters;                 /* struct ha_election */
     bool full;                           /* logged */
 };
@@ -23,24 +24,17 @@ struct ha_stage { struct stage stage; struct ha_conf conf; struct ha_elections *
 struct ha_lane {
     struct stage_lane lane;
     struct buf cluster, replica;         /* of the series before */
-    struct ha_election *election; size_t number; /* of these two; NULL: there are too many clusters */
+    struct ha_election *election; uint64_t id; /* of these two; NULL: there are too many clusters */
     bool known;
     struct buf out;
 };
 
-enum { HA_MOST_REPLICAS = 64 };
-
-/* The replica's number, or SIZE_MAX: the cluster has too many. Under the lock. */
-static size_t ha_replica_number(struct ha_election *e, struct str name)
+/* A replica is known by the hash of its name: names may come and go, as those of pods do, and none is kept but that of the
+ * elected one. */
+static uint64_t ha_replica_id(struct str name)
 {
-    for (size_t i = 0; i < e->n; i++)
-        if (str_eq(e->replicas[i], name))
-            return i;
-    if (e->n == HA_MOST_REPLICAS)
-        return SIZE_MAX;
-    mem_grow(&e->replicas, &e->cap, e->n + 1, sizeof *e->replicas);
-    e->replicas[e->n] = str_of(str_dup(name));
-    return e->n++;
+    uint64_t id = hash_keyed(name.p, name.n);
+    return id ? id : 1;
 }
 
 static struct ha_election *ha_find_election(struct ha_elections *all, struct str cluster, int64_t most)
@@ -52,7 +46,6 @@ static struct ha_election *ha_find_election(struct ha_elections *all, struct str
     e = mem_zalloc(sizeof *e);
     buf_add_str(&e->cluster, cluster);
     map_add(&all->clusters, buf_str(&e->cluster), &added)->value.p = e;
-    atomic_init(&e->elected, SIZE_MAX);
     return e;
 }
 
@@ -61,7 +54,7 @@ static void ha_look_up(struct ha_lane *l, const struct ha_stage *s, struct str c
     struct ha_elections *all = s->elections;
     mutex_lock(&all->lock);
     l->election = ha_find_election(all, cluster, s->conf.max_clusters);
-    l->number = l->election ? ha_replica_number(l->election, replica) : SIZE_MAX;
+    l->id = ha_replica_id(replica);
     bool log = l->election == NULL && !all->full;
     all->full = all->full || log;
     mutex_unlock(&all->lock);
@@ -76,34 +69,37 @@ static void ha_look_up(struct ha_lane *l, const struct ha_stage *s, struct str c
 }
 
 /* Elects the replica unless another lane has heard of the elected one meanwhile. */
-static bool ha_elect(const struct ha_stage *s, struct ha_election *e, size_t number, int64_t now)
+static bool ha_elect(const struct ha_stage *s, const struct ha_lane *l, int64_t now)
 {
+    struct ha_election *e = l->election;
     mutex_lock(&s->elections->lock);
-    size_t before = atomic_load(&e->elected);
-    bool elect = before == SIZE_MAX || (before != number && now - atomic_load(&e->seen) > s->conf.failover_timeout);
-    struct str to = e->replicas[number];
+    uint64_t before = atomic_load(&e->elected);
+    bool elect = before == 0 || (before != l->id && now - atomic_load(&e->seen) > s->conf.failover_timeout);
     if (elect) {
+        buf_clear(&e->name);
+        buf_add_str(&e->name, buf_str(&l->replica));
         atomic_store(&e->seen, now);
-        atomic_store(&e->elected, number);
+        atomic_store(&e->elected, l->id);
         atomic_fetch_add(&e->changes, 1);
     }
-    bool is_elected = atomic_load(&e->elected) == number;
+    bool is_elected = atomic_load(&e->elected) == l->id;
     mutex_unlock(&s->elections->lock);
     if (elect)
-        log_info("pipeline", "replica elected", LOG_STR("cluster", buf_str(&e->cluster)), LOG_STR("replica", to));
+        log_info("pipeline", "replica elected", LOG_STR("cluster", buf_str(&e->cluster)), LOG_STR("replica", buf_str(&l->replica)));
     return is_elected;
 }
 
-static bool ha_accepts(const struct ha_stage *s, struct ha_election *e, size_t number, int64_t now)
+static bool ha_accepts(const struct ha_stage *s, const struct ha_lane *l, int64_t now)
 {
-    size_t elected = atomic_load_explicit(&e->elected, memory_order_acquire);
+    struct ha_election *e = l->election;
+    uint64_t elected = atomic_load_explicit(&e->elected, memory_order_acquire);
     int64_t seen = atomic_load_explicit(&e->seen, memory_order_relaxed);
-    if (elected == number) {
+    if (elected == l->id) {
         if (now - seen >= s->conf.update_timeout)
             atomic_store_explicit(&e->seen, now, memory_order_relaxed);
         return true;
     }
-    return (elected == SIZE_MAX || now - seen > s->conf.failover_timeout) && ha_elect(s, e, number, now);
+    return (elected == 0 || now - seen > s->conf.failover_timeout) && ha_elect(s, l, now);
 }
 
 static enum stage_result ha_apply(struct stage_lane *lane, struct pipeline_series *series)
@@ -128,7 +124,7 @@ static enum stage_result ha_apply(struct stage_lane *lane, struct pipeline_serie
         return STAGE_PASSED;
     if (!l->known || !str_eq(replica, buf_str(&l->replica)) || !str_eq(cluster, buf_str(&l->cluster)))
         ha_look_up(l, s, cluster, replica);
-    if (l->election == NULL || l->number == SIZE_MAX || !ha_accepts(s, l->election, l->number, loop_now(lane->loop))) {
+    if (l->election == NULL || !ha_accepts(s, l, loop_now(lane->loop))) {
         if (l->election)
             atomic_fetch_add_explicit(&l->election->dropped, series->in.n_samples + series->in.n_hists, memory_order_relaxed);
         return STAGE_DROPPED;
@@ -154,9 +150,7 @@ static void ha_lane_free(struct stage_lane *lane)
 
 static void ha_election_free(struct ha_election *e)
 {
-    for (size_t i = 0; i < e->n; i++)
-        mem_free((void *)e->replicas[i].p);
-    mem_free(e->replicas);
+    buf_free(&e->name);
     buf_free(&e->cluster);
     mem_free(e);
 }
@@ -217,8 +211,7 @@ void ha_elections_each(struct ha_elections *e, void (*visit)(const struct ha_ele
     mutex_lock(&e->lock);
     for (struct map_entry *entry = map_next(&e->clusters, NULL); entry; entry = map_next(&e->clusters, entry)) {
         struct ha_election *x = entry->value.p;
-        size_t elected = atomic_load(&x->elected);
-        visit(&(struct ha_election_view){buf_str(&x->cluster), elected < x->n ? x->replicas[elected] : STR(""),
+        visit(&(struct ha_election_view){buf_str(&x->cluster), x->name.n > 0 ? buf_str(&x->name) : STR(""),
                                          atomic_load(&x->seen), atomic_load(&x->changes), atomic_load(&x->dropped)}, arg);
     }
     mutex_unlock(&e->lock);
