@@ -335,10 +335,10 @@ static void cluster_note_state(struct cluster *c)
     if (c->mirror == NULL || c->membership == NULL)
         return;
     const char *error = etcd_mirror_error(c->mirror);
-    if (error)
-        c->disturbed = loop_mono(c->env.main);
     if (error == NULL)
         error = membership_error(c->membership);
+    if (error)
+        c->disturbed = loop_mono(c->env.main);
     mutex_lock(&c->mutex);
     c->status.role = cluster_find_role(c);
     c->renewed = membership_renewed(c->membership);
