@@ -236,9 +236,9 @@ static bool datadog_document(struct ingest *in, struct str body, struct err *err
     return true;
 }
 
-static enum ingest_item dd_transcode(struct datadog_state *s, struct err *err)
+static enum ingest_item dd_transcode(struct ingest *in, struct datadog_state *s, struct err *err)
 {
-    if (!ingest_json_step(&s->json, err))
+    if (!ingest_json_step(in, &s->json, err))
         return INGEST_INVALID_ITEM;
     s->request = dd_cursor_of(buf_str(&s->json.message));
     return INGEST_ITEM;
@@ -251,7 +251,7 @@ static enum ingest_item datadog_next(struct ingest *in, struct err *err)
     struct pb_field f;
     bool ok;
     if (ingest_json_open(&s->json))
-        return dd_transcode(s, err);
+        return dd_transcode(in, s, err);
     if (s->labels.p == NULL && s->points.p == NULL) {
         if (!pb_next(&s->request.p, s->request.end, &f))
             return s->request.p == s->request.end ? INGEST_END : (dd_bad(err), INGEST_INVALID_ITEM);

@@ -251,17 +251,28 @@ static bool influx_fields(struct ingest *in, const char *start, struct str field
     return true;
 }
 
-static bool influx_field(struct ingest *in, struct influx_key *key, const struct influx_field *f, int64_t t, struct err *err)
+static uint64_t influx_field_hash(const struct influx_key *key, const struct influx_field *f)
+{
+    const uint64_t parts[] = {key->hash, hash_keyed(f->name.p, f->name.n)};
+    return hash_keyed(parts, sizeof parts);
+}
+
+/* before: NULL, or the field before it in the line. */
+static bool influx_field(struct ingest *in, struct influx_key *key, const struct influx_field *before,
+                         const struct influx_field *f, int64_t t, struct err *err)
 {
     struct sample sample = {.t = t, .v = f->value};
-    const uint64_t parts[] = {key->hash, hash_keyed(f->name.p, f->name.n)};
-    uint64_t hash = hash_keyed(parts, sizeof parts);
+    uint64_t hash = influx_field_hash(key, f);
     if (ingest_series_known(in, hash, &sample, 1))
         return true;
     if (!influx_new_series(in, key, f->name, &sample, err))
         return false;
     bool plain = str_find(f->text, '"') == f->text.n && str_find(f->name, '\\') == f->name.n;
-    ingest_series_remember(in, hash, plain ? f->text : STR_NONE);
+    struct str text = plain ? f->text : STR_NONE;
+    if (before)
+        ingest_series_remember_behind(in, hash, text, influx_field_hash(key, before));
+    else
+        ingest_series_remember(in, hash, text);
     return true;
 }
 
@@ -320,7 +331,7 @@ static bool influx_line(struct ingest *in, struct str line, struct err *err)
     key.one_field = n == 1;
     key.hash ^= key.one_field;
     for (size_t i = 0; i < n; i++)
-        if (!influx_field(in, &key, &f[i], t, err))
+        if (!influx_field(in, &key, i > 0 ? &f[i - 1] : NULL, &f[i], t, err))
             return false;
     return true;
 }

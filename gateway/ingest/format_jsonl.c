@@ -288,7 +288,7 @@ static bool jsonl_store(struct ingest *in, struct jsonl_state *s, struct err *er
         return true;
     if (!jsonl_labels(in, s, err) || !ingest_series_end(in, samples, n, err))
         return false;
-    ingest_series_remember(in, hash, s->metric);
+    ingest_series_remember(in, hash, STR_NONE);
     return true;
 }
 

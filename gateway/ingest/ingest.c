@@ -339,6 +339,21 @@ static void ingest_read(struct ingest *in)
         in->phase = INGEST_STORE_WHOLE;
 }
 
+/* A stream without an end would keep its place of -maxConcurrentInserts as long as it never pauses: after each part it
+ * leaves it to those that wait. */
+static void ingest_take_input(struct ingest *in)
+{
+    const struct ingest_lane *l = in->lane;
+    bool endless = !in->source->acknowledges && in->has_read;
+    in->has_read = true;
+    if (!endless || list_empty(&l->waiting) || l->n_active < l->most_active) {
+        ingest_read(in);
+        return;
+    }
+    ingest_unqueue(in);
+    ingest_queue(in);
+}
+
 static void ingest_step(struct ingest *in, int64_t until)
 {
     struct err err;
@@ -350,7 +365,7 @@ static void ingest_step(struct ingest *in, int64_t until)
     } else if (!in->line_open && !ingest_text_fits(in, &err)) {
         ingest_fail(in, &err);
     } else if (!in->text_complete && !in->line_open && (in->format->document || !ingest_text_has_line(in))) {
-        ingest_read(in);
+        ingest_take_input(in);
     } else if (in->phase == INGEST_CHECK) {
         ingest_check(in, until);
     } else {
@@ -369,6 +384,7 @@ static void ingest_admit(struct ingest_lane *l)
     list_push_back(&l->active, &in->node);
     l->n_active++;
     in->active = true;
+    in->has_read = false;
     in->batch_most = c && c->recent ? INGEST_BATCH_BYTES_RECENT : INGEST_BATCH_BYTES;
     config_unref(c);
     if (loop_mono(l->lane->loop) - in->queued <= l->services->flags.ingest.max_queue || !in->source->acknowledges)

@@ -82,11 +82,10 @@ static bool charge_decompressor(struct ingest *in, struct err *err)
     return true;
 }
 
-/* Others may return memory, unless the body alone needs too much of it. */
-static bool no_text_memory(struct ingest *in, struct err *err)
+bool ingest_no_text_memory(const struct ingest *in, size_t bytes, struct err *err)
 {
     size_t all = in->lane->services->http.bodies.max;
-    return all > 0 && in->text.cap > all / 2
+    return all > 0 && bytes > all / 2
                ? err_set(err, ERR_TOO_LARGE, "the body, decompressed, does not fit into the %zu bytes for request bodies", all)
                : ingest_no_memory(err);
 }
@@ -104,7 +103,7 @@ static bool body_decompress(struct ingest *in, struct err *err)
     before = in->text.n;
     if (!decompressor_step(in->decompressor, &raw, last, INGEST_PART_BYTES, &in->text, &in->text_complete, err)) {
         if (err->kind == ERR_LIMIT)
-            return no_text_memory(in, err);
+            return ingest_no_text_memory(in, in->text.cap, err);
         ingest_count(in->format, INGEST_READ_ERRORS, 1);
         return err_wrap(err, "cannot read the body");
     }

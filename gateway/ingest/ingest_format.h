@@ -115,6 +115,7 @@ struct ingest {
     uint64_t line;                /* number of the current one; of a document 1: it is being read */
     enum { INGEST_CHECK /* to its end, nothing is stored */, INGEST_STORE, INGEST_STORE_WHOLE /* in one batch */ } phase;
     bool active;                  /* not waiting */
+    bool has_read;                /* since it is active */
     bool begun, failed;           /* a batch has been accepted; one could not be stored */
     bool draining;                /* it is read on although the program stops */
     bool ended;
@@ -132,9 +133,12 @@ struct ingest {
 bool ingest_series_known(struct ingest *in, uint64_t hash, const struct sample *samples, size_t n) MUST_USE;
 /* The one reported last. text: see ingest_expected; empty: none. */
 void ingest_series_remember(struct ingest *in, uint64_t hash, struct str text);
+/* The same of a series that is not the first of its line: its text is expected behind that of the series with the hash
+ * `before` only. */
+void ingest_series_remember_behind(struct ingest *in, uint64_t hash, struct str text, uint64_t before);
 /* Clients repeat their series in the same order. The text that was remembered with the i-th series from now, if it comes
- * again; empty: none is expected. `text` is such that a line, or the rest of one, that begins with it has this series
- * next. */
+ * again, which is the i-th of its line; empty: none is expected. `text` is such that a line, or the rest of one, that begins
+ * with it has this series next. */
 struct str ingest_expected(const struct ingest *in, size_t i);
 /* The first n have come, with a sample each. False: nothing is reported, the line is to be read as any other. */
 bool ingest_expected_have_come(struct ingest *in, const struct sample *samples, size_t n) MUST_USE;

@@ -69,6 +69,8 @@ void ingest_body_close(struct ingest *in);  /* frees the decompressor */
 /* ingest_text.c */
 void ingest_text_compact(struct ingest *in); /* drops what is parsed */
 bool ingest_no_memory(struct err *err);      /* false: for request bodies */
+/* The same for a text that has so many bytes: others may return memory, unless this one alone needs too much of it. */
+bool ingest_no_text_memory(const struct ingest *in, size_t bytes, struct err *err);
 bool ingest_text_fits(struct ingest *in, struct err *err); /* false: the body, or the next line, is too long */
 bool ingest_text_has_line(struct ingest *in);
 /* The next line, without LF or CR LF; the last one of a body needs none. False: a further part has to be read, or it is too

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/ingest/ingest_json.h"
 
+#include "gateway/ingest/ingest_internal.h"
 #include "gateway/services/services.h"
 
 enum { INGEST_JSON_PIECE = 16 << 10 };
@@ -27,10 +28,11 @@ struct str ingest_json_document(struct ingest_json *j, struct str body)
     return j->ended ? buf_str(&j->message) : STR_NONE;
 }
 
-bool ingest_json_step(struct ingest_json *j, struct err *err)
+bool ingest_json_step(struct ingest *in, struct ingest_json *j, struct err *err)
 {
     struct str piece = str_first(j->rest, INGEST_JSON_PIECE);
     j->rest = str_skip(j->rest, piece.n);
     j->ended = j->rest.n == 0;
-    return json_protobuf_feed(&j->transcoder, piece, j->ended, err);
+    bool ok = json_protobuf_feed(&j->transcoder, piece, j->ended, err);
+    return ok || (j->message.starved && ingest_no_text_memory(in, j->message.cap, err));
 }

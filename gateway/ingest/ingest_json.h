@@ -20,6 +20,6 @@ void ingest_json_free(struct ingest_json *j);
 struct str ingest_json_document(struct ingest_json *j, struct str body);
 static inline bool ingest_json_open(const struct ingest_json *j) { return j->begun && !j->ended; }
 /* In `next`, while it is open: transcodes a piece. */
-bool ingest_json_step(struct ingest_json *j, struct err *err) MUST_USE;
+bool ingest_json_step(struct ingest *in, struct ingest_json *j, struct err *err) MUST_USE;
 
 #endif

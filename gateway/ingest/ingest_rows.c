@@ -92,11 +92,19 @@ bool ingest_series_known(struct ingest *in, uint64_t hash, const struct sample *
     return true;
 }
 
-void ingest_series_remember(struct ingest *in, uint64_t hash, struct str text)
+static void series_remember(struct ingest *in, uint64_t hash, struct str text, uint64_t before)
 {
     const struct buf *bytes = &in->lane->label_bytes;
     series_cache_put(&in->lane->cache, series_hash(in, hash),
-                     (struct labels){(const uint8_t *)bytes->p, (uint32_t)bytes->n, in->lane->label_count}, in->same, text);
+                     (struct labels){(const uint8_t *)bytes->p, (uint32_t)bytes->n, in->lane->label_count}, in->same, text,
+                     before);
+}
+
+void ingest_series_remember(struct ingest *in, uint64_t hash, struct str text) { series_remember(in, hash, text, 0); }
+
+void ingest_series_remember_behind(struct ingest *in, uint64_t hash, struct str text, uint64_t before)
+{
+    series_remember(in, hash, text, series_hash(in, before));
 }
 
 struct str ingest_expected(const struct ingest *in, size_t i) { return series_cache_expected(&in->lane->cache, in->same, i); }

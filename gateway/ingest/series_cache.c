@@ -49,7 +49,7 @@ struct str series_cache_expected(const struct series_cache *c, uint64_t same, si
     if (c->next + i >= c->n)
         return STR_NONE;
     const struct series_cache_entry *e = &c->entries[c->next + i];
-    return e->text_n > 0 && e->same == same ? str_n(c->bytes.p + e->at + e->n, e->text_n) : STR_NONE;
+    return e->text_n > 0 && e->same == same && e->continues == (i > 0) ? str_n(c->bytes.p + e->at + e->n, e->text_n) : STR_NONE;
 }
 
 struct labels series_cache_labels(const struct series_cache *c, size_t i)
@@ -65,7 +65,8 @@ void series_cache_advance(struct series_cache *c, size_t n)
         c->next = 0; /* the client begins again */
 }
 
-void series_cache_put(struct series_cache *c, uint64_t hash, struct labels labels, uint64_t same, struct str text)
+void series_cache_put(struct series_cache *c, uint64_t hash, struct labels labels, uint64_t same, struct str text,
+                      uint64_t before)
 {
     if (c->n == SERIES_CACHE_ENTRIES || labels.n + text.n > SERIES_CACHE_BYTES - c->bytes.n)
         series_cache_free(c);
@@ -78,9 +79,11 @@ void series_cache_put(struct series_cache *c, uint64_t hash, struct labels label
         mem_grow(&c->entries, &cap, c->n + 1, sizeof *c->entries);
         c->cap = (uint32_t)cap;
     }
+    if (before != 0 && (c->n == 0 || c->entries[c->n - 1].hash != before))
+        text = STR_NONE;
     *series_cache_slot(c, hash) = c->n + 1;
     c->entries[c->n++] = (struct series_cache_entry){hash, same, (uint32_t)c->bytes.n, labels.n, labels.count,
-                                                     (uint32_t)text.n};
+                                                     (uint32_t)text.n, before != 0};
     buf_add(&c->bytes, labels.p, labels.n);
     buf_add_str(&c->bytes, text);
     c->next = c->n;

@@ -16,6 +16,7 @@ enum { SERIES_CACHE_ENTRIES = 1 << 16, SERIES_CACHE_BYTES = 16 << 20 /* of label
 struct series_cache_entry {
     uint64_t hash, same;                /* same: hash of the parameters; of entries with a text */
     uint32_t at, n, count, text_n;      /* at: of its labels in `bytes`; its text follows */
+    bool continues;                     /* its text continues the line of the entry before */
 };
 struct series_cache { /* zeroed: empty, without memory */
     struct series_cache_entry *entries; uint32_t n, cap;
@@ -27,9 +28,11 @@ void series_cache_free(struct series_cache *c); /* is empty then */
 /* The labels, until the next call of put. False: not cached. */
 bool series_cache_get(struct series_cache *c, uint64_t hash, struct labels *out) MUST_USE;
 /* Of a hash that is not cached. text: what the body has for it with parameters of the hash `same`; empty: it is never
+ * expected. before: 0, or the hash of the series that the line of the text has before it: only behind that one is it
  * expected. */
-void series_cache_put(struct series_cache *c, uint64_t hash, struct labels labels, uint64_t same, struct str text);
-/* The text of the i-th series that is expected next; empty: none. Until the next call of put. */
+void series_cache_put(struct series_cache *c, uint64_t hash, struct labels labels, uint64_t same, struct str text,
+                      uint64_t before);
+/* The text of the i-th series of a line that is expected next; empty: none. Until the next call of put. */
 struct str series_cache_expected(const struct series_cache *c, uint64_t same, size_t i);
 /* Its labels. */
 struct labels series_cache_labels(const struct series_cache *c, size_t i);

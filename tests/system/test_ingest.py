@@ -557,6 +557,26 @@ def test_repeated_series_in_any_order_get_their_own_samples():
     assert sink.samples() == wanted
 
 
+def test_fields_are_expected_behind_their_own_line_only():
+    """A field that is new in a line that was seen before is remembered apart from the others of this line."""
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=50ms", "--lanes=1")
+    lines = ["m,t=1 f=1,x=1", "m,t=2 f=1,y=1", "m,t=1 f=1,z=1", "m,t=1 f=1,x=1", "m,t=2 f=1,y=1,z=5", "m,t=1 f=1,x=2", "m,t=1 f=1,x=3,z=7",
+             "m,t=2 f=1,y=2,z=8", "m,t=1 f=2,z=9", "m,t=2 f=1,y=1,z=5"]
+    wanted = {}
+    for i, line in enumerate(lines):
+        for field in line.split(" ")[1].split(","):
+            name, value = field.split("=")
+            wanted.setdefault((f"m_{name}", line[4]), []).append((T + i, float(value)))
+    for i, line in enumerate(lines):
+        assert request(sluice.url + INFLUX, {"precision": "ms"}, f"{line} {T + i}".encode()).status == 204
+    found = lambda: {(dict(k)["__name__"], dict(k)["t"]): v for k, v in sink.samples().items()}
+    wait_until(lambda: sum(map(len, found().values())) >= sum(map(len, wanted.values())), 20, "all samples")
+    assert found() == wanted, found()
+    answer = request(sluice.url + INFLUX, {"precision": "ms"}, f",z=5 {T}".encode())
+    assert answer.status == 400 or not [k for k in found() if k not in wanted], answer
+
+
 def test_long_lines_of_json_take_many_short_turns():
     """A line of 10 MiB, with lists, labels and members to skip of any length."""
     sink = RecordingSink(zstd=True)

@@ -280,3 +280,36 @@ def test_silent_connections_give_way_when_places_run_out():
         assert is_closed(clients[1]) and lines.agent.metric("sluice_line_connections_evicted_total") == 1
         clients[0].sendall(f"last 1 {S}\n".encode())
         wait_until(lambda: lines.sink.find("last"))
+
+
+def test_a_datagram_with_a_long_line_ends_no_socket():
+    lines = Lines("sluice", "-influx.maxLineSize=1KiB")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.sendto(b"long," + b"t=" + b"x" * 3000 + b" f=1", ("127.0.0.1", lines.ports["influx"]))
+        def later():
+            s.sendto(b"later f=1", ("127.0.0.1", lines.ports["influx"]))
+            return lines.sink.find("later_f")
+        wait_until(later, 20, "a sample of a later datagram")
+
+
+def test_a_stream_that_never_pauses_leaves_its_place_to_others():
+    lines, ends = Lines("sluice", "-maxConcurrentInserts=1", "-insert.maxQueueDuration=3s", "--lanes=1"), threading.Event()
+    block = "".join(f"endless{i} 1 {S}\n" for i in range(5000)).encode()
+
+    def send(name):
+        with lines.connect(name) as s:
+            s.settimeout(1)
+            while not ends.is_set():
+                try:
+                    s.sendall(block)
+                except OSError:
+                    return
+    senders = [threading.Thread(target=send, args=("graphite",)) for _ in range(2)]
+    for t in senders:
+        t.start()
+    wait_until(lambda: lines.counter("vmagent_rows_inserted_total", "graphite") > 10000, 20, "rows of the streams")
+    answers = [request(f"{lines.agent.url}/api/v1/import/prometheus", data=b"pushed 1\n", method="POST").status for _ in range(3)]
+    ends.set()
+    for t in senders:
+        t.join()
+    assert answers == [204] * 3, answers

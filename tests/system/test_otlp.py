@@ -231,3 +231,13 @@ def test_path_of_prometheus():
     assert sluice.post(PROMETHEUS_OTLP, as_json(otlp.request(otlp.gauge("js.on", otlp.number(1, T), unit="s"))), headers=JSON).text == "{}"
     wait_until(lambda: sink.find("js_on_seconds"), 30)
     assert sluice.post(PROMETHEUS_OTLP, b"\xff", headers=PROTOBUF).status == 400
+
+
+def test_attributes_that_become_one_label_have_a_limit():
+    """Also if what two of them make together is of any length at it."""
+    sluice = Sluice("scrape_configs: []")
+    half = 1 << 19
+    for more in range(-16, 17):
+        labels = {"a!": "x" * half, "a-": "y" * (half + more), "a.": "z" * 1000}
+        answer = sluice.post(PROMETHEUS_OTLP, otlp.request(otlp.gauge("g", otlp.number(1, T, **labels))), headers=PROTOBUF)
+        assert b"attributes are longer than 1048576 bytes" in answer.body, (more, answer.status, answer.body[:200])

@@ -115,3 +115,12 @@ def test_every_format_with_every_codec():
     wait_until(lambda: expected <= set(sink.samples()), 30, "each format with each codec")
     for path in ("/api/v1/import/prometheus", "/api/v1/import", "/api/v1/import/csv"):
         wait_until(lambda: re.search(f"path={path} .*line=2 .*err=", sluice.log()), 30, f"the invalid line of {path}")
+
+
+def test_json_that_grows_beyond_the_memory_of_bodies_may_be_sent_again():
+    """15 MB of JSON become 59 MB of protobuf, more than there is for all bodies, but at first more than the text leaves."""
+    sluice = Sluice("recent: {}\n", "--memory.allowedBytes=256MiB")
+    bounds = ",".join(["1"] * 7400000)
+    body = '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","histogram":{"aggregationTemporality":2,"dataPoints":[{"explicitBounds":[%s]}]}}]}]}]}' % bounds
+    answer = sluice.post("/opentelemetry/v1/metrics", body.encode(), headers={"Content-Type": "application/json"})
+    assert answer.status == 503 and answer.headers.get("Retry-After"), answer

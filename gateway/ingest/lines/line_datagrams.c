@@ -67,5 +67,7 @@ void line_datagrams_begin(struct lines_lane *l, struct listener *listener, int f
 {
     struct line_stream *x = line_stream_new(l, listener, fd, &line_datagrams);
     x->datagrams = x->begun = true;
+    if (x->in.max_line < LINE_DATAGRAM_BYTES) /* a line that is too long is one of its datagram, and ends no stream */
+        x->in.max_line = LINE_DATAGRAM_BYTES;
     line_stream_watch(x);
 }

@@ -221,7 +221,7 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
     bool bad = false, ok = true;
     struct arena_mark mark = arena_mark(in->scratch);
     if (ingest_json_open(&s->json)) {
-        if (!ingest_json_step(&s->json, err))
+        if (!ingest_json_step(in, &s->json, err))
             return INGEST_INVALID_ITEM;
         s->request = otlp_cursor_of(buf_str(&s->json.message));
         return INGEST_ITEM;

@@ -111,8 +111,7 @@ static bool any_json(struct json_writer *w, struct str any, unsigned depth, stru
     }
 }
 
-/* Limits the texts that are made of a message: a short one can repeat a long name. */
-static bool otlp_reserve_text(struct otlp_labels *l, size_t n, struct err *err)
+bool otlp_reserve_text(struct otlp_labels *l, size_t n, struct err *err)
 {
     if (n > LABELS_MAX_BYTES - l->bytes)
         return err_set(err, ERR_BAD_DATA, "names and values of attributes are longer than %d bytes", LABELS_MAX_BYTES);

@@ -14,6 +14,8 @@ struct otlp_labels { /* items in the arena, with so many bytes of texts */
     struct label *items; size_t n, cap, bytes;
     bool whole_maps; /* set by the caller: a map is its JSON, too */
 };
+/* Limits the texts that are made of a message: a short one can repeat a long name. Before n bytes of them are made. */
+bool otlp_reserve_text(struct otlp_labels *l, size_t n, struct err *err) MUST_USE;
 bool otlp_attribute_key(struct str key_value, struct str *key, struct err *err) MUST_USE;
 /* Adds the labels of one KeyValue, their names with this prefix. */
 bool otlp_add_attribute(struct arena *a, struct otlp_labels *out, struct str prefix, struct str key_value,

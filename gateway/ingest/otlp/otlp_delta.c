@@ -35,7 +35,7 @@ static void delta_forget(struct otlp_deltas *d, struct delta_stripe *stripe, str
 {
     (void)!map_remove(&stripe->by_id, delta_key(s));
     list_remove(&s->node);
-    budget_give(&d->memory, s->charged);
+    budget_give(&d->memory, DELTA_OVERHEAD);
     buf_free(&s->sum);
     mem_free(s);
 }
@@ -74,7 +74,7 @@ static struct otlp_delta_series *delta_add(struct otlp_deltas *d, struct delta_s
     if (!budget_take(&d->memory, DELTA_OVERHEAD))
         return NULL;
     struct otlp_delta_series *s = mem_zalloc(sizeof *s);
-    *s = (struct otlp_delta_series){.id = id, .start = start, .t = t, .charged = DELTA_OVERHEAD};
+    *s = (struct otlp_delta_series){.id = id, .start = start, .t = t, .sum.budget = &d->memory};
     map_add(&stripe->by_id, delta_key(s), &added)->value.p = s;
     list_push_back(&stripe->used, &s->node);
     return s;
@@ -103,6 +103,7 @@ enum otlp_delta otlp_delta_open(struct otlp_deltas *d, uint64_t id, int64_t star
         mutex_unlock(&stripe->lock);
         return verdict;
     }
+    s->t_before = s->t;
     s->t = t;
     s->used = clock_mono_ms();
     list_remove(&s->node);
@@ -110,14 +111,20 @@ enum otlp_delta otlp_delta_open(struct otlp_deltas *d, uint64_t id, int64_t star
     return verdict;
 }
 
-void otlp_delta_close(struct otlp_deltas *d, struct otlp_delta_series *s)
+bool otlp_delta_store(struct otlp_deltas *d, struct otlp_delta_series *s, uint64_t shape, struct str sum)
 {
     struct delta_stripe *stripe = delta_stripe_of(d, s->id);
-    size_t uses = DELTA_OVERHEAD + s->sum.cap;
-    if (uses > s->charged)
-        budget_take_anyway(&d->memory, uses - s->charged);
-    else
-        budget_give(&d->memory, s->charged - uses);
-    s->charged = uses;
+    bool ok = buf_reserve(&s->sum, sum.n > s->sum.n ? sum.n - s->sum.n : 0);
+    if (ok) {
+        buf_clear(&s->sum);
+        buf_add_str(&s->sum, sum);
+        s->shape = shape;
+    } else if (s->sum.n == 0) {
+        delta_forget(d, stripe, s);
+    } else {
+        s->sum.over = s->sum.starved = false; /* the memory may suffice next time */
+        s->t = s->t_before;
+    }
     mutex_unlock(&stripe->lock);
+    return ok;
 }

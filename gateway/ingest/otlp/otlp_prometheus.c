@@ -40,9 +40,8 @@ bool otlp_prometheus_labels(struct arena *a, struct otlp_labels *l, struct err *
             l->items[l->n++] = sorted[i].label;
             continue;
         }
-        if (last->value.n + sorted[i].label.value.n > LABELS_MAX_BYTES - l->bytes)
-            return err_set(err, ERR_BAD_DATA, "names and values of attributes are longer than %d bytes", LABELS_MAX_BYTES);
-        l->bytes += last->value.n + sorted[i].label.value.n + 1;
+        if (!otlp_reserve_text(l, last->value.n + 1 + sorted[i].label.value.n, err))
+            return false;
         last->value = arena_printf(a, "%.*s;%.*s", STR_ARG(last->value), STR_ARG(sorted[i].label.value));
     }
     return true;

@@ -20,6 +20,11 @@ static uint64_t delta_series_id(const struct ingest *in)
     return hash_keyed(parts, sizeof parts);
 }
 
+static bool delta_no_memory(struct err *err)
+{
+    return err_set(err, ERR_LIMIT, "the sums of other series of delta temporality use all of %d bytes", OTLP_DELTA_MEMORY);
+}
+
 /* False with an error, or without one if the point is to be left as it is. */
 static bool delta_begin(struct ingest *in, const struct otlp_point *p, enum otlp_delta *what, struct otlp_delta_series **series,
                         bool *left, struct err *err)
@@ -30,8 +35,7 @@ static bool delta_begin(struct ingest *in, const struct otlp_point *p, enum otlp
     *what = otlp_delta_open(in->services->otlp_deltas, delta_series_id(in), p->start, p->t, series);
     if (*what == OTLP_DELTA_LATE)
         return err_set(err, ERR_BAD_DATA, "a data point of delta temporality is older than the last one of its series");
-    return *what != OTLP_DELTA_FULL
-           || err_set(err, ERR_LIMIT, "the sums of other series of delta temporality use all of %d bytes", OTLP_DELTA_MEMORY);
+    return *what != OTLP_DELTA_FULL || delta_no_memory(err);
 }
 
 bool otlp_sum_values(struct ingest *in, const struct otlp_point *p, uint64_t shape, double *values, size_t n, struct err *err)
@@ -45,11 +49,7 @@ bool otlp_sum_values(struct ingest *in, const struct otlp_point *p, uint64_t sha
     bool same = what != OTLP_DELTA_NEW && s->shape == shape && s->sum.n == n * sizeof *values;
     for (size_t i = 0; same && i < n; i++)
         values[i] = what == OTLP_DELTA_AGAIN ? sums[i] : sums[i] + values[i];
-    s->shape = shape;
-    buf_clear(&s->sum);
-    buf_add(&s->sum, values, n * sizeof *values);
-    otlp_delta_close(in->services->otlp_deltas, s);
-    return true;
+    return otlp_delta_store(in->services->otlp_deltas, s, shape, str_n(values, n * sizeof *values)) || delta_no_memory(err);
 }
 
 bool otlp_sum_histogram(struct ingest *in, const struct otlp_point *p, struct histogram *h, struct err *err)
@@ -66,8 +66,9 @@ bool otlp_sum_histogram(struct ingest *in, const struct otlp_point *p, struct hi
         struct histogram *sum = what == OTLP_DELTA_AGAIN ? &before : histogram_add(in->scratch, &before, h, &flags);
         *h = sum ? *sum : *h;
     }
-    buf_clear(&s->sum);
-    histogram_encode(&s->sum, h, p->t);
-    otlp_delta_close(in->services->otlp_deltas, s);
-    return true;
+    struct buf encoded = {0};
+    histogram_encode(&encoded, h, p->t);
+    bool ok = otlp_delta_store(in->services->otlp_deltas, s, 0, buf_str(&encoded));
+    buf_free(&encoded);
+    return ok || delta_no_memory(err);
 }

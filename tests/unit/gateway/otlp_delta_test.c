@@ -18,10 +18,10 @@ static enum otlp_delta add(struct otlp_deltas *d, uint64_t id, int64_t start, in
     if (what == OTLP_DELTA_LATE || what == OTLP_DELTA_FULL)
         return what;
     assert_true(what != OTLP_DELTA_NEW || s->sum.n == 0);
-    buf_clear(&s->sum);
-    assert_true(buf_reserve(&s->sum, bytes));
-    s->sum.n = 1;
-    otlp_delta_close(d, s);
+    char *sum = mem_zalloc(bytes);
+    if (!otlp_delta_store(d, s, 0, str_n(sum, bytes)))
+        what = OTLP_DELTA_FULL;
+    mem_free(sum);
     return what;
 }
 
@@ -59,8 +59,11 @@ static void test_memory_is_limited(void **state UNUSED)
     while (add(d, n, 0, 100, 1 << 20) == OTLP_DELTA_NEW)
         n++;
     assert_in_range(n, OTLP_DELTA_MEMORY / (3 << 20), OTLP_DELTA_MEMORY >> 20);
+    for (uint64_t i = 1 << 20; add(d, i, 0, 100, 8) == OTLP_DELTA_NEW; i++) {} /* the rest */
     assert_int_equal(add(d, n, 0, 100, 8), OTLP_DELTA_FULL);
     assert_int_equal(add(d, 0, 0, 101, 8), OTLP_DELTA_ADD); /* known ones go on */
+    assert_int_equal(add(d, 1, 0, 102, 8 << 20), OTLP_DELTA_FULL); /* unless they grow */
+    assert_int_equal(add(d, 1, 0, 102, 8), OTLP_DELTA_ADD); /* what was refused was not added */
     clock_advance(OTLP_DELTA_UNUSED + 1);
     for (uint64_t i = 0; i < 16; i++)
         (void)add(d, 1000 + i, 0, 100, 8);
