@@ -95,15 +95,32 @@ static bool agent_wants(const struct consulagent_source *s, const struct json_va
     return wanted && (dc.n == 0 || str_eq(dc, s->wanted_datacenter.n > 0 ? s->wanted_datacenter : s->datacenter));
 }
 
-static struct str agent_health(const struct json_value *checks, struct str service_id)
+/* By the service of each check; those of none are the node's, and of all services. */
+struct agent_checks { struct map services; /* of struct consul_health */ struct consul_health node; };
+
+static void agent_checks_read(struct agent_checks *checks, struct arena *a, const struct json_value *list)
 {
-    struct consul_health health = {.critical = false};
-    for (const struct json_value *c = json_value_items(checks); c; c = c->next) {
+    *checks = (struct agent_checks){.node.critical = false};
+    for (const struct json_value *c = json_value_items(list); c; c = c->next) {
         struct str of = consulagent_text(c, "ServiceID");
-        if (of.n == 0 || str_eq(of, service_id))
-            consul_health_add(&health, c);
+        bool added = false;
+        struct map_entry *e = of.n > 0 ? map_add(&checks->services, of, &added) : NULL;
+        if (added)
+            e->value.p = ARENA_NEW(a, struct consul_health);
+        consul_health_add(e ? e->value.p : &checks->node, c);
     }
-    return consul_health_text(&health);
+}
+
+static struct str agent_health(const struct agent_checks *checks, struct str service_id)
+{
+    const struct consul_health *own = map_get(&checks->services, service_id);
+    struct consul_health all = checks->node;
+    if (own) {
+        all.maintenance = all.maintenance || own->maintenance;
+        all.critical = all.critical || own->critical;
+        all.warning = all.warning || own->warning;
+    }
+    return consul_health_text(&all);
 }
 
 /* "k=v" is also a label k with the value v, "k" one without. */
@@ -125,7 +142,7 @@ static void agent_add_tags(const struct consulagent_source *s, struct sd_build *
 }
 
 static void agent_add_service(const struct consulagent_source *s, struct sd_build *b, const struct json_value *service,
-                              const struct json_value *checks)
+                              const struct agent_checks *checks)
 {
     struct str address = consulagent_text(service, "Address"), id = consulagent_text(service, "ID");
     double number = json_value_number(json_value_get(service, "Port"));
@@ -153,10 +170,13 @@ static void agent_add_service(const struct consulagent_source *s, struct sd_buil
 static void consulagent_end(struct consulagent_source *s)
 {
     struct sd_build build;
+    struct agent_checks checks;
     sd_build_start(&build);
+    agent_checks_read(&checks, sd_build_arena(&build), s->slots[AGENT_CHECKS].doc);
     for (const struct json_value *v = json_value_items(s->slots[AGENT_SERVICES].doc); v; v = v->next)
         if (agent_wants(s, v))
-            agent_add_service(s, &build, v, s->slots[AGENT_CHECKS].doc);
+            agent_add_service(s, &build, v, &checks);
+    map_free(&checks.services);
     consulagent_stop(s);
     sd_poll_succeeded(&s->poll, build.groups);
 }

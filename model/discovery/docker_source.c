@@ -46,11 +46,14 @@ static const struct json_value *container_own_networks(const struct json_value *
     return json_value_get(json_value_get(c, "NetworkSettings"), "Networks");
 }
 
-/* Follows "container:ID" to the first container that has networks. A circle has none. */
+enum { CONTAINERS_IN_A_ROW = 64 };
+
+/* Follows "container:ID" to the first container that has networks. A circle has none, nor has a chain that is longer than
+ * any that people make. */
 static const struct json_value *container_networks(const struct docker_reading *r, const struct json_value *c)
 {
     const struct json_value *networks = container_own_networks(c);
-    for (size_t steps = 0; json_value_items(networks) == NULL && steps <= r->containers.n; steps++) {
+    for (size_t steps = 0; json_value_items(networks) == NULL && steps < CONTAINERS_IN_A_ROW; steps++) {
         struct str mode = container_mode(c);
         c = str_starts(mode, STR("container:")) ? map_get(&r->containers, str_skip(mode, 10)) : NULL;
         if (c == NULL)
@@ -91,7 +94,7 @@ static void add_container_network(const struct docker_reading *r, const struct j
     struct str v4 = docker_text(network, "IPAddress"), id = docker_text(network, "NetworkID");
     struct str ip = v4.n > 0 ? v4 : docker_text(network, "GlobalIPv6Address");
     bool has_ports = false, in_host = str_is(container_mode(c), "host");
-    for (const struct json_value *p = json_value_items(json_value_get(c, "Ports")); p; p = p->next) {
+    for (const struct json_value *p = json_value_items(json_value_get(c, "Ports")); p && !sd_build_is_full(r->build); p = p->next) {
         if (!str_is(docker_text(p, "Type"), "tcp"))
             continue;
         add_container_port(r, c, p, ip, id);
@@ -125,7 +128,7 @@ static void add_container(const struct docker_reading *r, const struct json_valu
             add_container_network(r, c, first);
         return;
     }
-    for (const struct json_value *n = json_value_items(networks); n; n = n->next)
+    for (const struct json_value *n = json_value_items(networks); n && !sd_build_is_full(r->build); n = n->next)
         if (n->kind == JSON_OBJECT)
             add_container_network(r, c, n);
 }
@@ -136,7 +139,7 @@ static void docker_build(const struct docker_source *s, struct sd_build *b, cons
     docker_networks_read(&r.networks, META, lists[1]);
     for (const struct json_value *c = json_value_items(lists[0]); c; c = c->next)
         map_set(&r.containers, docker_text(c, "Id"), (void *)(uintptr_t)c);
-    for (const struct json_value *c = json_value_items(lists[0]); c; c = c->next)
+    for (const struct json_value *c = json_value_items(lists[0]); c && !sd_build_is_full(b); c = c->next)
         add_container(&r, c);
     map_free(&r.networks.by_id);
     map_free(&r.containers);

@@ -128,14 +128,15 @@ static void swarm_build_services(const struct docker_source *s, struct sd_build 
 {
     struct docker_networks networks;
     docker_networks_read(&networks, META, lists[1]);
-    for (const struct json_value *service = json_value_items(lists[0]); service; service = service->next) {
+    for (const struct json_value *service = json_value_items(lists[0]); service && !sd_build_is_full(b); service = service->next) {
         const struct json_value *endpoint = json_value_get(service, "Endpoint"), *ports = json_value_get(endpoint, "Ports");
-        for (const struct json_value *v = json_value_items(json_value_get(endpoint, "VirtualIPs")); v; v = v->next) {
+        for (const struct json_value *v = json_value_items(json_value_get(endpoint, "VirtualIPs")); v && !sd_build_is_full(b);
+             v = v->next) {
             struct str ip, network = docker_text(v, "NetworkID");
             bool has_ports = false;
             if (!swarm_address(docker_text(v, "Addr"), &ip)) /* a service of the host's network has none */
                 continue;
-            for (const struct json_value *p = json_value_items(ports); p; p = p->next) {
+            for (const struct json_value *p = json_value_items(ports); p && !sd_build_is_full(b); p = p->next) {
                 if (!str_is(docker_text(p, "Protocol"), "tcp"))
                     continue;
                 sd_build_target(b, sd_build_address(b, ip, docker_port(p, "PublishedPort")));
@@ -187,7 +188,7 @@ static void add_task_address(const struct swarm_tasks *t, const struct json_valu
     const struct json_value *ports = json_value_get(json_value_get(service, "Endpoint"), "Ports");
     struct sd_build *b = t->build;
     bool has_ports = false;
-    for (const struct json_value *p = json_value_items(ports); p; p = p->next) {
+    for (const struct json_value *p = json_value_items(ports); p && !sd_build_is_full(b); p = p->next) {
         if (!str_is(docker_text(p, "Protocol"), "tcp"))
             continue;
         sd_build_target(b, sd_build_address(b, ip, docker_port(p, "PublishedPort")));
@@ -209,16 +210,17 @@ static void add_task(const struct swarm_tasks *t, const struct json_value *task)
     const struct json_value *node = map_get(&t->nodes, docker_text(task, "NodeID"));
     struct sd_build *b = t->build;
     struct str ip;
-    for (const struct json_value *p = json_value_items(published); p; p = p->next) {
+    for (const struct json_value *p = json_value_items(published); p && !sd_build_is_full(b); p = p->next) {
         if (!str_is(docker_text(p, "Protocol"), "tcp"))
             continue;
         sd_build_target(b, sd_build_address(b, docker_text(json_value_get(node, "Status"), "Addr"), docker_port(p, "PublishedPort")));
         sd_build_label(b, META "task_port_publish_mode", docker_text(p, "PublishMode"));
         add_task_labels(t, task);
     }
-    for (const struct json_value *n = json_value_items(json_value_get(task, "NetworksAttachments")); n; n = n->next) {
+    for (const struct json_value *n = json_value_items(json_value_get(task, "NetworksAttachments")); n && !sd_build_is_full(b);
+         n = n->next) {
         struct str network = docker_text(json_value_get(n, "Network"), "ID");
-        for (const struct json_value *a = json_value_items(json_value_get(n, "Addresses")); a; a = a->next)
+        for (const struct json_value *a = json_value_items(json_value_get(n, "Addresses")); a && !sd_build_is_full(b); a = a->next)
             if (swarm_address(json_value_text(a), &ip))
                 add_task_address(t, task, ip, network);
     }
@@ -230,7 +232,7 @@ static void swarm_build_tasks(const struct docker_source *s, struct sd_build *b,
     swarm_index(&t.services, lists[1]);
     swarm_index(&t.nodes, lists[2]);
     docker_networks_read(&t.networks, META, lists[3]);
-    for (const struct json_value *task = json_value_items(lists[0]); task; task = task->next)
+    for (const struct json_value *task = json_value_items(lists[0]); task && !sd_build_is_full(b); task = task->next)
         add_task(&t, task);
     map_free(&t.services);
     map_free(&t.nodes);

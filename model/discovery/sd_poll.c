@@ -43,6 +43,11 @@ static void poll_end(struct sd_poll *p)
 
 void sd_poll_succeeded(struct sd_poll *p, struct sd_groups *groups)
 {
+    if (groups && groups->too_large) {
+        sd_groups_unref(groups);
+        sd_poll_failed(p, "its targets and their labels need too much memory");
+        return;
+    }
     if (p->error)
         log_info("sd", "service discovery responds again", p->env.owner.kind, p->env.owner.name.p, "source", p->shown);
     mem_free(p->error);

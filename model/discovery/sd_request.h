@@ -6,9 +6,10 @@
 
 #include "base/http/client.h"
 #include "base/json/json_value.h"
+#include "model/discovery/groups/sd_groups.h"
 #include "base/xml/xml_value.h"
 
-enum { SD_TREE_MAX = 256 << 20 };
+enum { SD_TREE_MAX = SD_GROUPS_MAX };
 struct sd_request {              /* zeroed; may be used again after done */
     struct client_call *call;    /* in progress, or NULL */
     struct arena arena;          /* of the document */

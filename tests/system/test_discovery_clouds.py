@@ -93,6 +93,23 @@ def test_docker_by_its_socket():
 
 
 @waits
+def test_a_short_list_that_makes_too_many_targets_is_a_failure():
+    """400 networks, 400 ports and labels of 20 KiB are 3 GiB of targets."""
+    daemon = FakeDocker(docker())
+    config = jobs("docker", "docker", ("j", f"host: 'http://{daemon.address}', match_first_network: false"))
+    ours = Sluice(config, "-promscrape.dockerSDCheckInterval=300ms")
+    few, usual = targets(ours, "j"), list(daemon.lists["containers/json"])
+    bomb = {**usual[0], "Id": "bomb", "Labels": {"a": "x" * 20480}, "Ports": [{"Type": "tcp", "PrivatePort": 1000 + i} for i in range(400)],
+            "NetworkSettings": {"Networks": {f"n{i}": {"IPAddress": f"10.0.{i // 250}.{i % 250}", "NetworkID": f"n{i}"} for i in range(400)}}}
+    daemon.lists["containers/json"] = usual + [bomb]
+    wait_until(lambda: "need too much memory" in ours.log(), 60, "the refusal")
+    assert targets(ours, "j") == few
+    assert ours.memory_kib()["VmHWM"] < 450 << 10, ours.memory_kib()
+    daemon.lists["containers/json"] = usual
+    wait_until(lambda: "service discovery responds again" in ours.log(), 60, "the usual list")
+
+
+@waits
 def test_dockerswarm_sd_finds_what_prometheus_and_vmagent_find():
     manager = FakeDocker(swarm())
     manager.lists["services"].pop()

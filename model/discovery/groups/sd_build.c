@@ -11,9 +11,18 @@ void sd_build_drop(struct sd_build *b)
     b->groups = NULL;
 }
 
+bool sd_build_is_full(struct sd_build *b)
+{
+    struct sd_groups *g = b->groups;
+    g->too_large = g->too_large || arena_over(&g->arena, SD_GROUPS_MAX);
+    return g->too_large;
+}
+
 void sd_build_target(struct sd_build *b, struct str address)
 {
     struct sd_groups *g = b->groups;
+    if (sd_build_is_full(b))
+        return;
     arena_grow(&g->arena, &g->items, &b->cap, g->n + 1, sizeof *g->items);
     struct static_group *target = &g->items[g->n++];
     *target = (struct static_group){.targets = {ARENA_NEW(&g->arena, struct str), 1}};
@@ -25,7 +34,7 @@ void sd_build_label(struct sd_build *b, const char *name, struct str value)
 {
     struct sd_groups *g = b->groups;
     struct str_map *labels = &g->items[g->n - 1].labels;
-    if (value.n == 0)
+    if (value.n == 0 || sd_build_is_full(b))
         return;
     arena_grow(&g->arena, &labels->keys, &b->keys_cap, labels->n + 1, sizeof *labels->keys);
     arena_grow(&g->arena, &labels->values, &b->values_cap, labels->n + 1, sizeof *labels->values);

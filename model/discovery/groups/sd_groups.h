@@ -6,11 +6,13 @@
 #include "base/refs.h"
 #include "model/discovery/sd_conf.h"
 
+enum { SD_GROUPS_MAX = 256 << 20 }; /* bytes of what an API lists: a short response can make many targets */
 struct sd_groups {               /* the groups of a file or response; never change */
     struct refs _refs;
     struct arena arena;
     struct static_group *items;
     size_t n;
+    bool too_large;              /* incomplete, since they need more than SD_GROUPS_MAX: not to be used (sd_build.h) */
 };
 struct sd_groups *sd_groups_new(void);    /* empty, with one reference */
 struct sd_groups *sd_groups_ref(struct sd_groups *g); /* NULL is fine */
