@@ -20,6 +20,16 @@ static void put_cluster_time(struct json_writer *w, const char *key, int64_t ms)
     buf_free(&text);
 }
 
+/* Milliseconds, or null for < 0. */
+static void put_ms_ago(struct json_writer *w, const char *key, int64_t ms)
+{
+    json_key(w, key);
+    if (ms < 0)
+        json_put_null(w);
+    else
+        json_i64(w, ms);
+}
+
 static void put_cluster_member(struct json_writer *w, const struct cluster_member *m, int64_t now)
 {
     json_begin_object(w);
@@ -39,11 +49,7 @@ static void put_this_member(struct json_writer *w, const struct cluster_conf *co
     json_field_str(w, "id", conf->id);
     json_field_str(w, "cluster", conf->name);
     json_field_z(w, "role", cluster_role_name(s->role));
-    json_key(w, "leaseRenewedMsAgo");
-    if (s->renewed_ago < 0)
-        json_put_null(w);
-    else
-        json_i64(w, s->renewed_ago);
+    put_ms_ago(w, "leaseRenewedMsAgo", s->renewed_ago);
     json_field_z(w, "error", s->error);
 }
 
@@ -51,7 +57,7 @@ static bool cluster_of(struct http_request *r, struct cluster_status *s)
 {
     if (r->services->cluster == NULL) {
         struct err err;
-        err_set(&err, ERR_NOT_FOUND, "this process is no member of a cluster: the configuration has no section `cluster`");
+        cluster_none(&err);
         http_error(r, &err);
         return false;
     }
@@ -122,11 +128,7 @@ void api_cluster(struct http_request *r)
     put_this_member(&w, cluster_settings(r->services->cluster), &s);
     json_field_u64(&w, "revision", s.view ? s.view->revision : 0);
     put_cluster_time(&w, "changedAt", s.view_at);
-    json_key(&w, "currentMsAgo");
-    if (s.current_ago < 0)
-        json_put_null(&w);
-    else
-        json_i64(&w, s.current_ago);
+    put_ms_ago(&w, "currentMsAgo", s.current_ago);
     json_key(&w, "members");
     json_begin_array(&w);
     int64_t now = clock_wall_ms();

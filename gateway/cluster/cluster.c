@@ -38,6 +38,7 @@ struct cluster {
     int64_t disturbed;         /* loop_mono at which etcd was last not followed; 0: never */
     bool postponed;            /* a change of the view, until all members follow etcd again */
     bool fenced, frozen;       /* as last logged */
+    bool replaced;             /* another member renewed its lease after this one's had ended */
     int64_t asked;             /* loop_mono of the last round of questions to the others; 0: none */
     void (*left)(void *arg), (*ended)(void *arg);
     void *left_arg, *ended_arg;
@@ -300,6 +301,8 @@ static bool cluster_ask_others(struct cluster *c, int64_t now)
     if (recent && peer_check_runs(c->peers))
         return c->frozen;
     bool none = recent && peer_check_renewing(c->peers, lease / 2) == 0;
+    if (recent && !none && now >= membership_renewed(c->membership) + lease)
+        c->replaced = true;
     peer_check_start(c->peers, c->view, lease / 8);
     c->asked = now;
     return none;
@@ -312,7 +315,8 @@ static void cluster_watch_lease(struct cluster *c)
     if (renewed > 0 && renewed + lease > c->fence)
         c->fence = renewed + lease;
     bool frozen = age > lease / 2 && c->view && c->from != INT64_MAX && cluster_ask_others(c, now);
-    if (frozen && c->fence < now + FENCE_AHEAD_MS)
+    c->replaced = c->replaced && age > lease;
+    if (frozen && !c->replaced && c->fence < now + FENCE_AHEAD_MS)
         c->fence = now + FENCE_AHEAD_MS;
     cluster_log_fence(c, frozen);
     cluster_set_fence(c);
@@ -504,6 +508,11 @@ void cluster_free(struct cluster *c)
 /* ---- any thread ---- */
 
 const struct cluster_conf *cluster_settings(const struct cluster *c) { return c->conf; }
+
+void cluster_none(struct err *err)
+{
+    err_set(err, ERR_NOT_FOUND, "this process is no member of a cluster: the configuration has no section `cluster`");
+}
 
 const char *cluster_role_name(enum cluster_role role)
 {

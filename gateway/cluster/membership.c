@@ -155,7 +155,7 @@ static void membership_take_transaction(struct membership *m, const struct json_
         m->step = STEP_REPLACE;
     else
         err_set(err, ERR_UNAVAILABLE, "another process has this id; waiting until its lease ends, at most %lld s if it "
-                "has crashed. Give each member an id of its own", (long long)(m->conf.lease_ms / 1000));
+                "has crashed. Give each member another id", (long long)(m->conf.lease_ms / 1000));
     buf_free(&value);
 }
 
@@ -290,6 +290,7 @@ void membership_leave(struct membership *m, void (*done)(void *arg), void *arg)
 {
     m->left = done;
     m->left_arg = arg;
+    loop_timer_stop(m->loop, &m->due);
     etcd_cancel(&m->request);
     if (m->lease == 0) {
         membership_end_leave(m);

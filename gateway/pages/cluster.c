@@ -88,7 +88,7 @@ void page_cluster(struct http_request *r)
     struct cluster_status s;
     struct err err;
     if (r->services->cluster == NULL) {
-        err_set(&err, ERR_NOT_FOUND, "this process is no member of a cluster: the configuration has no section `cluster`");
+        cluster_none(&err);
         html_fail(r, "Cluster", &err);
         return;
     }

@@ -224,8 +224,6 @@ enum exposition_kind exposition_next(struct exposition *e)
 {
     if (e->format == EXPOSITION_OPENMETRICS)
         return openmetrics_next(e);
-    if (e->lax)
-        return exposition_lax_next(e);
     for (;;) {
         const char *p = exposition_blanks_end(e->p, e->end);
         if (p == e->end)
@@ -237,7 +235,7 @@ enum exposition_kind exposition_next(struct exposition *e)
             if (kind != EXPOSITION_END)
                 return kind;
         } else {
-            return read_series(e, p);
+            return e->lax ? exposition_lax_series(e, p) : read_series(e, p);
         }
     }
 }

@@ -26,7 +26,7 @@ static inline enum name_kind exposition_metric_kind(const struct exposition *e)
 enum exposition_kind exposition_comment(struct exposition *e, const char *start);
 
 /* Lines as vmagent reads them (exposition_lax.c). */
-enum exposition_kind exposition_lax_next(struct exposition *e);
+enum exposition_kind exposition_lax_series(struct exposition *e, const char *start); /* a line that is no comment */
 /* The entry begins with `known` and a blank. False: it is to be read by exposition_next. */
 bool exposition_lax_known(struct exposition *e, struct str known);
 /* As exposition_scan; the name of a label may be empty. */

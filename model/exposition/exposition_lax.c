@@ -188,7 +188,7 @@ static const char *lax_brace(const char *start, const char *eol)
     return brace;
 }
 
-static enum exposition_kind lax_series(struct exposition *e, const char *start)
+enum exposition_kind exposition_lax_series(struct exposition *e, const char *start)
 {
     const char *eol = lax_line_end(start, e->end), *brace = lax_brace(start, eol);
     const char *p = brace ? lax_braces(e, start, brace + 1, eol) : lax_blank(start, eol);
@@ -196,24 +196,6 @@ static enum exposition_kind lax_series(struct exposition *e, const char *start)
         return EXPOSITION_ERROR;
     e->series = str_n(start, (size_t)(p - start));
     return lax_rest(e, p, eol);
-}
-
-enum exposition_kind exposition_lax_next(struct exposition *e)
-{
-    for (;;) {
-        const char *p = exposition_blanks_end(e->p, e->end);
-        if (p == e->end)
-            return EXPOSITION_END;
-        if (*p == '\n') {
-            e->p = p + 1;
-        } else if (*p == '#') {
-            enum exposition_kind kind = exposition_comment(e, p);
-            if (kind != EXPOSITION_END)
-                return kind;
-        } else {
-            return lax_series(e, p);
-        }
-    }
 }
 
 bool exposition_lax_known(struct exposition *e, struct str known)

@@ -48,6 +48,23 @@ class Cluster:
         self.members[name] = Sluice(config, name=name, port=port)
         return self.members[name]
 
+    def start_all(self, names, settle=2.5):
+        """Members that share the targets, for some time."""
+        for name in names:
+            self.start(name)
+        self.settle(*names)
+        time.sleep(settle)
+
+    def settle(self, *names):
+        """These, and only these, are active and share the targets."""
+        self.wait_active(*names, timeout=60)
+        self.wait_owned(*names, timeout=60)
+
+    def slots_until_now(self, since):
+        until = self.now()
+        self.wait_slots(until)
+        return self.slots(since, until)
+
     def view(self, name):
         return self.members[name].data("/api/v1/cluster")
 

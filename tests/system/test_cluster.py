@@ -13,28 +13,23 @@ from regions import Link
 def test_planned_changes_lose_and_double_nothing():
     c = Cluster()
     c.start("a")
-    c.wait_active("a")
-    c.wait_owned("a")
+    c.settle("a")
     wait_until(lambda: len(c.sink.find("up")) == TARGETS, 20, "the first samples")
     since = c.now() + INTERVAL_MS
     c.start("b")
-    c.wait_active("a", "b")
-    c.wait_owned("a", "b")
+    c.settle("a", "b")
     a, b = c.owned("a"), c.owned("b")
     assert TARGETS / 4 < len(b) < TARGETS * 3 / 4 and a | b == {str(i) for i in range(TARGETS)}, (a, b)
     time.sleep(2.5)
     c.start("c")
-    c.wait_active("a", "b", "c")
-    c.wait_owned("a", "b", "c")
+    c.settle("a", "b", "c")
     assert c.owned("a") < a and c.owned("b") < b  # only to the new one
     time.sleep(2.5)
     assert c.members["b"].stop() == 0
-    c.wait_active("a", "c")
-    c.wait_owned("a", "c")
+    c.settle("a", "c")
     time.sleep(2.5)
-    until = c.now()
-    c.wait_slots(until)
-    assert c.slots(since, until) == (0, 0, 0), c.slots(since, until)
+    counts = c.slots_until_now(since)
+    assert counts == (0, 0, 0), counts
     found = c.members["a"].get("/service-discovery").text
     assert "scraped by the cluster's member c" in found, found[:2000]
     assert c.members["a"].metric("sluice_cluster_active_members") == 2
@@ -46,16 +41,11 @@ def test_planned_changes_lose_and_double_nothing():
 @waits
 def test_a_member_that_crashes_is_replaced_when_its_lease_ends():
     c = Cluster()
-    for name in "ab":
-        c.start(name)
-    c.wait_active("a", "b")
-    c.wait_owned("a", "b")
-    time.sleep(2.5)
+    c.start_all("ab")
     since = c.now()
     lost = len(c.owned("b"))
     c.members["b"].kill9()
-    c.wait_active("a")
-    c.wait_owned("a")
+    c.settle("a")
     until = c.now() + 2 * INTERVAL_MS
     c.wait_slots(until)
     missing, double, stale = c.slots(since, until)
@@ -67,23 +57,16 @@ def test_a_member_that_crashes_is_replaced_when_its_lease_ends():
 @waits
 def test_a_suspended_member_scrapes_nothing_after_its_lease():
     c = Cluster()
-    for name in "ab":
-        c.start(name)
-    c.wait_active("a", "b")
-    c.wait_owned("a", "b")
-    time.sleep(2.5)
+    c.start_all("ab")
     since = c.now()
     signal_to(c.members["b"], "SIGSTOP")
     wait_until(lambda: len(c.view("a")["members"]) == 1, 20, "the end of the lease")
     wait_until(lambda: len(c.owned("a")) == TARGETS, 20, "all targets at a")
     time.sleep(2.5)
     signal_to(c.members["b"], "SIGCONT")
-    c.wait_active("a", "b")
-    c.wait_owned("a", "b")
+    c.settle("a", "b")
     time.sleep(2.5)
-    until = c.now()
-    c.wait_slots(until)
-    missing, double, stale = c.slots(since, until)
+    missing, double, stale = c.slots_until_now(since)
     assert missing > 0 and double == 0 and stale == 0, (missing, double, stale)
     assert "lease in etcd has ended" in c.members["b"].log()
 
@@ -91,11 +74,7 @@ def test_a_suspended_member_scrapes_nothing_after_its_lease():
 @waits
 def test_scrapes_go_on_without_etcd():
     c = Cluster()
-    for name in "ab":
-        c.start(name)
-    c.wait_active("a", "b")
-    c.wait_owned("a", "b")
-    time.sleep(2.5)
+    c.start_all("ab")
     since = c.now()
     c.etcd.kill9()  # away for longer than the lease
     wait_until(lambda: "no member can renew its lease" in c.members["a"].log(), 20, "a frozen view")
@@ -114,12 +93,9 @@ def test_scrapes_go_on_without_etcd():
     c.wait_active("a", "b")
     c.etcd.wipe()  # nothing is there any more
     wait_until(lambda: len(c.etcd.keys("/sluice/v1/default/members/")) == 2, 30, "both register again")
-    c.wait_active("a", "b")
-    c.wait_owned("a", "b")
+    c.settle("a", "b")
     time.sleep(2.5)
-    until = c.now()
-    c.wait_slots(until)
-    missing, double, stale = c.slots(since, until)
+    missing, double, stale = c.slots_until_now(since)
     # Members whose leases ended while etcd hung return some milliseconds after each other, more on a busy machine: a slot of
     # a target or two may fall between. (tests/torture/test_cluster_changes.py counts 0 of 2,000 targets on an idle one.)
     assert missing <= 3 and double == 0 and stale == 0, (missing, double, stale)
@@ -201,8 +177,7 @@ def test_a_member_that_is_cut_off_from_etcd_is_fenced():
     link = Link(c.etcd.port, seed=1)
     c.start("a")
     c.start("b", etcd=int(link.address.split(":")[1]))
-    c.wait_active("a", "b")
-    c.wait_owned("a", "b")
+    c.settle("a", "b")
     time.sleep(2.5)
     since, lost = c.now(), len(c.owned("b"))
     link.set("partition")
@@ -211,12 +186,9 @@ def test_a_member_that_is_cut_off_from_etcd_is_fenced():
     wait_until(lambda: "while others can: it scrapes nothing" in c.members["b"].log(), 20, "its log line")
     time.sleep(2.5)
     link.set(None)
-    c.wait_active("a", "b")
-    c.wait_owned("a", "b")
+    c.settle("a", "b")
     time.sleep(2.5)
-    until = c.now()
-    c.wait_slots(until)
-    missing, double, stale = c.slots(since, until)
+    missing, double, stale = c.slots_until_now(since)
     assert double == 0 and stale == 0 and missing <= lost * 3, (missing, double, stale)
 
 
@@ -225,8 +197,7 @@ def test_all_members_as_one_server_group():
     c = Cluster(targets=20, sections="recent: {}")
     for name in "ab":
         c.start(name)
-    c.wait_active("a", "b")
-    c.wait_owned("a", "b")
+    c.settle("a", "b")
     listed = c.members["b"].get("/api/v1/cluster/sd").json()
     assert sorted(t["targets"] for t in listed) == sorted([m.address] for m in c.members.values()), listed
     assert {t["labels"]["__meta_sluice_cluster_member"] for t in listed} == {"a", "b"} and listed[0]["labels"]["__scheme__"] == "http"

@@ -17,18 +17,14 @@ class Phases:
         for name in "abc":
             self.c.start(name)
         self.c.start("d", etcd=int(self.link.address.split(":")[1]))
-        self.settle("abcd")
+        self.c.settle(*"abcd")
         time.sleep(2 * INTERVAL_MS / 1000)
-
-    def settle(self, names):
-        self.c.wait_active(*names, timeout=60)
-        self.c.wait_owned(*names, timeout=60)
 
     def count(self, what, change, names, most_missing=0):
         """most_missing: slots of the targets that a fault hits."""
         since = self.c.now()
         change()
-        self.settle(names)
+        self.c.settle(*names)
         time.sleep(2 * INTERVAL_MS / 1000)
         until = self.c.now()
         self.c.wait_slots(until)
@@ -58,7 +54,7 @@ def test_cluster_changes():
     def suspend():
         signal_to(c.members["a"], "SIGSTOP")
         c.members.pop("a")
-        p.settle("cd")
+        c.settle(*"cd")
         time.sleep(INTERVAL_MS / 1000)
         signal_to(suspended, "SIGCONT")
         c.members["a"] = suspended
