@@ -27,21 +27,29 @@ struct stats_group limit_stats = STATS_GROUP(LIMIT_STATS);
 
 struct label_limit_stage { struct stage stage; struct label_limits limits; };
 
-enum { LIMIT_LOG_LABELS = 512 };
+enum { LIMIT_LOG_LABELS = 512, LIMIT_LOG_MS = 1000 };
+struct limit_lane { struct stage_lane lane; int64_t next_log; /* loop_mono */ };
 
-static void limit_log(const char *key, uint64_t limit, struct labels labels)
+/* Labels are printed once a second at most: a client may send nothing but series that exceed a limit. */
+static void limit_log(struct stage_lane *lane, const char *key, uint64_t limit, struct labels labels)
 {
+    struct limit_lane *l = (struct limit_lane *)lane;
     struct buf text = {0};
+    int64_t now = loop_mono(lane->loop);
+    if (now < l->next_log)
+        return;
+    l->next_log = now + LIMIT_LOG_MS;
     labels_print(&text, labels);
     log_warn("pipeline", "series exceeds a limit; dropped", "limit", key, LOG_U64("value", limit),
              LOG_STR("series", str_first(buf_str(&text), LIMIT_LOG_LABELS)));
     buf_free(&text);
 }
 
-static enum stage_result limit_drop(enum limit_stat stat, const char *key, uint64_t limit, struct labels labels)
+static enum stage_result limit_drop(struct stage_lane *lane, enum limit_stat stat, const char *key, uint64_t limit,
+                                    struct labels labels)
 {
     stats_add(&limit_stats, stat, 1);
-    limit_log(key, limit, labels);
+    limit_log(lane, key, limit, labels);
     return STAGE_DROPPED;
 }
 
@@ -50,15 +58,15 @@ static enum stage_result label_limit_apply(struct stage_lane *lane, struct pipel
     const struct label_limits *l = &((const struct label_limit_stage *)lane->stage)->limits;
     struct labels labels = s->in.labels;
     if (l->labels > 0 && labels.count > l->labels)
-        return limit_drop(LIMIT_LABELS, "max_labels", l->labels, labels);
+        return limit_drop(lane, LIMIT_LABELS, "max_labels", l->labels, labels);
     bool names = l->name_length > 0 && labels.n > l->name_length, values = l->value_length > 0 && labels.n > l->value_length;
     struct labels_iter it = labels_iter(labels);
     struct label label;
     while ((names || values) && labels_next(&it, &label)) {
         if (names && label.name.n > l->name_length)
-            return limit_drop(LIMIT_NAME, "max_label_name_length", l->name_length, labels);
+            return limit_drop(lane, LIMIT_NAME, "max_label_name_length", l->name_length, labels);
         if (values && label.value.n > l->value_length)
-            return limit_drop(LIMIT_VALUE, "max_label_value_length", l->value_length, labels);
+            return limit_drop(lane, LIMIT_VALUE, "max_label_value_length", l->value_length, labels);
     }
     return STAGE_PASSED;
 }
@@ -66,7 +74,7 @@ static enum stage_result label_limit_apply(struct stage_lane *lane, struct pipel
 static void limit_stage_free(struct stage *s) { mem_free(s); }
 static void limit_lane_init(struct stage_lane *lane UNUSED) {}
 
-static const struct stage_ops label_limit_ops = {.lane_size = sizeof(struct stage_lane), .free = limit_stage_free,
+static const struct stage_ops label_limit_ops = {.lane_size = sizeof(struct limit_lane), .free = limit_stage_free,
                                                  .lane_init = limit_lane_init, .apply = label_limit_apply};
 
 struct stage *label_limits_new(const struct label_limits *limits)
@@ -205,7 +213,7 @@ static enum stage_result series_limit_apply(struct stage_lane *lane, struct pipe
         struct series_set *set = atomic_load_explicit(&p->set, memory_order_acquire);
         if (!series_set_admit(set, pipeline_series_hash(s), series_limit_most(p))) {
             stats_add(&limit_stats, series_periods[i].stat, (double)(s->in.n_samples + s->in.n_hists));
-            limit_log(series_periods[i].key, series_limit_most(p), s->in.labels);
+            limit_log(lane, series_periods[i].key, series_limit_most(p), s->in.labels);
             return STAGE_DROPPED;
         }
     }
@@ -246,7 +254,7 @@ static void series_limit_stage_adopt(struct stage *s, const struct stage *old)
 }
 
 static const struct stage_ops series_limit_ops = {
-    .lane_size = sizeof(struct stage_lane), .free = series_limit_stage_free, .adopt = series_limit_stage_adopt,
+    .lane_size = sizeof(struct limit_lane), .free = series_limit_stage_free, .adopt = series_limit_stage_adopt,
     .lane_init = limit_lane_init, .apply = series_limit_apply, .commit = series_limit_commit};
 
 struct stage *series_limits_new(const int64_t max[SERIES_PERIODS])
