@@ -133,9 +133,9 @@ def test_one_replica_of_each_cluster():
     assert sluice.post("/-/reload").status == 200
     wait_until(lambda: send("b", 9) == 204, 10, "replica b is elected")
     for i in range(100):  # names that come and go, as those of pods do
-        send(f"pod-{i}", i, "e")
+        send(f"pod-{i}", 1000 + i, "e")
     time.sleep(0.01)
-    wait_until(lambda: send("pod-last", 9, "e") == 204, 10, "one more replica is elected")
+    wait_until(lambda: send("pod-last", 2000, "e") == 204, 10, "one more replica is elected")
     write_file("sluice.yml", config % "10m")
     assert sluice.post("/-/reload").status == 200
     assert [send("a", 10), send("b", 11)] == [202, 204]
