@@ -475,7 +475,7 @@ static void note_all_new(struct pool_batch *b, const struct pool_list *removed)
     for (size_t i = 0; i < b->added.n; i++) {
         struct target *t = b->added.items[i], *predecessor = map_get(&by_labels, labels_key(t));
         if (predecessor) {
-            predecessor->moved = false; /* whoever owned it: its series go on here, and its scrape ends now */
+            predecessor->moved = false; /* its series continue here, whoever owned it, and its scrape ends now */
             map_set(&by_labels, labels_key(t), NULL);
         }
         note_new(b->pool, b->sync, t, predecessor);

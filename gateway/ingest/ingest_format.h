@@ -46,7 +46,7 @@ struct ingest_format {
     bool (*begin)(struct ingest *in, struct err *err);
     /* One line, without its end, that is not blank. False: it is invalid, err says why. */
     bool (*line)(struct ingest *in, struct str line, struct err *err);
-    /* Goes on with a line of which `line` has read only a part: it has set line_open, which this clears. NULL: never. */
+    /* Continues a line of which `line` has read a part: it has set line_open, which this clears. NULL: never. */
     bool (*more)(struct ingest *in, struct err *err);
     /* With `line`: the body consists of binary records instead. Returns the bytes of the first one in `text`, of which there
      * is a part; 0: not yet known. `line` gets each record, and what is left of an incomplete one at the end of the body;

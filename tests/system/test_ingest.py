@@ -518,7 +518,7 @@ def test_pushes_wait_their_turn_for_a_while():
 
 
 def test_repeated_series_in_any_order_get_their_own_samples():
-    """Clients repeat their series: what is expected and what comes instead."""
+    """Clients repeat their series, or send others where those were expected."""
     sink = RecordingSink(zstd=True)
     sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=50ms", "--dialect=vmagent", "--lanes=1")
     dice, wanted = random.Random(5), {}
