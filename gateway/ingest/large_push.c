@@ -50,8 +50,9 @@ static void push_free(struct push *p)
 static void push_refuse(struct push *p, const struct err *err)
 {
     struct http_request *r = p->r;
+    struct err why = *err; /* it may be the push's own */
     push_free(p);
-    write_refuse(r, err);
+    write_refuse(r, &why);
 }
 
 /* After all batches are durable or have failed. */

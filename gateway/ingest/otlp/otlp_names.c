@@ -133,7 +133,7 @@ void otlp_name_prometheus(struct buf *out, struct str name, struct str unit, enu
 {
     struct str rest = unit, main = STR_NONE, last = kind == OTLP_NAME_COUNTER ? STR("total")
                       : kind == OTLP_NAME_GAUGE && str_is(unit, "1") ? STR("ratio") : STR_NONE;
-    bool found = false, ignored;
+    bool found = false, ignored = false;
     str_cut(&rest, '/', &main);
     main = plain_unit(main, otlp_unit_word);
     struct str per = str_find(unit, '/') < unit.n ? plain_unit(rest, otlp_unit_per_word) : STR_NONE;
