@@ -28,7 +28,8 @@ bool otlp_prometheus_labels(struct arena *a, struct otlp_labels *l, struct err *
 {
     struct ordered_label *sorted = ARENA_ARRAY(a, struct ordered_label, l->n + 1);
     size_t n = 0;
-    qsort(l->items, l->n, sizeof *l->items, compare_label_names);
+    if (l->n > 1)
+        qsort(l->items, l->n, sizeof *l->items, compare_label_names);
     for (size_t i = 0; i < l->n; i++)
         if (!str_is(l->items[i].name, METRIC_NAME))
             sorted[n++] = (struct ordered_label){{otlp_label_name(a, l->items[i].name, true), l->items[i].value}, i};
