@@ -154,7 +154,8 @@ static bool blocks_decode_values(struct blocks_response *x, const struct exporte
 static bool blocks_decode_one(struct blocks_response *x, const struct exported_block *b, size_t *n)
 {
     if (b->decoded) {
-        memcpy(x->samples + *n, b->decoded, b->n_decoded * sizeof *b->decoded);
+        if (b->n_decoded > 0)
+            memcpy(x->samples + *n, b->decoded, b->n_decoded * sizeof *b->decoded);
         *n += b->n_decoded;
         return true;
     }
