@@ -3,6 +3,8 @@
 
 #include <expat.h>
 
+enum { XML_PIECE = 16 << 10, XML_TOKEN_MAX = 64 << 10 };
+
 static void xml_refuse(struct xml_value_reader *x, const char *why)
 {
     x->why = why;
@@ -12,6 +14,7 @@ static void xml_refuse(struct xml_value_reader *x, const char *why)
 static void xml_on_start(void *arg, const XML_Char *name, const XML_Char **attributes UNUSED)
 {
     struct xml_value_reader *x = arg;
+    x->pending = 0;
     if (x->depth == XML_DEPTH) {
         xml_refuse(x, "elements are nested too deeply");
         return;
@@ -31,6 +34,7 @@ static void xml_on_end(void *arg, const XML_Char *name UNUSED)
 {
     struct xml_value_reader *x = arg;
     struct json_value *v = x->open[--x->depth];
+    x->pending = 0;
     if (v->kind == JSON_STRING)
         v->text = arena_str(x->arena, buf_str(&x->text));
     buf_clear(&x->text);
@@ -39,8 +43,13 @@ static void xml_on_end(void *arg, const XML_Char *name UNUSED)
 /* Text beside elements is forgotten with the next one. */
 static void xml_on_text(void *arg, const XML_Char *text, int n)
 {
-    buf_add(&((struct xml_value_reader *)arg)->text, text, (size_t)n);
+    struct xml_value_reader *x = arg;
+    x->pending = 0;
+    buf_add(&x->text, text, (size_t)n);
 }
+
+/* Comments, declarations and the like. */
+static void xml_on_other(void *arg, const XML_Char *text UNUSED, int n UNUSED) { ((struct xml_value_reader *)arg)->pending = 0; }
 
 static void xml_on_doctype(void *arg, const XML_Char *name UNUSED, const XML_Char *system UNUSED, const XML_Char *public UNUSED,
                            int internal UNUSED)
@@ -57,6 +66,7 @@ void xml_value_reader_init(struct xml_value_reader *x, struct arena *a)
     XML_SetUserData(x->parser, x);
     XML_SetElementHandler(x->parser, xml_on_start, xml_on_end);
     XML_SetCharacterDataHandler(x->parser, xml_on_text);
+    XML_SetDefaultHandler(x->parser, xml_on_other);
     XML_SetStartDoctypeDeclHandler(x->parser, xml_on_doctype);
 }
 
@@ -68,12 +78,18 @@ static bool xml_parse(struct xml_value_reader *x, struct str piece, bool last, s
                    x->why ? x->why : XML_ErrorString(XML_GetErrorCode(x->parser)));
 }
 
+/* Expat scans an incomplete token from its first byte with each piece; text is no token, but passed on as it arrives. */
 bool xml_value_reader_feed(struct xml_value_reader *x, struct str piece, struct err *err)
 {
-    enum { XML_PIECE = 1 << 20 }; /* expat counts in int */
-    for (; piece.n > 0; piece = str_skip(piece, XML_PIECE))
-        if (!xml_parse(x, str_first(piece, XML_PIECE), false, err))
+    for (; piece.n > 0; piece = str_skip(piece, XML_PIECE)) {
+        struct str part = str_first(piece, XML_PIECE);
+        x->pending += part.n;
+        if (!xml_parse(x, part, false, err))
             return false;
+        if (x->pending > XML_TOKEN_MAX)
+            return err_set(err, ERR_TOO_LARGE, "invalid XML at line %lu: a tag or comment is longer than %d KiB",
+                           (unsigned long)XML_GetCurrentLineNumber(x->parser), XML_TOKEN_MAX >> 10);
+    }
     return true;
 }
 

@@ -5,7 +5,8 @@
  *
  * An element is a member of its parent, with its name as key; elements of the same name are several members. An element with
  * elements is an object, any other one the string of its text. Attributes, name space declarations, comments and text beside
- * elements are skipped; a document type declaration is an error, so that there are no entities but those of XML itself.
+ * elements are skipped; a document type declaration is an error, so that there are no entities but those of XML itself. So is
+ * a tag or comment of more than 64 KiB.
  *
  * As with a json_value_reader, the caller checks the arena's budget after each piece. One thread.
  */
@@ -23,6 +24,7 @@ struct xml_value_reader {
     struct json_value *open[XML_DEPTH], *last[XML_DEPTH]; /* enclosing elements, the root first; the last child of each */
     unsigned depth;
     struct buf text;           /* of the innermost element so far */
+    size_t pending;            /* bytes since the last token */
     const char *why;           /* the document is refused */
 };
 void xml_value_reader_init(struct xml_value_reader *x, struct arena *a);

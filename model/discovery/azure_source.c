@@ -9,6 +9,7 @@
  * skipped. Source: https://learn.microsoft.com/en-us/rest/api/compute/virtual-machines/list-all and .../virtualnetwork/network-interfaces/get
  */
 #include "model/discovery/groups/sd_build.h"
+#include "model/discovery/groups/sd_pages.h"
 #include "model/discovery/sd_poll.h"
 #include "model/discovery/sd_request.h"
 
@@ -201,7 +202,7 @@ struct azure_source {
     struct azure_set { struct str id, name; } *sets; size_t n_sets, sets_cap;
     bool lists_sets;             /* otherwise machines: of sets[set - 1] if set > 0 */
     size_t set;
-    struct str link;             /* the page in progress */
+    struct sd_pages pages;       /* of all lists */
     size_t machine, interface, running; /* the next interface */
     struct sd_build build;
 };
@@ -213,6 +214,7 @@ static void azure_forget(struct azure_source *s)
     for (size_t i = 0; i < INTERFACES_AT_ONCE; i++)
         sd_request_free(&s->slots[i].request);
     sd_build_drop(&s->build);
+    sd_pages_clear(&s->pages);
     arena_free(&s->read);
     s->machines = NULL;
     s->sets = NULL;
@@ -383,8 +385,7 @@ static void azure_add_set(struct azure_source *s, const struct json_value *set)
 
 static void azure_list(struct azure_source *s, struct str url)
 {
-    s->link = arena_str(&s->read, url);
-    azure_get(s, &s->request, s->link);
+    azure_get(s, &s->request, url);
 }
 
 /* virtualMachines or virtualMachineScaleSets of the subscription or resource group. */
@@ -428,15 +429,15 @@ static struct str azure_port(const struct url *u)
 }
 
 /* A link leads to another page of the same server, to which the token may be sent. */
-static bool azure_check_link(const struct azure_source *s, struct str link, struct err *err)
+static bool azure_check_link(struct azure_source *s, struct str link, struct err *err)
 {
     struct url url, api;
     if (!url_parse(link, &url, err) || !url_parse(s->api, &api, err))
         return false;
-    if (!str_ieq(url.host, api.host) || !str_ieq(url.scheme, api.scheme) || !str_eq(azure_port(&url), azure_port(&api)) ||
-        str_eq(link, s->link))
-        return err_set(err, ERR_BAD_GATEWAY, "%s: nextLink of a list leads to %s", s->poll.shown,
-                       str_eq(link, s->link) ? "the same page" : "another server");
+    if (!str_ieq(url.host, api.host) || !str_ieq(url.scheme, api.scheme) || !str_eq(azure_port(&url), azure_port(&api)))
+        return err_set(err, ERR_BAD_GATEWAY, "%s: nextLink of a list leads to another server", s->poll.shown);
+    if (!sd_pages_next(&s->pages, link, s->poll.shown, err))
+        return false;
     return !arena_over(&s->read, SD_TREE_MAX) || err_set(err, ERR_TOO_LARGE, "%s: the list of machines is too large", s->poll.shown);
 }
 

@@ -9,6 +9,7 @@
  * Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/
  */
 #include "model/discovery/groups/sd_build.h"
+#include "model/discovery/groups/sd_pages.h"
 #include "model/discovery/sd_poll.h"
 #include "model/discovery/sd_request.h"
 
@@ -92,6 +93,7 @@ struct ec2_source {
     bool has_zones;
     /* The read in progress: */
     struct sd_build build;
+    struct sd_pages pages;
     char *page;                  /* the token of the next page, or NULL */
 };
 
@@ -103,6 +105,7 @@ static void ec2_source_free(struct sd_poll *p)
     token_cancel(&s->keys_request);
     sd_request_free(&s->request);
     sd_build_drop(&s->build);
+    sd_pages_clear(&s->pages);
     client_profile_unref(s->profile);
     token_source_unref(s->keys);
     map_free(&s->zones);
@@ -147,6 +150,7 @@ static struct str ec2_text(const struct json_value *object, const char *key) { r
 struct ec2_addresses {
     struct str primary[EC2_INTERFACES]; size_t n_primary; /* by the index of their device */
     struct buf primaries, all, subnets;  /* ",A,B," */
+    struct map has_subnet;
     struct str first;                    /* of all */
 };
 
@@ -158,22 +162,15 @@ static void ec2_add_item(struct buf *list, struct str item)
     buf_add_char(list, ',');
 }
 
-static bool ec2_list_has(const struct buf *list, struct str item)
-{
-    struct str rest = buf_str(list), one;
-    while (rest.n > 0 && str_cut(&rest, ',', &one))
-        if (str_eq(one, item))
-            return true;
-    return false;
-}
-
 static void ec2_read_interface(struct ec2_addresses *a, const struct json_value *interface)
 {
     struct str device = ec2_text(json_value_get(interface, "attachment"), "deviceIndex"), subnet = ec2_text(interface, "subnetId");
     uint64_t index = 0;
+    bool added;
     if (subnet.n == 0)
         return;
-    if (!ec2_list_has(&a->subnets, subnet))
+    map_add(&a->has_subnet, subnet, &added);
+    if (added)
         ec2_add_item(&a->subnets, subnet);
     for (const struct json_value *i = json_value_items(json_value_get(interface, "ipv6AddressesSet")); i; i = i->next) {
         struct str address = ec2_text(i, "ipv6Address");
@@ -251,6 +248,7 @@ static void ec2_add_instance(struct ec2_source *s, struct str owner, const struc
     buf_free(&a.primaries);
     buf_free(&a.all);
     buf_free(&a.subnets);
+    map_free(&a.has_subnet);
 }
 
 static void ec2_end(struct ec2_source *s)
@@ -263,8 +261,8 @@ static void ec2_end(struct ec2_source *s)
 /* The token of the next page; false: the list cannot be continued. */
 static bool ec2_take_page(struct ec2_source *s, struct str token, struct err *err)
 {
-    if (s->page && str_is(token, s->page))
-        return err_set(err, ERR_BAD_GATEWAY, "%s: a page of instances names itself as the next one", s->poll.shown);
+    if (token.n > 0 && !sd_pages_next(&s->pages, token, s->poll.shown, err))
+        return false;
     mem_free(s->page);
     s->page = token.n > 0 ? str_dup(token) : NULL;
     return !arena_over(sd_build_arena(&s->build), SD_TREE_MAX)
@@ -295,6 +293,7 @@ static void ec2_on_instances(struct sd_request *r, const struct json_value *doc,
 
 static void ec2_read_instances(struct ec2_source *s)
 {
+    sd_pages_clear(&s->pages);
     sd_build_start(&s->build);
     ec2_post(s, s->form, ec2_on_instances);
 }

@@ -10,6 +10,7 @@
  * Source: https://cloud.google.com/compute/docs/reference/rest/v1/instances/list
  */
 #include "model/discovery/groups/sd_build.h"
+#include "model/discovery/groups/sd_pages.h"
 #include "model/discovery/sd_poll.h"
 #include "model/discovery/sd_request.h"
 
@@ -66,6 +67,7 @@ struct gce_source {
     /* The read in progress: */
     struct sd_build build;
     size_t zone;                 /* of `zones` */
+    struct sd_pages pages;       /* of the zone */
     char *page;                  /* token of the page in progress, or NULL */
 };
 
@@ -76,6 +78,7 @@ static void gce_source_free(struct sd_poll *p)
     struct gce_source *s = gce_of_poll(p);
     sd_request_free(&s->request);
     sd_build_drop(&s->build);
+    sd_pages_clear(&s->pages);
     client_profile_unref(s->profile);
     arena_free(&s->arena);
     mem_free(s->page);
@@ -155,8 +158,10 @@ static bool gce_is_all(const struct gce_source *s) { return str_is(s->zones.item
 /* The token of the next page; false: the list cannot be continued. */
 static bool gce_take_page(struct gce_source *s, struct str token, struct err *err)
 {
-    if (s->page && str_is(token, s->page))
-        return err_set(err, ERR_BAD_GATEWAY, "%s: a page of instances names itself as the next one", s->poll.shown);
+    if (token.n == 0)
+        sd_pages_clear(&s->pages);
+    else if (!sd_pages_next(&s->pages, token, s->poll.shown, err))
+        return false;
     mem_free(s->page);
     s->page = token.n > 0 ? str_dup(token) : NULL;
     return !arena_over(sd_build_arena(&s->build), SD_TREE_MAX)
@@ -282,6 +287,7 @@ static void gce_begin(struct gce_source *s)
         return;
     }
     s->zone = 0;
+    sd_pages_clear(&s->pages);
     sd_build_start(&s->build);
     gce_next(s);
 }

@@ -77,6 +77,7 @@ static void request_on_done(void *arg, const struct client_reply *reply)
 
 void sd_request_start(struct sd_request *r, const struct sd_ask *ask)
 {
+    char *url = str_dup(ask->url); /* it may be one of the last document */
     if (r->url)
         request_clear(r);
     arena_init(&r->arena, 0);
@@ -85,11 +86,11 @@ void sd_request_start(struct sd_request *r, const struct sd_ask *ask)
         xml_value_reader_init(&r->reader.xml, &r->arena);
     else
         json_value_reader_init(&r->reader.json, &r->arena);
-    r->url = str_dup(ask->url);
+    r->url = url;
     r->profile = ask->profile;
     r->call = client_send(ask->client, &(struct client_request){
         .method = ask->body.n > 0 ? "POST" : "GET", .body = ask->body, .url = r->url, .socket = ask->socket, .no_redirects = ask->socket != NULL, .profile = ask->profile, .headers = ask->headers, .n_headers = ask->n_headers,
-        .slot = (uint32_t)hash_bytes(ask->url.p, ask->url.n), .timeout_ms = ask->timeout_ms, .max_body = API_BODY_MAX,
+        .slot = (uint32_t)hash_bytes(url, strlen(url)), .timeout_ms = ask->timeout_ms, .max_body = API_BODY_MAX,
         .accept_gzip = true, .data = request_on_data, .done = request_on_done, .arg = r});
 }
 

@@ -23,7 +23,7 @@ class FakeEC2(Amazon):
     zones: False: no permission to list them."""
 
     def __init__(self, *pages):
-        self.pages, self.status, self.text, self.cut, self.zones, self.asked_ec2 = pages, 200, None, False, True, []
+        self.pages, self.status, self.text, self.cut, self.zones, self.asked_ec2, self.endless = pages, 200, None, False, True, [], False
         super().__init__()
 
     def answer(self, request, body):
@@ -46,7 +46,7 @@ class FakeEC2(Amazon):
             content = {"availabilityZoneInfo": [{"zoneName": f"eu-west-1{z}", "zoneId": f"euw1-az{i}", "zoneState": "available"} for i, z in enumerate("ab", 1)]}
         else:
             n = int(form.get("NextToken", "page+0")[5:])
-            content = {"reservationSet": self.pages[n], **({"nextToken": f"page+{n + 1}"} if n + 1 < len(self.pages) else {})}
+            content = {"reservationSet": self.pages[n], **({"nextToken": f"page+{n + 1}"} if n + 1 < len(self.pages) else {"nextToken": "page+0"} if self.endless else {})}
         text = self.text if self.text is not None else '<?xml version="1.0" encoding="UTF-8"?>\n<!-- invented -->\n' + element(
             f"{action}Response", {"requestId": "r", **content}).replace(f"<{action}Response>", f"<{action}Response {XMLNS}>", 1)
         if self.cut:

@@ -169,7 +169,9 @@ def test_ec2_sd_finds_what_prometheus_and_vmagent_find():
     zones = sum(form["Action"] == "DescribeAvailabilityZones" for form in forms)
     keeps_targets(ours, amazon, "ec2", "all", {"status": 503, "words": "HTTP 503: RequestLimitExceeded: Slow down"}, {"cut": True},
                   {"text": "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "words": "document type declaration"},
-                  {"text": "<html/>", "words": "the response has no DescribeInstancesResponse"}, {"text": "{}"}, {"pages": ()}, {"keys": {"AK": ("another", "")}})
+                  {"text": "<html/>", "words": "the response has no DescribeInstancesResponse"}, {"text": "{}"}, {"pages": ()},
+                  {"endless": True, "words": "lead back to an earlier one"},
+                  {"text": "<DescribeInstancesResponse><a b='" + "x" * (24 << 20), "words": "a tag or comment is longer than 64 KiB"}, {"keys": {"AK": ("another", "")}})
     assert zones == 2 == sum(form["Action"] == "DescribeAvailabilityZones" for _, form in amazon.asked_ec2), "zones are listed once"
     assert "a/secret+" not in ours.log() and "a/secret+" not in ours.get("/config").text
     amazon.pages = ec2.with_ipv6()
@@ -264,7 +266,7 @@ class FakeGoogle(fakes.Fake):
             items = [i for _, i in page]
         doc = {"kind": "compute#instanceList", "id": f"projects/{project}", "items": items}
         if at + 2 < len(every) or self.endless:
-            doc["nextPageToken"] = "p2" if self.endless else f"p{at + 2}"
+            doc["nextPageToken"] = f"p{2 - at}" if self.endless else f"p{at + 2}"
         if not items:
             del doc["items"]
         text = json.dumps(doc).encode()
@@ -306,7 +308,7 @@ def test_gce_sd_lists_zones_with_the_tokens_of_the_machine():
     assert {(path, q.get("filter"), q["maxResults"]) for path, q in google.asked} == {
         ("/compute/v1/projects/my-project/zones/europe-west1-b/instances", None, "500"), ("/compute/v1/projects/other/aggregated/instances", None, "500"),
         *((f"/compute/v1/projects/p/zones/{z}/instances", "labels.team-name = a", "500") for z in google.zones)}
-    keeps_targets(ours, google, "gce", "some", {"status": 429, "words": "HTTP 429"}, {"cut": True}, {"endless": True, "words": "names itself as the next one"})
+    keeps_targets(ours, google, "gce", "some", {"status": 429, "words": "HTTP 429"}, {"cut": True}, {"endless": True, "words": "lead back to an earlier one"})
     google.zones["europe-west1-b"].pop()
     wait_until(lambda: [len(targets(ours, job)) for job in ("machine", "all", "some")] == [2, 3, 3])
     assert "ya29" not in ours.log()
@@ -392,6 +394,7 @@ def test_azure_sd_finds_what_vmagent_finds():
     assert path == "/ten/oauth2/v2.0/token" and form["client_id"] == "cli" and form["scope"] == f"http://{azure.address}/.default", (path, form)
     assert (nic + "b", "2021-08-01", "ipConfigurations/publicIPAddress") in azure.asked
     keeps_targets(ours, azure, "azure", "all", {"status": 429, "words": "HTTP 429"}, {"cut": True}, {"link": "http://127.0.0.9/x", "words": "leads to another server"},
+                  {"link": f"http://{azure.address}/subscriptions/sub/providers/Microsoft.Compute/virtualMachines?api-version=2019-07-01&x=y", "words": "lead back to an earlier one"},
                   {"lists": {}, "words": "HTTP 404"})
     del azure.interfaces[nic + "b"]
     wait_until(lambda: (len(targets(ours, "all")), len(targets(ours, "group"))) == (2, 0), what="an interface that does not exist any more is no target")

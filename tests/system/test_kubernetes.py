@@ -313,6 +313,13 @@ def test_responses_that_are_no_lists_lose_no_target():
         assert sluice.reconfigure(jobs(kube, ("pod", f"role: pod, selectors: [{{role: pod, label: 'x{i}!=y'}}]"))).status == 200
         wait_until(lambda: served and sluice.metric("prometheus_sd_kubernetes_failures_total") > failures, what=str(body))
         assert pods(sluice) == ["a"], body
+    def endless(*_):
+        served.append(1)
+        return b'{"metadata": {"resourceVersion": "7", "continue": "c%d"}, "items": []}' % (len(served) % 2)
+    served, kube.raw = [], endless
+    assert sluice.reconfigure(jobs(kube, ("pod", "role: pod, selectors: [{role: pod, label: 'pages!=y'}]"))).status == 200
+    wait_until(lambda: "the pages of the list lead back to an earlier one" in sluice.log(), what="pages without an end")
+    assert pods(sluice) == ["a"] and len(served) < 20
     kube.raw = None
     kube.put("pods", pod("b", ip="127.11.0.6", containers=[container("app", WEB)]))
     wait_until(lambda: pods(sluice) == ["a", "b"])

@@ -294,9 +294,11 @@ static bool watch_end_page(struct kube_watch *w, struct err *err)
     const struct json_value *items = json_value_get(doc, "items");
     if (version.n == 0 || items == NULL || (items->kind != JSON_ARRAY && items->kind != JSON_NULL))
         return err_set(err, ERR_BAD_GATEWAY, "the response has no metadata.resourceVersion, or no items: it is no list");
-    watch_set_text(&w->next, json_value_scalar(kube_at(doc, "metadata", "continue", NULL)));
-    if (w->next)
-        return true;
+    struct str next = json_value_scalar(kube_at(doc, "metadata", "continue", NULL));
+    bool goes_on = next.n > 0 && sd_pages_next(&w->pages, next, w->shown, err);
+    watch_set_text(&w->next, goes_on ? next : STR_NONE);
+    if (next.n > 0)
+        return goes_on;
     watch_set_text(&w->version, version);
     w->newest = false;
     w->listed = loop_mono(w->owner->main);
@@ -432,7 +434,10 @@ void kube_watch_begin(struct kube_watch *w)
     w->gone = w->too_large = w->accepted = w->refused = false;
     w->events = 0;
     w->began = loop_mono(all->main);
-    w->mark += !w->watches && w->next == NULL;
+    if (!w->watches && w->next == NULL) {
+        w->mark++;
+        sd_pages_clear(&w->pages);
+    }
     buf_add_z(&url, w->url);
     watch_add_parameters(w, &url);
     arena_init(&w->arena, 0);

@@ -5,6 +5,7 @@
 #define MODEL_DISCOVERY_KUBERNETES_KUBE_WATCH_INTERNAL_H
 
 #include "model/discovery/discovery.h"
+#include "model/discovery/groups/sd_pages.h"
 #include "model/discovery/kubernetes/kube_watch.h"
 
 struct kube_watches {
@@ -37,6 +38,7 @@ struct kube_watch {
     struct loop_timer due, idle, linger, settled;
     char *version;               /* to watch from; NULL: list first */
     char *next;                  /* continue token of the list in progress */
+    struct sd_pages pages;       /* of this list */
     bool newest;                 /* lists begin with the newest state */
     bool synced;
     uint32_t mark;               /* of the list in progress */

@@ -23,6 +23,7 @@ static void kube_watch_free(struct kube_watch *w)
     mem_free(w->shown);
     mem_free(w->version);
     mem_free(w->next);
+    sd_pages_clear(&w->pages);
     mem_free(w->error);
     list_remove(&w->node);
     mem_free(w);

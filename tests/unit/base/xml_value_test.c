@@ -53,7 +53,7 @@ static void assert_refused(const char *xml, const char *why)
     arena_init(&a, 0);
     assert_null(xml_in_pieces(&a, str_of(xml), 7, &err));
     if (strstr(err.text, why) == NULL)
-        fail_msg("%s: \"%s\" is not in \"%s\"", xml, why, err.text);
+        fail_msg("%.60s: \"%s\" is not in \"%s\"", xml, why, err.text);
     arena_free(&a);
 }
 
@@ -89,11 +89,46 @@ static void a_truncated_document_is_refused(void **state UNUSED)
         }
 }
 
+static void add_many(struct buf *out, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_add_z(out, text);
+}
+
+/* A token is scanned from its first byte with each piece, so it must not grow without end; text may. */
+static void a_long_token_is_refused(void **state UNUSED)
+{
+    static const char *const begins[] = {"<a b='", "<!--", "<a><?x "};
+    for (size_t i = 0; i < LEN(begins); i++) {
+        struct buf text = {0};
+        buf_add_z(&text, begins[i]);
+        add_many(&text, "x             ", 40 << 10);
+        assert_refused(buf_z(&text), "a tag or comment is longer than 64 KiB");
+        buf_free(&text);
+    }
+    static const char *const texts[][2] = {{"<a>", "</a>"}, {"<a><![CDATA[", "]]></a>"}};
+    for (size_t i = 0; i < LEN(texts); i++) {
+        struct arena a;
+        struct err err;
+        struct buf text = {0};
+        arena_init(&a, 0);
+        buf_add_z(&text, texts[i][0]);
+        add_many(&text, "long text without an end ", 40 << 10);
+        buf_add_z(&text, texts[i][1]);
+        const struct json_value *v = xml_in_pieces(&a, buf_str(&text), 1000, &err);
+        assert_non_null(v);
+        assert_int_equal(json_value_text(json_value_get(v, "a")).n, 25 * (40 << 10));
+        buf_free(&text);
+        arena_free(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_document_becomes_a_tree),
         cmocka_unit_test(what_is_no_document_is_refused),
+        cmocka_unit_test(a_long_token_is_refused),
         cmocka_unit_test(a_truncated_document_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
