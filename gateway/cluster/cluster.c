@@ -18,6 +18,7 @@ enum {
     FENCE_AHEAD_MS = 3000,     /* while etcd is away for all members */
     MEMBERS_BYTES_MAX = 64 << 20,
     SKEW_MS = 1000,
+    ROUNDS_A_LEASE = 8,        /* of questions to the others, while the lease cannot be renewed */
     QUIET_MS = 3000,           /* after an outage of etcd, until all members follow it again */
 };
 
@@ -39,6 +40,7 @@ struct cluster {
     bool postponed;            /* a change of the view, until all members follow etcd again */
     bool fenced, frozen;       /* as last logged */
     bool replaced;             /* another member renewed its lease after this one's had ended */
+    bool unreached;            /* none of the others that were asked last responded */
     int64_t asked;             /* loop_mono of the last round of questions to the others; 0: none */
     void (*left)(void *arg), (*ended)(void *arg);
     void *left_arg, *ended_arg;
@@ -286,7 +288,9 @@ static void cluster_log_fence(struct cluster *c, bool frozen)
     if (fenced && !c->fenced)
         log_error("cluster", "this member cannot renew its lease while others can: it scrapes nothing until it can");
     if (frozen && !c->frozen)
-        log_warn("cluster", "no member can renew its lease in etcd: the members stay as they were last");
+        log_warn("cluster", c->unreached && c->view->n > 1
+                     ? "this member can reach neither etcd nor another member: the members stay as they were last"
+                     : "no member can renew its lease in etcd: the members stay as they were last");
     if (c->fenced && !fenced)
         log_info("cluster", "this member may scrape again");
     c->fenced = fenced;
@@ -301,9 +305,12 @@ static bool cluster_ask_others(struct cluster *c, int64_t now)
     if (recent && peer_check_runs(c->peers))
         return c->frozen;
     bool none = recent && peer_check_renewing(c->peers, lease / 2) == 0;
+    c->unreached = recent && peer_check_responded(c->peers) == 0;
     if (recent && !none && now >= membership_renewed(c->membership) + lease)
         c->replaced = true;
-    peer_check_start(c->peers, c->view, lease / 8);
+    if (recent && now - c->asked < lease / ROUNDS_A_LEASE)
+        return none;
+    peer_check_start(c->peers, c->view, lease / ROUNDS_A_LEASE);
     c->asked = now;
     return none;
 }

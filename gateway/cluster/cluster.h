@@ -7,10 +7,10 @@
  * announces its last one before it stops (cluster_leave).
  *
  * Without etcd. The members stay as they were read last. A member that cannot renew its lease goes on scraping until the
- * lease ends, since nobody replaces it before. From half of that time on it asks the others (peer_check.h): if one of them
+ * lease ends, since nobody replaces it before. From half of that time on it asks others (peer_check.h): if one of them
  * renews its lease, this member alone is cut off and will be replaced: it stops scraping when its lease ends (it is
- * fenced). If none does, nobody is replaced: it goes on. A process that was suspended for longer than its lease finds the
- * fence down when it wakes up, and asks first.
+ * fenced). If none does, or none can be reached, it goes on: nobody is replaced, as far as it knows. A process that was
+ * suspended for longer than its lease finds the fence down when it wakes up, and asks first.
  *
  * Threads: all functions in the control thread, unless stated otherwise.
  */

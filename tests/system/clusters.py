@@ -16,7 +16,7 @@ CONFIG = """
 global: {{scrape_interval: {interval}ms, scrape_timeout: {timeout}ms}}
 cluster:
   id: {id}
-  address: http://127.0.0.1:{port}
+  address: {address}
   lease: {lease}s
   handover: {handover}ms
 {more}
@@ -39,11 +39,12 @@ class Cluster:
         self.sections, self.sink_url = sections, sink_url or self.sink.url
         self.targets, self.lease, self.more, self.interval, self.members = targets, lease, more, interval_ms, {}
 
-    def start(self, name, etcd=None, **more):
-        """etcd: the port at which this member reaches it."""
+    def start(self, name, etcd=None, address=None, **more):
+        """etcd: the port at which this member reaches it. address: of a link at which the others reach it, a function of the
+        member's port."""
         port = free_port()
         targets = "\n".join(f"  - {{targets: ['{self.exporter.address}'], labels: {{n: '{i}'}}}}" for i in range(self.targets))
-        config = CONFIG.format(id=name, port=port, lease=self.lease, handover=HANDOVER_MS, etcd=etcd or self.etcd.port, interval=self.interval, timeout=self.interval - 100, targets=targets,
+        config = CONFIG.format(id=name, address=f"http://{address(port) if address else f'127.0.0.1:{port}'}", lease=self.lease, handover=HANDOVER_MS, etcd=etcd or self.etcd.port, interval=self.interval, timeout=self.interval - 100, targets=targets,
                                sink=self.sink_url, sections=self.sections, more=self.more.format(id=name, **more))
         self.members[name] = Sluice(config, name=name, port=port)
         return self.members[name]

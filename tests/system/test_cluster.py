@@ -193,6 +193,35 @@ def test_a_member_that_is_cut_off_from_etcd_is_fenced():
 
 
 @waits
+def test_a_member_that_reaches_nobody_keeps_scraping():
+    c = Cluster(targets=20)
+    links = [Link(c.etcd.port, seed=1)]
+
+    def behind_link(port):
+        links.append(Link(port, seed=2))
+        return links[-1].address
+    c.start("a", address=behind_link)
+    c.start("b", etcd=int(links[0].address.split(":")[1]))
+    c.settle("a", "b")
+    time.sleep(2.5)
+    mine = c.owned("b")
+    for link in links:
+        link.set("partition")
+    wait_until(lambda: "can reach neither etcd nor another member" in c.members["b"].log(), 20, "the log line")
+    time.sleep(LEASE_S + 2)
+    since = c.now()
+    assert c.view("b")["role"] == "active" and c.owned("b") == mine, c.view("b")
+    time.sleep(2 * INTERVAL_MS / 1000)
+    until = c.now()
+    c.wait_slots(until)
+    for link in links:
+        link.set(None)
+    missing, double, stale = c.slots(since, until)
+    assert missing == 0 and double > 0 and stale == 0, (missing, double, stale)  # a scrapes b's targets, too
+    c.settle("a", "b")
+
+
+@waits
 def test_all_members_as_one_server_group():
     c = Cluster(targets=20, sections="recent: {}")
     for name in "ab":
