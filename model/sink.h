@@ -21,9 +21,11 @@ struct series_in {
     const struct str *hists; size_t n_hists;         /* prometheus.Histogram messages */
     const struct str *exemplars; size_t n_exemplars; /* prometheus.Exemplar messages */
 };
-enum sink_status { SINK_OK, SINK_BUSY /* a queue that applies backpressure is full: nothing was accepted */ };
+enum sink_status { SINK_OK, SINK_BUSY /* a queue that applies backpressure is full, or the route is not in force yet: nothing
+                                      * was accepted */ };
 struct sink_batch {
     uint64_t source;   /* hash of the target; 0 = pushed: each series by its own hash */
+    uint64_t route;    /* only destinations of this route get the batch; 0: those without one */
     size_t bytes;      /* approximate size (uncompressed); with `more` including the following batches */
     struct str via;    /* X-Sluice-Via of the request that brought it (base/http/via.h); borrowed until commit */
     bool more;         /* continues a request whose first batch was accepted: no queue rejects it */

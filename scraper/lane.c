@@ -8,7 +8,7 @@
 #include "scraper/ending.h"
 #include "scraper/scrape_stats.h"
 
-enum { REMIND_MS = 10 * 60 * 1000 };
+enum { REMIND_MS = 10 * 60 * 1000, RESENT_FAMILIES = 500, RESENT_BYTES = 50000 };
 
 static void lane_forget_moved(struct scrape_lane *l);
 
@@ -19,22 +19,36 @@ static void scrape_lane_run_work(struct loop_task *task)
     lane_forget_moved(l);
 }
 
+/* Sends a family to the destinations of its route, unless they are busy. *about is the open batch; bytes 0: there is
+ * none. */
+static void resend_family(struct scrape_lane *l, const struct scrape_family *f, struct sink_batch *about)
+{
+    if (about->bytes == 0 || about->route != f->route) {
+        if (about->bytes > 0)
+            sink_commit(l->sink, NULL, NULL);
+        *about = (struct sink_batch){.source = about->source, .route = f->route, .bytes = RESENT_BYTES};
+        if (sink_begin(l->sink, about) == SINK_BUSY) {
+            about->bytes = 0;
+            return;
+        }
+    }
+    sink_metadata(l->sink, &f->metadata);
+}
+
 /* Sends all metadata families of the lane's targets once, some each turn. Any target's shard will do: their order among
  * blocks is irrelevant. */
 static void resend_metadata(struct loop_task *task)
 {
-    enum { FAMILIES = 500, FAMILY_BYTES = 100 };
     struct scrape_lane *l = CONTAINER(task, struct scrape_lane, resend);
     if (list_empty(&l->targets) || l->metadata.families.n == 0)
         return;
     const struct target *any = CONTAINER(l->targets.next, struct target, node);
-    struct sink_batch about = {.source = any->source, .bytes = FAMILIES * FAMILY_BYTES};
-    if (sink_begin(l->sink, &about) == SINK_BUSY)
-        return;
+    struct sink_batch about = {.source = any->source};
     struct map_entry *e = NULL;
-    for (int i = 0; i < FAMILIES && (e = map_walk_next(&l->metadata.families, &l->resent)); i++)
-        sink_metadata(l->sink, &((struct scrape_family *)e->value.p)->metadata);
-    sink_commit(l->sink, NULL, NULL);
+    for (int i = 0; i < RESENT_FAMILIES && (e = map_walk_next(&l->metadata.families, &l->resent)); i++)
+        resend_family(l, e->value.p, &about);
+    if (about.bytes > 0)
+        sink_commit(l->sink, NULL, NULL);
     if (e)
         loop_post(l->loop, task);
 }

@@ -37,32 +37,35 @@ static void collect_line(struct metadata_builder *b, const struct metadata_line 
         m->unit = text;
 }
 
-static struct str family_key(struct arena *a, const struct metadata *m)
+static struct str family_key(struct arena *a, const struct metadata *m, uint64_t route)
 {
     const char type[2] = {0, (char)('a' + (int)m->type)};
-    size_t n = m->family.n + sizeof type + m->help.n + 1 + m->unit.n;
+    size_t n = m->family.n + sizeof type + m->help.n + 1 + m->unit.n + (route ? sizeof route : 0);
     struct buf b = {.p = arena_bytes(a, n), .cap = n}; /* exact size: never grows */
     buf_add_str(&b, m->family);
     buf_add(&b, type, sizeof type);
     buf_add_str(&b, m->help);
     buf_add_char(&b, 0);
     buf_add_str(&b, m->unit);
+    if (route)
+        buf_add(&b, &route, sizeof route);
     return buf_str(&b);
 }
 
 static struct scrape_family *family_get(struct metadata_store *store, struct arena *a, const struct metadata *m,
-                                        bool *added)
+                                        uint64_t route, bool *added)
 {
-    struct str key = family_key(a, m);
+    struct str key = family_key(a, m, route);
     struct scrape_family *f = map_get(&store->families, key);
     *added = f == NULL;
     if (f == NULL) {
         f = mem_zalloc(sizeof *f);
         f->refs = 1;
+        f->route = route;
         f->key = str_n(mem_dup(key.p, key.n), key.n);
         f->metadata = (struct metadata){.family = str_first(f->key, m->family.n), .type = m->type};
         f->metadata.help = str_first(str_skip(f->key, m->family.n + 2), m->help.n);
-        f->metadata.unit = str_skip(f->key, f->key.n - m->unit.n);
+        f->metadata.unit = str_first(str_skip(f->key, m->family.n + 2 + m->help.n + 1), m->unit.n);
         map_set(&store->families, f->key, f);
     } else {
         refs_take_own(&f->refs);
@@ -80,10 +83,10 @@ struct metadata_list *metadata_find(struct metadata_store *store, uint64_t hash)
     return l;
 }
 
-void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, struct page_text page,
-                          const struct metadata_line *lines, size_t n)
+void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, uint64_t route,
+                          struct page_text page, const struct metadata_line *lines, size_t n)
 {
-    *b = (struct metadata_builder){.store = store, .hash = hash, .page = page, .lines = lines, .n_lines = n};
+    *b = (struct metadata_builder){.store = store, .hash = hash, .route = route, .page = page, .lines = lines, .n_lines = n};
 }
 
 bool metadata_collect_some(struct metadata_builder *b, size_t lines)
@@ -102,7 +105,7 @@ bool metadata_store_some(struct metadata_builder *b, size_t families,
     }
     for (; b->list->n < b->n && families > 0; families--) {
         bool added;
-        struct scrape_family *f = family_get(b->store, &b->arena, &b->items[b->list->n], &added);
+        struct scrape_family *f = family_get(b->store, &b->arena, &b->items[b->list->n], b->route, &added);
         b->list->families[b->list->n++] = f;
         if (added && learned)
             learned(arg, &f->metadata);

@@ -12,6 +12,7 @@
 
 struct scrape_family {
     uint32_t refs;       /* number of lists that contain it */
+    uint64_t route;      /* of its targets (model/sink.h) */
     struct str key;      /* owned: all fields concatenated; metadata points into it */
     struct metadata metadata;
 };
@@ -32,7 +33,7 @@ struct metadata_line { /* a HELP, TYPE or UNIT line: where name and text are in 
 };
 struct metadata_builder { /* builds a list in slices */
     struct metadata_store *store;
-    uint64_t hash;
+    uint64_t hash, route;
     struct page_text page;
     const struct metadata_line *lines; size_t n_lines, line; /* line: the next one */
     struct metadata *items; size_t n, cap; /* the families that the lines describe */
@@ -42,10 +43,10 @@ struct metadata_builder { /* builds a list in slices */
 };
 /* A reference to the list with this hash of metadata lines; NULL: it must be built. */
 struct metadata_list *metadata_find(struct metadata_store *m, uint64_t hash);
-/* page and lines are borrowed until the end. Then metadata_collect_some, metadata_store_some, each while it returns
+/* hash: also of the route, unless that is 0. page and lines are borrowed until the end. Then metadata_collect_some, metadata_store_some, each while it returns
  * true, and metadata_build_end. New families are passed to `learned`, unless NULL. */
-void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, struct page_text page,
-                          const struct metadata_line *lines, size_t n);
+void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, uint64_t route,
+                          struct page_text page, const struct metadata_line *lines, size_t n);
 bool metadata_collect_some(struct metadata_builder *b, size_t lines);
 bool metadata_store_some(struct metadata_builder *b, size_t families,
                          void (*learned)(void *arg, const struct metadata *m), void *arg);

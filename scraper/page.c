@@ -165,7 +165,8 @@ bool page_write(struct page *p)
     if (from == to)
         return false;
     p->written = to;
-    struct sink_batch about = {.source = p->reader.source, .bytes = batch_bytes(p, from, to)};
+    struct sink_batch about = {.source = p->reader.source, .route = p->reader.templates->job->conf->route,
+                                .bytes = batch_bytes(p, from, to)};
     if (sink_begin(p->sink, &about) == SINK_BUSY) {
         for (size_t i = from; i < to; i++)
             p->result.busy += !p->reader.stage[i].skip;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Work on complete responses, in slices of the lane's loop: one page after the other, each step by step, until the
  * slice ends. Series of large targets that failed or were removed, and what earlier pages have left, go first. */
+#include "base/hash.h"
 #include "base/text/duration.h"
 #include "scraper/ending.h"
 #include "scraper/scrape_internal.h"
@@ -31,7 +32,7 @@ static void set_metadata(struct scrape_lane *l, struct target *t, struct metadat
 static bool store_metadata(struct scrape_lane *l, struct target *t)
 {
     enum { ABOUT = 20000 };
-    bool open = sink_begin(l->sink, &(struct sink_batch){.source = t->source, .bytes = ABOUT}) == SINK_OK;
+    bool open = sink_begin(l->sink, &(struct sink_batch){.source = t->source, .route = t->job->conf->route, .bytes = ABOUT}) == SINK_OK;
     bool more = metadata_store_some(&l->metadata_builder, METADATA_FAMILIES, open ? send_new_family : NULL, l);
     if (open)
         sink_commit(l->sink, NULL, NULL);
@@ -43,7 +44,9 @@ static bool store_metadata(struct scrape_lane *l, struct target *t)
 /* True while there is more to do. */
 static bool update_metadata(struct scrape_lane *l, struct target *t, const struct page *p)
 {
-    uint64_t hash = p->result.metadata_hash;
+    uint64_t hash = p->result.metadata_hash, route = t->job->conf->route;
+    if (hash && route)
+        hash = hash_bytes((const uint64_t[]){hash, route}, 2 * sizeof hash);
     if (l->metadata_builder.store)
         return metadata_collect_some(&l->metadata_builder, STEP_LINES) || store_metadata(l, t);
     if ((t->metadata ? t->metadata->hash : 0) == hash)
@@ -53,7 +56,7 @@ static bool update_metadata(struct scrape_lane *l, struct target *t, const struc
         set_metadata(l, t, known);
         return false;
     }
-    metadata_build_start(&l->metadata_builder, &l->metadata, hash, p->reader.page, p->reader.metadata,
+    metadata_build_start(&l->metadata_builder, &l->metadata, hash, route, p->reader.page, p->reader.metadata,
                          p->reader.n_metadata);
     return true;
 }

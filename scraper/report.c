@@ -69,7 +69,8 @@ static size_t report_series(struct target *t, const struct scrape_report *r, int
     struct scrape_lane *l = t->lane;
     struct labels base = report_own_labels(t);
     enum { ABOUT = 100 };
-    struct sink_batch batch = {.source = t->source, .bytes = LEN(automatic) * (ABOUT + base.n)};
+    struct sink_batch batch = {.source = t->source, .route = t->job->conf->route,
+                               .bytes = LEN(automatic) * (ABOUT + base.n)};
     bool ok = sink_begin(l->sink, &batch) == SINK_OK;
     size_t n = 0;
     for (size_t i = 0; i < LEN(automatic); i++) {

@@ -120,6 +120,7 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     struct page_rules page;
     struct str_map external_labels;    /* those that the scraper adds */
     struct scrape_cluster cluster;
+    uint64_t route;                    /* of its samples (model/sink.h); not a key */
     uint64_t fingerprint;              /* of all settings that affect a running target; set by scrape_job_finish */
 };
 extern const struct conf_section scrape_job_section;

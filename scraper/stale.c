@@ -107,7 +107,9 @@ static void write_batch(struct marker_writer *w, size_t to, int64_t t)
     enum { ABOUT = 200 }; /* estimated bytes of a marker */
     struct sample marker = {t, stale_nan()};
     size_t from = w->written, lines = LINES_PAST;
-    if (sink_begin(w->sink, &(struct sink_batch){.source = w->source, .bytes = (to - from) * ABOUT}) == SINK_BUSY) {
+    struct sink_batch about = {.source = w->source, .route = w->last->templates->job->conf->route,
+                               .bytes = (to - from) * ABOUT};
+    if (sink_begin(w->sink, &about) == SINK_BUSY) {
         w->busy += to - from;
         w->written = to;
         return;

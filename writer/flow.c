@@ -5,6 +5,27 @@
 
 #include "base/os/loop.h"
 
+/* ---- routes ------------------------------------------------------------------------------------------------------ */
+
+static void flow_find_receivers(struct writer_lane *l, uint64_t route)
+{
+    l->route = route;
+    l->n_receivers = 0;
+    for (size_t i = 0; i < l->n_streams; i++)
+        if (l->streams[i].stream->route == route || l->streams[i].stream->every_route)
+            l->receivers[l->n_receivers++] = &l->streams[i];
+}
+
+bool flow_choose(struct writer_lane *l, uint64_t route)
+{
+    if (l->route == route)
+        return true;
+    if (!topology_knows(l->topology, route))
+        return false;
+    flow_find_receivers(l, route);
+    return true;
+}
+
 /* ---- series ------------------------------------------------------------------------------------------------------ */
 
 /* What the stream sends of a series; NULL: nothing. */
@@ -41,8 +62,8 @@ static inline void flow_to_streams(struct writer_lane *l, const struct series_in
 {
     const struct sharding *sharding = l->topology->sharding;
     uint64_t to = sharding ? sharding_destinations(sharding, &l->sharding_key, in->labels) : UINT64_MAX;
-    for (size_t i = 0; i < l->n_streams; i++) {
-        struct stream_lane *ls = &l->streams[i];
+    for (size_t i = 0; i < l->n_receivers; i++) {
+        struct stream_lane *ls = l->receivers[i];
         if (!ls->stream->raw && (ls->stream->slot < 0 || (to >> ls->stream->slot & 1)))
             flow_to_stream(ls, in, key, hash);
     }
@@ -58,9 +79,9 @@ void flow_series(struct sink *sink, const struct series_in *in)
         flow_to_streams(l, in, key, 0);
         return;
     }
-    for (size_t i = 0; i < l->n_streams; i++)
-        if (l->streams[i].stream->raw)
-            flow_to_stream(&l->streams[i], in, key, 0);
+    for (size_t i = 0; i < l->n_receivers; i++)
+        if (l->receivers[i]->stream->raw)
+            flow_to_stream(l->receivers[i], in, key, 0);
     struct pipeline_series s = {.in = *in, .key = key};
     if (chain_lane_run(&l->global, 0, &s))
         flow_to_streams(l, &s.in, key, s.hash);
@@ -80,8 +101,12 @@ void flow_abort(struct writer_lane *l)
         chain_lane_abort(&l->streams[i].chain);
 }
 
-/* A batch of what stages emit: no queue refuses it. */
-static void flow_begin_batch(struct writer_lane *l) { l->batch = (struct sink_batch){.more = true}; }
+/* A batch of what stages emit: no queue refuses it. What the global chain emits has no route. */
+static void flow_begin_batch(struct writer_lane *l)
+{
+    l->batch = (struct sink_batch){.more = true};
+    (void)!flow_choose(l, 0);
+}
 static void flow_end_batch(struct writer_lane *l) { sink_commit(&l->sink, NULL, NULL); }
 
 /* ---- counters ---------------------------------------------------------------------------------------------------- */
@@ -262,6 +287,9 @@ void flow_create(struct writer_lane *l, const struct topology *old, struct chain
 {
     chain_lane_init(&l->global, &l->topology->global, &flow_global_host, l, l->loop, l->id, l->n_lanes);
     chain_lane_adopt(&l->global, global);
+    mem_free(l->receivers);
+    l->receivers = mem_zalloc((l->n_streams + 1) * sizeof *l->receivers);
+    flow_find_receivers(l, 0);
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream_lane *ls = &l->streams[i];
         chain_lane_init(&ls->chain, &ls->stream->chain, &flow_stream_host, ls, l->loop, l->id, l->n_lanes);
@@ -310,5 +338,6 @@ void flow_stop(struct writer_lane *l)
     loop_timer_stop(l->loop, &l->stages);
     flow_take_early(l, true);
     chain_lane_free(&l->global);
+    mem_free(l->receivers);
     buf_free(&l->sharding_key);
 }

@@ -7,6 +7,8 @@
 #include "writer/lane.h"
 
 void flow_init(struct writer_lane *l);
+/* The streams that get the series of batches of a route from now on. False: the topology has no such destination. */
+bool flow_choose(struct writer_lane *l, uint64_t route) MUST_USE;
 void flow_series(struct sink *sink, const struct series_in *in); /* of writer_lane_sink_ops */
 /* Ends the part that stages have in the batch; commit before the pending bytes are committed, since it may add some. */
 void flow_commit(struct writer_lane *l);

@@ -17,6 +17,7 @@ struct stream_lane {
     struct pending **target; /* [shards]: where a shard's series are appended */
     bool joint;
     int64_t joint_again;  /* loop_mono from which the shards may share blocks */
+    bool touched;         /* by the current batch */
     uint64_t too_large;   /* samples of the batch that exceed the limits of a block alone */
 };
 struct writer_lane {
@@ -31,6 +32,8 @@ struct writer_lane {
     struct list adoptions;       /* topologies to adopt (reload.c); pending blocks are sealed before the first */
     struct chain_lane global;    /* flow.c */
     struct stream_lane *streams; size_t n_streams;
+    struct stream_lane **receivers; size_t n_receivers; /* those that get batches of `route` (flow_choose) */
+    uint64_t route;
     struct buf sharding_key;     /* scratch */
     struct stage_counts *counts; /* of the global chain, of all lanes */
     struct list early;           /* messages of stages for a topology that this lane does not have yet (flow.c) */
@@ -66,8 +69,10 @@ void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, 
 static inline struct pending *stream_lane_pending(struct stream_lane *ls, unsigned shard)
 {
     struct pending *p = ls->target[shard];
-    if (!p->touched)
+    if (!p->touched) {
+        ls->touched = true;
         pending_mark(p);
+    }
     return p;
 }
 /* Within a batch: adds what the stages have left of a series. key: its hash, or that of its target. */

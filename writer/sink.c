@@ -45,6 +45,8 @@ void stream_charge_pending(const struct stream *s, struct pending *p)
 static void sink_reserve_memory(struct writer_lane *l, int sign)
 {
     for (size_t i = 0; i < l->topology->n; i++) {
+        if (l->topology->routes[i] != l->batch.route)
+            continue;
         atomic_ullong *r = &l->topology->destinations[i]->reserved_bytes;
         if (sign > 0)
             atomic_fetch_add_explicit(r, l->batch.bytes / EXPECTED_RATIO, memory_order_relaxed);
@@ -56,11 +58,11 @@ static void sink_reserve_memory(struct writer_lane *l, int sign)
 static enum sink_status sink_begin_batch(struct sink *sink, const struct sink_batch *b)
 {
     struct writer_lane *l = lane_of(sink);
-    if (l->topology == NULL)
+    if (l->topology == NULL || !flow_choose(l, b->route))
         return SINK_BUSY;
     for (size_t i = 0; i < l->topology->n && !b->more; i++) {
         struct destination *d = l->topology->destinations[i];
-        if (!has_capacity(d, d->per_lane[l->id]->settings, b->bytes))
+        if (l->topology->routes[i] == b->route && !has_capacity(d, d->per_lane[l->id]->settings, b->bytes))
             return SINK_BUSY;
     }
     l->batch = *b;
@@ -81,8 +83,8 @@ static void sink_add_metadata_to(struct stream_lane *ls, unsigned shard, const s
 static void sink_add_metadata(struct sink *sink, const struct metadata *m)
 {
     struct writer_lane *l = lane_of(sink);
-    for (size_t i = 0; i < l->n_streams; i++) {
-        struct stream_lane *ls = &l->streams[i];
+    for (size_t i = 0; i < l->n_receivers; i++) {
+        struct stream_lane *ls = l->receivers[i];
         bool all = ls->stream->contents.write_2 && l->batch.source == 0;
         unsigned shard = (unsigned)(l->batch.source % ls->stream->shards);
         unsigned n = all ? l->n_lanes < ls->stream->shards ? l->n_lanes : ls->stream->shards : 1;
@@ -306,17 +308,14 @@ static void sink_commit_own(struct writer_lane *l, struct stream_lane *ls, unsig
     writer_lane_pending_changed(l, ls, shard, flush_due(l, r));
 }
 
-/* Whether the batch has added to the stream. */
-static bool sink_commit_stream(struct writer_lane *l, size_t i, struct ack *r)
+static void sink_commit_stream(struct writer_lane *l, size_t i, struct ack *r)
 {
     struct stream_lane *ls = &l->streams[i];
-    bool touched = false;
     for (unsigned owner = 0; owner < l->n_lanes; owner++) {
         unsigned n = 0;
         for (unsigned shard = owner; shard < ls->stream->shards; shard += l->n_lanes) {
             if (!ls->target[shard]->touched)
                 continue;
-            touched = true;
             if (owner == l->id)
                 sink_commit_own(l, ls, shard, r);
             else
@@ -325,7 +324,6 @@ static bool sink_commit_stream(struct writer_lane *l, size_t i, struct ack *r)
         if (n > 0)
             post_to_owner(l, i, owner, n, r);
     }
-    return touched;
 }
 
 static void count_too_large(struct stream_lane *ls)
@@ -352,11 +350,13 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
     struct ack *r = done ? ack_new(l->loop, done, arg) : NULL;
     flow_commit(l);
     for (size_t i = 0; i < l->n_streams; i++) {
+        if (!l->streams[i].touched)
+            continue;
+        l->streams[i].touched = false;
         count_too_large(&l->streams[i]);
-        bool touched = sink_commit_stream(l, i, r);
-        if (touched)
-            stream_lane_try_join(l, &l->streams[i]);
-        if (touched && l->batch.via.n > 0)
+        sink_commit_stream(l, i, r);
+        stream_lane_try_join(l, &l->streams[i]);
+        if (l->batch.via.n > 0)
             sink_note_origins(l, l->streams[i].stream);
     }
     if (r)
@@ -369,6 +369,9 @@ static void abort_batch(struct sink *sink)
     struct writer_lane *l = lane_of(sink);
     flow_abort(l);
     for (size_t i = 0; i < l->n_streams; i++) {
+        if (!l->streams[i].touched)
+            continue;
+        l->streams[i].touched = false;
         l->streams[i].too_large = 0;
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
             if (l->streams[i].target[shard]->touched)

@@ -8,6 +8,8 @@
 #include "writer/recent/recent.h"
 #include "writer/stages.h"
 
+#include <stdlib.h>
+
 struct topology *topology_ref(struct topology *p)
 {
     refs_take(&p->refs);
@@ -29,6 +31,8 @@ void topology_unref(struct topology *p)
     for (size_t i = 0; i < p->n; i++)
         backup_pair_unref(p->pairs[i]);
     mem_free(p->pairs);
+    mem_free(p->routes);
+    mem_free(p->known_routes);
     mem_free(p->destinations);
     if (p->recent)
         recent_unref(p->recent);
@@ -60,7 +64,7 @@ static bool topology_same_contents(struct stream_contents a, struct stream_conte
 
 static bool topology_same_stream(const struct stream *a, const struct stream *b)
 {
-    return a->slot == b->slot && stream_same(a, b) && a->limits.samples == b->limits.samples &&
+    return a->slot == b->slot && a->route == b->route && a->every_route == b->every_route && stream_same(a, b) && a->limits.samples == b->limits.samples &&
            a->limits.bytes == b->limits.bytes && topology_same_contents(a->contents, b->contents);
 }
 
@@ -70,12 +74,13 @@ static struct str_map topology_external(const struct topology *p, const struct w
     return p->global.n > 0 && !raw ? (struct str_map){0} : from->external_labels;
 }
 
-/* slot: as in struct stream. */
+/* slot, every: as in struct stream. */
 static struct stream *stream_for(struct topology *p, const struct writer_plan *from, const struct destination_conf *c,
-                                 int slot, bool raw)
+                                 int slot, bool raw, bool every)
 {
     struct stream new = {.raw = raw, .shards = (unsigned)c->queue.shards, .limits = block_limits_of(&c->queue),
-                         .slot = slot, .contents = topology_contents(c)};
+                         .slot = slot, .route = c->route, .contents = topology_contents(c)};
+    new.every_route = every;
     stages_of_destination(&new.chain, c, topology_external(p, from, raw));
     for (size_t i = 0; i < p->n_streams; i++)
         if (topology_same_stream(&p->streams[i], &new)) {
@@ -110,12 +115,12 @@ static bool attach_recent(struct topology *p, const struct writer_plan *from, st
         struct destination_conf plain = {.queue = {.shards = 8, .max_samples = 10000, .max_block_bytes = 8 << 20},
                                          .round_digits = ROUND_DIGITS_OFF, .send_metadata = true, .metadata_config = {.send = true},
                                          .send_exemplars = true, .send_native_histograms = true};
-        stream_for(p, from, &plain, -1, p->global.n > 0)->recent = recent;
+        stream_for(p, from, &plain, -1, p->global.n > 0, p->n_known_routes > 0)->recent = recent;
         return true;
     }
     for (size_t i = 0; i < from->n; i++)
         if (str_eq(from->destinations[i].name, from->recent->like)) {
-            stream_for(p, from, &from->destinations[i], topology_slot(p, i), false)->recent = recent;
+            stream_for(p, from, &from->destinations[i], topology_slot(p, i), false, false)->recent = recent;
             return true;
         }
     return err_set(err, ERR_BAD_DATA, "recent.like: there is no remote_write entry named \"%.*s\"",
@@ -173,6 +178,21 @@ static void topology_adopt_stages(struct topology *p, const struct topology *old
     }
 }
 
+static int route_order(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void topology_note_routes(struct topology *p, const struct writer_plan *from)
+{
+    p->known_routes = mem_zalloc((from->n + 1) * sizeof *p->known_routes);
+    for (size_t i = 0; i < from->n; i++)
+        if (from->destinations[i].route != 0)
+            p->known_routes[p->n_known_routes++] = from->destinations[i].route;
+    qsort(p->known_routes, p->n_known_routes, sizeof *p->known_routes, route_order);
+}
+
 struct topology *topology_new(const struct writer_plan *from, const struct topology *old,
                               struct destination *const *dests, struct backup_pair *const *pairs, struct recent *recent,
                               struct err *err)
@@ -182,6 +202,7 @@ struct topology *topology_new(const struct writer_plan *from, const struct topol
     p->_cap = from->n + 1;
     p->destinations = mem_zalloc(p->_cap * sizeof *p->destinations);
     p->pairs = mem_zalloc(p->_cap * sizeof *p->pairs);
+    p->routes = mem_zalloc(p->_cap * sizeof *p->routes);
     p->streams = mem_zalloc(p->_cap * sizeof *p->streams);
     if (from->sharding && from->n > SHARDING_MAX) {
         topology_unref(p);
@@ -192,17 +213,19 @@ struct topology *topology_new(const struct writer_plan *from, const struct topol
         p->sharding = mem_zalloc(sizeof *p->sharding);
         topology_init_sharding(p->sharding, from);
     }
+    topology_note_routes(p, from);
     stages_global(&p->global, from);
     for (size_t i = 0; i < from->n; i++) {
         if (dests[i] == NULL)
             continue;
+        p->routes[p->n] = from->destinations[i].route;
         p->destinations[p->n++] = dests[i];
         int64_t deadline = from->destinations[i].queue.batch_send_deadline;
         if (deadline > 0 && (p->flush_ms == 0 || deadline < p->flush_ms))
             p->flush_ms = deadline;
         if (from->destinations[i].unread_rules.n > 0) /* it only sends what its queue has */
             continue;
-        struct stream *s = stream_for(p, from, &from->destinations[i], topology_slot(p, i), false);
+        struct stream *s = stream_for(p, from, &from->destinations[i], topology_slot(p, i), false, false);
         s->destinations[s->n++] = dests[i];
     }
     topology_add_pairs(p, dests, pairs);
@@ -227,6 +250,11 @@ struct backup_pair *topology_pair(const struct topology *p, const struct destina
         if (p->destinations[i] == backup)
             return p->pairs[i];
     return NULL;
+}
+
+bool topology_knows(const struct topology *p, uint64_t route)
+{
+    return route == 0 || bsearch(&route, p->known_routes, p->n_known_routes, sizeof route, route_order) != NULL;
 }
 
 bool topology_has(const struct topology *p, const struct destination *d)

@@ -20,6 +20,8 @@ struct topology {
     struct stream *streams; size_t n_streams;
     int64_t flush_ms; /* at most so long are samples collected; 0 = as the writer does by default */
     struct destination **destinations; size_t n, _cap;
+    uint64_t *routes;       /* of each destination */
+    uint64_t *known_routes; size_t n_known_routes; /* of all that the configuration has, ascending */
     struct backup_pair **pairs; /* of each destination that is a backup, a reference; NULL: of the others */
     struct recent *recent;
     struct sharding *sharding; /* NULL = off */
@@ -43,6 +45,7 @@ void topology_unref(struct topology *p);      /* any thread; NULL is fine */
 /* The pair whose backup this is, or NULL; also for NULL. */
 struct backup_pair *topology_pair(const struct topology *p, const struct destination *backup);
 bool topology_has(const struct topology *p, const struct destination *d); /* false for NULL */
+bool topology_knows(const struct topology *p, uint64_t route); /* there are destinations of it; true for 0 */
 /* the stream that the recent store receives, or NULL */
 const struct stream *topology_recent(const struct topology *p);
 

@@ -96,6 +96,7 @@ struct destination_conf {             /* one remote_write entry */
     struct str backup_of;             /* name of the destination that this is the backup of (failover.h); empty: none. Its
                                        * stream's settings are those of that one */
     int64_t failover_after, failover_hold; /* ms */
+    uint64_t route;                   /* not a key: the batches that it gets (model/sink.h); 0: those without a route */
     struct str queue_name;            /* not a key: the queue's directory; empty: as the name or URL determines. One of
                                        * vmagent, N_HASH, is taken over first */
 };

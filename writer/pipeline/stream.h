@@ -20,6 +20,8 @@ struct stream {
     struct recent *recent;   /* NULL = no recent store follows this stream */
     struct stream_contents contents;
     int slot;                /* gets series of this destination only (sharding.h); -1 = all */
+    uint64_t route;          /* gets batches of this route */
+    bool every_route;        /* or of all */
 };
 /* True if both get the same series in the same shards: with equal limits, destinations share the blocks. */
 static inline bool stream_same(const struct stream *a, const struct stream *b)

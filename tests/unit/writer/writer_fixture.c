@@ -154,7 +154,7 @@ void fixture_apply_plan(const struct writer_plan *topology)
 
 /* --- samples ------------------------------------------------------------------------------------------------------ */
 
-struct batch { struct loop_task task; unsigned lane; int64_t t; uint64_t source; bool ack; };
+struct batch { struct loop_task task; unsigned lane; int64_t t; uint64_t source; bool ack; uint64_t route; };
 static atomic_int left;
 
 static void batch_safe(void *arg UNUSED, bool ok)
@@ -177,7 +177,7 @@ static void run_batch(struct loop_task *task)
     struct sink *sink = writer_sink(fixture.writer, b->lane % fixture_lanes());
     struct arena scratch;
     arena_init(&scratch, 0);
-    if (sink_begin(sink, &(struct sink_batch){.source = b->source, .bytes = FIXTURE_SERIES * 60}) == SINK_OK) {
+    if (sink_begin(sink, &(struct sink_batch){.source = b->source, .route = b->route, .bytes = FIXTURE_SERIES * 60}) == SINK_OK) {
         for (unsigned i = 0; i < FIXTURE_SERIES; i++)
             write_series(sink, b, &scratch, i);
         sink_commit(sink, b->ack ? batch_safe : NULL, NULL);
@@ -193,7 +193,7 @@ void fixture_post(int64_t from, int64_t to, bool acks)
     for (int64_t t = from; t <= to; t++)
         for (unsigned lane = 0; lane < FIXTURE_LANES; lane++) {
             struct batch *b = mem_zalloc(sizeof *b);
-            *b = (struct batch){{.run = run_batch}, lane, t, lane == 0 ? 0 : 77 + lane, acks};
+            *b = (struct batch){{.run = run_batch}, lane, t, lane == 0 ? 0 : 77 + lane, acks, fixture.route};
             atomic_fetch_add(&left, 1);
             loop_post(fixture.lanes[lane % fixture_lanes()], &b->task);
         }

@@ -20,6 +20,7 @@ struct writer_fixture {
     struct writer *writer;
     bool show_urls;
     int64_t flush_interval; /* ms; 0: 50 */
+    uint64_t route;         /* of the batches that are posted */
     unsigned n_lanes;       /* of the writer; 0: FIXTURE_LANES. Each sender's batches go to one of them. */
 };
 extern struct writer_fixture fixture;
