@@ -3,9 +3,9 @@
 
 #include "base/etcd/etcd_mirror.h"
 #include "base/os/thread.h"
-#include "base/os/watched_file.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "gateway/cluster/etcd_access.h"
 #include "gateway/cluster/member_record.h"
 #include "gateway/cluster/membership.h"
 #include "gateway/cluster/peer_check.h"
@@ -420,38 +420,12 @@ void cluster_end(struct cluster *c, void (*done)(void *arg), void *arg)
 
 /* ---- life ---- */
 
-static const char *cluster_password(struct cluster *c, const struct etcd_section *e, struct file_text **held)
-{
-    struct err err;
-    *held = NULL;
-    if (e->password_file.n == 0)
-        return e->password.n > 0 ? arena_z(&c->arena, e->password) : NULL;
-    struct watched_file *f = watched_file_new(arena_z(&c->arena, e->password_file), WATCHED_LINE);
-    *held = watched_file_text(f, &err);
-    if (*held == NULL)
-        log_warn("cluster", "the file with etcd's password cannot be read", "err", err.text);
-    watched_file_free(f);
-    return *held ? (*held)->text : NULL;
-}
-
 static bool cluster_connect(struct cluster *c, struct err *err)
 {
-    const struct etcd_section *e = &c->conf->etcd;
-    struct client_profile *profile = http_conf_profile(&e->http, err);
-    if (profile == NULL)
+    c->etcd = etcd_access_new(c->env.main, &c->conf->etcd, c->conf->lease / 3, err);
+    if (c->etcd == NULL)
         return false;
-    struct file_text *held;
-    const char **endpoints = ARENA_ARRAY(&c->arena, const char *, e->endpoints.n);
-    for (size_t i = 0; i < e->endpoints.n; i++)
-        endpoints[i] = arena_z(&c->arena, e->endpoints.items[i]);
-    int64_t third = c->conf->lease / 3; /* so that another endpoint can be tried before the lease ends */
-    c->etcd = etcd_new(c->env.main, &(struct etcd_conf){
-        .endpoints = endpoints, .n_endpoints = e->endpoints.n, .profile = profile,
-        .username = e->username.n > 0 ? arena_z(&c->arena, e->username) : NULL,
-        .password = cluster_password(c, e, &held), .timeout_ms = e->timeout < third ? e->timeout : third});
-    file_text_unref(held);
-    client_profile_unref(profile);
-    profile = http_conf_profile(&c->conf->members.http, err);
+    struct client_profile *profile = http_conf_profile(&c->conf->members.http, err);
     if (profile == NULL)
         return false;
     c->peers = peer_check_new(c->env.main, profile);

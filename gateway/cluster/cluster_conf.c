@@ -33,8 +33,8 @@ static bool etcd_section_check(struct conf_context *c UNUSED, const struct yaml 
         return conf_err(node, err, "etcd: a password needs username");
     return http_conf_check(node, &e->http, err);
 }
-static const struct conf_section etcd_section = {"etcd", sizeof(struct etcd_section), etcd_rows, etcd_section_check,
-                                                 "Access to etcd, over its JSON gateway"};
+const struct conf_section etcd_section = {"etcd", sizeof(struct etcd_section), etcd_rows, etcd_section_check,
+                                          "Access to etcd, over its JSON gateway"};
 
 static const struct conf_row members_rows[] = {HTTP_CONF_ROWS(struct members_section, http), {0}};
 static bool members_section_check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)

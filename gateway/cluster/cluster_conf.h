@@ -21,6 +21,6 @@ struct cluster_conf {
     struct etcd_section etcd;
     struct members_section members;
 };
-extern const struct conf_section cluster_section;
+extern const struct conf_section cluster_section, etcd_section;
 
 #endif
