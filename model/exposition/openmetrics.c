@@ -9,8 +9,8 @@
  * It accepts and rejects what Prometheus does. That is the grammar of the standard, with one blank between tokens, and
  * the end of the data: a page that was cut off is an error and not a shorter page. What the standard demands beyond the
  * grammar (the order of families, suffixes and values that a type allows) is not checked. Of the 211 pages of the
- * standard's test suite those 79 are accepted that Prometheus accepts against it. Stricter than Prometheus: an empty
- * response and a NUL byte are errors.
+ * standard's test suite (tests/system/test_openmetrics_suite.py) those 79 are accepted that Prometheus accepts against
+ * it. Stricter than Prometheus: a NUL byte is an error.
  */
 #include "base/text/utf8.h"
 #include "model/exposition/exposition_internal.h"
