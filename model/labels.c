@@ -50,7 +50,7 @@ static inline const uint8_t *checked_length(const uint8_t *p, const uint8_t *end
     return at;
 }
 
-bool labels_next_checked(struct labels_iter *it, struct label *out)
+static inline bool labels_read_checked(struct labels_iter *it, struct label *out)
 {
     size_t n;
     const uint8_t *p = checked_length(it->p, it->end, TAG_LABEL, &n);
@@ -66,6 +66,8 @@ bool labels_next_checked(struct labels_iter *it, struct label *out)
     it->p = end;
     return true;
 }
+
+bool labels_next_checked(struct labels_iter *it, struct label *out) { return labels_read_checked(it, out); }
 
 static bool ascii_only(const uint8_t *p, size_t n)
 {
@@ -86,31 +88,39 @@ static inline bool in_order(struct str before, struct str name)
     return str_cmp(before, name) < 0;
 }
 
-/* Most sets are ASCII throughout, lengths included; one pass over all bytes saves two calls per label. */
-bool labels_check(const uint8_t *p, size_t n, struct labels *out)
+static bool labels_utf8_valid(struct labels l)
 {
-    if (n > LABELS_MAX_BYTES)
-        return false;
-    if (n == 0) {
-        *out = (struct labels){p, 0, 0};
-        return true;
-    }
-    bool ascii = ascii_only(p, n);
+    struct labels_iter it = labels_iter(l);
+    for (struct label one; labels_next(&it, &one);)
+        if (!utf8_valid(one.name) || !utf8_valid(one.value))
+            return false;
+    return true;
+}
+
+/* Most sets are ASCII throughout, lengths included; one pass over all bytes saves two calls per label. */
+bool labels_check_first(const uint8_t *p, size_t n, struct labels *out)
+{
     struct labels_iter it = {p, p + n};
     struct label l;
     struct str before = STR_NONE;
     uint32_t count = 0;
-    while (it.p < it.end) {
-        if (!labels_next_checked(&it, &l) || l.value.n == 0 || ++count > LABELS_MAX_COUNT)
+    while (it.p < it.end && *it.p == TAG_LABEL) {
+        if (!labels_read_checked(&it, &l) || l.value.n == 0 || ++count > LABELS_MAX_COUNT)
             return false;
         if (!in_order(before, l.name)) /* also catches an empty first name */
             return false;
-        if (!ascii && (!utf8_valid(l.name) || !utf8_valid(l.value)))
-            return false;
         before = l.name;
     }
+    n = n > 0 ? (size_t)(it.p - p) : 0;
+    if (n > LABELS_MAX_BYTES)
+        return false;
     *out = (struct labels){p, (uint32_t)n, count};
-    return true;
+    return ascii_only(p, n) || labels_utf8_valid(*out);
+}
+
+bool labels_check(const uint8_t *p, size_t n, struct labels *out)
+{
+    return n <= LABELS_MAX_BYTES && labels_check_first(p, n, out) && out->n == n;
 }
 
 struct str labels_get(struct labels l, struct str name)

@@ -33,6 +33,8 @@ bool labels_next(struct labels_iter *it, struct label *out); /* does not check t
 bool labels_next_checked(struct labels_iter *it, struct label *out);
 /* True when the bytes are canonical (format, order, no duplicates, no empty value or name, valid UTF-8); sets count. */
 bool labels_check(const uint8_t *p, size_t n, struct labels *out) MUST_USE;
+/* The same of the labels that the bytes begin with, up to the first byte that begins none. */
+bool labels_check_first(const uint8_t *p, size_t n, struct labels *out) MUST_USE;
 
 struct str labels_get(struct labels l, struct str name); /* {NULL,0} when absent */
 static inline struct str labels_name(struct labels l) { return labels_get(l, STR(METRIC_NAME)); }

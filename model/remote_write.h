@@ -35,6 +35,7 @@ enum { RW_MAX_ITEMS = 1 << 20 }; /* samples, histograms or exemplars of one seri
 enum rw_item { RW_END, RW_SERIES, RW_METADATA, RW_ERROR, RW_MORE /* of rw_walk_some only */ };
 struct rw_walk {
     const uint8_t *p, *end;
+    bool twice;                 /* set by the caller, before the start: rw_walk_again will be called */
     /* RW_SERIES: */
     /* the label fields as received, when contiguous, else NULL: see labels */
     const uint8_t *label_bytes; size_t label_n;
@@ -57,6 +58,8 @@ struct rw_walk {
     const uint8_t *_start;
     /* The series that rw_walk_some has begun: its bytes, the next field, and the run of labels; begin NULL: none. */
     struct rw_series { const uint8_t *begin, *end, *at, *run, *run_end; bool split; } _series;
+    /* Of the first series of the body, the labels that they begin with, if the rest is samples in the usual form; else n = 0. */
+    struct rw_mark { uint32_t n, count; } *_marks; size_t _n_marks, _next_mark, _cap_marks;
     struct labels_builder _builder;
     struct buf _label_buf;
     /* NULL: the body is remote write 1.0 */

@@ -5,6 +5,9 @@
  * of their bytes. Labels are rebuilt only when that run is not canonical (another order, empty values, padded
  * lengths, labels after samples). Every length is checked against the remaining bytes before it is used; a series has
  * at most RW_MAX_ITEMS of a kind, so that a small body cannot claim much memory.
+ *
+ * Most series are in the usual form, canonical labels and then float samples: their labels are found and checked in one
+ * pass, and known when the body is walked again.
  */
 #include "model/remote_write_internal.h"
 
@@ -19,12 +22,18 @@ enum { FIELD_HIST_TIME = 15 };                                                /*
 enum { FIELD_EXEMPLAR_TIME = 3 };                                             /* Exemplar */
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2 };
 enum { FIELD_VALUE = 1, FIELD_TIME = 2, FIELD_START = 3 };                    /* Sample */
-enum { TAG_VALUE_64 = 0x09, TAG_TIME = 0x10, TAG_START = 0x18 };
+enum { TAG_SAMPLE = 0x12, TAG_VALUE_64 = 0x09, TAG_TIME = 0x10, TAG_START = 0x18 };
+enum {
+    USUAL_BYTES = 4096, /* a longer series is read in steps */
+    FIELD_BYTES = 8,    /* at least, of a label or a sample */
+    MARKS = 1 << 16,    /* series, of 8 bytes each */
+};
 
 void rw_walk_init(struct rw_walk *w) { *w = (struct rw_walk){0}; }
 
 void rw_walk_free(struct rw_walk *w)
 {
+    mem_free(w->_marks);
     mem_free(w->samples);
     mem_free(w->_starts);
     mem_free(w->hists);
@@ -44,6 +53,7 @@ void rw_walk_start(struct rw_walk *w, struct str body)
     w->_series.begin = NULL;
     w->_other = NULL;
     w->expanded = 0;
+    w->_n_marks = w->_next_mark = 0;
 }
 
 void rw_walk_again(struct rw_walk *w)
@@ -51,6 +61,7 @@ void rw_walk_again(struct rw_walk *w)
     w->p = w->_start;
     w->_series.begin = NULL;
     w->expanded = 0;
+    w->_next_mark = 0;
     w->_two.last_metadata = 0;
     w->_two.series_waits = false;
 }
@@ -269,6 +280,67 @@ static enum rw_item walk_series(struct rw_walk *w, size_t fields)
     return item;
 }
 
+/* ---- series in the usual form ---- */
+
+/* The labels that the series begins with. */
+static bool usual_labels(struct rw_walk *w, const uint8_t *p, size_t n, struct rw_mark *mark)
+{
+    if (w->_next_mark < w->_n_marks) {
+        *mark = w->_marks[w->_next_mark];
+        w->labels = (struct labels){p, mark->n, mark->count};
+        return mark->n > 0;
+    }
+    bool ok = labels_check_first(p, n, &w->labels) && w->labels.n > 0;
+    *mark = ok ? (struct rw_mark){w->labels.n, w->labels.count} : (struct rw_mark){0, 0};
+    return ok;
+}
+
+/* Only samples of one form, behind the labels. */
+static bool usual_samples(struct rw_walk *w, const uint8_t *p, const uint8_t *end)
+{
+    while (end - p >= 2 && p[0] == TAG_SAMPLE && p[1] <= end - p - 2) {
+        struct sample s;
+        int64_t start;
+        if (!usual_sample(str_n((const char *)p + 2, p[1]), &s, &start) || start != 0)
+            return false;
+        if (w->n_samples == w->_cap_samples)
+            mem_grow(&w->samples, &w->_cap_samples, w->n_samples + 1, sizeof *w->samples);
+        w->samples[w->n_samples++] = s;
+        p += 2 + p[1];
+    }
+    return p == end;
+}
+
+/* For the next walk of the same body. */
+static void walk_add_mark(struct rw_walk *w, struct rw_mark mark)
+{
+    if (w->twice && w->_next_mark == w->_n_marks && w->_n_marks < MARKS) {
+        mem_grow(&w->_marks, &w->_cap_marks, w->_n_marks + 1, sizeof *w->_marks);
+        w->_marks[w->_n_marks++] = mark;
+    }
+    w->_next_mark += w->_next_mark < w->_n_marks;
+}
+
+/* False: the series, which has begun, is to be read field by field. */
+static bool walk_usual_series(struct rw_walk *w, size_t fields)
+{
+    const struct rw_series *s = &w->_series;
+    size_t n = (size_t)(s->end - s->begin);
+    struct rw_mark mark = {0, 0};
+    bool usual = n > 0 && n <= USUAL_BYTES && n / FIELD_BYTES <= fields && usual_labels(w, s->begin, n, &mark)
+                 && usual_samples(w, s->begin + w->labels.n, s->end);
+    walk_add_mark(w, usual ? mark : (struct rw_mark){0, 0});
+    if (!usual) {
+        rw_walk_begin_series(w, str_n((const char *)s->begin, n));
+        return false;
+    }
+    w->label_bytes = w->labels.p;
+    w->label_n = w->labels.n;
+    w->p = s->end;
+    w->_series.begin = NULL;
+    return true;
+}
+
 bool rw_walk_set_metadata(struct rw_walk *w, struct str bytes)
 {
     const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
@@ -308,7 +380,7 @@ enum rw_item rw_walk_some(struct rw_walk *w, size_t fields)
         }
         if (f.number == FIELD_TIMESERIES) {
             rw_walk_begin_series(w, f.bytes);
-            return walk_series(w, fields);
+            return walk_usual_series(w, fields) ? RW_SERIES : walk_series(w, fields);
         }
         if (!rw_walk_set_metadata(w, f.bytes))
             return RW_ERROR;

@@ -10,6 +10,7 @@
 #include "model/remote_write.h"
 #include "tests/unit/model/rng.h"
 #include "tests/unit/model/scratch.h"
+#include "base/hash.h"
 #include "base/protobuf.h"
 #include "base/varint.h"
 
@@ -346,6 +347,57 @@ static void assert_same_in_steps(struct rw_walk *w, struct str body, size_t fiel
         assert_string_equal(w->err.text, err.text);
 }
 
+/* Of all that a walk finds in each series. */
+static uint64_t walk_digest(struct rw_walk *w, size_t fields)
+{
+    struct buf all = {0};
+    enum rw_item item;
+    while ((item = rw_walk_some(w, fields)) == RW_SERIES || item == RW_METADATA || item == RW_MORE) {
+        if (item != RW_SERIES)
+            continue;
+        buf_printf(&all, "%d %u %zu %zu %zu ", w->labels_ok, w->labels_ok ? w->labels.count : 0, w->n_samples, w->n_hists, w->n_exemplars);
+        buf_add(&all, w->labels.p, w->labels_ok ? w->labels.n : 0);
+        buf_add(&all, w->samples, w->n_samples * sizeof *w->samples);
+    }
+    uint64_t digest = hash_bytes(all.p, all.n);
+    buf_free(&all);
+    return digest;
+}
+
+static void assert_same_again(struct str body)
+{
+    struct rw_walk once, twice;
+    rw_walk_init(&once);
+    rw_walk_init(&twice);
+    twice.twice = true;
+    rw_walk_start(&once, body);
+    rw_walk_start(&twice, body);
+    uint64_t digest = walk_digest(&once, 1); /* nothing is in the usual form then */
+    assert_int_equal(walk_digest(&twice, SIZE_MAX), digest);
+    rw_walk_again(&twice);
+    assert_int_equal(walk_digest(&twice, SIZE_MAX), digest);
+    rw_walk_free(&once);
+    rw_walk_free(&twice);
+}
+
+/* A body that is walked twice, the second time with what is known of its labels: series in the usual form between others. */
+static void test_walked_twice(void **state UNUSED)
+{
+    uint64_t seed = 5;
+    for (int round = 0; round < 300; round++) {
+        struct buf body = {0};
+        for (int i = 0; i < 20; i++) {
+            struct one o = random_series(&seed);
+            struct sample plain[3] = {{1, 1.5}, {1735689600123, -1}, {INT64_MAX, 1e300}};
+            bool other = rng_below(&seed, 3) == 0;
+            rw_append_full(&body, o.labels, &(struct rw_contents){.samples = plain, .n_samples = rng_below(&seed, 4),
+                                                                  .hists = o.hists, .n_hists = other ? o.n_hists : 0});
+        }
+        assert_same_again(buf_str(&body));
+        buf_free(&body);
+    }
+}
+
 /* Damaged bodies: never out of bounds (AddressSanitizer looks on), what is accepted is canonical, and protobuf-c agrees
  * wherever we find no fault. */
 static void test_damaged_bodies(void **state UNUSED)
@@ -367,6 +419,8 @@ static void test_damaged_bodies(void **state UNUSED)
             assert_true(item == RW_METADATA || !w.labels_ok || labels_check(w.labels.p, w.labels.n, &again));
         }
         assert_same_in_steps(&w, bad, (size_t)round % 7 + 1, item, n_series);
+        if (item == RW_END)
+            assert_same_again(bad);
         if (item == RW_END) {
             Pb__WriteRequest *r = pb__write_request__unpack(NULL, bad.n, (const uint8_t *)bad.p);
             assert_true(r == NULL || r->n_timeseries == n_series);
@@ -457,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_refuses_labels),
         cmocka_unit_test(test_says_what_is_damaged),
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_walked_twice),
         cmocka_unit_test(test_damaged_bodies),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_limited_buffer),
