@@ -79,6 +79,7 @@ struct lane *lane_start(unsigned id, struct services *s, const struct http_serve
     if ((l->loop = loop_new()) == NULL)
         return lane_give_up(l, err);
     l->services->loop = l->loop;
+    buf_spare_init(&l->services->spare, l->loop);
     l->http = http_server_new(id, l->loop, http);
     snprintf(name, sizeof name, "lane %u", id);
     if ((l->thread = thread_start(name, lane_run, l)) == NULL)
@@ -99,6 +100,8 @@ void lane_free(struct lane *l)
     write_buffers_free(l->services->write);
     lines_lane_free(l->services->lines);
     ingest_lane_free(l->services->ingest);
+    if (l->loop)
+        buf_spare_free(&l->services->spare);
     loop_free(l->loop);
     mem_free(l);
 }

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reuses the memory of a large response for the next one, since faulting in fresh memory costs more than filling it. It
- * is freed if there is no other response within a second. Not counted by a budget while it is kept. Lane's thread.
+/* Reuses the memory of large bodies and responses for the next ones, since faulting in fresh memory costs more than filling
+ * it. It is freed if none was put here for a second. Not counted by a budget while it is kept. One loop's thread.
  */
-#ifndef GATEWAY_HTTP_HTTP_SPARE_H
-#define GATEWAY_HTTP_HTTP_SPARE_H
+#ifndef BASE_OS_BUF_SPARE_H
+#define BASE_OS_BUF_SPARE_H
 
 #include "base/buf.h"
 #include "base/os/loop.h"
 
-struct http_spare { struct buf buf; struct loop *loop; struct loop_timer end; };
+enum { BUF_SPARES = 4, BUF_SPARE_MIN = 256 << 10 /* bytes: smaller memory costs nothing (mallopt in gateway/main.c) */ };
+struct buf_spare { struct buf kept[BUF_SPARES]; struct loop *loop; struct loop_timer end; };
 
-void http_spare_init(struct http_spare *s, struct loop *loop);
-void http_spare_free(struct http_spare *s);
-struct buf http_spare_take(struct http_spare *s);             /* an empty buffer, owned by the caller */
-void http_spare_put(struct http_spare *s, struct buf *b);     /* keeps or frees b's memory; b is then empty */
+void buf_spare_init(struct buf_spare *s, struct loop *loop);
+void buf_spare_free(struct buf_spare *s);
+struct buf buf_spare_take(struct buf_spare *s);         /* the largest one, empty, owned by the caller */
+/* Moves the bytes of a buffer that grows to larger memory of at most `most` bytes, if some is kept. */
+void buf_spare_grow(struct buf_spare *s, struct buf *b, size_t most);
+void buf_spare_put(struct buf_spare *s, struct buf *b); /* keeps or frees b's memory; b is as after buf_free */
 /* Moves a small response in a large buffer to one of its size, so that it uses no more while it is sent. */
-void http_spare_save(struct http_spare *s, struct buf *response);
+void buf_spare_save(struct buf_spare *s, struct buf *response);
 
 #endif

@@ -121,8 +121,8 @@ static void request_leave_work(struct http_connection *c)
 
 static void connection_free(struct http_connection *c)
 {
-    http_spare_put(&c->server->spare, &c->r.uncompressed);
-    http_spare_put(&c->server->spare, &c->r.out);
+    buf_spare_put(&c->server->spare, &c->r.uncompressed);
+    buf_spare_put(&c->server->spare, &c->r.out);
     http_stream_free(c->stream);
     buf_free(&c->r.headers);
     arena_free(&c->r.arena);
@@ -148,8 +148,8 @@ static void request_end_work(struct http_connection *c)
     http_request_drop_body(c); /* not counted while the client reads the response */
     if (c->receiving) /* the rest of the body has a deadline, too */
         http_socket_wait(&c->server->sockets, c->socket, HTTP_WAIT_BODY);
-    http_spare_put(&c->server->spare, &c->r.uncompressed);
-    http_spare_save(&c->server->spare, &c->r.out);
+    buf_spare_put(&c->server->spare, &c->r.uncompressed);
+    buf_spare_save(&c->server->spare, &c->r.out);
     http_connection_resume(c);
 }
 
@@ -256,7 +256,7 @@ static void submit_request(struct http_connection *c)
 {
     request_begin_work(c);
     http_connection_suspend(c);
-    c->r.out = http_spare_take(&c->server->spare);
+    c->r.out = buf_spare_take(&c->server->spare);
     if (c->conf->hooks.submit(&c->r, run_handler, on_worked))
         return;
     refuse_work(c, "too many requests are waiting for a worker; try again later");
@@ -476,7 +476,7 @@ struct http_server *http_server_new(unsigned id, struct loop *loop, const struct
     list_init(&s->working);
     list_init(&s->proxied);
     http_hellos_init(&s->hellos);
-    http_spare_init(&s->spare, loop);
+    buf_spare_init(&s->spare, loop);
     http_sockets_init(&s->sockets, loop, conf->limits);
     s->sockets.on_sweep = refuse_late_work;
     s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
@@ -592,7 +592,7 @@ void http_server_free(struct http_server *s)
     while (!list_empty(&s->working)) /* detached ones */
         request_end_work(CONTAINER(s->working.next, struct http_connection, node));
     http_sockets_free(&s->sockets);
-    http_spare_free(&s->spare);
+    buf_spare_free(&s->spare);
     regex_free(s->origins);
     loop_unpost(s->loop, &s->tls.again);
     s->plain.again.run = on_freed;

@@ -47,8 +47,8 @@ static void body_fail(struct http_connection *c)
 
 size_t http_body_receive(struct http_connection *c, const char *p, size_t n)
 {
-    size_t room = BODY_PART_BYTES - c->body.n, taken = n < room ? n : room, before = c->body.cap;
-    if (!buf_try_reserve(&c->body, taken) || !http_socket_add_body(c->sockets, c->socket, c->body.cap - before)) {
+    size_t room = BODY_PART_BYTES - c->body.n, taken = n < room ? n : room;
+    if (!http_request_reserve_body(c, taken)) {
         body_fail(c);
         return n; /* dropped: the library calls again for a rest only if the connection is suspended */
     }

@@ -9,7 +9,7 @@
 #include "gateway/http/http_auth.h"
 #include "gateway/http/http_hello.h"
 #include "gateway/http/http_sockets.h"
-#include "gateway/http/http_spare.h"
+#include "base/os/buf_spare.h"
 #include "gateway/http/http_stream.h"
 
 struct MHD_Connection;
@@ -34,7 +34,7 @@ struct http_server {
     struct list working; /* of http_connection.node */
     struct http_sockets sockets;
     struct http_socket *adding; /* the connection that is being handed to the library; NULL: none, or it has it */
-    struct http_spare spare;
+    struct buf_spare spare;
     bool stopping;
 };
 
@@ -145,6 +145,7 @@ void http_refuse(struct http_connection *c, int status, const char *text);
 /* 503 with Retry-After; counts it under `reason`. */
 void http_refuse_for_now(struct http_connection *c, enum http_stat reason, const char *text);
 void http_request_drop_body(struct http_connection *c);
+bool http_request_reserve_body(struct http_connection *c, size_t n); /* for so many more bytes; false: no memory */
 
 /* ---- http_body.c ---- */
 

@@ -216,20 +216,29 @@ bool http_request_check(struct http_connection *c, const struct http_head *h)
 
 void http_request_drop_body(struct http_connection *c)
 {
-    buf_free(&c->body);
+    buf_spare_put(&c->server->spare, &c->body);
     http_socket_drop_body(c->socket);
 }
 
-/* Allocates for bytes that have arrived, not for the announced length. A body that is dropped is still read to its end,
+/* Takes memory for bytes that have arrived: what bodies before have left is up to eight times as much. */
+bool http_request_reserve_body(struct http_connection *c, size_t n)
+{
+    struct buf *b = &c->body;
+    size_t before = b->cap;
+    if (b->cap - b->n < n && b->n + n >= BUF_SPARE_MIN / 4)
+        buf_spare_grow(&c->server->spare, b, 8 * (b->n + n));
+    return buf_try_reserve(b, n) && http_socket_add_body(c->sockets, c->socket, b->cap - before);
+}
+
+/* A body that is dropped is still read to its end,
  * since the library cannot respond earlier. */
 void http_request_read_body(struct http_connection *c, const char *p, size_t n)
 {
-    size_t before = c->body.cap;
     if (c->dropped)
         return;
     if (n > c->body.max - c->body.n)
         c->dropped = BODY_TOO_LARGE;
-    else if (!buf_try_reserve(&c->body, n) || !http_socket_add_body(c->sockets, c->socket, c->body.cap - before))
+    else if (!http_request_reserve_body(c, n))
         c->dropped = BODY_NO_MEMORY;
     else
         buf_add(&c->body, p, n);

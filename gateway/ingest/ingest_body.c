@@ -101,6 +101,8 @@ static bool body_decompress(struct ingest *in, struct err *err)
         return err_set(err, ERR_LIMIT, "cannot allocate memory to decompress the body");
     ingest_text_compact(in);
     before = in->text.n;
+    if (before >= BUF_SPARE_MIN / 4 && in->text.cap - before < INGEST_PART_BYTES)
+        buf_spare_grow(&in->lane->lane->spare, &in->text, 8 * before);
     if (!decompressor_step(in->decompressor, &raw, last, INGEST_PART_BYTES, &in->text, &in->text_complete, err)) {
         if (err->kind == ERR_LIMIT)
             return ingest_no_text_memory(in, in->text.cap, err);

@@ -17,6 +17,7 @@ enum {
     /* Each batch costs other lanes a wake-up. 32 KiB of series that are new to the recent store take 2 ms. */
     BATCH_BYTES = 256 << 10, BATCH_BYTES_RECENT = 32 << 10,
     BATCH_ITEMS = 5000,              /* samples or histograms; a part of one series has no more */
+    KEEP_BODY = 8 << 20,
     STEP_ITEMS = 64,                 /* series walked between two readings of the clock */
     STEP_FIELDS = 16384,             /* samples and labels likewise */
     STEP_BYTES = 1 << 20             /* bytes that symbols of 2.0 expand to likewise */
@@ -38,12 +39,21 @@ struct push { /* with a large body */
     bool begun, failed;        /* a batch has started; a batch could not be stored */
 };
 
+/* Kept for the next body, or returned to the system in slices. */
+static void write_free_body(struct write_buffers *w, struct buf *body)
+{
+    if (body->cap > KEEP_BODY)
+        mem_release_buf(&w->release, body);
+    else
+        buf_spare_put(&w->lane->spare, body);
+}
+
 static void push_free(struct push *p)
 {
     if (list_linked(&p->node))
         list_remove(&p->node);
     rw_walk_free(&p->walk);
-    mem_release_buf(&p->buffers->release, &p->body);
+    write_free_body(p->buffers, &p->body);
     mem_free(p);
 }
 
@@ -78,7 +88,7 @@ static void push_end(struct push *p)
 {
     p->phase = PUSH_STORED;
     list_remove(&p->node);
-    mem_release_buf(&p->buffers->release, &p->body);
+    write_free_body(p->buffers, &p->body);
     write_count_ingested(&p->n);
     if (p->pending == 0)
         push_respond(p);
@@ -123,6 +133,7 @@ static void push_decompress(struct push *p)
     struct write_buffers *w = p->buffers;
     size_t max = write_max_body(w), here = max < LANE_DECOMPRESS_BYTES ? max : LANE_DECOMPRESS_BYTES;
     struct err err;
+    p->body = buf_spare_take(&w->lane->spare);
     bool ok = write_decompress(p->r, &w->zstd, here, &p->body, &err);
     if (ok || err.kind != ERR_TOO_LARGE || here == max) {
         push_decompressed(p, ok ? NULL : &err);
@@ -281,6 +292,7 @@ void push_queue_add(struct http_request *r, struct write_buffers *w, bool versio
     p->buffers = w;
     p->n.version_2 = version_2;
     rw_walk_init(&p->walk);
+    p->walk.twice = true;
     list_push_back(&w->queue, &p->node);
     loop_post(w->lane->loop, &w->work);
 }

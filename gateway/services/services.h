@@ -13,6 +13,7 @@
 #define GATEWAY_SERVICES_SERVICES_H
 
 #include "base/http/via.h"
+#include "base/os/buf_spare.h"
 #include "base/os/loop.h"
 #include "base/os/thread.h"
 #include "gateway/config/config.h"
@@ -30,6 +31,7 @@ struct lines_lane;
 struct lane_services { /* of one lane; used on its thread only */
     struct loop *loop;
     struct sink *sink;
+    struct buf_spare spare;        /* memory of large bodies, decompressed */
     struct write_buffers *write;   /* gateway/ingest/write.h; created at the first push */
     struct ingest_lane *ingest;    /* gateway/ingest/ingest.h; likewise */
     struct lines_lane *lines;      /* gateway/ingest/lines/lines.h; likewise */
