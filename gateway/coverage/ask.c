@@ -7,6 +7,7 @@
 struct coverage_asking { /* of one replica */
     const struct coverage_query *q;
     int64_t to;           /* of the query, but not after now */
+    bool scraped;         /* the selected series have samples at the times of their scrapes only */
     struct asking_spans { struct coverage_span *items; size_t n, cap; } all, outdated, lasting;
     unsigned n_targets;
 };
@@ -78,7 +79,7 @@ static void asking_add_target(struct coverage *c, const struct coverage_target *
     if (!coverage_target_lacks(t, r, ask->q->from, ask->to) || (narrow && !coverage_concerns(c, t, ask->q)))
         return;
     ask->n_targets++;
-    asking_add_gaps(ask, &ask->all, &seen->gaps);
+    asking_add_gaps(ask, &ask->all, ask->scraped ? &seen->missed : &seen->gaps);
     asking_add_gaps(ask, &ask->outdated, &seen->outdated);
     asking_add_gaps(ask, &ask->lasting, &seen->lasting);
     if (seen->due < ask->to)
@@ -205,7 +206,8 @@ bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_que
     out->unknown = query_unknown(c, q, &lacking, &narrow, &scraped);
     for (size_t r = 0; r < c->n; r++) {
         bool nothing = out->unknown || q->from > q->now || lacking >> r & 1;
-        all[r] = (struct coverage_asking){.q = q, .to = nothing ? q->to : coverage_min(q->to, q->now)};
+        all[r] = (struct coverage_asking){.q = q, .to = nothing ? q->to : coverage_min(q->to, q->now),
+                                          .scraped = scraped};
         if (nothing)
             asking_add(&all[r], q->from, q->to);
         else

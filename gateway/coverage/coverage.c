@@ -149,7 +149,7 @@ void coverage_add_span(struct coverage *c, struct span_list *to, struct coverage
 
 void coverage_cut_gaps(struct coverage_seen *seen, struct coverage_span keep)
 {
-    struct span_list *const lists[] = {&seen->gaps, &seen->outdated, &seen->lasting};
+    struct span_list *const lists[] = {&seen->gaps, &seen->outdated, &seen->lasting, &seen->missed};
     for (size_t i = 0; i < LEN(lists); i++) {
         spans_cut_before(lists[i], keep.from);
         spans_cut_after(lists[i], keep.to);
@@ -160,10 +160,12 @@ void coverage_free_target(struct coverage *c, struct coverage_target *t)
 {
     c->bytes -= sizeof *t + c->n * sizeof t->seen[0] + t->labels.n;
     for (size_t i = 0; i < c->n; i++) {
-        c->bytes -= (t->seen[i].gaps.cap + t->seen[i].outdated.cap + t->seen[i].lasting.cap) * sizeof(struct coverage_span);
-        spans_free(&t->seen[i].gaps);
-        spans_free(&t->seen[i].outdated);
-        spans_free(&t->seen[i].lasting);
+        struct coverage_seen *s = &t->seen[i];
+        struct span_list *const lists[] = {&s->gaps, &s->outdated, &s->lasting, &s->missed};
+        for (size_t k = 0; k < LEN(lists); k++) {
+            c->bytes -= lists[k]->cap * sizeof(struct coverage_span);
+            spans_free(lists[k]);
+        }
     }
     mem_free((uint8_t *)t->labels.p);
     mem_free(t);

@@ -61,7 +61,7 @@
 #include "model/matcher.h"
 
 enum {
-    COVERAGE_BYTES = 16 << 20,      /* per group: about 35,000 targets on two replicas */
+    COVERAGE_BYTES = 16 << 20,      /* per group: about 33,000 targets on two replicas */
     COVERAGE_SPANS = 1024,          /* per result and replica */
     COVERAGE_READ_MS = 10000,       /* between two readings: at most this and half of the shortest interval; more
                                      * for large groups */

@@ -21,6 +21,7 @@ struct coverage_seen {         /* one target on one replica */
     struct span_list gaps;     /* within the known time */
     struct span_list outdated; /* parts of them in which a sibling has a newer scrape */
     struct span_list lasting;  /* parts of them that no good scrape of the replica is known to end */
+    struct span_list missed;   /* parts of them whose samples of scrapes may be missing */
 };
 struct coverage_target {
     struct labels labels;      /* of `up` without the metric name; owned */

@@ -128,8 +128,9 @@ struct gaps_search { /* of one replica */
     struct arena *arena;
     const struct target_scrapes *replicas; size_t n, replica;
     int64_t near, edge;  /* 1.5 intervals; what is not counted at an end of an absence */
-    int64_t until;
+    int64_t since, until; /* what was read */
     bool good;           /* scrapes that are not good are absent */
+    bool copies;         /* all siblings have copies of its scrapes */
 };
 
 static void gaps_add_to(struct gaps_search *g, struct gap_spans *to, int64_t from, int64_t until)
@@ -138,15 +139,58 @@ static void gaps_add_to(struct gaps_search *g, struct gap_spans *to, int64_t fro
     to->items[to->n++] = (struct coverage_span){from, until};
 }
 
-/* missing: the first scrape that the replica lacks. ended: it has a good one at to + 1. */
-static void gaps_add(struct gaps_search *g, int64_t from, int64_t missing, int64_t to, bool ended)
+/* The index of the first scrape since t. */
+static size_t scrapes_since(const struct target_scrapes *s, int64_t t)
+{
+    size_t low = 0, high = s->n_up;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (s->up[middle].t < t)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The times of the first and last scrape of any replica within the span. False: none of them was read. */
+static bool gaps_scrapes_within(const struct gaps_search *g, struct coverage_span *span)
+{
+    int64_t first = INT64_MAX, last = COVERAGE_NEVER;
+    for (size_t k = 0; k < g->n; k++) {
+        const struct target_scrapes *s = &g->replicas[k];
+        size_t begin = s->ignored ? 0 : scrapes_since(s, span->from);
+        size_t end = s->ignored ? 0 : scrapes_since(s, span->to + 1);
+        if (begin == end)
+            continue;
+        first = s->up[begin].t < first ? s->up[begin].t : first;
+        last = s->up[end - 1].t > last ? s->up[end - 1].t : last;
+    }
+    *span = (struct coverage_span){first, last};
+    return first <= last;
+}
+
+/* What copies show to be missed in a gap is these scrapes; in time that is not read again it was found before. */
+static void gaps_add_missed(struct gaps_search *g, int64_t from, int64_t to, bool ended)
+{
+    struct coverage_span scrapes = {from, to};
+    bool some = g->copies && gaps_scrapes_within(g, &scrapes);
+    if (!g->copies || (!ended && !some))
+        gaps_add_to(g, &g->out->missed, from, to);
+    else if (some)
+        gaps_add_to(g, &g->out->missed, scrapes.from, ended ? scrapes.to : to);
+}
+
+/* A gap in [from, to]. missing: the first scrape that the replica lacks; next: its next good one, or 0. */
+static void gaps_add(struct gaps_search *g, int64_t from, int64_t missing, int64_t to, int64_t next)
 {
     if (from > to)
         return;
     gaps_add_to(g, &g->out->gaps, from, to);
-    gaps_add_to(g, &g->out->outdated, missing, to);
-    if (!ended)
+    gaps_add_to(g, &g->out->outdated, missing, next ? next - 1 : to);
+    if (next == 0)
         gaps_add_to(g, &g->out->lasting, from, to);
+    gaps_add_missed(g, from, to, next != 0);
 }
 
 /* The time of the first scrape since `from` that the replica lacks: a sibling's, or its own that is not good. If earlier
@@ -156,20 +200,13 @@ static int64_t gaps_first_missing(const struct gaps_search *g, int64_t from, int
     int64_t first = to;
     for (size_t k = 0; k < g->n; k++) {
         const struct target_scrapes *s = &g->replicas[k];
-        size_t low = 0, high = s->n_up;
+        size_t i = s->ignored ? 0 : scrapes_since(s, from);
         if (s->ignored)
             continue;
-        while (low < high) {
-            size_t middle = low + (high - low) / 2;
-            if (s->up[middle].t < from)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (low == 0 && (k != g->replica || g->good))
+        if (i == 0 && from < g->since && (k != g->replica || g->good))
             return from;
-        if (low < s->n_up && s->up[low].t < first)
-            first = s->up[low].t;
+        if (i < s->n_up && s->up[i].t < first)
+            first = s->up[i].t;
     }
     return first;
 }
@@ -189,7 +226,7 @@ static void gaps_in_absence(struct gaps_search *g, int64_t after, int64_t before
             continue;
         if (run->to < before)
             to = to + g->near < before ? to + g->near : before - 1;
-        gaps_add(g, from, gaps_first_missing(g, from, to), to, to == before - 1 && before <= g->until);
+        gaps_add(g, from, gaps_first_missing(g, from, to), to, before <= g->until ? before : 0);
     }
 }
 
@@ -227,8 +264,8 @@ static void gaps_at_bad_scrapes(struct gaps_search *g, const struct target_scrap
         if (!alive || !bad || is_stale(own->up[i].v))
             continue;
         int64_t before = run > 0 && t - good->items[run - 1].to <= g->near ? good->items[run - 1].to + 1 : t;
-        bool ended = run < good->n && good->items[run].from - t <= g->near;
-        gaps_add(g, before, t, ended ? good->items[run].from - 1 : t, ended);
+        int64_t next = run < good->n && good->items[run].from - t <= g->near ? good->items[run].from : 0;
+        gaps_add(g, before, t, next ? next - 1 : t, next);
     }
 }
 
@@ -256,6 +293,26 @@ static bool gaps_are_copies(const struct target_scrapes *own, const struct targe
     return equal >= COPIES_EQUAL && equal > apart;
 }
 
+static int64_t gaps_common_interval(const struct target_scrapes *replicas, size_t r, size_t k)
+{
+    return gaps_least_distance(&replicas[r], gaps_least_distance(&replicas[k], INT64_MAX));
+}
+
+static bool gaps_copied_from(const struct target_scrapes *replicas, size_t r, size_t k)
+{
+    return k != r && !replicas[k].ignored &&
+           gaps_are_copies(&replicas[r], &replicas[k], gaps_common_interval(replicas, r, k));
+}
+
+/* Is it known of each sibling that its scrapes are copies? */
+static bool gaps_only_copies(const struct target_scrapes *replicas, size_t n, size_t r)
+{
+    bool copies = true;
+    for (size_t k = 0; k < n && copies; k++)
+        copies = k == r || replicas[k].ignored || replicas[k].n_up == 0 || gaps_copied_from(replicas, r, k);
+    return copies;
+}
+
 /* Adds a gap around each scrape and stale marker of a copy that the replica lacks. */
 static void gaps_beside_copy(struct gaps_search *g, const struct target_scrapes *own, const struct target_scrapes *copy,
                              int64_t half)
@@ -275,10 +332,10 @@ static void gaps_beside_copy(struct gaps_search *g, const struct target_scrapes 
         struct gap_spans *gaps = &g->out->gaps;
         struct coverage_span *same = gaps->n > 0 ? &gaps->items[gaps->n - 1] : NULL;
         if (same && same->from == before + 1 && same->to < t) { /* the absence goes on */
-            gaps_add(g, before + 1, missing, t, false);
+            gaps_add(g, before + 1, missing, t, 0);
         } else if (same == NULL || same->from != before + 1) {
             missing = t;
-            gaps_add(g, before + 1, t, last ? t : own->up[next].t - 1, !last);
+            gaps_add(g, before + 1, t, last ? t : own->up[next].t - 1, last ? 0 : own->up[next].t);
         }
     }
 }
@@ -328,18 +385,17 @@ static void gaps_of_replica(struct gaps_search *g, const struct target_scrapes *
     standing.n = spans_join(standing.items, standing.n);
     scraped.n = spans_join(scraped.items, scraped.n);
     alive.n = spans_join(alive.items, alive.n);
+    g->copies = gaps_only_copies(replicas, n, r);
     gaps_between_runs(g, &all[r].scraped, &replicas[r].before.scraped, &scraped);
     g->good = true;
     gaps_between_runs(g, &all[r].good, &replicas[r].before.good, &alive);
     gaps_at_bad_scrapes(g, &replicas[r], &all[r].good, &standing);
-    for (size_t k = 0; k < n; k++) {
-        int64_t interval = gaps_least_distance(&replicas[r], gaps_least_distance(&replicas[k], INT64_MAX));
-        if (k != r && !replicas[k].ignored && gaps_are_copies(&replicas[r], &replicas[k], interval))
-            gaps_beside_copy(g, &replicas[r], &replicas[k], interval / 2);
-    }
+    for (size_t k = 0; k < n; k++)
+        if (gaps_copied_from(replicas, r, k))
+            gaps_beside_copy(g, &replicas[r], &replicas[k], gaps_common_interval(replicas, r, k) / 2);
 }
 
-void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, int64_t until,
+void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, struct coverage_span read,
                struct target_gaps *out)
 {
     struct target_runs *all = ARENA_ARRAY(a, struct target_runs, n);
@@ -349,7 +405,7 @@ void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n,
     for (size_t r = 0; r < n; r++) {
         int64_t interval = gaps_interval_of(replicas, n, r);
         struct gaps_search g = {.out = &out[r], .arena = a, .replicas = replicas, .n = n, .replica = r, .near = one_and_a_half(interval),
-                                .edge = gaps_edge(interval), .until = until};
+                                .edge = gaps_edge(interval), .since = read.from, .until = read.to};
         out[r] = (struct target_gaps){.latest = replicas[r].before};
         if (replicas[r].ignored)
             continue;

@@ -13,12 +13,11 @@
  *    apart.
  * 4. A scrape that is not good is a gap, from the previous good one to the next, if the target is alive on a sibling at
  *    that time, whose next scrape neither fails nor is overdue: then the target was not the cause.
- * 5. A gap that ends with the siblings' run is extended by the 1.5 intervals for which their last sample is valid.
- *
- *    No scrape of the replica ends it, so it is a lasting one, like a gap that ends with the reading.
- *
+ * 5. A gap that ends with the siblings' run is extended by the 1.5 intervals for which their last sample is valid. If no
+ *    scrape of the replica ends its absence, it is a lasting gap, like one that ends with the reading.
  * 6. Replicas whose scrapes have equal times hold copies of one stream. There every scrape, and every stale marker, that
- *    a sibling has is a gap of a replica that has none within half an interval.
+ *    a sibling has is a gap of a replica that has none within half an interval. What such a gap lacks is known: it is
+ *    missed from the first to the last of these times. A window between them and the scrapes around has all its samples.
  *
  * So a target that is down for all replicas has no gap, except for the first failed scrape of the replica that sees it
  * first, and a replica without good scrapes has a gap wherever the target is alive on a sibling.
@@ -52,11 +51,12 @@ struct target_gaps { /* of one replica */
     struct target_latest latest;                    /* `before`, continued by these samples */
     struct gap_spans { struct coverage_span *items; size_t n, cap; } gaps,
         outdated, /* the parts of them in which a sibling has a newer scrape: a gap begins after the last scrape */
-        lasting;  /* those that no good scrape of the replica is known to end */
+        lasting,  /* those that no good scrape of the replica is known to end */
+        missed;   /* the parts of them whose samples of scrapes may be missing */
     bool alive;                                     /* the target was alive in these samples */
 };
-/* until: end of the time for which samples have been read. */
-void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, int64_t until,
+/* read: the time for which samples have been read. */
+void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, struct coverage_span read,
                struct target_gaps *out);
 /* Median distance of n ascending samples, of the last 16 of them; 0 below two. */
 int64_t gaps_interval(const struct sample *samples, size_t n);

@@ -193,7 +193,8 @@ static void hours_apply_gap(struct hours_intake *in, const struct hours_row *row
     for (size_t r = 0; t && r < c->n; r++) {
         if (in->readings[r].state != COVERAGE_READ || hour_is_alive(in, row, r, h))
             continue;
-        struct span_list *const to[] = {&t->seen[r].gaps, &t->seen[r].outdated, &t->seen[r].lasting};
+        struct coverage_seen *seen = &t->seen[r];
+        struct span_list *const to[] = {&seen->gaps, &seen->outdated, &seen->lasting, &seen->missed};
         for (size_t i = 0; i < LEN(to); i++)
             coverage_add_span(c, to[i], gap);
     }

@@ -122,6 +122,22 @@ static void intake_add_spans(struct coverage *c, struct span_list *to, const str
     }
 }
 
+/* A gap at the end of a reading of the past goes on, or ends, in what is known after it: it lasts if that does. */
+static void intake_add_lasting(struct coverage_intake *in, struct coverage_seen *seen, const struct gap_spans *found,
+                               int64_t from)
+{
+    int64_t end = in->work->to, last = INT64_MAX;
+    uint32_t after = spans_find(&seen->lasting, end + 1);
+    bool lasts = !in->work->past || end >= in->c->known.to ||
+                 (after < seen->lasting.n && seen->lasting.items[after].from <= end + 1);
+    for (size_t i = 0; i < found->n && !lasts; i++)
+        if (found->items[i].to >= end - 2 * seen->interval)
+            last = coverage_min(last, found->items[i].from);
+    for (size_t i = 0; i < found->n; i++)
+        if (found->items[i].from < last)
+            intake_add_spans(in->c, &seen->lasting, &(struct gap_spans){.items = &found->items[i], .n = 1}, from);
+}
+
 static void intake_apply_replica(struct coverage_intake *in, struct coverage_target *t, size_t r,
                                  const struct intake_row *row, const struct target_gaps *found)
 {
@@ -131,7 +147,8 @@ static void intake_apply_replica(struct coverage_intake *in, struct coverage_tar
     int64_t from = alone ? in->work->from : in->c->known.from; /* forward: an absence may begin earlier */
     intake_add_spans(in->c, &seen->gaps, &found->gaps, from);
     intake_add_spans(in->c, &seen->outdated, &found->outdated, from);
-    intake_add_spans(in->c, &seen->lasting, &found->lasting, from);
+    intake_add_lasting(in, seen, &found->lasting, from);
+    intake_add_spans(in->c, &seen->missed, &found->missed, from);
     if (s->n_up > 0)
         t->seen_at = coverage_max(t->seen_at, s->up[s->n_up - 1].t);
     if (in->work->past) {
@@ -177,7 +194,8 @@ static void intake_rows(struct coverage_intake *in)
         if (!row_has_up(in, &in->rows[i]))
             continue;
         intake_prepare_row(in, &in->rows[i]);
-        gaps_find(in->arena, in->rows[i].scrapes, in->c->n, in->work->to, found);
+        struct coverage_span read = {in->work->from, in->work->to};
+        gaps_find(in->arena, in->rows[i].scrapes, in->c->n, read, found);
         for (size_t r = 0; r < in->c->n; r++)
             in->alive = in->alive || found[r].alive;
         intake_apply_row(in, &in->rows[i], found);

@@ -4,7 +4,7 @@
 A layout says which groups there are, which servers each has and what they lack. Three answers are compared: that of the
 Prometheus with everything, that of sluice as it is by default, and that of sluice with `push_down: off` (which must be
 equal to 1e-12 of the larger value: only sums may be added in another order). Of the aggregations that distribute over
-groups it is counted how many needed no raw samples.
+groups it is counted how many needed no raw samples, and of how many no raw samples can be needed (complete.py).
 
 Replicas are copies of one stream: their samples have equal times. What they lack (HOLES) is drawn from a seed; each
 sample is on one replica at least. Series of a target are those of its scrapes: each has a sample at every scrape, or a
@@ -24,7 +24,8 @@ import promql_data
 if promql_data.BEGIN < time.time() - 30 * 86400:  # coverage is known of the last month only
     # The same time of every day, which the steps of subqueries divide: a seed has the same results tomorrow.
     promql_data.BEGIN = int(time.time()) // 86400 * 86400 - 4 * 3600
-import promql_answers  # noqa: E402 (they take the time of the data)
+import complete  # noqa: E402 (they take the time of the data)
+import promql_answers  # noqa: E402
 import push_down  # noqa: E402
 from promql_data import BEGIN, SECONDS, Data, Histogram  # noqa: E402
 from promql_queries import Queries  # noqa: E402
@@ -285,6 +286,7 @@ class Servers:
     def __init__(self, name, seed):
         self.layout, self.data = LAYOUTS[name], Targets(seed, LAYOUTS[name])
         holes = Holes(seed, self.layout, self.data) if self.layout.holes else None
+        self.replicas = complete.Replicas(self.layout, self.data, holes, IRREGULAR)
         self.name = f"{name}-{seed}"
         self.truth = push_down.prometheus(f"truth-{self.name}", self.data)
         self.groups = [[start_server(kind, f"{kind}-{g}-{k}-{self.name}", Spread(self.data, (g, self.layout.groups), k, holes, True))
@@ -365,7 +367,7 @@ class LayoutComparison(push_down.PushComparison):
         super().__init__(*servers.sluices)
         self.servers = servers
         self.off, self.theirs = self.theirs, promql_answers.Server(servers.truth.url)
-        self.close = 0
+        self.possible, self.possible_without_raw = 0, 0  # distributive aggregations that single replicas have all samples of
 
     def gave_up_a_replica(self):
         """As on a busy machine: then results lack what only that one has, until it has been read again."""
@@ -392,11 +394,24 @@ class LayoutComparison(push_down.PushComparison):
         self.errors += theirs["status"] == "error"
         self.filled += theirs["status"] == "success" and bool(theirs["data"]["result"])
         if explain:
-            self.count(params["query"], explain)
+            self.count_possible(params, *self.count(params["query"], explain))
         for what, why in (("beside everything", self.wrong_answer(params["query"], path, answers[0], answers[2])),
                           ("beside push_down: off", self.far_answer(params["query"], answers[0], answers[1]))):
             if why:
                 self.wrong.append((path, params, what, f"{why}\n{explain.get('text', '')}"))
+
+    def count_possible(self, params, distributive, without_raw):
+        if distributive and self.servers.replicas.suffice(self.tree(params), params):
+            self.possible += 1
+            self.possible_without_raw += without_raw
+
+    def tree(self, params):
+        return self.ours.ask("/api/v1/parse_query", {"query": params["query"]})[1]["data"]
+
+    def report(self):
+        super().report()
+        print(f"{self.possible} distributive aggregations of which single replicas have everything, {self.possible_without_raw} "
+              "of them without raw samples")
 
     def wrong_answer(self, query, path, ours, theirs):
         if push_down.TIES.search(query) and theirs[1]["status"] == ours[1]["status"] == "success":

@@ -167,6 +167,7 @@ class PushComparison(Comparison):
             self.wrong.append((path, params, "result", f"{why}\n{a['data']['explain']['text']}"))
 
     def count(self, query, explain):
+        """(whether it is a distributive aggregation, without raw samples)"""
         here = bool(explain.get("abandoned")) or any(d["evaluated"] in ("raw", "cut") for d in explain["plan"])
         self.pushed += any(d["evaluated"] == "pushed" for d in explain["plan"]) and not explain.get("abandoned")
         if DISTRIBUTIVE.match(query):
@@ -175,6 +176,7 @@ class PushComparison(Comparison):
             reasons = raw_reasons(explain)
             self.reasons.update(reasons)
             self.untargeted += any(re.search(UNTARGETED, reason) for reason in reasons)
+        return bool(DISTRIBUTIVE.match(query)), not here
 
     @staticmethod
     def differ(query, a, b):

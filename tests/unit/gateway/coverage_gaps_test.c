@@ -51,8 +51,8 @@ static void scrapes_missed_by_copies(void **state UNUSED)
     scraper_cut(&w.replicas[0].jobs[0], T0 - 601 * S, T0 - 590 * S, CUT_MISSED);
     scraper_cut(&w.replicas[1].jobs[0], T0 - 586 * S, T0 - 577 * S, CUT_MISSED);
     world_ask(&w, T0 - HOUR);
-    assert_string_equal(world_gaps(&w, 0, T0 - HOUR, w.now), "-614..-585");
-    assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-599..-570");
+    assert_string_equal(world_gaps(&w, 0, T0 - HOUR, w.now), "-600..-600");
+    assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-585..-585");
     assert_string_equal(world_outdated(&w, 0, T0 - HOUR, w.now), "-600..-585"); /* one has the newest at any time */
     assert_string_equal(world_outdated(&w, 1, T0 - HOUR, w.now), "-585..-570");
     world_end(&w);
@@ -62,15 +62,15 @@ static void scrapes_missed_by_copies(void **state UNUSED)
     scraper_cut(&w.replicas[0].jobs[0], T0 - 901 * S, T0 - 800 * S, CUT_MISSED); /* it had the newest until the next */
     scraper_cut(&w.replicas[1].jobs[0], T0 - 1301 * S, T0 - 1200 * S, CUT_DOWN);
     world_ask(&w, T0 - HOUR);
-    assert_string_equal(world_gaps(&w, 0, T0 - HOUR, w.now), "-914..-795");
+    assert_string_equal(world_gaps(&w, 0, T0 - HOUR, w.now), "-900..-810");
     assert_string_equal(world_outdated(&w, 0, T0 - HOUR, w.now), "-900..-795");
-    assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-1304..-1200");
+    assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-1290..-1215");
     assert_string_equal(world_outdated(&w, 1, T0 - HOUR, w.now), "-1290..-1200");
     scraper_cut(&w.replicas[0].jobs[0], T0 + 74 * S, T0 + 76 * S, CUT_MISSED);
     scraper_cut(&w.replicas[1].jobs[0], T0 + 89 * S, T0 + 91 * S, CUT_MISSED);
     world_run_queried(&w, 150 * S); /* the same while it happens */
-    assert_string_equal(world_gaps(&w, 0, T0, w.now), "60..89");
-    assert_string_equal(world_gaps(&w, 1, T0, w.now), "75..104");
+    assert_string_equal(world_gaps(&w, 0, T0, w.now), "75..75");
+    assert_string_equal(world_gaps(&w, 1, T0, w.now), "90..90");
     world_end(&w);
 }
 
@@ -97,9 +97,29 @@ static void gaps_that_no_scrape_ends(void **state UNUSED)
         scraper_cut(&w.replicas[0].jobs[0], T0 - 601 * S, T0 + HOUR, CUT_MISSED);
         w.replicas[1].jobs[0].to = T0 - 300 * S + offset;
         world_ask(&w, T0 - HOUR);
-        const char *gaps = world_gaps(&w, 0, T0 - HOUR, T0);
-        assert_string_equal(world_lasting_gaps(&w, 0, T0 - HOUR, T0), gaps);
-        assert_true(strncmp(gaps, "-614..", 6) == 0 && strstr(gaps, " ") == NULL);
+        const char *gaps = world_gaps(&w, 0, T0 - HOUR, T0), *lasting = world_lasting_gaps(&w, 0, T0 - HOUR, T0);
+        assert_string_equal(strstr(lasting, ".."), strstr(gaps, ".."));
+        assert_true(strncmp(gaps, offset ? "-614..": "-600..", 6) == 0 && strstr(gaps, " ") == NULL);
+        assert_true(strncmp(lasting, "-614..", 6) == 0);
+        assert_string_equal(world_lasting_gaps(&w, 1, T0 - HOUR, T0), "");
+        world_end(&w);
+    }
+}
+
+/* The last five minutes are read first, so that a gap is found in two parts. */
+static void gap_between_two_readings(void **state UNUSED)
+{
+    struct world w;
+    for (unsigned more = 0; more < 2; more++) {
+        world_begin(&w, 2, false);
+        for (size_t r = 0; r < 2; r++)
+            world_add(&w, r, "node", "a:1", 15 * S, 0);
+        scraper_cut(&w.replicas[0].jobs[0], T0 - 421 * S, T0 - 290 * S, CUT_MISSED);
+        scraper_cut(&w.replicas[0].jobs[0], T0 - (more ? 280 : 290) * S, T0 - 200 * S, CUT_MISSED);
+        scraper_cut(&w.replicas[1].jobs[0], T0 - 241 * S, T0 - 239 * S, CUT_MISSED);
+        world_ask(&w, T0 - HOUR);
+        assert_string_equal(world_outdated(&w, 0, T0 - HOUR, T0), more ? "-420..-285 -270..-195" : "-420..-195");
+        assert_string_equal(world_lasting_gaps(&w, 0, T0 - HOUR, T0), "");
         assert_string_equal(world_lasting_gaps(&w, 1, T0 - HOUR, T0), "");
         world_end(&w);
     }
@@ -125,8 +145,8 @@ static void scrapes_of_copies_that_alternate(void **state UNUSED)
     for (int64_t i = 0; i < 10; i++)
         scraper_cut(&w.replicas[i / 2 % 2].jobs[0], T0 - (151 - 15 * i) * S, T0 - (149 - 15 * i) * S, CUT_MISSED);
     world_ask(&w, T0 - HOUR);
-    assert_string_equal(world_gaps(&w, 0, T0 - 100 * S, T0 - 20 * S), "-100..-60 -44..-20");
-    assert_string_equal(world_gaps(&w, 1, T0 - 100 * S, T0 - 20 * S), "-100..-90 -74..-30");
+    assert_string_equal(world_gaps(&w, 0, T0 - 100 * S, T0 - 20 * S), "-90..-75 -30..-20");
+    assert_string_equal(world_gaps(&w, 1, T0 - 100 * S, T0 - 20 * S), "-60..-45");
     world_end(&w);
 }
 
@@ -261,8 +281,8 @@ static void failures_beside(void **state UNUSED)
     scraper_cut(a, T0 - 300 * S, T0 - 200 * S, CUT_DOWN);
     scraper_cut(b, T0 - 300 * S, T0 - 200 * S, CUT_MISSED);
     world_ask(&w, T0 - HOUR);
-    assert_string_equal(world_gaps(&w, 0, T0 - HOUR, w.now), "-614..-585 -314..-300");
-    assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-599..-570 -314..-195");
+    assert_string_equal(world_gaps(&w, 0, T0 - HOUR, w.now), "-600..-600 -300..-300");
+    assert_string_equal(world_gaps(&w, 1, T0 - HOUR, w.now), "-585..-585 -300..-210");
     world_end(&w);
 }
 
@@ -301,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(healthy_pair), cmocka_unit_test(one_server_is_complete), cmocka_unit_test(missed_scrapes), cmocka_unit_test(scrapes_missed_by_copies),
         cmocka_unit_test(gaps_that_no_scrape_ends),
+        cmocka_unit_test(gap_between_two_readings),
         cmocka_unit_test(unknown_time_lasts),
         cmocka_unit_test(scrapes_of_copies_that_alternate),
         cmocka_unit_test(down_on_one_side), cmocka_unit_test(fewer_series_on_one_side),

@@ -88,6 +88,22 @@ static void trusted_beside_a_target(void **state UNUSED)
     }
 }
 
+/* A lost scrape of a copy is missed at its time only, but samples with other times may be missing anywhere in the gap. */
+static void beside_a_target_of_copies(void **state UNUSED)
+{
+    for (unsigned other = 0; other < 2; other++) {
+        struct world w;
+        world_begin(&w, 2, true);
+        for (size_t r = 0; r < 2; r++)
+            world_add(&w, r, "node", "a:1", 15 * S, 0);
+        scraper_cut(&w.replicas[0].jobs[0], T0 - 121 * S, T0 - 100 * S, CUT_MISSED);
+        w.replicas[0].other = w.replicas[1].other = other;
+        world_ask(&w, T0 - HOUR);
+        assert_string_equal(world_gaps(&w, 0, T0 - HOUR, T0), other ? "-134..-90" : "-120..-105");
+        world_end(&w);
+    }
+}
+
 /* Two jobs with the same instance, and two `up` series of one key. */
 static void targets_of_one_key(void **state UNUSED)
 {
@@ -157,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(where_series_come_from),
         cmocka_unit_test(series_that_arrive_are_seen_soon), cmocka_unit_test(trusted_without_target), cmocka_unit_test(trusted_beside_a_target),
+        cmocka_unit_test(beside_a_target_of_copies),
         cmocka_unit_test(targets_of_one_key), cmocka_unit_test(without_up_nothing_is_complete),
         cmocka_unit_test(time_without_evidence), cmocka_unit_test(the_expression),
     };
