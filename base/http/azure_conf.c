@@ -38,12 +38,29 @@ static const struct conf_row workload_rows[] = {
 static const struct conf_section workload_section = {"workload_identity", sizeof(struct azure_workload), workload_rows,
                                                      NULL, "Identity of a workload in Kubernetes"};
 
+static const struct conf_row certificate_rows[] = {
+    AZURE_NEEDS(STRING, azure_certificate, client_id, "Client"), AZURE_NEEDS(STRING, azure_certificate, tenant_id, "Its tenant"),
+    AZURE_NEEDS(FILE, azure_certificate, certificate_path, "Its certificate and RSA key, in PEM format or PKCS#12 (PFX), re-read each second"),
+    AZURE(FILE, azure_certificate, certificate_key_path, "The key in PEM format, if it is not in `certificate_path`"),
+    AZURE(SECRET, azure_certificate, certificate_password, "Password of the key"),
+    {.type = CONF_BOOL, .name = "send_certificate_chain", .offset = offsetof(struct azure_certificate, send_certificate_chain),
+     .preset = "false", .help = "Send the certificates with each assertion, for authentication by subject name and issuer"},
+    {0}};
+static const struct conf_section certificate_section = {"azuread_certificate", sizeof(struct azure_certificate),
+                                                        certificate_rows, NULL, "Client with a certificate"};
+
+static const struct conf_row sdk_rows[] = {
+    AZURE(STRING, azure_sdk, tenant_id, "Tenant. Default: `AZURE_TENANT_ID`"), {0}};
+static const struct conf_section sdk_section = {"azuread_sdk", sizeof(struct azure_sdk), sdk_rows, NULL,
+                                                "Credentials of the environment, as the Azure SDKs find them"};
+
 static bool check_azuread(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct azuread_conf *a = value;
-    if ((a->managed_identity != NULL) + (a->oauth != NULL) + (a->workload_identity != NULL) == 1)
+    if ((a->managed_identity != NULL) + (a->oauth != NULL) + (a->workload_identity != NULL) + (a->certificate != NULL) +
+            (a->sdk != NULL) == 1)
         return true;
-    return conf_err(node, err, "azuread: set one of managed_identity, oauth and workload_identity");
+    return conf_err(node, err, "azuread: set one of managed_identity, oauth, workload_identity, certificate and sdk");
 }
 
 static const struct conf_row azuread_rows[] = {
@@ -56,8 +73,10 @@ static const struct conf_row azuread_rows[] = {
     {.type = CONF_OPTIONAL, .name = "workload_identity", .offset = offsetof(struct azuread_conf, workload_identity),
      .section = &workload_section, .help = "Identity of a workload in Kubernetes"},
     AZURE(STRING, azuread_conf, scope, "Scope of tokens. Default: Azure Monitor of the cloud"),
-    {.type = CONF_GUARD, .name = "certificate", .help = "Requests would be sent without credentials"},
-    {.type = CONF_GUARD, .name = "sdk", .help = "Requests would be sent without credentials"},
+    {.type = CONF_OPTIONAL, .name = "certificate", .offset = offsetof(struct azuread_conf, certificate),
+     .section = &certificate_section, .help = "Client with a certificate"},
+    {.type = CONF_OPTIONAL, .name = "sdk", .offset = offsetof(struct azuread_conf, sdk), .section = &sdk_section,
+     .help = "Credentials of the environment"},
     {0}};
 const struct conf_section azuread_section = {"azuread", sizeof(struct azuread_conf), azuread_rows, check_azuread,
                                              "Tokens of Azure (Microsoft Entra ID), for Azure Monitor"};
@@ -83,12 +102,11 @@ static const char *azure_token_url(const struct azuread_conf *a, struct str tena
 }
 
 /* The metadata service of virtual machines, or the endpoint of an App Service. */
-static void azure_set_machine(const struct azuread_conf *a, struct str scope, struct client_oauth2 *to, struct arena *held)
+static void azure_set_machine(struct str id, struct str scope, struct client_oauth2 *to, struct arena *held)
 {
     const char *endpoint = azure_env("IDENTITY_ENDPOINT", NULL), *key = azure_env("IDENTITY_HEADER", NULL);
     bool is_app = endpoint && key;
     struct buf url = {0};
-    struct str id = a->managed_identity->client_id;
     if (is_app)
         buf_printf(&url, "%s?api-version=2019-08-01", endpoint);
     else
@@ -103,24 +121,73 @@ static void azure_set_machine(const struct azuread_conf *a, struct str scope, st
     buf_free(&url);
 }
 
+static void azure_set_secret(const struct azuread_conf *a, const struct azure_secret *s, struct client_oauth2 *to,
+                             struct arena *held)
+{
+    to->style = OAUTH2_AZURE_SECRET;
+    to->client_id = s->client_id.p;
+    to->client_secret = s->client_secret.p;
+    to->token_url = azure_token_url(a, s->tenant_id, held);
+}
+
+static void azure_set_workload(const struct azuread_conf *a, const struct azure_workload *w, struct client_oauth2 *to,
+                               struct arena *held)
+{
+    to->style = OAUTH2_AZURE_TOKEN;
+    to->client_id = w->client_id.p;
+    to->client_secret_file = w->token_file_path.n > 0 ? w->token_file_path.p
+                                                      : azure_env("AZURE_FEDERATED_TOKEN_FILE", AZURE_TOKEN_FILE);
+    to->token_url = azure_token_url(a, w->tenant_id, held);
+}
+
+static void azure_set_certificate(const struct azuread_conf *a, const struct azure_certificate *c,
+                                  struct client_oauth2 *to, struct arena *held)
+{
+    to->style = OAUTH2_AZURE_CERTIFICATE;
+    to->client_id = c->client_id.p;
+    to->client_secret_file = c->certificate_path.p;
+    to->certificate = (struct client_certificate){c->certificate_key_path.n > 0 ? c->certificate_key_path.p : NULL,
+                                                  c->certificate_password.p, c->send_certificate_chain};
+    to->token_url = azure_token_url(a, c->tenant_id, held);
+}
+
+/* The order of the Azure SDKs: a client with a secret, then with a certificate, then a token of Kubernetes, then the
+ * machine. Logins of command line tools are not used. */
+static void azure_set_by_environment(const struct azuread_conf *a, struct client_oauth2 *to, struct arena *held)
+{
+    struct str client = str_of(azure_env("AZURE_CLIENT_ID", "")), secret = str_of(azure_env("AZURE_CLIENT_SECRET", ""));
+    struct str certificate = str_of(azure_env("AZURE_CLIENT_CERTIFICATE_PATH", ""));
+    struct str set = a->sdk->tenant_id, tenant = str_of(azure_env("AZURE_TENANT_ID", ""));
+    if (tenant.n == 0)
+        tenant = set;
+    if (client.n > 0 && tenant.n > 0 && secret.n > 0) {
+        azure_set_secret(a, &(struct azure_secret){client, secret, tenant}, to, held);
+    } else if (client.n > 0 && tenant.n > 0 && certificate.n > 0) {
+        const char *chain = azure_env("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", "");
+        struct azure_certificate c = {client, tenant, certificate, STR(""),
+                                      str_of(azure_env("AZURE_CLIENT_CERTIFICATE_PASSWORD", "")),
+                                      strcmp(chain, "1") == 0 || strcmp(chain, "true") == 0};
+        azure_set_certificate(a, &c, to, held);
+    } else if (client.n > 0 && tenant.n > 0 && azure_env("AZURE_FEDERATED_TOKEN_FILE", NULL)) {
+        azure_set_workload(a, &(struct azure_workload){client, set.n > 0 ? set : tenant, STR("")}, to, held);
+    } else {
+        azure_set_machine(client, str_of(to->scopes[0]), to, held);
+    }
+}
+
 void azuread_conf_oauth2(const struct azuread_conf *a, struct client_oauth2 *to, struct arena *held)
 {
     const char **scopes = ARENA_ARRAY(held, const char *, 1);
     scopes[0] = a->scope.n > 0 ? a->scope.p : cloud_hosts[a->cloud].scope;
     *to = (struct client_oauth2){.scopes = scopes, .n_scopes = 1};
-    if (a->oauth) {
-        to->style = OAUTH2_AZURE_SECRET;
-        to->client_id = a->oauth->client_id.p;
-        to->client_secret = a->oauth->client_secret.p;
-        to->token_url = azure_token_url(a, a->oauth->tenant_id, held);
-    } else if (a->workload_identity) {
-        const struct azure_workload *w = a->workload_identity;
-        to->style = OAUTH2_AZURE_TOKEN;
-        to->client_id = w->client_id.p;
-        to->client_secret_file = w->token_file_path.n > 0 ? w->token_file_path.p
-                                                          : azure_env("AZURE_FEDERATED_TOKEN_FILE", AZURE_TOKEN_FILE);
-        to->token_url = azure_token_url(a, w->tenant_id, held);
-    } else {
-        azure_set_machine(a, str_of(scopes[0]), to, held);
-    }
+    if (a->oauth)
+        azure_set_secret(a, a->oauth, to, held);
+    else if (a->workload_identity)
+        azure_set_workload(a, a->workload_identity, to, held);
+    else if (a->certificate)
+        azure_set_certificate(a, a->certificate, to, held);
+    else if (a->sdk)
+        azure_set_by_environment(a, to, held);
+    else
+        azure_set_machine(a->managed_identity->client_id, str_of(scopes[0]), to, held);
 }

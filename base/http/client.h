@@ -53,6 +53,7 @@ enum client_oauth2_style { /* how a token is requested, and with what */
     OAUTH2_SECRET,       /* the secret, in a login or the form */
     OAUTH2_AZURE_SECRET, /* the secret, in the form */
     OAUTH2_AZURE_TOKEN,  /* the content of client_secret_file, which is a token of another issuer */
+    OAUTH2_AZURE_CERTIFICATE, /* an assertion that the key of the certificate in client_secret_file signs */
     OAUTH2_AZURE_MACHINE, /* GET token_url with `header`: the machine's identity */
     OAUTH2_JWT,          /* an assertion that is signed with client_secret, an RSA key (RFC 7523) */
     OAUTH2_GOOGLE_FILE,  /* as client_secret_file says, a JSON file of Google */
@@ -72,6 +73,10 @@ struct client_oauth2 { /* Authorization by a token (oauth2.h) */
         const struct client_oauth2_param *claims; /* which may replace others */
         size_t n_claims;
     } assertion;
+    struct client_certificate {               /* of OAUTH2_AZURE_CERTIFICATE */
+        const char *key_file, *password;      /* NULL: in the file; none */
+        bool with_chain;
+    } certificate;
     struct client_profile_conf http;          /* of that request */
 };
 struct client_sigv4 { /* signatures of AWS (aws_credentials.h) */

@@ -34,6 +34,11 @@ struct azuread_conf {
     struct azure_identity { struct str client_id; } *managed_identity;
     struct azure_secret { struct str client_id, client_secret, tenant_id; } *oauth;
     struct azure_workload { struct str client_id, tenant_id, token_file_path; } *workload_identity;
+    struct azure_certificate {
+        struct str client_id, tenant_id, certificate_path, certificate_key_path, certificate_password;
+        bool send_certificate_chain;
+    } *certificate;
+    struct azure_sdk { struct str tenant_id; } *sdk;
     struct str scope;
     struct str authority;  /* not a key: URL of the server of tokens; empty: that of the cloud */
 };

@@ -5,6 +5,8 @@
 
 #include "base/json/json_tree.h"
 #include "base/jwt/jwt.h"
+#include "base/jwt/jwt_certificate.h"
+#include "base/os/file_read.h"
 #include "base/text/base64.h"
 #include "base/text/duration.h"
 #include "base/text/secrets.h"
@@ -18,6 +20,8 @@ struct oauth2 { /* the state of a source */
     char *assertion;      /* the beginning of its claims; with JWT */
     char *key_id, *scope; /* scopes, separated by blanks */
     unsigned bits;
+    char *key_file, *password; /* of a certificate; NULL: none */
+    bool with_chain;
     char *client_id, *token_url, *form, *shown, *header; /* shown: token_url without secrets */
     struct client_profile *profile; /* of requests for tokens */
     atomic_bool secret_in_form;     /* the server wants the credentials there */
@@ -52,7 +56,9 @@ void oauth2_settings(const struct client_oauth2 *c, struct buf *out)
     const char *more[] = {a->issuer, a->audience, a->key_id};
     for (size_t i = 0; i < LEN(more); i++)
         settings_add(out, more[i]);
-    buf_printf(out, "%u ", a->bits);
+    settings_add(out, c->certificate.key_file);
+    settings_add(out, c->certificate.password);
+    buf_printf(out, "%u %d ", a->bits, c->certificate.with_chain);
     for (size_t i = 0; i < a->n_claims; i++) {
         settings_add(out, a->claims[i].name);
         settings_add(out, a->claims[i].value);
@@ -232,22 +238,29 @@ static bool oauth2_attempt(struct token_fetch *f, bool secret_in_form)
     return responded;
 }
 
-/* A token that the environment has, such as that of a Kubernetes service account, is exchanged. */
-static void oauth2_exchange(struct token_fetch *f)
+static void oauth2_post(struct token_fetch *f, const char *url, const struct buf *form)
 {
     const struct oauth2 *o = f->state;
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", "Accept: application/json"};
     struct token_response response;
+    token_fetch_send(f, (struct client_request){.method = "POST", .url = url, .profile = o->profile, .headers = headers,
+                                                .n_headers = LEN(headers), .body = buf_str(form), .accept_gzip = true},
+                     &response);
+    (void)oauth2_take_response(f, &response);
+    buf_free(&response.body);
+}
+
+/* A token that shows who the client is: one that the environment has, such as that of a Kubernetes service account, or
+ * an own assertion. */
+static void oauth2_exchange(struct token_fetch *f, struct str assertion)
+{
+    const struct oauth2 *o = f->state;
     struct buf form = {0};
     buf_add_z(&form, o->form);
     form_add(&form, "client_id", str_of(o->client_id));
     form_add(&form, "client_assertion_type", STR("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
-    form_add(&form, "client_assertion", f->secret);
-    token_fetch_send(f, (struct client_request){.method = "POST", .url = o->token_url, .profile = o->profile,
-                                                .headers = headers, .n_headers = LEN(headers), .body = buf_str(&form),
-                                                .accept_gzip = true}, &response);
-    (void)oauth2_take_response(f, &response);
-    buf_free(&response.body);
+    form_add(&form, "client_assertion", assertion);
+    oauth2_post(f, o->token_url, &form);
     buf_free(&form);
 }
 
@@ -264,7 +277,7 @@ static void oauth2_ask_machine(struct token_fetch *f)
 
 /* ---- assertions ---- */
 
-enum { ASSERTION_S = 600 };
+enum { ASSERTION_S = 600, KEY_FILE_MAX = 1 << 20 };
 
 /* Claims that the settings determine; the claims of the configuration replace others of the same name. */
 static void oauth2_add_claim(struct buf *claims, const struct client_oauth2 *c, const char *name, struct str value)
@@ -291,18 +304,6 @@ static char *oauth2_make_claims(const struct client_oauth2 *c, const char *scope
     char *text = mem_strdup(buf_z(&claims));
     buf_free(&claims);
     return text;
-}
-
-static void oauth2_post(struct token_fetch *f, const char *url, const struct buf *form)
-{
-    const struct oauth2 *o = f->state;
-    static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", "Accept: application/json"};
-    struct token_response response;
-    token_fetch_send(f, (struct client_request){.method = "POST", .url = url, .profile = o->profile, .headers = headers,
-                                                .n_headers = LEN(headers), .body = buf_str(form), .accept_gzip = true},
-                     &response);
-    (void)oauth2_take_response(f, &response);
-    buf_free(&response.body);
 }
 
 /* claims: begun, without times. */
@@ -333,6 +334,36 @@ static void oauth2_assert(struct token_fetch *f)
     buf_add_z(&claims, o->assertion);
     oauth2_send_assertion(f, o->token_url, &(struct jwt_key){f->secret, o->key_id, o->bits}, &claims);
     buf_free(&claims);
+}
+
+/* The claims that Microsoft Entra ID wants; the key file is read for each token. */
+static void oauth2_assert_by_certificate(struct token_fetch *f)
+{
+    const struct oauth2 *o = f->state;
+    struct buf claims = {0}, token = {0}, key = {0};
+    struct err err;
+    int64_t now = clock_wall_ms() / 1000;
+    bool ok = o->key_file == NULL || file_read(o->key_file, KEY_FILE_MAX, &key, &err);
+    if (!ok) {
+        token_fetch_fail(f, ERR_UNAVAILABLE, "certificate_key_path: %s", err.text);
+    } else {
+        jwt_begin(&claims);
+        jwt_add_text(&claims, "aud", str_of(o->token_url));
+        jwt_add_text(&claims, "iss", str_of(o->client_id));
+        jwt_add_text(&claims, "sub", str_of(o->client_id));
+        jwt_add_number(&claims, "nbf", now);
+        jwt_add_number(&claims, "exp", now + ASSERTION_S);
+        jwt_add_random(&claims, "jti");
+        jwt_end(&claims);
+        const struct jwt_certificate c = {f->secret, buf_str(&key), o->password, o->with_chain};
+        if (jwt_sign_by_certificate(&c, buf_str(&claims), &token, &err))
+            oauth2_exchange(f, buf_str(&token));
+        else
+            token_fetch_fail(f, ERR_BAD_DATA, "certificate_path: %s", err.text);
+    }
+    buf_free(&claims);
+    buf_free(&token);
+    buf_free(&key);
 }
 
 /* ---- the files of Google ---- */
@@ -393,7 +424,9 @@ static void oauth2_fetch(struct token_fetch *f)
     if (o->style == OAUTH2_AZURE_SECRET)
         (void)oauth2_attempt(f, true);
     else if (o->style == OAUTH2_AZURE_TOKEN)
-        oauth2_exchange(f);
+        oauth2_exchange(f, f->secret);
+    else if (o->style == OAUTH2_AZURE_CERTIFICATE)
+        oauth2_assert_by_certificate(f);
     else if (o->style == OAUTH2_AZURE_MACHINE || o->style == OAUTH2_GOOGLE_MACHINE)
         oauth2_ask_machine(f);
     else if (o->style == OAUTH2_JWT)
@@ -426,6 +459,8 @@ static void oauth2_secrets(const void *state, struct str secret, const char *tok
     secrets_add(list, secret);
     secrets_add_login(list, str_of(o->client_id), secret);
     secrets_add_url(list, str_of(o->token_url));
+    if (o->password)
+        secrets_add(list, str_of(o->password));
     if (o->style == OAUTH2_GOOGLE_FILE)
         google_file_secrets(secret, list);
     if (token)
@@ -435,7 +470,8 @@ static void oauth2_secrets(const void *state, struct str secret, const char *tok
 static void oauth2_free(void *state)
 {
     struct oauth2 *o = state;
-    char *texts[] = {o->client_id, o->token_url, o->form, o->shown, o->header, o->assertion, o->key_id, o->scope};
+    char *texts[] = {o->client_id, o->token_url, o->form, o->shown, o->header, o->assertion, o->key_id, o->scope,
+                     o->key_file, o->password};
     for (size_t i = 0; i < LEN(texts); i++)
         mem_free(texts[i]);
     client_profile_unref(o->profile);
@@ -450,6 +486,9 @@ struct token_source *oauth2_get(const struct client_oauth2 *conf, struct err *er
     static const struct token_source_kind azure = {.name = "azuread", .server = "source of Azure tokens",
                                                    .secret_key = "token_file_path", .fetch = oauth2_fetch,
                                                    .secrets = oauth2_secrets, .free = oauth2_free};
+    static const struct token_source_kind certificate = {.name = "azuread", .server = "source of Azure tokens",
+                                                         .secret_key = "certificate_path", .fetch = oauth2_fetch,
+                                                         .secrets = oauth2_secrets, .free = oauth2_free};
     static const struct token_source_kind signed_kind = {.name = "oauth2", .server = "oauth2 token_url",
                                                          .secret_key = "client_certificate_key_file", .fetch = oauth2_fetch,
                                                          .secrets = oauth2_secrets, .free = oauth2_free};
@@ -458,7 +497,7 @@ struct token_source *oauth2_get(const struct client_oauth2 *conf, struct err *er
                                                     .secrets = oauth2_secrets, .free = oauth2_free};
     static const struct token_source_kind *const kinds[] = {
         [OAUTH2_SECRET] = &kind, [OAUTH2_AZURE_SECRET] = &azure, [OAUTH2_AZURE_TOKEN] = &azure,
-        [OAUTH2_AZURE_MACHINE] = &azure, [OAUTH2_JWT] = &signed_kind, [OAUTH2_GOOGLE_FILE] = &google,
+        [OAUTH2_AZURE_MACHINE] = &azure, [OAUTH2_AZURE_CERTIFICATE] = &certificate, [OAUTH2_JWT] = &signed_kind, [OAUTH2_GOOGLE_FILE] = &google,
         [OAUTH2_GOOGLE_MACHINE] = &google};
     if (!oauth2_check(conf, err))
         return NULL;
@@ -481,8 +520,11 @@ struct token_source *oauth2_get(const struct client_oauth2 *conf, struct err *er
     o->assertion = conf->style == OAUTH2_JWT ? oauth2_make_claims(conf, o->scope) : NULL;
     o->key_id = mem_strdup(conf->assertion.key_id ? conf->assertion.key_id : "");
     o->bits = conf->assertion.bits;
+    o->key_file = conf->certificate.key_file ? mem_strdup(conf->certificate.key_file) : NULL;
+    o->password = conf->certificate.password ? mem_strdup(conf->certificate.password) : NULL;
+    o->with_chain = conf->certificate.with_chain;
     made.settings = mem_strdup(buf_z(&settings));
-    bool whole = conf->style == OAUTH2_JWT || conf->style == OAUTH2_GOOGLE_FILE;
+    bool whole = conf->style == OAUTH2_JWT || conf->style == OAUTH2_GOOGLE_FILE || conf->style == OAUTH2_AZURE_CERTIFICATE;
     if (conf->client_secret_file && *conf->client_secret_file)
         made.secret_file = watched_file_new(conf->client_secret_file, whole ? WATCHED_BYTES : WATCHED_LINE);
     else

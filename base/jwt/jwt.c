@@ -52,16 +52,6 @@ void jwt_end(struct buf *claims) { buf_add_char(claims, '}'); }
 
 /* ---- the token ---- */
 
-static void jwt_add_part(struct buf *out, struct str bytes)
-{
-    size_t from = out->n;
-    base64_add(out, bytes);
-    while (out->n > from && out->p[out->n - 1] == '=')
-        out->n--;
-    for (size_t i = from; i < out->n; i++)
-        out->p[i] = out->p[i] == '+' ? '-' : out->p[i] == '/' ? '_' : out->p[i];
-}
-
 static bool jwt_add_signature(const struct jwt_key *key, gnutls_privkey_t made, struct buf *out, struct err *err)
 {
     gnutls_sign_algorithm_t by = key->bits == 512 ? GNUTLS_SIGN_RSA_SHA512
@@ -74,7 +64,7 @@ static bool jwt_add_signature(const struct jwt_key *key, gnutls_privkey_t made, 
     if (result != 0)
         return err_set(err, ERR_INTERNAL, "cannot sign: %s", gnutls_strerror(result));
     buf_add_char(out, '.');
-    jwt_add_part(out, str_n(signature.data, signature.size));
+    base64_add_url(out, str_n(signature.data, signature.size));
     gnutls_free(signature.data);
     return true;
 }
@@ -95,9 +85,9 @@ bool jwt_sign(const struct jwt_key *key, struct str claims, struct buf *out, str
             jwt_add_text(&header, "kid", str_of(key->id));
         jwt_add_text(&header, "typ", STR("JWT"));
         jwt_end(&header);
-        jwt_add_part(&token, buf_str(&header));
+        base64_add_url(&token, buf_str(&header));
         buf_add_char(&token, '.');
-        jwt_add_part(&token, claims);
+        base64_add_url(&token, claims);
         ok = jwt_add_signature(key, made, &token, err);
     }
     if (ok)

@@ -14,6 +14,16 @@ void base64_add(struct buf *out, struct str in)
     }
 }
 
+void base64_add_url(struct buf *out, struct str in)
+{
+    size_t from = out->n;
+    base64_add(out, in);
+    while (out->n > from && out->p[out->n - 1] == '=')
+        out->n--;
+    for (size_t i = from; i < out->n; i++)
+        out->p[i] = out->p[i] == '+' ? '-' : out->p[i] == '/' ? '_' : out->p[i];
+}
+
 static int base64_digit(char c)
 {
     if (c >= 'A' && c <= 'Z')

@@ -101,6 +101,7 @@ struct azure_tokens {
     struct azure_identity identity;
     struct azure_secret secret;
     struct azure_workload workload;
+    struct azure_sdk sdk;
     char scope[512];
 };
 
@@ -112,20 +113,6 @@ static void set_workload(struct azure_tokens *t, const struct azure_sd *sd)
         .client_id = sd->client.n > 0 ? sd->client : azure_variable("AZURE_CLIENT_ID"),
         .tenant_id = sd->tenant.n > 0 ? sd->tenant : azure_variable("AZURE_TENANT_ID")};
     t->azuread.workload_identity = &t->workload;
-}
-
-/* As the Azure SDKs: a secret, then a token of Kubernetes, then the machine. */
-static void set_by_environment(struct azure_tokens *t, const struct azure_sd *sd)
-{
-    struct str tenant = sd->tenant.n > 0 ? sd->tenant : azure_variable("AZURE_TENANT_ID");
-    t->secret = (struct azure_secret){azure_variable("AZURE_CLIENT_ID"), azure_variable("AZURE_CLIENT_SECRET"), tenant};
-    t->identity = (struct azure_identity){azure_variable("AZURE_CLIENT_ID")};
-    if (t->secret.client_id.n > 0 && t->secret.client_secret.n > 0 && tenant.n > 0)
-        t->azuread.oauth = &t->secret;
-    else if (azure_variable("AZURE_FEDERATED_TOKEN_FILE").n > 0 && t->secret.client_id.n > 0 && tenant.n > 0)
-        set_workload(t, sd);
-    else
-        t->azuread.managed_identity = &t->identity;
 }
 
 /* `tokens` must live as long as the result. */
@@ -144,7 +131,8 @@ static struct http_conf azure_http(const struct azure_sd *sd, struct azure_token
     } else if (str_ieq(sd->method, STR("WorkloadIdentity"))) {
         set_workload(t, sd);
     } else {
-        set_by_environment(t, sd);
+        t->sdk = (struct azure_sdk){sd->tenant};
+        t->azuread.sdk = &t->sdk;
     }
     http.azuread = &t->azuread;
     return http;

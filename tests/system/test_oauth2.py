@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens of OAuth 2.0 for scrapes, remote write and queries, beside a real Prometheus with the same configuration."""
 import base64
+import hashlib
 import json
+import os
 import subprocess
 import time
 import urllib.parse
@@ -139,7 +141,7 @@ def test_tokens_of_azure():
     assert "s3cret" not in shown and "azure-1" not in shown and "service.account" not in shown
     bad = write_file("bad.yml", "remote_write: [{url: 'http://h/', azuread: {scope: x}}]\n")
     checked = subprocess.run([f"{ROOT}/{OUT}/sluice", "--dryRun", f"--config.file={bad}"], capture_output=True, text=True)
-    assert "azuread: set one of managed_identity, oauth and workload_identity" in checked.stderr, checked.stderr
+    assert "azuread: set one of managed_identity, oauth, workload_identity, certificate and sdk" in checked.stderr, checked.stderr
 
 
 # ---- assertions that an RSA key signs ----
@@ -152,12 +154,12 @@ def rsa_key(name):
     return private, public
 
 
-def unpack_jwt(token, public, digest="sha256"):
+def unpack_jwt(token, public, digest="sha256", options=()):
     """Header and claims of a token, whose signature openssl verifies."""
     parts = [base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in token.split(".")]
     with open(f"{folder()}/signature", "wb") as f:
         f.write(parts[2])
-    checked = subprocess.run(["openssl", "dgst", f"-{digest}", "-verify", public, "-signature", f.name],
+    checked = subprocess.run(["openssl", "dgst", f"-{digest}", "-verify", public, *options, "-signature", f.name],
                              input=token.rpartition(".")[0].encode(), capture_output=True)
     assert checked.returncode == 0, checked
     return json.loads(parts[0]), json.loads(parts[1])
@@ -209,6 +211,95 @@ def test_assertions_by_a_key():
     bad = write_file("bad.yml", f"remote_write: [{{url: 'http://h/', oauth2: {{{grant}}}}}]\n")
     checked = subprocess.run([sluice.program, "--check-config", f"--config.file={bad}"], capture_output=True, text=True)
     assert "requires client_certificate_key or client_certificate_key_file" in checked.stderr, checked.stderr
+
+
+# ---- certificates of Azure ----
+
+def certificate(name):
+    """A new self-signed certificate with its key, in one file: its path, the public key's, and the certificate in DER."""
+    private, public = rsa_key(name)
+    made = subprocess.run(["openssl", "req", "-x509", "-new", "-key", private, "-subj", f"/CN={name}", "-days", "2"],
+                          check=True, capture_output=True, text=True).stdout
+    der = subprocess.run(["openssl", "x509", "-outform", "DER"], input=made.encode(), check=True, capture_output=True).stdout
+    with open(private) as f:
+        return write_file(f"{name}.both", f.read() + made), public, der, made
+
+
+PSS = ("-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32")
+
+
+def check_assertion(form, host, public, der, with_chain=False):
+    assert form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", form
+    assert form["grant_type"] == "client_credentials" and "client_secret" not in form and form["scope"], form
+    header, claims = unpack_jwt(form["client_assertion"], public, options=PSS)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+    chain = {"x5c": [base64.b64encode(der).decode()]} if with_chain else {}
+    assert header == {"alg": "PS256", "typ": "JWT", "x5t#S256": digest} | chain, header
+    assert claims.pop("exp") == claims["nbf"] + 600 and abs(claims.pop("nbf") - time.time()) < 100
+    assert len(claims.pop("jti")) == 32
+    assert claims == {"aud": f"{host}/home/oauth2/v2.0/token", "iss": form["client_id"], "sub": form["client_id"]}, claims
+
+
+def test_certificates_of_azure():
+    """In one file, in two, and as PKCS#12 with a password; one that is replaced, and a key that is another's."""
+    azure, sinks, exporter = Azure(), [Keeper() for _ in range(5)], ScriptedExporter()
+    both, public, der, pem = certificate("both")
+    alone = write_file("alone.pem", pem)
+    packed = f"{folder()}/packed.pfx"
+    subprocess.run(["openssl", "pkcs12", "-export", "-in", both, "-out", packed, "-passout", "pass:s3cret-word"], check=True)
+    other = certificate("other")
+    login = "tenant_id: home, certificate_path"
+    ways = [f"{{client_id: one, {login}: '{both}', send_certificate_chain: true}}",
+            f"{{client_id: two, {login}: '{alone}', certificate_key_path: '{folder()}/both.pem'}}",
+            f"{{client_id: packed, {login}: '{packed}', certificate_password: s3cret-word}}",
+            f"{{client_id: wrong, {login}: '{alone}', certificate_key_path: '{folder()}/other.pem'}}",
+            f"{{client_id: locked, {login}: '{packed}', certificate_password: s3cret-other}}"]
+    config = scrape_of(exporter) + "remote_write:\n" + "".join(
+        f"- {{name: d{i}, url: 'http://{sinks[i].address}/w', azuread: {{certificate: {way}}}}}\n" for i, way in enumerate(ways))
+    host = f"http://{azure.address}"
+    sluice = Sluice(config, env={"AZURE_AUTHORITY_HOST": host})
+    wait_until(lambda: all(len(sink.seen) > 1 for sink in sinks[:3]), 20, "writes")
+    by_client = {form["client_id"]: form for _, form, _ in azure.asked}
+    assert sorted(by_client) == ["one", "packed", "two"]
+    for client, form in by_client.items():
+        check_assertion(form, host, public, der, with_chain=client == "one")
+    wait_until(lambda: "the file has no certificate of the key" in sluice.log(), 20, "the error about the wrong key")
+    wait_until(lambda: "nor PKCS#12 with this password" in sluice.log(), 20, "the error about the password")
+    azure.asked.clear()
+    os.replace(other[0], both)
+    wait_until(lambda: azure.asked, 20, "a token by the new certificate")
+    check_assertion(azure.asked[0][1], host, other[1], other[2], with_chain=True)
+    shown = sluice.log() + sluice.get("/config").text
+    assert "s3cret" not in shown and "PRIVATE" not in shown and not sinks[3].seen and not sinks[4].seen
+
+
+def test_credentials_of_azures_sdks():
+    """What the environment has decides, in the order of the SDKs."""
+    azure, exporter = Azure(), ScriptedExporter()
+    both, public, der, _ = certificate("both")
+    host, token = f"http://{azure.address}", write_file("token", "service.account.token\n")
+    client = {"AZURE_CLIENT_ID": "me", "AZURE_TENANT_ID": "home"}
+
+    def form_of(env, sdk="{}"):
+        azure.asked.clear()
+        sink = Keeper()
+        sluice = Sluice(scrape_of(exporter) + f"remote_write: [{{url: 'http://{sink.address}/w', azuread: {{sdk: {sdk}}}}}]\n",
+                        env=env | {"AZURE_AUTHORITY_HOST": host, "AZURE_POD_IDENTITY_AUTHORITY_HOST": host})
+        wait_until(lambda: sink.seen, 20, "a write")
+        sluice.stop()
+        return azure.asked[0]
+
+    secret = {"AZURE_CLIENT_SECRET": "s3cret-value"}
+    by_certificate = {"AZURE_CLIENT_CERTIFICATE_PATH": both, "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN": "true"}
+    pod = {"AZURE_FEDERATED_TOKEN_FILE": token}
+    path, form, _ = form_of(client | secret | by_certificate | pod, "{tenant_id: other}")
+    assert path == "/home/oauth2/v2.0/token" and form["client_secret"] == "s3cret-value", (path, form)
+    _, form, _ = form_of(client | by_certificate | pod)
+    check_assertion(form, host, public, der, with_chain=True)
+    path, form, _ = form_of(client | pod, "{tenant_id: other}")
+    assert path == "/other/oauth2/v2.0/token" and form["client_assertion"] == "service.account.token", (path, form)
+    path, form, headers = form_of({"AZURE_CLIENT_ID": "me"})
+    assert path == "/metadata/identity/oauth2/token" and form["client_id"] == "me" and headers["Metadata"] == "true", form
 
 
 class Google(fakes.Fake):

@@ -56,6 +56,7 @@ static void credentials_of_clouds_make_profiles(void **state UNUSED)
     static const char *const texts[] = {
         "sigv4: {region: r, access_key: a, secret_key: b, role_arn: c, external_id: d, sts_endpoint: 'http://s'}",
         "azuread: {managed_identity: {client_id: a}}", "azuread: {oauth: {client_id: a, client_secret: b, tenant_id: 'c/d'}}",
+        "azuread: {sdk: {}}", "azuread: {certificate: {client_id: a, tenant_id: b, certificate_path: /nonexistent}}",
         "azuread: {workload_identity: {client_id: a, tenant_id: b, token_file_path: /nonexistent}}",
         "proxy_connect_header: {X-A: [a, b], X-B: c}"};
     struct client_profile *made[LEN(texts)];
@@ -118,7 +119,8 @@ static void contradictions_are_refused(void **state UNUSED)
     expect("http_headers: {X: {file: [a]}}", "unknown key");
     expect("{sigv4: {}, azuread: {managed_identity: {}}}", "sigv4 and azuread are both set");
     expect("azuread: {managed_identity: {}, oauth: {client_id: a, client_secret: b, tenant_id: c}}", "set one of");
-    expect("azuread: {sdk: {}}", "azuread");
+    expect("azuread: {certificate: {client_id: a, tenant_id: b}}", "certificate_path");
+    expect("azuread: {sdk: {}, certificate: {client_id: a, tenant_id: b, certificate_path: c}}", "set one of");
     expect("proxy_connect_header: {X: [{a: b}]}", "a list of values");
     expect("oauth2: {client_id: a}", "oauth2");
     expect("bearer_token: \"a\\0b\"", "bearer_token: it contains a NUL byte");

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A PEM file may have the key and the certificates in any order; the one whose key it is comes first. */
+#include "base/jwt/jwt_certificate.h"
+
+#include "base/jwt/jwt.h"
+#include "base/text/base64.h"
+
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/pkcs12.h>
+#include <gnutls/x509.h>
+
+enum { KEY_ID_BYTES = 32, CHAIN_MAX = 16 };
+
+struct jwt_identity { /* what the files have */
+    gnutls_x509_privkey_t key;
+    gnutls_x509_crt_t *chain;
+    unsigned n;
+};
+
+static void jwt_identity_free(struct jwt_identity *id)
+{
+    for (unsigned i = 0; i < id->n; i++)
+        gnutls_x509_crt_deinit(id->chain[i]);
+    gnutls_free(id->chain);
+    if (id->key)
+        gnutls_x509_privkey_deinit(id->key);
+}
+
+static gnutls_datum_t jwt_datum(struct str s) { return (gnutls_datum_t){(unsigned char *)s.p, (unsigned)s.n}; }
+
+static bool jwt_fails(int result, const char *what, struct err *err)
+{
+    return result < 0 && !err_set(err, ERR_BAD_DATA, "%s: %s", what, gnutls_strerror(result));
+}
+
+/* ---- reading ---- */
+
+static bool jwt_read_pem(const struct jwt_certificate *c, struct jwt_identity *id, struct err *err)
+{
+    gnutls_datum_t file = jwt_datum(c->file), key = jwt_datum(c->key_file.n > 0 ? c->key_file : c->file);
+    const char *password = c->password && *c->password ? c->password : NULL;
+    if (jwt_fails(gnutls_x509_crt_list_import2(&id->chain, &id->n, &file, GNUTLS_X509_FMT_PEM, 0), "the certificate", err))
+        return false;
+    if (jwt_fails(gnutls_x509_privkey_init(&id->key), "the key", err))
+        return false;
+    int result = gnutls_x509_privkey_import2(id->key, &key, GNUTLS_X509_FMT_PEM, password, 0);
+    return !jwt_fails(result, "the key is not in PEM format, or encrypted otherwise", err);
+}
+
+static bool jwt_read_pkcs12(const struct jwt_certificate *c, struct jwt_identity *id, struct err *err)
+{
+    gnutls_pkcs12_t file;
+    gnutls_datum_t bytes = jwt_datum(c->file);
+    if (jwt_fails(gnutls_pkcs12_init(&file), "PKCS#12", err))
+        return false;
+    int result = gnutls_pkcs12_import(file, &bytes, GNUTLS_X509_FMT_DER, 0);
+    if (result >= 0)
+        result = gnutls_pkcs12_simple_parse(file, c->password ? c->password : "", &id->key, &id->chain, &id->n, NULL, NULL, NULL, 0);
+    gnutls_pkcs12_deinit(file);
+    if (jwt_fails(result, "the certificate is neither in PEM format nor PKCS#12 with this password", err))
+        return false;
+    return id->key != NULL || err_set(err, ERR_BAD_DATA, "the file has no key");
+}
+
+/* The certificate of the key becomes the first one. */
+static bool jwt_find_leaf(struct jwt_identity *id, struct err *err)
+{
+    unsigned char of_key[KEY_ID_BYTES], of_certificate[KEY_ID_BYTES];
+    size_t n = sizeof of_key;
+    if (jwt_fails(gnutls_x509_privkey_get_key_id(id->key, GNUTLS_KEYID_USE_SHA256, of_key, &n), "the key", err))
+        return false;
+    for (unsigned i = 0; i < id->n; i++) {
+        size_t m = sizeof of_certificate;
+        if (gnutls_x509_crt_get_key_id(id->chain[i], GNUTLS_KEYID_USE_SHA256, of_certificate, &m) < 0 || m != n ||
+            memcmp(of_key, of_certificate, n) != 0)
+            continue;
+        gnutls_x509_crt_t leaf = id->chain[i];
+        memmove(id->chain + 1, id->chain, i * sizeof(gnutls_x509_crt_t));
+        id->chain[0] = leaf;
+        return true;
+    }
+    return err_set(err, ERR_BAD_DATA, "the file has no certificate of the key");
+}
+
+/* ---- the token ---- */
+
+static bool jwt_add_fingerprint(const struct jwt_identity *id, struct buf *header, struct err *err)
+{
+    unsigned char digest[KEY_ID_BYTES];
+    size_t n = sizeof digest;
+    struct buf text = {0};
+    if (jwt_fails(gnutls_x509_crt_get_fingerprint(id->chain[0], GNUTLS_DIG_SHA256, digest, &n), "the certificate", err))
+        return false;
+    base64_add_url(&text, str_n(digest, n));
+    jwt_add_text(header, "x5t#S256", buf_str(&text));
+    buf_free(&text);
+    return true;
+}
+
+static bool jwt_add_chain(const struct jwt_identity *id, struct buf *header, struct err *err)
+{
+    buf_add_z(header, ",\"x5c\":[");
+    for (unsigned i = 0; i < id->n && i < CHAIN_MAX; i++) {
+        gnutls_datum_t der = {NULL, 0};
+        if (jwt_fails(gnutls_x509_crt_export2(id->chain[i], GNUTLS_X509_FMT_DER, &der), "the certificate", err))
+            return false;
+        buf_add_z(header, i ? ",\"" : "\"");
+        base64_add(header, str_n(der.data, der.size));
+        buf_add_char(header, '"');
+        gnutls_free(der.data);
+    }
+    buf_add_char(header, ']');
+    return true;
+}
+
+static bool jwt_make_header(const struct jwt_identity *id, bool with_chain, struct buf *header, struct err *err)
+{
+    jwt_begin(header);
+    jwt_add_text(header, "alg", STR("PS256"));
+    jwt_add_text(header, "typ", STR("JWT"));
+    if (!jwt_add_fingerprint(id, header, err) || (with_chain && !jwt_add_chain(id, header, err)))
+        return false;
+    jwt_end(header);
+    return true;
+}
+
+static bool jwt_sign_pss(gnutls_x509_privkey_t key, struct str text, struct buf *out, struct err *err)
+{
+    gnutls_privkey_t signer = NULL;
+    gnutls_datum_t bytes = jwt_datum(text), signature = {NULL, 0};
+    if (gnutls_x509_privkey_get_pk_algorithm(key) != GNUTLS_PK_RSA)
+        return err_set(err, ERR_BAD_DATA, "the key is not an RSA key");
+    int result = gnutls_privkey_init(&signer);
+    if (result >= 0)
+        result = gnutls_privkey_import_x509(signer, key, 0);
+    if (result >= 0)
+        result = gnutls_privkey_sign_data2(signer, GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 0, &bytes, &signature);
+    if (result >= 0)
+        base64_add_url(out, str_n(signature.data, signature.size));
+    gnutls_free(signature.data);
+    if (signer)
+        gnutls_privkey_deinit(signer);
+    return !jwt_fails(result, "cannot sign", err);
+}
+
+bool jwt_sign_by_certificate(const struct jwt_certificate *c, struct str claims, struct buf *out, struct err *err)
+{
+    struct jwt_identity id = {0};
+    struct buf header = {0}, token = {0}, signature = {0};
+    bool pem = str_find_str(c->file, STR("-----BEGIN")) < c->file.n;
+    bool ok = (pem ? jwt_read_pem(c, &id, err) : jwt_read_pkcs12(c, &id, err)) && jwt_find_leaf(&id, err) &&
+              jwt_make_header(&id, c->with_chain, &header, err);
+    if (ok) {
+        base64_add_url(&token, buf_str(&header));
+        buf_add_char(&token, '.');
+        base64_add_url(&token, claims);
+        ok = jwt_sign_pss(id.key, buf_str(&token), &signature, err);
+    }
+    if (ok)
+        buf_printf(out, "%s.%s", buf_z(&token), buf_z(&signature));
+    jwt_identity_free(&id);
+    buf_free(&header);
+    buf_free(&token);
+    buf_free(&signature);
+    return ok;
+}
