@@ -152,3 +152,27 @@ bool json_member(struct json_reader *r, struct str *name, struct str *value)
     r->_token = r->offset;
     return true;
 }
+
+/* ---- items that the caller reads ---- */
+
+struct str json_items(const struct json_reader *r)
+{
+    const char *p = r->_p, *end = r->_end;
+    if (p == end || r->_depth == 0 || json_reader_in_object(r))
+        return STR_NONE;
+    p = json_skip_space(p, end);
+    if (r->_state == AFTER_VALUE && p < end && *p == ',')
+        p = json_skip_space(p + 1, end);
+    else if (r->_state != AT_FIRST && r->_state != AT_VALUE)
+        return STR_NONE;
+    return str_n(p, (size_t)(end - p));
+}
+
+void json_item_read(struct json_reader *r, size_t n)
+{
+    json_reader_consume(r, json_items(r).p + n);
+    r->_state = AFTER_VALUE;
+    r->_token = r->offset;
+}
+
+size_t json_unread(const struct json_reader *r) { return (size_t)(r->_end - r->_p); }

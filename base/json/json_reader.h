@@ -38,8 +38,6 @@ static inline bool json_reader_in_object(const struct json_reader *r)
     return r->_stack[r->_depth - 1] == JSON_OBJECT;
 }
 
-bool json_number_valid(struct str s); /* RFC 8259's grammar, stricter than num_scan's */
-
 static inline const char *json_skip_space(const char *p, const char *end)
 {
     while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))

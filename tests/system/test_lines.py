@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listeners of lines (Graphite, InfluxDB, OpenTSDB over TCP and UDP) beside the real vmagent: equal series at the destination."""
 import json
+import random
 import re
 import socket
 import struct
@@ -36,9 +37,25 @@ def cuts(text, first):
     return [text[:n] for n in range(first, len(text))]
 
 
+def repeated_points(seed):
+    """The same series again and again, in some order, with other numbers, and now and then with another text."""
+    dice = random.Random(seed)
+    numbers = ["1", "1.5", "-2", "1e3", "0", "123456.75", '"7"', "null"]
+    order = dice.choice(['{"metric":"@%s","timestamp":%d,"value":%s,"tags":{"b":"c","d":"%s"}}', '{"value":%3$s,"tags":{"d":"%4$s"},"metric":"@%1$s","timestamp":%2$d}',
+                         '{ "metric" : "@%s" , "timestamp" : %d , "value" : %s , "tags" : {"d" : "%s"} , "timestamp" : 5}'])
+    points = []
+    for i in range(40):
+        name, value = "abc"[i % 3], dice.choice(numbers if i % 5 == 4 else numbers[:3])
+        fields = (name, S + i, value, name)
+        points.append(re.sub(r"%(\d)\$[sd]", lambda m: str(fields[int(m[1]) - 1]), order) if "$" in order else order % fields)
+        if dice.random() < 0.1:
+            points.append(dice.choice([points[-1].replace("metric", "metrics"), points[-1].replace('"c"', '"e"'), points[-1].replace(',"v', ' ,"v')]))
+    return "[" + dice.choice([",", " , ", ",\n"]).join(points) + "]"
+
+
 CASES = ([("graphite", b) for b in GRAPHITE + cuts(f"@.b;c=d 12.5 {S}\n", 1)] + [("opentsdb", b) for b in TELNET + cuts(f"put @ {S} 1.5 b=c d=e\n", 4)] +
          [("influx", b) for b in INFLUX + cuts(f"@,a=b f=1.5,g=2i {S}\n", 1)] + [("udp", b) for b in GRAPHITE] +
-         [("http", b) for b in PUT + cuts(f'[{{"metric":"@","timestamp":{S},"value":1,"tags":{{"b":"c"}}}}]', 1)])
+         [("http", b) for b in PUT + [repeated_points(i) for i in range(16)] + cuts(f'[{{"metric":"@","timestamp":{S},"value":1,"tags":{{"b":"c"}}}}]', 1)])
 
 
 class Lines:
@@ -134,6 +151,14 @@ def compare_lines(cases, *flags):
 
 def test_lines_as_vmagent_reads_them():
     compare_lines(CASES)
+
+
+def test_known_points_are_still_json():
+    ours = Lines("sluice")
+    for value, status in ("1", 204), ("01", 400), ("1.", 400), ("+1", 400), (".5", 400), ("1.e5", 400), ("-2.5e1", 204):
+        for time in str(S), "0" + str(S):
+            body = f'[{{"metric":"m","timestamp":{time},"value":{value},"tags":{{"b":"c"}}}}]'.encode()
+            assert ours.send("http", body) == (status if time == str(S) else 400), body
 
 
 def test_flags_of_line_formats_act_as_in_vmagent():

@@ -8,11 +8,12 @@
  * a 400, and nothing of it is stored.
  *
  * The body is read in parts, so that no data point keeps the lane for long: what is known of the current one is kept
- * between them.
+ * between them. A series that is expected, whose text but for the two numbers is as it was, is not read as JSON.
  * Source: http://opentsdb.net/docs/build/html/api_http/put.html
  */
 #include "base/hash.h"
 #include "base/json/json_read.h"
+#include "base/text/num.h"
 #include "gateway/ingest/lines/lines.h"
 #include "gateway/ingest/lines/opentsdb_time.h"
 #include "gateway/services/services.h"
@@ -34,7 +35,13 @@ struct put_state {
     double time, value;
     bool has_metric, has_time, has_value, has_tags;
     struct err why;            /* it is invalid; kind ERR_NONE: it is not */
+    /* where it lies in the part that has arrived; item.p NULL: not all of it, or its numbers are texts */
+    struct str item, time_text, value_text;
+    struct buf known;          /* scratch */
 };
+
+/* What is remembered of the text of a series: this, and the bytes around its numbers. */
+struct put_text { uint32_t first, second; /* bytes in front of the first and the second number */ bool time_first; };
 
 static void put_invalid(struct put_state *s, const char *why)
 {
@@ -48,6 +55,7 @@ static void put_point_start(struct put_state *s)
     s->n_tags = s->metric = 0;
     s->time = 0;
     s->has_metric = s->has_time = s->has_value = s->has_tags = false;
+    s->time_text = s->value_text = STR_NONE;
     s->why.kind = ERR_NONE;
     s->at = PUT_POINT;
 }
@@ -68,6 +76,24 @@ static bool put_point_labels(struct ingest *in, struct err *err)
     return true;
 }
 
+/* The text of the data point that ends here. */
+static struct str put_point_text(struct put_state *s)
+{
+    bool time_first = s->time_text.p < s->value_text.p;
+    struct str one = time_first ? s->time_text : s->value_text, two = time_first ? s->value_text : s->time_text;
+    if (s->item.p == NULL || one.p == NULL)
+        return STR_NONE;
+    const char *end = s->item.p + (s->item.n - json_unread(&s->reader));
+    struct put_text text = {.first = (uint32_t)(one.p - s->item.p), .time_first = time_first};
+    text.second = text.first + (uint32_t)(two.p - (one.p + one.n));
+    buf_clear(&s->known);
+    buf_add(&s->known, &text, sizeof text);
+    buf_add(&s->known, s->item.p, text.first);
+    buf_add(&s->known, one.p + one.n, text.second - text.first);
+    buf_add(&s->known, two.p + two.n, (size_t)(end - (two.p + two.n)));
+    return buf_str(&s->known);
+}
+
 static bool put_point_store(struct ingest *in, const struct sample *sample, struct err *err)
 {
     struct put_state *s = in->state;
@@ -77,7 +103,45 @@ static bool put_point_store(struct ingest *in, const struct sample *sample, stru
         return true;
     if (!put_point_labels(in, err) || !ingest_series_end(in, sample, 1, err))
         return false;
-    ingest_series_remember(in, hash, STR_NONE);
+    ingest_series_remember(in, hash, put_point_text(s));
+    return true;
+}
+
+static const char *put_expected_number(const char *p, const char *end, double *v)
+{
+    const char *stop = num_scan(p, end, v);
+    return stop && json_number_valid(str_n(p, (size_t)(stop - p))) ? stop : NULL;
+}
+
+/* p behind the text, if it is there; else NULL. */
+static const char *put_expected_text(const char *p, const char *end, const char *text, size_t n)
+{
+    return p && (size_t)(end - p) >= n && memcmp(p, text, n) == 0 ? p + n : NULL;
+}
+
+/* The next data point, if it is the one that is expected. */
+static bool put_expected(struct ingest *in)
+{
+    struct put_state *s = in->state;
+    struct str known = ingest_expected(in, 0), items = known.n > 0 ? json_items(&s->reader) : STR_NONE;
+    struct put_text text;
+    struct sample sample;
+    struct err err;
+    double one, two;
+    if (items.n == 0)
+        return false;
+    memcpy(&text, known.p, sizeof text);
+    known = str_skip(known, sizeof text);
+    const char *end = items.p + items.n, *p = put_expected_text(items.p, end, known.p, text.first);
+    p = p ? put_expected_number(p, end, &one) : NULL;
+    p = put_expected_text(p, end, known.p + text.first, text.second - text.first);
+    p = p ? put_expected_number(p, end, &two) : NULL;
+    p = put_expected_text(p, end, known.p + text.second, known.n - text.second);
+    sample.v = text.time_first ? two : one;
+    if (p == NULL || !opentsdb_time(in, text.time_first ? one : two, in->services->flags.ingest.opentsdb_http_trim, &sample.t, &err)
+        || !ingest_expected_have_come(in, &sample, 1))
+        return false;
+    json_item_read(&s->reader, (size_t)(p - items.p));
     return true;
 }
 
@@ -141,9 +205,10 @@ static void put_metric(struct put_state *s, enum json_token token)
     put_begin_skip(s, token);
 }
 
-static void put_number(struct put_state *s, enum json_token token, double *out, const char *why)
+static void put_number(struct put_state *s, enum json_token token, double *out, struct str *text, const char *why)
 {
     *out = s->reader.number;
+    *text = token == JSON_NUMBER ? s->reader.text : STR_NONE;
     if (token != JSON_NUMBER && !(token == JSON_STRING && line_number(s->reader.text, out)))
         put_invalid(s, why);
     put_begin_skip(s, token);
@@ -211,8 +276,16 @@ static enum ingest_item put_take(struct ingest *in, enum json_token token)
             put_point_end(in);
         break;
     case PUT_METRIC: s->at = PUT_POINT; put_metric(s, token); break;
-    case PUT_TIME: s->at = PUT_POINT; s->has_time = true; put_number(s, token, &s->time, "`timestamp` is no number"); break;
-    case PUT_VALUE: s->at = PUT_POINT; s->has_value = true; put_number(s, token, &s->value, "`value` is no number"); break;
+    case PUT_TIME:
+        s->at = PUT_POINT;
+        s->has_time = true;
+        put_number(s, token, &s->time, &s->time_text, "`timestamp` is no number");
+        break;
+    case PUT_VALUE:
+        s->at = PUT_POINT;
+        s->has_value = true;
+        put_number(s, token, &s->value, &s->value_text, "`value` is no number");
+        break;
     case PUT_TAGS:
         s->at = token == JSON_OBJECT ? PUT_TAG : PUT_POINT;
         s->has_tags = true;
@@ -237,6 +310,11 @@ static enum ingest_item put_next(struct ingest *in, struct err *err)
 {
     struct put_state *s = in->state;
     for (unsigned i = 0; i < PUT_TOKENS; i++) {
+        if (s->at == PUT_LIST) {
+            if (put_expected(in))
+                continue;
+            s->item = json_items(&s->reader);
+        }
         enum json_token token = s->at == PUT_SKIP ? json_skip(&s->reader) : json_next(&s->reader);
         if (token == JSON_ERROR) {
             *err = s->reader.err;
@@ -245,6 +323,7 @@ static enum ingest_item put_next(struct ingest *in, struct err *err)
         if (token == JSON_END)
             return INGEST_END;
         if (token == JSON_MORE) {
+            s->item = STR_NONE; /* it moves */
             struct str part = str_first(s->rest, PUT_PART_BYTES);
             s->rest = str_skip(s->rest, part.n);
             if (part.n > 0)
@@ -283,6 +362,7 @@ static void put_end(struct ingest *in)
     if (s == NULL)
         return;
     json_reader_free(&s->reader);
+    buf_free(&s->known);
     buf_free(&s->text);
     mem_free(s);
 }

@@ -339,6 +339,53 @@ static void test_members(void **state UNUSED)
     }
 }
 
+/* The same of the items of lists, of which the caller reads {} itself. */
+static void items(struct buf *out, struct str doc, size_t piece, unsigned *at_once)
+{
+    struct feeder f;
+    enum json_token token, before = JSON_END;
+    feeder_init(&f, doc, piece);
+    while ((token = json_next(&f.r)) != JSON_END && token != JSON_ERROR) {
+        if (token == JSON_MORE) {
+            feed(&f);
+        } else {
+            if (before == JSON_OBJECT && token == JSON_END_OBJECT)
+                buf_printf(out, "\b\b{},");
+            else
+                buf_printf(out, "%c,", 'a' + (int)token);
+            before = token;
+        }
+        for (; str_starts(json_items(&f.r), STR("{}")); ++*at_once) {
+            json_item_read(&f.r, 2);
+            buf_add_z(out, "{},");
+            before = JSON_END;
+        }
+    }
+    buf_printf(out, "%d %s", token, f.r.err.text);
+    feeder_free(&f);
+}
+
+static void test_items(void **state UNUSED)
+{
+    static const struct { const char *doc; unsigned at_once; } docs[] = {
+        {"[{},{},{}]", 3}, {"[ {} , {}, [{}], 1, {}]", 4}, {"[{\"a\":[{},{}],\"b\":{}},{}]", 3}, {"{}", 0}, {"{\"a\":{}}", 0},
+        {"[{}{}]", 1}, {"[{},]", 1}, {"[,{}]", 0}, {"[{} , , {}]", 1}, {"[{}", 1}, {"[{}]{}", 1}, {"[{},{}}", 2}};
+    for (size_t i = 0; i < LEN(docs); i++) {
+        struct buf whole = {0}, said = {0};
+        struct str doc = str_of(docs[i].doc);
+        unsigned at_once = 0, none = 0;
+        items(&whole, doc, doc.n, &at_once);
+        assert_int_equal(at_once, docs[i].at_once);
+        for (size_t piece = 1; piece < doc.n; piece++) {
+            buf_clear(&said);
+            items(&said, doc, piece, &none);
+            assert_string_equal(buf_z(&said), buf_z(&whole));
+        }
+        buf_free(&whole);
+        buf_free(&said);
+    }
+}
+
 static void test_pair(void **state UNUSED)
 {
     static const struct { const char *doc; bool is_pair; double v; int64_t ms; } docs[] = {
@@ -450,7 +497,7 @@ int main(void)
         cmocka_unit_test(test_tokens),    cmocka_unit_test(test_pieces),  cmocka_unit_test(test_scalars),
         cmocka_unit_test(test_bad),       cmocka_unit_test(test_limits),  cmocka_unit_test(test_skip),
         cmocka_unit_test(test_lines),     cmocka_unit_test(test_pairs),   cmocka_unit_test(test_pairs_empty),
-        cmocka_unit_test(test_members),   cmocka_unit_test(test_pair),
+        cmocka_unit_test(test_members),   cmocka_unit_test(test_items),   cmocka_unit_test(test_pair),
         cmocka_unit_test(test_pairs_bad), cmocka_unit_test(test_damaged), cmocka_unit_test(test_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
