@@ -323,7 +323,7 @@ def test_reports_about_targets_share_their_memory():
     for path in ("/targets", "/api/v1/targets"):
         answer = sluice.get(path)
         assert answer.status == 503 and answer.headers["Retry-After"] and "they may have together" in answer.text, answer
-    assert sluice.metric("sluice_report_memory_bytes") == 0, "what they took is given back"
+    wait_until(lambda: sluice.metric("sluice_report_memory_bytes") == 0, 10, "what they took is given back")
     assert sluice.metric("sluice_http_body_bytes") < 1 << 16, "bodies are not charged"
     assert sluice.get("/api/v1/scrape_pools").json()["data"] == {"scrapePools": ["many"]}
 

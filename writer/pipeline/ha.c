@@ -2,12 +2,20 @@
 #include "writer/pipeline/ha.h"
 
 #include "base/hash.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "base/os/thread.h"
 #include "base/refs.h"
 #include "base/telemetry/log.h"
 
+enum {
+    HA_EXPIRY_MS = 30 * 60000, /* Mimir's cleanup of idle clusters */
+    HA_SWEEP_MS = 5000, HA_SWEEP_CLUSTERS = 4000, /* looked at each time: less than 1 ms under the lock */
+};
+
 struct ha_election {
+    struct refs refs;                    /* the map's while it is in it, and one of each lane that has it */
+    struct list node;                    /* in the list of all; under the lock */
     struct buf cluster;
     struct buf name;                     /* of the elected replica; under the lock */
     atomic_ullong elected;               /* hash of its name; 0: none */
@@ -16,16 +24,18 @@ struct ha_election {
 };
 struct ha_elections {
     struct refs refs;
-    struct mutex lock;                   /* guards the map and the names of elected replicas */
+    struct mutex lock;                   /* guards the map, the list and the names of elected replicas */
     struct map clusters;                 /* struct ha_election */
+    struct list all;                     /* the same; those that were looked at last are behind */
+    atomic_uint expiries;                /* then lanes look clusters up again */
     bool full;                           /* logged */
 };
 struct ha_stage { struct stage stage; struct ha_conf conf; struct ha_elections *elections; };
 struct ha_lane {
     struct stage_lane lane;
     struct buf cluster, replica;         /* of the series before */
-    struct ha_election *election; uint64_t id; /* of these two; NULL: there are too many clusters */
-    bool known;
+    struct ha_election *election; uint64_t id; /* of these two, a reference; NULL: there are too many clusters */
+    bool known; unsigned expiries;       /* when they were looked up */
     struct buf out;
 };
 
@@ -37,14 +47,26 @@ static uint64_t ha_replica_id(struct str name)
     return id ? id : 1;
 }
 
-static struct ha_election *ha_find_election(struct ha_elections *all, struct str cluster, int64_t most)
+static void ha_election_unref(struct ha_election *e)
+{
+    if (e == NULL || !refs_drop(&e->refs))
+        return;
+    buf_free(&e->name);
+    buf_free(&e->cluster);
+    mem_free(e);
+}
+
+static struct ha_election *ha_find_election(struct ha_elections *all, struct str cluster, int64_t most, int64_t now)
 {
     struct ha_election *e = map_get(&all->clusters, cluster);
     if (e || all->clusters.n >= (size_t)most)
         return e;
     bool added;
     e = mem_zalloc(sizeof *e);
+    refs_init(&e->refs);
+    atomic_init(&e->seen, now);
     buf_add_str(&e->cluster, cluster);
+    list_push_back(&all->all, &e->node);
     map_add(&all->clusters, buf_str(&e->cluster), &added)->value.p = e;
     return e;
 }
@@ -52,9 +74,13 @@ static struct ha_election *ha_find_election(struct ha_elections *all, struct str
 static void ha_look_up(struct ha_lane *l, const struct ha_stage *s, struct str cluster, struct str replica)
 {
     struct ha_elections *all = s->elections;
+    ha_election_unref(l->election);
     mutex_lock(&all->lock);
-    l->election = ha_find_election(all, cluster, s->conf.max_clusters);
+    l->election = ha_find_election(all, cluster, s->conf.max_clusters, loop_now(l->lane.loop));
+    if (l->election)
+        refs_take(&l->election->refs);
     l->id = ha_replica_id(replica);
+    l->expiries = atomic_load(&all->expiries);
     bool log = l->election == NULL && !all->full;
     all->full = all->full || log;
     mutex_unlock(&all->lock);
@@ -122,7 +148,8 @@ static enum stage_result ha_apply(struct stage_lane *lane, struct pipeline_serie
     }
     if (cluster.p == NULL || replica.p == NULL)
         return STAGE_PASSED;
-    if (!l->known || !str_eq(replica, buf_str(&l->replica)) || !str_eq(cluster, buf_str(&l->cluster)))
+    bool again = !l->known || l->expiries != atomic_load_explicit(&s->elections->expiries, memory_order_relaxed);
+    if (again || !str_eq(replica, buf_str(&l->replica)) || !str_eq(cluster, buf_str(&l->cluster)))
         ha_look_up(l, s, cluster, replica);
     if (l->election == NULL || !ha_accepts(s, l, loop_now(lane->loop))) {
         if (l->election)
@@ -137,22 +164,51 @@ static enum stage_result ha_apply(struct stage_lane *lane, struct pipeline_serie
     return STAGE_PASSED;
 }
 
+/* ---- clusters that no longer push ---- */
+
+static void ha_expire(struct ha_elections *all, struct ha_election *e)
+{
+    list_remove(&e->node);
+    map_remove(&all->clusters, buf_str(&e->cluster));
+    atomic_fetch_add(&all->expiries, 1);
+    all->full = false;
+    ha_election_unref(e);
+}
+
+/* One of the lanes removes them, some at a time. */
+static bool ha_tick(struct stage_lane *lane, int64_t now)
+{
+    const struct ha_stage *s = (const struct ha_stage *)lane->stage;
+    struct ha_elections *all = s->elections;
+    int64_t expiry = s->conf.failover_timeout > HA_EXPIRY_MS ? s->conf.failover_timeout : HA_EXPIRY_MS;
+    mutex_lock(&all->lock);
+    size_t n = all->clusters.n < HA_SWEEP_CLUSTERS ? all->clusters.n : HA_SWEEP_CLUSTERS;
+    for (size_t i = 0; i < n; i++) {
+        struct ha_election *e = CONTAINER(list_pop_front(&all->all), struct ha_election, node);
+        list_push_back(&all->all, &e->node);
+        if (now - atomic_load(&e->seen) > expiry)
+            ha_expire(all, e);
+    }
+    mutex_unlock(&all->lock);
+    stage_wake(lane, now + HA_SWEEP_MS);
+    return false;
+}
+
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
-static void ha_lane_init(struct stage_lane *lane UNUSED) {}
+static void ha_lane_init(struct stage_lane *lane)
+{
+    if (lane->lane == 0)
+        stage_wake(lane, loop_now(lane->loop) + HA_SWEEP_MS);
+}
+
 static void ha_lane_free(struct stage_lane *lane)
 {
     struct ha_lane *l = (struct ha_lane *)lane;
+    ha_election_unref(l->election);
     buf_free(&l->cluster);
     buf_free(&l->replica);
     buf_free(&l->out);
-}
-
-static void ha_election_free(struct ha_election *e)
-{
-    buf_free(&e->name);
-    buf_free(&e->cluster);
-    mem_free(e);
 }
 
 void ha_elections_unref(struct ha_elections *e)
@@ -160,7 +216,7 @@ void ha_elections_unref(struct ha_elections *e)
     if (e == NULL || !refs_drop(&e->refs))
         return;
     for (struct map_entry *entry = map_next(&e->clusters, NULL); entry; entry = map_next(&e->clusters, entry))
-        ha_election_free(entry->value.p);
+        ha_election_unref(entry->value.p);
     map_free(&e->clusters);
     mutex_free(&e->lock);
     mem_free(e);
@@ -181,7 +237,8 @@ static void ha_stage_adopt(struct stage *stage, const struct stage *old)
 }
 
 static const struct stage_ops ha_ops = {.lane_size = sizeof(struct ha_lane), .free = ha_stage_free, .adopt = ha_stage_adopt,
-                                        .lane_init = ha_lane_init, .lane_free = ha_lane_free, .apply = ha_apply};
+                                        .lane_init = ha_lane_init, .lane_free = ha_lane_free, .apply = ha_apply,
+                                        .tick = ha_tick};
 
 /* Timeouts may change and the elections stay. */
 struct stage *ha_stage_new(const struct ha_conf *conf)
@@ -193,6 +250,7 @@ struct stage *ha_stage_new(const struct ha_conf *conf)
     s->conf = *conf;
     s->elections = mem_zalloc(sizeof *s->elections);
     refs_init(&s->elections->refs);
+    list_init(&s->elections->all);
     mutex_init(&s->elections->lock, RANK_LEAF);
     return &s->stage;
 }

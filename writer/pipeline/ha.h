@@ -5,6 +5,7 @@
  * 1. A series without the labels of cluster and replica passes as it is.
  * 2. The first replica of a cluster that arrives is elected.
  * 3. A sample of another replica elects that one if none of the elected replica has arrived for failover_timeout.
+ * 4. A cluster of which nothing has arrived for 30 minutes (or failover_timeout, if that is longer) is forgotten.
  *
  * Decided for each series by the time at which it arrives. Lanes share the elections; a lane looks a cluster up when the
  * cluster or replica differs from that of the series before. */
