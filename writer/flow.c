@@ -82,7 +82,7 @@ void flow_series(struct sink *sink, const struct series_in *in)
     for (size_t i = 0; i < l->n_receivers; i++)
         if (l->receivers[i]->stream->raw)
             flow_to_stream(l->receivers[i], in, key, 0);
-    struct pipeline_series s = {.in = *in, .key = key};
+    struct pipeline_series s = {.in = *in, .key = key, .routed = l->route != 0};
     if (chain_lane_run(&l->global, 0, &s))
         flow_to_streams(l, &s.in, key, s.hash);
 }
@@ -272,8 +272,14 @@ static void flow_take_early(struct writer_lane *l, bool drop)
 
 /* ---- chains ------------------------------------------------------------------------------------------------------ */
 
-static const struct chain_host flow_global_host = {flow_distribute, flow_count_global, flow_send_global, flow_wake_global};
-static const struct chain_host flow_stream_host = {flow_append, flow_count_stream, flow_send_stream, flow_wake_stream};
+static void *flow_hold_global(void *arg) { return topology_ref(((struct writer_lane *)arg)->topology); }
+static void *flow_hold_stream(void *arg) { return topology_ref(((struct stream_lane *)arg)->lane->topology); }
+static void flow_release(void *topology) { topology_unref(topology); }
+
+static const struct chain_host flow_global_host = {flow_distribute, flow_count_global, flow_send_global, flow_wake_global,
+                                                   flow_hold_global, flow_release};
+static const struct chain_host flow_stream_host = {flow_append, flow_count_stream, flow_send_stream, flow_wake_stream,
+                                                   flow_hold_stream, flow_release};
 
 void flow_init(struct writer_lane *l)
 {
@@ -318,6 +324,13 @@ void flow_end_removed(struct writer_lane *l, const struct topology *next)
             more |= chain_lane_end(&l->streams[i].chain, flow_chain_after(l->streams[i].stream, l->topology, next), false);
         flow_end_batch(l);
     }
+}
+
+void flow_settle(struct writer_lane *l)
+{
+    chain_lane_settle(&l->global);
+    for (size_t i = 0; i < l->n_streams; i++)
+        chain_lane_settle(&l->streams[i].chain);
 }
 
 bool flow_end_some(struct writer_lane *l)

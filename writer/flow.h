@@ -20,6 +20,7 @@ void flow_create(struct writer_lane *l, const struct topology *old, struct chain
                  const struct stream_lane *streams);
 /* Ends the stages that `next` does not have. */
 void flow_end_removed(struct writer_lane *l, const struct topology *next);
+void flow_settle(struct writer_lane *l); /* all lanes have switched to l->topology */
 bool flow_end_some(struct writer_lane *l); /* the program stops; true: call it again in the next turn */
 void flow_stop(struct writer_lane *l);
 

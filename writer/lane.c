@@ -233,6 +233,7 @@ void writer_lane_settle(struct writer_lane *l, const struct topology *p)
     for (size_t i = 0; i < p->n_streams; i++)
         for (size_t k = 0; k < p->streams[i].n; k++)
             p->streams[i].destinations[k]->per_lane[l->id]->settled_generations = p->streams[i].generations[k] + 1;
+    flow_settle(l);
     kick_all(l);
 }
 

@@ -194,6 +194,7 @@ struct writer_change *writer_prepare(struct writer *w, const struct writer_plan 
         return NULL;
     }
     struct writer_change *c = mem_dup(&(struct writer_change){.w = w, .from = *from, .n = from->n}, sizeof *c);
+    c->from.show_urls = w->env.show_urls;
     c->drafts = mem_zalloc((c->n + 1) * sizeof *c->drafts);
     bool ok = true;
     for (size_t i = 0; i < c->n && ok; i++)
@@ -402,6 +403,7 @@ static void writer_show_limits(struct writer *w, const struct topology *p)
 static void writer_install_topology(struct writer *w, struct topology *p)
 {
     writer_show_limits(w, p);
+    writer_stats_show_aggregation(w, p);
     topology_choose_generations(p);
     p->number = w->topology ? w->topology->number + 1 : 1;
     rollout_advance(w, p);

@@ -4,6 +4,7 @@
 
 #include "base/text/num.h"
 #include "base/text/duration.h"
+#include "writer/pipeline/aggregate_stage.h"
 #include "writer/failover.h"
 #include "writer/writer_internal.h"
 
@@ -346,6 +347,43 @@ static void write_elections(struct writer *w, struct stats_out *out)
     mutex_unlock(&w->lock);
 }
 
+/* ---- aggregation ---- */
+
+static void reports_add(struct aggregate_report **reports, size_t *n, const struct chain *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        struct aggregate_report *r = aggregate_stage_report(c->stages[i]);
+        if (r)
+            reports[(*n)++] = r;
+    }
+}
+
+void writer_stats_show_aggregation(struct writer *w, const struct topology *p)
+{
+    struct aggregate_report **reports = p ? mem_zalloc((p->n_streams + 1) * sizeof *reports) : NULL;
+    size_t n = 0;
+    if (p)
+        reports_add(reports, &n, &p->global);
+    for (size_t i = 0; p && i < p->n_streams; i++)
+        reports_add(reports, &n, &p->streams[i].chain);
+    mutex_lock(&w->lock);
+    struct aggregate_report **before = w->reports;
+    size_t n_before = w->n_reports;
+    w->reports = reports;
+    w->n_reports = n;
+    mutex_unlock(&w->lock);
+    for (size_t i = 0; i < n_before; i++)
+        aggregate_report_unref(before[i]);
+    mem_free(before);
+}
+
+static void write_aggregation(struct writer *w, struct stats_out *out)
+{
+    mutex_lock(&w->lock);
+    aggregate_reports_collect(w->reports, w->n_reports, out);
+    mutex_unlock(&w->lock);
+}
+
 static void writer_collect(struct stats_out *out, void *arg)
 {
     struct writer *w = arg;
@@ -367,6 +405,7 @@ static void writer_collect(struct stats_out *out, void *arg)
                  writer_stats_load(&w->stages.n[STAGE_RELABEL][STAGE_DROPPED]));
     write_series_limits(w, out);
     write_elections(w, out);
+    write_aggregation(w, out);
     orphans_collect(w, out);
     failover_collect(w, out);
     write_recent(w, out);

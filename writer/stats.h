@@ -13,6 +13,7 @@ enum writer_stat { WRITER_STATS(STATS_ID) };
 extern struct stats_group writer_stats;
 
 struct recent;
+struct topology;
 struct writer;
 void writer_stats_start(struct writer *w);
 void writer_stats_stop(struct writer *w);
@@ -24,6 +25,9 @@ void writer_stats_keep(struct writer *w, struct destination *d, const char *name
 void writer_stats_carry(struct writer *w, struct destination *d, bool fresh);
 /* The recent store is replaced, or ends. */
 void writer_stats_keep_recent(struct writer *w, struct recent *r);
+
+/* The topology whose stages of aggregation are shown; NULL: none. */
+void writer_stats_show_aggregation(struct writer *w, const struct topology *p);
 
 /* writer.c: every destination that is not leaving, under the writer's lock. */
 void writer_each_destination(struct writer *w, void (*visit)(struct destination *d, void *arg), void *arg);

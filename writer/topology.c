@@ -4,7 +4,6 @@
 #include "writer/topology.h"
 
 #include "base/hash.h"
-#include "writer/pipeline/rounding.h"
 #include "writer/recent/recent.h"
 #include "writer/stages.h"
 
@@ -74,14 +73,29 @@ static struct str_map topology_external(const struct topology *p, const struct w
     return p->global.n > 0 && !raw ? (struct str_map){0} : from->external_labels;
 }
 
-/* slot, every: as in struct stream. */
-static struct stream *stream_for(struct topology *p, const struct writer_plan *from, const struct destination_conf *c,
-                                 int slot, bool raw, bool every)
+static bool stream_has(const struct stream *s, const struct destination *d)
 {
-    struct stream new = {.raw = raw, .shards = (unsigned)c->queue.shards, .limits = block_limits_of(&c->queue),
-                         .slot = slot, .route = c->route, .contents = topology_contents(c)};
-    new.every_route = every;
-    stages_of_destination(&new.chain, c, topology_external(p, from, raw));
+    for (size_t i = 0; i < s->n; i++)
+        if (s->destinations[i] == d)
+            return true;
+    return false;
+}
+
+/* NULL: the destination is new. */
+static const struct chain *topology_chain_before(const struct topology *old, const struct destination *d)
+{
+    for (size_t i = 0; old && i < old->n_streams; i++)
+        if (stream_has(&old->streams[i], d))
+            return &old->streams[i].chain;
+    return NULL;
+}
+
+/* Takes the chain. slot, every: as in struct stream. */
+static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct chain chain, int slot, bool raw,
+                                 bool every)
+{
+    struct stream new = {.raw = raw, .shards = (unsigned)c->queue.shards, .limits = block_limits_of(&c->queue), .slot = slot,
+                         .route = c->route, .every_route = every, .contents = topology_contents(c), .chain = chain};
     for (size_t i = 0; i < p->n_streams; i++)
         if (topology_same_stream(&p->streams[i], &new)) {
             chain_free(&new.chain);
@@ -94,7 +108,25 @@ static struct stream *stream_for(struct topology *p, const struct writer_plan *f
     return s;
 }
 
-static int topology_slot(const struct topology *p, size_t i) { return p->sharding ? (int)i : -1; }
+/* The stream of the destination with this number. */
+static struct stream *stream_for_destination(struct topology *p, const struct writer_plan *from, const struct topology *old,
+                                             const struct destination *dest, size_t i)
+{
+    struct chain chain = {0};
+    stages_of_destination(&chain, from, i, topology_external(p, from, false), topology_chain_before(old, dest));
+    return stream_for(p, &from->destinations[i], chain, p->sharding ? (int)i : -1, false, false);
+}
+
+static struct stream *stream_for_all(struct topology *p, const struct writer_plan *from)
+{
+    const struct destination_conf plain = {.queue = {.shards = 8, .max_samples = 10000, .max_block_bytes = 8 << 20},
+                                           .send_metadata = true, .metadata_config = {.send = true},
+                                           .send_exemplars = true, .send_native_histograms = true};
+    struct chain chain = {0};
+    bool raw = p->global.n > 0;
+    stages_of_all(&chain, topology_external(p, from, raw));
+    return stream_for(p, &plain, chain, -1, raw, p->n_known_routes > 0);
+}
 
 void topology_init_sharding(struct sharding *s, const struct writer_plan *from)
 {
@@ -108,31 +140,21 @@ void topology_init_sharding(struct sharding *s, const struct writer_plan *from)
     }
 }
 
-static bool attach_recent(struct topology *p, const struct writer_plan *from, struct recent *recent, struct err *err)
+static bool attach_recent(struct topology *p, const struct writer_plan *from, const struct topology *old,
+                          struct destination *const *dests, struct recent *recent, struct err *err)
 {
     p->recent = recent_ref(recent);
     if (from->recent->like.n == 0) {
-        struct destination_conf plain = {.queue = {.shards = 8, .max_samples = 10000, .max_block_bytes = 8 << 20},
-                                         .round_digits = ROUND_DIGITS_OFF, .send_metadata = true, .metadata_config = {.send = true},
-                                         .send_exemplars = true, .send_native_histograms = true};
-        stream_for(p, from, &plain, -1, p->global.n > 0, p->n_known_routes > 0)->recent = recent;
+        stream_for_all(p, from)->recent = recent;
         return true;
     }
     for (size_t i = 0; i < from->n; i++)
         if (str_eq(from->destinations[i].name, from->recent->like)) {
-            stream_for(p, from, &from->destinations[i], topology_slot(p, i), false, false)->recent = recent;
+            stream_for_destination(p, from, old, dests[i], i)->recent = recent;
             return true;
         }
     return err_set(err, ERR_BAD_DATA, "recent.like: there is no remote_write entry named \"%.*s\"",
                    STR_ARG(from->recent->like));
-}
-
-static bool stream_has(const struct stream *s, const struct destination *d)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (s->destinations[i] == d)
-            return true;
-    return false;
 }
 
 /* A backup gets the blocks of its primary, or sends everything. */
@@ -214,7 +236,7 @@ struct topology *topology_new(const struct writer_plan *from, const struct topol
         topology_init_sharding(p->sharding, from);
     }
     topology_note_routes(p, from);
-    stages_global(&p->global, from);
+    stages_global(&p->global, from, old ? &old->global : NULL);
     for (size_t i = 0; i < from->n; i++) {
         if (dests[i] == NULL)
             continue;
@@ -225,11 +247,11 @@ struct topology *topology_new(const struct writer_plan *from, const struct topol
             p->flush_ms = deadline;
         if (from->destinations[i].unread_rules.n > 0) /* it only sends what its queue has */
             continue;
-        struct stream *s = stream_for(p, from, &from->destinations[i], topology_slot(p, i), false, false);
+        struct stream *s = stream_for_destination(p, from, old, dests[i], i);
         s->destinations[s->n++] = dests[i];
     }
     topology_add_pairs(p, dests, pairs);
-    if (recent && !attach_recent(p, from, recent, err)) {
+    if (recent && !attach_recent(p, from, old, dests, recent, err)) {
         topology_unref(p);
         return NULL;
     }

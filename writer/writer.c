@@ -41,6 +41,7 @@ void writer_free(struct writer *w)
     topology_unref(w->topology);
     series_limits_unref(w->limits);
     ha_elections_unref(w->elections);
+    writer_stats_show_aggregation(w, NULL);
     if (w->recent)
         recent_unref(w->recent);
     queue_lock_free(w->queue_lock);

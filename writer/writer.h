@@ -50,14 +50,16 @@ struct limits_conf {                  /* `limits:`; 0 = none (pipeline/limits.h)
 extern const struct conf_section limits_section;
 struct aggregate_conf {               /* `stream_aggregation:` (aggregate/) */
     struct conf_items rules;          /* struct aggregate_rule */
+    struct str rules_file;            /* further rules are read from it by whoever loads the configuration */
     bool keep_input;                  /* samples that a rule matches are sent, too */
+    bool drop_input;                  /* those that no rule matches are not sent */
     int64_t dedup_interval;           /* ms; 0 = off */
     struct str_list drop_input_labels;
     bool ignore_old_samples, enable_windows; int64_t ignore_first_intervals; /* of rules without such keys */
     struct str path;                  /* not a key: the file that the rules are from, in metrics */
 };
 extern const struct conf_section aggregate_section;
-/* The rules of a file, whose document is a list of them, and which the other settings apply to. */
+/* Adds the rules of a file, whose document is a list of them, and which the other settings apply to. */
 bool aggregate_load_file(struct conf_context *c, const struct yaml *document, struct aggregate_conf *conf,
                          struct err *err) MUST_USE;
 
@@ -68,6 +70,7 @@ struct destination_conf {             /* one remote_write entry */
     struct conf_items write_relabel_configs; /* struct relabel_rule */
     struct str_map extra_labels;      /* -remoteWrite.label: set last, overrides */
     struct limits_conf limits;        /* after the rules */
+    struct aggregate_conf *aggregate; /* after the limits; NULL: nothing is aggregated */
     int64_t significant_figures, round_digits; /* of values; 0 and 100: values are not rounded */
     struct str unread_rules;          /* a file of relabeling rules that does not respond; empty: all are read.
                                        * Otherwise the destination gets no new samples */
@@ -118,6 +121,7 @@ struct pipeline_conf {                /* `pipeline:` of all series, before they 
     struct ha_conf *ha_dedup;          /* NULL: replicas are not told apart */
     struct conf_items relabel_configs; /* struct relabel_rule */
     struct limits_conf limits;
+    struct aggregate_conf *aggregate;  /* NULL: nothing is aggregated */
 };
 extern const struct conf_section pipeline_section;
 
@@ -151,6 +155,7 @@ struct writer_plan {                  /* the settings of a new configuration */
     const struct sharding_conf *sharding; /* NULL = each destination gets all series */
     const struct pipeline_conf *pipeline; /* NULL = nothing is done to series in common */
     struct str_map external_labels;
+    bool show_urls;                   /* set by writer_prepare, as in writer_env */
 };
 /* Creates the writer; starts nothing and opens no file. */
 struct writer *writer_new(const struct writer_env *env);

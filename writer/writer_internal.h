@@ -27,6 +27,7 @@ struct writer {
     struct stage_counts stages; /* of the global chain */
     struct ha_elections *elections; /* likewise */
     struct series_limits *limits; /* of the newest topology's global chain; NULL: none; under the lock */
+    struct aggregate_report **reports; size_t n_reports; /* of its stages of aggregation; under the lock */
     struct topology *topology; /* the newest; main's reference */
     unsigned rollouts;         /* topologies that are not yet in force on all lanes */
     struct loop_task **awaiting; size_t n_awaiting, _cap_awaiting; /* posted when rollouts is 0 */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/config/backups.h"
 
-static const char *const backup_taken_keys[] = {"write_relabel_configs", "extra_labels", "limits", "significant_figures",
+static const char *const backup_taken_keys[] = {"write_relabel_configs", "extra_labels", "limits", "stream_aggregation", "significant_figures",
                                                 "round_digits", "send_metadata", "send_exemplars",
                                                 "send_native_histograms", "metadata_config", "protobuf_message"};
 static const char *const backup_taken_queue_keys[] = {"shards", "max_samples_per_send", "max_block_bytes"};
@@ -60,6 +60,7 @@ static void backup_take_settings(struct destination_conf *d, const struct destin
     d->write_relabel_configs = from->write_relabel_configs;
     d->extra_labels = from->extra_labels;
     d->limits = from->limits;
+    d->aggregate = from->aggregate;
     d->significant_figures = from->significant_figures;
     d->round_digits = from->round_digits;
     d->unread_rules = from->unread_rules;

@@ -50,12 +50,27 @@ enum config_read config_read_optional(struct loader *l, const char *path, struct
 /* Files that match a pattern, in the arena. HANGS as above. */
 enum config_read config_read_pattern(struct loader *l, const char *pattern, struct str_list *out) MUST_USE;
 
-/* ---- config.c ---- */
+/* ---- config_parse.c ---- */
 
+/* Relative paths in it start from its directory from now on: the caller restores l->conf. */
+const struct yaml *config_parse_yaml(struct loader *l, const char *path, struct str text);
+/* key: the list may also be the value of this only key of a mapping; NULL: it may not. node may be NULL. */
+bool config_parse_list(struct loader *l, const char *path, struct str text, const struct conf_section *section,
+                       const char *key, struct conf_items *items, const struct yaml **node) MUST_USE;
 /* Loads a YAML file that is a list of `section`. *hangs, only during a start: it does not respond; no items. *node: the
  * list. */
 bool config_load_list(struct loader *l, const char *path, const struct conf_section *section,
                       struct conf_items *items, bool *hangs, const struct yaml **node) MUST_USE;
+
+/* ---- config_aggregation.c ---- */
+
+/* -streamAggr.*, and the rules_file of sections of the file. */
+bool config_load_aggregation(struct loader *l) MUST_USE;
+/* -remoteWrite.streamAggr.* of the i-th URL. */
+bool config_set_flag_aggregation(struct loader *l, size_t i, struct destination_conf *d) MUST_USE;
+
+/* ---- config.c ---- */
+
 /* Checks what start and reload will do with it, except sockets and queues: unique names, HTTP clients. Adds all
  * errors. */
 bool config_check(struct loader *l) MUST_USE;

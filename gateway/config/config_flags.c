@@ -236,7 +236,8 @@ static bool destination_set_fields(struct loader *l, void *arg)
     destination_set_headers(l, flags_item(&f->headers, i), &d->http.headers);
     return destination_set_auth(l, f, i, &d->http) && destination_set_oauth2(l, f, i, &d->http)
            && destination_set_sigv4(l, f, i, &d->http) && destination_set_queue(l, f, i, d) && destination_set_rounding(l, f, i, d)
-           && destination_set_labels(l, &f->label, &d->extra_labels) && http_conf_check(NULL, &d->http, l->err);
+           && destination_set_labels(l, &f->label, &d->extra_labels) && http_conf_check(NULL, &d->http, l->err)
+           && config_set_flag_aggregation(l, i, d);
 }
 
 /* Lists of the file end as those of flags do. */
@@ -294,7 +295,7 @@ bool config_add_destinations(struct loader *l)
     struct flag_destination new = {0};
     struct str failed_file = STR_NONE; /* a file that several URLs use is reported once */
     l->config->url_rules = ARENA_ARRAY(l->conf.arena, const struct yaml *, urls->n + 1);
-    bool ok = config_step(l, load_common_relabeling, &new.common);
+    bool ok = config_step(l, load_common_relabeling, &new.common) && config_load_aggregation(l);
     mark_common_unread(l, &new.common);
     for (new.i = 0; new.i < urls->n; new.i++) {
         if (urls->items[new.i].n == 0)

@@ -106,6 +106,16 @@ struct flags {
         int64_t max_hourly_series, max_daily_series, max_labels, max_label_name_length, max_label_value_length;
         int64_t max_rows_per_block, max_block_size; /* of each destination that flags define */
     } remote_write;
+    struct aggregation_flags {         /* -streamAggr.* */
+        struct str config;
+        bool keep_input, drop_input, ignore_old_samples, enable_windows;
+        int64_t dedup_interval, ignore_first_intervals;
+        struct str_list drop_input_labels;
+    } aggregation;
+    struct url_aggregation_flags {     /* -remoteWrite.streamAggr.*: items as of remote_write */
+        struct str_list config, keep_input, drop_input, dedup_interval, ignore_old_samples, ignore_first_intervals,
+            enable_windows, drop_input_labels; /* drop_input_labels: joined by ^^ */
+    } url_aggregation;
     struct str_list accept_inert;      /* flags and keys to ignore although that is unsafe */
     bool strict;                       /* ignored flags and keys are errors */
     bool env_enable; struct str env_prefix; /* unset flags are read from environment variables */

@@ -8,6 +8,8 @@
 #define CLUSTER(field) offsetof(struct flags, cluster.field)
 #define INGEST(field) offsetof(struct flags, ingest.field)
 #define RW(field)  offsetof(struct flags, remote_write.field)
+#define AGGR(field) offsetof(struct flags, aggregation.field)
+#define URL_AGGR(field) offsetof(struct flags, url_aggregation.field)
 #define YEAR       (366ll * 86400000)
 
 static const char *const dialect_names[] = {"sluice", "prometheus", "vmagent", "promxy", NULL};
@@ -426,6 +428,38 @@ const struct flag_row flag_rows[] = {
              .help = "Series with a longer label name are dropped; 0 = no limit"}},
     {.row = {CONF_INT, "maxLabelValueLen", RW(max_label_value_length), .preset = "0", .min = 0, .max = UINT32_MAX,
              .help = "Series with a longer label value are dropped; 0 = no limit"}},
+    {.row = {CONF_STRING, "streamAggr.config", AGGR(config), .preset = "",
+             .help = "File with rules of stream aggregation for all series, or an http(s) URL"}},
+    {.row = {CONF_BOOL, "streamAggr.keepInput", AGGR(keep_input), .preset = "false",
+             .help = "Send samples that a rule of -streamAggr.config matches, too"}},
+    {.row = {CONF_BOOL, "streamAggr.dropInput", AGGR(drop_input), .preset = "false",
+             .help = "Do not send samples that no rule of -streamAggr.config matches"}},
+    {.row = {CONF_DURATION, "streamAggr.dedupInterval", AGGR(dedup_interval), .preset = "0s", .max = YEAR,
+             .help = "Keep the newest sample of each series in each such interval, before aggregation and of what is sent; 0 = off"}},
+    {.row = {CONF_STRINGS, "streamAggr.dropInputLabels", AGGR(drop_input_labels),
+             .help = "Labels removed before deduplication and aggregation"}},
+    {.row = {CONF_BOOL, "streamAggr.ignoreOldSamples", AGGR(ignore_old_samples), .preset = "false",
+             .help = "Ignore samples with timestamps before the current aggregation interval"}},
+    {.row = {CONF_INT, "streamAggr.ignoreFirstIntervals", AGGR(ignore_first_intervals), .preset = "0", .max = 1000000,
+             .help = "Number of aggregation intervals after the start whose results are not written"}},
+    {.row = {CONF_BOOL, "streamAggr.enableWindows", AGGR(enable_windows), .preset = "false",
+             .help = "Assign samples to intervals by their timestamps"}},
+    {.row = {CONF_STRINGS, "remoteWrite.streamAggr.config", URL_AGGR(config),
+             .help = "The same file for one destination"}},
+    {.row = {CONF_STRINGS, "remoteWrite.streamAggr.keepInput", URL_AGGR(keep_input),
+             .help = "Send samples that a rule of -remoteWrite.streamAggr.config matches, too"}, .switches = true},
+    {.row = {CONF_STRINGS, "remoteWrite.streamAggr.dropInput", URL_AGGR(drop_input),
+             .help = "Do not send samples that no rule of -remoteWrite.streamAggr.config matches"}, .switches = true},
+    {.row = {CONF_STRINGS, "remoteWrite.streamAggr.dedupInterval", URL_AGGR(dedup_interval),
+             .help = "-streamAggr.dedupInterval of one destination"}},
+    {.row = {CONF_STRINGS, "remoteWrite.streamAggr.dropInputLabels", URL_AGGR(drop_input_labels),
+             .help = "-streamAggr.dropInputLabels of one destination, joined by `^^`"}},
+    {.row = {CONF_STRINGS, "remoteWrite.streamAggr.ignoreOldSamples", URL_AGGR(ignore_old_samples),
+             .help = "-streamAggr.ignoreOldSamples of one destination"}, .switches = true},
+    {.row = {CONF_STRINGS, "remoteWrite.streamAggr.ignoreFirstIntervals", URL_AGGR(ignore_first_intervals),
+             .help = "-streamAggr.ignoreFirstIntervals of one destination"}},
+    {.row = {CONF_STRINGS, "remoteWrite.streamAggr.enableWindows", URL_AGGR(enable_windows),
+             .help = "-streamAggr.enableWindows of one destination"}, .switches = true},
     {.row = {CONF_BOOL, "remoteWrite.showURL", RW(show_url), .preset = "false",
              .help = "Show remote write URLs in metrics, pages and logs instead of `1:secret-url`"}},
     {.row = {CONF_BOOL, "remoteWrite.dropSamplesOnOverload", RW(drop_on_overload), .preset = "false",

@@ -2,7 +2,30 @@
 /* A lane's part of a set of rules: samples of a series to the rules that match it. */
 #include "writer/aggregate/aggregate_internal.h"
 
-struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, size_t n, unsigned lane, unsigned n_lanes, int64_t now)
+/* --- counts ------------------------------------------------------------------------------------------------------- */
+
+const double aggregate_bounds[AGGREGATE_BOUNDS] = {0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800};
+
+void aggregate_observe(struct aggregate_histogram *h, int64_t ns)
+{
+    unsigned at = 0;
+    while (at < AGGREGATE_BOUNDS && (double)ns > aggregate_bounds[at] * 1e9)
+        at++;
+    aggregate_count(&h->buckets[at], 1);
+    aggregate_count(&h->sum_ns, (uint64_t)ns);
+}
+
+/* --- make and free ------------------------------------------------------------------------------------------------ */
+
+static void aggregate_part_clear(struct aggregate_part *p)
+{
+    table_init(&p->inputs, p->layout.input_size);
+    table_init(&p->groups, sizeof(struct aggregate_output_group) + p->layout.words * sizeof(union aggregate_word));
+    p->dead_inputs = p->dead_groups = p->swept_inputs = p->swept_groups = TABLE_NONE;
+}
+
+struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, struct aggregate_counts *const *counts, size_t n,
+                                unsigned lane, unsigned n_lanes, int64_t now)
 {
     struct aggregate *a = mem_zalloc(sizeof *a);
     a->lane = lane;
@@ -13,31 +36,35 @@ struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, size_
     a->builder.scratch = &a->scratch;
     a->parts = mem_zalloc((n + 1) * sizeof *a->parts);
     a->n_parts = n;
+    a->own_counts = counts ? NULL : mem_zalloc((n + 1) * sizeof *a->own_counts);
     for (size_t i = 0; i < n; i++) {
         struct aggregate_part *p = &a->parts[i];
         p->rule = rules[i];
+        p->counts = counts ? counts[i] : &a->own_counts[i];
         aggregate_layout_init(&p->layout, rules[i]);
-        table_init(&p->inputs, p->layout.input_size);
-        table_init(&p->groups, sizeof(struct aggregate_output_group) + p->layout.words * sizeof(union aggregate_word));
-        p->dead_inputs = p->dead_groups = p->swept_inputs = p->swept_groups = TABLE_NONE;
+        aggregate_part_clear(p);
     }
     aggregate_parts_start(a, now);
     return a;
+}
+
+static void aggregate_part_free(struct aggregate_part *p)
+{
+    for (uint32_t at = 0; at < p->groups.used; at++)
+        if (table_id(&p->groups, at) != 0 && (((struct aggregate_output_group *)table_at(&p->groups, at))->flags & GROUP_DEAD) == 0)
+            aggregate_group_free(p, at);
+    table_free(&p->groups);
+    table_free(&p->inputs);
 }
 
 void aggregate_free(struct aggregate *a)
 {
     if (a == NULL)
         return;
-    for (size_t i = 0; i < a->n_parts; i++) {
-        struct aggregate_part *p = &a->parts[i];
-        for (uint32_t at = 0; at < p->groups.used; at++)
-            if (table_id(&p->groups, at) != 0 && (((struct aggregate_output_group *)table_at(&p->groups, at))->flags & GROUP_DEAD) == 0)
-                aggregate_group_free(p, at);
-        table_free(&p->groups);
-        table_free(&p->inputs);
-    }
+    for (size_t i = 0; i < a->n_parts; i++)
+        aggregate_part_free(&a->parts[i]);
     mem_free(a->parts);
+    mem_free(a->own_counts);
     table_free(&a->routes);
     mem_free(a->links);
     builder_free(&a->builder);
@@ -47,29 +74,88 @@ void aggregate_free(struct aggregate *a)
     mem_free(a);
 }
 
-bool aggregate_push(struct aggregate *a, struct labels labels, const struct sample *samples, size_t n, int64_t now,
-                    uint64_t *others)
+/* --- reload ------------------------------------------------------------------------------------------------------- */
+
+static bool aggregate_same_rules(const struct aggregate *a, const struct aggregate *b)
 {
-    struct aggregate_route *route = aggregate_route_series(a, labels);
-    *others = 0;
-    if (route == NULL)
-        return false;
-    for (uint32_t at = route->link; at != TABLE_NONE; at = a->links[at].next) {
+    bool same = a->n_parts == b->n_parts;
+    for (size_t i = 0; i < a->n_parts && same; i++)
+        same = a->parts[i].rule->identity == b->parts[i].rule->identity;
+    return same;
+}
+
+static void aggregate_part_adopt(struct aggregate_part *p, struct aggregate_part *old)
+{
+    const struct aggregate_part own = *p;
+    *p = *old;
+    p->rule = own.rule;
+    p->counts = own.counts;
+    p->adopted = true;
+    aggregate_part_clear(old);
+}
+
+static void aggregate_adopt_routes(struct aggregate *a, struct aggregate *old)
+{
+    a->routes = old->routes;
+    a->links = old->links;
+    a->n_links = old->n_links;
+    a->_cap_links = old->_cap_links;
+    a->free_link = old->free_link;
+    a->sweep = old->sweep;
+    a->sweep_at = old->sweep_at;
+    a->sweeping = old->sweeping;
+    a->swept = old->swept;
+    a->sweep_counted = old->sweep_counted;
+    table_init(&old->routes, sizeof(struct aggregate_route));
+    old->links = NULL;
+    old->n_links = old->_cap_links = 0;
+    old->free_link = TABLE_NONE;
+    old->sweeping = false;
+}
+
+void aggregate_adopt(struct aggregate *a, struct aggregate *old)
+{
+    if (aggregate_same_rules(a, old))
+        aggregate_adopt_routes(a, old);
+    else
+        aggregate_routes_forget(old);
+    for (size_t i = 0; i < a->n_parts; i++) {
+        size_t k = 0;
+        while (k < old->n_parts && old->parts[k].rule->identity != a->parts[i].rule->identity)
+            k++;
+        if (k == old->n_parts)
+            continue;
+        aggregate_part_adopt(&a->parts[i], &old->parts[k]);
+        memmove(&old->parts[k], &old->parts[k + 1], (--old->n_parts - k) * sizeof *old->parts);
+    }
+}
+
+/* --- samples ------------------------------------------------------------------------------------------------------ */
+
+void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now)
+{
+    const struct aggregate_route *r = table_at(&a->routes, route);
+    for (uint32_t at = r->link; at != TABLE_NONE; at = a->links[at].next) {
         const struct aggregate_link *link = &a->links[at];
         if (link->owner == a->lane)
             aggregate_receive(&a->parts[link->rule], link->at, samples, n, now);
-        else
-            *others |= UINT64_C(1) << link->owner;
     }
-    return route->matched;
 }
 
-void aggregate_push_sent(struct aggregate *a, struct labels labels, const struct sample *samples, size_t n, int64_t now)
+void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t hash, const struct sample *samples, size_t n,
+                         int64_t now, bool adopted)
 {
-    uint64_t others;
-    aggregate_push(a, labels, samples, n, now, &others);
+    struct aggregate_match m = aggregate_find(a, labels, hash);
+    if (m.route == AGGREGATE_NO_ROUTE)
+        return;
+    const struct aggregate_route *r = table_at(&a->routes, m.route);
+    for (uint32_t at = r->link; at != TABLE_NONE; at = a->links[at].next) {
+        const struct aggregate_link *link = &a->links[at];
+        if (link->owner == a->lane && (!adopted || a->parts[link->rule].adopted))
+            aggregate_receive(&a->parts[link->rule], link->at, samples, n, now);
+    }
 }
 
 size_t aggregate_rule_count(const struct aggregate *a) { return a->n_parts; }
 const struct aggregate_rule *aggregate_rule_at(const struct aggregate *a, size_t rule) { return a->parts[rule].rule; }
-const struct aggregate_counts *aggregate_counts(const struct aggregate *a, size_t rule) { return &a->parts[rule].counts; }
+const struct aggregate_counts *aggregate_counts(const struct aggregate *a, size_t rule) { return a->parts[rule].counts; }

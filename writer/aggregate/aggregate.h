@@ -18,7 +18,7 @@
  * deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output; 28 for each series that arrives, matched
  * or not.
  *
- * Functions are called on the lane's thread, except where stated. */
+ * Functions are called on the lane's thread, except where stated. Labels and samples are borrowed for the call. */
 #ifndef WRITER_AGGREGATE_AGGREGATE_H
 #define WRITER_AGGREGATE_AGGREGATE_H
 
@@ -31,33 +31,51 @@ struct aggregate;
 enum { AGGREGATE_MOST_LANES = 64 };
 
 /* Of one rule on one lane. Written by the lane; any thread reads. */
+enum { AGGREGATE_BOUNDS = 11 };
+extern const double aggregate_bounds[AGGREGATE_BOUNDS]; /* of buckets, in seconds */
+struct aggregate_histogram { atomic_ullong buckets[AGGREGATE_BOUNDS + 1], sum_ns; };
 struct aggregate_counts {
     atomic_ullong matched, ignored_nan, ignored_old, counter_resets, dedup_dropped, output_samples, flush_timeouts,
-        dedup_flush_timeouts, flushes, flush_ns, dedup_flushes, dedup_flush_ns, lag_batches, lag_ms;
-    atomic_ullong series, groups, bytes; /* now */
+        dedup_flush_timeouts;
+    struct aggregate_histogram flush, dedup_flush, lag; /* lag: the largest of an interval */
+    atomic_ullong series, groups, bytes; /* at the end of the last interval */
 };
 struct aggregate_results { /* receives what is written: labels are valid during the call */
     void (*write)(void *arg, struct labels labels, const struct sample *sample);
     void *arg;
 };
 
-/* Rules are borrowed. `lane` < n_lanes <= AGGREGATE_MOST_LANES. now: Unix ms. */
-struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, size_t n, unsigned lane, unsigned n_lanes,
-                                int64_t now);
+/* Rules are borrowed, and so are the counts of each; counts NULL: its own. Lanes from AGGREGATE_MOST_LANES on own no groups.
+ * now: Unix ms. */
+struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, struct aggregate_counts *const *counts, size_t n,
+                                unsigned lane, unsigned n_lanes, int64_t now);
 void aggregate_free(struct aggregate *a); /* NULL is fine */
+/* Moves the state of rules that `a`, which is new, has likewise; others stay in `old`. If all are equal and in the same
+ * order, what is decided about series moves, too. */
+void aggregate_adopt(struct aggregate *a, struct aggregate *old);
 
-/* Takes the samples of a series. True: a rule matched it. *others: bits of the other lanes to which the same series and
- * samples must be sent, for aggregate_push_sent(). */
-bool aggregate_push(struct aggregate *a, struct labels labels, const struct sample *samples, size_t n, int64_t now,
-                    uint64_t *others);
-void aggregate_push_sent(struct aggregate *a, struct labels labels, const struct sample *samples, size_t n, int64_t now);
+/* What the rules make of a series. hash: hash_keyed() of the labels, not 0. */
+struct aggregate_match {
+    uint32_t route;   /* for aggregate_add_samples, until aggregate_flush is called; AGGREGATE_NO_ROUTE: there is no memory */
+    bool matched;     /* by a rule */
+    bool own;         /* a group is of this lane */
+    uint64_t others;  /* bits of the other lanes to which the series and its samples must be sent, for aggregate_push_sent() */
+};
+#define AGGREGATE_NO_ROUTE UINT32_MAX
+struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t hash);
+void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now);
+/* Samples from another lane, for the groups of this one. adopted: only those of rules whose state was adopted: the other
+ * lane has the rules from before. */
+void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t hash, const struct sample *samples, size_t n,
+                         int64_t now, bool adopted);
 
 /* When aggregate_flush has something to do, Unix ms; not after now + 1 s while it is in the middle of something. */
 int64_t aggregate_due(const struct aggregate *a);
 /* Writes the results that are due, until clock_mono_ns() is `end` (INT64_MAX: all). True: there is more, call again. */
 bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct aggregate_results *to);
-/* At shutdown: with flush_on_shutdown the results of the incomplete interval. */
-void aggregate_finish(struct aggregate *a, int64_t now, const struct aggregate_results *to);
+/* At shutdown, or when the rules are removed: with flush_on_shutdown the results of the incomplete interval, and samples that
+ * only wait for the end of their deduplication interval; until clock_mono_ns() is `end`. True: there is more, call again. */
+bool aggregate_finish(struct aggregate *a, int64_t now, int64_t end, const struct aggregate_results *to);
 
 /* The state as bytes, which outlive the process: frames of at most about AGGREGATE_FRAME bytes, each with a checksum. Groups
  * are written before their series: what arrives meanwhile may be lost, but is never counted twice. */

@@ -34,7 +34,7 @@ static void aggregate_add_counter(struct aggregate_part *p, union aggregate_word
         increase = s.v - c->value;
         if (increase < 0) {
             increase = s.v;
-            aggregate_count(&p->counts.counter_resets, 1);
+            aggregate_count(&p->counts->counter_resets, 1);
         }
         if (l->increase_known)
             w[l->increase_known].d += increase;
@@ -120,7 +120,7 @@ static void aggregate_keep_newest(struct aggregate_part *p, struct aggregate_inp
         *kept = (struct aggregate_pending){s.v, s.t};
         return;
     }
-    aggregate_count(&p->counts.dedup_dropped, 1);
+    aggregate_count(&p->counts->dedup_dropped, 1);
     if (s.t > kept->t || (s.t == kept->t && (is_stale(kept->value) || s.v > kept->value)))
         *kept = (struct aggregate_pending){s.v, s.t};
 }
@@ -137,13 +137,13 @@ static bool aggregate_ignores(struct aggregate_part *p, struct sample s)
 {
     const struct aggregate_rule *r = p->rule;
     if (!r->passes && isnan(s.v)) {
-        aggregate_count(&p->counts.ignored_nan, 1);
+        aggregate_count(&p->counts->ignored_nan, 1);
         return true;
     }
     bool limited = r->enable_windows || (r->ignore_old_samples && !r->passes);
     if (!limited || s.t >= p->least)
         return false;
-    aggregate_count(r->passes ? &p->counts.dedup_dropped : &p->counts.ignored_old, 1);
+    aggregate_count(r->passes ? &p->counts->dedup_dropped : &p->counts->ignored_old, 1);
     return true;
 }
 
@@ -165,5 +165,5 @@ void aggregate_receive(struct aggregate_part *p, uint32_t at, const struct sampl
         else
             aggregate_add(p, g, in, samples[i], &how);
     }
-    aggregate_count(&p->counts.matched, matched);
+    aggregate_count(&p->counts->matched, matched);
 }

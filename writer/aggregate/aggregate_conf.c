@@ -6,7 +6,11 @@
 static const struct conf_row aggregate_rows[] = {
     {CONF_SECTIONS, "rules", AT(rules), .section = &aggregate_rule_section,
      .help = "Rules; samples that one of them matches are aggregated instead of sent"},
+    {CONF_FILE, "rules_file", AT(rules_file),
+     .help = "File with further rules, or an http(s) URL: a list, as `-streamAggr.config` of vmagent"},
     {CONF_BOOL, "keep_input", AT(keep_input), .preset = "false", .help = "Send samples that a rule matches, too"},
+    {CONF_BOOL, "drop_input", AT(drop_input), .preset = "false",
+     .help = "Do not send samples that no rule matches; with `keep_input` only those that one matches are sent"},
     {CONF_DURATION, "dedup_interval", AT(dedup_interval), .preset = "0s",
      .help = "Keep the newest sample of each series in each such interval, before aggregation and of what is sent; 0 = off; "
              "also without rules"},
@@ -32,9 +36,22 @@ static bool aggregate_conf_check(struct conf_context *c, const struct yaml *node
 const struct conf_section aggregate_section = {"stream_aggregation", sizeof(struct aggregate_conf), aggregate_rows,
                                                aggregate_conf_check, "Aggregation and deduplication of samples before they are sent"};
 
+static bool aggregate_add_rules(struct conf_context *c, const struct yaml *document, struct conf_items more,
+                                struct aggregate_conf *conf, struct err *err)
+{
+    struct aggregate_rule *all = ARENA_ARRAY(c->arena, struct aggregate_rule, conf->rules.n + more.n + 1);
+    if (all == NULL)
+        return conf_err(document, err, "the configuration exceeds its memory limit");
+    if (conf->rules.n > 0)
+        memcpy(all, conf->rules.items, conf->rules.n * sizeof *all);
+    if (more.n > 0)
+        memcpy(all + conf->rules.n, more.items, more.n * sizeof *all);
+    conf->rules = (struct conf_items){all, conf->rules.n + more.n};
+    return true;
+}
+
 bool aggregate_load_file(struct conf_context *c, const struct yaml *document, struct aggregate_conf *conf, struct err *err)
 {
-    conf->rules = (struct conf_items){0};
     if (document->kind == YAML_NULL)
         return true;
     if (document->kind != YAML_LIST)
@@ -47,6 +64,8 @@ bool aggregate_load_file(struct conf_context *c, const struct yaml *document, st
         if (!conf_load(c, &aggregate_rule_section, &document->items[i], &rules[i], err) && !conf_errors_continue(c, before, err))
             return false;
     }
-    conf->rules = (struct conf_items){rules, document->n};
-    return conf_error_count(c) > 0 || aggregate_rules_resolve(c, document, conf, err);
+    struct aggregate_conf of_file = *conf; /* the settings apply to its rules alone: others have been resolved */
+    of_file.rules = (struct conf_items){rules, document->n};
+    return conf_error_count(c) > 0 || (aggregate_rules_resolve(c, document, &of_file, err) &&
+                                       aggregate_add_rules(c, document, of_file.rules, conf, err));
 }

@@ -5,7 +5,8 @@
  * 2. With deduplication, the sample that each series has left is added to its group (or written, if that is all the rule does).
  *    With an aggregation interval of several deduplication intervals, steps 3 and 4 follow the last of them.
  * 3. Series: rates are added to the groups; those without samples for the staleness interval are forgotten.
- * 4. Groups: results are written and the window is cleared; groups without samples for the staleness interval are forgotten.
+ * 4. Groups: results are written and the window is cleared; groups without samples for the staleness interval are forgotten,
+ *    but not before the end of the interval of their last samples: the first one may last longer than that.
  *
  * Times follow vmagent's: the first interval ends one interval after the first multiple of it since the start. Multiples are
  * counted from the beginning of the year 1, as Go does. */
@@ -34,6 +35,15 @@ static void aggregate_part_start(struct aggregate_part *p, int64_t now)
     p->ignore_first_until = (now + r->ignore_first_sample) / 1000;
     p->skip = (uint64_t)r->ignore_first_intervals;
     p->delay = -1;
+}
+
+/* The largest delay of samples since the last call, ms. */
+static int64_t aggregate_take_lag(struct aggregate_part *p)
+{
+    int64_t lag = p->lag < 0 ? 0 : p->lag;
+    aggregate_observe(&p->counts->lag, lag * 1000000);
+    p->lag = 0;
+    return lag;
 }
 
 /* `t` moved on by whole intervals until it is after now, at least by one. */
@@ -69,6 +79,8 @@ static void aggregate_begin_flush(struct aggregate_part *p, int64_t now)
     p->delay = -1;
     p->flush_ns = 0;
     p->least = ended;
+    if (!r->enable_windows)
+        (void)aggregate_take_lag(p);
     if (r->dedup_interval > 0) {
         p->most = aggregate_next_time(ended, r->dedup_interval, now);
         p->dedup_time = ended;
@@ -95,7 +107,7 @@ static void aggregate_dedup_input(struct aggregate_part *p, struct aggregate_inp
     in->deadline = deadline;
     if (to) {
         to->write(to->arg, (struct labels){g->labels, g->n, g->count}, &s);
-        aggregate_count(&p->counts.output_samples, 1);
+        aggregate_count(&p->counts->output_samples, 1);
     }
 }
 
@@ -116,6 +128,8 @@ static void aggregate_rate_input(struct aggregate_part *p, struct aggregate_inpu
 static void aggregate_end_input(struct aggregate_part *p, uint32_t at, struct aggregate_input *in, unsigned window)
 {
     in->flags &= ~(INPUT_SEEN << window);
+    if (p->layout.rates && in->flags & INPUT_RATED << window)
+        aggregate_rate_input(p, in, window);
     if (p->flush_time > in->deadline) {
         in->flags &= ~(INPUT_KNOWN | INPUT_RATED | INPUT_RATED << 1);
         if (in->flags & (INPUT_PENDING | INPUT_PENDING << 1 | INPUT_SEEN | INPUT_SEEN << 1))
@@ -125,15 +139,14 @@ static void aggregate_end_input(struct aggregate_part *p, uint32_t at, struct ag
         in->flags |= INPUT_DEAD;
         in->group = p->dead_inputs;
         p->dead_inputs = at;
-    } else if (p->layout.rates && in->flags & INPUT_RATED << window) {
-        aggregate_rate_input(p, in, window);
     }
 }
 
 static void aggregate_end_group(struct aggregate *a, struct aggregate_part *p, uint32_t at, struct aggregate_output_group *g,
                                 unsigned window, const struct aggregate_results *to)
 {
-    if (g->flags & GROUP_LIVE && p->flush_time <= g->deadline) {
+    bool received = p->layout.words > 0 && aggregate_window(p, g, window)[0].u > 0;
+    if (g->flags & GROUP_LIVE && (received || p->flush_time <= g->deadline)) {
         aggregate_write_results(a, p, g, window, to);
         return;
     }
@@ -177,13 +190,21 @@ static bool aggregate_step(struct aggregate *a, struct aggregate_part *p, int64_
     return true;
 }
 
+static void aggregate_report_size(struct aggregate_part *p)
+{
+    uint64_t bytes = table_bytes(&p->inputs) + table_bytes(&p->groups) + p->label_bytes;
+    atomic_store_explicit(&p->counts->series, p->layout.inputs ? p->inputs.n : 0, memory_order_relaxed);
+    atomic_store_explicit(&p->counts->groups, p->groups.n, memory_order_relaxed);
+    atomic_store_explicit(&p->counts->bytes, bytes, memory_order_relaxed);
+}
+
 static void aggregate_end_phase(struct aggregate_part *p, int64_t now)
 {
     p->cursor = 0;
     if (p->phase == AGGREGATE_DEDUP) {
-        aggregate_count(&p->counts.dedup_flushes, 1);
-        aggregate_count(&p->counts.dedup_flush_ns, (uint64_t)p->flush_ns);
-        aggregate_count(&p->counts.dedup_flush_timeouts, now - p->dedup_time > p->rule->dedup_interval);
+        aggregate_observe(&p->counts->dedup_flush, p->flush_ns);
+        aggregate_report_size(p);
+        aggregate_count(&p->counts->dedup_flush_timeouts, now - p->dedup_time > p->rule->dedup_interval);
         p->flush_ns = 0;
         p->phase = AGGREGATE_IDLE;
         if (p->flush_due)
@@ -193,11 +214,9 @@ static void aggregate_end_phase(struct aggregate_part *p, int64_t now)
     } else {
         p->phase = AGGREGATE_IDLE;
         p->skip -= p->skip > 0;
-        aggregate_count(&p->counts.flushes, 1);
-        aggregate_count(&p->counts.flush_ns, (uint64_t)p->flush_ns);
-        aggregate_count(&p->counts.flush_timeouts, now - p->flush_time > p->rule->interval + (p->rule->enable_windows ? p->rule->interval : 0));
-        atomic_store_explicit(&p->counts.series, p->layout.inputs ? p->inputs.n : 0, memory_order_relaxed);
-        atomic_store_explicit(&p->counts.groups, p->groups.n, memory_order_relaxed);
+        aggregate_observe(&p->counts->flush, p->flush_ns);
+        aggregate_count(&p->counts->flush_timeouts, now - p->flush_time > p->rule->interval + (p->rule->enable_windows ? p->rule->interval : 0));
+        aggregate_report_size(p);
     }
 }
 
@@ -207,8 +226,12 @@ static bool aggregate_continue(struct aggregate *a, struct aggregate_part *p, in
     int64_t begun = clock_mono_ns();
     while (p->phase != AGGREGATE_IDLE) {
         for (unsigned i = 0; i < FLUSH_STEP && p->phase != AGGREGATE_IDLE; i++)
-            if (!aggregate_step(a, p, now, to))
+            if (!aggregate_step(a, p, now, to)) {
+                int64_t ended = clock_mono_ns();
+                p->flush_ns += ended - begun;
+                begun = ended;
                 aggregate_end_phase(p, now);
+            }
         if (p->phase != AGGREGATE_IDLE && clock_mono_ns() >= end) {
             p->flush_ns += clock_mono_ns() - begun;
             return true;
@@ -224,8 +247,8 @@ static bool aggregate_interval_ended(struct aggregate_part *p, int64_t now)
         return false;
     if (p->rule->enable_windows && p->delay < 0) {
         int64_t interval = p->rule->dedup_interval > 0 ? p->rule->dedup_interval : p->rule->interval;
-        p->delay = p->lag < 0 ? 0 : p->lag < interval ? p->lag : interval;
-        p->lag = 0;
+        int64_t lag = aggregate_take_lag(p);
+        p->delay = lag < interval ? lag : interval;
     }
     return now >= aggregate_part_due(p);
 }
@@ -254,22 +277,33 @@ int64_t aggregate_due(const struct aggregate *a)
     return a->sweeping ? 0 : due;
 }
 
-void aggregate_finish(struct aggregate *a, int64_t now, const struct aggregate_results *to)
+static void aggregate_begin_last(struct aggregate_part *p, int64_t now)
 {
-    for (size_t i = 0; i < a->n_parts; i++) {
-        struct aggregate_part *p = &a->parts[i];
-        aggregate_continue(a, p, now, INT64_MAX, to);
-        if (!p->rule->flush_on_shutdown && !p->rule->passes)
-            continue;
-        if (p->rule->no_align_flush)
-            p->flush_at = p->most = now;
-        else if (p->layout.dedup)
-            p->most = p->flush_at; /* the last deduplication of the interval */
-        for (unsigned windows = p->rule->passes ? 2 : 1; windows > 0; windows--) {
+    if (p->rule->no_align_flush)
+        p->flush_at = p->most = now;
+    else if (p->layout.dedup)
+        p->most = p->flush_at; /* the last deduplication of the interval */
+}
+
+bool aggregate_finish(struct aggregate *a, int64_t now, int64_t end, const struct aggregate_results *to)
+{
+    a->save.active = false;
+    for (; a->finish.part < a->n_parts; a->finish.part++) {
+        struct aggregate_part *p = &a->parts[a->finish.part];
+        unsigned flushes = p->rule->passes ? 2 : p->rule->flush_on_shutdown ? 1 : 0; /* passes: both windows */
+        for (;;) {
+            if (aggregate_continue(a, p, now, end, to))
+                return true;
+            if (a->finish.flushes == flushes)
+                break;
+            if (a->finish.flushes++ == 0)
+                aggregate_begin_last(p, now);
             aggregate_begin_flush(p, now);
-            aggregate_continue(a, p, now, INT64_MAX, to);
         }
+        a->finish.flushes = 0;
     }
+    a->finish.part = 0;
+    return false;
 }
 
 void aggregate_parts_start(struct aggregate *a, int64_t now)

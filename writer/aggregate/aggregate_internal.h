@@ -56,12 +56,14 @@ struct aggregate_part {
     const struct aggregate_rule *rule;
     struct aggregate_layout layout;
     struct aggregate_table inputs, groups;
-    struct aggregate_counts counts;
+    struct aggregate_counts *counts;
+    bool adopted;                 /* its state is that of an equal rule of the configuration before */
     int64_t ignore_first_until;   /* Unix s: first samples of counters do not count before */
     /* times, Unix ms */
     int64_t least, most;          /* the current interval of what is received: of deduplication, or of aggregation */
     int64_t flush_at;             /* end of the aggregation interval */
     int64_t delay, lag;           /* with windows: how much later than `most`, -1 = not yet decided; largest delay of samples */
+    uint64_t label_bytes;         /* of groups */
     uint64_t skip;                /* intervals whose results are not written */
     unsigned window;              /* that receives samples; the other one is of the next interval, or being flushed */
     enum aggregate_phase phase;
@@ -86,6 +88,8 @@ struct aggregate {
     uint8_t sweep; uint32_t sweep_at; bool sweeping; /* over the routes: removes those that lead to nothing, or are not used */
     int64_t swept, sweep_counted; /* Unix ms: end of the last one; when `sweep`, which dates the use of routes, was advanced */
     struct { bool active; size_t part; bool inputs; uint32_t at; } save; /* the next record (aggregate_save.c) */
+    struct { size_t part; unsigned flushes; } finish; /* of aggregate_finish: the part, and its flushes that have begun */
+    struct aggregate_counts *own_counts; /* NULL: they are the caller's */
     struct labels_builder builder;
     struct arena scratch;
     struct buf out, text;
@@ -101,7 +105,7 @@ void aggregate_group_clear_window(const struct aggregate_part *p, union aggregat
 void aggregate_group_clear(const struct aggregate_part *p, struct aggregate_output_group *g); /* as if it were new */
 
 /* aggregate_routes.c */
-struct aggregate_route *aggregate_route_series(struct aggregate *a, struct labels labels);
+void aggregate_routes_forget(struct aggregate *a); /* all; dead records are released */
 bool aggregate_sweep_some(struct aggregate *a, int64_t now, int64_t end); /* true: there is more */
 void aggregate_group_free(struct aggregate_part *p, uint32_t group);
 
@@ -122,6 +126,7 @@ void aggregate_parts_start(struct aggregate *a, int64_t now);
 void aggregate_write_results(struct aggregate *a, struct aggregate_part *p, struct aggregate_output_group *g, unsigned window,
                              const struct aggregate_results *to);
 
+void aggregate_observe(struct aggregate_histogram *h, int64_t ns); /* only the lane writes it */
 static inline void aggregate_count(atomic_ullong *counter, uint64_t n) /* only the lane writes it */
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);

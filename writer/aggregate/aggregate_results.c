@@ -160,5 +160,5 @@ void aggregate_write_results(struct aggregate *a, struct aggregate_part *p, stru
     if (p->layout.rate)
         g->words[p->layout.rate].u = g->words[p->layout.rate_n].u = 0;
     aggregate_group_clear_window(p, w);
-    aggregate_count(&p->counts.output_samples, r.n);
+    aggregate_count(&p->counts->output_samples, r.n);
 }

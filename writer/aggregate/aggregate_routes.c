@@ -7,7 +7,6 @@
  * all routes, records that were dead before it began are released. */
 #include "writer/aggregate/aggregate_internal.h"
 
-#include "base/hash.h"
 #include "base/text/duration.h"
 
 enum { ROUTES_SCRATCH_RESET = 256 << 10, SWEEP_DEAD_MS = 10000, SWEEP_UNUSED_MS = 300000, SWEEP_STEP = 256 };
@@ -23,7 +22,7 @@ uint32_t aggregate_group_find(struct aggregate_part *p, struct labels labels, ui
     g->labels = mem_dup(labels.p, labels.n);
     g->n = labels.n;
     g->count = labels.count;
-    atomic_fetch_add_explicit(&p->counts.bytes, labels.n, memory_order_relaxed);
+    p->label_bytes += labels.n;
     return at;
 }
 
@@ -31,7 +30,7 @@ void aggregate_group_free(struct aggregate_part *p, uint32_t at)
 {
     struct aggregate_output_group *g = table_at(&p->groups, at);
     aggregate_group_clear(p, g);
-    atomic_fetch_sub_explicit(&p->counts.bytes, g->n, memory_order_relaxed);
+    p->label_bytes -= g->n;
     mem_free(g->labels);
     g->labels = NULL;
 }
@@ -134,7 +133,7 @@ static void aggregate_route_make(struct aggregate *a, struct aggregate_route *ro
         }
         route->matched = true;
         if (!aggregate_route_add(a, route, i, labels))
-            aggregate_count(&a->parts[i].counts.ignored_old, 1);
+            aggregate_count(&a->parts[i].counts->ignored_old, 1);
     }
     arena_release(&a->scratch, mark);
 }
@@ -147,23 +146,26 @@ static bool aggregate_route_dead(const struct aggregate *a, const struct aggrega
     return false;
 }
 
-struct aggregate_route *aggregate_route_series(struct aggregate *a, struct labels labels)
+struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t hash)
 {
-    uint64_t hash = hash_keyed(labels.p, labels.n);
-    hash += hash == 0;
-    uint32_t at = table_find(&a->routes, hash);
-    if (at == TABLE_NONE) {
-        if ((at = table_add(&a->routes, hash)) == TABLE_NONE)
-            return NULL;
-        aggregate_route_make(a, table_at(&a->routes, at), labels);
+    struct aggregate_match m = {.route = table_find(&a->routes, hash)};
+    if (m.route == TABLE_NONE) {
+        if ((m.route = table_add(&a->routes, hash)) == TABLE_NONE)
+            return m;
+        aggregate_route_make(a, table_at(&a->routes, m.route), labels);
     }
-    struct aggregate_route *route = table_at(&a->routes, at);
+    struct aggregate_route *route = table_at(&a->routes, m.route);
     if (aggregate_route_dead(a, route)) {
         aggregate_route_unlink(a, route);
         aggregate_route_make(a, route, labels);
     }
     route->sweep = a->sweep;
-    return route;
+    m.matched = route->matched;
+    for (uint32_t at = route->link; at != TABLE_NONE; at = a->links[at].next) {
+        m.own |= a->links[at].owner == a->lane;
+        m.others |= a->links[at].owner == a->lane ? 0 : UINT64_C(1) << a->links[at].owner;
+    }
+    return m;
 }
 
 /* --- sweep -------------------------------------------------------------------------------------------------------- */
@@ -184,6 +186,24 @@ static void aggregate_release_groups(struct aggregate_part *p)
         table_release(&p->groups, at);
     }
     p->swept_groups = TABLE_NONE;
+}
+
+void aggregate_routes_forget(struct aggregate *a)
+{
+    table_free(&a->routes);
+    a->n_links = 0;
+    a->free_link = TABLE_NONE;
+    a->sweeping = false;
+    for (size_t i = 0; i < a->n_parts; i++) {
+        struct aggregate_part *p = &a->parts[i];
+        for (int twice = 0; twice < 2; twice++) { /* those of a sweep that has begun, then those that died since */
+            aggregate_release_inputs(p);
+            aggregate_release_groups(p);
+            p->swept_inputs = p->dead_inputs;
+            p->swept_groups = p->dead_groups;
+            p->dead_inputs = p->dead_groups = TABLE_NONE;
+        }
+    }
 }
 
 static bool aggregate_sweep_begin(struct aggregate *a, int64_t now)

@@ -34,6 +34,7 @@ static const struct aggregate_kind_row { const char *name; unsigned needs; bool 
 };
 
 const char *aggregate_kind_name(enum aggregate_kind kind) { return kinds[kind].name; }
+bool aggregate_kind_follows_counters(enum aggregate_kind kind) { return kinds[kind].needs & AGGREGATE_NEEDS_COUNTERS; }
 
 void aggregate_list_outputs(struct buf *out)
 {

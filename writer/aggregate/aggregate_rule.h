@@ -73,5 +73,6 @@ struct aggregate_rule aggregate_dedup_rule(const struct aggregate_conf *conf);
 /* Writes the outputs that exist, for messages and documentation: avg, count_samples, ... */
 void aggregate_list_outputs(struct buf *out);
 const char *aggregate_kind_name(enum aggregate_kind kind); /* also the end of the result's name */
+bool aggregate_kind_follows_counters(enum aggregate_kind kind);
 
 #endif

@@ -22,8 +22,8 @@ void chain_add(struct chain *c, struct stage *s)
 {
     mem_grow(&c->stages, &c->_cap, c->n + 1, sizeof *c->stages);
     c->stages[c->n++] = s;
-    const uint64_t both[] = {c->identity, s->identity};
-    c->identity = hash_bytes(both, sizeof both);
+    const uint64_t all[] = {c->identity, s->identity, s->settings};
+    c->identity = hash_bytes(all, sizeof all);
 }
 
 void chain_free(struct chain *c)
@@ -64,7 +64,7 @@ void chain_lane_init(struct chain_lane *l, const struct chain *c, const struct c
         const struct stage *s = c->stages[i];
         struct stage_lane *st = mem_zalloc(s->ops->lane_size);
         *st = (struct stage_lane){.stage = s, .loop = loop, .lane = lane, .n_lanes = n_lanes, ._chain = l, ._at = i,
-                                   ._apply = s->ops->apply};
+                                   ._release = host->release, ._apply = s->ops->apply};
         l->stages[i] = st;
         s->ops->lane_init(st);
     }
@@ -102,7 +102,7 @@ void chain_lane_adopt(struct chain_lane *l, const struct chain_lane *old)
         struct stage_lane *st = l->stages[i], *before = chain_lane_find(old, st->stage->identity);
         if (before && st->stage->ops->lane_adopt)
             st->stage->ops->lane_adopt(st, before);
-        if (before && before->_wake > 0)
+        if (before && before->_wake > 0 && (st->_wake == 0 || before->_wake < st->_wake))
             stage_wake(st, before->_wake);
     }
 }
@@ -129,6 +129,13 @@ void stage_wake(struct stage_lane *l, int64_t at)
     l->_wake = at;
     if (at > 0)
         l->_chain->host->wake(l->_chain->arg, at);
+}
+
+void *stage_hold(struct stage_lane *l) { return l->_chain->host->hold(l->_chain->arg); }
+void stage_release(struct stage_lane *l, void *held)
+{
+    if (held)
+        l->_release(held);
 }
 
 static void stage_lane_deliver_sent(struct stage_lane *st)
@@ -208,6 +215,13 @@ int64_t chain_lane_wake(const struct chain_lane *l)
         if (l->stages[i]->_wake > 0 && l->stages[i]->_wake < at)
             at = l->stages[i]->_wake;
     return at;
+}
+
+void chain_lane_settle(struct chain_lane *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->stages[i]->stage->ops->settled)
+            l->stages[i]->stage->ops->settled(l->stages[i]);
 }
 
 bool chain_lane_end(struct chain_lane *l, const struct chain *next, bool stopping)

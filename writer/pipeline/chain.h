@@ -22,6 +22,8 @@ struct chain_host {
     void (*count)(void *arg, enum stage_kind kind, enum stage_result result, uint64_t n); /* samples of a batch */
     void (*send)(void *arg, const struct stage_lane *from, unsigned lane, struct buf *bytes); /* takes the bytes */
     void (*wake)(void *arg, int64_t at);
+    void *(*hold)(void *arg);      /* a reference to what the stages point to */
+    void (*release)(void *held);
 };
 struct chain_lane {
     struct stage_lane **stages; size_t n;
@@ -52,6 +54,7 @@ bool chain_lane_receive(struct chain_lane *l, uint64_t identity, struct str byte
 /* Within a batch: stages whose time has come. True: call it again in the next turn. */
 bool chain_lane_tick(struct chain_lane *l, int64_t now);
 int64_t chain_lane_wake(const struct chain_lane *l); /* the earliest; INT64_MAX = never */
+void chain_lane_settle(struct chain_lane *l); /* all lanes have switched */
 /* Within a batch: ends the stages that `next` does not have; NULL: all. True: call it again. */
 bool chain_lane_end(struct chain_lane *l, const struct chain *next, bool stopping);
 

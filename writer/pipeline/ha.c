@@ -246,7 +246,7 @@ struct stage *ha_stage_new(const struct ha_conf *conf)
     const uint64_t names[] = {hash_bytes(conf->cluster_label.p, conf->cluster_label.n),
                               hash_bytes(conf->replica_label.p, conf->replica_label.n)};
     struct ha_stage *s = mem_zalloc(sizeof *s);
-    s->stage = (struct stage){&ha_ops, STAGE_HA, stage_identity(STAGE_HA, hash_bytes(names, sizeof names))};
+    s->stage = (struct stage){&ha_ops, STAGE_HA, stage_identity(STAGE_HA, hash_bytes(names, sizeof names)), 0};
     s->conf = *conf;
     s->elections = mem_zalloc(sizeof *s->elections);
     refs_init(&s->elections->refs);

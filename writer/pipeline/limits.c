@@ -82,7 +82,7 @@ struct stage *label_limits_new(const struct label_limits *limits)
     struct label_limit_stage *s = mem_zalloc(sizeof *s);
     s->limits = *limits;
     s->stage = (struct stage){&label_limit_ops, STAGE_LABEL_LIMITS,
-                              stage_identity(STAGE_LABEL_LIMITS, hash_bytes(limits, sizeof *limits))};
+                              stage_identity(STAGE_LABEL_LIMITS, hash_bytes(limits, sizeof *limits)), 0};
     return &s->stage;
 }
 
@@ -269,7 +269,7 @@ struct stage *series_limits_new(const int64_t max[SERIES_PERIODS])
         atomic_init(&p->set, mem_zalloc(sizeof(struct series_set)));
     }
     s->stage = (struct stage){&series_limit_ops, STAGE_SERIES_LIMITS,
-                              stage_identity(STAGE_SERIES_LIMITS, hash_bytes(max, SERIES_PERIODS * sizeof *max))};
+                              stage_identity(STAGE_SERIES_LIMITS, hash_bytes(max, SERIES_PERIODS * sizeof *max)), 0};
     return &s->stage;
 }
 

@@ -46,6 +46,8 @@ static const struct conf_row pipeline_rows[] = {
      .help = "Relabeling rules applied to every series, before `shard` and before `write_relabel_configs` of destinations"},
     {CONF_SECTION, "limits", PIPELINE(limits), .section = &limits_section,
      .help = "Limits of series, after `relabel_configs`"},
+    {CONF_OPTIONAL, "stream_aggregation", PIPELINE(aggregate), .section = &aggregate_section,
+     .help = "[Aggregation and deduplication](stream-aggregation.md) of all samples, after `limits`; off by default"},
     {0}};
 
 const struct conf_section pipeline_section = {"pipeline", sizeof(struct pipeline_conf), pipeline_rows, NULL,

@@ -11,8 +11,8 @@
  * - struct stage: the settings, made by main for one topology, immutable, used by all lanes. It may point into the
  *   configuration, which lives as long as the topology. State that lanes share (a filter, elected replicas) belongs to an
  *   object of its own with a reference count and atomics or a lock that is not taken for each sample.
- * - struct stage_lane: the state of one lane; only its thread uses it, without locks. It must not point into the
- *   configuration: it outlives it.
+ * - struct stage_lane: the state of one lane; only its thread uses it, without locks. It points into the configuration only
+ *   while it holds the topology (stage_hold): a reload passes the state on to a stage of the next one.
  * A kind embeds each of them as the first member of its own struct and implements struct stage_ops, where every function
  * but `free`, `lane_init` and `apply` may be NULL.
  *
@@ -36,11 +36,14 @@
  * called again in the next turn. A call should end by loop_slice_end(), or after some hundred series.
  *
  * Reload. A stage is known by `identity`, a hash of its kind and of everything in its configuration that its state depends
- * on. If the new topology has one of the same identity in the same place (the global chain, or that of a stream which
+ * on; no two stages of a chain have the same. If the new topology has one of the same identity in the same place (the global chain, or that of a stream which
  * has a destination in common), then adopt() on main passes the shared state on before any lane uses the new stage, and
  * on each lane lane_adopt() moves the state after lane_init(). Otherwise end() is called on each lane before it switches,
  * and also when the program stops; then the state is freed. While lanes switch one after the other, bytes that are under
- * way reach the stage of the same identity.
+ * way reach the stage of the same identity, and are dropped if there is none. A stage that must not lose any therefore has
+ * an identity that does not depend on its settings (these are `settings` then), and when they are removed it remains for one
+ * more topology, without any (aggregate_stage.h). settled() is called on each lane when all have switched: what lanes sent
+ * under the topology before has arrived.
  *
  * Counters. The chain counts samples by what apply returns and by stage_emit; a stage counts nothing itself.
  */
@@ -53,12 +56,14 @@
 
 #include <stdatomic.h>
 
-/* Kinds, with their names in metrics and on pages. At most one of a kind in a chain. */
+/* Kinds, with their names in metrics and on pages. A chain has several of a kind at most if their settings differ: labels are
+ * set by two, before the limits and at the end. */
 #define STAGE_KINDS(X) \
     X(STAGE_HA, "ha_dedup") \
     X(STAGE_RELABEL, "relabel") /* rules and labels (label_stage.h) */ \
     X(STAGE_LABEL_LIMITS, "label_limits") \
     X(STAGE_SERIES_LIMITS, "series_limits") \
+    X(STAGE_AGGREGATE, "stream_aggregation") /* and deduplication (aggregate_stage.h) */ \
     X(STAGE_ROUNDING, "rounding")
 #define STAGE_KIND_ID(id, name) id,
 enum stage_kind { STAGE_KINDS(STAGE_KIND_ID) STAGE_KINDS_N };
@@ -73,6 +78,7 @@ struct pipeline_series {
     struct series_in in;
     uint64_t key;  /* chooses the shard: hash of the target, or of the labels as they were pushed or emitted */
     uint64_t hash; /* pipeline_series_hash; 0: not computed. A stage that changes the labels sets it to 0 */
+    bool routed;   /* in the global chain: its batch has a route (model/sink.h), which what stages emit has not */
 };
 /* Of the labels, keyed (hash_keyed): the only key of tables by series. Never 0. */
 static inline uint64_t pipeline_series_hash(struct pipeline_series *s)
@@ -89,6 +95,7 @@ struct stage {
     const struct stage_ops *ops;
     enum stage_kind kind;
     uint64_t identity;
+    uint64_t settings; /* hash of what else decides what the stage makes of series; 0 = nothing */
 };
 struct chain_lane;
 struct stage_lane {
@@ -97,6 +104,7 @@ struct stage_lane {
     unsigned lane, n_lanes;
     /* chain.c: */
     struct chain_lane *_chain; size_t _at;
+    void (*_release)(void *held);    /* of the host; also when the chain has been replaced */
     enum stage_result (*_apply)(struct stage_lane *l, struct pipeline_series *s); /* of stage->ops */
     uint64_t _counts[STAGE_RESULTS]; /* of the batch */
     bool _touched;                   /* in the batch */
@@ -117,6 +125,7 @@ struct stage_ops {
     void (*abort)(struct stage_lane *l);
     void (*receive)(struct stage_lane *l, struct str bytes);
     bool (*tick)(struct stage_lane *l, int64_t now);
+    void (*settled)(struct stage_lane *l);
     /* Emits what it has; true: it has more, and is called again. stopping: the program stops, and the state may be kept on
      * disk instead. apply and receive may still be called afterwards, in another batch. */
     bool (*end)(struct stage_lane *l, bool stopping);
@@ -130,5 +139,8 @@ void stage_emit(struct stage_lane *l, const struct series_in *in);
 /* Sends bytes to the stage on another lane, or this one. */
 void stage_send(struct stage_lane *l, unsigned lane, struct str bytes);
 void stage_wake(struct stage_lane *l, int64_t at); /* replaces the time set before; 0 = never */
+/* In lane_init: keeps what `stage` points to until stage_release(), which may be called for a later stage of this lane. */
+void *stage_hold(struct stage_lane *l);
+void stage_release(struct stage_lane *l, void *held); /* NULL is fine */
 
 #endif

@@ -97,6 +97,8 @@ static const struct conf_row rows[] = {
     {CONF_MAP, "extra_labels", ROW(extra_labels), .help = "Labels set on every series after relabeling"},
     {CONF_SECTION, "limits", ROW(limits), .section = &limits_section,
      .help = "Limits of the series of this destination, after `write_relabel_configs`"},
+    {CONF_OPTIONAL, "stream_aggregation", ROW(aggregate), .section = &aggregate_section,
+     .help = "[Aggregation and deduplication](stream-aggregation.md) of this destination's samples, after `limits`; off by default"},
     {CONF_INT, "significant_figures", ROW(significant_figures), .preset = "0", .min = 0, .max = 1000,
      .help = "Round values to this number of significant figures; 0, and from 18 on: no rounding"},
     {CONF_INT, "round_digits", ROW(round_digits), .preset = "100", .min = -1000, .max = 1000,

@@ -215,13 +215,13 @@ static void test_inert(void **state UNUSED)
     assert_int_equal(f.tuning.n, 3);
     assert_str(f.tuning.items[1], "promscrape.maxDroppedTargets");
     flags_free(&f);
-    assert_false(PARSE(&f, "-streamAggr.config=x", "-maxIngestionRate=5", "-enableMultitenantHandlers", "-enableTCP6"));
+    assert_false(PARSE(&f, "-enableMultitenancyViaHeaders=true", "-maxIngestionRate=5", "-enableMultitenantHandlers", "-enableTCP6"));
     assert_int_equal(f.errors.n, 3);
     assert_non_null(strstr(buf_z(&f.errors.text), "--maxIngestionRate is not supported yet: the limit would not be enforced; "));
-    assert_non_null(strstr(err.text, "--streamAggr.config is not supported yet: raw samples would be sent instead of aggregates; remove it, or start "
-                                     "with --accept-inert=streamAggr.config to ignore it (and 2 more"));
+    assert_non_null(strstr(err.text, "--enableMultitenancyViaHeaders is not supported yet: data of all tenants would be mixed; remove it, or start "
+                                     "with --accept-inert=enableMultitenancyViaHeaders to ignore it (and 2 more"));
     flags_free(&f);
-    assert_true(PARSE(&f, "-streamAggr.config=x", "--maxIngestionRate=5", "--accept-inert=streamAggr.config,maxIngestionRate"));
+    assert_true(PARSE(&f, "-enableMultitenancyViaHeaders", "--maxIngestionRate=5", "--accept-inert=enableMultitenancyViaHeaders,maxIngestionRate"));
     assert_int_equal(f.ignored.n, 2);
     flags_free(&f);
     assert_false(PARSE(&f, "--strict", "-loggerTimezone=UTC"));

@@ -102,17 +102,20 @@ static void add_sum(struct chain *c)
     chain_add(c, s);
 }
 
-void stages_global(struct chain *c, const struct writer_plan *plan UNUSED)
+void stages_global(struct chain *c, const struct writer_plan *plan UNUSED, const struct chain *before UNUSED)
 {
     if (atomic_load(&in_global))
         add_sum(c);
 }
 
-void stages_of_destination(struct chain *c, const struct destination_conf *d UNUSED, struct str_map external UNUSED)
+void stages_of_destination(struct chain *c, const struct writer_plan *plan UNUSED, size_t i UNUSED, struct str_map external UNUSED,
+                           const struct chain *before UNUSED)
 {
     if (atomic_load(&in_stream))
         add_sum(c);
 }
+
+void stages_of_all(struct chain *c UNUSED, struct str_map external UNUSED) {}
 
 /* ---- tests ------------------------------------------------------------------------------------------------------- */
 
