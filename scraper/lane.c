@@ -62,7 +62,7 @@ static void metadata_timer(struct loop_timer *timer)
 }
 
 void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent,
-                      unsigned max_inflight, unsigned max_idle)
+                      unsigned max_inflight, unsigned max_idle, unsigned n_lanes)
 {
     *l = (struct scrape_lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight,
                               .max_idle = max_idle};
@@ -72,6 +72,7 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     list_init(&l->targets);
     list_init(&l->moved);
     list_init(&l->waiting);
+    standby_init(&l->standby, n_lanes);
     list_init(&l->endings);
     list_init(&l->changes);
     interner_init(&l->interner);
@@ -94,6 +95,7 @@ static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
 {
     scrape_cancel(t);
     loop_timer_stop(l->loop, &t->timer);
+    standby_forget(t);
     scrape_cache_clear(&t->last, &l->interner);
     template_group_unref(&l->interner, t->templates);
     running_job_unref(t->job);
@@ -119,6 +121,8 @@ static void set_job(struct scrape_lane *l, const struct target_change *a)
     t->exceeded_limit = a->exceeded_limit;
     t->settings = a->settings;
     t->span = a->span;
+    t->lead = a->lead;
+    standby_update(t);
 }
 
 static void scrape_lane_add_target(struct scrape_lane *l, const struct target_change *a)
@@ -133,7 +137,7 @@ static void scrape_lane_add_target(struct scrape_lane *l, const struct target_ch
 static void scrape_lane_apply(struct scrape_lane *l, const struct target_change *c)
 {
     set_job(l, c);
-    if (c->target->scrape == NULL)
+    if (c->target->scrape == NULL && !scrape_overdue(c->target))
         scrape_arm(c->target);
     target_unref(c->target);
 }
@@ -187,6 +191,8 @@ static void lane_resize_for(struct scrape_lane *l, size_t n_targets)
 /* A half parsed page points into its target: it is parsed to its end first, in the usual slices. */
 static void change_leave(struct scrape_lane *l, struct target *t)
 {
+    if (t->moved)
+        scrape_begin_overdue(t);
     t->leaving = true;
     loop_timer_stop(l->loop, &t->timer);
     if (scrape_being_read(l) != t && !t->moved)
@@ -195,7 +201,7 @@ static void change_leave(struct scrape_lane *l, struct target *t)
 
 static void change_gone(struct scrape_lane *l, struct target *t)
 {
-    if (t->moved && t->scrape) { /* no other member repeats it */
+    if (t->moved && t->scrape && standby_leads(t, t->tick)) { /* no other member repeats it */
         list_remove(&t->node);
         list_push_back(&l->moved, &t->node);
         return;
@@ -370,6 +376,7 @@ static void lane_release_abandoned(struct scrape_lane *l)
     endings_work(l, INT64_MAX);
     drop_targets(l, false, INT64_MAX);
     loop_timer_stop(l->loop, &l->metadata_timer);
+    standby_stop(l);
     if (l->client)
         client_free(l->client);
 }
@@ -400,6 +407,10 @@ bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms, bool end_series)
     loop_unpost(l->loop, &l->work);
     loop_unpost(l->loop, &l->resend);
     loop_timer_stop(l->loop, &l->metadata_timer);
+    if (!l->abandoned)
+        standby_stop(l);
+    else
+        loop_timer_stop(l->loop, &l->standby.timer);
     if (l->client)
         client_free(l->client);
     l->client = NULL;

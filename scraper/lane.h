@@ -8,6 +8,7 @@
 #include "model/exposition/exposition_proto.h"
 #include "scraper/metadata.h"
 #include "scraper/page.h"
+#include "scraper/standby.h"
 #include "scraper/target.h"
 
 struct scrape_lane {
@@ -30,6 +31,7 @@ struct scrape_lane {
     struct marker_writer stale;  /* for failing and removed targets, independent of the page being parsed */
     struct list endings;         /* large failed or removed targets whose series are being ended (ending.c) */
     struct list changes;         /* from the main thread; the first is being applied */
+    struct standby standby;      /* scrapes that are kept for other members */
     struct list waiting;         /* scrapes with a complete response; the first is being parsed if `reading` */
     bool reading;
     bool page_ends;              /* the last page is to be ended by page_end before the next one starts */
@@ -45,7 +47,7 @@ struct scrape_lane {
 };
 
 void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent,
-                      unsigned max_inflight, unsigned max_idle);
+                      unsigned max_inflight, unsigned max_idle, unsigned n_lanes);
 void scrape_lane_free(struct scrape_lane *l); /* after scrape_lane_stop */
 
 /* Changes requested by the main thread, applied on the lane's thread for some milliseconds a turn, one message after
@@ -54,7 +56,7 @@ struct target_change {
     struct target *target;
     struct running_job *job;
     struct target_settings settings; int64_t exceeded_limit; /* as in struct target */
-    struct cluster_span span;
+    struct cluster_span span, lead;
     struct target *predecessor; /* of an added target: one of `removed` with the same labels, whose series it inherits;
                                  * or NULL */
 };
@@ -81,6 +83,8 @@ bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms, bool end_series);
 
 /* Start and end of a scrape (scrape.c), and work on its response (page_work.c). */
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */
+bool scrape_overdue(const struct target *t);     /* its timer is due, and has not run yet */
+void scrape_begin_overdue(struct target *t);     /* begins a scrape that is */
 void scrape_cancel(struct target *t);
 void scrape_work(struct scrape_lane *l);         /* a slice of the lane's work */
 bool scrape_finish_page(struct scrape_lane *l, int64_t until); /* false: the page being parsed needs more time */

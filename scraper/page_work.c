@@ -170,6 +170,61 @@ static bool parse_some(struct page *p, bool *ok)
     return state == PAGE_MORE;
 }
 
+static void begin_page(struct scrape_lane *l, struct scrape *s)
+{
+    const struct running_job *job = s->target->job;
+    if (s->format == SCRAPE_PROTOBUF)
+        proto_page_start(&l->converted, buf_str(&s->body), &(struct proto_page_options){
+            .native = job->conf->scrape_native_histograms, .classic_too = job->conf->always_scrape_classic_histograms,
+            .max_schema = job->max_schema, .bucket_limit = (uint32_t)job->conf->native_histogram_bucket_limit,
+            .t = s->t, .max_bytes = s->target->settings.body_max});
+    else
+        read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = s->body.n > 0 ? scrape_text_format(s->format) : EXPOSITION_TEXT}); /* an empty response has no series */
+}
+
+/* ---- scrapes that are kept for other members (standby.h) ---- */
+
+static void leave_page(struct scrape_lane *l, struct scrape *s)
+{
+    list_remove(&s->node);
+    l->reading = false;
+}
+
+static bool keep_some(struct scrape_lane *l, struct scrape *s)
+{
+    if (standby_keep_some(s))
+        return true;
+    leave_page(l, s);
+    scrape_kept(s);
+    return false;
+}
+
+static void fail_in_turn(struct scrape_lane *l, struct scrape *s)
+{
+    struct err err = {0};
+    scrape_failure(s, &err);
+    leave_page(l, s);
+    scrape_fail(s, NULL, &err);
+}
+
+static bool unpack_some(struct scrape_lane *l, struct scrape *s)
+{
+    struct err err;
+    bool ok;
+    if (standby_unpack_some(s, &ok))
+        return true;
+    if (!ok) {
+        err_set(&err, ERR_INTERNAL, "a scrape that was kept for another member cannot be decompressed");
+        leave_page(l, s);
+        scrape_fail(s, NULL, &err);
+        return false;
+    }
+    s->step = s->failure ? STEP_FAIL : STEP_CONVERT;
+    if (!s->failure)
+        begin_page(l, s);
+    return true;
+}
+
 /* Executes one step of the current page; false when it is finished. */
 static bool page_work_step(struct scrape_lane *l, struct scrape *s)
 {
@@ -183,10 +238,13 @@ static bool page_work_step(struct scrape_lane *l, struct scrape *s)
         ok = more || within_limit(s->target, &p->result);
         break;
     case STEP_LIMIT: more = page_limit(p, COMPARE_LINES); break;
-    case STEP_WRITE: more = page_write(p); break;
-    case STEP_MARK: more = page_mark_vanished(p, s->t); break;
+    case STEP_WRITE: more = !s->mute && page_write(p); break;
+    case STEP_MARK: more = !s->mute && page_mark_vanished(p, s->t); break;
     case STEP_METADATA: more = update_metadata(l, s->target, p); break;
     case STEP_UPDATE: more = page_update_cache(p, COMPARE_LINES); break;
+    case STEP_KEEP: return keep_some(l, s);
+    case STEP_UNPACK: return unpack_some(l, s);
+    case STEP_FAIL: fail_in_turn(l, s); return false;
     }
     if (!ok)
         page_failed(l, s);
@@ -197,30 +255,25 @@ static bool page_work_step(struct scrape_lane *l, struct scrape *s)
     return l->reading;
 }
 
-static void begin_page(struct scrape_lane *l, struct scrape *s)
-{
-    const struct running_job *job = s->target->job;
-    if (s->format == SCRAPE_PROTOBUF)
-        proto_page_start(&l->converted, buf_str(&s->body), &(struct proto_page_options){
-            .native = job->conf->scrape_native_histograms, .classic_too = job->conf->always_scrape_classic_histograms,
-            .max_schema = job->max_schema, .bucket_limit = (uint32_t)job->conf->native_histogram_bucket_limit,
-            .t = s->t, .max_bytes = s->target->settings.body_max});
-    else
-        read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = s->body.n > 0 ? scrape_text_format(s->format) : EXPOSITION_TEXT}); /* an empty response has no series */
-}
-
+/* Kept scrapes are replayed first: newer ones of their targets may wait. */
 static struct scrape *next_page(struct scrape_lane *l)
 {
-    if (list_empty(&l->waiting))
-        return NULL;
-    struct scrape *s = CONTAINER(l->waiting.next, struct scrape, node);
-    if (!l->reading && l->stopping)
-        return NULL;
-    if (!l->reading) {
+    struct scrape *s = list_empty(&l->waiting) ? NULL : CONTAINER(l->waiting.next, struct scrape, node);
+    if (l->reading || l->stopping)
+        return l->reading ? s : NULL;
+    if (s)
+        standby_must_replay(s);
+    struct scrape *replay = standby_next_replay(l);
+    if (replay)
+        list_push_front(&l->waiting, &replay->node);
+    else if (s && standby_keeps(s))
+        s->step = STEP_KEEP;
+    else if (s && s->failure)
+        s->step = STEP_FAIL;
+    else if (s)
         begin_page(l, s);
-        l->reading = true;
-    }
-    return s;
+    l->reading = replay || s;
+    return replay ? replay : s;
 }
 
 /* ---- slices ---- */

@@ -217,6 +217,7 @@ static void batch_add(struct pool_batch *b, struct pool_part *part, struct targe
     } else {
         use->found = t->settings;
         use->found_span = t->span;
+        use->found_lead = t->lead;
         use->key = t->key; /* labels that are no part of the id, and ownership_labels, may have changed */
         target_take_discovered(use, t);
         pool_list_add(&b->kept, use);
@@ -426,15 +427,17 @@ static void pool_note(struct target_change **items, size_t *n, size_t *cap, stru
 static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t)
 {
     if (t->wanted == p->job && target_settings_equal(&t->wanted_settings, &t->found) &&
-        t->wanted_exceeded_limit == p->exceeded_limit && cluster_span_equal(t->wanted_span, t->found_span))
+        t->wanted_exceeded_limit == p->exceeded_limit && cluster_span_equal(t->wanted_span, t->found_span) &&
+        cluster_span_equal(t->wanted_lead, t->found_lead))
         return;
     t->wanted_span = t->found_span;
+    t->wanted_lead = t->found_lead;
     t->wanted = p->job;
     t->wanted_settings = t->found;
     t->wanted_exceeded_limit = p->exceeded_limit;
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->changed, &c->n_changed, &c->changed_cap,
-         (struct target_change){t, p->job, t->wanted_settings, p->exceeded_limit, t->wanted_span, NULL});
+         (struct target_change){t, p->job, t->wanted_settings, p->exceeded_limit, t->wanted_span, t->wanted_lead, NULL});
 }
 
 /* A target is scraped by the lane that owns its shard: the writer's shard is id % shards, owned by lane shard % lanes.
@@ -451,6 +454,7 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
     t->wanted = p->job;
     t->wanted_settings = t->found = t->settings;
     t->wanted_span = t->found_span = t->span;
+    t->wanted_lead = t->found_lead = t->lead;
     t->wanted_exceeded_limit = p->exceeded_limit;
     t->lane = predecessor ? predecessor->lane : &s->lanes[lane_of_target(s, t)];
     if (predecessor) {
@@ -460,7 +464,7 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
     }
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->added, &c->n_added, &c->added_cap,
-         (struct target_change){t, p->job, t->settings, p->exceeded_limit, t->span, predecessor});
+         (struct target_change){t, p->job, t->settings, p->exceeded_limit, t->span, t->lead, predecessor});
 }
 
 static struct str labels_key(const struct target *t) { return str_n(t->labels.wire.p, t->labels.wire.n); }
@@ -483,12 +487,14 @@ static void note_all_new(struct pool_batch *b, const struct pool_list *removed)
     map_free(&by_labels);
 }
 
-/* Of a target that this member does not find any more, or that it does not own: its series go on elsewhere, or will. */
+/* Of a target that this member does not find any more, or that it does not own: its series go on elsewhere, or will. Of
+ * several owners that keep scrapes for the first one, that one ends them. */
 static bool target_has_moved(const struct pool_batch *b, const struct target *t)
 {
     const struct pool_sync *s = b->sync;
     const struct scrape_cluster *c = &b->pool->conf->cluster;
-    return c->by_view && s->view && cluster_view_rank(s->view, t->key, s->now, c->replicas) >= c->replicas;
+    unsigned senders = c->standby ? 1 : c->replicas;
+    return c->by_view && s->view && cluster_view_rank(s->view, t->key, s->now, senders) >= senders;
 }
 
 /* Those that no part uses any more. */

@@ -67,11 +67,37 @@ static void log_outcome(struct target *t, const struct err *err, int64_t now)
     t->failure_logged = true;
 }
 
-void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err *err)
+static void scrape_end(struct scrape *s, const struct scrape_report *r, const struct err *err)
 {
     struct target *t = s->target;
     struct scrape_lane *l = t->lane;
-    r->duration = (double)(clock_mono_ns() - s->start_ns) / 1e9;
+    t->last_t = s->t;
+    log_outcome(t, err, s->t);
+    if (err && t->job->failure_file)
+        failure_file_put(t->job->failure_file, t->job_name, t->url, err->text, s->t);
+    report_publish(t, r, err, s->t);
+    stats_observe(&scrape_durations, r->duration);
+    standby_ended(s);
+    t->scrape = NULL;
+    scrape_reuse_body(l, &s->body);
+    mem_free(s);
+    scrape_arm(t);
+}
+
+/* Its outcome was published when it was kept. */
+static void replay_end(struct scrape *s)
+{
+    standby_replayed(s);
+    standby_ended(s);
+    mem_release_buf(&s->target->lane->interner.release, &s->packed);
+    scrape_reuse_body(s->target->lane, &s->body);
+    mem_free(s);
+}
+
+void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err *err)
+{
+    struct target *t = s->target;
+    r->duration = (double)(s->replay ? s->duration_ns : clock_mono_ns() - s->start_ns) / 1e9;
     r->timeout = (double)t->settings.timeout / 1e3;
     r->bytes = (double)s->body.n;
     r->body_size = err && err->kind == ERR_TOO_LARGE ? -1 : r->bytes;
@@ -79,17 +105,27 @@ void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err 
     r->label_limit = (double)t->settings.label_limit;
     r->series_limit = (double)t->settings.series_limit;
     r->series = t->series ? (double)t->series->seen.n : 0;
-    report_write(t, r, s->t);
-    t->last_t = s->t;
-    log_outcome(t, err, s->t);
-    if (err && t->job->failure_file)
-        failure_file_put(t->job->failure_file, t->job_name, t->url, err->text, s->t);
-    report_publish(t, r, err, s->t);
-    stats_observe(&scrape_durations, r->duration);
-    t->scrape = NULL;
-    scrape_reuse_body(l, &s->body);
-    mem_free(s);
-    scrape_arm(t);
+    if (!s->mute)
+        report_write(t, r, s->t);
+    if (s->replay)
+        replay_end(s);
+    else
+        scrape_end(s, r, err);
+}
+
+bool scrape_failure(const struct scrape *s, struct err *err)
+{
+    if (s->failure)
+        err_set(err, s->failure_kind, "%s", s->failure);
+    return s->failure != NULL;
+}
+
+void scrape_kept(struct scrape *s)
+{
+    struct err err;
+    struct scrape_report r = {.duration = (double)(clock_mono_ns() - s->start_ns) / 1e9, .bytes = (double)s->body.n};
+    bool failed = scrape_failure(s, &err);
+    scrape_end(s, &r, failed ? &err : NULL);
 }
 
 void scrape_fail(struct scrape *s, const struct page_result *p, const struct err *err)
@@ -106,6 +142,20 @@ void scrape_fail(struct scrape *s, const struct page_result *p, const struct err
     ending_add(t, s->t);
     stats_add(&scrape_stats, SCRAPES_FAILED, 1);
     scrape_publish(s, &r, &shown);
+}
+
+/* The failure of a scrape that may be kept waits for its turn, as a response does. */
+static void scrape_failed(struct scrape *s, const struct err *err)
+{
+    struct scrape_lane *l = s->target->lane;
+    if (!s->target->job->conf->cluster.standby) {
+        scrape_fail(s, NULL, err);
+        return;
+    }
+    s->failure = mem_strdup(err->text);
+    s->failure_kind = err->kind;
+    list_push_back(&l->waiting, &s->node);
+    loop_post(l->loop, &l->work);
 }
 
 /* ---- sending the request ---- */
@@ -182,7 +232,7 @@ static void fail_reply(struct scrape *s, const struct client_reply *r)
     else if (err.kind == ERR_TOO_LARGE)
         err_set(&err, ERR_TOO_LARGE, "body size limit exceeded: response larger than %u bytes",
                 s->target->settings.body_max);
-    scrape_fail(s, NULL, &err);
+    scrape_failed(s, &err);
 }
 
 /* A clock slightly behind still yields ascending timestamps. A clock that was set back is followed: otherwise samples
@@ -275,6 +325,7 @@ static void scrape_fire(struct loop_timer *timer)
     if (l->stopping)
         return;
     if (!scrape_is_ours(t)) {
+        standby_missed(t, t->tick);
         t->last_tick = t->tick;
         scrape_arm(t);
         return;
@@ -287,14 +338,38 @@ static void scrape_fire(struct loop_timer *timer)
     watch_clock(l);
     s->t = time_after(t, schedule_time(t->tick, loop_now(l->loop), t->settings.interval));
     t->scrape = s;
+    standby_begun(s);
     if (t->exceeded_limit > 0) {
         struct err err;
         err_set(&err, ERR_LIMIT, "target_limit exceeded: the job has more than %lld targets",
                 (long long)t->exceeded_limit);
-        scrape_fail(s, NULL, &err);
+        scrape_failed(s, &err);
         return;
     }
     s->call = scrape_request(s);
+}
+
+bool scrape_overdue(const struct target *t)
+{
+    const struct loop *loop = t->lane->loop;
+    return loop_timer_armed(&t->timer) && t->timer.due <= loop_mono(loop);
+}
+
+/* A turn runs timers for some milliseconds only: those of a busy lane may be due for longer. */
+void scrape_begin_overdue(struct target *t)
+{
+    if (!scrape_overdue(t))
+        return;
+    loop_timer_stop(t->lane->loop, &t->timer);
+    scrape_fire(&t->timer);
+}
+
+/* When the next scrape is looked for: now, unless the target is this member's since less than an interval: the first one
+ * may have been due before the lane had it. */
+static int64_t scrape_arm_after(const struct target *t, int64_t now)
+{
+    int64_t from = t->span.from;
+    return t->last_tick == 0 && from > INT64_MIN && from <= now && now - from < t->settings.interval ? from - 1 : now;
 }
 
 void scrape_arm(struct target *t)
@@ -311,7 +386,7 @@ void scrape_arm(struct target *t)
         slot = schedule_slot(t->settings.interval, conf->cluster.by_view ? CLUSTER_SLOT_TARGETS : t->lane->slot_targets);
     int64_t offset = schedule_offset(t->settings.interval, slot, t->place, conf->scrape_offset);
     t->timer.run = scrape_fire;
-    t->tick = schedule_next(now, t->settings.interval, offset, t->last_tick);
+    t->tick = schedule_next(scrape_arm_after(t, now), t->settings.interval, offset, t->last_tick);
     loop_timer_at(loop, &t->timer, loop_mono(loop) + t->tick - now);
 }
 
@@ -324,6 +399,7 @@ void scrape_cancel(struct target *t)
         client_cancel(s->call);
     if (list_linked(&s->node))
         list_remove(&s->node);
+    standby_ended(s);
     mem_release_buf(&t->lane->interner.release, &s->body);
     loop_post(t->lane->loop, &t->lane->work);
     mem_free(s);
@@ -333,6 +409,8 @@ void scrape_cancel(struct target *t)
 void scrape_end_target(struct target *t)
 {
     int64_t time = time_after(t, loop_now(t->lane->loop));
+    if (!standby_leads(t, loop_now(t->lane->loop))) /* the member that does ends them */
+        return;
     ending_add(t, time);
     if (t->last_t > 0 && !t->job->conf->no_stale_markers)
         report_end(t, time);

@@ -17,12 +17,25 @@ struct scrape {
     int64_t start_ns;
     int64_t queued;            /* loop_mono ms at which it was passed to the client */
     int64_t t;                 /* timestamp of its samples */
-    enum scrape_step { STEP_CONVERT, STEP_PARSE, STEP_COMPARE, STEP_LIMIT, STEP_WRITE, STEP_MARK, STEP_METADATA, STEP_UPDATE } step;
+    enum scrape_step {
+        STEP_CONVERT, STEP_PARSE, STEP_COMPARE, STEP_LIMIT, STEP_WRITE, STEP_MARK, STEP_METADATA, STEP_UPDATE,
+        STEP_KEEP, STEP_UNPACK, STEP_FAIL
+    } step;
+    int64_t tick;              /* the time that it is for */
+    /* standby.c: */
+    struct list leading;
+    bool replay, mute;         /* it was kept; it only fills the cache */
+    int64_t duration_ns;       /* of a replay */
+    char *failure; enum err_kind failure_kind; /* why it failed, until it is its turn; NULL: it did not */
+    struct buf packed;         /* of a replay: the response in frames */
+    size_t unpacked;           /* how much of body, or packed, is kept or unpacked */
 };
 
 /* Both write the automatic series, publish the state for the API, free the scrape and arm the target's next one. */
 void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err *err); /* err NULL: it succeeded */
 /* Ends the target's series. p: of a page that was read, or NULL. */
 void scrape_fail(struct scrape *s, const struct page_result *p, const struct err *err);
+void scrape_kept(struct scrape *s); /* instead of both: nothing is written */
+bool scrape_failure(const struct scrape *s, struct err *err); /* sets err if it has failed */
 
 #endif

@@ -39,6 +39,13 @@
       "Lines parsed again at a scrape because the template budget is exhausted")                                   \
     X(DUPLICATES, "prometheus_target_scrapes_sample_duplicate_timestamp_total", STATS_COUNTER,                     \
       "Duplicate samples (same series and timestamp) in a scrape; the first is kept")                              \
+    X(STANDBY_KEPT, "sluice_cluster_standby_scrapes", STATS_GAUGE,                                                   \
+      "Scrapes in memory that are kept in case that another member crashes")                                         \
+    X(STANDBY_BYTES, "sluice_cluster_standby_bytes", STATS_GAUGE, "Their memory, compressed")                        \
+    X(STANDBY_DROPPED, "sluice_cluster_standby_dropped_total", STATS_COUNTER,                                        \
+      "Kept scrapes that were dropped because standby_memory was used up")                                           \
+    X(STANDBY_REPLAYED, "sluice_cluster_standby_replayed_total", STATS_COUNTER,                                      \
+      "Kept scrapes whose samples were sent because the member that had to send them was gone")                      \
     X(P_SAMPLE_LIMIT, "prometheus_target_scrapes_exceeded_sample_limit_total", STATS_COUNTER,                      \
       "Scrapes that exceeded sample_limit")                                                                        \
     X(P_BODY_LIMIT, "prometheus_target_scrapes_exceeded_body_size_limit_total", STATS_COUNTER,                     \

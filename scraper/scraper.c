@@ -41,7 +41,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
     s->lanes = mem_zalloc(env->n_lanes * sizeof *s->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
         scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight,
-                         max_idle);
+                         max_idle, env->n_lanes);
     atomic_init(&s->fence, INT64_MAX);
     for (unsigned i = 0; i < env->n_lanes; i++)
         s->lanes[i].fence = &s->fence;
@@ -117,6 +117,16 @@ void scraper_set_view(struct scraper *s, struct cluster_view *view)
 void scraper_set_fence(struct scraper *s, int64_t until_mono)
 {
     atomic_store_explicit(&s->fence, until_mono, memory_order_relaxed);
+}
+
+int64_t scraper_complete(const struct scraper *s)
+{
+    int64_t complete = INT64_MAX;
+    for (unsigned i = 0; i < s->env.n_lanes; i++) {
+        int64_t of_lane = standby_complete(&s->lanes[i].standby);
+        complete = of_lane < complete ? of_lane : complete;
+    }
+    return complete;
 }
 
 void scraper_await_files(struct scraper *s, struct loop_task *task) { sd_manager_await(s->sd, task); }

@@ -53,6 +53,9 @@ struct scrape_cluster {               /* of scrapers that share the targets */
     /* The members are those of scraper_set_view(), and `owner` is not used: */
     bool by_view;
     unsigned replicas;                /* members that scrape a target */
+    bool standby;                     /* the first of them sends its scrapes, the others keep theirs for it (standby.h), */
+    int64_t keep_ms;                  /* for that long, */
+    uint64_t keep_bytes;              /* in at most that much memory */
     struct str_list key_labels, other_labels; /* sorted: only these are hashed, if there are any; never these */
 };
 /* Whether members, or clusters, have to scrape the same target at different times. */
@@ -156,6 +159,9 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
 void scraper_set_view(struct scraper *s, struct cluster_view *view);
 /* Jobs whose cluster.by_view is set scrape until then, loop_mono; before the first call without an end. Any thread. */
 void scraper_set_fence(struct scraper *s, int64_t until_mono);
+/* Unix ms: all scrapes of times before, of targets whose jobs have cluster.by_view and that this member sends the samples of,
+ * are committed to the sinks. INT64_MAX: there are none. Any thread. */
+int64_t scraper_complete(const struct scraper *s);
 /* Reads the target files and builds the targets of jobs, for --check-config: `warn` gets, a line each, what discovery
  * would log about files, invalid targets and duplicates. Needs no scraper. */
 void scraper_check(const struct scrape_job *jobs, size_t n, void (*warn)(void *arg, const char *text), void *arg);
@@ -181,6 +187,7 @@ struct target_status {                 /* a copy in the caller's arena */
     int64_t interval, timeout;
     uint64_t scrapes, failures, last_samples, last_bytes;
     uint32_t series, series_limit;     /* limit 0: none, and they are not counted */
+    bool standby;                      /* its scrapes are kept: another member sends its own */
     uint64_t id;                       /* stable across restarts: hash of job, url and labels */
 };
 /* error: why the target is invalid, or whose it is; empty: dropped by relabel_configs. */

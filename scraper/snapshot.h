@@ -21,6 +21,7 @@ struct target_state {               /* of one target */
     enum target_health health;
     int64_t interval, timeout;
     uint32_t series_limit;
+    bool standby;
     struct target_live live;        /* its error: a reference */
     struct metadata_list *metadata; /* a reference, of the lane's store; NULL: none, or not requested */
 };

@@ -52,7 +52,8 @@ static void copy_target(const struct target_state *from, struct arena *a, struct
                                   .last_scrape = live->last_scrape, .last_duration = live->last_duration,
                                   .scrapes = live->scrapes, .failures = live->failures,
                                   .last_samples = live->last_samples, .last_bytes = live->last_bytes,
-                                  .series = live->series, .series_limit = from->series_limit};
+                                  .series = live->series, .series_limit = from->series_limit,
+                                  .standby = from->standby};
     out->discovered = shown_discovered(a, from->discovered->labels);
     out->labels = labels_copy(a, t->labels.wire);
     if (live->last_error)

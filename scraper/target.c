@@ -341,6 +341,7 @@ static struct target *target_assemble(const struct target_settings *settings, st
     t->discovered = target_discovered_new(discovered);
     target_labels_init(&t->labels, tables_at,
                        (struct labels){(uint8_t *)target_copy_bytes(&at, labels.p, labels.n), labels.n, labels.count});
+    list_init(&t->kept);
     t->id = t->source = target_identity(job, url, unix_socket, labels);
     return t;
 }
@@ -400,6 +401,13 @@ static struct cluster_span target_span(const struct target_builder *m, const str
     return env->view ? cluster_view_span(env->view, *key, env->now, c->replicas) : (struct cluster_span){0};
 }
 
+static struct cluster_span target_lead(const struct scrape_job *job, const struct target_environment *env, uint64_t key)
+{
+    if (!job->cluster.standby)
+        return always;
+    return env->view ? cluster_view_lead(env->view, key, env->now, env->now - job->cluster.keep_ms) : (struct cluster_span){0};
+}
+
 /* In a cluster each member scrapes at the same times: the labels that their own configurations add do not count. */
 static uint64_t target_place(const struct scrape_job *job, const struct target_environment *env, const struct target *t)
 {
@@ -426,6 +434,7 @@ enum target_result target_make(struct target_builder *m, const struct scrape_job
         (*out)->place = target_place(job, env, *out);
         (*out)->key = key;
         (*out)->span = span;
+        (*out)->lead = target_lead(job, env, key);
         (*out)->mechanism = from->mechanism;
     }
     return made;

@@ -64,7 +64,7 @@ struct target {
     struct target_settings wanted_settings;
     int64_t wanted_exceeded_limit;
     struct target_settings found; /* when it was discovered last */
-    struct cluster_span wanted_span, found_span;
+    struct cluster_span wanted_span, found_span, wanted_lead, found_lead;
     bool moved;                   /* set before it is removed: another member scrapes it, its series go on */
     unsigned uses;                /* how often the parts of its pool have it */
     size_t at;                    /* its place in the pool */
@@ -88,6 +88,9 @@ struct target {
     int64_t exceeded_limit;       /* the job's target_limit if it has more targets: every scrape fails; else 0 */
     struct target_settings settings;
     struct cluster_span span;     /* the times of its scrapes */
+    struct cluster_span lead;     /* of those that this process sends; others are kept (standby.h) */
+    struct list kept;             /* of struct kept_scrape, oldest first; only for targets with a standby */
+    struct list replay;           /* in lane.replays */
     struct target_live live;
     struct metadata_list *metadata;
     /* Set by the lane, read by any thread: */

@@ -41,6 +41,7 @@ static void run_flush(struct loop_timer *timer)
         int64_t due = CONTAINER(n, struct pending, node)->due;
         next = due < next ? due : next;
     }
+    atomic_store_explicit(&l->unsealed, next == INT64_MAX ? 0 : next - l->flush_ms, memory_order_release);
     if (next != INT64_MAX)
         loop_timer_at(l->loop, &l->flush, next);
 }

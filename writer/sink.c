@@ -225,6 +225,9 @@ void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, 
         p->due = due;
     if (!list_linked(&p->node))
         list_push_back(&l->open, &p->node);
+    int64_t unsealed = atomic_load_explicit(&l->unsealed, memory_order_relaxed);
+    if (unsealed == 0 || p->due - l->flush_ms < unsealed)
+        atomic_store_explicit(&l->unsealed, p->due - l->flush_ms, memory_order_relaxed);
     arm_flush(l, p->due);
 }
 

@@ -244,6 +244,29 @@ void writer_status(struct writer *w, struct arena *a, struct destination_status 
     arena_restore_limit(a, saved);
 }
 
+/* Blocks that are pending are sealed at most a flush interval after their first sample, and a turn of the lane. What a lane
+ * has not sealed yet is read first: it moves from there to the shards. */
+int64_t writer_delivered(struct writer *w)
+{
+    enum { TURN_MS = 200 };
+    int64_t now = clock_wall_ms(), mono = clock_mono_ms(), delivered = now;
+    int64_t flush = w->env.flush_interval > 0 ? w->env.flush_interval : 1000;
+    for (unsigned i = 0; i < w->env.n_lanes; i++) {
+        int64_t since = atomic_load_explicit(&w->lanes[i].unsealed, memory_order_acquire);
+        if (since > 0 && now - (mono - since) < delivered)
+            delivered = now - (mono - since);
+    }
+    mutex_lock(&w->lock);
+    for (size_t i = 0; i < w->n; i++) {
+        int64_t since = w->destinations[i]->leaving || w->destinations[i]->failover ? 0
+                        : destination_oldest_pending(w->destinations[i]);
+        if (since > 0 && since - flush - TURN_MS < delivered)
+            delivered = since - flush - TURN_MS;
+    }
+    mutex_unlock(&w->lock);
+    return delivered;
+}
+
 struct written writer_written(struct writer *w, struct str name, int64_t from, int64_t to)
 {
     struct written found = {0};

@@ -210,6 +210,9 @@ bool writer_recent_sizes(struct source *recent, struct query_ctx *q,
                          void (*visit)(void *arg, const struct recent_size *size), void *arg,
                          struct err *err) MUST_USE;
 
+/* Any thread: Unix ms; what was committed to the sinks before is acknowledged by all destinations but backups, or dropped. */
+int64_t writer_delivered(struct writer *w);
+
 struct destination_status {           /* a copy in the caller's arena */
     struct str name, url;             /* as shown in metrics and logs; url redacted, SECRET_URL unless show_urls */
     unsigned shards;

@@ -51,6 +51,7 @@ static void put_this_member(struct json_writer *w, const struct cluster_conf *co
     json_field_z(w, "role", cluster_role_name(s->role));
     put_ms_ago(w, "leaseRenewedMsAgo", s->renewed_ago);
     json_field_z(w, "error", s->error);
+    json_field_i64(w, "sentUntilMs", s->sent_until);
 }
 
 static bool cluster_of(struct http_request *r, struct cluster_status *s)
@@ -75,6 +76,7 @@ void api_cluster_member(struct http_request *r)
     api_begin(r, &w);
     json_begin_object(&w);
     put_this_member(&w, cluster_settings(r->services->cluster), &s);
+    json_field_z(&w, "process", r->services->id);
     json_end_object(&w);
     api_end(&w);
     cluster_status_free(&s);
@@ -112,7 +114,8 @@ void api_cluster_sd(struct http_request *r)
     r->content_type = "application/json";
     json_begin_array(&w);
     for (size_t i = 0; s.view && i < s.view->n; i++)
-        put_member_target(&w, cluster_settings(r->services->cluster), &s.view->members[i]);
+        if (!s.view->members[i].gone)
+            put_member_target(&w, cluster_settings(r->services->cluster), &s.view->members[i]);
     json_end_array(&w);
     cluster_status_free(&s);
 }
@@ -133,7 +136,8 @@ void api_cluster(struct http_request *r)
     json_begin_array(&w);
     int64_t now = clock_wall_ms();
     for (size_t i = 0; s.view && i < s.view->n; i++)
-        put_cluster_member(&w, &s.view->members[i], now);
+        if (!s.view->members[i].gone)
+            put_cluster_member(&w, &s.view->members[i], now);
     json_end_array(&w);
     json_end_object(&w);
     api_end(&w);

@@ -47,6 +47,8 @@ static void put_active(struct json_writer *w, const struct flags *f, const struc
     put_duration(w, "scrapeInterval", t->interval);
     put_duration(w, "scrapeTimeout", t->timeout);
     json_field_i64(w, "lastSamplesScraped", (int64_t)t->last_samples);
+    if (t->standby)
+        json_field_bool(w, "standby", true);
     json_end_object(w);
     buf_free(&text);
 }

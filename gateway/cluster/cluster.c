@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/cluster/cluster.h"
+#include "gateway/cluster/cluster_internal.h"
 
-#include "base/etcd/etcd_mirror.h"
-#include "base/os/thread.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "gateway/cluster/etcd_access.h"
 #include "gateway/cluster/member_record.h"
-#include "gateway/cluster/membership.h"
-#include "gateway/cluster/peer_check.h"
 
 #include <stdio.h>
 
@@ -16,39 +12,12 @@ enum {
     CLUSTER_TICK_MS = 200,
     END_MS = 1000,             /* for etcd to remove the key at a stop */
     FENCE_AHEAD_MS = 3000,     /* while etcd is away for all members */
+    LAST_SCRAPES_MS = 5000,    /* to end, of those that are in progress when others begin to scrape */
+    LEAVE_CHECK_MS = 50,
     MEMBERS_BYTES_MAX = 64 << 20,
     SKEW_MS = 1000,
     ROUNDS_A_LEASE = 8,        /* of questions to the others, while the lease cannot be renewed */
     QUIET_MS = 3000,           /* after an outage of etcd, until all members follow it again */
-};
-
-struct cluster {
-    struct cluster_env env;
-    const struct cluster_conf *conf;
-    struct etcd *etcd;
-    struct etcd_mirror *mirror;
-    struct membership *membership;
-    struct peer_check *peers;
-    struct str prefix, key;    /* of the members; of this one */
-    struct str address;
-    struct arena arena;
-    struct loop_timer tick, leave_due, end_due;
-    int64_t from, until;       /* announced by this member */
-    int64_t started;           /* loop_mono */
-    int64_t fence;             /* loop_mono */
-    int64_t disturbed;         /* loop_mono at which etcd was last not followed; 0: never */
-    bool postponed;            /* a change of the view, until all members follow etcd again */
-    bool fenced, frozen;       /* as last logged */
-    bool replaced;             /* another member renewed its lease after this one's had ended */
-    bool unreached;            /* none of the others that were asked last responded */
-    int64_t asked;             /* loop_mono of the last round of questions to the others; 0: none */
-    void (*left)(void *arg), (*ended)(void *arg);
-    void *left_arg, *ended_arg;
-    struct mutex mutex;        /* guards the rest, which other threads read */
-    struct cluster_view *view;
-    struct cluster_status status; /* without view and times that pass */
-    int64_t renewed, current;  /* loop_mono */
-    uint64_t changes;
 };
 
 /* ---- the view ---- */
@@ -69,7 +38,7 @@ static bool cluster_read_member(struct cluster *c, struct arena *a, const struct
 static bool same_member(const struct cluster_member *a, const struct cluster_member *b)
 {
     return str_eq(a->id, b->id) && str_eq(a->address, b->address) && str_eq(a->zone, b->zone) && a->weight == b->weight &&
-           a->from == b->from && a->until == b->until;
+           a->from == b->from && a->until == b->until && a->gone == b->gone;
 }
 
 static bool same_members(const struct cluster_view *a, const struct cluster_view *b)
@@ -82,13 +51,29 @@ static bool same_members(const struct cluster_view *a, const struct cluster_view
     return true;
 }
 
+/* A process whose lease ended while etcd was away, and that went on: nobody has taken its place. */
+static bool cluster_is_back(void *arg, const struct cluster_member *gone, struct str boot)
+{
+    struct cluster *c = arg;
+    struct arena a;
+    struct member_record r;
+    struct buf key = {0};
+    buf_printf(&key, "%.*s%.*s", STR_ARG(c->prefix), STR_ARG(gone->id));
+    const struct etcd_key *k = etcd_mirror_get(c->mirror, buf_str(&key));
+    arena_init(&a, 0);
+    bool back = k && cluster_read_member(c, &a, k, &r) && str_eq(r.boot, boot) && r.member.from <= gone->until;
+    arena_free(&a);
+    buf_free(&key);
+    return back;
+}
+
 static struct cluster_view *cluster_make_view(struct cluster *c)
 {
     struct arena a;
     size_t n = 0;
     struct str self = STR_NONE;
     arena_init(&a, 0);
-    struct cluster_member *members = ARENA_ARRAY(&a, struct cluster_member, etcd_mirror_count(c->mirror) + 1);
+    struct cluster_member *members = ARENA_ARRAY(&a, struct cluster_member, etcd_mirror_count(c->mirror) + GONE_MOST);
     for (const struct etcd_key *k = etcd_mirror_next(c->mirror, NULL); k && n < CLUSTER_MEMBERS_MAX;
          k = etcd_mirror_next(c->mirror, k)) {
         struct member_record record;
@@ -98,17 +83,11 @@ static struct cluster_view *cluster_make_view(struct cluster *c)
             self = record.member.id;
         members[n++] = record.member;
     }
+    if (c->gone)
+        n += gone_list(c->gone, cluster_is_back, c, members + n, GONE_MOST);
     struct cluster_view *v = cluster_view_new(members, n, self, etcd_mirror_revision(c->mirror));
     arena_free(&a);
     return v;
-}
-
-static size_t cluster_active_members(const struct cluster_view *v, int64_t now)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < v->n; i++)
-        n += v->members[i].from <= now && now < v->members[i].until;
-    return n;
 }
 
 static bool cluster_is_quiet(const struct cluster *c)
@@ -122,7 +101,7 @@ static bool cluster_lacks_active(const struct cluster_view *before, const struct
 {
     for (size_t i = 0, k = 0; i < before->n; i++) {
         const struct cluster_member *m = &before->members[i];
-        while (k < v->n && str_cmp(v->members[k].id, m->id) < 0)
+        while (k < v->n && (v->members[k].gone || str_cmp(v->members[k].id, m->id) < 0))
             k++;
         bool missing = k == v->n || !str_eq(v->members[k].id, m->id);
         if (missing && m->from <= now && now < m->until)
@@ -136,12 +115,14 @@ static bool cluster_announced_late(const struct cluster *c, const struct cluster
 {
     const struct cluster_view *before = c->view;
     bool joined = before && before->self < before->n && before->members[before->self].from <= now;
-    return !joined && v->self < v->n && v->n > 1 && v->members[v->self].from < INT64_MAX &&
+    return !joined && v->self < v->n && cluster_view_registered(v) > 1 && v->members[v->self].from < INT64_MAX &&
            v->members[v->self].from == c->from && now > c->from - c->conf->handover / 2;
 }
 
 static void cluster_update_view(struct cluster *c)
 {
+    if (c->gone && gone_pending(c->gone)) /* it comes again when that is done */
+        return;
     struct cluster_view *v = cluster_make_view(c), *before = c->view;
     int64_t now = loop_now(c->env.main);
     if (!etcd_mirror_complete(c->mirror) || same_members(before, v)) {
@@ -166,7 +147,7 @@ static void cluster_update_view(struct cluster *c)
         cluster_view_unref(v);
         return;
     }
-    log_info("cluster", "the members of the cluster have changed", LOG_U64("members", v->n),
+    log_info("cluster", "the members of the cluster have changed", LOG_U64("members", cluster_view_registered(v)),
              LOG_U64("active", cluster_active_members(v, now)), LOG_U64("revision", v->revision));
     mutex_lock(&c->mutex);
     c->view = v;
@@ -200,12 +181,29 @@ static void cluster_on_put(void *arg, const struct etcd_key *k)
         cluster_check_clock(c, k);
 }
 
+/* A member that had not planned to leave. */
+static void cluster_note_gone(struct cluster *c, const struct etcd_key *k)
+{
+    struct arena a;
+    struct member_record r;
+    int64_t now = loop_now(c->env.main);
+    arena_init(&a, 0);
+    if (cluster_read_member(c, &a, k, &r) && r.member.from <= now && now < r.member.until)
+        gone_add(c->gone, &r.member, r.boot);
+    arena_free(&a);
+}
+
 static void cluster_on_removed(void *arg, const struct etcd_key *k)
 {
     struct cluster *c = arg;
-    if (!str_eq(k->key, c->key))
-        log_info("cluster", "a member has left the cluster", LOG_STR("member", member_id(c, k)));
+    if (str_eq(k->key, c->key))
+        return;
+    log_info("cluster", "a member has left the cluster", LOG_STR("member", member_id(c, k)));
+    if (c->gone)
+        cluster_note_gone(c, k);
 }
+
+static void cluster_on_gone(void *arg) { cluster_update_view(arg); }
 
 static void cluster_note_state(struct cluster *c);
 
@@ -258,13 +256,13 @@ static bool cluster_owns_record(void *arg, struct str value)
 static int64_t cluster_switch_time(const struct cluster *c)
 {
     int64_t now = loop_now(c->env.main);
-    return c->view->n > 1 ? now + c->conf->handover : now;
+    return cluster_view_registered(c->view) > 1 ? now + c->conf->handover : now;
 }
 
 static bool cluster_is_complete(const struct cluster *c)
 {
     int64_t waited = loop_mono(c->env.main) - c->started;
-    return c->view->n >= (size_t)c->conf->wait_for_size || waited >= c->conf->wait_timeout;
+    return cluster_view_registered(c->view) >= (size_t)c->conf->wait_for_size || waited >= c->conf->wait_timeout;
 }
 
 static void cluster_join_if_ready(struct cluster *c)
@@ -354,16 +352,30 @@ static void cluster_note_state(struct cluster *c)
     c->status.role = cluster_find_role(c);
     c->renewed = membership_renewed(c->membership);
     c->current = etcd_mirror_current_at(c->mirror);
+    c->status.sent_until = c->sent ? sent_times_until(c->sent) : 0;
     snprintf(c->status.error, sizeof c->status.error, "%s", error ? error : "");
     mutex_unlock(&c->mutex);
 }
 
 static void cluster_on_membership(void *arg) { cluster_note_state(arg); }
 
+/* One of the members cleans up for all. */
+static bool cluster_is_first(const struct cluster *c)
+{
+    for (size_t i = 0; c->view && i < c->view->n; i++)
+        if (!c->view->members[i].gone)
+            return i == c->view->self;
+    return false;
+}
+
 static void cluster_on_tick(struct loop_timer *t)
 {
     struct cluster *c = CONTAINER(t, struct cluster, tick);
     cluster_watch_lease(c);
+    if (c->sent && c->env.has_standbys(c->env.arg))
+        sent_times_tick(c->sent, membership_lease(c->membership));
+    if (c->gone)
+        gone_tick(c->gone, cluster_is_first(c));
     if (c->postponed && cluster_is_quiet(c)) {
         c->postponed = false;
         cluster_update_view(c);
@@ -375,10 +387,16 @@ static void cluster_on_tick(struct loop_timer *t)
 
 /* ---- leaving ---- */
 
+/* Scrapes of times before `until` are this member's to the end. */
 static void cluster_end_leave(struct loop_timer *t)
 {
     struct cluster *c = CONTAINER(t, struct cluster, leave_due);
     void (*left)(void *arg) = c->left;
+    bool planned = c->until < INT64_MAX;
+    if (planned && c->env.complete(c->env.arg) < c->until && loop_now(c->env.main) < c->until + LAST_SCRAPES_MS) {
+        loop_timer_in(c->env.main, t, LEAVE_CHECK_MS);
+        return;
+    }
     c->left = NULL;
     left(c->left_arg);
 }
@@ -415,10 +433,25 @@ void cluster_end(struct cluster *c, void (*done)(void *arg), void *arg)
     c->ended_arg = arg;
     loop_timer_stop(c->env.main, &c->tick);
     loop_timer_in(c->env.main, &c->end_due, END_MS);
+    if (c->sent)
+        sent_times_delete(c->sent);
     membership_leave(c->membership, cluster_on_revoked, c);
 }
 
 /* ---- life ---- */
+
+/* What is needed for replica_mode `standby`. */
+static void cluster_follow_sent(struct cluster *c, struct client_profile *profile)
+{
+    const struct cluster_conf *conf = c->conf;
+    struct str sent = arena_printf(&c->arena, "%.*s/%.*s/sent/", STR_ARG(conf->prefix), STR_ARG(conf->name));
+    c->sent = sent_times_new(&(struct sent_times_conf){
+        .etcd = c->etcd, .key = arena_printf(&c->arena, "%.*s%.*s", STR_ARG(sent), STR_ARG(conf->id)), .member_key = c->key,
+        .boot = c->env.boot, .complete = c->env.complete, .delivered = c->env.delivered, .arg = c->env.arg});
+    c->gone = gone_new(&(struct gone_members_conf){
+        .etcd = c->etcd, .profile = profile, .members = c->prefix, .sent = sent, .keep_ms = cluster_keep_ms(conf),
+        .settled = cluster_on_gone, .arg = c});
+}
 
 static bool cluster_connect(struct cluster *c, struct err *err)
 {
@@ -429,6 +462,8 @@ static bool cluster_connect(struct cluster *c, struct err *err)
     if (profile == NULL)
         return false;
     c->peers = peer_check_new(c->env.main, profile);
+    if (c->conf->replica_mode == REPLICA_STANDBY)
+        cluster_follow_sent(c, profile);
     client_profile_unref(profile);
     return true;
 }
@@ -478,72 +513,14 @@ void cluster_free(struct cluster *c)
         etcd_mirror_free(c->mirror);
     if (c->peers)
         peer_check_free(c->peers);
+    if (c->sent)
+        sent_times_free(c->sent);
+    if (c->gone)
+        gone_free(c->gone);
     if (c->etcd)
         etcd_free(c->etcd);
     cluster_view_unref(c->view);
     mutex_free(&c->mutex);
     arena_free(&c->arena);
     mem_free(c);
-}
-
-/* ---- any thread ---- */
-
-const struct cluster_conf *cluster_settings(const struct cluster *c) { return c->conf; }
-
-void cluster_none(struct err *err)
-{
-    err_set(err, ERR_NOT_FOUND, "this process is no member of a cluster: the configuration has no section `cluster`");
-}
-
-const char *cluster_role_name(enum cluster_role role)
-{
-    static const char *const names[] = {"connecting", "joining", "active", "leaving", "fenced"};
-    return names[role];
-}
-
-const char *cluster_member_state(const struct cluster_member *m, int64_t now)
-{
-    return m->from > now ? "joining" : now >= m->until ? "left" : m->until < INT64_MAX ? "leaving" : "active";
-}
-
-void cluster_status(struct cluster *c, struct cluster_status *out)
-{
-    int64_t now = clock_mono_ms();
-    mutex_lock(&c->mutex);
-    *out = c->status;
-    out->view = c->view ? cluster_view_ref(c->view) : NULL;
-    out->renewed_ago = c->renewed > 0 ? now - c->renewed : -1;
-    out->current_ago = c->current > 0 ? now - c->current : -1;
-    mutex_unlock(&c->mutex);
-}
-
-void cluster_status_free(struct cluster_status *s) { cluster_view_unref(s->view); }
-
-void cluster_collect(struct cluster *c, struct stats_out *o)
-{
-    struct cluster_status s;
-    if (c == NULL)
-        return;
-    cluster_status(c, &s);
-    stats_single(o, "sluice_cluster_members", STATS_GAUGE, "Members that are registered",
-                 s.view ? (double)s.view->n : 0);
-    stats_single(o, "sluice_cluster_active_members", STATS_GAUGE, "Members that scrape targets",
-                 s.view ? (double)cluster_active_members(s.view, clock_wall_ms()) : 0);
-    stats_single(o, "sluice_cluster_view_revision", STATS_GAUGE, "Revision of etcd that the members were read at",
-                 s.view ? (double)s.view->revision : 0);
-    stats_single(o, "sluice_cluster_view_age_seconds", STATS_GAUGE,
-                 "Seconds since the members were known to be current; -1: never",
-                 s.current_ago < 0 ? -1 : (double)s.current_ago / 1e3);
-    stats_single(o, "sluice_cluster_lease_age_seconds", STATS_GAUGE, "Seconds since the lease was renewed; -1: none",
-                 s.renewed_ago < 0 ? -1 : (double)s.renewed_ago / 1e3);
-    mutex_lock(&c->mutex);
-    double changes = (double)c->changes;
-    mutex_unlock(&c->mutex);
-    stats_single(o, "sluice_cluster_view_changes_total", STATS_COUNTER, "Changes of the members", changes);
-    stats_family(o, "sluice_cluster_role", STATS_GAUGE, "1 for the state of this member, 0 for the others");
-    for (int r = 0; r <= CLUSTER_FENCED; r++) {
-        struct stats_label label = {"role", str_of(cluster_role_name((enum cluster_role)r))};
-        stats_value(o, "sluice_cluster_role", &label, 1, r == (int)s.role);
-    }
-    cluster_status_free(&s);
 }

@@ -29,6 +29,8 @@ struct cluster_env {
     bool (*ready)(void *arg);        /* it may take targets */
     void (*view)(void *arg, struct cluster_view *view); /* the members are others; takes a reference if it keeps it */
     void (*fence)(void *arg, int64_t until_mono);       /* it may scrape until then */
+    int64_t (*complete)(void *arg), (*delivered)(void *arg); /* struct sent_times_conf */
+    bool (*has_standbys)(void *arg); /* others keep the same scrapes */
     void *arg;
 };
 /* The section must live as long. NULL: a client cannot be made. */
@@ -49,6 +51,7 @@ struct cluster_status {              /* a copy */
     enum cluster_role role;
     int64_t renewed_ago;             /* ms since the lease was renewed; -1: there is none */
     int64_t view_at;                 /* Unix ms when the members changed last; 0: never */
+    int64_t sent_until;              /* Unix ms before which its scrapes are sent; 0: not known */
     int64_t current_ago;             /* ms since the members were known to be current; -1: never */
     char error[256];                 /* why etcd is not followed; empty: it is */
 };

@@ -12,15 +12,20 @@ struct etcd_section {
     struct http_conf http;
 };
 struct members_section { struct http_conf http; };
+enum replica_mode { REPLICA_STANDBY, REPLICA_ALL };
 struct cluster_conf {
     struct str name, id, address, zone, prefix, replica_label;
     double weight;
     int64_t replication_factor, wait_for_size;
+    int replica_mode;                      /* enum replica_mode */
+    int64_t standby_memory;
     int64_t wait_timeout, lease, handover; /* ms */
     struct str_list ownership_labels, ownership_exclude_labels;
     struct etcd_section etcd;
     struct members_section members;
 };
 extern const struct conf_section cluster_section, etcd_section;
+/* How long a member keeps its scrapes for others: until a crash is noticed and handled, twice the lease and some more. */
+static inline int64_t cluster_keep_ms(const struct cluster_conf *c) { return 2 * c->lease + 5000; }
 
 #endif

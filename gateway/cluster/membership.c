@@ -283,6 +283,7 @@ void membership_update(struct membership *m)
 
 bool membership_registered(const struct membership *m) { return m->registered; }
 bool membership_written(const struct membership *m) { return m->registered && !m->outdated; }
+uint64_t membership_lease(const struct membership *m) { return m->registered ? m->lease : 0; }
 int64_t membership_renewed(const struct membership *m) { return m->renewed; }
 const char *membership_error(const struct membership *m) { return m->error; }
 

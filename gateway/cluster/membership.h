@@ -30,6 +30,7 @@ void membership_free(struct membership *m); /* the key remains until the lease e
 void membership_update(struct membership *m);    /* the value has changed: writes it as soon as possible */
 bool membership_written(const struct membership *m); /* etcd has the key, with the newest value */
 bool membership_registered(const struct membership *m); /* etcd has the key, as far as this process knows */
+uint64_t membership_lease(const struct membership *m); /* that the key has; 0: it is not registered */
 /* loop_mono at which the request was sent that renewed the lease last: etcd keeps it at least for lease_ms from then on.
  * 0: there is none. */
 int64_t membership_renewed(const struct membership *m);

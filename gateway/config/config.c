@@ -156,16 +156,16 @@ static struct str_list sorted_list(struct arena *a, const struct str_list *list)
 /* The members are those that etcd has. */
 static bool config_use_cluster(struct loader *l, struct scrape_cluster *c)
 {
-    const struct cluster_conf *conf = l->file.cluster;
-    const struct yaml *node = yaml_get(l->document, "cluster");
+    const struct cluster_conf *conf = l->config->cluster = l->file.cluster;
     if (l->flags->cluster.members > 1)
-        return conf_err(node, l->err, "cluster: its members share the targets already; remove --promscrape.cluster.*");
+        return conf_err(yaml_get(l->document, "cluster"), l->err,
+                        "cluster: its members share the targets already; remove --promscrape.cluster.*");
     *c = (struct scrape_cluster){.by_view = true, .replicas = (unsigned)conf->replication_factor,
+                                 .member = {conf->replica_label, conf->id}, /* no name: none */
+                                 .standby = conf->replication_factor > 1 && conf->replica_mode == REPLICA_STANDBY,
+                                 .keep_ms = cluster_keep_ms(conf), .keep_bytes = (uint64_t)conf->standby_memory,
                                  .key_labels = sorted_list(l->conf.arena, &conf->ownership_labels),
                                  .other_labels = sorted_list(l->conf.arena, &conf->ownership_exclude_labels)};
-    if (conf->replica_label.n > 0)
-        c->member = (struct label){conf->replica_label, conf->id};
-    l->config->cluster = l->file.cluster;
     return true;
 }
 

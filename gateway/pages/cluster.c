@@ -24,6 +24,8 @@ static void text_cluster(struct buf *out, const struct cluster_conf *conf, const
     buf_add_char(out, '\n');
     for (size_t i = 0; s->view && i < s->view->n; i++) {
         const struct cluster_member *m = shown_member(s, i);
+        if (m->gone)
+            continue;
         buf_printf(out, "%.*s state=%s address=%.*s zone=%.*s weight=%g from=", STR_ARG(m->id), cluster_member_state(m, now),
                    STR_ARG(m->address), STR_ARG(m->zone), m->weight);
         add_cluster_time(out, m->from);
@@ -78,7 +80,8 @@ static void html_cluster(struct http_request *r, const struct cluster_conf *conf
     html_cluster_state(r, conf, s, now);
     buf_add_z(&r->out, "<table><tr><th>Member<th>State<th>Address<th>Zone<th>Weight<th>Scrapes from<th>Until");
     for (size_t i = 0; s->view && i < s->view->n; i++)
-        html_cluster_member(&r->out, shown_member(s, i), i == s->view->self, now);
+        if (!shown_member(s, i)->gone)
+            html_cluster_member(&r->out, shown_member(s, i), i == s->view->self, now);
     buf_add_z(&r->out, "</table>");
     html_end(r);
 }

@@ -184,6 +184,8 @@ static void text_target(struct targets_view *v, const struct target_status *t)
     }
     buf_printf(out, ", scrapes_total=%" PRIu64 ", scrapes_failed=%" PRIu64 ", last_scrape=", t->scrapes, t->failures);
     html_ago(out, t->last_scrape, v->now);
+    if (t->standby)
+        buf_add_z(out, ", standby=true");
     if (t->series_limit > 0)
         buf_printf(out, ", series=%u, series_limit=%u", t->series, t->series_limit);
     buf_printf(out, ", scrape_duration=%.0fms, samples_scraped=%" PRIu64 ", error=\"%.*s\"\n", t->last_duration * 1000,
@@ -236,7 +238,10 @@ static void html_target(struct targets_view *v, const struct target_status *t)
     buf_add_z(out, "<td class=n data-k='Last scrape'>");
     html_ago(out, t->last_scrape, v->now);
     buf_printf(out, "<td class=n data-k=Duration>%.0f ms<td class=n data-k=Samples>", t->last_duration * 1000);
-    html_count(out, t->last_samples);
+    if (t->standby)
+        buf_add_z(out, "standby");
+    else
+        html_count(out, t->last_samples);
     if (t->series_limit > 0)
         buf_printf(out, "<br><span%s>%u of %u series</span>", t->series >= t->series_limit ? " class=down" : "", t->series,
                    t->series_limit);

@@ -14,6 +14,14 @@ static bool join_ready(void *arg)
 }
 
 static void join_on_view(void *arg, struct cluster_view *view) { scraper_set_view(((struct services *)arg)->scraper, view); }
+static int64_t join_complete(void *arg) { return scraper_complete(((struct services *)arg)->scraper); }
+static bool join_has_standbys(void *arg)
+{
+    const struct services *s = arg;
+    return s->_config && s->_config->scrape.cluster.standby;
+}
+
+static int64_t join_delivered(void *arg) { return writer_delivered(((struct services *)arg)->writer); }
 static void join_on_fence(void *arg, int64_t until) { scraper_set_fence(((struct services *)arg)->scraper, until); }
 
 /* http://HOST:PORT of the first listen address. */
@@ -46,7 +54,8 @@ bool services_join_cluster(struct services *s, struct config *c, struct err *err
     join_address(s, &address);
     s->cluster = cluster_new(&(struct cluster_env){
         .main = s->control, .default_address = buf_str(&address), .boot = str_of(s->id), .ready = join_ready,
-        .view = join_on_view, .fence = join_on_fence, .arg = s}, c->cluster, err);
+        .view = join_on_view, .fence = join_on_fence, .complete = join_complete,
+        .delivered = join_delivered, .has_standbys = join_has_standbys, .arg = s}, c->cluster, err);
     buf_free(&address);
     if (s->cluster)
         s->_cluster_config = config_ref(c);

@@ -47,7 +47,7 @@ struct cluster_view *cluster_view_new(const struct cluster_member *members, size
     qsort(copy, n, sizeof *copy, compare_member_ids);
     for (size_t i = 0; i < n; i++) {
         seeds[i] = hash_bytes(copy[i].id.p, copy[i].id.n);
-        if (str_eq(copy[i].id, self))
+        if (!copy[i].gone && str_eq(copy[i].id, self))
             v->self = i;
         v->_weighted = v->_weighted || copy[i].weight != copy[0].weight;
         v->_zoned = v->_zoned || !str_eq(copy[i].zone, copy[0].zone);
@@ -206,4 +206,20 @@ struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t tar
             return (struct cluster_span){span.from, at};
     }
     return span;
+}
+
+struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t target, int64_t time, int64_t since)
+{
+    struct cluster_span s = cluster_view_span(v, target, since, 1);
+    while (s.from < s.until && s.until <= time)
+        s = cluster_view_span(v, target, s.until, 1);
+    return s;
+}
+
+size_t cluster_view_registered(const struct cluster_view *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->n; i++)
+        n += !v->members[i].gone;
+    return n;
 }

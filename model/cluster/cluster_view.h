@@ -9,7 +9,9 @@
  * are zones.
  *
  * Time. A member takes part in scrapes of the times from <= t < until. A member that joins or leaves as planned says
- * when in advance, so that each time has one owner, whoever hears of the change first: no gap and no duplicate.
+ * when in advance, so that each time has one owner, whoever hears of the change first: no gap and no duplicate. One that
+ * crashed stays in the view for a while, until the time up to which its scrapes were sent: members that have kept later
+ * ones send them.
  *
  * Immutable and reference counted; any thread.
  */
@@ -26,6 +28,7 @@ struct cluster_member {
     struct str zone;      /* empty: none */
     double weight;        /* > 0 */
     int64_t from, until;  /* Unix ms; INT64_MAX: not known yet, and not planned */
+    bool gone;            /* not registered any more: its scrapes before `until` were sent */
 };
 struct cluster_view {
     struct refs refs;
@@ -39,7 +42,7 @@ struct cluster_view {
     bool _weighted, _zoned;               /* weights differ; there are zones */
 };
 
-/* Copies the members, of which one id occurs once. One reference. */
+/* Copies the members. One id occurs once, and once more with `gone`, of a member that registered again. One reference. */
 struct cluster_view *cluster_view_new(const struct cluster_member *members, size_t n, struct str self, uint64_t revision);
 struct cluster_view *cluster_view_ref(struct cluster_view *v);
 void cluster_view_unref(struct cluster_view *v); /* NULL is fine */
@@ -59,7 +62,12 @@ static inline bool cluster_span_equal(struct cluster_span a, struct cluster_span
 {
     return a.from == b.from && a.until == b.until;
 }
+/* The times at which this process is the first owner: the span that contains `time`, or the first one after it. Spans that
+ * began before `since` begin at INT64_MIN. */
+struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t target, int64_t time, int64_t since);
 /* The span that contains `time`, or the first one after it. */
 struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas);
+
+size_t cluster_view_registered(const struct cluster_view *v); /* its members that are not gone */
 
 #endif

@@ -79,8 +79,12 @@ class Cluster:
         wait_until(settled, timeout, f"active members {names}")
 
     def owned(self, name):
-        """The targets that this member scrapes."""
-        return {t["labels"]["n"] for t in self.members[name].get("/api/v1/targets").json()["data"]["activeTargets"]}
+        """The targets whose samples this member sends."""
+        return {t["labels"]["n"] for t in self.members[name].get("/api/v1/targets").json()["data"]["activeTargets"] if not t.get("standby")}
+
+    def standbys(self, name):
+        """The targets whose scrapes it keeps for another member."""
+        return {t["labels"]["n"] for t in self.members[name].get("/api/v1/targets").json()["data"]["activeTargets"] if t.get("standby")}
 
     def wait_owned(self, *names, timeout=20):
         """Each target has one owner among these members."""

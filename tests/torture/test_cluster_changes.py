@@ -11,8 +11,8 @@ TARGETS, INTERVAL_MS, LEASE_S = 2000, 5000, 5
 
 
 class Phases:
-    def __init__(self):
-        self.c = Cluster(targets=TARGETS, lease=LEASE_S, interval_ms=INTERVAL_MS)
+    def __init__(self, more="", targets=TARGETS):
+        self.c = Cluster(targets=targets, lease=LEASE_S, interval_ms=INTERVAL_MS, more=more)
         self.link = Link(self.c.etcd.port, seed=1)
         for name in "abc":
             self.c.start(name)
@@ -20,8 +20,8 @@ class Phases:
         self.c.settle(*"abcd")
         time.sleep(2 * INTERVAL_MS / 1000)
 
-    def count(self, what, change, names, most_missing=0):
-        """most_missing: slots of the targets that a fault hits."""
+    def count(self, what, change, names, most_missing=0, most_double=0):
+        """most_missing: slots of the targets that a fault hits. most_double: those that are repeated."""
         since = self.c.now()
         change()
         self.c.settle(*names)
@@ -30,7 +30,7 @@ class Phases:
         self.c.wait_slots(until)
         missing, double, stale = self.c.slots(since, until)
         print(f"{what}: {missing} slots missing, {double} double, {stale} stale markers so far, in {(until - since) / 1000:.0f} s", flush=True)
-        assert double == 0 and stale == 0 and missing <= most_missing, (what, missing, double, stale)
+        assert double <= most_double and stale == 0 and missing <= most_missing, (what, missing, double, stale)
 
     def slots_of(self, name, seconds):
         return len(self.c.owned(name)) * (seconds * 1000 // INTERVAL_MS + 1)
@@ -38,8 +38,22 @@ class Phases:
 
 @seconds(900)
 def test_cluster_changes():
-    p = Phases()
+    cluster_changes(Phases())
+
+
+@seconds(900)
+def test_cluster_changes_with_standbys():
+    """The scrapes of a member that crashes are sent by others. What it had sent in the last moment, up to a second, and for a
+    suspended one what it sends when it wakes up, is sent twice: a third of its targets' scrapes at most."""
+    cluster_changes(Phases("  replication_factor: 2\n", targets=TARGETS // 2), standbys=True)  # each is scraped twice
+
+
+def cluster_changes(p, standbys=False):
     c = p.c
+
+    def fault(what, name, change, names):
+        lost, again = p.slots_of(name, LEASE_S + 3), len(c.owned(name)) // 3
+        p.count(what, change, names, 0 if standbys else lost, again if standbys else 0)
     p.count("a member joins", lambda: c.start("e"), "abcde")
     p.count("a member leaves", lambda: c.members["b"].stop(), "acde")
 
@@ -48,8 +62,7 @@ def test_cluster_changes():
         c.members[name].start()
         c.members[name].wait_ready()
     p.count("a member restarts", lambda: restart("c"), "acde")
-    lost = p.slots_of("e", LEASE_S + 3)
-    p.count("a member is killed", lambda: c.members["e"].kill9(), "acd", lost)
+    fault("a member is killed", "e", lambda: c.members["e"].kill9(), "acd")
 
     def suspend():
         signal_to(c.members["a"], "SIGSTOP")
@@ -59,14 +72,14 @@ def test_cluster_changes():
         signal_to(suspended, "SIGCONT")
         c.members["a"] = suspended
     suspended = c.members["a"]
-    p.count("a member is suspended", suspend, "acd", p.slots_of("a", LEASE_S + 3))
+    fault("a member is suspended", "a", suspend, "acd")
 
     def cut():
         p.link.set("partition")
         wait_until(lambda: c.view("d")["role"] == "fenced", 30, "the fence")
         time.sleep(INTERVAL_MS / 1000)
         p.link.set(None)
-    p.count("a member is cut off from etcd", cut, "acd", p.slots_of("d", LEASE_S + 3))
+    fault("a member is cut off from etcd", "d", cut, "acd")
 
     def outage():
         c.etcd.kill9()

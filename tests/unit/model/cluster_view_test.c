@@ -216,6 +216,53 @@ static void test_a_view_without_this_process_or_members(void **state UNUSED)
     cluster_view_unref(v);
 }
 
+/* A member that is gone leads until its last scrape that was sent, the next one from then on: in the past. */
+static void test_the_lead_of_one_that_is_gone_ends_in_the_past(void **state UNUSED)
+{
+    struct fleet f;
+    unsigned led = 0;
+    fleet_init(&f, 3);
+    f.members[2].until = NOW - 100;
+    f.members[2].gone = true;
+    struct cluster_view *v = fleet_view(&f, "sluice-0"), *all;
+    f.members[2].until = INT64_MAX;
+    all = fleet_view(&f, "sluice-0");
+    assert_int_equal(cluster_view_registered(v), 2);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct cluster_span lead = cluster_view_lead(v, target_key(i), NOW, NOW - 500);
+        bool own = cluster_view_rank(all, target_key(i), NOW, 1) == 0;
+        size_t owners[2];
+        assert_int_equal(cluster_view_owners(all, target_key(i), NOW, 2, owners), 2);
+        bool second = str_is(all->members[owners[0]].id, "sluice-2") && owners[1] == all->self;
+        assert_int_equal(lead.until, own || second ? INT64_MAX : 0);
+        assert_int_equal(lead.from, own ? INT64_MIN : second ? NOW - 100 : 0);
+        led += second;
+        assert_int_equal(cluster_view_lead(v, target_key(i), NOW, NOW - 50).from, own || second ? INT64_MIN : 0);
+    }
+    assert_in_range(led, 100, 250);
+    cluster_view_unref(v);
+    cluster_view_unref(all);
+}
+
+/* It registers again, and leads from another time on. */
+static void test_a_member_that_is_gone_and_back(void **state UNUSED)
+{
+    struct cluster_member members[] = {{.id = STR("b"), .weight = 1, .from = NOW + 100, .until = INT64_MAX},
+                                       {.id = STR("a"), .weight = 1, .until = INT64_MAX},
+                                       {.id = STR("b"), .weight = 1, .until = NOW - 100, .gone = true}};
+    struct cluster_view *v = cluster_view_new(members, 3, STR("b"), 1);
+    size_t owner;
+    assert_int_equal(cluster_view_registered(v), 2);
+    assert_false(v->members[v->self].gone);
+    for (unsigned i = 0; i < 100; i++) {
+        struct cluster_span lead = cluster_view_lead(v, target_key(i), NOW, NOW - 500);
+        assert_int_equal(cluster_view_owners(v, target_key(i), NOW, 1, &owner), 1);
+        assert_true(str_is(v->members[owner].id, "a"));
+        assert_true(lead.until == 0 || (lead.from == NOW + 100 && lead.until == INT64_MAX));
+    }
+    cluster_view_unref(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_spans_of_members_join),
         cmocka_unit_test(test_a_change_of_the_rank_ends_no_span),
         cmocka_unit_test(test_a_view_without_this_process_or_members),
+        cmocka_unit_test(test_the_lead_of_one_that_is_gone_ends_in_the_past), cmocka_unit_test(test_a_member_that_is_gone_and_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/cluster/gone_members.h"
+
+#include "base/json/json_tree.h"
+#include "base/telemetry/log.h"
+#include "gateway/cluster/sent_times.h"
+
+enum { GONE_TIMEOUT_MS = 1000, GONE_ASK_AGAIN_MS = 500, GONE_ASKS = 5, GONE_INFLIGHT = 16, GONE_BODY_MAX = 1 << 16 };
+
+struct gone {
+    struct gone_members *owner;
+    struct list node;
+    char *id, *address, *zone, *boot;
+    double weight;
+    int64_t from, until;        /* until: 0: nothing is known yet */
+    int64_t since;              /* loop_mono */
+    bool found;
+    struct etcd_request read;   /* of sent/ID, then its removal */
+    struct client_call *call;
+    struct buf body;
+    struct loop_timer again;
+    unsigned asks;
+};
+struct gone_members {
+    struct gone_members_conf conf;
+    struct client_profile *profile;
+    char *members, *sent;
+    struct loop *loop;
+    struct client *client;
+    struct list all; size_t n;
+    struct etcd_request clean;
+};
+
+static void gone_settle(struct gone *m)
+{
+    struct gone_members *g = m->owner;
+    if (etcd_request_runs(&m->read) || m->call || loop_timer_armed(&m->again) || m->found)
+        return;
+    m->found = true;
+    int64_t oldest = loop_now(g->loop) - g->conf.keep_ms;
+    log_info("cluster", "a member is gone; its scrapes were sent until this time, others send those that they have kept",
+             "member", m->id, LOG_TIME("until", m->until > oldest ? m->until : oldest));
+    m->until = m->until > oldest ? m->until : oldest;
+    if (!gone_pending(g))
+        g->conf.settled(g->conf.arg);
+}
+
+/* ---- what it wrote to etcd ---- */
+
+static void gone_on_read(struct etcd_request *r, const struct etcd_response *response)
+{
+    struct gone *m = CONTAINER(r, struct gone, read);
+    const struct json_value *kv = response->doc ? json_value_items(json_value_get(response->doc, "kvs")) : NULL;
+    struct buf value = {0};
+    int64_t until;
+    if (kv && etcd_bytes(kv, "value", &value) && sent_record_read(buf_str(&value), str_of(m->boot), &until) && until > m->until)
+        m->until = until;
+    buf_free(&value);
+    gone_settle(m);
+}
+
+static void gone_read(struct gone *m)
+{
+    struct buf key = {0}, body = {0};
+    struct json_writer w = {.out = &body};
+    buf_printf(&key, "%s%s", m->owner->sent, m->id);
+    json_begin_object(&w);
+    etcd_put_bytes(&w, "key", buf_str(&key));
+    json_end_object(&w);
+    m->read.done = gone_on_read;
+    etcd_send(m->owner->conf.etcd, &m->read, "/v3/kv/range", buf_str(&body));
+    buf_free(&key);
+    buf_free(&body);
+}
+
+/* ---- what it says ---- */
+
+static void gone_ask(struct gone *m);
+
+static bool gone_on_data(void *arg, const struct client_reply *reply UNUSED, struct str piece, struct err *err UNUSED)
+{
+    buf_add_str(&((struct gone *)arg)->body, piece);
+    return true;
+}
+
+/* 0: it is another process, or has sent nothing. */
+static int64_t gone_read_response(const struct gone *m)
+{
+    struct err err;
+    struct json_tree *doc = json_tree_parse(buf_str(&m->body), &err);
+    const struct json_tree *data = json_tree_get(doc, "data");
+    double v;
+    int64_t until = 0;
+    if (str_is(json_tree_str(json_tree_get(data, "process")), m->boot) &&
+        json_tree_number(json_tree_get(data, "sentUntilMs"), &v) && v > 0 && v < 0x1p53)
+        until = (int64_t)v;
+    json_tree_free(doc);
+    return until;
+}
+
+static void gone_on_done(void *arg, const struct client_reply *reply)
+{
+    struct gone *m = arg;
+    int64_t until = reply->status == 200 ? gone_read_response(m) : 0;
+    m->call = NULL;
+    buf_free(&m->body);
+    if (until > m->until && m->asks < GONE_ASKS)
+        loop_timer_in(m->owner->loop, &m->again, GONE_ASK_AGAIN_MS);
+    m->until = until > m->until ? until : m->until;
+    gone_settle(m);
+}
+
+static void gone_ask_again(struct loop_timer *t) { gone_ask(CONTAINER(t, struct gone, again)); }
+
+static void gone_ask(struct gone *m)
+{
+    struct buf url = {0};
+    m->asks++;
+    buf_printf(&url, "%s/api/v1/cluster/member", m->address);
+    m->call = client_send(m->owner->client, &(struct client_request){
+        .method = "GET", .url = buf_z(&url), .profile = m->owner->profile, .timeout_ms = GONE_TIMEOUT_MS,
+        .connect_timeout_ms = GONE_TIMEOUT_MS, .max_body = GONE_BODY_MAX, .data = gone_on_data, .done = gone_on_done, .arg = m});
+    buf_free(&url);
+}
+
+/* ---- members ---- */
+
+static void gone_remove(struct gone *m)
+{
+    etcd_cancel(&m->read);
+    if (m->call)
+        client_cancel(m->call);
+    loop_timer_stop(m->owner->loop, &m->again);
+    buf_free(&m->body);
+    list_remove(&m->node);
+    m->owner->n--;
+    mem_free(m->id);
+    mem_free(m->address);
+    mem_free(m->zone);
+    mem_free(m->boot);
+    mem_free(m);
+}
+
+void gone_add(struct gone_members *g, const struct cluster_member *of, struct str boot)
+{
+    if (g->n == GONE_MOST)
+        gone_remove(CONTAINER(g->all.next, struct gone, node));
+    struct gone *m = mem_zalloc(sizeof *m);
+    *m = (struct gone){.owner = g, .id = str_dup(of->id), .address = str_dup(of->address), .zone = str_dup(of->zone),
+                       .boot = str_dup(boot), .weight = of->weight, .from = of->from, .since = loop_mono(g->loop),
+                       .again.run = gone_ask_again};
+    list_push_back(&g->all, &m->node);
+    g->n++;
+    gone_read(m);
+    gone_ask(m);
+}
+
+bool gone_pending(const struct gone_members *g)
+{
+    for (const struct list *n = g->all.next; n != &g->all; n = n->next)
+        if (!CONTAINER(n, struct gone, node)->found)
+            return true;
+    return false;
+}
+
+size_t gone_list(const struct gone_members *g, bool (*back)(void *arg, const struct cluster_member *m, struct str boot), void *arg,
+                 struct cluster_member *out, size_t most)
+{
+    size_t n = 0;
+    for (const struct list *node = g->all.next; node != &g->all && n < most; node = node->next) {
+        const struct gone *m = CONTAINER(node, struct gone, node);
+        struct cluster_member member = {.id = str_of(m->id), .address = str_of(m->address), .zone = str_of(m->zone),
+                                        .weight = m->weight, .from = m->from, .until = m->until, .gone = true};
+        if (m->found && m->from < m->until && !back(arg, &member, str_of(m->boot)))
+            out[n++] = member;
+    }
+    return n;
+}
+
+static void gone_on_clean(struct etcd_request *r UNUSED, const struct etcd_response *response UNUSED) { /* once is enough */ }
+
+static void gone_clean(struct gone_members *g, const struct gone *m)
+{
+    struct buf key = {0}, body = {0};
+    struct json_writer w = {.out = &body};
+    if (etcd_request_runs(&g->clean))
+        return;
+    json_begin_object(&w);
+    json_key(&w, "compare");
+    json_begin_array(&w);
+    json_begin_object(&w);
+    buf_printf(&key, "%s%s", g->members, m->id);
+    etcd_put_bytes(&w, "key", buf_str(&key));
+    json_field_z(&w, "target", "CREATE");
+    json_field_z(&w, "result", "EQUAL");
+    json_field_z(&w, "create_revision", "0");
+    json_end_object(&w);
+    json_end_array(&w);
+    json_key(&w, "success");
+    json_begin_array(&w);
+    json_begin_object(&w);
+    json_key(&w, "request_delete_range");
+    json_begin_object(&w);
+    buf_clear(&key);
+    buf_printf(&key, "%s%s", g->sent, m->id);
+    etcd_put_bytes(&w, "key", buf_str(&key));
+    json_end_object(&w);
+    json_end_object(&w);
+    json_end_array(&w);
+    json_end_object(&w);
+    g->clean.done = gone_on_clean;
+    etcd_send(g->conf.etcd, &g->clean, "/v3/kv/txn", buf_str(&body));
+    buf_free(&key);
+    buf_free(&body);
+}
+
+void gone_tick(struct gone_members *g, bool cleans)
+{
+    for (struct list *n = g->all.next, *next; n != &g->all; n = next) {
+        struct gone *m = CONTAINER(n, struct gone, node);
+        next = n->next;
+        if (!m->found || loop_mono(g->loop) - m->since < g->conf.keep_ms)
+            continue;
+        if (cleans)
+            gone_clean(g, m);
+        gone_remove(m);
+    }
+}
+
+struct gone_members *gone_new(const struct gone_members_conf *conf)
+{
+    struct gone_members *g = mem_zalloc(sizeof *g);
+    g->conf = *conf;
+    g->members = str_dup(conf->members);
+    g->sent = str_dup(conf->sent);
+    g->loop = etcd_loop(conf->etcd);
+    g->profile = client_profile_ref(conf->profile);
+    g->client = client_new(g->loop, &(struct client_settings){.max_inflight = GONE_INFLIGHT});
+    list_init(&g->all);
+    return g;
+}
+
+void gone_free(struct gone_members *g)
+{
+    while (!list_empty(&g->all))
+        gone_remove(CONTAINER(g->all.next, struct gone, node));
+    etcd_cancel(&g->clean);
+    client_free(g->client);
+    client_profile_unref(g->profile);
+    mem_free(g->members);
+    mem_free(g->sent);
+    mem_free(g);
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Members whose keys were removed though they had not planned to leave, and up to which time their scrapes were sent. The
+ * view keeps them for some time (struct cluster_member.gone), so that the members that have kept their scrapes send the
+ * later ones.
+ *
+ * The time is the later one of what the member wrote to etcd (sent_times.h) and what it says itself, if it responds: one that
+ * is cut off from etcd still sends what it scraped before its lease ended, so it is asked again until its response does not
+ * change. Without either, nothing is known to be sent. Until the time is found, `gone_pending` is true, and the view should
+ * not change: scrapes that are due meanwhile are kept, too.
+ *
+ * Threads: the loop's.
+ */
+#ifndef GATEWAY_CLUSTER_GONE_MEMBERS_H
+#define GATEWAY_CLUSTER_GONE_MEMBERS_H
+
+#include "base/etcd/etcd.h"
+#include "model/cluster/cluster_view.h"
+
+enum { GONE_MOST = 1000 };
+struct gone_members;
+struct gone_members_conf {
+    struct etcd *etcd;
+    struct client_profile *profile;  /* of requests to members; referenced */
+    struct str members, sent;        /* prefixes of keys; copied */
+    int64_t keep_ms;                 /* how long scrapes are kept */
+    void (*settled)(void *arg);      /* all times are found */
+    void *arg;
+};
+struct gone_members *gone_new(const struct gone_members_conf *conf);
+void gone_free(struct gone_members *g);
+void gone_add(struct gone_members *g, const struct cluster_member *m, struct str boot);
+bool gone_pending(const struct gone_members *g);
+/* Those whose times are found; texts are valid until gone_tick. back: whether the member, this process, is registered again
+ * and has scraped without a break. Returns their number, at most `most`. */
+size_t gone_list(const struct gone_members *g, bool (*back)(void *arg, const struct cluster_member *m, struct str boot), void *arg,
+                 struct cluster_member *out, size_t most);
+/* Forgets members after keep_ms. cleans: deletes their keys `sent/ID`, too, unless they are registered: one member of the
+ * cluster should. */
+void gone_tick(struct gone_members *g, bool cleans);
+
+#endif

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Scrapes kept for other members: keeping, replaying, and what is complete (standby.h). */
+#include "scraper/standby.h"
+
+#include "base/compress.h"
+#include "base/text/duration.h"
+#include "scraper/scrape_internal.h"
+#include "scraper/scrape_stats.h"
+
+enum { FRAME = 64 << 10, KEEP_LEVEL = 1, CLEARED_LINES = 256 };
+
+struct kept_scrape {
+    struct list node, lane_node; /* target.kept, standby.kept */
+    struct target *target;
+    int64_t tick, t, duration_ns;
+    enum scrape_format format;
+    char *failure;               /* NULL: it succeeded */
+    enum err_kind failure_kind;
+    struct buf frames;           /* of the response: 4 bytes of length and zstd each */
+    size_t n;                    /* uncompressed */
+};
+
+/* ---- complete ---- */
+
+static struct scrape_lane *lane_of_standby(struct standby *s) { return CONTAINER(s, struct scrape_lane, standby); }
+
+/* Timers run in the order of their times: all scrapes that were due before this one have begun. */
+static void standby_publish_complete(struct loop_timer *timer)
+{
+    struct standby *s = CONTAINER(timer, struct standby, timer);
+    struct loop *loop = lane_of_standby(s)->loop;
+    int64_t complete = loop_now(loop) - (loop_mono(loop) - timer->due);
+    if (!list_empty(&s->leading)) {
+        int64_t tick = CONTAINER(s->leading.next, struct scrape, leading)->tick;
+        complete = tick < complete ? tick : complete;
+    }
+    if (s->missed > 0 && s->missed < complete)
+        complete = s->missed;
+    atomic_store_explicit(&s->complete, complete, memory_order_release);
+    loop_timer_in(loop, timer, STANDBY_TIMER_MS);
+}
+
+void standby_init(struct standby *s, unsigned n_lanes)
+{
+    *s = (struct standby){.n_lanes = n_lanes, .timer.run = standby_publish_complete};
+    list_init(&s->kept);
+    list_init(&s->replays);
+    list_init(&s->leading);
+    atomic_init(&s->complete, INT64_MAX);
+}
+
+int64_t standby_complete(const struct standby *s) { return atomic_load_explicit(&s->complete, memory_order_acquire); }
+
+bool standby_leads(const struct target *t, int64_t tick) { return tick >= t->lead.from && tick < t->lead.until; }
+
+void standby_begun(struct scrape *s)
+{
+    struct standby *y = &s->target->lane->standby;
+    s->tick = s->target->tick;
+    if (!s->target->job->conf->cluster.by_view || !standby_leads(s->target, s->tick))
+        return;
+    y->missed = 0;
+    list_push_back(&y->leading, &s->leading);
+}
+
+void standby_missed(struct target *t, int64_t tick)
+{
+    struct standby *y = &t->lane->standby;
+    if (y->missed == 0 && standby_leads(t, tick))
+        y->missed = tick;
+}
+
+void standby_ended(struct scrape *s)
+{
+    if (list_linked(&s->leading))
+        list_remove(&s->leading);
+    mem_free(s->failure);
+    s->failure = NULL;
+}
+
+/* ---- keeping ---- */
+
+static void kept_free(struct standby *y, struct kept_scrape *k)
+{
+    list_remove(&k->node);
+    list_remove(&k->lane_node);
+    y->bytes -= k->frames.cap + sizeof *k;
+    stats_add(&scrape_stats, STANDBY_KEPT, -1);
+    stats_add(&scrape_stats, STANDBY_BYTES, -(double)(k->frames.cap + sizeof *k));
+    mem_release_buf(&lane_of_standby(y)->interner.release, &k->frames);
+    mem_free(k->failure);
+    mem_free(k);
+}
+
+static struct kept_scrape *kept_first(const struct target *t)
+{
+    return list_empty(&t->kept) ? NULL : CONTAINER(t->kept.next, struct kept_scrape, node);
+}
+
+static struct kept_scrape *kept_second(const struct target *t)
+{
+    const struct list *second = t->kept.next->next;
+    return second == &t->kept ? NULL : CONTAINER(second, struct kept_scrape, node);
+}
+
+/* After a fence the samples may be those of another member's scrapes. */
+bool standby_keeps(const struct scrape *s)
+{
+    const struct target *t = s->target;
+    const struct scrape_lane *l = t->lane;
+    return !s->replay && t->job->conf->cluster.standby &&
+           (!standby_leads(t, s->tick) || loop_mono(l->loop) >= atomic_load_explicit(l->fence, memory_order_relaxed));
+}
+
+static void standby_limit(struct target *t, int64_t now)
+{
+    struct standby *y = &t->lane->standby;
+    const struct scrape_cluster *c = &t->job->conf->cluster;
+    for (struct kept_scrape *k = kept_first(t); k && k->tick < now - c->keep_ms; k = kept_first(t))
+        kept_free(y, k);
+    while (y->bytes > c->keep_bytes / y->n_lanes && !list_empty(&y->kept)) {
+        kept_free(y, CONTAINER(y->kept.next, struct kept_scrape, lane_node));
+        stats_add(&scrape_stats, STANDBY_DROPPED, 1);
+    }
+}
+
+static void keep_done(struct scrape *s)
+{
+    struct target *t = s->target;
+    struct standby *y = &t->lane->standby;
+    struct kept_scrape *k = mem_zalloc(sizeof *k);
+    *k = (struct kept_scrape){.target = t, .tick = s->tick, .t = s->t, .duration_ns = clock_mono_ns() - s->start_ns,
+                              .format = s->format, .failure = s->failure ? mem_strdup(s->failure) : NULL,
+                              .failure_kind = s->failure_kind, .n = s->body.n};
+    buf_reserve(&k->frames, y->frames.n); /* without the spare capacity of one that has grown */
+    buf_add_str(&k->frames, buf_str(&y->frames));
+    buf_clear(&y->frames);
+    list_push_back(&t->kept, &k->node);
+    list_push_back(&y->kept, &k->lane_node);
+    y->bytes += k->frames.cap + sizeof *k;
+    stats_add(&scrape_stats, STANDBY_KEPT, 1);
+    stats_add(&scrape_stats, STANDBY_BYTES, (double)(k->frames.cap + sizeof *k));
+    standby_limit(t, s->tick);
+}
+
+/* First the cache of the time when this member was the first owner: the one who is has a newer one. */
+bool standby_keep_some(struct scrape *s)
+{
+    struct interner *in = &s->target->lane->interner;
+    struct buf *frames = &s->target->lane->standby.frames;
+    if (s->target->last.n > 0 && scrape_cache_clear_some(&s->target->last, in, CLEARED_LINES))
+        return true;
+    if (s->failure == NULL && s->unpacked < s->body.n) {
+        size_t n = s->body.n - s->unpacked < FRAME ? s->body.n - s->unpacked : FRAME, at = frames->n;
+        uint32_t length = 0;
+        buf_add(frames, &length, sizeof length);
+        compress_zstd(interner_zstd(in), frames, str_n(s->body.p + s->unpacked, n), KEEP_LEVEL);
+        length = (uint32_t)(frames->n - at - sizeof length);
+        memcpy(frames->p + at, &length, sizeof length);
+        s->unpacked += n;
+        return true;
+    }
+    keep_done(s);
+    return false;
+}
+
+/* ---- replaying ---- */
+
+void standby_forget(struct target *t)
+{
+    struct standby *y = &t->lane->standby;
+    for (struct kept_scrape *k = kept_first(t); k; k = kept_first(t))
+        kept_free(y, k);
+    if (list_linked(&t->replay))
+        list_remove(&t->replay);
+}
+
+void standby_update(struct target *t)
+{
+    struct standby *y = &t->lane->standby;
+    struct loop *loop = t->lane->loop;
+    if (t->job->conf->cluster.by_view && !loop_timer_armed(&y->timer))
+        loop_timer_in(loop, &y->timer, 1);
+    if (!t->job->conf->cluster.standby) {
+        standby_forget(t);
+        return;
+    }
+    if (list_empty(&t->kept) || list_linked(&t->replay) || t->lead.from > loop_now(loop))
+        return;
+    list_push_back(&y->replays, &t->replay);
+    loop_post(loop, &t->lane->work);
+}
+
+bool standby_must_replay(const struct scrape *s)
+{
+    struct target *t = s->target;
+    if (list_empty(&t->kept) || standby_keeps(s))
+        return false;
+    if (!list_linked(&t->replay))
+        list_push_front(&t->lane->standby.replays, &t->replay);
+    return true;
+}
+
+/* The next one of the target; drops those that are not needed. mute: it only fills the cache. NULL: none. */
+static struct kept_scrape *replay_pick(struct target *t, bool *mute)
+{
+    for (struct kept_scrape *k; (k = kept_first(t)) != NULL; kept_free(&t->lane->standby, k)) {
+        const struct kept_scrape *next = kept_second(t);
+        if (k->tick >= t->lead.until)
+            return NULL;
+        *mute = k->tick < t->lead.from;
+        if (!*mute || (k->failure == NULL && t->last.n == 0 && (next == NULL || next->tick >= t->lead.from)))
+            return k;
+    }
+    return NULL;
+}
+
+struct scrape *standby_next_replay(struct scrape_lane *l)
+{
+    struct standby *y = &l->standby;
+    while (!list_empty(&y->replays)) {
+        struct target *t = CONTAINER(y->replays.next, struct target, replay);
+        bool mute = false;
+        struct kept_scrape *k = t->leaving ? NULL : replay_pick(t, &mute);
+        if (k == NULL) {
+            list_remove(&t->replay);
+            continue;
+        }
+        struct scrape *s = mem_zalloc(sizeof *s);
+        *s = (struct scrape){.target = t, .replay = true, .mute = mute, .tick = k->tick, .t = k->t, .format = k->format,
+                             .start_ns = clock_mono_ns() - k->duration_ns, .packed = k->frames, .failure = k->failure,
+                             .failure_kind = k->failure_kind, .step = STEP_UNPACK, .duration_ns = k->duration_ns};
+        buf_reserve(&s->body, k->n);
+        y->bytes -= k->frames.cap;
+        stats_add(&scrape_stats, STANDBY_BYTES, -(double)k->frames.cap);
+        k->frames = (struct buf){0};
+        k->failure = NULL;
+        kept_free(y, k);
+        if (!mute)
+            stats_add(&scrape_stats, STANDBY_REPLAYED, 1);
+        return y->replaying = s;
+    }
+    return NULL;
+}
+
+bool standby_unpack_some(struct scrape *s, bool *ok)
+{
+    struct interner *in = &s->target->lane->interner;
+    uint32_t length;
+    struct err err;
+    *ok = true;
+    if (s->unpacked + sizeof length > s->packed.n)
+        return false;
+    memcpy(&length, s->packed.p + s->unpacked, sizeof length);
+    struct str frame = str_n(s->packed.p + s->unpacked + sizeof length, length);
+    *ok = decompress(CODEC_ZSTD, interner_zstd(in), frame, FRAME, &s->body, &err);
+    s->unpacked += sizeof length + length;
+    return *ok;
+}
+
+void standby_replayed(struct scrape *s) { s->target->lane->standby.replaying = NULL; }
+
+void standby_stop(struct scrape_lane *l)
+{
+    struct standby *y = &l->standby;
+    loop_timer_stop(l->loop, &y->timer);
+    buf_free(&y->frames);
+    if (y->replaying == NULL)
+        return;
+    buf_free(&y->replaying->body);
+    buf_free(&y->replaying->packed);
+    mem_free(y->replaying->failure);
+    mem_free(y->replaying);
+    y->replaying = NULL;
+}
