@@ -28,6 +28,7 @@
     X(RANK_TOKENS, "tokens of clients")                                                                                    \
     X(RANK_CURL_LIBRARY, "loading of libcurl")                                                                         \
     X(RANK_TARGET_FILES, "target files")                                                                               \
+    X(RANK_LOOP_JOB, "job of a loop")            /* posts */                                                            \
     X(RANK_COPIES, "copies")                                                                                           \
     X(RANK_COVERAGE, "coverage")                 /* of a group */                                                      \
     X(RANK_SERVER, "downstream server")                                                                                \

@@ -189,10 +189,24 @@ static void listing_add(void *arg, const struct sd_found *found)
     sd_groups_ref(found->groups);
 }
 
+static void sources_list(const struct sd_sources *list, struct map *seen, struct sd_listing *out)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        struct sd_source *s = list->items[i];
+        if (s->ops->visit_whole)
+            s->ops->visit_whole(s, listing_add, out);
+        else
+            s->ops->visit(s, seen, listing_add, out);
+    }
+}
+
 struct sd_listing discovery_list(struct discovery *d)
 {
     struct sd_listing l = {0};
-    discovery_visit(d, listing_add, &l);
+    struct map seen = {0};
+    sources_list(&d->sources, &seen, &l);
+    sources_list(&d->retired, &seen, &l);
+    map_free(&seen);
     return l;
 }
 

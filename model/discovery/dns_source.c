@@ -95,7 +95,7 @@ static void dns_source_take(struct dns_source *s, struct dns_records *found)
         buf_free(&why);
         return;
     }
-    bool same = s->poll.found.groups && records_equal(found, &s->records);
+    bool same = s->poll.parts.groups && records_equal(found, &s->records);
     dns_records_free(&s->records);
     s->records = *found;
     sd_poll_succeeded(&s->poll, same ? NULL : records_groups(s));

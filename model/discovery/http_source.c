@@ -9,18 +9,29 @@
 #include "model/discovery/sd_poll.h"
 
 #include "base/hash.h"
+#include "base/os/loop_job.h"
 #include "base/text/url.h"
 
 enum { HTTP_SD_BODY_MAX = 32 << 20 };
 
+/* A list is read on another thread: one of 32 MiB takes a second. */
+struct http_list {
+    struct loop_job job;
+    struct http_source *source;   /* the main thread's */
+    char *shown;
+    struct buf body;
+    uint64_t last, hash;          /* of the last valid body, and of this one */
+    bool has_last, json;          /* json: the response says so */
+    struct sd_groups *groups;     /* NULL: the body is the last one */
+    bool ok;
+    struct err err;
+};
 struct http_source {
     struct sd_poll poll;
     struct client_profile *profile;
     struct client_call *call;     /* in progress, or NULL */
-    struct buf body;
-    uint64_t hash;                /* of the last valid body */
+    struct http_list *list;       /* that is read or being parsed */
     bool file;                    /* of file_sd_configs */
-    bool json;                    /* the response says so */
 };
 
 static struct http_source *http_of_poll(struct sd_poll *p) { return (struct http_source *)(void *)p; }
@@ -30,9 +41,68 @@ static void http_source_free(struct sd_poll *p)
     struct http_source *s = http_of_poll(p);
     if (s->call)
         client_cancel(s->call);
+    loop_job_drop(&s->list->job);
     client_profile_unref(s->profile);
-    buf_free(&s->body);
     mem_free(s);
+}
+
+/* ---- the list ---- */
+
+static struct http_list *http_list_of(struct loop_job *job) { return CONTAINER(job, struct http_list, job); }
+
+static void http_list_release(struct loop_job *job)
+{
+    struct http_list *l = http_list_of(job);
+    sd_groups_unref(l->groups);
+    buf_free(&l->body);
+    mem_free(l->shown);
+    mem_free(l);
+}
+
+static void http_list_parse(struct loop_job *job)
+{
+    struct http_list *l = http_list_of(job);
+    l->hash = hash_keyed(l->body.p, l->body.n);
+    l->groups = NULL;
+    l->ok = true;
+    if (l->has_last && l->hash == l->last)
+        return;
+    struct sd_groups *g = sd_groups_new();
+    l->ok = l->json ? sd_json_parse(&g->arena, l->shown, buf_str(&l->body), &g->items, &g->n, &l->err)
+                    : sd_file_parse(&g->arena, l->shown, buf_str(&l->body), &g->items, &g->n, &l->err);
+    if (!l->ok) {
+        sd_groups_unref(g);
+        return;
+    }
+    sd_parts_lay_out(g);
+    l->groups = g;
+}
+
+static void http_list_clear(struct http_list *l)
+{
+    buf_free(&l->body);
+    l->body = (struct buf){0};
+}
+
+static void http_source_fail(struct http_source *s, struct err *err)
+{
+    client_hide_secrets_in(s->profile, s->poll.found.source, err->text, sizeof err->text);
+    sd_poll_failed(&s->poll, err->text);
+}
+
+static void http_list_on_done(struct loop_job *job)
+{
+    struct http_list *l = http_list_of(job);
+    struct sd_groups *groups = l->groups;
+    l->groups = NULL;
+    http_list_clear(l);
+    if (!l->ok) {
+        http_source_fail(l->source, &l->err);
+        return;
+    }
+    l->last = l->hash;
+    l->has_last = true;
+    sd_poll_succeeded(&l->source->poll, groups);
 }
 
 /* ---- the response ---- */
@@ -52,35 +122,16 @@ static bool http_source_is_json(struct str type)
 
 static bool http_source_check(struct http_source *s, const struct client_reply *reply, struct err *err)
 {
-    s->json = http_source_is_json(reply->content_type);
+    s->list->json = http_source_is_json(reply->content_type);
     if (reply->status == 0) {
         *err = reply->err;
         return false;
     }
     if (reply->status != 200)
         return err_set(err, ERR_BAD_GATEWAY, "%s: HTTP %d", s->poll.shown, reply->status);
-    if (!s->file && !s->json)
+    if (!s->file && !s->list->json)
         return err_set(err, ERR_BAD_GATEWAY, "%s: content type \"%.*s\" is not application/json", s->poll.shown,
                        STR_ARG(reply->content_type));
-    return true;
-}
-
-/* *groups: NULL if they are those of the last response. */
-static bool http_source_parse(struct http_source *s, struct sd_groups **groups, struct err *err)
-{
-    uint64_t hash = hash_keyed(s->body.p, s->body.n);
-    *groups = NULL;
-    if (s->poll.found.groups && hash == s->hash)
-        return true;
-    struct sd_groups *g = sd_groups_new();
-    bool ok = s->json ? sd_json_parse(&g->arena, s->poll.shown, buf_str(&s->body), &g->items, &g->n, err)
-                      : sd_file_parse(&g->arena, s->poll.shown, buf_str(&s->body), &g->items, &g->n, err);
-    if (!ok) {
-        sd_groups_unref(g);
-        return false;
-    }
-    s->hash = hash;
-    *groups = g;
     return true;
 }
 
@@ -88,25 +139,21 @@ static bool http_source_parse(struct http_source *s, struct sd_groups **groups, 
 static bool http_source_on_data(void *arg, const struct client_reply *reply UNUSED, struct str piece,
                                 struct err *err UNUSED)
 {
-    buf_add_str(&((struct http_source *)arg)->body, piece);
+    buf_add_str(&((struct http_source *)arg)->list->body, piece);
     return true;
 }
 
 static void http_source_on_done(void *arg, const struct client_reply *reply)
 {
     struct http_source *s = arg;
-    struct sd_groups *groups = NULL;
     struct err err;
     s->call = NULL;
-    bool ok = http_source_check(s, reply, &err) && http_source_parse(s, &groups, &err);
-    buf_free(&s->body);
-    s->body = (struct buf){0};
-    if (ok) {
-        sd_poll_succeeded(&s->poll, groups);
+    if (http_source_check(s, reply, &err)) {
+        loop_job_start(&s->list->job, s->poll.env.main);
         return;
     }
-    client_hide_secrets_in(s->profile, s->poll.found.source, err.text, sizeof err.text);
-    sd_poll_failed(&s->poll, err.text);
+    http_list_clear(s->list);
+    http_source_fail(s, &err);
 }
 
 /* ---- the request ---- */
@@ -142,6 +189,10 @@ static struct http_source *http_source_make(const struct sd_source_env *env, str
                  buf_z(&shown), buf_str(&key));
     s->profile = profile;
     s->file = file;
+    s->list = mem_zalloc(sizeof *s->list);
+    s->list->source = s;
+    s->list->shown = mem_strdup(buf_z(&shown));
+    loop_job_init(&s->list->job, http_list_parse, http_list_on_done, http_list_release);
     buf_free(&shown);
     buf_free(&key);
     return s;

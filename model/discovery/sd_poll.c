@@ -25,7 +25,8 @@ static void poll_on_due(struct loop_timer *t)
 static void poll_on_late(struct loop_timer *t)
 {
     struct sd_poll *p = CONTAINER(t, struct sd_poll, late);
-    p->hangs = p->has_news = true;
+    p->hangs = p->reading;
+    p->has_news = p->drained = true; /* nobody waits for parts either */
     p->awaited = false;
     p->env.news(p->env.arg);
 }
@@ -34,7 +35,8 @@ static void poll_on_late(struct loop_timer *t)
 
 static void poll_end(struct sd_poll *p)
 {
-    loop_timer_stop(p->env.main, &p->late);
+    if (p->drained || p->parts.groups == NULL)
+        loop_timer_stop(p->env.main, &p->late);
     loop_timer_in(p->env.main, &p->due, p->interval);
     p->reading = p->hangs = p->awaited = false;
     p->has_news = p->ended = true;
@@ -53,9 +55,8 @@ void sd_poll_succeeded(struct sd_poll *p, struct sd_groups *groups)
     mem_free(p->error);
     p->error = NULL;
     if (groups) {
-        sd_groups_unref(p->found.groups);
-        p->found.groups = groups;
-        p->changed = true;
+        sd_parts_set(&p->parts, groups);
+        p->drained = p->drained || !sd_parts_changed(&p->parts);
     }
     poll_end(p);
 }
@@ -79,7 +80,7 @@ static void poll_source_free(struct sd_source *s)
     struct sd_poll *p = poll_of(s);
     loop_timer_stop(p->env.main, &p->due);
     loop_timer_stop(p->env.main, &p->late);
-    sd_groups_unref(p->found.groups);
+    sd_parts_free(&p->parts);
     mem_free((char *)p->env.owner.name.p);
     mem_free((char *)p->found.source.p);
     mem_free((char *)s->key.p);
@@ -101,21 +102,56 @@ static void poll_source_start(struct sd_source *s, struct dir_watch *dirs UNUSED
 static struct sd_source_state poll_source_state(const struct sd_source *s)
 {
     const struct sd_poll *p = poll_of(s);
-    return (struct sd_source_state){.reads = p->reading && !p->hangs, .awaited = p->awaited,
-                                    .was_read = p->found.groups != NULL, .has_news = p->has_news};
+    return (struct sd_source_state){.reads = p->reading && !p->hangs, .awaited = p->awaited || (p->parts.groups && !p->drained),
+                                    .was_read = p->parts.groups != NULL, .has_news = p->has_news};
 }
 
 static bool poll_source_take_news(struct sd_source *s)
 {
     struct sd_poll *p = poll_of(s);
-    bool changed = p->changed;
-    p->changed = p->has_news = false;
-    return changed;
+    p->has_news = false;
+    return sd_parts_changed(&p->parts);
+}
+
+struct poll_visit { const struct sd_poll *poll; sd_visit_fn *visit; void *arg; };
+
+static void poll_visit_part(void *arg, const void *part, struct sd_groups *groups)
+{
+    const struct poll_visit *v = arg;
+    struct sd_found found = v->poll->found;
+    found.part = part;
+    found.groups = groups;
+    v->visit(v->arg, &found);
 }
 
 static void poll_source_visit(struct sd_source *s, struct map *seen UNUSED, sd_visit_fn *visit, void *arg)
 {
-    visit(arg, &poll_of(s)->found);
+    struct sd_poll *p = poll_of(s);
+    sd_parts_visit(&p->parts, poll_visit_part, &(struct poll_visit){p, visit, arg});
+    p->drained = p->parts.groups != NULL;
+}
+
+static void poll_source_visit_whole(struct sd_source *s, sd_visit_fn *visit, void *arg)
+{
+    struct sd_poll *p = poll_of(s);
+    struct sd_found found = p->found;
+    sd_parts_settle(&p->parts);
+    p->drained = p->parts.groups != NULL;
+    found.groups = p->parts.groups;
+    visit(arg, &found);
+}
+
+/* As many as a turn of the main loop has time for. */
+static void poll_source_visit_changed(struct sd_source *s, sd_visit_fn *visit, void *arg)
+{
+    struct sd_poll *p = poll_of(s);
+    sd_parts_visit_changed(&p->parts, loop_slice_end(p->env.main), poll_visit_part, &(struct poll_visit){p, visit, arg});
+    if (!sd_parts_changed(&p->parts)) {
+        p->drained = p->parts.groups != NULL;
+        return;
+    }
+    p->has_news = true;
+    p->env.news(p->env.arg);
 }
 
 static void poll_source_show(const struct sd_source *s, struct sd_status *out, struct map *seen UNUSED)
@@ -137,7 +173,8 @@ static void poll_source_explain(const struct sd_source *s, struct buf *out)
 
 static const struct sd_source_ops poll_source_ops = {
     .free = poll_source_free, .start = poll_source_start, .state = poll_source_state,
-    .take_news = poll_source_take_news, .visit = poll_source_visit, .show = poll_source_show,
+    .take_news = poll_source_take_news, .visit = poll_source_visit, .visit_whole = poll_source_visit_whole,
+    .visit_changed = poll_source_visit_changed, .show = poll_source_show,
     .explain = poll_source_explain};
 
 void sd_poll_init(struct sd_poll *p, const struct sd_poll_ops *ops, const struct sd_source_env *env, int64_t interval,
@@ -146,6 +183,7 @@ void sd_poll_init(struct sd_poll *p, const struct sd_poll_ops *ops, const struct
     *p = (struct sd_poll){.source = {.ops = &poll_source_ops, .key = {str_dup(key), key.n}}, .ops = ops, .env = *env,
                           .interval = interval, .failures = failures, .found = *found, .shown = mem_strdup(shown),
                           .due.run = poll_on_due, .late.run = poll_on_late};
+    sd_parts_init(&p->parts);
     p->env.owner.name = str_of(str_dup(env->owner.name));
     p->found.source = str_of(str_dup(found->source));
 }

@@ -2,12 +2,14 @@
 /* Private to model/discovery/: a source that is read over the network, once an interval: a URL, a name of the DNS.
  *
  * A read that fails keeps the targets of the last one that succeeded. Errors are counted each time and logged when they
- * begin or change. Nobody waits longer than SD_POLL_LATE_MS for the end of a read.
+ * begin or change. Nobody waits longer than SD_POLL_LATE_MS for the end of a read. What a read has changed is news in parts
+ * (groups/sd_parts.h).
  */
 #ifndef MODEL_DISCOVERY_SD_POLL_H
 #define MODEL_DISCOVERY_SD_POLL_H
 
 #include "model/discovery/sd_source.h"
+#include "model/discovery/groups/sd_parts.h"
 #include "model/discovery/groups/sd_stats.h"
 
 enum { SD_POLL_LATE_MS = 5000 };
@@ -23,11 +25,13 @@ struct sd_poll {                 /* first member of the kind's struct */
     struct sd_source_env env;    /* owner.name: owned */
     int64_t interval;            /* ms */
     enum sd_stat failures;
-    struct sd_found found;       /* source: owned; groups: a reference */
+    struct sd_found found;       /* source: owned; without groups */
+    struct sd_parts parts;
     char *shown;                 /* the source without secrets, for messages; owned */
     char *error;                 /* of the last read; NULL: it succeeded, or none has ended */
     struct loop_timer due, late;
-    bool reading, hangs, awaited, ended, has_news, changed; /* ended: a read has, whichever way */
+    bool reading, hangs, awaited, ended, has_news; /* ended: a read has, whichever way */
+    bool drained;                /* all parts of the first list have been visited */
 };
 /* found.source, shown and source.key are copied; found.groups is NULL. */
 void sd_poll_init(struct sd_poll *p, const struct sd_poll_ops *ops, const struct sd_source_env *env, int64_t interval,

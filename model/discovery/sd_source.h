@@ -21,10 +21,12 @@ struct sd_source_ops {
     void (*poll)(struct sd_source *s, struct dir_watch *dirs); /* files may have changed; NULL: the source has its own timer */
     struct sd_source_state (*state)(const struct sd_source *s);
     bool (*take_news)(struct sd_source *s);   /* true: its targets may have changed since the last call */
-    /* What is not in `seen`. */
+    /* What is not in `seen`; with its parts, if there are any. */
     void (*visit)(struct sd_source *s, struct map *seen, sd_visit_fn *visit, void *arg);
     /* The parts that have changed since their last visit; NULL: there are no parts. */
     void (*visit_changed)(struct sd_source *s, sd_visit_fn *visit, void *arg);
+    /* All in the order of the list, as one part; NULL: as `visit`. */
+    void (*visit_whole)(struct sd_source *s, sd_visit_fn *visit, void *arg);
     void (*show)(const struct sd_source *s, struct sd_status *out, struct map *seen);
     void (*explain)(const struct sd_source *s, struct buf *out);
 };

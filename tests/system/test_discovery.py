@@ -117,6 +117,55 @@ scrape_configs:
     assert "hidden" not in ours.log() and "service discovery failed" in ours.log()
 
 
+def main_thread_seconds(sluice):
+    """CPU time of the thread that discovers targets."""
+    with open(f"/proc/{sluice.p.pid}/task/{sluice.p.pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@waits
+def test_a_long_list_costs_what_has_changed_in_it():
+    """20,000 targets, in one group of many and in groups of one."""
+    def group(i, a="x"):
+        return {"targets": [f"127.9.{i >> 8}.{i & 255}:9100"], "labels": {"__meta_a": a, **{f"__meta_label_{k}": f"value-{i}-{k}" for k in range(12)}}}
+    many = {"targets": [f"127.{i >> 8}.{i & 255}.1:1" for i in range(256, 5256)], "labels": {"in": "one"}}
+    lists = [group(i) for i in range(15000)] + [many]
+    listed = TargetList(*lists)
+    sluice = Sluice(f"""
+scrape_configs:
+- job_name: j
+  scrape_interval: 10h
+  scrape_timeout: 1s
+  http_sd_configs: [{{url: 'http://{listed.address}/', refresh_interval: 1s}}]
+  relabel_configs: [{{action: labelmap, regex: __meta_label_(.*)}}, {{source_labels: [__meta_a], target_label: a}}]
+""")
+
+    def total():
+        return sluice.metric("prometheus_target_scrape_pool_targets", 'scrape_job="j"')
+
+    def rounds(n):
+        before = len(listed.asked)
+        wait_until(lambda: len(listed.asked) >= before + n, 60)
+    wait_until(lambda: total() == 20000, 60)
+    first = main_thread_seconds(sluice)
+    lists[7], lists[8] = group(7, "y"), group(20001)
+    many["targets"].pop()
+    listed.body = json.dumps(lists)
+    before = main_thread_seconds(sluice)
+    rounds(2)
+    wait_until(lambda: total() == 19999, 20)
+    change = main_thread_seconds(sluice) - before
+    assert change < first / 2, (first, change)
+    found = {dict(labels)["instance"]: dict(labels) for _, labels in targets(sluice)}
+    assert found["127.9.0.7:9100"]["a"] == "y" and found["127.9.0.9:9100"]["a"] == "x" and "127.9.0.8:9100" not in found
+    assert found["127.9.78.33:9100"]["0"] == "value-20001-0" and "127.20.135.1:1" not in found and "127.20.134.1:1" in found
+    listed.body = "[]"
+    wait_until(lambda: total() == 0, 20)
+    listed.body = json.dumps(lists)
+    wait_until(lambda: total() == 19999, 20)
+
+
 def test_a_silent_url_holds_no_start_and_no_other_job():
     silent, listed = TargetList(), TargetList({"targets": ["127.0.0.1:1"]})
     silent.delay = 30

@@ -15,6 +15,7 @@
 #include <string.h>
 
 enum { SOON_MS = 5000 };
+#define TWO "[{\"targets\": [\"a:1\", \"b:1\"]}, {\"targets\": [\"a:1\"]}]"
 
 struct listing {
     struct loop *loop;
@@ -108,8 +109,7 @@ static void note_found(void *arg, const struct sd_found *found)
 static size_t listing_groups(const struct listing *l)
 {
     struct sd_found all = {0};
-    struct map seen = {0};
-    l->source->ops->visit(l->source, &seen, note_found, &all);
+    l->source->ops->visit_whole(l->source, note_found, &all);
     assert_true(str_is(all.meta, "__meta_url") && str_is(all.source, l->url));
     return all.groups ? all.groups->n : SIZE_MAX;
 }
@@ -125,7 +125,7 @@ static void responses_and_news(void **state UNUSED)
         assert_false(l.source->ops->state(l.source).awaited);
     assert_int_equal(listing_groups(&l), 1);
     assert_false(listing_take(&l)); /* the same list */
-    listing_set(&l, 200, "Application/JSON; charset=UTF-8", "[{}, {}]");
+    listing_set(&l, 200, "Application/JSON; charset=UTF-8", TWO);
     while (!listing_take(&l)) {
     }
     assert_int_equal(listing_groups(&l), 2);
@@ -140,7 +140,7 @@ static void responses_and_news(void **state UNUSED)
             assert_false(listing_take(&l));
         while (listing_failing(&l) == 0);
         assert_int_equal(listing_groups(&l), 2);
-        listing_set(&l, 200, "application/json;charset=\"utf-8\"", "[{}, {}]");
+        listing_set(&l, 200, "application/json;charset=\"utf-8\"", TWO);
         do
             assert_false(listing_take(&l));
         while (listing_failing(&l) == 1);
