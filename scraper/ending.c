@@ -38,6 +38,8 @@ static void end_at_once(struct scrape_lane *l, struct target *target, int64_t t)
 void ending_add(struct target *target, int64_t t)
 {
     struct scrape_lane *l = target->lane;
+    if (target->last.n > 0)
+        target->series_t = t;
     if (target->last.n <= AT_ONCE && list_empty(&l->endings)) {
         end_at_once(l, target, t);
         return;

@@ -2,12 +2,15 @@
 #include "scraper/exemplars.h"
 
 #include "base/hash.h"
+#include "base/protobuf.h"
+#include "model/exposition/classic_histogram.h"
 
 enum { EXEMPLARS_RESYNC = 16, HASHES_KEEP = 64 << 10 };
 
 void exemplar_writer_start(struct exemplar_writer *w)
 {
     w->next = w->next_extra = w->expect = 0;
+    w->starts = (struct start_times){0};
     buf_clear(&w->hashes);
 }
 
@@ -15,6 +18,7 @@ void exemplar_writer_free(struct exemplar_writer *w)
 {
     buf_free(&w->hashes);
     buf_free(&w->message);
+    buf_free(&w->made);
     mem_free(w->list);
 }
 
@@ -70,26 +74,65 @@ static void exemplar_writer_add_extra(struct exemplar_writer *w, const struct pa
                                       const struct page_extra *x, struct series_in *in)
 {
     struct str message = str_n(r->page.messages + x->message, x->n);
-    if (x->histogram) {
-        w->histogram = message;
+    if (x->kind == PAGE_START) {
+        w->start = x->start;
+    } else if (x->kind == PAGE_HISTOGRAM) {
+        w->histograms[0] = message;
         in->n_samples = 0;
-        in->hists = &w->histogram;
+        in->hists = w->histograms;
         in->n_hists = 1;
     } else if (note_exemplar(w, r, s, x->hash)) {
         list_exemplar(w, message);
     }
 }
 
+/* The histogram with its start time, which both versions of the message have in the same field. */
+static void start_histogram(struct exemplar_writer *w, struct series_in *in, int64_t t, bool zero)
+{
+    enum { FIELD_START = 17 };
+    size_t n = 0;
+    buf_clear(&w->made);
+    if (zero)
+        histogram_zero_of(w->histograms[0], w->start, &w->made);
+    n = w->made.n;
+    buf_add_str(&w->made, w->histograms[0]);
+    if (w->starts.sent && w->start <= t)
+        pb_add_int(&w->made, FIELD_START, w->start);
+    if (zero)
+        w->histograms[0] = str_n(w->made.p, n);
+    w->histograms[zero] = str_n(w->made.p + n, w->made.n - n);
+    in->n_hists = 1u + zero;
+}
+
+static void series_add_start(struct exemplar_writer *w, const struct staged *s, struct series_in *in)
+{
+    bool zero = w->starts.zeros && w->start > w->starts.after && w->start < s->t;
+    if (in->n_hists > 0) {
+        start_histogram(w, in, s->t, zero);
+        return;
+    }
+    w->samples[0] = (struct sample){w->start, 0};
+    w->samples[zero] = (struct sample){s->t, s->v};
+    w->sample_starts[0] = 0;
+    w->sample_starts[zero] = w->start <= s->t ? w->start : 0;
+    in->samples = w->samples;
+    in->n_samples = 1u + zero;
+    in->starts = w->starts.sent ? w->sample_starts : NULL;
+}
+
 void exemplar_writer_complete(struct exemplar_writer *w, struct page_reader *r, size_t line, struct series_in *in)
 {
     const struct staged *s = &r->stage[line];
     w->n = 0;
+    w->start = 0;
     for (; w->next < r->n_exemplars && r->exemplars[w->next].line <= line; w->next++)
         if (r->exemplars[w->next].line == line)
             exemplar_writer_add_text(w, r, &r->exemplars[w->next]);
     for (; w->next_extra < r->page.n_extras && r->page.extras[w->next_extra].at <= s->at; w->next_extra++)
         if (r->page.extras[w->next_extra].at == s->at)
             exemplar_writer_add_extra(w, r, s, &r->page.extras[w->next_extra], in);
+    if (w->start > 0)
+        series_add_start(w, s, in);
     in->exemplars = w->list;
     in->n_exemplars = w->n;
 }

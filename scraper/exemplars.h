@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What belongs to a series of a page besides its sample: exemplars, and native histograms in place of the sample. A target
+/* What belongs to a series of a page besides its sample: exemplars, native histograms in place of the sample, and the time
+ * since which it counts, which is sent with the sample or as a sample of 0 at that time. A target
  * repeats an exemplar until it has a newer one, so only those are sent that the last page did not have for the same
  * series: the cache keeps a hash of each, in the order of the page. One that has moved by more than EXEMPLARS_RESYNC is
  * sent again, which receivers ignore. Lane's thread only. */
@@ -9,12 +10,21 @@
 #include "model/sink.h"
 #include "scraper/page_reader.h"
 
+struct start_times {
+    bool sent;               /* with the samples, which remote write 2.0 sends */
+    bool zeros;              /* a sample of 0, or an empty histogram, at the start time: */
+    int64_t after;           /* if this is later, as the series may have samples until then */
+};
 struct exemplar_writer {
+    struct start_times starts; /* set after exemplar_writer_start */
+    int64_t start;           /* of the last series; 0: unknown */
+    struct sample samples[2]; int64_t sample_starts[2];
+    struct str histograms[2];
+    struct buf made;         /* the messages of histograms that are not in the page */
     size_t next, next_extra; /* in the reader's exemplars, and in the extras of its page */
     size_t expect;           /* in the cache's */
     struct buf hashes;       /* of those of this page that are sent or known */
     struct buf message;      /* of an exemplar that was text */
-    struct str histogram;
     struct str *list; size_t n, cap; /* exemplars of the last series */
 };
 void exemplar_writer_start(struct exemplar_writer *w);

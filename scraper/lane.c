@@ -77,6 +77,8 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     list_init(&l->changes);
     interner_init(&l->interner);
     proto_page_init(&l->converted);
+    page_rewrite_init(&l->rewritten);
+    l->since = loop_now(loop);
     page_init(&l->page, &l->interner, sink);
     marker_writer_init(&l->stale, &l->interner, sink);
 }
@@ -172,6 +174,7 @@ static void target_inherit(struct target *t, struct target *from)
 {
     t->last = from->last;
     t->last_t = from->last_t;
+    t->series_t = from->series_t;
     t->series = from->series;
     t->ended = from->ended;
     from->series = NULL;
@@ -422,6 +425,7 @@ void scrape_lane_free(struct scrape_lane *l)
     if (l->abandoned)
         lane_release_abandoned(l);
     proto_page_free(&l->converted);
+    page_rewrite_free(&l->rewritten);
     page_free(&l->page);
     marker_writer_free(&l->stale);
     interner_free(&l->interner);

@@ -6,6 +6,7 @@
 #define SCRAPER_LANE_H
 
 #include "model/exposition/exposition_proto.h"
+#include "model/exposition/page_rewrite.h"
 #include "scraper/metadata.h"
 #include "scraper/page.h"
 #include "scraper/standby.h"
@@ -24,10 +25,12 @@ struct scrape_lane {
     size_t n_targets;
     size_t slot_targets;         /* the number that the length of slots was chosen for */
     struct interner interner;
+    int64_t since;               /* wall clock of its start, ms: what series were before is unknown */
     struct metadata_store metadata;
     struct metadata_builder metadata_builder; /* of the current page; its store is NULL when it builds nothing */
     struct page page;
     struct proto_page converted; /* the text of a protobuf response */
+    struct page_rewrite rewritten; /* of other responses, for jobs that want other series */
     struct marker_writer stale;  /* for failing and removed targets, independent of the page being parsed */
     struct list endings;         /* large failed or removed targets whose series are being ended (ending.c) */
     struct list changes;         /* from the main thread; the first is being applied */

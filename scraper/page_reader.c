@@ -42,6 +42,7 @@ void page_reader_start(struct page_reader *r, uint64_t source, const struct targ
     r->t = t;
     exposition_start(&r->exposition, page.text);
     r->exposition.format = page.format;
+    r->exposition.lines_left_out = page.lines_left_out;
     r->exposition.lax = c->job->conf->page.lax;
     r->type = BOUNDS_OTHER;
     r->n = r->n_uncached = r->n_new_entries = r->n_borrowed = r->n_exemplars = r->n_metadata = 0;

@@ -114,6 +114,7 @@ static void page_done(struct scrape_lane *l, struct scrape *s)
     bool again = p->digest.n > 0 && p->digest.n == s->target->ended.n && p->digest.sum == s->target->ended.sum;
     struct scrape_report r = {.up = 1, .scraped = (double)p->scraped, .post_relabeling = (double)p->post_relabeling,
                               .added = again ? 0 : (double)p->added, .over_series_limit = (double)p->over_series_limit};
+    s->target->series_t = s->t;
     count_page(&l->page);
     stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);
     stats_observe(&scrape_samples, (double)p->scraped);
@@ -140,24 +141,32 @@ static struct series_limit *target_series_limit(struct target *t)
 static void read_page(struct scrape_lane *l, struct scrape *s, struct page_text page)
 {
     struct target *t = s->target;
+    const struct scrape_job *conf = t->job->conf;
     page_start(&l->page, t->source, &t->labels, t->templates, &t->last, target_series_limit(t), page, s->t);
+    l->page.exemplars.starts = (struct start_times){
+        .sent = conf->start_times.sent, .zeros = conf->start_times.zeros,
+        .after = t->series_t > 0 ? t->series_t : t->span.from > l->since ? t->span.from : l->since};
     s->step = STEP_PARSE;
 }
 
-/* A protobuf response becomes a page of text first. */
+/* A page is made from the response first: text of protobuf, other series of text. */
 static bool convert_some(struct scrape_lane *l, struct scrape *s)
 {
     enum { METRICS = 100 }; /* each may be several series */
-    enum proto_state state = proto_page_convert(&l->converted, METRICS);
-    if (state == PROTO_MORE)
+    bool proto = s->format == SCRAPE_PROTOBUF;
+    enum copy_state state = proto ? proto_page_convert(&l->converted, METRICS) : page_rewrite_some(&l->rewritten, STEP_LINES);
+    const struct page_copy *copy = proto ? &l->converted.copy : &l->rewritten.copy;
+    if (state == COPY_MORE)
         return true;
-    if (state == PROTO_COMPLETE) {
-        read_page(l, s, proto_page_text(&l->converted));
+    if (state == COPY_COMPLETE) {
+        read_page(l, s, proto ? page_copy_text(copy, EXPOSITION_TEXT) : page_rewrite_text(&l->rewritten));
         return true;
     }
     list_remove(&s->node);
     l->reading = false;
-    scrape_fail(s, NULL, &l->converted.err);
+    if (copy->err.kind == ERR_LIMIT)
+        stats_add(&scrape_stats, P_BUCKET_LIMIT, 1);
+    scrape_fail(s, NULL, &copy->err);
     return false;
 }
 
@@ -170,16 +179,43 @@ static bool parse_some(struct page *p, bool *ok)
     return state == PAGE_MORE;
 }
 
-static void begin_page(struct scrape_lane *l, struct scrape *s)
+static void begin_protobuf(struct scrape_lane *l, struct scrape *s)
 {
     const struct running_job *job = s->target->job;
+    const struct scrape_job *conf = job->conf;
+    proto_page_start(&l->converted, buf_str(&s->body), &(struct proto_page_options){
+        .native = conf->scrape_native_histograms, .classic_too = conf->always_scrape_classic_histograms,
+        .custom = conf->convert_classic_histograms, .starts = conf->start_times.sent || conf->start_times.zeros,
+        .family_labels = conf->type_and_unit_labels, .own_times = conf->honor_timestamps, .max_schema = job->max_schema,
+        .bucket_limit = (uint32_t)conf->native_histogram_bucket_limit, .t = s->t,
+        .max_bytes = s->target->settings.body_max});
+}
+
+/* False: the page is read as it is. */
+static bool begin_rewrite(struct scrape_lane *l, struct scrape *s, enum exposition_format format)
+{
+    const struct scrape_job *conf = s->target->job->conf;
+    size_t most = 2 * (size_t)s->target->settings.body_max; /* labels are added */
+    struct page_rewrite_options options = {
+        .custom = conf->convert_classic_histograms, .classic_too = conf->always_scrape_classic_histograms,
+        .starts = conf->start_times.sent || conf->start_times.zeros, .family_labels = conf->type_and_unit_labels,
+        .lax = conf->page.lax, .skips_lines = !conf->broken_lines_fail, .own_times = conf->honor_timestamps,
+        .bucket_limit = (uint32_t)conf->native_histogram_bucket_limit, .t = s->t,
+        .max_bytes = most < UINT32_MAX ? most : UINT32_MAX};
+    if (!page_rewrite_needed(&options, format))
+        return false;
+    page_rewrite_start(&l->rewritten, buf_str(&s->body), format, &options);
+    return true;
+}
+
+static void begin_page(struct scrape_lane *l, struct scrape *s)
+{
+    /* an empty response has no series, and no end of OpenMetrics */
+    enum exposition_format format = s->body.n > 0 ? scrape_text_format(s->format) : EXPOSITION_TEXT;
     if (s->format == SCRAPE_PROTOBUF)
-        proto_page_start(&l->converted, buf_str(&s->body), &(struct proto_page_options){
-            .native = job->conf->scrape_native_histograms, .classic_too = job->conf->always_scrape_classic_histograms,
-            .max_schema = job->max_schema, .bucket_limit = (uint32_t)job->conf->native_histogram_bucket_limit,
-            .t = s->t, .max_bytes = s->target->settings.body_max});
-    else
-        read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = s->body.n > 0 ? scrape_text_format(s->format) : EXPOSITION_TEXT}); /* an empty response has no series */
+        begin_protobuf(l, s);
+    else if (!begin_rewrite(l, s, format))
+        read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = format});
 }
 
 /* ---- scrapes that are kept for other members (standby.h) ---- */
@@ -286,8 +322,10 @@ static bool work_step(struct scrape_lane *l, int64_t until)
         return true;
     if (l->page_ends) {
         l->page_ends = page_end(&l->page, COMPARE_LINES);
-        if (!l->page_ends)
-            proto_page_release(&l->converted, &l->interner.release);
+        if (!l->page_ends) {
+            page_copy_release(&l->converted.copy, &l->interner.release);
+            page_copy_release(&l->rewritten.copy, &l->interner.release);
+        }
         return true;
     }
     if (mem_release_some(&l->interner.release) || metadata_free_unused(&l->metadata, METADATA_FAMILIES))

@@ -48,6 +48,8 @@
       "Kept scrapes whose samples were sent because the member that had to send them was gone")                      \
     X(P_SAMPLE_LIMIT, "prometheus_target_scrapes_exceeded_sample_limit_total", STATS_COUNTER,                      \
       "Scrapes that exceeded sample_limit")                                                                        \
+    X(P_BUCKET_LIMIT, "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total", STATS_COUNTER,     \
+      "Scrapes that exceeded native_histogram_bucket_limit")                                                       \
     X(P_BODY_LIMIT, "prometheus_target_scrapes_exceeded_body_size_limit_total", STATS_COUNTER,                     \
       "Scrapes that exceeded body_size_limit")                                                                     \
     X(P_TARGET_LIMIT, "prometheus_target_scrape_pool_exceeded_target_limit_total", STATS_COUNTER,                  \

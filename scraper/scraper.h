@@ -61,6 +61,9 @@ struct scrape_cluster {               /* of scrapers that share the targets */
 /* Whether members, or clusters, have to scrape the same target at different times. */
 static inline bool scrape_cluster_active(const struct scrape_cluster *c) { return c->owner.members > 1 || c->name.n > 0; }
 
+/* What becomes of the times since which counters, histograms and summaries count. */
+struct start_time_rules { bool sent /* with the samples */, zeros /* as samples of 0 */; };
+
 struct scrape_globals {               /* defaults of scrape_configs, from `global:` */
     int64_t scrape_interval, scrape_timeout;
     /* usually added by the writer; they shift the offsets, so that two replicas differ */
@@ -71,7 +74,9 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     struct str_list scrape_protocols; /* default depends on the dialect; empty: Prometheus' text format */
     bool protocols_given;             /* by the configuration */
     int metric_name_escaping_scheme;  /* enum escaping */
-    bool scrape_native_histograms, always_scrape_classic_histograms;
+    bool scrape_native_histograms, always_scrape_classic_histograms, convert_classic_histograms;
+    struct start_time_rules start_times;
+    bool type_and_unit_labels;        /* series get __type__ and __unit__ */
     bool honor_timestamps;            /* default depends on the dialect */
     bool broken_lines_fail;           /* Prometheus: an invalid line fails the scrape; vmagent: it is skipped and
                                        * counted */
@@ -106,7 +111,9 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     int64_t native_histogram_bucket_limit; /* 0: none */
     double native_histogram_min_bucket_factor;
     struct str scrape_failure_log_file; /* empty: none */
-    bool scrape_native_histograms, always_scrape_classic_histograms;
+    bool scrape_native_histograms, always_scrape_classic_histograms, convert_classic_histograms;
+    struct start_time_rules start_times; /* copied from the globals */
+    bool type_and_unit_labels;         /* likewise */
     struct str_list scrape_protocols;
     struct str fallback_scrape_protocol;
     int metric_name_escaping_scheme;

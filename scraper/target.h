@@ -74,6 +74,7 @@ struct target {
     int64_t tick;                 /* the wall time that this scrape is for */
     int64_t last_tick;            /* of the last scrape that was begun; 0 = none */
     int64_t last_t;               /* last timestamp written */
+    int64_t series_t;             /* the last one of its series, not of the automatic ones; 0: none */
     enum err_kind failing;        /* why the last scrape failed; ERR_NONE: it succeeded */
     int64_t failing_since;        /* wall time of the first failure in a row */
     bool failure_logged;

@@ -106,7 +106,7 @@ bool config_join(struct loader *l, struct conf_items a, struct conf_items b, siz
 static bool config_extra_metrics(const struct loader *l)
 {
     return conf_is_set(yaml_get(l->document, "global"), "extra_scrape_metrics")
-               ? l->file.global.extra_scrape_metrics : str_list_has(&l->flags->enable_features, "extra-scrape-metrics");
+               ? l->file.global.extra_scrape_metrics : config_feature(l, "extra-scrape-metrics");
 }
 
 static void config_set_globals(struct loader *l)
@@ -123,20 +123,20 @@ static void config_set_globals(struct loader *l)
                                                                                  : protocols_of_prometheus,
         .protocols_given = g->scrape_protocols.n > 0, .scrape_native_histograms = g->scrape_native_histograms,
         .always_scrape_classic_histograms = g->always_scrape_classic_histograms,
+        .convert_classic_histograms = g->convert_classic_histograms, .scrape_slot = g->scrape_slot,
+        .start_times = {config_feature(l, "st-storage"), config_feature(l, "created-timestamp-zero-ingestion")},
+        .type_and_unit_labels = config_feature(l, "type-and-unit-labels"), .sample_limit = g->sample_limit,
         .metric_name_escaping_scheme = g->metric_name_escaping_scheme,
-        .scrape_slot = g->scrape_slot, .external_labels = g->external_labels, .external_at_scrape = d->external_at_scrape,
-        .sample_limit = g->sample_limit, .label_limit = g->label_limit,
+        .external_labels = g->external_labels, .external_at_scrape = d->external_at_scrape, .label_limit = g->label_limit,
         .series_limit = l->flags->series_limit, .scrape_failure_log_file = g->scrape_failure_log_file,
         .extra_scrape_metrics = config_extra_metrics(l), .track_timestamps_staleness = d->track_timestamps_staleness,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
         .target_limit = g->target_limit, .label_name_length_limit = g->label_name_length_limit,
-        .label_value_length_limit = g->label_value_length_limit,
-        .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,
-        .instance_is_host = d->instance_is_host, .loose_durations = d->loose_durations,
-        .keep_params = d->keep_params, .page = d->page,
-        .suppress_errors = l->flags->suppress_scrape_errors,
+        .label_value_length_limit = g->label_value_length_limit, .honor_timestamps = d->honor_timestamps,
+        .broken_lines_fail = d->broken_lines_fail, .instance_is_host = d->instance_is_host,
+        .loose_durations = d->loose_durations, .keep_params = d->keep_params, .page = d->page,
+        .suppress_errors = l->flags->suppress_scrape_errors, .suppress_duplicates = l->flags->suppress_duplicate_targets,
         .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
-        .suppress_duplicates = l->flags->suppress_duplicate_targets,
         .stale_on_shutdown = g->stale_on_shutdown, .no_stale_markers = l->flags->no_stale_markers, .sd_intervals = l->flags->sd_intervals,
         .kube_attach = l->flags->kube_attach.node || l->flags->kube_attach.namespace ? &l->flags->kube_attach : NULL};
 }

@@ -24,7 +24,7 @@ struct global_conf {
     struct str_map external_labels;
     struct str_list scrape_protocols;
     int metric_name_escaping_scheme;
-    bool scrape_native_histograms, always_scrape_classic_histograms, stale_on_shutdown;
+    bool scrape_native_histograms, always_scrape_classic_histograms, convert_classic_histograms, stale_on_shutdown;
     bool extra_scrape_metrics;
     int64_t sample_limit, label_limit, body_size_limit;
     int64_t target_limit, label_name_length_limit, label_value_length_limit;

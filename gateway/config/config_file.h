@@ -36,6 +36,12 @@ struct loader {
     size_t cap_jobs, cap_warnings, cap_ignored, cap_sources, cap_job_lists;
 };
 
+/* A feature of Prometheus that --enable-feature names. */
+static inline bool config_feature(const struct loader *l, const char *name)
+{
+    return str_list_has(&l->flags->enable_features, name);
+}
+
 /* ---- config_read.c ---- */
 
 enum { CONFIG_FILE_MAX = 32 << 20 }; /* bytes of a file or URL */

@@ -17,15 +17,15 @@ static const struct { const char *name, *why; } features[] = {
     {"promql-extended-range-selectors", NULL}, {"promql-negative-offset", NULL}, {"promql-per-step-stats", NULL},
     {"remote-write-receiver", NULL}, {"use-uncached-io", NULL}, {"utf8-names", NULL}, {"xor2-encoding", NULL},
     {"histograms-st-encoding", NULL},
-    {"created-timestamp-zero-ingestion", "samples have no start timestamps"},
+    {"created-timestamp-zero-ingestion", NULL},
     {"extra-scrape-metrics", NULL},
     {"native-histograms", "scrape_native_histograms of global or a job requests them, as in Prometheus 3.8 and later"},
     {"otlp-deltatocumulative", NULL}, {"otlp-native-delta-ingestion", NULL}, {"otlp-write-receiver", NULL},
     {"search-api", "there is no search API"},
-    {"st-storage", "samples have no start timestamps"},
-    {"st-synthesis", "samples have no start timestamps"},
-    {"type-and-unit-labels", "series do not get the labels __type__ and __unit__"},
-    {"use-start-timestamps", "samples have no start timestamps"},
+    {"st-storage", NULL},
+    {"st-synthesis", "start times are those that targets expose, and samples keep their values"},
+    {"type-and-unit-labels", NULL},
+    {"use-start-timestamps", "PromQL does not use start times"},
 };
 
 static const char *feature_why(struct str name)

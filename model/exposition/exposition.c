@@ -42,7 +42,7 @@ static struct str excerpt(const char *p, const char *end)
 /* Counted only for an error: responses are long and errors rare. */
 static unsigned line_at(const struct exposition *e, const char *p)
 {
-    unsigned line = 1;
+    unsigned line = 1 + e->lines_left_out;
     for (const char *at = e->_start; (at = line_end(at, p)) < p; at++)
         line++;
     return line;

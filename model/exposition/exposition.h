@@ -17,18 +17,22 @@ enum exposition_format {
     EXPOSITION_TEXT,        /* `# EOF` is a comment, and exemplars are skipped */
     EXPOSITION_OPENMETRICS  /* one blank between tokens, times in seconds, exemplars, `# EOF` at the end */
 };
-/* What belongs to the series whose text begins at the byte `at` of a page, in the order of the page: an exemplar or a
- * native histogram as a message of remote write, which is in page_text.messages. */
+/* What belongs to the series whose text begins at the byte `at` of a page, in the order of the page: a message of remote
+ * write, which is in page_text.messages, or the time since which the series counts. */
 struct page_extra {
     uint32_t at, message, n;
-    bool histogram;
-    uint64_t hash;        /* of an exemplar as it was received */
+    enum { PAGE_EXEMPLAR, PAGE_HISTOGRAM, PAGE_START, PAGE_WAITS_FOR_START /* while the page is made */ } kind;
+    union {
+        uint64_t hash;    /* of an exemplar as it was received */
+        int64_t start;    /* ms; 0: unknown */
+    };
 };
 struct page_text {
     struct str text;
     enum exposition_format format;
     const struct page_extra *extras; size_t n_extras;
     const char *messages;
+    unsigned lines_left_out; /* before the first invalid line: they count for its number */
 };
 struct exposition {
     const char *p, *end;  /* unread input */
@@ -36,6 +40,7 @@ struct exposition {
     enum exposition_format format; /* set after exposition_start, else EXPOSITION_TEXT; and so is: */
     bool lax;             /* the text format as vmagent reads it; in OpenMetrics any bytes in unquoted names */
     unsigned line;        /* ERROR: number of the invalid line, 1-based */
+    unsigned lines_left_out; /* set after exposition_start: counted in `line` */
     struct str series;    /* SERIES: the text from the name to the closing brace, the key of a series of this target */
     double value;         /* never the stale marker: every NaN is converted to the ordinary one */
     int64_t t;            /* ms; only when has_t */

@@ -20,79 +20,31 @@ static const struct proto_kind { const char *type; unsigned field; /* of the val
 void proto_page_init(struct proto_page *p)
 {
     *p = (struct proto_page){0};
-    arena_init(&p->_scratch, 0);
-    p->_builder.scratch = &p->_scratch;
+    page_copy_init(&p->copy);
 }
 
 void proto_page_free(struct proto_page *p)
 {
-    buf_free(&p->text);
-    buf_free(&p->messages);
-    mem_free(p->extras);
-    builder_free(&p->_builder);
-    arena_free(&p->_scratch);
+    page_copy_free(&p->copy);
+    classic_free(&p->_classic);
 }
 
 void proto_page_start(struct proto_page *p, struct str body, const struct proto_page_options *options)
 {
+    page_copy_start(&p->copy, options->max_bytes);
     p->_options = *options;
-    buf_clear(&p->text);
-    buf_clear(&p->messages);
-    p->text.max = p->messages.max = options->max_bytes;
-    p->n_extras = 0;
-    p->err = (struct err){0};
     p->_p = proto_begin(body);
     p->_end = proto_end(body);
     p->_metric = NULL;
 }
 
-void proto_page_release(struct proto_page *p, struct mem_release *release)
-{
-    enum { KEEP = 256 << 10, KEEP_EXTRAS = 1 << 10 };
-    if (p->text.cap > KEEP)
-        mem_release_buf(release, &p->text);
-    if (p->messages.cap > KEEP)
-        mem_release_buf(release, &p->messages);
-    mem_release_items(release, &p->extras, &p->_extras_cap, sizeof *p->extras, KEEP_EXTRAS);
-}
-
-struct page_text proto_page_text(const struct proto_page *p)
-{
-    return (struct page_text){.text = buf_str(&p->text), .format = EXPOSITION_TEXT, .extras = p->extras,
-                              .n_extras = p->n_extras, .messages = p->messages.p};
-}
-
 static bool proto_fail(struct proto_page *p, const char *what)
 {
     struct str name = str_first(p->_family.name, 100);
-    return err_set(&p->err, ERR_BAD_DATA, "metric family \"%.*s\": %s", STR_ARG(name), what);
+    return err_set(&p->copy.err, ERR_BAD_DATA, "metric family \"%.*s\": %s", STR_ARG(name), what);
 }
 
 /* ---- text ---- */
-
-static bool plain_name(struct str name, enum name_kind kind)
-{
-    return name.n > 0 && exposition_name_end(name.p, name.p + name.n, kind) == name.p + name.n;
-}
-
-static void proto_add_escaped(struct buf *out, struct str s, bool quotes)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\n')
-            buf_add_z(out, "\\n");
-        else if (s.p[i] == '\\' || (quotes && s.p[i] == '"'))
-            buf_add(out, (char[]){'\\', s.p[i]}, 2);
-        else
-            buf_add_char(out, s.p[i]);
-    }
-}
-
-static void proto_add_quoted(struct buf *out, struct str s)
-{
-    buf_add_char(out, '"');
-    proto_add_escaped(out, s, true);
-    buf_add_char(out, '"');
-}
 
 /* A bound or quantile: 1.0 and not 1, as OpenMetrics spells it. */
 static void add_float_label(struct buf *out, const char *name, double v)
@@ -103,7 +55,7 @@ static void add_float_label(struct buf *out, const char *name, double v)
     buf_printf(out, "%s=\"%.*s%s\"", name, (int)n, text, point ? "" : ".0");
 }
 
-static bool proto_add_label(struct buf *out, struct str pair, bool first)
+static bool proto_add_label(struct buf *out, struct str pair, const struct family_labels *family, bool *first)
 {
     const uint8_t *at = proto_begin(pair);
     struct pb_field f;
@@ -111,45 +63,40 @@ static bool proto_add_label(struct buf *out, struct str pair, bool first)
     while (pb_next(&at, proto_end(pair), &f))
         if (f.wire == 2 && f.number <= 2)
             *(f.number == 1 ? &name : &value) = f.bytes;
-    if (!first)
+    if (family_labels_replace(family, name))
+        return at == proto_end(pair);
+    if (!*first)
         buf_add_char(out, ',');
-    if (plain_name(name, NAME_LABEL))
-        buf_add_str(out, name);
-    else
-        proto_add_quoted(out, name);
-    buf_add_char(out, '=');
-    proto_add_quoted(out, value);
+    *first = false;
+    copy_add_label(out, name, value);
     return at == proto_end(pair);
 }
 
-struct proto_metric { struct str message, value; int64_t t; };
+struct proto_metric { struct str message, value; int64_t t, start; };
 struct proto_bound { const char *name; double value; }; /* of le or quantile; name NULL: none */
 
 /* The text of a series of the metric; its place in the page is *at. */
 static bool proto_add_series(struct proto_page *p, const struct proto_metric *m, const char *suffix, struct proto_bound bound,
                        uint32_t *at)
 {
-    struct buf *out = &p->text;
+    struct buf *out = &p->copy.text;
     struct str name = p->_family.name;
     const uint8_t *field = proto_begin(m->message);
     struct pb_field f;
-    bool plain = plain_name(name, NAME_METRIC), first = plain;
+    bool plain = copy_name_plain(name, NAME_METRIC), first = plain;
     *at = (uint32_t)out->n;
     if (plain)
         buf_printf(out, "%.*s%s", STR_ARG(name), suffix);
     buf_add_char(out, '{');
     if (!plain) {
         buf_add_char(out, '"');
-        proto_add_escaped(out, name, true);
+        copy_add_escaped(out, name, true);
         buf_printf(out, "%s\"", suffix);
     }
-    while (pb_next(&field, proto_end(m->message), &f)) {
-        if (f.number != METRIC_LABEL || f.wire != 2)
-            continue;
-        if (!proto_add_label(out, f.bytes, first))
+    copy_add_family_labels(out, &p->_family.labels, &first);
+    while (pb_next(&field, proto_end(m->message), &f))
+        if (f.number == METRIC_LABEL && f.wire == 2 && !proto_add_label(out, f.bytes, &p->_family.labels, &first))
             return proto_fail(p, "truncated label");
-        first = false;
-    }
     if (bound.name) {
         if (!first)
             buf_add_char(out, ',');
@@ -161,20 +108,24 @@ static bool proto_add_series(struct proto_page *p, const struct proto_metric *m,
 
 static bool proto_add_value(struct proto_page *p, const struct proto_metric *m, double v)
 {
-    buf_add_char(&p->text, ' ');
-    buf_add_num(&p->text, v);
+    buf_add_char(&p->copy.text, ' ');
+    buf_add_num(&p->copy.text, v);
     if (m->t)
-        buf_printf(&p->text, " %lld", (long long)m->t);
-    buf_add_char(&p->text, '\n');
-    return !p->text.over || err_set(&p->err, ERR_TOO_LARGE, "the response would have more than %zu bytes as text",
-                                    p->text.max);
+        buf_printf(&p->copy.text, " %lld", (long long)m->t);
+    buf_add_char(&p->copy.text, '\n');
+    return page_copy_fits(&p->copy);
+}
+
+static bool proto_add_start(struct proto_page *p, const struct proto_metric *m, uint32_t at)
+{
+    return !p->_options.starts || m->start == 0 || page_copy_start_time(&p->copy, at, m->start);
 }
 
 static bool proto_add_sample(struct proto_page *p, const struct proto_metric *m, const char *suffix, struct proto_bound bound,
                        double v, struct str exemplar)
 {
     uint32_t at;
-    return proto_add_series(p, m, suffix, bound, &at) && proto_add_value(p, m, v) &&
+    return proto_add_series(p, m, suffix, bound, &at) && proto_add_value(p, m, v) && proto_add_start(p, m, at) &&
            (exemplar.p == NULL || proto_add_exemplar(p, at, exemplar));
 }
 
@@ -250,26 +201,35 @@ static bool convert_summary(struct proto_page *p, const struct proto_metric *m)
     return true;
 }
 
-static bool convert_bucket(struct proto_page *p, const struct proto_metric *m, struct str message, bool *last)
+struct proto_bucket { double bound, count; struct str exemplar; };
+static bool read_bucket(struct proto_page *p, struct str message, struct proto_bucket *out)
 {
     const uint8_t *at = proto_begin(message);
     struct pb_field f;
-    double bound = 0, count = 0, count_float = 0;
-    struct str exemplar = STR_NONE;
+    double count_float = 0;
+    *out = (struct proto_bucket){0};
     while (pb_next(&at, proto_end(message), &f)) {
         if (f.number == BUCKET_COUNT && f.wire == 0)
-            count = (double)f.value;
+            out->count = (double)f.value;
         else if (f.number == BUCKET_BOUND)
-            bound = proto_double(&f);
+            out->bound = proto_double(&f);
         else if (f.number == BUCKET_COUNT_FLOAT)
             count_float = proto_double(&f);
         else if (f.number == BUCKET_EXEMPLAR && f.wire == 2)
-            exemplar = f.bytes;
+            out->exemplar = f.bytes;
     }
-    *last = isinf(bound) && bound > 0;
-    return at == proto_end(message) ? proto_add_sample(p, m, "_bucket", (struct proto_bound){"le", bound},
-                                                 count_float != 0 ? count_float : count, exemplar)
-                                    : proto_fail(p, "truncated bucket");
+    if (count_float != 0)
+        out->count = count_float;
+    return at == proto_end(message) || proto_fail(p, "truncated bucket");
+}
+
+static bool convert_bucket(struct proto_page *p, const struct proto_metric *m, struct str message, bool *last)
+{
+    struct proto_bucket b;
+    if (!read_bucket(p, message, &b))
+        return false;
+    *last = isinf(b.bound) && b.bound > 0;
+    return proto_add_sample(p, m, "_bucket", (struct proto_bound){"le", b.bound}, b.count, b.exemplar);
 }
 
 static bool has_classic_buckets(struct str histogram)
@@ -296,16 +256,77 @@ static bool convert_classic(struct proto_page *p, const struct proto_metric *m)
     return last || proto_add_sample(p, m, "_bucket", (struct proto_bound){"le", (double)INFINITY}, total.count, STR_NONE);
 }
 
-static bool convert_histogram(struct proto_page *p, const struct proto_metric *m)
+static int64_t proto_time(const struct proto_page *p, const struct proto_metric *m)
+{
+    return m->t && p->_options.own_times ? m->t : p->_options.t;
+}
+
+static bool convert_native(struct proto_page *p, const struct proto_metric *m)
 {
     uint32_t at;
-    if (!p->_options.native || !proto_is_native(m->value))
-        return convert_classic(p, m);
-    if (!proto_add_series(p, m, "", (struct proto_bound){0}, &at) || !proto_add_value(p, m, 0) ||
-        !proto_add_histogram(p, at, m->value, m->t ? m->t : p->_options.t) ||
-        !proto_add_histogram_exemplars(p, at, m->value))
+    return proto_add_series(p, m, "", (struct proto_bound){0}, &at) && proto_add_value(p, m, 0) &&
+           proto_add_start(p, m, at) && proto_add_histogram(p, at, m->value, proto_time(p, m)) &&
+           proto_add_histogram_exemplars(p, at, m->value);
+}
+
+/* Its classic buckets as a native histogram; none if they contradict each other. */
+static bool convert_custom(struct proto_page *p, const struct proto_metric *m)
+{
+    size_t buckets = 0, before = p->copy.messages.n;
+    uint32_t at;
+    struct proto_total total;
+    const uint8_t *field = proto_begin(m->value);
+    struct pb_field f;
+    if (!read_total(p, m->value, &total))
         return false;
-    return !p->_options.classic_too || !has_classic_buckets(m->value) || convert_classic(p, m);
+    classic_start(&p->_classic);
+    classic_set_count(&p->_classic, total.count);
+    classic_set_sum(&p->_classic, total.sum);
+    while (pb_next(&field, proto_end(m->value), &f)) {
+        struct proto_bucket b;
+        if (f.number != HISTOGRAM_BUCKET || f.wire != 2)
+            continue;
+        if (!read_bucket(p, f.bytes, &b))
+            return false;
+        if (!isnan(b.bound))
+            classic_add_bucket(&p->_classic, b.bound, b.count);
+    }
+    arena_reset(&p->copy.scratch);
+    enum reset_hint hint = p->_family.type == PROTO_GAUGE_HISTOGRAM ? RESET_GAUGE : RESET_UNKNOWN;
+    if (!classic_convert(&p->_classic, hint, proto_time(p, m), &p->copy.scratch, &p->copy.messages, &buckets))
+        return true;
+    if (p->_options.bucket_limit > 0 && buckets > p->_options.bucket_limit)
+        return err_set(&p->copy.err, ERR_LIMIT, "metric family \"%.*s\": native_histogram_bucket_limit exceeded",
+                       STR_ARG(str_first(p->_family.name, 100)));
+    return proto_add_series(p, m, "", (struct proto_bound){0}, &at) && proto_add_value(p, m, 0) &&
+           proto_add_start(p, m, at) &&
+           page_copy_extra(&p->copy, (struct page_extra){.at = at, .message = (uint32_t)before, .kind = PAGE_HISTOGRAM}) &&
+           proto_add_histogram_exemplars(p, at, m->value);
+}
+
+static bool convert_histogram(struct proto_page *p, const struct proto_metric *m)
+{
+    const struct proto_page_options *o = &p->_options;
+    if (o->native && proto_is_native(m->value))
+        return convert_native(p, m) && (!o->classic_too || !has_classic_buckets(m->value) || convert_classic(p, m));
+    if (!o->custom)
+        return convert_classic(p, m);
+    return (!o->classic_too || convert_classic(p, m)) && convert_custom(p, m);
+}
+
+/* Numbers of the field created_timestamp. */
+static int64_t read_start(const struct proto_page *p, struct str value)
+{
+    static const unsigned char fields[] = {[PROTO_COUNTER] = 3, [PROTO_SUMMARY] = 4, [PROTO_HISTOGRAM] = 15,
+                                           [PROTO_GAUGE_HISTOGRAM] = 15};
+    const uint8_t *at = proto_begin(value);
+    unsigned field = p->_family.type < LEN(fields) ? fields[p->_family.type] : 0;
+    struct pb_field f;
+    int64_t start = 0;
+    while (field && pb_next(&at, proto_end(value), &f))
+        if (f.number == field && f.wire == 2)
+            start = proto_timestamp(f.bytes);
+    return start;
 }
 
 static bool convert_metric(struct proto_page *p, struct str message)
@@ -322,6 +343,8 @@ static bool convert_metric(struct proto_page *p, struct str message)
     }
     if (at != proto_end(message))
         return proto_fail(p, "truncated metric");
+    if (p->_options.starts)
+        m.start = read_start(p, m.value);
     if (type == PROTO_HISTOGRAM || type == PROTO_GAUGE_HISTOGRAM)
         return convert_histogram(p, &m);
     return type == PROTO_SUMMARY ? convert_summary(p, &m) : convert_plain(p, &m);
@@ -331,14 +354,14 @@ static bool convert_metric(struct proto_page *p, struct str message)
 
 static void add_metadata_line(struct proto_page *p, const char *keyword, struct str text)
 {
-    buf_printf(&p->text, "# %s ", keyword);
-    if (plain_name(p->_family.name, NAME_METRIC))
-        buf_add_str(&p->text, p->_family.name);
+    buf_printf(&p->copy.text, "# %s ", keyword);
+    if (copy_name_plain(p->_family.name, NAME_METRIC))
+        buf_add_str(&p->copy.text, p->_family.name);
     else
-        proto_add_quoted(&p->text, p->_family.name);
-    buf_add_char(&p->text, ' ');
-    proto_add_escaped(&p->text, text, false);
-    buf_add_char(&p->text, '\n');
+        copy_add_quoted(&p->copy.text, p->_family.name);
+    buf_add_char(&p->copy.text, ' ');
+    copy_add_escaped(&p->copy.text, text, false);
+    buf_add_char(&p->copy.text, '\n');
 }
 
 static bool read_family(struct proto_page *p, struct str message)
@@ -363,6 +386,8 @@ static bool read_family(struct proto_page *p, struct str message)
         return true;
     if (family->name.n == 0 || !utf8_valid(family->name))
         return proto_fail(p, "the name is empty or not UTF-8");
+    if (!utf8_valid(family->unit))
+        return proto_fail(p, "unit is not UTF-8");
     if (!utf8_valid(family->help))
         return proto_fail(p, "help text is not UTF-8");
     return family->type < LEN(kinds) || proto_fail(p, "unknown metric type");
@@ -373,7 +398,7 @@ static bool next_family(struct proto_page *p)
     uint64_t n;
     const uint8_t *at = varint_get(p->_p, p->_end, &n);
     if (at == NULL || n > (uint64_t)(p->_end - at))
-        return err_set(&p->err, ERR_BAD_DATA, "truncated metric family at byte %zu of the rest of the response",
+        return err_set(&p->copy.err, ERR_BAD_DATA, "truncated metric family at byte %zu of the rest of the response",
                        (size_t)(p->_end - p->_p));
     struct str message = str_n(at, n);
     p->_p = at + n;
@@ -381,6 +406,9 @@ static bool next_family(struct proto_page *p)
         return false;
     if (p->_family.metrics == 0)
         return true;
+    p->_family.labels = (struct family_labels){0};
+    if (p->_options.family_labels)
+        p->_family.labels = (struct family_labels){metric_type_parse(str_of(kinds[p->_family.type].type)), p->_family.unit};
     p->_metric = at;
     p->_metric_end = at + n;
     if (p->_family.help.n > 0)
@@ -391,20 +419,20 @@ static bool next_family(struct proto_page *p)
     return true;
 }
 
-enum proto_state proto_page_convert(struct proto_page *p, size_t metrics)
+enum copy_state proto_page_convert(struct proto_page *p, size_t metrics)
 {
     struct pb_field f;
     for (; metrics > 0; metrics--) {
         if (p->_metric && pb_next(&p->_metric, p->_metric_end, &f)) {
             if (f.number == FAMILY_METRIC && f.wire == 2 && !convert_metric(p, f.bytes))
-                return PROTO_INVALID;
+                return COPY_INVALID;
             continue;
         }
         p->_metric = NULL;
         if (p->_p == p->_end)
-            return PROTO_COMPLETE;
+            return COPY_COMPLETE;
         if (!next_family(p))
-            return PROTO_INVALID;
+            return COPY_INVALID;
     }
-    return PROTO_MORE;
+    return COPY_MORE;
 }

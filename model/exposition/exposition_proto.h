@@ -15,42 +15,38 @@
 #ifndef MODEL_EXPOSITION_PROTO_H
 #define MODEL_EXPOSITION_PROTO_H
 
-#include "base/arena.h"
-#include "base/mem_release.h"
-#include "model/exposition/exposition.h"
+#include "model/exposition/classic_histogram.h"
+#include "model/exposition/page_copy.h"
 
 struct proto_page_options {
     bool native;        /* histograms that have native buckets become native ones; otherwise these are ignored */
+    bool custom;        /* classic histograms become native ones with custom buckets */
     bool classic_too;   /* and classic ones as well, if they have classic buckets */
+    bool starts;        /* since when series count becomes extras */
+    bool family_labels; /* series get the labels __type__ and __unit__ */
+    bool own_times;     /* of metrics are those of their histograms */
     int max_schema;     /* of native histograms: finer ones are merged; HISTOGRAM_SCHEMA_MAX: as they are */
     uint32_t bucket_limit; /* 0: none; those that have more are merged until they fit, or the page is invalid */
     int64_t t;          /* time of samples and exemplars without their own */
     size_t max_bytes;   /* of the text, and of the messages */
 };
 struct proto_page {
-    struct buf text;
-    struct buf messages;           /* in which the extras are */
-    struct page_extra *extras; size_t n_extras;
-    struct err err;
+    struct page_copy copy;
     /* Internal: */
     struct proto_page_options _options;
     const uint8_t *_p, *_end;      /* families that are not yet begun */
     const uint8_t *_metric, *_metric_end; /* fields of the family whose metrics are being converted; NULL: none */
-    struct proto_family { struct str name, help, unit; unsigned type; size_t metrics; } _family;
-    struct labels_builder _builder; /* of exemplars */
-    struct arena _scratch;
-    size_t _extras_cap;
+    struct proto_family {
+        struct str name, help, unit; unsigned type; size_t metrics;
+        struct family_labels labels;
+    } _family;
+    struct classic_histogram _classic;
 };
-enum proto_state { PROTO_MORE, PROTO_COMPLETE, PROTO_INVALID /* err is set */ };
 void proto_page_init(struct proto_page *p);
 void proto_page_free(struct proto_page *p);
 /* Forgets the last page, keeping its memory. `body` is borrowed until the page is complete. */
 void proto_page_start(struct proto_page *p, struct str body, const struct proto_page_options *options);
 /* Converts up to this number of metrics. */
-enum proto_state proto_page_convert(struct proto_page *p, size_t metrics);
-/* Memory beyond what a usual page takes is returned, in slices; the page is no longer valid. */
-void proto_page_release(struct proto_page *p, struct mem_release *release);
-/* The page; valid until the next proto_page_start. */
-struct page_text proto_page_text(const struct proto_page *p);
+enum copy_state proto_page_convert(struct proto_page *p, size_t metrics);
 
 #endif

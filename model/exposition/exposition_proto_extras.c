@@ -25,23 +25,11 @@ static const unsigned char remote_field[POSITIVE_COUNT + 1] = {
     [SAMPLE_SUM] = 3, [SCHEMA] = 4, [ZERO_THRESHOLD] = 5, [NEGATIVE_SPAN] = 8, [NEGATIVE_SPAN + 1] = 9,
     [NEGATIVE_SPAN + 2] = 10, [POSITIVE_SPAN] = 11, [POSITIVE_SPAN + 1] = 12, [POSITIVE_COUNT] = 13};
 
-static bool proto_add_extra(struct proto_page *p, struct page_extra extra)
-{
-    if (p->messages.over)
-        return err_set(&p->err, ERR_TOO_LARGE, "histograms and exemplars of the response have more than %zu bytes",
-                       p->messages.max);
-    if (p->n_extras == p->_extras_cap)
-        mem_grow(&p->extras, &p->_extras_cap, p->n_extras + 1, sizeof *p->extras);
-    extra.n = (uint32_t)(p->messages.n - extra.message);
-    p->extras[p->n_extras++] = extra;
-    return true;
-}
-
 /* ---- exemplars ---- */
 
 struct proto_exemplar { double value; int64_t t; bool has_t; };
 
-static int64_t read_timestamp(struct str message)
+int64_t proto_timestamp(struct str message)
 {
     const uint8_t *at = proto_begin(message);
     struct pb_field f;
@@ -73,29 +61,26 @@ static bool proto_read_exemplar(struct proto_page *p, struct str message, struct
     struct pb_field f;
     struct str name;
     *out = (struct proto_exemplar){0};
-    arena_reset(&p->_scratch);
-    builder_start(&p->_builder, (struct labels){0});
+    arena_reset(&p->copy.scratch);
+    builder_start(&p->copy.builder, (struct labels){0});
     while (pb_next(&at, proto_end(message), &f)) {
-        if (f.number == 1 && f.wire == 2 && !add_exemplar_label(&p->_builder, f.bytes))
+        if (f.number == 1 && f.wire == 2 && !add_exemplar_label(&p->copy.builder, f.bytes))
             return false;
         if (f.number == 2)
             out->value = proto_double(&f);
         if (f.number == 3 && f.wire == 2) {
             out->has_t = true;
-            out->t = read_timestamp(f.bytes);
+            out->t = proto_timestamp(f.bytes);
         }
     }
-    return at == proto_end(message) && !builder_duplicate(&p->_builder, &name);
+    return at == proto_end(message) && !builder_duplicate(&p->copy.builder, &name);
 }
 
 static bool append_exemplar(struct proto_page *p, uint32_t at, const struct proto_exemplar *x, struct str message)
 {
-    struct page_extra extra = {.at = at, .message = (uint32_t)p->messages.n, .hash = hash_keyed(message.p, message.n)};
-    struct labels labels = builder_labels(&p->_builder, &p->_scratch);
-    if (exemplar_labels_too_long(labels))
-        return true;
-    rw_append_exemplar(&p->messages, labels, x->value, x->has_t ? x->t : p->_options.t);
-    return proto_add_extra(p, extra);
+    struct labels labels = builder_labels(&p->copy.builder, &p->copy.scratch);
+    return page_copy_exemplar(&p->copy, at, labels, x->value, x->has_t ? x->t : p->_options.t,
+                              hash_keyed(message.p, message.n));
 }
 
 bool proto_add_exemplar(struct proto_page *p, uint32_t at, struct str exemplar)
@@ -124,6 +109,7 @@ bool proto_add_histogram_exemplars(struct proto_page *p, uint32_t place, struct 
 {
     const uint8_t *at = proto_begin(histogram), *end = proto_end(histogram);
     struct pb_field f;
+    size_t first = p->copy.n_extras;
     bool own = false;
     while (pb_next(&at, end, &f)) {
         if (f.number != HISTOGRAM_EXEMPLARS || f.wire != 2)
@@ -137,6 +123,7 @@ bool proto_add_histogram_exemplars(struct proto_page *p, uint32_t place, struct 
         if (exemplar.p && !add_timed_exemplar(p, place, exemplar))
             return false;
     }
+    page_copy_sort_exemplars(&p->copy, first);
     return true;
 }
 
@@ -181,7 +168,7 @@ static void copy_field(struct buf *out, unsigned field, const struct pb_field *f
 static bool refuse_histogram(struct proto_page *p, enum err_kind kind, const char *why)
 {
     struct str name = str_first(p->_family.name, 100);
-    return err_set(&p->err, kind, "metric family \"%.*s\": %s", STR_ARG(name), why);
+    return err_set(&p->copy.err, kind, "metric family \"%.*s\": %s", STR_ARG(name), why);
 }
 
 /* A resolution that is allowed. False: there are too many buckets in the lowest one. */
@@ -191,7 +178,7 @@ static bool limit_resolution(struct proto_page *p, struct histogram *h, bool *ch
     int schema = h->schema > p->_options.max_schema ? p->_options.max_schema : h->schema;
     for (;; schema--) {
         if (schema < h->schema) {
-            *h = *histogram_reduce(&p->_scratch, h, schema);
+            *h = *histogram_reduce(&p->copy.scratch, h, schema);
             *changed = true;
         }
         if (limit == 0 || h->positive.n_counts + h->negative.n_counts <= limit)
@@ -204,13 +191,13 @@ static bool limit_resolution(struct proto_page *p, struct histogram *h, bool *ch
 /* Checks the last message, and writes it again if it has to become smaller. */
 static bool check_histogram(struct proto_page *p, size_t message, bool is_float)
 {
-    struct buf *out = &p->messages;
+    struct buf *out = &p->copy.messages;
     struct histogram h;
     struct err err;
     int64_t t;
     bool changed = false;
-    arena_reset(&p->_scratch);
-    if (!histogram_decode_strict(&p->_scratch, (const uint8_t *)out->p + message, out->n - message, &t, &h, &err))
+    arena_reset(&p->copy.scratch);
+    if (!histogram_decode_strict(&p->copy.scratch, (const uint8_t *)out->p + message, out->n - message, &t, &h, &err))
         return refuse_histogram(p, ERR_BAD_DATA, err.text);
     if (!limit_resolution(p, &h, &changed))
         return refuse_histogram(p, ERR_LIMIT, "native_histogram_bucket_limit exceeded");
@@ -228,8 +215,8 @@ bool proto_add_histogram(struct proto_page *p, uint32_t place, struct str histog
 {
     struct proto_counts c = read_counts(histogram);
     bool is_float = c.count_float > 0 || c.zero_float > 0;
-    struct buf *out = &p->messages;
-    struct page_extra extra = {.at = place, .message = (uint32_t)out->n, .histogram = true};
+    struct buf *out = &p->copy.messages;
+    struct page_extra extra = {.at = place, .message = (uint32_t)out->n, .kind = PAGE_HISTOGRAM};
     const uint8_t *at = proto_begin(histogram);
     struct pb_field f;
     if (is_float) {
@@ -247,5 +234,5 @@ bool proto_add_histogram(struct proto_page *p, uint32_t place, struct str histog
     pb_add_int(out, REMOTE_TIME, t);
     if (!out->over && !check_histogram(p, extra.message, is_float))
         return false;
-    return proto_add_extra(p, extra);
+    return page_copy_extra(&p->copy, extra);
 }

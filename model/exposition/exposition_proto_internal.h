@@ -27,5 +27,6 @@ bool proto_add_histogram(struct proto_page *p, uint32_t at, struct str histogram
 /* Exemplars of a native histogram: its own, or those of its classic buckets; only with a time. */
 bool proto_add_histogram_exemplars(struct proto_page *p, uint32_t at, struct str histogram);
 bool proto_is_native(struct str histogram);
+int64_t proto_timestamp(struct str message); /* of a google.protobuf.Timestamp, in ms */
 
 #endif

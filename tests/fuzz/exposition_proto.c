@@ -25,18 +25,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     enum { MAX_BYTES = 1 << 20 };
     struct proto_page p;
-    enum proto_state state;
+    enum copy_state state;
     unsigned kinds = n > 0 ? *data : 0;
     proto_page_init(&p);
     proto_page_start(&p, str_n(data + (n > 0), n - (n > 0)), &(struct proto_page_options){
         .native = kinds & 1, .classic_too = kinds & 2, .t = 1, .max_bytes = MAX_BYTES,
-        .max_schema = kinds & 4 ? 1 : 8, .bucket_limit = kinds & 8 ? 2 : 0});
-    while ((state = proto_page_convert(&p, 3)) == PROTO_MORE) {
+        .max_schema = kinds & 4 ? 1 : 8, .bucket_limit = kinds & 8 ? 2 : 0,
+        .custom = kinds & 16, .starts = kinds & 32, .family_labels = kinds & 64, .own_times = kinds & 128});
+    while ((state = proto_page_convert(&p, 3)) == COPY_MORE) {
     }
-    struct page_text page = proto_page_text(&p);
-    if (state == PROTO_COMPLETE)
-        check_page(&page, p.messages.n);
-    else if (p.err.kind == ERR_NONE || p.text.n > MAX_BYTES || p.messages.n > MAX_BYTES)
+    struct page_text page = page_copy_text(&p.copy, EXPOSITION_TEXT);
+    if (state == COPY_COMPLETE)
+        check_page(&page, p.copy.messages.n);
+    else if (p.copy.err.kind == ERR_NONE || p.copy.text.n > MAX_BYTES || p.copy.messages.n > MAX_BYTES)
         abort();
     proto_page_free(&p);
     return 0;

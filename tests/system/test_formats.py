@@ -5,6 +5,7 @@ import time
 
 import fakes
 import wire
+import write2
 from fakes import ScriptedExporter
 from lib import *
 
@@ -206,3 +207,240 @@ def test_protobuf_as_prometheus_reads_it():
         metadata = [server.data("/api/v1/metadata") for server in (sluice, prometheus)]
         assert metadata[0] == metadata[1], [name for name in metadata[1] if metadata[0].get(name) != metadata[1][name]][:5]
         assert exporters[0].asked[0]["Accept"] == exporters[1].asked[0]["Accept"]
+
+
+CLASSIC = """# HELP seconds Latency.
+# TYPE seconds histogram
+seconds_bucket{path="/a",le="0.1"} %(a)d
+seconds_bucket{path="/a",le="0.5"} %(a)d
+seconds_bucket{path="/a",le="1"} %(b)d
+seconds_bucket{path="/a",le="2.5"} %(b)d
+seconds_bucket{path="/a",le="5"} %(b)d
+seconds_bucket{path="/a",le="10"} %(b)d
+seconds_bucket{path="/a",le="30"} %(c)d
+seconds_bucket{path="/a",le="+Inf"} %(c)d
+seconds_sum{path="/a"} %(b)d.5
+seconds_count{path="/a"} %(c)d
+seconds_bucket{path="/b",le="1"} 0
+seconds_bucket{path="/b",le="+Inf"} 0
+seconds_sum{path="/b"} 0
+seconds_count{path="/b"} 0
+# TYPE halves histogram
+halves_bucket{le="1"} 0.5
+halves_bucket{le="2"} 1.5
+halves_bucket{le="+Inf"} 2.5
+halves_sum 2
+halves_count 2.5
+# TYPE broken histogram
+broken_bucket{le="1"} 3
+broken_bucket{le="2"} 2
+broken_bucket{le="+Inf"} 4
+# TYPE wait summary
+wait{quantile="0.5"} 1
+wait_sum 2
+wait_count 3
+# TYPE loose gauge
+loose_bucket{le="1"} 1
+"""
+
+
+def classic(n, ms):
+    return CLASSIC % {"a": n + 1, "b": 2 * n + 3, "c": 3 * n + 7}
+
+
+def frozen(page):
+    """Responses that do not change, so that both servers have the same values at any time."""
+    text = page(4, 0)
+    return lambda n, ms: text
+
+
+def jobs(exporters, *more):
+    """A job for each exporter."""
+    settings = "".join(f", {setting}" for setting in more if setting)
+    return "global: {scrape_interval: 1s}\nscrape_configs:\n" + "".join(
+        f"- {{job_name: formats{i}, static_configs: [{{targets: ['{e.address}']}}]{settings}}}\n" for i, e in enumerate(exporters))
+
+
+OF_JOBS = '{job=~"formats.*",__name__!~"up|scrape_.*"}'
+WRITE_2 = "protobuf_message: io.prometheus.write.v2.Request"
+
+
+@waits
+def test_classic_histograms_as_native_ones():
+    """The same series as Prometheus makes of text, OpenMetrics and protobuf, in one form or both; forwarded by remote write 2.0, and
+    PromQL computes the same over them."""
+    convert, body, running = "convert_classic_histograms_to_nhcb: true", recorded(), []
+    for i, more in enumerate(("", "always_scrape_classic_histograms: true", "scrape_protocols: [PrometheusProto, OpenMetricsText1.0.0]")):
+        text, openmetrics, protobuf = (ScriptedExporter(page=frozen(classic)) for _ in range(3))
+        openmetrics.content_type, openmetrics.page = OPENMETRICS, frozen(lambda n, ms: classic(n, ms) + "# EOF\n")
+        protobuf.content_type, protobuf.body = PROTOBUF, body
+        exporters = [protobuf] if i == 2 else [text, openmetrics]
+        storage = Prometheus("", "--enable-feature=native-histograms", name=f"storage{i}")
+        write = f"remote_write: [{{url: '{storage.write_url}', {WRITE_2}}}]\nrecent: {{budget: 16MiB}}\n"
+        ours = jobs(exporters, convert, more, "scrape_native_histograms: true" if i == 2 else "")
+        running.append((Sluice(ours + write, "--dialect=prometheus", name=f"sluice{i}"),
+                        Prometheus(jobs(exporters, convert, more), "--enable-feature=native-histograms", name=f"prometheus{i}"), storage))
+    for i, servers in enumerate(running):
+        wait_until(lambda: all(of_page(s, OF_JOBS) for s in servers) and len({len(of_page(s, OF_JOBS)) for s in servers}) == 1,
+                   what="the same number of series")
+        found, expected, stored = (of_page(s, OF_JOBS) for s in servers)
+        assert len([v for v in expected.values() if isinstance(v, dict)]) >= 3, expected
+        assert found.keys() == expected.keys() == stored.keys(), sorted(set(found) ^ set(expected))[:5]
+        different = [(labels, found[labels], stored[labels], expected[labels]) for labels in expected
+                     if not found[labels] == stored[labels] == expected[labels]]
+        assert not different, different[:3]
+        buckets = [labels for labels in found if dict(labels)["__name__"].endswith("_bucket")]
+        assert (len(buckets) > 10) == (i == 1), buckets
+        name = "seconds|halves" if i < 2 else "prometheus_http_request_duration_seconds"
+        query = f'histogram_quantile(0.9, {{job=~"formats.*",__name__=~"{name}"}})'
+        wait_until(lambda: of_page_numbers(servers[0], query) == of_page_numbers(servers[1], query), what=query)
+
+
+def of_page_numbers(server, query):
+    found = server.query(query)["result"]
+    assert found, query
+    return {tuple(sorted((k, v) for k, v in s["metric"].items() if k != "instance")): s["value"][1] for s in found}
+
+
+class Restarting:
+    """Pages of a process that starts at page 2 and again at page 5, as OpenMetrics or protobuf. starts: its times, ms."""
+
+    def __init__(self, kind):
+        self.starts = []
+        self.exporter = ScriptedExporter(page=self.openmetrics if kind == OPENMETRICS else self.protobuf)
+        self.exporter.content_type = kind
+
+    def since(self, n, ms):
+        if n in (2, 5):
+            self.starts.append(ms - 200)
+        return self.starts[-1] if self.starts else None
+
+    def openmetrics(self, n, ms):
+        start, text = self.since(n, ms), ""
+        if start:
+            at = f"{start / 1000:.3f}"
+            text = (f"# TYPE c counter\nc_total{{a=\"b\"}} {n}\nc_created{{a=\"b\"}} {at}\n# TYPE g gauge\ng 1\ng_created {at}\n"
+                    f"# TYPE s summary\ns{{quantile=\"0.5\"}} 1\ns_sum {n}\ns_count {n}\ns_created {at}\n"
+                    f"# TYPE h histogram\nh_bucket{{le=\"1\"}} {n}\nh_bucket{{le=\"+Inf\"}} {n}\nh_sum {n}\nh_count {n}\nh_created {at}\n")
+        return text + "# EOF\n"
+
+    def protobuf(self, n, ms):
+        start = self.since(n, ms)
+        if not start:
+            return ""
+        field = wire.field
+        at = field(1, start // 1000) + field(2, start % 1000 * 1_000_000)
+
+        def family(name, kind, metric):
+            message = field(1, name) + field(3, kind) + field(4, metric)
+            return wire.varint(len(message)) + message
+        buckets = b"".join(field(3, field(1, n) + field(2, bound)) for bound in (1.0, float("inf")))
+        return Bytes(family("c_total", 0, field(1, field(1, "a") + field(2, "b")) + field(3, field(1, float(n)) + field(3, at))) +
+                     family("g", 1, field(2, field(1, 1.0))) +
+                     family("s", 2, field(4, field(1, n) + field(2, float(n)) + field(4, at) + field(3, field(1, 0.5) + field(2, 1.0)))) +
+                     family("h", 4, field(7, field(1, n) + field(2, float(n)) + buckets + field(15, at))))
+
+
+class Bytes(bytes):
+    """What ScriptedExporter serves as it is."""
+
+    def encode(self):
+        return bytes(self)
+
+
+def counts_from_zero(server, starts, name, job):
+    """Whether the series of this name has a 0 at each start time, and what it has from the first one on."""
+    found = [samples for labels, samples in server.raw(name).items() if ("job", job) in labels]
+    assert found, name
+    values = dict(found[0])
+    return [values.get(t) for t in starts], [v for t, v in sorted(values.items()) if t >= starts[0]][:8]
+
+
+@waits
+def test_start_times_as_samples_of_zero():
+    """--enable-feature=created-timestamp-zero-ingestion: the same series as Prometheus has, with a 0 when a process starts."""
+    flags = "--enable-feature=created-timestamp-zero-ingestion,native-histograms"
+    ours, theirs = ([Restarting(OPENMETRICS), Restarting(PROTOBUF), Restarting(OPENMETRICS)] for _ in range(2))
+    running = []
+    for targets, own in (ours, True), (theirs, False):
+        config = jobs([t.exporter for t in targets[:2]])
+        last = f"- {{job_name: native, convert_classic_histograms_to_nhcb: true, static_configs: [{{targets: ['{targets[2].exporter.address}']}}]}}\n"
+        running.append(Sluice(config + last + "recent: {budget: 16MiB}\n", "--dialect=prometheus", flags) if own
+                       else Prometheus(config, flags))  # which refuses the conversion with this feature
+    theirs.pop()
+    wait_until(lambda: all(t.exporter.n > 8 for t in ours + theirs), 40, what="nine pages")
+    for server, targets in zip(running, (ours, theirs)):
+        for target, job in zip(targets, ("formats0", "formats1", "native")):
+            for name in ("c_total", "s_sum", "s_count", 's{quantile="0.5"}') + (("h_sum", 'h_bucket{le="+Inf"}') if job != "native" else ()):
+                zeros, values = counts_from_zero(server, target.starts, name, job)
+                first = 1 if "quantile" in name else 2
+                assert zeros == [0, 0], (server.name, job, name, zeros, values)
+                assert values[:3] == [0, first, 1 if first == 1 else 3], (server.name, job, name, values)
+            assert 0 not in dict(next(s for labels, s in server.raw("g").items() if ("job", job) in labels)).values()
+        if not isinstance(server, Sluice):
+            continue
+        target = targets[2]
+        for start in target.starts:
+            found = server.query('h{job="native"}', start / 1000)["result"]
+            assert found[0]["histogram"][1]["count"] == "0", found
+        names = {dict(labels)["__name__"] for labels in of_page(server, OF_JOBS)}
+        assert "g_created" in names and "c_created" not in names and "h_created" not in names
+    assert ours[0].exporter.asked[0]["Accept"] == theirs[0].exporter.asked[0]["Accept"]
+    names = [{tuple(pair for pair in labels if pair[0] != "instance") for labels in of_page(s, OF_JOBS)} for s in running]
+    assert names[0] == names[1], sorted(names[0] ^ names[1])
+
+
+@waits
+def test_start_times_sent_by_remote_write_2():
+    """--enable-feature=st-storage: samples and histograms are sent with them."""
+    class Sink(Fake):
+        def __init__(self):
+            self.series = []
+            super().__init__()
+
+        def answer(self, request, body):
+            series = write2.parse(wire.snappy_decompress(body))[1]
+            self.series += series
+            return request.reply(204, X_Prometheus_Remote_Write_Samples_Written=sum(len(s["samples"]) for s in series),
+                                 X_Prometheus_Remote_Write_Histograms_Written=sum(len(s["histograms"]) for s in series),
+                                 X_Prometheus_Remote_Write_Exemplars_Written=0)
+    sink, targets = Sink(), [Restarting(OPENMETRICS), Restarting(PROTOBUF)]
+    config = jobs([t.exporter for t in targets], "convert_classic_histograms_to_nhcb: true")
+    Sluice(config + f"remote_write: [{{url: 'http://{sink.address}/', {WRITE_2}}}]\n", "--dialect=prometheus", "--enable-feature=st-storage")
+    wait_until(lambda: all(t.exporter.n > 7 for t in targets), what="eight pages")
+    wait_until(lambda: len({dict(s["labels"])["job"] for s in sink.series if dict(s["labels"])["__name__"] == "h"}) == 2)
+    for i, target in enumerate(targets):
+        starts = {}
+        for s in sink.series:
+            labels = dict(s["labels"])
+            if labels["job"] == f"formats{i}":
+                of_name = starts.setdefault(labels["__name__"], set())
+                of_name |= {sample[2] if len(sample) > 2 else 0 for sample in s["samples"]}
+                of_name |= {dict(wire.fields(h)).get(17, 0) for h in s["histograms"]}
+        for name in "c_total", "s", "s_sum", "h":
+            assert starts[name] and starts[name] <= set(target.starts), (name, starts[name], target.starts)
+        assert starts["g"] == starts["up"] == {0}
+
+
+@waits
+def test_types_and_units_as_labels():
+    """--enable-feature=type-and-unit-labels: the labels that Prometheus gives."""
+    text = ('# TYPE c_seconds_total counter\n# UNIT c_seconds_total total\nc_seconds_total{a="b"} 1\nc_seconds_total{__type__="x",c="d"} 2\n'
+            '# TYPE h histogram\nh_bucket{le="1"} 1\nh_bucket{le="+Inf"} 2\nh_sum 3\nh_count 2\n# TYPE u untyped\nu{__type__="own"} 1\n')
+    openmetrics = ('# TYPE g gauge\ng 1\n# TYPE c_seconds counter\n# UNIT c_seconds seconds\nc_seconds_total{a="b"} 1\n'
+                   'c_seconds_total{__unit__="x",__type__="y"} 2\n# TYPE s_seconds summary\n# UNIT s_seconds seconds\n'
+                   's_seconds{quantile="0.5"} 1\n# EOF\n')
+    body, running = recorded(), []
+    for server in "sluice", "prometheus":
+        exporters = [ScriptedExporter(page=lambda n, ms: text), ScriptedExporter(page=lambda n, ms: openmetrics), ScriptedExporter()]
+        exporters[1].content_type = OPENMETRICS
+        exporters[2].body, exporters[2].content_type = body, PROTOBUF
+        flags = "--enable-feature=type-and-unit-labels,native-histograms"
+        config = jobs(exporters, "scrape_protocols: [PrometheusProto, OpenMetricsText1.0.0, PrometheusText0.0.4]",
+                      "scrape_native_histograms: true" if server == "sluice" else "")
+        running.append(Sluice(config + "recent: {budget: 16MiB}\n", "--dialect=prometheus", flags) if server == "sluice"
+                       else Prometheus(config, flags))
+    wait_until(lambda: all(len({dict(labels)["job"] for labels in of_page(s, OF_JOBS)}) == 3 for s in running), what="all pages")
+    found, expected = (of_page(s, OF_JOBS) for s in running)
+    assert found.keys() == expected.keys(), sorted(found.keys() ^ expected.keys())[:8]
+    assert {dict(labels).get("__type__") for labels in found} >= {"counter", "gauge", "histogram", "summary", "own"}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The test suite of OpenMetrics, https://github.com/prometheus/OpenMetrics: a directory for each page, with the page and whether it
-should be accepted. OPENMETRICS=FOLDER is a clone; without it the test is skipped."""
+should be accepted. OPENMETRICS=DIRECTORY is a clone; without it the test is skipped."""
 import glob
 import json
 import os
@@ -28,7 +28,7 @@ def suite():
     """{name: (page, whether it should be accepted)}"""
     folders = glob.glob(f"{os.environ.get('OPENMETRICS', '')}/tests/testdata/parsers/*/test.json")
     if not os.environ.get("OPENMETRICS"):
-        raise Skip("a clone of prometheus/OpenMetrics (OPENMETRICS=FOLDER)")
+        raise Skip("a clone of prometheus/OpenMetrics (OPENMETRICS=DIRECTORY)")
     assert len(folders) > 200, "OPENMETRICS is no clone of prometheus/OpenMetrics"
     found = {}
     for path in folders:

@@ -12,7 +12,7 @@
 #include "model/histogram/histogram.h"
 #include "model/remote_write.h"
 #include "tests/unit/model/rng.h"
-#include "tests/unit/model/scratch.h"
+#include "tests/unit/model/page_extras.h"
 
 /* ---- writing families ---- */
 
@@ -95,36 +95,24 @@ static struct buf convert(struct str bytes, struct proto_page_options options)
 {
     struct proto_page p;
     struct buf out = {0};
-    enum proto_state state;
+    enum copy_state state;
     proto_page_init(&p);
     proto_page_start(&p, bytes, &options);
-    while ((state = proto_page_convert(&p, 1)) == PROTO_MORE) {
+    while ((state = proto_page_convert(&p, 1)) == COPY_MORE) {
     }
-    struct page_text page = proto_page_text(&p);
+    struct page_text page = page_copy_text(&p.copy, EXPOSITION_TEXT);
     struct exposition e;
     enum exposition_kind kind;
-    exposition_start(&e, state == PROTO_COMPLETE ? page.text : STR_NONE);
+    exposition_start(&e, state == COPY_COMPLETE ? page.text : STR_NONE);
     while ((kind = exposition_next(&e)) != EXPOSITION_END)
         if (kind == EXPOSITION_ERROR)
             fail_msg("%s", e.err.text);
-    if (state == PROTO_COMPLETE)
+    if (state == COPY_COMPLETE)
         buf_add_str(&out, page.text);
     else
-        buf_printf(&out, "error %s\n", p.err.text);
-    for (size_t i = 0; state == PROTO_COMPLETE && i < page.n_extras; i++) {
-        const struct page_extra *x = &page.extras[i];
-        struct str message = str_n(page.messages + x->message, x->n), text = str_skip(page.text, x->at);
-        buf_printf(&out, "%.*s: ", STR_ARG(str_first(text, str_find(text, ' '))));
-        struct histogram h;
-        struct err err;
-        int64_t t;
-        if (!x->histogram) {
-            buf_printf(&out, "exemplar @%lld\n", (long long)rw_exemplar_time(message));
-        } else {
-            assert_true(histogram_decode_strict(&arena, (const uint8_t *)message.p, message.n, &t, &h, &err));
-            buf_printf(&out, "histogram %g %d %d @%lld\n", h.count, h.schema, (int)h.hint, (long long)t);
-        }
-    }
+        buf_printf(&out, "error %s\n", p.copy.err.text);
+    if (state == COPY_COMPLETE)
+        print_page_extras(&out, &page);
     proto_page_free(&p);
     return out;
 }
@@ -136,7 +124,7 @@ static void assert_converts(struct proto_page_options options, const char *want)
     buf_free(&got);
 }
 
-static const struct proto_page_options usual = {.t = 17, .max_bytes = 1 << 20, .max_schema = 8};
+static const struct proto_page_options usual = {.t = 17, .own_times = true, .max_bytes = 1 << 20, .max_schema = 8};
 
 static int clear(void **state UNUSED)
 {

@@ -73,7 +73,7 @@ bool feed_show(struct feed *f, struct source *s, const char *text, int64_t t)
 {
     struct page *p = &f->page;
     recorder_forget(&f->sink);
-    page_start(p, s->id, &s->labels, s->templates, &s->last, f->limit, (struct page_text){str_of(text), f->format}, t);
+    page_start(p, s->id, &s->labels, s->templates, &s->last, f->limit, (struct page_text){.text = str_of(text), .format = f->format}, t);
     enum page_state state;
     while ((state = page_parse(p, 3)) == PAGE_MORE) {
     }
