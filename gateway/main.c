@@ -26,6 +26,7 @@
 #include "gateway/dispatch.h"
 #include "gateway/drain.h"
 #include "gateway/greeting.h"
+#include "gateway/ingest/ingest_rate.h"
 #include "gateway/ingest/lines/lines.h"
 #include "gateway/ingest/otlp/otlp_delta.h"
 #include "gateway/lane.h"
@@ -264,8 +265,10 @@ static void start_writer(struct program *p)
 static void start_scraper(struct program *p)
 {
     struct services *s = &p->services;
+    if (s->flags.ingest.max_rate > 0)
+        s->ingest_rate = ingest_rate_new(s->flags.ingest.max_rate, s->n_lanes);
     for (unsigned i = 0; i < s->n_lanes; i++)
-        s->lanes[i].sink = p->lane_sinks[i] = writer_sink(s->writer, i);
+        s->lanes[i].sink = p->lane_sinks[i] = ingest_rate_sink(s->ingest_rate, i, writer_sink(s->writer, i));
     struct scraper_env env = {.main = s->control, .kube = s->kube_watches, .lanes = p->lane_loops, .n_lanes = s->n_lanes,
                               .sinks = p->lane_sinks};
     s->scraper = scraper_new(&env);
@@ -318,6 +321,7 @@ static void tear_down(struct program *p)
     for (unsigned i = 0; i < s->n_lanes; i++)
         lane_free(p->lanes[i]);
     otlp_deltas_free(s->otlp_deltas);
+    ingest_rate_free(s->ingest_rate);
     http_auth_free(p->auth);
     for (size_t i = 0; i < p->n_listeners; i++)
         listener_free(&p->listeners[i]);

@@ -11,6 +11,7 @@
 #include "gateway/dispatch.h"
 #include "gateway/http/http_tls.h"
 #include "gateway/ingest/ingest.h"
+#include "gateway/ingest/ingest_rate.h"
 #include "gateway/ingest/lines/lines.h"
 #include "gateway/ingest/write.h"
 #include "gateway/lane.h"
@@ -158,6 +159,7 @@ void metrics_start(struct services *s)
     stats_register(&http_stats);
     stats_register(&write_stats);
     stats_register(&ingest_stats);
+    stats_register(&ingest_rate_stats);
     stats_register(&line_stats);
     stats_register(&dispatch_stats);
     stats_register(&upstream_stats);

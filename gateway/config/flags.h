@@ -73,6 +73,7 @@ struct flags {
     struct str_list accepted_messages; /* of pushes; empty: both */
     struct ingest_flags {              /* pushes in formats other than remote write */
         int64_t max_concurrent, max_queue; /* max_concurrent 0: by the number of cores; max_queue: ms */
+        int64_t max_rate;                  /* samples a second; below 1: no limit */
         int64_t jsonl_max_line, csv_trim;  /* trim: ms that times are rounded down to */
         int64_t influx_max_line, influx_max_request, influx_trim;
         struct str influx_separator, influx_db_label;

@@ -9,14 +9,12 @@
 #define TUNES_SWITCH(name, why)  {name, INERT_TUNES, true, why, NULL}
 #define LOSES(name, why)         {name, INERT_LOSES, false, why, NULL}
 #define LOSES_SWITCH(name, why)  {name, INERT_LOSES, true, why, NULL}
-#define GUARDS(name, why)        {name, INERT_GUARDS, false, why, NULL}
 #define GUARDS_SWITCH(name, why) {name, INERT_GUARDS, true, why, NULL}
 
 const struct inert_flag inert_flags[] = {
     /* vmagent */
     GUARDS_SWITCH("enableMultitenantHandlers", "pushes to /insert/ would be rejected"),
     GUARDS_SWITCH("enableMultitenancyViaHeaders", "data of all tenants would be mixed"),
-    GUARDS("maxIngestionRate", "the limit would not be enforced"),
     TUNES("promscrape.cluster.memberURLTemplate", "no page has links to other members"),
     TUNES("remoteWrite.aws.ec2Endpoint", "keys of the machine are read from its fixed address"),
     LOSES_SWITCH("usePromCompatibleNaming", "metric and label names are not changed"),

@@ -253,6 +253,9 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_INT, "maxConcurrentInserts", INGEST(max_concurrent), .preset = "0", .min = 0, .max = 100000,
              .help = "Maximum number of pushes in formats other than remote write that are processed at a time; further ones "
                      "wait. 0: twice the number of cores"}},
+    {.row = {CONF_INT, "maxIngestionRate", INGEST(max_rate), .preset = "0", .min = -1, .max = 1000000000000,
+             .help = "Samples a second that are accepted; above this rate, pushes wait. Samples of scrapes are counted, but do "
+                     "not wait. 0: no limit"}},
     {.row = {CONF_DURATION, "insert.maxQueueDuration", INGEST(max_queue), .preset = "1m", .min = 0, .max = YEAR,
              .help = "How long a push may wait for --maxConcurrentInserts before it gets a 503"}},
     {.row = {CONF_SIZE, "import.maxLineLen", INGEST(jsonl_max_line), .preset = "10MiB", .min = 1, .max = 1ll << 40,

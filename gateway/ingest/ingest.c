@@ -10,6 +10,7 @@
 #include "base/os/thread.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "gateway/ingest/ingest_rate.h"
 
 enum {
     /* Labels and samples of a batch: each costs other lanes a wake-up (at 32 KiB a fifth of the CPU), and 32 KiB of series
@@ -398,12 +399,26 @@ static void ingest_admit(struct ingest_lane *l)
     ingest_fail(in, &err);
 }
 
+static bool ingest_has_work(const struct ingest_lane *l) { return !list_empty(&l->active) || !list_empty(&l->waiting); }
+
+/* ms until something more may be stored. A stop does not wait. */
+static int64_t ingest_pause(const struct ingest_lane *l)
+{
+    return ingest_has_work(l) && services_ready(l->services) ? ingest_rate_wait(l->services->ingest_rate) : 0;
+}
+
+static void on_ingest_pause(struct loop_timer *t)
+{
+    struct ingest_lane *l = CONTAINER(t, struct ingest_lane, pause);
+    loop_post(l->lane->loop, &l->work);
+}
+
 static void ingest_work(struct loop_task *task)
 {
     struct ingest_lane *l = CONTAINER(task, struct ingest_lane, work);
-    int64_t until = loop_slice_end(l->lane->loop);
+    int64_t until = loop_slice_end(l->lane->loop), pause = 0;
     bool more = true;
-    while (more && clock_mono_ns() < until) {
+    while (more && (pause = ingest_pause(l)) == 0 && clock_mono_ns() < until) {
         if (!list_empty(&l->waiting) && l->n_active < l->most_active)
             ingest_admit(l);
         struct list *first = list_pop_front(&l->active);
@@ -411,9 +426,11 @@ static void ingest_work(struct loop_task *task)
             list_push_back(&l->active, first); /* the next step is another request's */
             ingest_step(CONTAINER(first, struct ingest, node), until);
         }
-        more = mem_release_some(&l->release) || !list_empty(&l->active) || !list_empty(&l->waiting);
+        more = mem_release_some(&l->release) || ingest_has_work(l);
     }
-    if (more)
+    if (pause > 0)
+        loop_timer_in(l->lane->loop, &l->pause, pause);
+    else if (more)
         loop_post(l->lane->loop, &l->work);
 }
 
@@ -450,6 +467,7 @@ struct ingest_lane *ingest_lane_of(struct services *s, unsigned id)
         list_init(&l->active);
         list_init(&l->waiting);
         l->unused.run = on_ingest_unused;
+        l->pause.run = on_ingest_pause;
         arena_init(&l->scratch, 0); /* formats use about as much as a line has */
         l->labels.scratch = &l->scratch;
     }
@@ -470,6 +488,7 @@ void ingest_lane_free(struct ingest_lane *l)
         return;
     zstd_free(l->zstd);
     loop_timer_stop(l->lane->loop, &l->unused);
+    loop_timer_stop(l->lane->loop, &l->pause);
     series_cache_free(&l->cache);
     builder_free(&l->labels);
     arena_free(&l->scratch);

@@ -42,6 +42,7 @@ struct ingest_lane { /* one per lane; created at its first request */
     struct list active, waiting;  /* of struct ingest; the first active one has its turn */
     unsigned n_active, most_active;
     struct loop_task work;
+    struct loop_timer pause;      /* armed while -maxIngestionRate is exceeded */
     struct labels_builder labels;
     struct arena scratch;
     struct buf label_bytes;       /* of the series reported last */

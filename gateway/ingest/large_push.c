@@ -10,6 +10,7 @@
 
 #include "base/http/via.h"
 #include "base/text/duration.h"
+#include "gateway/ingest/ingest_rate.h"
 #include "gateway/query/worker.h"
 
 enum {
@@ -270,18 +271,32 @@ static struct push *next_push(const struct write_buffers *w)
     return p && p->phase != PUSH_DECOMPRESS ? p : NULL;
 }
 
+void on_push_pause(struct loop_timer *t)
+{
+    struct write_buffers *w = CONTAINER(t, struct write_buffers, pause);
+    loop_post(w->lane->loop, &w->work);
+}
+
+/* ms until something more may be stored. A stop does not wait. */
+static int64_t push_pause(const struct write_buffers *w)
+{
+    return next_push(w) && services_ready(w->services) ? ingest_rate_wait(w->services->ingest_rate) : 0;
+}
+
 void push_queue_work(struct loop_task *task)
 {
     struct write_buffers *w = CONTAINER(task, struct write_buffers, work);
-    int64_t until = loop_slice_end(w->lane->loop);
+    int64_t until = loop_slice_end(w->lane->loop), pause = 0;
     bool more = true;
-    while (more && clock_mono_ns() < until) {
+    while (more && (pause = push_pause(w)) == 0 && clock_mono_ns() < until) {
         struct push *p = next_push(w);
         if (p)
             push_step(p, until);
         more = mem_release_some(&w->release) || next_push(w);
     }
-    if (more)
+    if (pause > 0)
+        loop_timer_in(w->lane->loop, &w->pause, pause);
+    else if (more)
         loop_post(w->lane->loop, &w->work);
 }
 

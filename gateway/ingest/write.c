@@ -4,7 +4,7 @@
  * A body of at most DIRECT_BYTES, decompressed, is walked once: each series is passed to the lane's sink as it is
  * decoded, and the batch is aborted if the rest of the body turns out to be invalid.
  *
- * A larger body is queued and stored in slices: large_push.c.
+ * A larger body is queued and stored in slices: large_push.c. So is any body while -maxIngestionRate is exceeded.
  *
  * As in Prometheus, series with invalid labels are dropped and counted, and the others are stored. Malformed native
  * histograms are dropped too, since no receiver accepts them; the response is then a 400 that names the first one,
@@ -19,6 +19,7 @@
 #include "base/compress.h"
 #include "base/http/via.h"
 #include "base/telemetry/log.h"
+#include "gateway/ingest/ingest_rate.h"
 #include "gateway/services/services.h"
 #include "model/write2/write2.h"
 
@@ -41,6 +42,7 @@ static struct write_buffers *buffers_of_lane(struct services *s, unsigned lane)
         l->write->services = s;
         l->write->lane = l;
         l->write->work.run = push_queue_work;
+        l->write->pause.run = on_push_pause;
         list_init(&l->write->queue);
         rw_walk_init(&l->write->walk);
         arena_init(&l->write->scratch, SCRATCH_BYTES);
@@ -52,6 +54,7 @@ void write_buffers_free(struct write_buffers *w)
 {
     if (w == NULL)
         return;
+    loop_timer_stop(w->lane->loop, &w->pause);
     rw_walk_free(&w->walk);
     if (w->zstd)
         zstd_free(w->zstd);
@@ -380,7 +383,7 @@ void api_write(struct http_request *r)
     }
     bool large = false, version_2 = false;
     bool ok = write_check_open(r->services, r, &err) && read_small_body(r, w, &version_2, &large, &err)
-              && write_ingest(r, w, version_2, &large, &err);
+              && !(large = ingest_rate_wait(r->services->ingest_rate) > 0) && write_ingest(r, w, version_2, &large, &err);
     stats_add(&write_stats, WRITE_REQUESTS_2, version_2);
     if (w->body.cap > KEEP_BYTES)
         buf_free(&w->body);

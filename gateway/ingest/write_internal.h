@@ -44,6 +44,7 @@ struct write_buffers { /* one per lane */
     struct list queue;         /* of struct push; the first is being processed */
     struct mem_release release; /* bodies of large pushes */
     struct loop_task work;
+    struct loop_timer pause;   /* armed while -maxIngestionRate is exceeded */
     struct metadata_times *metadata; /* of remote write 2.0; NULL: none so far */
 };
 /* What became of a request. Of remote write 1.0, series with invalid labels are left out silently, as by Prometheus; of
@@ -86,5 +87,6 @@ void write_respond(struct http_request *r, bool stored);
 /* large_push.c */
 void push_queue_add(struct http_request *r, struct write_buffers *w, bool version_2);
 void push_queue_work(struct loop_task *task); /* write_buffers.work */
+void on_push_pause(struct loop_timer *t);     /* write_buffers.pause */
 
 #endif

@@ -38,6 +38,7 @@ struct lane_services { /* of one lane; used on its thread only */
 };
 
 struct config_load;
+struct ingest_rate;
 struct otlp_deltas;
 struct group_discovery;
 struct kube_watches;
@@ -63,6 +64,7 @@ struct services {
     struct coverage_registry *coverage; /* which replicas are complete, over reloads */
     struct coverage_reader *coverage_reader; /* control thread */
     struct filter_sync *filter_sync; /* control thread */
+    struct ingest_rate *ingest_rate; /* gateway/ingest/ingest_rate.h; NULL: no limit */
     struct otlp_deltas *otlp_deltas; /* gateway/ingest/otlp/otlp_delta.h; NULL: deltas are not summed up */
     struct audits *audits;         /* control thread; metrics: any */
     struct cluster *cluster;       /* control thread; status and metrics: any; NULL: none. Set with the first configuration */

@@ -281,11 +281,11 @@ def test_no_flag_of_a_peer_is_unknown():
 def test_ignored_and_guarding():
     exporter = ScriptedExporter(series=1)
     config = VMAGENT_CONFIG.replace("127.0.0.1:9100", exporter.address) + "rule_files: ['*.rules']\n"
-    sluice = Sluice(config, "-loggerTimezone=UTC", "-maxIngestionRate=5", "--accept-inert=maxIngestionRate", "--log.level=debug",
+    sluice = Sluice(config, "-loggerTimezone=UTC", "-enableMultitenantHandlers", "--accept-inert=enableMultitenantHandlers", "--log.level=debug",
                     "-promscrape.kumaSDCheckInterval=1m", "-promscrape.kumaSDCheckInterval=2m", "-enableTCP6")
     for flag in ("promscrape.kumaSDCheckInterval", "enableTCP6"):
         assert sluice.log().count(f'level=debug component=flags msg="flag accepted for compatibility; ignored" flag={flag}\n') == 1
-    for key in ("rule_files", "loggerTimezone", "maxIngestionRate"):
+    for key in ("rule_files", "loggerTimezone", "enableMultitenantHandlers"):
         assert sluice.metric("sluice_config_ignored", f'key="{key}"') == 1, key
     assert "rule_files is ignored" in sluice.log()
     answer = sluice.reconfigure(config.replace("1s", "1x") + "surprise: 1\n")

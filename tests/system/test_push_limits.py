@@ -3,7 +3,10 @@
 import gzip
 import json
 import re
+import socket
 import struct
+import threading
+import time
 import zlib
 
 import datadog
@@ -124,3 +127,32 @@ def test_json_that_grows_beyond_the_memory_of_bodies_may_be_sent_again():
     body = '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","histogram":{"aggregationTemporality":2,"dataPoints":[{"explicitBounds":[%s]}]}}]}]}]}' % bounds
     answer = sluice.post("/opentelemetry/v1/metrics", body.encode(), headers={"Content-Type": "application/json"})
     assert answer.status == 503 and answer.headers.get("Retry-After"), answer
+
+
+def test_pushes_wait_above_the_ingestion_rate():
+    """All formats together, and scrapes count; nothing is lost."""
+    sink, port, exporter = RecordingSink(), free_port(), ScriptedExporter(series=200)
+    config = f"global: {{scrape_interval: 500ms}}\nscrape_configs: [{{job_name: x, static_configs: [{{targets: ['{exporter.address}']}}]}}]\n"
+    sluice = Sluice(config, f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=50ms", "-maxIngestionRate=3000",
+                    f"-graphiteListenAddr=127.0.0.1:{port}", "--dialect=vmagent")
+    began, t = time.monotonic(), now_ms()
+    for i in range(4):
+        assert push(f"{sluice.url}/api/v1/write", [({"__name__": f"rw{i}", "n": str(n)}, [(t, 1.0)]) for n in range(1000)]).status == 204
+        text = "".join(f'text{i}{{n="{n}"}} 1 {t}\n' for n in range(1000))
+        assert request(f"{sluice.url}/api/v1/import/prometheus", data=text.encode(), method="POST").status == 204
+        with socket.create_connection(("127.0.0.1", port)) as s:
+            s.sendall("".join(f"graphite{i};n={n} 1 {t // 1000}\n" for n in range(1000)).encode())
+    large = [({"__name__": "large", "n": str(n), "more": "x" * 100}, [(t, 1.0)]) for n in range(3000)]
+    assert push(f"{sluice.url}/api/v1/write", large).status == 204
+    wait_until(lambda: sum(k.startswith(("rw", "text", "graphite", "large")) for k in (dict(x)["__name__"] for x in sink.samples())) == 15000, 60)
+    took = time.monotonic() - began  # 15000 pushed, of which 3000 at once, and the last batch before its time
+    assert took > (15000 - 3000 - 5000) / 3000, took
+    assert sluice.metric("vmagent_max_ingestion_rate_limit_reached_total") > 0
+    assert sluice.metric("vmagent_http_request_errors_total", 'path="/api/v1/write"') == 0
+    assert sum(len(v) for k, v in sink.samples().items() if dict(k)["__name__"] == "up") > 2, "scrapes do not wait"
+    again = threading.Thread(target=lambda: push(f"{sluice.url}/api/v1/write", large))
+    again.start()
+    began = time.monotonic()
+    sluice.stop()
+    again.join()
+    assert time.monotonic() - began < 10

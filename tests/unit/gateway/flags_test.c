@@ -207,7 +207,7 @@ static void test_inert(void **state UNUSED)
     struct flags f;
     assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d",
                       "-promscrape.maxDroppedTargets=5", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
-                      "--log-level=trace", "-enableMultitenantHandlers=false", "-maxIngestionRate=0", "-promscrape.cluster.membersCount=1"));
+                      "--log-level=trace", "-enableMultitenantHandlers=false", "-promscrape.cluster.membersCount=1"));
     assert_int_equal(f.warnings.n, 2);
     assert_str(f.warnings.items[0], "--loggerTimezone is ignored: logs are written to stderr, in UTC, with fixed fields");
     assert_str(f.ignored.items[1], "storage.tsdb.retention.time");
@@ -215,13 +215,13 @@ static void test_inert(void **state UNUSED)
     assert_int_equal(f.tuning.n, 3);
     assert_str(f.tuning.items[1], "promscrape.maxDroppedTargets");
     flags_free(&f);
-    assert_false(PARSE(&f, "-enableMultitenancyViaHeaders=true", "-maxIngestionRate=5", "-enableMultitenantHandlers", "-enableTCP6"));
-    assert_int_equal(f.errors.n, 3);
-    assert_non_null(strstr(buf_z(&f.errors.text), "--maxIngestionRate is not supported yet: the limit would not be enforced; "));
+    assert_false(PARSE(&f, "-enableMultitenancyViaHeaders=true", "-enableMultitenantHandlers", "-enableTCP6"));
+    assert_int_equal(f.errors.n, 2);
+    assert_non_null(strstr(buf_z(&f.errors.text), "--enableMultitenantHandlers is not supported yet: pushes to /insert/ would be rejected; "));
     assert_non_null(strstr(err.text, "--enableMultitenancyViaHeaders is not supported yet: data of all tenants would be mixed; remove it, or start "
-                                     "with --accept-inert=enableMultitenancyViaHeaders to ignore it (and 2 more"));
+                                     "with --accept-inert=enableMultitenancyViaHeaders to ignore it (and 1 more"));
     flags_free(&f);
-    assert_true(PARSE(&f, "-enableMultitenancyViaHeaders", "--maxIngestionRate=5", "--accept-inert=enableMultitenancyViaHeaders,maxIngestionRate"));
+    assert_true(PARSE(&f, "-enableMultitenancyViaHeaders", "--enableMultitenantHandlers", "--accept-inert=enableMultitenancyViaHeaders,enableMultitenantHandlers"));
     assert_int_equal(f.ignored.n, 2);
     flags_free(&f);
     assert_false(PARSE(&f, "--strict", "-loggerTimezone=UTC"));
@@ -293,11 +293,11 @@ static void test_flags_from_the_environment(void **state UNUSED)
     assert_str(f.listen.items[0], ":7");
     assert_str(f.log_level, "WARN"); /* the command line wins */
     flags_free(&f);
-    setenv("VM_maxIngestionRate", "x", 1);
+    setenv("VM_enableMultitenantHandlers", "true", 1);
     assert_false(PARSE(&f, "-envflag.enable", "-envflag.prefix=VM_"));
-    assert_non_null(strstr(err.text, "--maxIngestionRate is not supported yet"));
+    assert_non_null(strstr(err.text, "--enableMultitenantHandlers is not supported yet"));
     flags_free(&f);
-    unsetenv("VM_maxIngestionRate");
+    unsetenv("VM_enableMultitenantHandlers");
     assert_true(PARSE(&f, "-envflag.prefix=VM_"));
     assert_int_equal(f.remote_write.url.n, 0);
     flags_free(&f);
