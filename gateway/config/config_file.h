@@ -84,8 +84,15 @@ bool config_check(struct loader *l) MUST_USE;
 bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), void *arg) MUST_USE;
 /* Appends the flags' destinations to file.remote_write. */
 bool config_add_destinations(struct loader *l) MUST_USE;
+void config_warn(void *loader, const char *text); /* conf_context.warn */
 /* Concatenates a and b. */
 bool config_join(struct loader *l, struct conf_items a, struct conf_items b, size_t size,
                  struct conf_items *out) MUST_USE;
+
+/* ---- config_jobs.c: steps of the load, in this order ---- */
+
+void config_set_globals(struct loader *l);
+bool config_set_cluster(struct loader *l, void *arg);
+bool config_load_jobs(struct loader *l, void *arg);
 
 #endif
