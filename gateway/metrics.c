@@ -6,6 +6,7 @@
 #include "base/os/process.h"
 #include "base/os/watched_file.h"
 #include "gateway/api/query.h"
+#include "gateway/agent/instance_store.h"
 #include "gateway/background/audits.h"
 #include "gateway/cluster/cluster.h"
 #include "gateway/dispatch.h"
@@ -38,6 +39,15 @@ static void collect_reloads(struct stats_out *o, struct reload_history *h)
     stats_family(o, "sluice_config_hash", STATS_GAUGE, "Hash of the texts of the running configuration; the value is always 1");
     stats_value(o, "sluice_config_hash", &(struct stats_label){"hash", str_of(hash)}, 1, 1);
     reload_report_unref(last);
+}
+
+static void collect_instances(struct stats_out *o, struct services *s)
+{
+    struct config *c = services_config(s);
+    instance_store_collect(s->instances, o);
+    stats_single(o, "sluice_agent_invalid_instances", STATS_GAUGE, "Stored instances that are invalid and not run",
+                 c ? (double)c->n_invalid_instances : 0);
+    config_unref(c);
 }
 
 static void collect_config(struct stats_out *o, struct services *s)
@@ -152,6 +162,8 @@ static void gateway_metrics_collect(struct stats_out *o, void *arg)
     collect_upstream(o, s);
     audits_collect(s->audits, o);
     cluster_collect(s->cluster, o);
+    if (s->instances)
+        collect_instances(o, s);
 }
 
 void metrics_start(struct services *s)

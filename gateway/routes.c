@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/routes.h"
 
+#include "gateway/agent/instance_set.h"
+#include "gateway/api/agent_api.h"
 #include "gateway/api/api.h"
 #include "gateway/api/query.h"
 #include "gateway/config/auth_key.h"
@@ -82,6 +84,19 @@ const struct route routes[] = {
     {READ, "/api/v1/metadata", api_metadata, QUERY},
     {HTTP_POST, "/api/v1/read", api_read, QUERY},
     {READ, "/federate", api_federate, QUERY},
+
+    {READ, "/agent/api/v1/configs", api_agent_configs, REPORT},
+    {READ, "/agent/api/v1/configs/*", api_agent_config_get, REPORT, .auth_key = AUTH_KEY_CONFIG},
+    {HTTP_PUT | HTTP_POST, "/agent/api/v1/config/*", api_agent_config_put, STATUS, .finishes = true, .changes_state = true,
+     .logged = true, .no_form = true, .max_body = INSTANCE_TEXT_MAX, .auth_key = AUTH_KEY_RELOAD},
+    {HTTP_DELETE, "/agent/api/v1/config/*", api_agent_config_delete, STATUS, .finishes = true, .changes_state = true,
+     .logged = true, .auth_key = AUTH_KEY_RELOAD},
+    {READ, "/agent/api/v1/metrics/instances", api_agent_instances, REPORT},
+    {READ, "/agent/api/v1/metrics/targets", api_agent_targets, REPORT},
+    {HTTP_POST, "/agent/api/v1/metrics/instance/*/write", api_write_instance, PUSH, .changes_state = true},
+    {READ, "/agent/api/v1/instances", api_agent_instances, REPORT},
+    {READ, "/agent/api/v1/targets", api_agent_targets, REPORT},
+    {READ, "/debug/ring", api_agent_ring, REPORT},
 
     {READ, "/api/v1/targets", api_targets, QUERY},
     {READ, "/api/v1/targets/metadata", api_targets_metadata, QUERY},

@@ -8,6 +8,7 @@
  * 5. Who may use the listeners (access.h).
  * 6. References by name are checked (written_by, recent.like), then what can only be checked for the complete
  *    configuration (config_check.c).
+ * 7. Instances of Grafana Agent that are stored in etcd are added (config_instances.c).
  *
  * A failed step does not end the load unless later ones depend on it, so that all errors are reported at once.
  */
@@ -16,6 +17,7 @@
 #include "base/text/url.h"
 #include "gateway/config/backups.h"
 #include "gateway/config/config_file.h"
+#include "gateway/config/config_instances.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
 
@@ -105,15 +107,11 @@ static bool config_load_destinations(struct loader *l, void *arg UNUSED)
     const struct conf_items *all = &l->file.remote_write;
     if (!config_add_destinations(l) || l->broken)
         return false;
-    struct destination_conf *copies = ARENA_ARRAY(l->conf.arena, struct destination_conf, all->n + 1);
-    for (size_t i = 0; i < all->n; i++)
-        copies[i] = ((const struct destination_conf *)all->items)[i];
+    for (size_t i = 0; i < all->n; i++) /* the file is shown as it is written */
+        config_append_destination(l, (const struct destination_conf *)all->items + i);
+    struct destination_conf *copies = l->config->destinations;
     if (!backups_complete(copies, all->n, yaml_get(l->document, "remote_write"), l->file.sharding != NULL, l->err))
         return false;
-    l->config->destinations = copies; /* the file is shown as it is written */
-    l->config->n_destinations = all->n;
-    if (l->config->n_destinations > 0)
-        l->config->scrape.shards = (unsigned)l->config->destinations[0].queue.shards;
     return true;
 }
 
@@ -161,7 +159,7 @@ static bool config_load_recent(struct loader *l, void *arg UNUSED)
     if (f->recent && f->recent->like.n > 0 && !is_destination_name(c, f->recent->like))
         return conf_err(yaml_get(yaml_get(l->document, "recent"), "like"), l->err,
                         "recent.like: there is no remote_write entry named \"%.*s\"", STR_ARG(f->recent->like));
-    if (f->recent == NULL && c->n_destinations == 0 && c->n_groups == 0) {
+    if (f->recent == NULL && c->n_destinations == 0 && c->n_groups == 0 && c->scraping_service == NULL) {
         f->recent = ARENA_NEW(l->conf.arena, struct recent_conf);
         if (!conf_defaults(&l->conf, &recent_section, f->recent, l->err))
             return false;
@@ -187,7 +185,8 @@ static bool config_load_document(struct loader *l, void *arg UNUSED)
         l->document = config_parse_yaml(l, l->flags->config_file.p, buf_str(&text));
     buf_free(&text);
     l->config->empty = l->document && l->document->kind == YAML_NULL;
-    return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err);
+    return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err) &&
+           config_use_metrics(l);
 }
 
 /* URLs set by flags are shown by their position, as in logs and metrics: they may contain secrets. */
@@ -246,12 +245,19 @@ static bool config_load_all(struct loader *l)
         l->broken = !config_step(l, config_set_cluster, NULL);
     }
     bool jobs = config_step(l, config_load_jobs, NULL), destinations = config_step(l, config_load_destinations, NULL);
+    bool instances = l->broken || !destinations || config_step(l, config_load_instances, NULL);
     bool access = config_step(l, config_load_access, NULL);
     if (l->broken)
         return false;
+    l->n_own_jobs = l->config->n_jobs;
+    l->n_own_destinations = l->config->n_destinations;
+    if (destinations && l->reader)
+        config_add_stored(l, l->reader->instances);
+    if (l->config->n_destinations > 0)
+        l->config->scrape.shards = (unsigned)l->config->destinations[0].queue.shards;
     config_warn_later(l);
     bool groups = destinations && config_step(l, config_load_groups, NULL) && config_step(l, config_load_recent, NULL);
-    return config_check(l) && jobs && groups && access;
+    return config_check(l) && jobs && instances && groups && access;
 }
 
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err)

@@ -8,6 +8,8 @@
 
 #include "base/os/thread.h"
 #include "base/refs.h"
+#include "gateway/agent/agent_conf.h"
+#include "gateway/agent/instance_set.h"
 #include "gateway/audit/audit_conf.h"
 #include "gateway/cluster/cluster_conf.h"
 #include "gateway/config/access.h"
@@ -38,13 +40,19 @@ struct config_source {
     struct file_stamp { uint64_t device, inode, size, sec, nsec; } stamp; /* of a file: equal ones have equal texts; zero:
                                                                             * not known */
 };
+struct config_instance { struct str name; size_t job, n_jobs; uint64_t route; }; /* its jobs: from config.jobs[job] on */
 struct config {
     struct refs refs;
     struct arena arena;
     struct global_conf global;
     struct scrape_job *jobs; size_t n_jobs;
     struct scrape_globals scrape;
-    struct destination_conf *destinations; size_t n_destinations; /* of the file, then of flags */
+    struct destination_conf *destinations; size_t n_destinations; /* of the file, then of flags, then of instances */
+    struct config_instance *instances; size_t n_instances; /* of Grafana Agent (config_instances.c) */
+    bool has_stored_instances;       /* those of etcd, which may be none, are part of it */
+    size_t n_invalid_instances;      /* stored ones that are left out */
+    const struct scraping_service_conf *scraping_service; /* NULL: no instances are read from etcd */
+    const struct etcd_section *instances_etcd; /* where they are */
     struct server_group_conf *groups; size_t n_groups;
     bool empty;                      /* the file exists and is empty */
     bool empty_groups;               /* a group may have no targets */
@@ -74,6 +82,7 @@ struct config {
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err) MUST_USE;
 /* A load that another thread watches. */
 struct config_reader {
+    struct instance_set *instances;  /* stored ones; NULL: none */
     bool starting;                   /* scrape_config_files and files of relabeling rules that do not respond for 5 s
                                       * are left out */
     struct mutex _lock;              /* guards _at */
@@ -91,6 +100,15 @@ void config_diff(const struct config *a, const struct config *b, conf_difference
 void config_convert(const struct config *c, const struct flags *f, struct buf *out);
 /* Writes the one for the file of a Grafana Agent in static mode, which cannot be loaded itself. */
 bool config_convert_agent(const char *path, struct buf *out, struct err *err) MUST_USE;
+/* An instance of Grafana Agent that a client wants to store, or has stored. */
+enum instance_verdict { INSTANCE_VALID, INSTANCE_UNREADABLE, INSTANCE_INVALID };
+struct instance_checked {            /* in the arena of the check */
+    struct str_list jobs;
+    const struct yaml *node;         /* of its text */
+};
+/* Whether it would run under the configuration `c`. */
+enum instance_verdict config_check_instance(const struct config *c, const struct flags *f, struct arena *a, struct str name,
+                                            struct str text, struct instance_checked *out, struct err *err) MUST_USE;
 /* A hash of all texts and their names: the same for the same configuration in every process. */
 uint64_t config_hash(const struct config *c);
 /* Reads the sources of `c` again, on a thread that may wait. False: one cannot be read. */

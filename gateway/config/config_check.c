@@ -71,6 +71,27 @@ static bool check_destination(const struct config *c, const struct flags *f, siz
     return client && other && unique;
 }
 
+bool config_check_job(const struct scrape_job *job, struct err *err)
+{
+    struct conf_errors errors = {0};
+    bool ok = config_check_client(&errors, &job->http, "job", job->job_name);
+    ok = config_check_discovery(&errors, &job->sd, "job", job->job_name) && ok;
+    if (!ok)
+        (void)!conf_errors_first(&errors, err);
+    buf_free(&errors.text);
+    return ok;
+}
+
+bool config_check_destination(struct loader *l, size_t i, struct err *err)
+{
+    struct conf_errors errors = {0};
+    bool ok = check_destination(l->config, l->flags, i, &errors);
+    if (!ok)
+        (void)!conf_errors_first(&errors, err);
+    buf_free(&errors.text);
+    return ok;
+}
+
 static bool check_upstream(struct loader *l)
 {
     struct err err;
@@ -90,7 +111,7 @@ bool config_check(struct loader *l)
     const struct config *c = l->config;
     struct conf_errors *errors = l->conf.errors;
     bool ok = true;
-    for (size_t i = 0; i < c->n_jobs; i++) {
+    for (size_t i = 0; i < l->n_own_jobs; i++) {
         const struct scrape_job *job = &c->jobs[i];
         ok = config_check_client(errors, &job->http, "job", job->job_name) && ok;
         ok = config_check_discovery(errors, &job->sd, "job", job->job_name) && ok;
@@ -104,7 +125,7 @@ bool config_check(struct loader *l)
         ok = config_check_discovery(errors, &g->sd, "server group", name) && ok;
         buf_free(&scratch);
     }
-    for (size_t i = 0; i < c->n_destinations; i++)
+    for (size_t i = 0; i < l->n_own_destinations; i++)
         ok = check_destination(c, l->flags, i, errors) && ok;
     return check_upstream(l) && ok;
 }

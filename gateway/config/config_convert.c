@@ -4,6 +4,7 @@
  * sections that they fill. The flags that remain are a comment.
  */
 #include "gateway/config/config_convert.h"
+#include "gateway/config/config_instances.h"
 
 #include "base/text/url.h"
 #include "gateway/config/dialect.h"
@@ -98,6 +99,7 @@ static struct yaml tree_value_with_paths(struct arena *a, const struct conf_row 
     switch (row->type) {
     case CONF_FILE:
     case CONF_FILES: return tree_absolute_all(a, value);
+    case CONF_YAML: return tree_with_paths(a, &agent_global_section, value);
     case CONF_SECTION:
     case CONF_OPTIONAL:
     case CONF_SECTIONS: return tree_with_paths(a, row->section, value);

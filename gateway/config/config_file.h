@@ -19,6 +19,7 @@ struct config_file {
     struct audit_conf *audit;
     struct cluster_conf *cluster;
     struct tls_server_conf *tls_server;
+    struct metrics_conf *metrics;          /* of Grafana Agent; NULL: none */
 };
 extern const struct conf_section file_section;
 
@@ -33,6 +34,8 @@ struct loader {
     struct err *err;
     struct later_key *later; size_t n_later, cap_later; /* each key once */
     bool broken;                           /* the document is invalid: what depends on it is not checked */
+    size_t n_own_jobs, n_own_destinations; /* without those of stored instances, which are checked one by one */
+    size_t cap_instances, cap_destinations;
     size_t cap_jobs, cap_warnings, cap_ignored, cap_sources, cap_job_lists;
 };
 
@@ -80,6 +83,9 @@ bool config_set_flag_aggregation(struct loader *l, size_t i, struct destination_
 /* Checks what start and reload will do with it, except sockets and queues: unique names, HTTP clients. Adds all
  * errors. */
 bool config_check(struct loader *l) MUST_USE;
+/* What it checks of one job, and of the i-th destination; the first error. */
+bool config_check_job(const struct scrape_job *job, struct err *err) MUST_USE;
+bool config_check_destination(struct loader *l, size_t i, struct err *err) MUST_USE;
 /* Runs one step of loading; if it fails, its error is added to the others and loading continues. */
 bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), void *arg) MUST_USE;
 /* Appends the flags' destinations to file.remote_write. */
@@ -94,5 +100,7 @@ bool config_join(struct loader *l, struct conf_items a, struct conf_items b, siz
 void config_set_globals(struct loader *l);
 bool config_set_cluster(struct loader *l, void *arg);
 bool config_load_jobs(struct loader *l, void *arg);
+bool config_add_job(struct loader *l, const struct yaml *node, struct scrape_job *job) MUST_USE; /* with the defaults */
+void config_append_destination(struct loader *l, const struct destination_conf *d); /* config_instances.c */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/text/url.h"
+#include "gateway/config/config_instances.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
 #include "model/exposition/scrape_protocols.h"
@@ -13,7 +14,7 @@
 /* The feature flag of Prometheus changes the default. */
 static bool config_extra_metrics(const struct loader *l)
 {
-    return conf_is_set(yaml_get(l->document, "global"), "extra_scrape_metrics")
+    return conf_is_set(config_global_node(l), "extra_scrape_metrics")
                ? l->file.global.extra_scrape_metrics : config_feature(l, "extra-scrape-metrics");
 }
 
@@ -66,7 +67,7 @@ static bool config_use_cluster(struct loader *l, struct scrape_cluster *c)
 {
     const struct cluster_conf *conf = l->config->cluster = l->file.cluster;
     if (l->flags->cluster.members > 1)
-        return conf_err(yaml_get(l->document, "cluster"), l->err,
+        return conf_err(l->document, l->err,
                         "cluster: its members share the targets already; remove --promscrape.cluster.*");
     *c = (struct scrape_cluster){.by_view = true, .replicas = (unsigned)conf->replication_factor,
                                  .member = {conf->replica_label, conf->id}, /* no name: none */
@@ -98,7 +99,7 @@ bool config_set_cluster(struct loader *l, void *arg UNUSED)
 /* Common rules are part of how each job is scraped, and thus of its fingerprint. */
 static void hash_common_relabeling(struct loader *l, struct scrape_job *job)
 {
-    const struct yaml *rules = yaml_get(yaml_get(l->document, "global"), "metric_relabel_configs");
+    const struct yaml *rules = yaml_get(config_global_node(l), "metric_relabel_configs");
     struct buf text = {0};
     if (rules == NULL)
         return;
@@ -107,7 +108,7 @@ static void hash_common_relabeling(struct loader *l, struct scrape_job *job)
     buf_free(&text);
 }
 
-static bool config_add_job(struct loader *l, const struct yaml *node, struct scrape_job *job)
+bool config_add_job(struct loader *l, const struct yaml *node, struct scrape_job *job)
 {
     struct config *c = l->config;
     const struct global_conf *g = &l->file.global;

@@ -37,6 +37,7 @@ void config_reader_init(struct config_reader *r, bool starting, const struct fla
 
 void config_reader_free(struct config_reader *r)
 {
+    instance_set_unref(r->instances);
     mutex_free(&r->_lock);
     mem_free(r->_at);
 }

@@ -143,9 +143,8 @@ static const struct conf_row file_rows[] = {
     ACCEPTED("tracing", "Traces are not sent"),
     ACCEPTED("otlp", "Series of `/api/v1/otlp/v1/metrics` are named as by Prometheus' defaults"),
     /* Grafana Agent, static mode */
-    GUARD("metrics", "Grafana Agent's targets and destinations would be missing; copy them as "
-                     "docs/from-prometheus-agent.md says"),
-    GUARD("prometheus", "The old name of Grafana Agent's `metrics`; its targets and destinations would be missing"),
+    {CONF_OPTIONAL, "metrics", FILE_AT(metrics), .section = &metrics_section, .alias = "prometheus",
+     .help = "Jobs and destinations of a file of Grafana Agent in static mode"},
     GUARD("integrations", "No exporter is built in; run node_exporter and others themselves"),
     GUARD("logs", "Logs would not be collected"),
     GUARD("loki", "Logs would not be collected"),
@@ -185,7 +184,7 @@ static size_t document_sections(struct buf *out, const struct conf_section **lis
 
 void config_document(struct buf *out)
 {
-    const struct conf_section *list[64] = {&file_section};
+    const struct conf_section *list[128] = {&file_section};
     size_t n = document_sections(out, list, 0, 1, LEN(list) - 1);
     list[n] = &web_section;
     document_sections(out, list, n, n + 1, LEN(list));

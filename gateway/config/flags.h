@@ -57,6 +57,7 @@ struct flags {
     bool disable_cors;
     bool dry_run, check_reachability, version, help;
     bool expand_file;                  /* ${NAME} in files of the configuration */
+    bool enable_read_api;              /* stored instances are shown */
     bool keep_references;              /* %{NAME}, in the trees of files: for `sluice config convert` */
     bool strict_parse;
     int64_t config_check_interval;

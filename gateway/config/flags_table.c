@@ -81,6 +81,8 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_BOOL, "config.expand-env", AT(expand_file), .preset = "false",
              .help = "Replace `${NAME}`, `${NAME:-default}` and `$NAME` in the configuration by environment variables, as "
                      "Grafana Agent does; `$$` is a dollar sign"}},
+    {.row = {CONF_BOOL, "config.enable-read-api", AT(enable_read_api), .preset = "false",
+             .help = "Enable `GET /agent/api/v1/configs/NAME`, as Grafana Agent does"}},
     {.row = {CONF_STRINGS, "accept-inert", AT(accept_inert),
              .help = "Flags and keys to ignore although they are not supported yet and ignoring them is unsafe"}},
     {.row = {CONF_BOOL, "strict", AT(strict), .preset = "false", .help = "Treat ignored flags and keys as errors"}},
@@ -133,7 +135,8 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_STRING, "metricsAuthKey", AT(auth_keys.values[AUTH_KEY_METRICS]), .preset = "",
              .help = "Key that `/metrics` requires as the parameter `authKey`"}, .secret = true},
     {.row = {CONF_STRING, "reloadAuthKey", AT(auth_keys.values[AUTH_KEY_RELOAD]), .preset = "",
-             .help = "Key that `/-/reload` requires as the parameter `authKey`"}, .secret = true},
+             .help = "Key that `/-/reload`, and changes of stored instances of Grafana Agent, require as the parameter "
+                     "`authKey`"}, .secret = true},
     {.row = {CONF_STRINGS, "secret.flags", AT(secret_flags),
              .help = "Further flags whose values are shown as `secret`"}},
     {.row = {CONF_STRINGS, "proxy-headers", AT(proxy_headers),

@@ -265,7 +265,7 @@ static bool body_kept(struct http_connection *c)
 static bool is_form(struct http_request *r)
 {
     struct str rest = http_header(r, "Content-Type"), type;
-    return r->route->class != ROUTE_PUSH && r->method == HTTP_POST && str_cut(&rest, ';', &type)
+    return r->route->class != ROUTE_PUSH && !r->route->no_form && r->method == HTTP_POST && str_cut(&rest, ';', &type)
            && str_ieq(str_trim(type), STR("application/x-www-form-urlencoded"));
 }
 

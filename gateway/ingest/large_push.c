@@ -227,7 +227,7 @@ static void push_store(struct push *p, int64_t until)
     struct config *c = services_config_on_lane(p->buffers->services);
     size_t bytes = c->recent ? BATCH_BYTES_RECENT : BATCH_BYTES;
     config_unref(c);
-    struct sink_batch batch = {.bytes = p->begun ? bytes : p->body.n, .more = p->begun,
+    struct sink_batch batch = {.bytes = p->begun ? bytes : p->body.n, .more = p->begun, .route = write_route(p->r),
                                .via = http_header(p->r, VIA_HEADER)};
     struct err err;
     if (sink_begin(sink, &batch) == SINK_BUSY) {

@@ -313,7 +313,8 @@ static bool write_ingest(struct http_request *r, struct write_buffers *w, bool v
 {
     struct sink *sink = w->lane->sink;
     struct write_counts n = {.version_2 = version_2};
-    if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n, .via = http_header(r, VIA_HEADER)}) == SINK_BUSY)
+    struct sink_batch about = {.route = write_route(r), .bytes = w->body.n, .via = http_header(r, VIA_HEADER)};
+    if (sink_begin(sink, &about) == SINK_BUSY)
         return write_fail_queue_full(err);
     if (!ingest_body(sink, w, &n, large, err)) {
         sink_abort(sink);
@@ -391,4 +392,31 @@ void api_write(struct http_request *r)
         push_queue_add(r, w, version_2);
     else if (!ok)
         write_refuse(r, &err);
+}
+
+static bool write_find_route(struct http_request *r)
+{
+    struct config *c = services_config_on_lane(r->services);
+    bool found = false;
+    for (size_t i = 0; c && i < c->n_instances && !found; i++) {
+        const struct config_instance *one = &c->instances[i];
+        found = str_eq(one->name, r->tail);
+        if (found)
+            r->user = (void *)(uintptr_t)one->route;
+    }
+    config_unref(c);
+    return found;
+}
+
+void api_write_instance(struct http_request *r)
+{
+    if (write_find_route(r)) {
+        api_write(r);
+        return;
+    }
+    struct buf text = {0};
+    buf_printf(&text, "unable to find instance %.*s\n", STR_ARG(r->tail));
+    http_text(r, 400, buf_z(&text));
+    buf_free(&text);
+    http_finish(r);
 }

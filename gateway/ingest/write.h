@@ -8,6 +8,8 @@
 
 /* Route with `finishes`: the response is sent when the samples are as durable as the destinations require. */
 void api_write(struct http_request *r);
+/* Remote write to the destinations of an instance of Grafana Agent, whose name is r->tail. */
+void api_write_instance(struct http_request *r);
 struct write_buffers;
 void write_buffers_free(struct write_buffers *w);   /* NULL is allowed */
 void write_buffers_cancel(struct write_buffers *w); /* fails large pushes that are still queued; NULL is allowed */

@@ -14,6 +14,9 @@
 
 enum { RETRY_SECONDS = 5 };
 
+/* Of the request's samples (model/sink.h). */
+static inline uint64_t write_route(const struct http_request *r) { return (uintptr_t)r->user; }
+
 #define WRITE_PATH "{path=\"/api/v1/write\",protocol=\"promremotewrite\"}"
 #define WRITE_TYPE "{type=\"promremotewrite\"}"
 #define WRITE_STATS(X)                                                                                                 \

@@ -256,6 +256,7 @@ static void load_begin(struct config_load *l, bool if_changed)
     l->late.run = load_on_late;
     l->err = (struct err){0};
     config_reader_init(&l->reader, false, &l->services->flags);
+    l->reader.instances = services_instances(l->services);
     l->thread = file_thread_start(&(struct file_thread_conf){.name = "config-load", .run = run_config_load,
                                                              .release = config_load_release, .arg = l});
     if (l->thread == NULL) {

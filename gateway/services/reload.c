@@ -232,7 +232,8 @@ static void reload_use_servers(struct services *s, struct config *c, struct upst
 bool services_apply(struct services *s, struct config *c, struct err *err)
 {
     struct upstream *u = build_upstream(s, c, err);
-    bool ok = u != NULL && services_join_cluster(s, c, err) && reload_apply_config(s, c, u, err);
+    bool ok = u != NULL && services_follow_instances(s, c, err) && services_join_cluster(s, c, err) &&
+              reload_apply_config(s, c, u, err);
     if (ok) {
         note_success(s, c);
         services_check_cluster(s, c);
@@ -305,6 +306,7 @@ void services_free(struct services *s)
     coverage_reader_free(s->coverage_reader);
     filter_sync_free(s->filter_sync);
     audits_free(s->audits);
+    services_free_instances(s);
     services_free_cluster(s);
     reload_swap_config(s, NULL, NULL);
     server_registry_free(s->servers); /* behind the last upstream */

@@ -42,6 +42,7 @@ struct ingest_rate;
 struct otlp_deltas;
 struct group_discovery;
 struct kube_watches;
+struct instance_store;
 struct services {
     struct flags flags;
     struct loop *control;          /* loop of the control thread */
@@ -68,6 +69,8 @@ struct services {
     struct otlp_deltas *otlp_deltas; /* gateway/ingest/otlp/otlp_delta.h; NULL: deltas are not summed up */
     struct audits *audits;         /* control thread; metrics: any */
     struct cluster *cluster;       /* control thread; status and metrics: any; NULL: none. Set with the first configuration */
+    struct instance_store *instances; /* control thread; sets: any; NULL: none are read from etcd. Set likewise */
+    struct loop_timer instances_due; /* control thread */
     struct config *_cluster_config; /* the one that it was made from */
     int64_t started;               /* Unix ms */
     char id[VIA_ID_SIZE];          /* of this process, for base/http/via.h */
@@ -120,6 +123,14 @@ void services_check_cluster(const struct services *s, const struct config *c); /
 void services_leave_cluster(struct services *s, void (*next)(void *services));
 void services_end_cluster(struct services *s, void (*next)(void *services));
 void services_free_cluster(struct services *s);
+
+/* ---- instances.c ---- */
+
+/* Control thread: reads the instances of the configuration's scraping service. A reload cannot turn it on or off. */
+bool services_follow_instances(struct services *s, struct config *c, struct err *err) MUST_USE;
+bool services_have_instances(const struct services *s); /* control thread: the running configuration has them */
+struct instance_set *services_instances(const struct services *s); /* any thread: a reference; NULL: none were read */
+void services_free_instances(struct services *s);
 
 /* ---- load.c ---- */
 

@@ -564,8 +564,10 @@ def test_every_metric_is_documented():
     sluice = Sluice(METRICS_CONFIG.format(exporter=exporter.address, sink=sink.url))
     wait_until(lambda: sluice.metric("vmagent_remotewrite_requests_total") > 0, 20, "a request to the destination")
     page = sluice.get("/metrics").text
-    member = Sluice("cluster: {etcd: {endpoints: ['http://127.0.0.1:9']}}", name="member")
-    page += "".join(line + "\n" for line in member.get("/metrics").text.splitlines() if "sluice_cluster_" in line)
+    service = "metrics: {scraping_service: {enabled: true, kvstore: {store: etcd, etcd: {endpoints: ['127.0.0.1:9']}}}}"
+    member = Sluice(service, name="member")
+    page += "".join(line + "\n" for line in member.get("/metrics").text.splitlines()
+                    if re.search("sluice_cluster_|sluice_agent_|agent_metrics_", line))
     have = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.M))
     told = {}
     labels = {}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The instances that are stored in etcd (metrics.scraping_service): when they change, the configuration is loaded again
+ * with them. */
+#include "gateway/services/services.h"
+
+#include "base/telemetry/log.h"
+#include "gateway/agent/instance_store.h"
+#include "gateway/cluster/etcd_access.h"
+
+enum { INSTANCES_SETTLE_MS = 200 /* changes that follow each other are one load */ };
+
+static void instances_on_due(struct loop_timer *t)
+{
+    struct services *s = CONTAINER(t, struct services, instances_due);
+    if (atomic_load(&s->state) == SERVICES_STARTING)
+        loop_timer_in(s->control, t, INSTANCES_SETTLE_MS);
+    else
+        services_reload(s);
+}
+
+static void instances_on_change(void *arg)
+{
+    struct services *s = arg;
+    if (!loop_timer_armed(&s->instances_due))
+        loop_timer_in(s->control, &s->instances_due, INSTANCES_SETTLE_MS);
+}
+
+bool services_follow_instances(struct services *s, struct config *c, struct err *err)
+{
+    const struct scraping_service_conf *conf = c->scraping_service;
+    if (s->_config && (conf != NULL) != (s->instances != NULL))
+        return err_set(err, ERR_BAD_DATA, "metrics.scraping_service: enabling or disabling it needs a restart");
+    if (conf == NULL || s->instances)
+        return true;
+    struct etcd *etcd = etcd_access_new(s->control, c->instances_etcd, c->instances_etcd->timeout, err);
+    if (etcd == NULL)
+        return false;
+    s->instances_due.run = instances_on_due;
+    s->instances = instance_store_new(&(struct instance_store_conf){.etcd = etcd, .prefix = conf->kvstore.prefix,
+                                                                    .changed = instances_on_change, .arg = s});
+    return true;
+}
+
+bool services_have_instances(const struct services *s)
+{
+    return s->instances == NULL || (s->_config && s->_config->has_stored_instances);
+}
+
+struct instance_set *services_instances(const struct services *s)
+{
+    return s->instances ? instance_store_set(s->instances) : NULL;
+}
+
+void services_free_instances(struct services *s)
+{
+    loop_timer_stop(s->control, &s->instances_due);
+    instance_store_free(s->instances);
+    s->instances = NULL;
+}
