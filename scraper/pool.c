@@ -494,7 +494,7 @@ static bool target_has_moved(const struct pool_batch *b, const struct target *t)
     const struct pool_sync *s = b->sync;
     const struct scrape_cluster *c = &b->pool->conf->cluster;
     unsigned senders = c->standby ? 1 : c->replicas;
-    return c->by_view && s->view && cluster_view_rank(s->view, t->key, s->now, senders) >= senders;
+    return c->by_view && s->view && cluster_view_rank(s->view, t->key, s->now, c->replicas) >= senders;
 }
 
 /* Those that no part uses any more. */

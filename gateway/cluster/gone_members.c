@@ -13,6 +13,7 @@ struct gone {
     char *id, *address, *zone, *boot;
     double weight;
     int64_t from, until;        /* until: 0: nothing is known yet */
+    int64_t written;            /* what it wrote: all members read the same; 0: nothing */
     int64_t since;              /* loop_mono */
     bool found;
     struct etcd_request read;   /* of sent/ID, then its removal */
@@ -53,8 +54,10 @@ static void gone_on_read(struct etcd_request *r, const struct etcd_response *res
     const struct json_value *kv = response->doc ? json_value_items(json_value_get(response->doc, "kvs")) : NULL;
     struct buf value = {0};
     int64_t until;
-    if (kv && etcd_bytes(kv, "value", &value) && sent_record_read(buf_str(&value), str_of(m->boot), &until) && until > m->until)
-        m->until = until;
+    if (kv && etcd_bytes(kv, "value", &value) && sent_record_read(buf_str(&value), str_of(m->boot), &until)) {
+        m->written = until;
+        m->until = until > m->until ? until : m->until;
+    }
     buf_free(&value);
     gone_settle(m);
 }
@@ -170,7 +173,8 @@ size_t gone_list(const struct gone_members *g, bool (*back)(void *arg, const str
     for (const struct list *node = g->all.next; node != &g->all && n < most; node = node->next) {
         const struct gone *m = CONTAINER(node, struct gone, node);
         struct cluster_member member = {.id = str_of(m->id), .address = str_of(m->address), .zone = str_of(m->zone),
-                                        .weight = m->weight, .from = m->from, .until = m->until, .gone = true};
+                                        .weight = m->weight, .from = m->from, .until = m->until, .gone = true,
+                                        .place_until = m->written > 0 ? m->written + g->conf.keep_ms : 0};
         if (m->found && m->from < m->until && !back(arg, &member, str_of(m->boot)))
             out[n++] = member;
     }

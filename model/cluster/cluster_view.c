@@ -2,6 +2,7 @@
 #include "model/cluster/cluster_view.h"
 
 #include "base/hash.h"
+#include "model/cluster/zone_factors.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,17 +18,107 @@ static int compare_changes(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+enum { EPOCHS_MOST = 64 }; /* the newest */
+/* From a time on the same members take part. Factors of zones, for 2 and 3 replicas. */
+struct zone_epoch { int64_t from; double *factors[CLUSTER_REPLICAS_MAX - 1]; };
+
 static void view_sort_times(struct cluster_view *v)
 {
-    int64_t *times = ARENA_ARRAY(&v->arena, int64_t, 2 * v->n + 1);
+    int64_t *times = ARENA_ARRAY(&v->arena, int64_t, 3 * v->n + 1);
     for (size_t i = 0; i < v->n; i++) {
-        times[2 * i] = v->members[i].from;
-        times[2 * i + 1] = v->members[i].until;
+        times[v->_n_times++] = v->members[i].from;
+        times[v->_n_times++] = v->members[i].until;
+        if (v->members[i].gone)
+            times[v->_n_times++] = v->members[i].place_until;
     }
-    qsort(times, 2 * v->n, sizeof *times, compare_changes);
+    qsort(times, v->_n_times, sizeof *times, compare_changes);
     v->_times = times;
-    v->_n_times = 2 * v->n;
 }
+
+static bool takes_part(const struct cluster_member *m, int64_t time) { return m->from <= time && time < m->until; }
+
+/* ---- zones ---- */
+
+static int compare_zone_members(const void *a, const void *b)
+{
+    const struct cluster_member *x = *(const struct cluster_member *const *)a, *y = *(const struct cluster_member *const *)b;
+    return str_cmp(x->zone, y->zone);
+}
+
+/* Members that join know nothing of those that are gone. */
+static void view_end_places(struct cluster_member *members, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct cluster_member *gone = &members[i];
+        if (!gone->gone)
+            continue;
+        gone->place_until = gone->place_until > gone->until ? gone->place_until : gone->until;
+        for (size_t k = 0; k < n; k++)
+            if (members[k].from > gone->until && members[k].from < gone->place_until)
+                gone->place_until = members[k].from;
+    }
+}
+
+/* A member that is gone, whose place is kept. */
+static bool is_ghost(const struct cluster_member *m, int64_t time) { return m->gone && m->until <= time && time < m->place_until; }
+static bool has_place(const struct cluster_member *m, int64_t time) { return takes_part(m, time) || is_ghost(m, time); }
+
+static void view_number_zones(struct cluster_view *v)
+{
+    uint32_t *zones = ARENA_ARRAY(&v->arena, uint32_t, v->n + 1);
+    const struct cluster_member **sorted = ARENA_ARRAY(&v->arena, const struct cluster_member *, v->n + 1);
+    for (size_t i = 0; i < v->n; i++)
+        sorted[i] = &v->members[i];
+    qsort(sorted, v->n, sizeof *sorted, compare_zone_members);
+    for (size_t i = 0; i < v->n; i++) {
+        v->_n_zones += i == 0 || !str_eq(sorted[i]->zone, sorted[i - 1]->zone);
+        zones[sorted[i] - v->members] = (uint32_t)(v->_n_zones - 1);
+    }
+    v->_zones = zones;
+}
+
+static void view_make_epoch(struct cluster_view *v, struct zone_epoch *e, int64_t from)
+{
+    double weights[ZONES_MOST] = {0};
+    e->from = from;
+    for (size_t i = 0; i < v->n; i++)
+        if (has_place(&v->members[i], from))
+            weights[v->_zones[i]] += v->members[i].weight;
+    for (unsigned r = 0; r < LEN(e->factors); r++) {
+        e->factors[r] = ARENA_ARRAY(&v->arena, double, v->_n_zones);
+        zone_factors(weights, v->_n_zones, r + 2, e->factors[r]);
+    }
+}
+
+static void view_make_epochs(struct cluster_view *v)
+{
+    size_t end = v->_n_times, n = 0, begin;
+    while (end > 0 && v->_times[end - 1] == INT64_MAX)
+        end--;
+    for (begin = end; begin > 0 && n < EPOCHS_MOST; begin--)
+        n += begin < 2 || v->_times[begin - 2] != v->_times[begin - 1];
+    struct zone_epoch *epochs = ARENA_ARRAY(&v->arena, struct zone_epoch, n + 1);
+    for (size_t i = begin; i < end; i++)
+        if (i == begin || v->_times[i] != v->_times[i - 1])
+            view_make_epoch(v, &epochs[v->_n_epochs++], v->_times[i]);
+    v->_epochs = epochs;
+}
+
+/* NULL: they are not corrected. */
+static const double *view_zone_factors(const struct cluster_view *v, int64_t time, size_t replicas)
+{
+    size_t low = 0, high = v->_n_epochs; /* the first one after `time` */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (v->_epochs[middle].from > time)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low == 0 ? NULL : v->_epochs[low - 1].factors[replicas - 2];
+}
+
+/* ---- life ---- */
 
 struct cluster_view *cluster_view_new(const struct cluster_member *members, size_t n, struct str self, uint64_t revision)
 {
@@ -45,16 +136,22 @@ struct cluster_view *cluster_view_new(const struct cluster_member *members, size
         copy[i].zone = arena_str(&v->arena, members[i].zone);
     }
     qsort(copy, n, sizeof *copy, compare_member_ids);
+    view_end_places(copy, n);
     for (size_t i = 0; i < n; i++) {
         seeds[i] = hash_bytes(copy[i].id.p, copy[i].id.n);
         if (!copy[i].gone && str_eq(copy[i].id, self))
             v->self = i;
         v->_weighted = v->_weighted || copy[i].weight != copy[0].weight;
         v->_zoned = v->_zoned || !str_eq(copy[i].zone, copy[0].zone);
+        v->_ghosts = v->_ghosts || (copy[i].gone && copy[i].until < copy[i].place_until);
     }
     v->members = copy;
     v->_seeds = seeds;
     view_sort_times(v);
+    if (v->_zoned)
+        view_number_zones(v);
+    if (v->_zoned && v->_n_zones <= ZONES_MOST)
+        view_make_epochs(v);
     return v;
 }
 
@@ -82,14 +179,26 @@ static uint64_t mix_bits(uint64_t x)
     return x ^ (x >> 31);
 }
 
+/* The second and third owners in other zones are chosen by another hash: the best members but for the first one are no
+ * longer a fair choice once the weights are corrected. */
+enum member_choice { CHOICE_FIRST, CHOICE_LATER };
+static const uint64_t choice_salts[] = {0, 0x9e3779b97f4a7c15ull};
 struct member_rank { uint64_t hash; double score; size_t member; };
+
+/* The hash is a number in (0, 1). */
+static double rank_score(double weight, uint64_t hash) { return -weight / log(((double)(hash >> 11) + 0.5) * 0x1p-53); }
+
+static struct member_rank rank_for(const struct cluster_view *v, size_t i, uint64_t target, enum member_choice choice)
+{
+    struct member_rank r = {.hash = mix_bits(target ^ v->_seeds[i] ^ choice_salts[choice]), .member = i};
+    if (v->_weighted)
+        r.score = rank_score(v->members[i].weight, r.hash);
+    return r;
+}
 
 static struct member_rank rank_member(const struct cluster_view *v, size_t i, uint64_t target)
 {
-    struct member_rank r = {.hash = mix_bits(target ^ v->_seeds[i]), .member = i};
-    if (v->_weighted) /* the hash as a number in (0, 1) */
-        r.score = -v->members[i].weight / log(((double)(r.hash >> 11) + 0.5) * 0x1p-53);
-    return r;
+    return rank_for(v, i, target, CHOICE_FIRST);
 }
 
 static bool ranks_before(const struct cluster_view *v, const struct member_rank *a, const struct member_rank *b)
@@ -98,8 +207,6 @@ static bool ranks_before(const struct cluster_view *v, const struct member_rank 
         return a->score > b->score;
     return a->hash != b->hash ? a->hash > b->hash : a->member < b->member;
 }
-
-static bool takes_part(const struct cluster_member *m, int64_t time) { return m->from <= time && time < m->until; }
 
 /* ---- owners ---- */
 
@@ -120,13 +227,41 @@ static bool owns_already(size_t member, const size_t *owners, size_t n)
     return false;
 }
 
+/* The best member of all zones without an owner, the scores of which are multiplied by their factors: the best one of each
+ * zone first, so that equal weights need one logarithm a zone. v->n: there is none. */
+static size_t next_zone_owner(const struct cluster_view *v, uint64_t target, int64_t time, const double *factors,
+                              const size_t *owners, size_t n)
+{
+    struct member_rank best[ZONES_MOST], *most = NULL;
+    for (size_t z = 0; z < v->_n_zones; z++)
+        best[z].member = v->n;
+    for (size_t i = 0; i < v->n; i++) {
+        struct member_rank *b = &best[v->_zones[i]];
+        if (!has_place(&v->members[i], time))
+            continue;
+        struct member_rank r = rank_for(v, i, target, CHOICE_LATER);
+        if (b->member == v->n || ranks_before(v, &r, b))
+            *b = r;
+    }
+    for (size_t i = 0; i < n; i++)
+        best[v->_zones[owners[i]]].member = v->n;
+    for (size_t z = 0; z < v->_n_zones; z++) {
+        if (best[z].member == v->n)
+            continue;
+        best[z].score = factors[z] * (v->_weighted ? best[z].score : rank_score(1, best[z].hash));
+        if (most == NULL || best[z].score > most->score)
+            most = &best[z];
+    }
+    return most ? most->member : v->n;
+}
+
 /* The best member that is no owner yet, of a zone without an owner if new_zone; v->n: there is none. */
 static size_t next_owner(const struct cluster_view *v, uint64_t target, int64_t time, bool new_zone, const size_t *owners,
                          size_t n)
 {
     struct member_rank best = {.member = v->n};
     for (size_t i = 0; i < v->n; i++) {
-        if (!takes_part(&v->members[i], time) || owns_already(i, owners, n) ||
+        if (!(v->_zoned ? has_place(&v->members[i], time) : takes_part(&v->members[i], time)) || owns_already(i, owners, n) ||
             (new_zone && zone_is_taken(v, i, owners, n)))
             continue;
         struct member_rank r = rank_member(v, i, target);
@@ -136,18 +271,26 @@ static size_t next_owner(const struct cluster_view *v, uint64_t target, int64_t 
     return best.member;
 }
 
+/* Those that are gone and keep their place are chosen, but not counted. */
 size_t cluster_view_owners(const struct cluster_view *v, uint64_t target, int64_t time, size_t most, size_t *out)
 {
-    size_t n = 0;
-    while (n < most && n < CLUSTER_REPLICAS_MAX) {
-        size_t next = v->_zoned && n > 0 ? next_owner(v, target, time, true, out, n) : v->n;
+    enum { CHOSEN_MOST = CLUSTER_REPLICAS_MAX + 8 };
+    size_t chosen[CHOSEN_MOST], n = 0, owners = 0;
+    most = most < CLUSTER_REPLICAS_MAX ? most : CLUSTER_REPLICAS_MAX;
+    const double *factors = most > 1 ? view_zone_factors(v, time, most) : NULL;
+    while (owners < most && n < CHOSEN_MOST) {
+        size_t next = !v->_zoned || n == 0 ? v->n
+                      : factors ? next_zone_owner(v, target, time, factors, chosen, n)
+                                : next_owner(v, target, time, true, chosen, n);
         if (next == v->n)
-            next = next_owner(v, target, time, false, out, n);
+            next = next_owner(v, target, time, false, chosen, n);
         if (next == v->n)
             break;
-        out[n++] = next;
+        chosen[n++] = next;
+        if (takes_part(&v->members[next], time))
+            out[owners++] = next;
     }
-    return n;
+    return owners;
 }
 
 /* Without zones. Ends at the `replicas`-th better member, of N the logarithm on average: 10,000,000 targets of 1,000
@@ -170,7 +313,7 @@ unsigned cluster_view_rank(const struct cluster_view *v, uint64_t target, int64_
     size_t owners[CLUSTER_REPLICAS_MAX];
     if (v->self == v->n || !takes_part(&v->members[v->self], time))
         return replicas;
-    if (!v->_zoned || replicas == 1)
+    if (!v->_zoned || (replicas == 1 && !v->_ghosts))
         return count_better(v, target, time, replicas);
     size_t n = cluster_view_owners(v, target, time, replicas, owners);
     for (size_t i = 0; i < n; i++)
@@ -194,12 +337,18 @@ int64_t cluster_view_next_change(const struct cluster_view *v, int64_t time)
     return low < v->_n_times ? v->_times[low] : INT64_MAX;
 }
 
-/* A change of the rank alone ends no span: scrapes until the span is computed again would be lost. */
-struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas)
+/* Whether this process is one of the first `most` owners, of `replicas`. */
+static bool is_owner(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas, unsigned most)
+{
+    return cluster_view_rank(v, target, time, v->_ghosts ? replicas : most) < most;
+}
+
+/* A change of the rank among the first `most` ends no span: scrapes until the span is computed again would be lost. */
+static struct cluster_span view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas, unsigned most)
 {
     struct cluster_span span = {0};
     for (int64_t at = time; at < INT64_MAX; at = cluster_view_next_change(v, at)) {
-        bool owned = cluster_view_rank(v, target, at, replicas) < replicas, begun = span.from < span.until;
+        bool owned = is_owner(v, target, at, replicas, most), begun = span.from < span.until;
         if (owned && !begun)
             span = (struct cluster_span){at == time ? INT64_MIN : at, INT64_MAX};
         else if (!owned && begun)
@@ -208,11 +357,16 @@ struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t tar
     return span;
 }
 
-struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t target, int64_t time, int64_t since)
+struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas)
 {
-    struct cluster_span s = cluster_view_span(v, target, since, 1);
+    return view_span(v, target, time, replicas, replicas);
+}
+
+struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t target, int64_t time, int64_t since, unsigned replicas)
+{
+    struct cluster_span s = view_span(v, target, since, replicas, 1);
     while (s.from < s.until && s.until <= time)
-        s = cluster_view_span(v, target, s.until, 1);
+        s = view_span(v, target, s.until, replicas, 1);
     return s;
 }
 

@@ -6,12 +6,13 @@
  * target (https://en.wikipedia.org/wiki/Rendezvous_hashing). When a member joins N others, one of N + 1 targets moves,
  * to it; when one leaves, only its targets move, evenly to the others. With weights w the score is -w / ln(hash), so
  * that a member owns targets in proportion to its weight. Of several owners each is in another zone, as far as there
- * are zones.
+ * are zones, and members of zones of different sizes own as much (zone_factors.h).
  *
  * Time. A member takes part in scrapes of the times from <= t < until. A member that joins or leaves as planned says
  * when in advance, so that each time has one owner, whoever hears of the change first: no gap and no duplicate. One that
  * crashed stays in the view for a while, until the time up to which its scrapes were sent: members that have kept later
- * ones send them.
+ * ones send them. With zones the owner that follows it is in another zone, while a member of its own zone may come next in
+ * the order of scores, which has kept nothing: it waits for place_until, which is the same for all members.
  *
  * Immutable and reference counted; any thread.
  */
@@ -28,7 +29,8 @@ struct cluster_member {
     struct str zone;      /* empty: none */
     double weight;        /* > 0 */
     int64_t from, until;  /* Unix ms; INT64_MAX: not known yet, and not planned */
-    bool gone;            /* not registered any more: its scrapes before `until` were sent */
+    bool gone;            /* not registered any more: its scrapes before `until` were sent, */
+    int64_t place_until;  /* and until then, or until another member joins, those of its zone do not take its place */
 };
 struct cluster_view {
     struct refs refs;
@@ -39,7 +41,9 @@ struct cluster_view {
     size_t self;                          /* index of this process; n: it is none of them */
     const uint64_t *_seeds;               /* of the members' ids */
     const int64_t *_times; size_t _n_times; /* at which members begin or end to take part; sorted */
-    bool _weighted, _zoned;               /* weights differ; there are zones */
+    bool _weighted, _zoned, _ghosts;      /* weights differ; there are zones; members that are gone keep their places */
+    const uint32_t *_zones; size_t _n_zones; /* of the members: numbers of zones */
+    const struct zone_epoch *_epochs; size_t _n_epochs; /* ascending; none: zones are not corrected */
 };
 
 /* Copies the members. One id occurs once, and once more with `gone`, of a member that registered again. One reference. */
@@ -63,8 +67,9 @@ static inline bool cluster_span_equal(struct cluster_span a, struct cluster_span
     return a.from == b.from && a.until == b.until;
 }
 /* The times at which this process is the first owner: the span that contains `time`, or the first one after it. Spans that
- * began before `since` begin at INT64_MIN. */
-struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t target, int64_t time, int64_t since);
+ * began before `since` begin at INT64_MIN. replicas: as configured. */
+struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t target, int64_t time, int64_t since,
+                                      unsigned replicas);
 /* The span that contains `time`, or the first one after it. */
 struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas);
 

@@ -61,20 +61,33 @@ static void print_balance(const struct cluster_view *v, size_t targets, size_t r
     mem_free(counts);
 }
 
-static void print_moves(const struct fleet *f, size_t targets)
+static bool owned_before(const struct cluster_view *v, const size_t *owners, size_t n, struct str id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(v->members[owners[i]].id, id))
+            return true;
+    return false;
+}
+
+static void print_moves(const struct fleet *f, size_t targets, size_t replicas)
 {
     struct cluster_view *before = view_of(f, f->n - 1), *after = view_of(f, f->n);
-    size_t moved = 0, elsewhere = 0;
+    size_t moved = 0, elsewhere = 0, first = 0;
     for (size_t i = 0; i < targets; i++) {
-        size_t a, b;
-        if (cluster_view_owners(before, key_of(i), NOW, 1, &a) != 1 || cluster_view_owners(after, key_of(i), NOW, 1, &b) != 1)
-            continue;
-        bool same = str_eq(before->members[a].id, after->members[b].id);
-        moved += !same;
-        elsewhere += !same && !str_eq(after->members[b].id, f->members[f->n - 1].id);
+        size_t a[CLUSTER_REPLICAS_MAX], b[CLUSTER_REPLICAS_MAX];
+        size_t n = cluster_view_owners(before, key_of(i), NOW, replicas, a), m = cluster_view_owners(after, key_of(i), NOW, replicas, b);
+        first += !str_eq(before->members[a[0]].id, after->members[b[0]].id);
+        for (size_t r = 0; r < m; r++) {
+            struct str id = after->members[b[r]].id;
+            bool same = owned_before(before, a, n, id);
+            moved += !same;
+            elsewhere += !same && !str_eq(id, f->members[f->n - 1].id);
+        }
     }
-    printf("  member %zu joins: %.4f of the targets move (1/%zu = %.4f), %zu of them between others\n", f->n,
-           (double)moved / (double)targets, f->n, 1.0 / (double)f->n, elsewhere);
+    double all = (double)targets * (double)replicas;
+    printf("  member %zu joins: %.4f of the owners are others (1/%zu = %.4f), %.4f neither it nor owners before; %.4f of the "
+           "first owners\n", f->n, (double)moved / all, f->n, 1.0 / (double)f->n, (double)elsewhere / all,
+           (double)first / (double)targets);
     cluster_view_unref(before);
     cluster_view_unref(after);
 }
@@ -102,7 +115,7 @@ static void simulate(size_t members, size_t targets, bool zones, unsigned replic
     printf("%zu members, %zu targets%s, replication_factor %u\n", members, targets, zones ? ", 3 zones" : "", replicas);
     if (members <= 100) {
         print_balance(v, counted, replicas);
-        print_moves(&f, counted);
+        print_moves(&f, counted, replicas);
     }
     print_change(v, targets, replicas);
     printf("  etcd: %.0f requests a second, whatever the number of targets\n",
@@ -115,6 +128,8 @@ int main(void)
 {
     simulate(10, 1000000, false, 1);
     simulate(10, 1000000, true, 2);
+    simulate(10, 1000000, true, 3);
+    simulate(20, 1000000, true, 2);
     simulate(1000, 10000000, false, 1);
     return 0;
 }

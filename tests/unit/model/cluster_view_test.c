@@ -229,7 +229,7 @@ static void test_the_lead_of_one_that_is_gone_ends_in_the_past(void **state UNUS
     all = fleet_view(&f, "sluice-0");
     assert_int_equal(cluster_view_registered(v), 2);
     for (unsigned i = 0; i < 1000; i++) {
-        struct cluster_span lead = cluster_view_lead(v, target_key(i), NOW, NOW - 500);
+        struct cluster_span lead = cluster_view_lead(v, target_key(i), NOW, NOW - 500, 2);
         bool own = cluster_view_rank(all, target_key(i), NOW, 1) == 0;
         size_t owners[2];
         assert_int_equal(cluster_view_owners(all, target_key(i), NOW, 2, owners), 2);
@@ -237,7 +237,7 @@ static void test_the_lead_of_one_that_is_gone_ends_in_the_past(void **state UNUS
         assert_int_equal(lead.until, own || second ? INT64_MAX : 0);
         assert_int_equal(lead.from, own ? INT64_MIN : second ? NOW - 100 : 0);
         led += second;
-        assert_int_equal(cluster_view_lead(v, target_key(i), NOW, NOW - 50).from, own || second ? INT64_MIN : 0);
+        assert_int_equal(cluster_view_lead(v, target_key(i), NOW, NOW - 50, 2).from, own || second ? INT64_MIN : 0);
     }
     assert_in_range(led, 100, 250);
     cluster_view_unref(v);
@@ -255,12 +255,72 @@ static void test_a_member_that_is_gone_and_back(void **state UNUSED)
     assert_int_equal(cluster_view_registered(v), 2);
     assert_false(v->members[v->self].gone);
     for (unsigned i = 0; i < 100; i++) {
-        struct cluster_span lead = cluster_view_lead(v, target_key(i), NOW, NOW - 500);
+        struct cluster_span lead = cluster_view_lead(v, target_key(i), NOW, NOW - 500, 2);
         assert_int_equal(cluster_view_owners(v, target_key(i), NOW, 1, &owner), 1);
         assert_true(str_is(v->members[owner].id, "a"));
         assert_true(lead.until == 0 || (lead.from == NOW + 100 && lead.until == INT64_MAX));
     }
     cluster_view_unref(v);
+}
+
+static void fleet_zones(struct fleet *f)
+{
+    static const char *const zones[] = {"x", "y", "z"};
+    for (size_t i = 0; i < f->n; i++)
+        f->members[i].zone = str_of(zones[i % 3]);
+}
+
+/* Zones of 4, 3 and 3 members: the members of the large one own as much as the others. */
+static void test_zones_of_different_sizes_are_corrected(void **state UNUSED)
+{
+    struct fleet f;
+    unsigned counts[MOST] = {0}, moved = 0;
+    fleet_init(&f, 10);
+    fleet_zones(&f);
+    find_all_owners(&f, NOW, 2, owners_before);
+    count_owners(owners_before, 2 * TARGETS, counts);
+    for (size_t m = 0; m < f.n; m++)
+        assert_in_range(counts[m], 2 * TARGETS / 10 * 97 / 100, 2 * TARGETS / 10 * 103 / 100);
+    fleet_init(&f, 11);
+    fleet_zones(&f);
+    find_all_owners(&f, NOW, 2, owners_after);
+    for (unsigned i = 0; i < TARGETS; i++) {
+        const unsigned *a = &owners_before[2 * i], *b = &owners_after[2 * i];
+        moved += (b[0] != a[0] && b[0] != a[1]) + (b[1] != a[0] && b[1] != a[1]);
+        assert_true(b[0] % 3 != b[1] % 3);
+    }
+    assert_in_range(moved, 0, 2 * TARGETS / 7);
+}
+
+/* The owner in the other zone, which has kept the scrapes, follows one that is gone, until another member joins. */
+static void test_the_owner_in_another_zone_follows(void **state UNUSED)
+{
+    struct fleet f;
+    unsigned followed = 0, later = 0;
+    fleet_init(&f, 10);
+    fleet_zones(&f);
+    f.members[9].from = NOW + 500;
+    struct cluster_view *all = fleet_view(&f, ""), *v;
+    f.members[4].until = NOW - 100;
+    f.members[4].gone = true;
+    f.members[4].place_until = NOW + 1000;
+    v = fleet_view(&f, "");
+    for (unsigned i = 0; i < TARGETS; i++) {
+        size_t before[2], now[2], then[2];
+        assert_int_equal(cluster_view_owners(all, target_key(i), NOW, 2, before), 2);
+        assert_int_equal(cluster_view_owners(v, target_key(i), NOW, 2, now), 2);
+        assert_int_equal(cluster_view_owners(v, target_key(i), NOW + 500, 2, then), 2);
+        assert_true(now[0] != 4 && now[1] != 4 && then[0] != 4 && then[1] != 4);
+        if (before[0] != 4)
+            continue;
+        assert_int_equal(now[0], before[1]);
+        followed++;
+        later += then[0] != now[0];
+    }
+    assert_in_range(followed, TARGETS / 10, TARGETS / 8); /* of 9 that take part */
+    assert_true(later > 0);
+    cluster_view_unref(v);
+    cluster_view_unref(all);
 }
 
 int main(void)
@@ -276,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_a_change_of_the_rank_ends_no_span),
         cmocka_unit_test(test_a_view_without_this_process_or_members),
         cmocka_unit_test(test_the_lead_of_one_that_is_gone_ends_in_the_past), cmocka_unit_test(test_a_member_that_is_gone_and_back),
+        cmocka_unit_test(test_zones_of_different_sizes_are_corrected), cmocka_unit_test(test_the_owner_in_another_zone_follows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
