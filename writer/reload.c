@@ -195,6 +195,9 @@ struct writer_change *writer_prepare(struct writer *w, const struct writer_plan 
     }
     struct writer_change *c = mem_dup(&(struct writer_change){.w = w, .from = *from, .n = from->n}, sizeof *c);
     c->from.show_urls = w->env.show_urls;
+    c->from.state_dir = w->queue_lock ? w->dir : NULL;
+    c->from.state_left = w->topology == NULL;
+    c->from.flush_interval = w->lanes[0].flush_most;
     c->drafts = mem_zalloc((c->n + 1) * sizeof *c->drafts);
     bool ok = true;
     for (size_t i = 0; i < c->n && ok; i++)

@@ -45,10 +45,14 @@ static bool stages_aggregated(const struct chain *before)
     return false;
 }
 
-static void stages_add_aggregation(struct chain *c, const struct aggregate_stage_conf *conf, const struct chain *before)
+static void stages_add_aggregation(struct chain *c, const struct writer_plan *plan, struct aggregate_stage_conf conf,
+                                   const struct chain *before)
 {
-    if (aggregate_stage_needed(conf->conf) || stages_aggregated(before))
-        chain_add(c, aggregate_stage_new(conf));
+    conf.state_dir = plan->state_dir;
+    conf.state_left = plan->state_left;
+    conf.interval = plan->flush_interval;
+    if (aggregate_stage_needed(conf.conf) || stages_aggregated(before))
+        chain_add(c, aggregate_stage_new(&conf));
 }
 
 /* The destination's, or that of the primary whose samples it gets. */
@@ -66,8 +70,8 @@ static void stages_add_own_aggregation(struct chain *c, const struct writer_plan
     const struct destination_conf *d = &plan->destinations[i];
     char *name = writer_destination_name(d, i, plan->show_urls), dedup[32];
     snprintf(dedup, sizeof dedup, "dedup-%zu", i + 1);
-    stages_add_aggregation(c, &(struct aggregate_stage_conf){.conf = d->aggregate, .place = stages_place(d), .url = str_of(name),
-                                                             .dedup_url = str_of(dedup)}, before);
+    stages_add_aggregation(c, plan, (struct aggregate_stage_conf){.conf = d->aggregate, .place = stages_place(d),
+                                                                  .url = str_of(name), .dedup_url = str_of(dedup)}, before);
     mem_free(name);
 }
 
@@ -84,8 +88,8 @@ void stages_global(struct chain *c, const struct writer_plan *plan, const struct
     if (relabel_any(rules) || plan->sharding || p->ha_dedup || stages_has_limits(&p->limits) || aggregates)
         stages_add_labels(c, &(struct label_stage_conf){.external = plan->external_labels, .rules = rules});
     stages_add_limits(c, &p->limits);
-    stages_add_aggregation(c, &(struct aggregate_stage_conf){.conf = p->aggregate, .url = STR("global"),
-                                                             .dedup_url = STR("dedup-global")}, before);
+    stages_add_aggregation(c, plan, (struct aggregate_stage_conf){.conf = p->aggregate, .url = STR("global"),
+                                                                  .dedup_url = STR("dedup-global")}, before);
 }
 
 void stages_of_destination(struct chain *c, const struct writer_plan *plan, size_t i, struct str_map external,

@@ -155,7 +155,11 @@ struct writer_plan {                  /* the settings of a new configuration */
     const struct sharding_conf *sharding; /* NULL = each destination gets all series */
     const struct pipeline_conf *pipeline; /* NULL = nothing is done to series in common */
     struct str_map external_labels;
-    bool show_urls;                   /* set by writer_prepare, as in writer_env */
+    /* set by writer_prepare */
+    bool show_urls;                   /* as in writer_env */
+    const char *state_dir;            /* of the queues, where stages keep state that survives a restart; NULL: there is none */
+    bool state_left;                  /* by the process before: it is the first configuration */
+    int64_t flush_interval;           /* ms */
 };
 /* Creates the writer; starts nothing and opens no file. */
 struct writer *writer_new(const struct writer_env *env);

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stream aggregation and deduplication beside a real vmagent with the same flags and files."""
+import time
+
 from aggregation import OUTPUTS, both, differences
 from lib import *
 
@@ -72,3 +74,75 @@ def test_deduplication():
     path = rules(f"match: 'c', by: [job], outputs: [{SOME}], dedup_interval: 1s")
     same([f"-streamAggr.config={path}", "-streamAggr.dedupInterval=5s", "-streamAggr.dropInputLabels=replica"], 52, 20,
          interval_ms=1000, intervals=1, settle_ms=6500)
+
+
+def counted(sink, output):
+    """{time: values} of results with this output."""
+    out = {}
+    for labels, samples in sink.samples().items():
+        if dict(labels)["__name__"].endswith(output):
+            for t, v in samples:
+                out.setdefault(t, []).append(v)
+    return out
+
+
+@waits
+def test_totals_survive_kills_and_restarts():
+    """Pushes of 1 that are summed: after a kill a sum goes on where it was, but for the input since the last checkpoint, and
+    no result is missing; after a stop nothing is lost."""
+    sink, kills, pushes, may_lose = RecordingSink(), 3, [], 0
+    config = f"""
+remote_write: [{{name: sink, url: '{sink.url}'}}]
+pipeline:
+  stream_aggregation:
+    rules: [{{interval: 2s, by: [job], staleness_interval: 1h, outputs: [sum_samples_total]}}]
+"""
+    sluice = Sluice(config, "-remoteWrite.flushInterval=200ms")
+    for round in range(2 * kills):
+        until = time.monotonic() + 2.3 + 0.37 * round
+        while time.monotonic() < until:
+            assert push(f"{sluice.url}/api/v1/write", [({"__name__": "m", "job": f"j{i}"}, [(now_ms(), 1.0)]) for i in range(5)]).status == 204
+            pushes.append(time.monotonic())
+            time.sleep(0.03)
+        if round % 2:
+            sluice.stop()
+        else:
+            sluice.kill9()
+            may_lose += sum(t > time.monotonic() - 1.5 for t in pushes)
+        sluice.start()
+        sluice.wait_ready()
+    end = now_ms() // 2000 * 2000 + 2000
+    wait_until(lambda: len(counted(sink, "total").get(end, [])) == 5, 20, "the last results")
+    assert len(sink.samples()) == 5
+    for labels, samples in sink.samples().items():
+        values, times = [v for _, v in sorted(samples)], {t for t, _ in samples}
+        assert values == sorted(values), f"a total went back: {labels} {samples}"
+        assert len(pushes) - may_lose <= values[-1] <= len(pushes), (labels, values[-1], len(pushes), may_lose)
+        assert sorted(times) == list(range(min(times), end + 1, 2000)), f"results are missing: {sorted(times)}"
+    assert may_lose < len(pushes) * 0.6
+
+
+@waits
+def test_a_reload_within_an_interval_changes_nothing():
+    """Of unrelated keys, and of another rule; the sum of an interval has all samples, and the total goes on."""
+    sink = RecordingSink()
+    config = """
+remote_write: [{name: sink, url: '%s'}]
+global: {evaluation_interval: %ds}
+pipeline: {stream_aggregation: {rules: [{interval: 3s, by: [job], outputs: [count_samples, total], staleness_interval: 1h, ignore_first_sample_interval: 0s}%s]}}
+"""
+    sluice = Sluice(config % (sink.url, 5, ""), "-remoteWrite.flushInterval=100ms")
+    begin, pushed = (now_ms() // 3000 + 1) * 3000, 0
+    time.sleep(max(0, begin + 300 - now_ms()) / 1000)
+    while now_ms() < begin + 8000:
+        pushed += 1
+        assert push(f"{sluice.url}/api/v1/write", [({"__name__": "m", "job": "j", "i": str(i)}, [(now_ms(), float(pushed))])
+                                                   for i in range(20)]).status == 204
+        other = f", {{interval: {pushed}m, match: none, outputs: [last]}}" if pushed % 2 else ""
+        assert sluice.reconfigure(config % (sink.url, 5 + pushed % 3, other)).status == 200
+        time.sleep(0.1)
+    wait_until(lambda: begin + 12000 in counted(sink, "count_samples") or now_ms() > begin + 13000, 20)
+    counts, totals = counted(sink, "count_samples"), counted(sink, "total")
+    assert all(len(v) == 1 for v in counts.values()), counts
+    assert sum(v[0] for v in counts.values()) == 20 * pushed, (counts, pushed)
+    assert [v[0] for _, v in sorted(totals.items())][-1] == 20 * pushed, (totals, pushed)

@@ -71,6 +71,7 @@ void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t has
 
 /* When aggregate_flush has something to do, Unix ms; not after now + 1 s while it is in the middle of something. */
 int64_t aggregate_due(const struct aggregate *a);
+bool aggregate_flush_begins(const struct aggregate *a, int64_t now); /* it is due, and has not begun */
 /* Writes the results that are due, until clock_mono_ns() is `end` (INT64_MAX: all). True: there is more, call again. */
 bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct aggregate_results *to);
 /* At shutdown, or when the rules are removed: with flush_on_shutdown the results of the incomplete interval, and samples that

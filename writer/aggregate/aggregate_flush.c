@@ -267,6 +267,17 @@ bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct
     return aggregate_sweep_some(a, now, end);
 }
 
+bool aggregate_flush_begins(const struct aggregate *a, int64_t now)
+{
+    bool due = false;
+    for (size_t i = 0; i < a->n_parts; i++) {
+        if (a->parts[i].phase != AGGREGATE_IDLE)
+            return false;
+        due = due || aggregate_part_due(&a->parts[i]) <= now;
+    }
+    return due;
+}
+
 int64_t aggregate_due(const struct aggregate *a)
 {
     int64_t due = INT64_MAX;

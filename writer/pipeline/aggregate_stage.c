@@ -14,6 +14,8 @@ struct aggregate_stage {
     bool dedups;
     struct aggregate_rule dedup;
     struct aggregate_report *report;
+    char *dir; int64_t interval;         /* of checkpoints; dir NULL: there are none */
+    struct aggregate_left *left;         /* by the process before; NULL: nothing */
 };
 
 bool aggregate_stage_needed(const struct aggregate_conf *conf)
@@ -25,6 +27,8 @@ static void aggregate_stage_free(struct stage *s)
 {
     struct aggregate_stage *a = (struct aggregate_stage *)s;
     aggregate_report_unref(a->report);
+    aggregate_left_unref(a->left);
+    mem_free(a->dir);
     mem_free(a->rules);
     mem_free(a);
 }
@@ -67,6 +71,8 @@ struct aggregate_lane {
     struct aggregate_waiting *waiting; size_t n_waiting, _cap_waiting;
     struct sample *samples; size_t n_samples, _cap_samples; /* of `waiting` */
     struct buf record;                   /* being made for another lane */
+    struct aggregate_checkpoint checkpoint;
+    bool stopping;
 };
 
 static const struct aggregate_stage *aggregate_stage_of(const struct aggregate_lane *l)
@@ -78,6 +84,17 @@ static void aggregate_sets_free(struct aggregate_sets *s)
 {
     for (int i = 0; i < AGGREGATE_SETS; i++)
         aggregate_free(s->sets[i]);
+}
+
+/* Takes what the process before has left: at its start, when nothing else waits for the lane. */
+static void aggregate_lane_restore(struct aggregate_lane *l, int64_t now)
+{
+    const struct aggregate_stage *s = aggregate_stage_of(l);
+    for (size_t i = 0; i < aggregate_left_files(s->left); i++)
+        for (int k = 0; k < AGGREGATE_SETS; k++)
+            if (l->of.sets[k])
+                (void)aggregate_restore(l->of.sets[k], aggregate_left_bytes(s->left, i), now);
+    aggregate_left_taken(s->left, l->lane.n_lanes);
 }
 
 static void aggregate_lane_init(struct stage_lane *lane)
@@ -95,6 +112,8 @@ static void aggregate_lane_init(struct stage_lane *lane)
         l->of.sets[AGGREGATE_SET_DEDUP] = aggregate_new(&s->rules[n], &counts[n], 1, lane->lane, lane->n_lanes, now);
     mem_free(counts);
     l->held = stage_hold(lane);
+    if (s->left)
+        aggregate_lane_restore(l, now);
     if (s->n_rules > 0)
         stage_wake(lane, now);
 }
@@ -102,6 +121,9 @@ static void aggregate_lane_init(struct stage_lane *lane)
 static void aggregate_lane_free(struct stage_lane *lane)
 {
     struct aggregate_lane *l = (struct aggregate_lane *)lane;
+    if (l->stopping && aggregate_stage_of(l)->n_rules > 0)
+        checkpoint_finish(&l->checkpoint, l->of.sets, AGGREGATE_SETS, loop_now(lane->loop));
+    checkpoint_free(&l->checkpoint);
     aggregate_sets_free(&l->of);
     for (size_t i = 0; i < l->n_leaving; i++) {
         aggregate_sets_free(&l->leaving[i].of);
@@ -204,6 +226,7 @@ static void aggregate_add_waiting(struct stage_lane *lane)
     struct aggregate_lane *l = (struct aggregate_lane *)lane;
     const struct sample *samples = l->samples;
     int64_t now = loop_now(lane->loop);
+    l->checkpoint.changed = l->checkpoint.changed || l->n_waiting > 0;
     for (size_t i = 0; i < l->n_waiting; i++) {
         const struct aggregate_waiting *w = &l->waiting[i];
         aggregate_add_samples(l->of.sets[w->set], w->route, samples, w->n, now);
@@ -228,6 +251,7 @@ static void aggregate_receive_sent(struct stage_lane *lane, struct str bytes)
 {
     struct aggregate_lane *l = (struct aggregate_lane *)lane;
     int64_t now = loop_now(lane->loop);
+    l->checkpoint.changed = true;
     while (bytes.n > 0) {
         const struct aggregate_record *r = (const struct aggregate_record *)(const void *)bytes.p;
         struct str rest = str_skip(bytes, sizeof *r);
@@ -277,12 +301,24 @@ static bool aggregate_finish_leaving(struct aggregate_lane *l, bool all, int64_t
 
 static void aggregate_wake(struct aggregate_lane *l)
 {
-    int64_t at = INT64_MAX;
+    int64_t at = checkpoint_due(&l->checkpoint);
     for (int i = 0; i < AGGREGATE_SETS; i++) {
         int64_t due = l->of.sets[i] ? aggregate_due(l->of.sets[i]) : INT64_MAX;
         at = due < at ? due : at;
     }
     stage_wake(&l->lane, at == INT64_MAX ? 0 : at > 0 ? at : 1);
+}
+
+static enum checkpoint_state aggregate_save(struct aggregate_lane *l, int64_t now, int64_t end)
+{
+    const struct aggregate_stage *s = aggregate_stage_of(l);
+    struct aggregate_checkpoint *c = &l->checkpoint;
+    if (s->n_rules == 0 || s->dir == NULL || l->lane.lane >= AGGREGATE_MOST_LANES)
+        return CHECKPOINT_IDLE;
+    if (c->file == NULL)
+        c->file = aggregate_file_new(s->dir, s->stage.identity, l->lane.lane, l->lane.n_lanes, s->left);
+    c->interval = s->interval;
+    return checkpoint_run(c, l->of.sets, AGGREGATE_SETS, now, end);
 }
 
 static bool aggregate_tick(struct stage_lane *lane, int64_t now)
@@ -291,18 +327,27 @@ static bool aggregate_tick(struct stage_lane *lane, int64_t now)
     const struct aggregate_results to = {aggregate_emit, lane};
     int64_t end = loop_slice_end(lane->loop);
     aggregate_add_waiting(lane); /* of this batch: a flush may end the routes */
+    switch (aggregate_save(l, now, end)) {
+    case CHECKPOINT_IDLE: break;
+    case CHECKPOINT_MORE: return true;
+    case CHECKPOINT_WAITS: stage_wake(lane, now + CHECKPOINT_RETRY_MS); return false;
+    }
     for (int i = 0; i < AGGREGATE_SETS; i++)
         if (l->of.sets[i] && aggregate_flush(l->of.sets[i], now, end, &to))
             return true;
+    checkpoint_flushed(&l->checkpoint, now);
     if (aggregate_finish_leaving(l, false, now, end))
         return true;
     aggregate_wake(l);
     return false;
 }
 
-static bool aggregate_end(struct stage_lane *lane, bool stopping UNUSED)
+static bool aggregate_end(struct stage_lane *lane, bool stopping)
 {
     struct aggregate_lane *l = (struct aggregate_lane *)lane;
+    l->stopping = stopping;
+    if (!stopping && l->checkpoint.file)
+        aggregate_file_remove(l->checkpoint.file);
     int64_t now = loop_now(lane->loop), end = loop_slice_end(lane->loop);
     aggregate_add_waiting(lane);
     return aggregate_finish_leaving(l, true, now, end) || aggregate_sets_finish(l, &l->of, now, end);
@@ -324,6 +369,11 @@ static void aggregate_lane_adopt(struct stage_lane *lane, struct stage_lane *old
             some = true;
         }
     }
+    l->checkpoint = from->checkpoint;
+    l->checkpoint.changed = true;
+    from->checkpoint = (struct aggregate_checkpoint){0};
+    if (aggregate_stage_of(l)->n_rules == 0 && l->checkpoint.file)
+        aggregate_file_remove(l->checkpoint.file);
     l->leaving = from->leaving;
     l->n_leaving = from->n_leaving;
     l->_cap_leaving = from->_cap_leaving;
@@ -383,5 +433,9 @@ struct stage *aggregate_stage_new(const struct aggregate_stage_conf *conf)
     }
     s->report = aggregate_report_new(c->path, conf->url, conf->dedup_url, s->rules, s->n_rules);
     aggregate_stage_hash(s);
+    s->dir = conf->state_dir ? mem_strdup(conf->state_dir) : NULL;
+    s->interval = conf->interval;
+    if (s->dir && conf->state_left && s->n_rules > 0)
+        s->left = aggregate_left_read(s->dir, s->stage.identity);
     return &s->stage;
 }

@@ -14,17 +14,23 @@
  * Reload. The stage is known by its place only. Rules that the new configuration has likewise keep their state and what they
  * have sent. Others end when no lane sends samples for them any more: with flush_on_shutdown their results are emitted, and so
  * are samples that wait for the end of a deduplication interval. When the section is removed, a stage without rules remains
- * in the next topology, in which the others end. */
+ * in the next topology, in which the others end.
+ *
+ * Restart. The state is kept on disk (aggregate_checkpoint.h). */
 #ifndef WRITER_PIPELINE_AGGREGATE_STAGE_H
 #define WRITER_PIPELINE_AGGREGATE_STAGE_H
 
 #include "writer/aggregate/aggregate_counters.h"
+#include "writer/pipeline/aggregate_checkpoint.h"
 #include "writer/pipeline/stage.h"
 
 struct aggregate_stage_conf {
     const struct aggregate_conf *conf;   /* NULL: without rules; lives as long as the topology */
     uint64_t place;                      /* of the chain: a hash of the destination's identity; 0: the global one */
     struct str url, dedup_url;           /* for metrics */
+    const char *state_dir;               /* of checkpoints; NULL: none are written */
+    bool state_left;                     /* those of the process before are read */
+    int64_t interval;                    /* of checkpoints, ms */
 };
 /* True: the section does something. */
 bool aggregate_stage_needed(const struct aggregate_conf *conf);

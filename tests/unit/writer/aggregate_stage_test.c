@@ -11,6 +11,7 @@
 #include "base/text/duration.h"
 #include "writer_fixture.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 
 static struct aggregate_conf *section(const char *text)
@@ -177,25 +178,70 @@ static void no_sample_of_a_deduplication_that_ends_is_lost(void **state UNUSED)
 }
 static void nor_of_that_of_a_destination(void **state UNUSED) { toggle_deduplication(false); }
 
+/* Of a step of the fixture, whose values are 0, 1, ... */
+static const double step = FIXTURE_LANES * FIXTURE_SERIES * (FIXTURE_SERIES - 1) / 2;
+static const char total_rule[] = "{interval: 1s, by: [x], outputs: [sum_samples_total], staleness_interval: 1h}";
+
+/* Until the newest result has this value. */
+static void await_total(double total)
+{
+    double newest = 0;
+    for (int64_t until = clock_mono_ms() + 20000; newest < total && clock_mono_ms() < until; loop_turn(fixture.main, 10)) {
+        mutex_lock(&fixture.a.lock);
+        newest = fixture.a.n > 0 ? fixture.a.samples[fixture.a.n - 1].sample.v : 0;
+        mutex_unlock(&fixture.a.lock);
+    }
+    assert_int_equal(newest, total);
+}
+
 /* A counter of results continues over a reload of something else, and over a change of another rule. */
 static void totals_continue(void **state UNUSED)
 {
-    const char *total = "{interval: 1s, by: [x], outputs: [sum_samples_total], staleness_interval: 1h}";
-    start(true, arena_printf(&fixture.arena, "{rules: [%s]}", total).p);
-    double highest = 0, step = FIXTURE_LANES * FIXTURE_SERIES * (FIXTURE_SERIES - 1) / 2; /* values are 0, 1, ... */
+    start(true, arena_printf(&fixture.arena, "{rules: [%s]}", total_rule).p);
     for (int round = 1; round <= 4; round++) {
         fixture_push(round, round, true);
         apply(true, arena_printf(&fixture.arena, "{rules: [{interval: 1s, by: [y], outputs: [count_samples], name: n%d, match: none}, %s]}",
-                                 round / 2, total).p);
-        int64_t until = clock_mono_ms() + 20000;
-        for (double sum = step * round; highest < sum && clock_mono_ms() < until; loop_turn(fixture.main, 10)) {
-            mutex_lock(&fixture.a.lock);
-            highest = fixture.a.n > 0 ? fixture.a.samples[fixture.a.n - 1].sample.v : 0;
-            mutex_unlock(&fixture.a.lock);
-        }
-        assert_int_equal(highest, step * round);
+                                 round / 2, total_rule).p);
+        await_total(step * round);
     }
     fixture_stop(5000);
+}
+
+static unsigned checkpoint_files(void)
+{
+    struct buf path = {0};
+    unsigned n = 0;
+    buf_printf(&path, "%s/aggregation", fixture.dir);
+    DIR *d = opendir(buf_z(&path));
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;)
+        n += e->d_name[0] != '.';
+    if (d)
+        closedir(d);
+    buf_free(&path);
+    return n;
+}
+
+static bool no_checkpoints(void) { return checkpoint_files() == 0; }
+
+/* Over restarts with fewer and more lanes; files of lanes that do not exist any more are deleted, and so are all when the
+ * section is removed. */
+static void totals_continue_after_a_restart(void **state UNUSED)
+{
+    static const unsigned lanes[] = {3, 2, 4, 1};
+    const char *rules = arena_printf(&fixture.arena, "{rules: [%s]}", total_rule).p;
+    for (unsigned i = 0; i < 4; i++) {
+        fixture.n_lanes = lanes[i];
+        start(false, rules);
+        fixture_push(1 + i, 1 + i, true);
+        await_total(step * (i + 1));
+        fixture_stop(5000);
+        assert_int_equal(checkpoint_files(), lanes[i]);
+    }
+    start(false, rules);
+    apply(false, NULL);
+    fixture_wait_until(no_checkpoints);
+    fixture_stop(5000);
+    fixture.n_lanes = 0;
 }
 
 static atomic_int aborted;
@@ -233,7 +279,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(results_of_all_series_are_exact), FIXTURE_TEST(results_of_a_destination_are_exact),
         FIXTURE_TEST(no_sample_of_a_deduplication_that_ends_is_lost), FIXTURE_TEST(nor_of_that_of_a_destination),
-        FIXTURE_TEST(shared_rules_are_exact), FIXTURE_TEST(totals_continue), FIXTURE_TEST(aborted_batches_are_not_counted),
+        FIXTURE_TEST(shared_rules_are_exact), FIXTURE_TEST(totals_continue),
+        FIXTURE_TEST(totals_continue_after_a_restart), FIXTURE_TEST(aborted_batches_are_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

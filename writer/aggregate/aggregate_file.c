@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/aggregate/aggregate_file.h"
+
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/os/file_call.h"
+#include "base/os/file_read.h"
+#include "base/os/file_work.h"
+#include "base/os/thread.h"
+#include "base/refs.h"
+#include "base/telemetry/log.h"
+#include "base/write_all.h"
+#include "writer/aggregate/aggregate.h"
+#include "writer/queue/queue_sync.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FILE_HANGS_MS = 10000, READ_MS = 5000, FILE_FULL = 4 << 20, FILE_POLL_NS = 2000000 };
+static const size_t largest_left = (size_t)4 << 30;
+
+static char *aggregate_path(const char *format, const char *dir, uint64_t place, unsigned lane)
+{
+    struct buf path = {0};
+    buf_printf(&path, "%s/aggregation", dir);
+    if (format)
+        buf_printf(&path, "/%016" PRIx64 ".%u%s", place, lane, format);
+    char *copy = str_dup(buf_str(&path));
+    buf_free(&path);
+    return copy;
+}
+
+/* ---- what was left ----------------------------------------------------------------------------------------------- */
+
+struct left_file { struct buf bytes; char *path; unsigned long lane; };
+struct aggregate_left { struct refs refs; struct left_file *files; size_t n, _cap; atomic_uint taken, replaced; };
+struct left_call { char *dir; uint64_t place; struct aggregate_left *left; };
+
+static void aggregate_left_add(struct aggregate_left *l, const char *path, unsigned long lane)
+{
+    struct buf text = {0};
+    struct err err;
+    bool ok = file_read(path, largest_left, &text, &err);
+    if (ok && aggregate_saved_completely(buf_str(&text))) {
+        mem_grow(&l->files, &l->_cap, l->n + 1, sizeof *l->files);
+        l->files[l->n++] = (struct left_file){text, mem_strdup(path), lane};
+        return;
+    }
+    log_warn("stream_aggregation", "cannot read the checkpoint; aggregating without what it has", "file", path, "err",
+             ok ? "it is corrupted" : err.text);
+    buf_free(&text);
+}
+
+static void run_left_call(void *arg)
+{
+    struct left_call *c = arg;
+    char *dir = aggregate_path(NULL, c->dir, 0, 0), prefix[32];
+    int n = snprintf(prefix, sizeof prefix, "%016" PRIx64 ".", c->place);
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        struct buf path = {0};
+        buf_printf(&path, "%s/%s", dir, e->d_name);
+        if (strncmp(e->d_name, prefix, (size_t)n) == 0 && strspn(e->d_name + n, "0123456789") == strlen(e->d_name + n))
+            aggregate_left_add(c->left, buf_z(&path), strtoul(e->d_name + n, NULL, 10));
+        buf_free(&path);
+    }
+    if (d)
+        closedir(d);
+    mem_free(dir);
+}
+
+static void left_call_free(void *arg)
+{
+    struct left_call *c = arg;
+    aggregate_left_unref(c->left);
+    mem_free(c->dir);
+    mem_free(c);
+}
+
+struct aggregate_left *aggregate_left_read(const char *dir, uint64_t place)
+{
+    struct left_call *c = mem_zalloc(sizeof *c);
+    c->dir = mem_strdup(dir);
+    c->place = place;
+    c->left = mem_zalloc(sizeof *c->left);
+    refs_init(&c->left->refs);
+    if (!file_call(&(struct file_call){run_left_call, left_call_free, c}, READ_MS)) {
+        log_error("stream_aggregation", "queue directory does not respond; aggregating without the checkpoint", "dir", dir);
+        return NULL;
+    }
+    struct aggregate_left *left = c->left->n > 0 ? aggregate_left_ref(c->left) : NULL;
+    left_call_free(c);
+    return left;
+}
+
+struct aggregate_left *aggregate_left_ref(struct aggregate_left *l)
+{
+    refs_take(&l->refs);
+    return l;
+}
+
+void aggregate_left_unref(struct aggregate_left *l)
+{
+    if (l == NULL || !refs_drop(&l->refs))
+        return;
+    for (size_t i = 0; i < l->n; i++) {
+        buf_free(&l->files[i].bytes);
+        mem_free(l->files[i].path);
+    }
+    mem_free(l->files);
+    mem_free(l);
+}
+
+void aggregate_left_taken(struct aggregate_left *l, unsigned n_lanes)
+{
+    if (atomic_fetch_add(&l->taken, 1) + 1 == n_lanes)
+        for (size_t i = 0; i < l->n; i++)
+            buf_free(&l->files[i].bytes);
+}
+
+/* On a thread for files: a lane's new file is complete. */
+static void aggregate_left_replaced(struct aggregate_left *l, unsigned n_lanes)
+{
+    if (atomic_fetch_add(&l->replaced, 1) + 1 == n_lanes)
+        for (size_t i = 0; i < l->n; i++)
+            if (l->files[i].lane >= n_lanes)
+                (void)!unlink(l->files[i].path);
+}
+
+size_t aggregate_left_files(const struct aggregate_left *l) { return l->n; }
+struct str aggregate_left_bytes(const struct aggregate_left *l, size_t file) { return buf_str(&l->files[file].bytes); }
+
+/* ---- on a thread for files ---------------------------------------------------------------------------------------- */
+
+struct file_frames { struct file_frames *next; struct buf bytes; bool first, last; };
+struct aggregate_file {
+    struct file_work work;
+    char *dir, *path, *next_path;
+    unsigned n_lanes;
+    struct aggregate_left *left;              /* NULL once it is replaced */
+    struct mutex lock;                        /* guards the next line */
+    struct file_frames *frames, **frames_end; bool remove;
+    atomic_size_t queued;                     /* bytes */
+    atomic_bool busy;
+    int fd; bool broken, failing;             /* the work's */
+};
+
+static void aggregate_file_fail(struct aggregate_file *f)
+{
+    if (!f->failing)
+        log_warn("stream_aggregation", "cannot write the checkpoint; after a crash, aggregates continue from an older one; "
+                 "retrying", "file", f->path, "err", strerror(errno));
+    f->failing = f->broken = true;
+}
+
+static void aggregate_file_close(struct aggregate_file *f)
+{
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = -1;
+}
+
+static void aggregate_file_begin(struct aggregate_file *f)
+{
+    aggregate_file_close(f);
+    f->broken = false;
+    (void)!mkdir(f->dir, 0750);
+    f->fd = open(f->next_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (f->fd < 0)
+        aggregate_file_fail(f);
+}
+
+static void aggregate_file_complete(struct aggregate_file *f)
+{
+    if (fdatasync(f->fd) != 0 || rename(f->next_path, f->path) != 0 || !queue_sync_names(f->dir, 1)) {
+        aggregate_file_fail(f);
+        return;
+    }
+    f->failing = false;
+    if (f->left)
+        aggregate_left_replaced(f->left, f->n_lanes);
+    aggregate_left_unref(f->left);
+    f->left = NULL;
+}
+
+static void aggregate_file_write(struct aggregate_file *f, const struct file_frames *frames)
+{
+    if (frames->first)
+        aggregate_file_begin(f);
+    if (!f->broken && !write_all(f->fd, buf_str(&frames->bytes)))
+        aggregate_file_fail(f);
+    if (!f->broken && frames->last)
+        aggregate_file_complete(f);
+    if (frames->last)
+        aggregate_file_close(f);
+}
+
+static struct file_frames *aggregate_file_take(struct aggregate_file *f)
+{
+    mutex_lock(&f->lock);
+    struct file_frames *all = f->frames;
+    bool remove = f->remove;
+    f->frames = NULL;
+    f->frames_end = &f->frames;
+    f->remove = false;
+    mutex_unlock(&f->lock);
+    if (remove)
+        (void)!unlink(f->path);
+    return all;
+}
+
+static void aggregate_file_free_frames(struct aggregate_file *f, struct file_frames *frames)
+{
+    atomic_fetch_sub(&f->queued, frames->bytes.n);
+    buf_free(&frames->bytes);
+    mem_free(frames);
+}
+
+static void run_aggregate_file(struct file_work *w)
+{
+    struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
+    for (struct file_frames *frames = aggregate_file_take(f), *next; frames; frames = next) {
+        next = frames->next;
+        aggregate_file_write(f, frames);
+        if (frames->last)
+            atomic_store(&f->busy, false);
+        aggregate_file_free_frames(f, frames);
+        if (next == NULL)
+            next = aggregate_file_take(f);
+    }
+}
+
+static void aggregate_file_hangs(struct file_work *w)
+{
+    struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
+    log_error("stream_aggregation", "file of the checkpoint does not respond; after a crash, aggregates continue from an older one",
+              "file", f->path);
+}
+
+static void release_aggregate_file(struct file_work *w)
+{
+    struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
+    for (struct file_frames *frames = f->frames, *next; frames; frames = next) {
+        next = frames->next;
+        aggregate_file_free_frames(f, frames);
+    }
+    aggregate_file_close(f);
+    aggregate_left_unref(f->left);
+    mutex_free(&f->lock);
+    mem_free(f->dir);
+    mem_free(f->path);
+    mem_free(f->next_path);
+    mem_free(f);
+}
+
+/* ---- on the lane ------------------------------------------------------------------------------------------------- */
+
+struct aggregate_file *aggregate_file_new(const char *dir, uint64_t place, unsigned lane, unsigned n_lanes,
+                                          struct aggregate_left *left)
+{
+    struct aggregate_file *f = mem_zalloc(sizeof *f);
+    f->work = (struct file_work){.run = run_aggregate_file, .hangs = aggregate_file_hangs, .release = release_aggregate_file,
+                                 .hang_ms = FILE_HANGS_MS};
+    f->dir = aggregate_path(NULL, dir, 0, 0);
+    f->path = aggregate_path("", dir, place, lane);
+    f->next_path = aggregate_path(".new", dir, place, lane);
+    f->n_lanes = n_lanes;
+    f->left = left ? aggregate_left_ref(left) : NULL;
+    f->fd = -1;
+    f->frames_end = &f->frames;
+    mutex_init(&f->lock, RANK_LEAF);
+    return f;
+}
+
+void aggregate_file_free(struct aggregate_file *f)
+{
+    if (f && file_work_drop(&f->work))
+        release_aggregate_file(&f->work);
+}
+
+bool aggregate_file_busy(struct aggregate_file *f)
+{
+    bool busy = atomic_load(&f->busy);
+    if (busy) /* it is queued, unless no thread could be started */
+        (void)!file_work_in(&f->work, 0);
+    return busy;
+}
+
+bool aggregate_file_full(struct aggregate_file *f) { return atomic_load(&f->queued) > FILE_FULL; }
+
+void aggregate_file_add(struct aggregate_file *f, struct buf *bytes, bool first, bool last)
+{
+    struct file_frames *frames = mem_zalloc(sizeof *frames);
+    *frames = (struct file_frames){.bytes = *bytes, .first = first, .last = last};
+    *bytes = (struct buf){0};
+    atomic_fetch_add(&f->queued, frames->bytes.n);
+    if (last)
+        atomic_store(&f->busy, true);
+    mutex_lock(&f->lock);
+    *f->frames_end = frames;
+    f->frames_end = &frames->next;
+    mutex_unlock(&f->lock);
+    (void)!file_work_in(&f->work, 0);
+}
+
+void aggregate_file_remove(struct aggregate_file *f)
+{
+    mutex_lock(&f->lock);
+    f->remove = true;
+    mutex_unlock(&f->lock);
+    (void)!file_work_in(&f->work, 0);
+}
+
+void aggregate_file_wait(void)
+{
+    const struct timespec some = {.tv_nsec = FILE_POLL_NS};
+    nanosleep(&some, NULL);
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/pipeline/aggregate_checkpoint.h"
+
+#include "base/text/duration.h"
+
+enum { CHECKPOINT_MARGIN_MS = 300 /* until sealed blocks are on disk */, CHECKPOINT_STOP_MS = 2000 };
+
+static void checkpoint_begin(struct aggregate_checkpoint *c, int64_t now)
+{
+    c->saving = true;
+    c->changed = c->begun = c->handed = false;
+    c->set = 0;
+    c->bytes = 0;
+    c->since = now;
+}
+
+static void checkpoint_end(struct aggregate_checkpoint *c)
+{
+    int64_t paced = (int64_t)(c->bytes * 1000 / CHECKPOINT_RATE);
+    c->saving = false;
+    c->due = c->since + (paced > c->interval ? paced : c->interval);
+}
+
+/* The next frame of the set; false: it cannot be saved now. */
+static bool checkpoint_frame(struct aggregate_checkpoint *c, struct aggregate *a, int64_t now, int64_t end, bool *done)
+{
+    if (!c->begun && !aggregate_save_begin(a))
+        return false;
+    c->begun = true;
+    size_t before = c->frame.n;
+    enum aggregate_saving saving = aggregate_save_some(a, now, end, &c->frame);
+    c->bytes += c->frame.n - before;
+    *done = saving == AGGREGATE_SAVE_DONE;
+    return saving != AGGREGATE_SAVE_BROKEN;
+}
+
+static enum checkpoint_state checkpoint_continue(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n,
+                                                 int64_t now, int64_t end)
+{
+    while (c->set < n) {
+        bool done = sets[c->set] == NULL;
+        if (aggregate_file_full(c->file))
+            return CHECKPOINT_WAITS;
+        if (!done && !checkpoint_frame(c, sets[c->set], now, end, &done)) { /* again later */
+            buf_clear(&c->frame);
+            c->changed = true;
+            checkpoint_end(c);
+            return CHECKPOINT_IDLE;
+        }
+        c->begun = c->begun && !done;
+        c->set += done;
+        bool last = c->set == n;
+        if (c->frame.n >= AGGREGATE_FRAME || (last && c->frame.n > 0)) {
+            aggregate_file_add(c->file, &c->frame, !c->handed, last);
+            c->handed = true;
+        }
+        if (!last && clock_mono_ns() >= end)
+            return CHECKPOINT_MORE;
+    }
+    checkpoint_end(c);
+    return CHECKPOINT_IDLE;
+}
+
+enum checkpoint_state checkpoint_run(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n, int64_t now,
+                                     int64_t end)
+{
+    bool flush = false;
+    if (c->file == NULL || c->flushes)
+        return CHECKPOINT_IDLE;
+    for (unsigned i = 0; i < n; i++)
+        flush = flush || (sets[i] && aggregate_flush_begins(sets[i], now));
+    if (!c->saving && c->changed && !c->saved && now >= c->hold && (flush || now >= c->due) && !aggregate_file_busy(c->file)) {
+        c->saved = flush;
+        checkpoint_begin(c, now);
+    }
+    enum checkpoint_state state = c->saving ? checkpoint_continue(c, sets, n, now, end) : CHECKPOINT_IDLE;
+    c->flushes = flush && state == CHECKPOINT_IDLE;
+    return state;
+}
+
+void checkpoint_flushed(struct aggregate_checkpoint *c, int64_t now)
+{
+    c->saved = false;
+    if (!c->flushes)
+        return;
+    c->flushes = false;
+    c->changed = true;
+    c->hold = now + c->interval + CHECKPOINT_MARGIN_MS;
+}
+
+int64_t checkpoint_due(const struct aggregate_checkpoint *c)
+{
+    return c->file == NULL || !c->changed ? INT64_MAX : c->due > c->hold ? c->due : c->hold;
+}
+
+void checkpoint_finish(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n, int64_t now)
+{
+    if (c->file == NULL)
+        return;
+    buf_clear(&c->frame);
+    checkpoint_begin(c, now);
+    for (int64_t until = clock_mono_ms() + CHECKPOINT_STOP_MS; clock_mono_ms() < until;) {
+        if (c->saving)
+            (void)checkpoint_continue(c, sets, n, now, INT64_MAX);
+        if (!c->saving && !aggregate_file_busy(c->file))
+            return;
+        aggregate_file_wait();
+    }
+}
+
+void checkpoint_free(struct aggregate_checkpoint *c)
+{
+    aggregate_file_free(c->file);
+    buf_free(&c->frame);
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/* When the state of aggregation on a lane is saved (writer/aggregate/aggregate_file.h). The lane's thread.
+ *
+ * - Each flush interval, if anything has changed; a larger state less often, so that at most CHECKPOINT_RATE bytes a second are
+ *   written.
+ * - Right before results of an interval are written, and then not before these are on disk in their queues: a process that
+ *   follows one that was killed in between writes the same results again, rather than none.
+ *
+ * A process that is killed thus loses the input of the last interval between savings, and no result. */
+#ifndef WRITER_PIPELINE_AGGREGATE_CHECKPOINT_H
+#define WRITER_PIPELINE_AGGREGATE_CHECKPOINT_H
+
+#include "writer/aggregate/aggregate.h"
+#include "writer/aggregate/aggregate_file.h"
+
+enum { CHECKPOINT_RATE = 4 << 20 };
+struct aggregate_checkpoint {
+    struct aggregate_file *file;         /* NULL: nothing is saved */
+    int64_t interval;                    /* ms */
+    bool changed;                        /* since the last saving began */
+    bool flushes;                        /* results are being written */
+    bool saved;                          /* right before these */
+    bool saving, begun; unsigned set;    /* which set is being saved; begun: it has begun */
+    bool handed;                         /* frames of this saving, to the file */
+    int64_t due, hold, since;            /* Unix ms: of the next saving; not before; when this one began */
+    size_t bytes;                        /* of this saving, or the last one */
+    struct buf frame;
+};
+
+enum { CHECKPOINT_RETRY_MS = 20 };
+enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_MORE /* in the next turn */, CHECKPOINT_WAITS /* for the disk, CHECKPOINT_RETRY_MS */ };
+/* Before aggregate_flush, in each turn. sets: NULL ones are skipped. IDLE: a flush may begin. */
+enum checkpoint_state checkpoint_run(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n, int64_t now,
+                                     int64_t end);
+void checkpoint_flushed(struct aggregate_checkpoint *c, int64_t now); /* aggregate_flush has nothing left to do */
+int64_t checkpoint_due(const struct aggregate_checkpoint *c);        /* INT64_MAX: never */
+/* The state at the stop of the program, waiting for the disk. */
+void checkpoint_finish(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n, int64_t now);
+void checkpoint_free(struct aggregate_checkpoint *c);
+
+#endif
