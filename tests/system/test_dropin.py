@@ -479,3 +479,18 @@ def test_a_grown_prometheus_file_runs():
         return sorted((t["scrapePool"], t["scrapeUrl"], sorted(t["labels"].items()))
                       for t in server.data("/api/v1/targets")["activeTargets"])
     wait_until(lambda: len(targets(prometheus)) >= 8 and targets(sluice) == targets(prometheus), 30, "the targets of Prometheus")
+
+
+def test_what_operators_write_loads():
+    """The configurations that the operators of the charts kube-prometheus-stack and victoria-metrics-k8s-stack write: nothing in them
+    is unknown or unsafe to ignore; vmagent takes its own, too."""
+    for name, dialect, jobs, ignored in (("prometheus_operator.yml", "prometheus", 4, {"keep_dropped_targets", "enable_http2"}),
+                                         ("vm_operator.yml", "vmagent", 3, {"stream_parse"})):
+        code, lines = check_file(configuration_file(name), f"--dialect={dialect}")
+        assert code == 0 and f"is valid: {jobs} scrape jobs" in lines[-1], lines
+        assert all(any(f"{key} is ignored" in line for key in ignored) for line in lines if " is ignored" in line), lines
+        assert not any("not supported" in line for line in lines), lines
+    run = subprocess.run([peer("vmagent"), "-dryRun", f"-promscrape.config={configuration_file('vm_operator.yml')}",
+                          "-promscrape.config.strictParse", "-remoteWrite.url=http://127.0.0.1:1/"], capture_output=True, text=True, timeout=60,
+                         check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
