@@ -47,7 +47,8 @@ void classic_set_count(struct classic_histogram *c, double count)
     c->has_count = true;
 }
 
-void classic_set_sum(struct classic_histogram *c, double sum) { c->sum = sum; }
+/* Never the stale marker. */
+void classic_set_sum(struct classic_histogram *c, double sum) { c->sum = isnan(sum) ? normal_nan() : sum; }
 
 static int bucket_order(const void *a, const void *b)
 {

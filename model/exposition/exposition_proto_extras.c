@@ -188,6 +188,20 @@ static bool limit_resolution(struct proto_page *p, struct histogram *h, bool *ch
     }
 }
 
+static bool side_is_whole(const struct buckets *b)
+{
+    for (uint32_t i = 0; i < b->n_counts; i++)
+        if (!(b->counts[i] < 0x1p53))
+            return false;
+    return true;
+}
+
+/* Counts are exact, so that the integer form can be written. */
+static bool counts_are_exact(const struct histogram *h)
+{
+    return h->count < 0x1p53 && h->zero_count < 0x1p53 && side_is_whole(&h->positive) && side_is_whole(&h->negative);
+}
+
 /* Checks the last message, and writes it again if it has to become smaller. */
 static bool check_histogram(struct proto_page *p, size_t message, bool is_float)
 {
@@ -204,7 +218,7 @@ static bool check_histogram(struct proto_page *p, size_t message, bool is_float)
     if (!changed)
         return true;
     out->n = message;
-    if (is_float)
+    if (is_float || !counts_are_exact(&h))
         histogram_encode(out, &h, t);
     else
         histogram_encode_int(out, &h, t);
@@ -226,9 +240,12 @@ bool proto_add_histogram(struct proto_page *p, uint32_t place, struct str histog
         pb_add_int(out, REMOTE_COUNT_INT, (int64_t)c.count);
         pb_add_int(out, REMOTE_ZERO_INT, (int64_t)c.zero);
     }
-    while (pb_next(&at, proto_end(histogram), &f))
+    while (pb_next(&at, proto_end(histogram), &f)) {
+        if (f.number == SAMPLE_SUM && f.wire == 1 && isnan(double_from_bits(f.value)))
+            f.value = double_bits(normal_nan()); /* a target writes no stale markers */
         if (f.number < LEN(remote_field) && remote_field[f.number])
             copy_field(out, remote_field[f.number], &f);
+    }
     if (p->_family.type == PROTO_GAUGE_HISTOGRAM)
         pb_add_int(out, REMOTE_HINT, RESET_GAUGE);
     pb_add_int(out, REMOTE_TIME, t);

@@ -271,6 +271,84 @@ static void test_coarser_histograms(void **state UNUSED)
     assert_converts(options, "error metric family \"far\": native_histogram_bucket_limit exceeded\n");
 }
 
+/* Counts beyond 2^53 are not exact: what is merged gets the float form. */
+static void test_coarser_histograms_with_large_counts(void **state UNUSED)
+{
+    struct proto_page_options options = usual;
+    options.native = true;
+    options.max_schema = 0;
+    begin_family(STR("h"), 4);
+    pb_add_int(&value, 1, -2); /* 2^64 - 2 */
+    pb_add_int(&value, 5, (int64_t)zigzag(1));
+    span(12, 1, 2);
+    pb_add_int(&value, 13, (int64_t)zigzag(INT64_MAX));
+    pb_add_int(&value, 13, (int64_t)zigzag(0));
+    end_metric(7);
+    end_family();
+    assert_converts(options, "# TYPE h histogram\nh{} 0\nh{}: histogram 1.84467e+19 0 0 @17\n");
+}
+
+/* A sum with the bits of the stale marker is an ordinary NaN, in both kinds of native histograms. */
+static void test_sums_are_no_stale_markers(void **state UNUSED)
+{
+    for (int custom = 0; custom < 2; custom++) {
+        struct proto_page p;
+        struct histogram h;
+        struct err err;
+        int64_t t;
+        clear(NULL);
+        begin_family(STR("h"), 4);
+        pb_add_int(&value, 1, 3);
+        pb_add_double(&value, 2, stale_nan());
+        if (custom)
+            bucket(1, 3, STR_NONE, 0);
+        else
+            span(12, 0, 1);
+        if (!custom)
+            pb_add_int(&value, 13, (int64_t)zigzag(3));
+        end_metric(7);
+        end_family();
+        proto_page_init(&p);
+        proto_page_start(&p, buf_str(&body), &(struct proto_page_options){.native = true, .custom = custom, .t = 1, .max_bytes = 1000, .max_schema = 8});
+        assert_int_equal(proto_page_convert(&p, 10), COPY_COMPLETE);
+        assert_int_equal(p.copy.n_extras, 1);
+        assert_true(histogram_decode(&arena, (const uint8_t *)p.copy.messages.p, p.copy.messages.n, &t, &h, &err));
+        assert_true(isnan(h.sum) && !histogram_is_stale(&h));
+        proto_page_free(&p);
+    }
+}
+
+/* Classic histograms as native ones, start times, and types and units as labels. */
+static void test_what_jobs_may_want(void **state UNUSED)
+{
+    struct proto_page_options options = usual;
+    options.custom = options.starts = options.family_labels = true;
+    struct buf start = {0};
+    pb_add_int(&start, 1, 5);
+    pb_add_int(&start, 2, 6000000);
+    add_histogram(false, 4);
+    assert_converts(options, "# TYPE h histogram\nh{__type__=\"histogram\"} 0\n"
+                    "h{__type__=\"histogram\"}: histogram 3 -53 0 @17, sum 1.5, bounds 1 1e+06, buckets 0:2 1:1\n"
+                    "h{__type__=\"histogram\"}: exemplar @4005\n");
+    clear(NULL);
+    begin_family(STR("c_seconds"), 0);
+    pb_add_bytes(&family, 5, STR("seconds"));
+    label(&metric, 1, STR("__type__"), STR("own"));
+    label(&metric, 1, STR("a"), STR("b"));
+    pb_add_double(&value, 1, 2);
+    pb_add_bytes(&value, 3, buf_str(&start));
+    end_metric(3);
+    end_family();
+    assert_converts(options, "# TYPE c_seconds counter\n# UNIT c_seconds seconds\n"
+                    "c_seconds{__type__=\"counter\",__unit__=\"seconds\",a=\"b\"} 2\n"
+                    "c_seconds{__type__=\"counter\",__unit__=\"seconds\",a=\"b\"}: start 5006\n");
+    options.bucket_limit = 1;
+    clear(NULL);
+    add_histogram(false, 4);
+    assert_converts(options, "error metric family \"h\": native_histogram_bucket_limit exceeded\n");
+    buf_free(&start);
+}
+
 /* The integer form and its exemplars, and the float form, in which the sum of the buckets is not checked. */
 static void test_float_histograms_with_their_own_exemplars(void **state UNUSED)
 {
@@ -321,7 +399,7 @@ static void test_errors(void **state UNUSED)
 static void test_damaged_pages(void **state UNUSED)
 {
     struct proto_page_options options = usual;
-    options.native = options.classic_too = true;
+    options.native = options.classic_too = options.custom = options.starts = options.family_labels = true;
     add_counter();
     add_summary();
     add_histogram(true, 4);
@@ -355,6 +433,9 @@ int main(void)
         cmocka_unit_test_teardown(test_native_histograms, clear),
         cmocka_unit_test_teardown(test_float_histograms_with_their_own_exemplars, clear),
         cmocka_unit_test_teardown(test_coarser_histograms, clear),
+        cmocka_unit_test_teardown(test_coarser_histograms_with_large_counts, clear),
+        cmocka_unit_test_teardown(test_sums_are_no_stale_markers, clear),
+        cmocka_unit_test_teardown(test_what_jobs_may_want, clear),
         cmocka_unit_test_teardown(test_errors, clear),
         cmocka_unit_test_teardown(test_damaged_pages, clear),
     };
