@@ -20,6 +20,7 @@
 #include "gateway/check_config.h"
 #include "gateway/cli/cli_audit.h"
 #include "gateway/cli/cli_config.h"
+#include "gateway/cli/cli_config_sync.h"
 #include "gateway/cli/cli_output.h"
 #include "gateway/cli/cli_promql.h"
 #include "gateway/cli/cli_queue.h"
@@ -567,14 +568,12 @@ int main(int argc, char **argv)
     fetch_watched_files();
     if (print_docs(argc, argv))
         return cli_output_end(0);
-    if (argc > 1 && strcmp(argv[1], "promql") == 0)
-        return cli_output_end(cli_promql(argc - 1, argv + 1));
-    if (argc > 1 && strcmp(argv[1], "queue") == 0)
-        return cli_output_end(cli_queue(argc - 1, argv + 1));
-    if (argc > 1 && strcmp(argv[1], "audit") == 0)
-        return cli_output_end(cli_audit(argc - 1, argv + 1));
-    if (argc > 1 && strcmp(argv[1], "config") == 0)
-        return cli_output_end(cli_config(argc - 1, argv + 1));
+    static const struct { const char *name; int (*run)(int argc, char **argv); } commands[] = {
+        {"promql", cli_promql}, {"queue", cli_queue}, {"audit", cli_audit}, {"config", cli_config},
+        {"config-sync", cli_config_sync}, {"config-check", cli_config_check}};
+    for (size_t i = 0; argc > 1 && i < LEN(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return cli_output_end(commands[i].run(argc - 1, argv + 1));
     bool ok = flags_parse(argc, argv, &p.services.flags, &err) && run_flags(&p, &err);
     if (!ok)
         print_errors(&p.services.flags.errors, &err);

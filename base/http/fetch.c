@@ -53,35 +53,40 @@ static void text_fetch_on_done(void *arg, const struct client_reply *reply)
     }
 }
 
-static void text_fetch_run(struct text_fetch *f, struct loop *loop, struct client_profile *profile, size_t max, int64_t ms)
+static void text_fetch_run(struct text_fetch *f, struct loop *loop, const struct fetch_call *c)
 {
     struct client *client = client_new(loop, &(struct client_settings){.max_inflight = 1});
     (void)client_send(client, &(struct client_request){
-        .method = "GET", .url = f->url, .profile = profile, .timeout_ms = ms, .max_body = max, .accept_gzip = true,
-        .data = text_fetch_on_data, .done = text_fetch_on_done, .arg = f});
+        .method = c->method, .url = c->url, .profile = c->profile, .headers = c->headers, .n_headers = c->n_headers,
+        .body = c->body, .timeout_ms = c->ms, .max_body = c->max, .accept_gzip = true, .data = text_fetch_on_data, .done = text_fetch_on_done, .arg = f});
     while (!f->ended)
         loop_turn(loop, -1);
     client_free(client);
 }
 
+bool fetch_call(const struct fetch_call *c, int *status, struct buf *out, struct err *err)
+{
+    struct text_fetch f = {.url = c->url, .out = out, .err = err, .status = status};
+    struct url parsed;
+    if (!url_parse(str_of(c->url), &parsed, err))
+        return false;
+    struct loop *loop = loop_new();
+    if (loop == NULL)
+        return text_fetch_fail(&f, "no descriptors left");
+    text_fetch_run(&f, loop, c);
+    loop_free(loop);
+    return f.ok;
+}
+
 bool fetch_response(const char *url, size_t max, int64_t ms, int *status, struct buf *out, struct err *err)
 {
-    struct text_fetch f = {.url = url, .out = out, .err = err, .status = status};
-    struct url parsed;
-    if (!url_parse(str_of(url), &parsed, err))
-        return false;
     struct client_profile *profile = client_profile_new(&(struct client_profile_conf){.proxy_from_environment = true}, err);
     if (profile == NULL)
         return false;
-    struct loop *loop = loop_new();
-    if (loop) {
-        text_fetch_run(&f, loop, profile, max, ms);
-        loop_free(loop);
-    } else {
-        text_fetch_fail(&f, "no descriptors left");
-    }
+    bool ok = fetch_call(&(struct fetch_call){.method = "GET", .url = url, .profile = profile, .max = max, .ms = ms}, status,
+                         out, err);
     client_profile_unref(profile);
-    return f.ok;
+    return ok;
 }
 
 bool fetch_text(const char *url, size_t max, int64_t ms, struct buf *out, struct err *err)

@@ -14,6 +14,18 @@ enum { FETCH_MS = 8000 };
  * most `max` bytes. Ends within `ms`. Errors show the URL without its secrets. */
 bool fetch_text(const char *url, size_t max, int64_t ms, struct buf *out, struct err *err) MUST_USE;
 
+struct client_profile;
+struct fetch_call {
+    const char *method, *url;
+    struct client_profile *profile;  /* borrowed */
+    const char *const *headers; size_t n_headers; /* "Name: value" */
+    struct str body;
+    size_t max;                      /* bytes of the response */
+    int64_t ms;
+};
+/* Any request; the body of any status is appended. False: there is no response. */
+bool fetch_call(const struct fetch_call *c, int *status, struct buf *out, struct err *err) MUST_USE;
+
 /* The same, with the body of any status; *status is set. False: there is no response. */
 bool fetch_response(const char *url, size_t max, int64_t ms, int *status, struct buf *out, struct err *err) MUST_USE;
 
