@@ -10,6 +10,7 @@
 #include "writer/queue/vmagent_queue.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -241,6 +242,22 @@ static bool queue_move_aside(const char *from, const char *aside, const char *na
     return ok;
 }
 
+/* A process names a queue before it opens its directory. If it did so after the look at the names, it has either found
+ * the directory, which goes back, or made a new one, and what is aside is not the one it uses. True: it went back. */
+static bool queue_yield(const char *path, const char *dir, const char *aside, const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    struct buf moved = {0};
+    struct err ignored;
+    buf_printf(&moved, "%s/%s", aside, name);
+    bool back = !queue_is_quarantine(name) && queue_lock_use_of(dir, slash ? slash + 1 : name) == QUEUE_USED &&
+                renameat2(AT_FDCWD, buf_z(&moved), AT_FDCWD, path, RENAME_NOREPLACE) == 0;
+    if (back)
+        (void)!remove_tree(aside, &ignored);
+    buf_free(&moved);
+    return back;
+}
+
 bool writer_queue_take_aside(struct str dir, const char *name, struct buf *aside, struct err *err)
 {
     const char *slash = strrchr(name, '/');
@@ -250,14 +267,18 @@ bool writer_queue_take_aside(struct str dir, const char *name, struct buf *aside
     if (use == QUEUE_USED && queue_is_quarantine(name))
         use = QUEUE_UNUSED;
     buf_printf(&path, "%s/%s", dir_z, name);
-    bool ok = use != QUEUE_USED;
-    if (!ok)
-        err_set(err, ERR_UNAVAILABLE, "queue \"%s\" is in use by another process: it is that of a configured destination; "
-                "stop the process or remove the destination first", name);
+    bool ok = true;
     if (use == QUEUE_UNUSED) {
         queue_aside_path(aside, dir, name);
         ok = queue_move_aside(buf_z(&path), buf_z(aside), name, err);
+        if (ok && queue_yield(buf_z(&path), dir_z, buf_z(aside), name)) {
+            use = QUEUE_USED;
+            buf_clear(aside);
+        }
     }
+    if (use == QUEUE_USED)
+        ok = err_set(err, ERR_UNAVAILABLE, "queue \"%s\" is in use by another process: it is that of a configured "
+                     "destination; stop the process or remove the destination first", name);
     buf_free(&path);
     mem_free(dir_z);
     return ok;
