@@ -8,7 +8,7 @@
 #include "scraper/ending.h"
 #include "scraper/scrape_stats.h"
 
-enum { REMIND_MS = 10 * 60 * 1000, RESENT_FAMILIES = 500, RESENT_BYTES = 50000 };
+enum { REMIND_MS = 10 * 60 * 1000, REMIND_LOOK_MS = 1000, RESENT_FAMILIES = 500, RESENT_BYTES = 50000 };
 
 static void lane_forget_moved(struct scrape_lane *l);
 
@@ -40,6 +40,7 @@ static void resend_family(struct scrape_lane *l, const struct scrape_family *f, 
 static void resend_metadata(struct loop_task *task)
 {
     struct scrape_lane *l = CONTAINER(task, struct scrape_lane, resend);
+    l->resending = false;
     if (list_empty(&l->targets) || l->metadata.families.n == 0)
         return;
     const struct target *any = CONTAINER(l->targets.next, struct target, node);
@@ -49,6 +50,7 @@ static void resend_metadata(struct loop_task *task)
         resend_family(l, e->value.p, &about);
     if (about.bytes > 0)
         sink_commit(l->sink, NULL, NULL);
+    l->resending = e != NULL;
     if (e)
         loop_post(l->loop, task);
 }
@@ -56,7 +58,12 @@ static void resend_metadata(struct loop_task *task)
 static void metadata_timer(struct loop_timer *timer)
 {
     struct scrape_lane *l = CONTAINER(timer, struct scrape_lane, metadata_timer);
-    loop_timer_in(l->loop, timer, REMIND_MS);
+    int64_t now = loop_mono(l->loop), set = atomic_load_explicit(&l->metadata_ms, memory_order_relaxed);
+    loop_timer_in(l->loop, timer, REMIND_LOOK_MS);
+    if (now - l->resent_at < (set > 0 ? set : REMIND_MS) || l->resending)
+        return;
+    l->resent_at = now;
+    l->resending = true;
     l->resent = (struct map_walk){0};
     loop_post(l->loop, &l->resend);
 }
@@ -155,8 +162,10 @@ static void lane_resize_client(struct scrape_lane *l, size_t n_targets)
         return;
     if (l->client)
         client_free(l->client);
-    else
-        loop_timer_in(l->loop, &l->metadata_timer, REMIND_MS);
+    if (l->resent_at == 0) {
+        l->resent_at = loop_mono(l->loop);
+        loop_timer_in(l->loop, &l->metadata_timer, REMIND_LOOK_MS);
+    }
     l->connections = wanted;
     l->client = client_new(l->loop, &(struct client_settings){.max_inflight = l->max_inflight, .connections = wanted,
                                                             .max_idle = l->max_idle, .user_agent = l->user_agent});

@@ -43,7 +43,10 @@ struct scrape_lane {
     int64_t stop_by;             /* loop_mono; while stopping */
     struct loop_task work;
     struct loop_timer metadata_timer;    /* resends metadata periodically, since receivers may lose it */
+    atomic_llong metadata_ms;            /* how often, 0: REMIND_MS; set by main */
+    int64_t resent_at;                   /* loop_mono: when it began last */
     struct loop_task resend;             /* a slice of it */
+    bool resending;                      /* it is posted */
     struct map_walk resent;              /* progress in metadata.families */
     int64_t last_wall, last_mono; /* at the last scrape, to detect a changed wall clock; 0 = none yet */
     struct buf spare;            /* buffer of a finished response, for reuse */

@@ -255,6 +255,8 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
         s->seed = seed_of(&g->external_labels);
         s->shards = g->shards > 0 ? g->shards : 8;
         s->stale_on_shutdown = g->stale_on_shutdown;
+        for (unsigned i = 0; i < s->env.n_lanes; i++)
+            atomic_store(&s->lanes[i].metadata_ms, g->metadata_ms);
         scraper_install_jobs(s, jobs, n, job_set, runs);
     }
     for (size_t i = 0; !ok && i < n; i++)

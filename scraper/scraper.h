@@ -90,6 +90,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     struct page_rules page;
     bool no_stale_markers;
     bool stale_on_shutdown;           /* scraper_stop writes stale markers */
+    int64_t metadata_ms;              /* how often metadata that stays is sent again; 0: every 10 minutes */
     bool suppress_errors;             /* failing scrapes are not logged */
     int64_t suppress_errors_delay;    /* ms: only targets that have been failing for longer are logged */
     bool suppress_duplicates;         /* duplicate targets are not logged */

@@ -82,6 +82,7 @@ struct destination_conf {             /* one remote_write entry */
         int64_t sample_age_limit;     /* ms; older blocks are dropped and counted; 0 = unlimited */
         int64_t max_samples;          /* of a block; default 10,000 */
         int64_t max_block_bytes;      /* before compression; default 8 MiB */
+        bool retry_on_http_429;       /* default true; false: dropped as after other 4xx */
     } queue;
     int protocol;                     /* enum wire_protocol */
     int protobuf_message;             /* enum write_message */
@@ -92,7 +93,7 @@ struct destination_conf {             /* one remote_write entry */
     int64_t max_quarantine_bytes;     /* of rejected samples on disk; 0 = none are kept */
     int64_t max_memory_bytes;         /* of blocks in memory */
     bool send_metadata, send_exemplars, send_native_histograms;
-    struct { bool send; } metadata_config; /* and with send_metadata */
+    struct metadata_conf { bool send; int64_t send_interval; } metadata_config; /* send: and with send_metadata */
     int64_t rate_limit;               /* bytes a second; 0 = unlimited */
     int drain;                        /* enum drain_order */
     int64_t drain_rate;               /* bytes a second of a backlog; 0 = unlimited */

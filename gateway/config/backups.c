@@ -67,7 +67,7 @@ static void backup_take_settings(struct destination_conf *d, const struct destin
     d->send_metadata = from->send_metadata;
     d->send_exemplars = from->send_exemplars;
     d->send_native_histograms = from->send_native_histograms;
-    d->metadata_config.send = from->metadata_config.send;
+    d->metadata_config = from->metadata_config;
     d->protobuf_message = from->protobuf_message;
     d->queue.shards = from->queue.shards;
     d->queue.max_samples = from->queue.max_samples;

@@ -237,6 +237,18 @@ static void config_print_masked(struct loader *l)
     buf_free(&text);
 }
 
+/* The shortest of those that get metadata; 0: none does. */
+static int64_t metadata_interval(const struct config *c)
+{
+    int64_t least = 0;
+    for (size_t i = 0; i < c->n_destinations; i++) {
+        const struct destination_conf *d = &c->destinations[i];
+        if (d->send_metadata && d->metadata_config.send && (least == 0 || d->metadata_config.send_interval < least))
+            least = d->metadata_config.send_interval;
+    }
+    return least;
+}
+
 static bool config_load_all(struct loader *l)
 {
     l->broken = !config_step(l, config_load_document, NULL);
@@ -255,6 +267,7 @@ static bool config_load_all(struct loader *l)
         config_add_stored(l, l->reader->instances);
     if (l->config->n_destinations > 0)
         l->config->scrape.shards = (unsigned)l->config->destinations[0].queue.shards;
+    l->config->scrape.metadata_ms = metadata_interval(l->config);
     config_warn_later(l);
     bool groups = destinations && config_step(l, config_load_groups, NULL) && config_step(l, config_load_recent, NULL);
     return config_check(l) && jobs && instances && groups && access;

@@ -142,6 +142,38 @@ def test_retry_after_and_drops():
     assert sluice.metric("vmagent_remotewrite_packets_dropped_total") > 0
 
 
+def test_rate_limits_drop_where_set():
+    """retry_on_http_429: false, as Prometheus has it by default."""
+    sink = RecordingSink()
+    sink.status = 429
+    sluice = Sluice(f"remote_write: [{{name: d, url: '{sink.url}', queue_config: {{retry_on_http_429: false}}}}]\n")
+    assert push(f"{sluice.url}/api/v1/write", [({"__name__": "m", "n": "1"}, [(now_ms(), 1.0)])]).status == 204
+    wait_until(lambda: sluice.metric("sluice_remotewrite_samples_dropped_total", 'reason="rejected"') == 1)
+    sink.status = 204
+    assert push(f"{sluice.url}/api/v1/write", [({"__name__": "m", "n": "2"}, [(now_ms(), 2.0)])]).status == 204
+    wait_until(lambda: sluice.metric("vm_persistentqueue_bytes_pending") == 0 and sink.accepted)
+    assert len(sink.accepted) == 1
+
+
+def test_metadata_is_repeated():
+    """Each send_interval, the shortest of those that get it; a destination without metadata does not count."""
+    exporter, sinks = ScriptedExporter(), [RecordingSink() for _ in range(2)]
+    config = (f"scrape_configs: [{{job_name: j, scrape_interval: 300ms, static_configs: [{{targets: ['{exporter.address}']}}]}}]\n"
+              "remote_write:\n"
+              f"- {{name: a, url: '{sinks[0].url}', protocol: snappy, metadata_config: {{send_interval: 2s}}}}\n"
+              f"- {{name: b, url: '{sinks[1].url}', protocol: snappy, metadata_config: {{send: false, send_interval: 1s}}}}\n")
+    Sluice(config)
+
+    def times(sink):
+        with sink.lock:
+            return [at for (at, *_), (_, body) in zip(sink.requests, sink.accepted)
+                    if b"Number of this page." in wire.snappy_decompress(body)]
+    wait_until(lambda: len(times(sinks[0])) >= 4, 30, "metadata again and again")
+    apart = [b - a for a, b in zip(times(sinks[0])[1:], times(sinks[0])[2:])]
+    assert min(apart) > 1.5, apart
+    assert sinks[1].accepted and not times(sinks[1])
+
+
 def test_one_rejected_sample_costs_no_other():
     """Prometheus rolls a request back when one sample of it is too far in the future."""
     prometheus = Prometheus()

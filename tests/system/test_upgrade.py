@@ -56,6 +56,7 @@ CHANGES = {
     "    send_native_histograms: true": "likewise",
     "    metadata_config:": "likewise",
     "      send: true": "likewise",
+    "      send_interval: 10m": "likewise",
     "  metric_name_escaping_scheme: allow-utf-8": "likewise",
     "    metric_name_escaping_scheme: allow-utf-8": "likewise",
     "    label_filter:": "likewise: its keys follow, and are off",

@@ -39,7 +39,7 @@ struct dest_settings *destination_settings(const struct destination_conf *c, str
         .message = c->protobuf_message == WRITE_MESSAGE_2 ? MESSAGE_WRITE_2 : MESSAGE_WRITE_1,
         .durability = (enum durability)c->durability, .on_full = (enum queue_full)c->on_full,
         .max_disk_bytes = (uint64_t)c->max_disk_bytes, .max_memory_bytes = (size_t)c->max_memory_bytes,
-        .follow_redirects = c->http.follow_redirects,
+        .follow_redirects = c->http.follow_redirects, .drops_429 = !c->queue.retry_on_http_429,
         .drain = (enum drain_order)c->drain, .drain_rate = (uint64_t)c->drain_rate, .rate_limit = (uint64_t)c->rate_limit};
     return mem_dup(&s, sizeof s);
 }

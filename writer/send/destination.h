@@ -32,7 +32,7 @@ struct dest_settings {          /* immutable; one per topology */
     enum queue_full on_full;
     uint64_t max_disk_bytes;    /* 0 = unlimited */
     size_t max_memory_bytes;    /* of blocks in memory, all shards together */
-    bool follow_redirects;
+    bool follow_redirects, drops_429;
     enum drain_order drain;
     uint64_t rate_limit;        /* bytes a second; 0 = unlimited */
     uint64_t drain_rate;        /* bytes a second of the backlog; 0 = unlimited */

@@ -27,8 +27,10 @@ static const struct conf_row queue_rows[] = {
      .help = "Maximum number of samples of a block, which is sent in one request"},
     {CONF_SIZE, "max_block_bytes", QUEUE(max_block_bytes), .preset = "8MiB", .min = 1, .max = 64 << 20,
      .help = "Maximum size of a block before compression; a sample that is larger is dropped"},
-    {CONF_IGNORED, "retry_on_http_429", 0, .help = "429 is always retried"},
-    {CONF_IGNORED, "capacity", 0, .help = "Memory is limited by `max_memory_bytes`"},
+    {CONF_BOOL, "retry_on_http_429", QUEUE(retry_on_http_429), .preset = "true",
+     .help = "Retry after 429; `false`, Prometheus' default, drops the samples"},
+    {CONF_IGNORED, "capacity", 0, .help = "A shard has no buffer that may be full: pending blocks of all shards take "
+     "`max_memory_bytes`, and the disk"},
     {CONF_INT, "max_shards", QUEUE(max_shards), .preset = "50", .min = 1, .max = 1000000,
      .help = "Maximum of `shards`, whose number does not change with the load"},
     {CONF_INT, "min_shards", QUEUE(min_shards), .preset = "1", .min = 1, .max = 1000000,
@@ -41,11 +43,15 @@ static const struct conf_section queue_section = {"queue_config", sizeof(struct 
                                                   "How a destination's queue is sent"};
 
 static const struct conf_row metadata_rows[] = {
-    {.type = CONF_BOOL, .name = "send", .preset = "true", .help = "Send metadata; `send_metadata` must be `true`, too"},
-    {.type = CONF_IGNORED, .name = "send_interval", .help = "Metadata is sent when it is new, and again every 10 minutes"},
-    {.type = CONF_IGNORED, .name = "max_samples_per_send", .help = "See `max_samples_per_send` of `queue_config`"},
+    {.type = CONF_BOOL, .name = "send", .offset = offsetof(struct metadata_conf, send), .preset = "true",
+     .help = "Send metadata; `send_metadata` must be `true`, too"},
+    {.type = CONF_DURATION, .name = "send_interval", .offset = offsetof(struct metadata_conf, send_interval), .preset = "10m",
+     .min = 1000, .max = 86400000, .help = "Scraped metadata is sent when it is new, and again after this time; the minimum of "
+     "all destinations applies to all"},
+    {.type = CONF_IGNORED, .name = "max_samples_per_send", .help = "Metadata is part of blocks of samples, which "
+     "`max_samples_per_send` of `queue_config` limits"},
     {0}};
-static const struct conf_section metadata_section = {"metadata_config", sizeof(bool), metadata_rows, NULL,
+static const struct conf_section metadata_section = {"metadata_config", sizeof(struct metadata_conf), metadata_rows, NULL,
                                                      "Metadata, by Prometheus' keys"};
 
 static const struct conf_row rows[] = {

@@ -210,6 +210,8 @@ static enum response_class sender_classify(struct shard *s, const struct client_
     struct write_response r = {reply->status, str_n(s->response.text, s->response.n), reply->has_written, reply->written};
     enum response_class v =
         reply->status ? response_classify(&r, (struct block_form){b->message, b->codec}) : RESPONSE_RETRY;
+    if (reply->status == 429 && s->lane->settings->drops_429)
+        v = RESPONSE_DROP;
     if (v == RESPONSE_REJECTED && s->resent == RESENT_AS_WRITE_1 && !response_blames_contents(&r))
         v = RESPONSE_DROP; /* 2.0 was rejected too, which stores what is valid: no part of it is at fault */
     bool rejected = v == RESPONSE_REJECTED || v == RESPONSE_PARTLY_STORED;
