@@ -13,6 +13,7 @@ struct placement {
     struct sharding_conf conf;     /* labels: those that are hashed, ascending, each once */
     struct sharding sharding;
     struct str_list names;         /* of the destinations; empty: it has none, or changes these labels */
+    unsigned *slots;               /* topology_slot of each */
 };
 
 static int placement_compare(const void *a, const void *b)
@@ -53,6 +54,9 @@ struct placement *writer_placement_new(const struct writer_plan *plan)
                                      .labels = placement_sorted(&p->arena, &plan->sharding->labels)};
     p->sharding.conf = &p->conf;
     p->names = (struct str_list){ARENA_ARRAY(&p->arena, struct str, plan->n), plan->n};
+    p->slots = ARENA_ARRAY(&p->arena, unsigned, plan->n);
+    for (size_t i = 0; i < plan->n; i++)
+        p->slots[i] = topology_slot(plan, i);
     for (size_t i = 0; i < plan->n; i++)
         p->names.items[i] = placement_is_changed(p, &plan->destinations[i])
                                 ? STR("") : arena_str(&p->arena, plan->destinations[i].name);
@@ -86,7 +90,7 @@ bool writer_placement_equal(const struct placement *a, const struct placement *b
     bool same = a->conf.hash == b->conf.hash && a->conf.replicas == b->conf.replicas &&
                 placement_same_list(&a->conf.labels, &b->conf.labels) && placement_same_list(&a->names, &b->names);
     for (size_t i = 0; same && i < a->names.n; i++)
-        same = a->sharding.nodes[i] == b->sharding.nodes[i];
+        same = a->slots[i] == b->slots[i] && a->sharding.nodes[a->slots[i]] == b->sharding.nodes[a->slots[i]];
     return same;
 }
 
@@ -96,7 +100,7 @@ uint64_t writer_placement_bit(const struct placement *p, struct str destination)
 {
     for (size_t i = 0; destination.n > 0 && i < p->names.n; i++)
         if (str_eq(p->names.items[i], destination))
-            return UINT64_C(1) << i;
+            return UINT64_C(1) << p->slots[i];
     return 0;
 }
 

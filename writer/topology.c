@@ -108,13 +108,32 @@ static struct stream *stream_for(struct topology *p, const struct destination_co
     return s;
 }
 
+/* Number of the destination that determines which series this one gets: of a backup, its primary. */
+static size_t topology_primary(const struct writer_plan *from, size_t i)
+{
+    struct str of = from->destinations[i].backup_of;
+    for (size_t k = 0; k < from->n && of.n > 0; k++)
+        if (str_eq(from->destinations[k].name, of))
+            return k;
+    return i;
+}
+
+unsigned topology_slot(const struct writer_plan *from, size_t i)
+{
+    size_t primary = topology_primary(from, i);
+    unsigned slot = 0;
+    for (size_t k = 0; k < primary; k++)
+        slot += topology_primary(from, k) == k;
+    return slot;
+}
+
 /* The stream of the destination with this number. */
 static struct stream *stream_for_destination(struct topology *p, const struct writer_plan *from, const struct topology *old,
                                              const struct destination *dest, size_t i)
 {
     struct chain chain = {0};
     stages_of_destination(&chain, from, i, topology_external(p, from, false), topology_chain_before(old, dest));
-    return stream_for(p, &from->destinations[i], chain, p->sharding ? (int)i : -1, false, false);
+    return stream_for(p, &from->destinations[i], chain, p->sharding ? (int)topology_slot(from, i) : -1, false, false);
 }
 
 static struct stream *stream_for_all(struct topology *p, const struct writer_plan *from)
@@ -130,12 +149,18 @@ static struct stream *stream_for_all(struct topology *p, const struct writer_pla
 
 void topology_init_sharding(struct sharding *s, const struct writer_plan *from)
 {
-    sharding_init(s, from->sharding, (unsigned)from->n);
+    unsigned slots = 0;
+    for (size_t i = 0; i < from->n; i++)
+        slots += topology_primary(from, i) == i;
+    sharding_init(s, from->sharding, slots);
     for (size_t i = 0; i < from->n; i++) {
         const struct destination_conf *c = &from->destinations[i];
+        unsigned slot = topology_slot(from, i);
+        if (topology_primary(from, i) != i)
+            continue;
         char *identity = destination_identity(c);
-        s->nodes[i] = from->sharding->hash == SHARD_HASH_RENDEZVOUS ? hash_bytes(identity, strlen(identity))
-                                                                    : sharding_hash_vmagent(i, c->url);
+        s->nodes[slot] = from->sharding->hash == SHARD_HASH_RENDEZVOUS ? hash_bytes(identity, strlen(identity))
+                                                                       : sharding_hash_vmagent(slot, c->url);
         mem_free(identity);
     }
 }

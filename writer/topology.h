@@ -37,8 +37,10 @@ struct topology *topology_new(const struct writer_plan *from, const struct topol
                               struct err *err) MUST_USE;
 /* The stream of `old` whose stages pass state on to those of s: it has a destination, or the recent store, in common. */
 const struct stream *topology_stream_before(const struct topology *old, const struct stream *s);
-/* Destinations that are not part of the topology have their share, too: it does not move. */
+/* Destinations that are not part of the topology have their share, too: it does not move. Backups have none of their own. */
 void topology_init_sharding(struct sharding *s, const struct writer_plan *from);
+/* Which bit of sharding_destinations the destination has; a backup has that of its primary. */
+unsigned topology_slot(const struct writer_plan *from, size_t i);
 void topology_choose_generations(struct topology *p); /* main, when the new generations exist */
 struct topology *topology_ref(struct topology *p);
 void topology_unref(struct topology *p);      /* any thread; NULL is fine */

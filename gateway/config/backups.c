@@ -74,16 +74,13 @@ static void backup_take_settings(struct destination_conf *d, const struct destin
     d->queue.max_block_bytes = from->queue.max_block_bytes;
 }
 
-bool backups_complete(struct destination_conf *all, size_t n, const struct yaml *nodes, bool sharded, struct err *err)
+bool backups_complete(struct destination_conf *all, size_t n, const struct yaml *nodes, struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
         const struct destination_conf *primary;
         const struct yaml *node = nodes && i < nodes->n ? &nodes->items[i] : NULL;
         if (all[i].backup_of.n == 0)
             continue;
-        if (sharded)
-            return conf_err(yaml_get(node, "backup_of"), err, "remote_write.backup_of: destinations that share the series "
-                            "(shard, -remoteWrite.shardByURL) can have no backup");
         if (!backup_check(all, n, i, node, &primary, err))
             return false;
         backup_take_settings(&all[i], primary);

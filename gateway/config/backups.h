@@ -8,7 +8,6 @@
 #include "writer/writer.h"
 
 /* nodes: the list of the first of them in the file; the others come from flags and are no backups. */
-bool backups_complete(struct destination_conf *all, size_t n, const struct yaml *nodes, bool sharded,
-                      struct err *err) MUST_USE;
+bool backups_complete(struct destination_conf *all, size_t n, const struct yaml *nodes, struct err *err) MUST_USE;
 
 #endif

@@ -110,7 +110,7 @@ static bool config_load_destinations(struct loader *l, void *arg UNUSED)
     for (size_t i = 0; i < all->n; i++) /* the file is shown as it is written */
         config_append_destination(l, (const struct destination_conf *)all->items + i);
     struct destination_conf *copies = l->config->destinations;
-    if (!backups_complete(copies, all->n, yaml_get(l->document, "remote_write"), l->file.sharding != NULL, l->err))
+    if (!backups_complete(copies, all->n, yaml_get(l->document, "remote_write"), l->err))
         return false;
     return true;
 }

@@ -130,5 +130,44 @@ def test_configuration_errors():
 
 
 @waits
+def test_backups_of_shards():
+    """Each destination that shares the series may have a backup, which gets its series only, and moves none."""
+    a, spare, b = sinks = [RecordingSink() for _ in range(3)]
+    entries = [f"- {{name: {name}, url: '{sink.url}', protocol: snappy, queue_config: {{min_backoff: 30ms, max_backoff: 200ms}}"
+               for name, sink in zip(("a", "spare", "b"), sinks)]
+    config = ("shard: {hash: vmagent}\nremote_write:\n" + entries[0] + "}\n" +
+              entries[1] + ", backup_of: a, failover_after: 1s, failover_hold: 1s}\n" + entries[2] + "}\n")
+    sluice = Sluice(f"shard: {{hash: vmagent}}\nremote_write:\n{entries[0]}}}\n{entries[2]}}}\n", "--remoteWrite.flushInterval=100ms")
+    pushed = 0
+
+    def push_next():
+        nonlocal pushed
+        series = [({"__name__": "failover_test", "series": str(i)}, [(now_ms(), float(pushed))]) for i in range(SERIES)]
+        assert push(f"{sluice.url}/api/v1/write", series).status == 204
+        pushed += 1
+        return True
+
+    def owned(sink):
+        return {i for i in range(SERIES) if numbers(sink, i)}
+
+    def everywhere():
+        return all(numbers(sink, i) == [float(n) for n in range(pushed)] for sink in (a, b) for i in owned(sink))
+    push_next()
+    wait_until(lambda: len(owned(a)) + len(owned(b)) == SERIES, 20, "all series without backups")
+    before = owned(a), owned(b)
+    assert before[0] and before[1] and not before[0] & before[1], before
+    assert sluice.reconfigure(config).status == 200
+    push_next()
+    wait_until(everywhere, 20, "the samples after the reload, in the same places")
+    a.status = 503
+    wait_until(lambda: push_next() and all(len(numbers(spare, i)) > 3 for i in before[0]), 30, "the backup sends")
+    assert owned(spare) == before[0], (owned(spare), before)
+    a.status = 204
+    wait_until(lambda: push_next() and sluice.metric("sluice_failover_active", 'url="spare"') == 0, 30, "the backup stops")
+    wait_until(everywhere, 20, "all samples in the primaries")
+    assert (owned(a), owned(b)) == before and owned(spare) == before[0]
+
+
+@waits
 def test_queries_through_an_outage():
     query_through_an_outage(VictoriaMetrics(name="main"), VictoriaMetrics(name="spare"))

@@ -117,10 +117,33 @@ static void another_configuration_may_place_otherwise(void **state UNUSED)
     writer_placement_unref(p);
 }
 
+/* Its bit is that of its primary, and the others have the bits, and of vmagent's hash the positions, of a list without it. */
+static void a_backup_has_no_share(void **state UNUSED)
+{
+    struct writer_plan plan = plan_of(SHARD_HASH_VMAGENT, 1);
+    struct destination_conf without[DESTINATIONS - 1];
+    struct writer_plan fewer = {.destinations = without, .n = DESTINATIONS - 1, .sharding = &sharding};
+    struct sharding with_backup, of_others;
+    destinations[1].backup_of = STR("d");
+    for (size_t i = 0, k = 0; i < DESTINATIONS; i++)
+        if (i != 1)
+            without[k++] = destinations[i];
+    topology_init_sharding(&with_backup, &plan);
+    topology_init_sharding(&of_others, &fewer);
+    assert_int_equal(with_backup.n, DESTINATIONS - 1);
+    assert_memory_equal(with_backup.nodes, of_others.nodes, (DESTINATIONS - 1) * sizeof(uint64_t));
+    struct placement *p = writer_placement_new(&plan), *q = writer_placement_new(&fewer);
+    assert_true(writer_placement_bit(p, STR("b")) == writer_placement_bit(p, STR("d")));
+    for (size_t i = 0; i < DESTINATIONS - 1; i++)
+        assert_true(writer_placement_bit(p, without[i].name) == writer_placement_bit(q, without[i].name));
+    writer_placement_unref(p);
+    writer_placement_unref(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(series_are_where_they_were_sent), cmocka_unit_test(all_have_everything),
+        cmocka_unit_test(series_are_where_they_were_sent), cmocka_unit_test(a_backup_has_no_share), cmocka_unit_test(all_have_everything),
         cmocka_unit_test(what_is_not_known), cmocka_unit_test(another_configuration_may_place_otherwise)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
