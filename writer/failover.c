@@ -168,11 +168,17 @@ static void failover_end(struct failover *f, int64_t now)
              LOG_DURATION("after", (now - since) / 1000 * 1000));
 }
 
-/* Unix ms since when the oldest block of the primary is pending, 0: it is not pending for long. */
+/* Unix ms since when the oldest block of the primary is pending, 0: it is not pending for long. A primary that is a
+ * backup itself has nothing to send before it sends. */
 static int64_t failover_oldest(const struct failover *f, int64_t now)
 {
-    int64_t oldest = destination_oldest_pending(f->pair->primary);
-    return oldest > 0 && now - oldest >= f->after ? oldest : 0;
+    const struct failover *of = f->pair->primary->failover;
+    int64_t oldest = destination_oldest_pending(f->pair->primary), since = oldest;
+    if (of && of->state != FAILOVER_SENDING)
+        return 0;
+    if (of && of->since > since)
+        since = of->since;
+    return oldest > 0 && now - since >= f->after ? oldest : 0;
 }
 
 /* Blocks of the backup are removed when the primary's are delivered; those that were missed, here. */

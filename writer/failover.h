@@ -11,6 +11,8 @@
  * its backlog, too: until then new samples may be in no other storage. failover_hold keeps a primary that fails again and
  * again from switching to and fro.
  *
+ * A backup may have a backup, too: each has the blocks that its primary has not delivered or dropped.
+ *
  * The time of which the backup has samples is a window (failover_windows.h). It is on disk, without an end, before the
  * first block is sent, so that after a crash the backup goes on where it was. Queries read the windows from the backup,
  * too: writer_written.

@@ -108,13 +108,16 @@ static struct stream *stream_for(struct topology *p, const struct destination_co
     return s;
 }
 
-/* Number of the destination that determines which series this one gets: of a backup, its primary. */
+/* Number of the destination that determines which series this one gets: of a backup its primary, and so on. */
 static size_t topology_primary(const struct writer_plan *from, size_t i)
 {
-    struct str of = from->destinations[i].backup_of;
-    for (size_t k = 0; k < from->n && of.n > 0; k++)
-        if (str_eq(from->destinations[k].name, of))
-            return k;
+    for (size_t k = 0; k < from->n && from->destinations[i].backup_of.n > 0;)
+        if (str_eq(from->destinations[k].name, from->destinations[i].backup_of)) {
+            i = k;
+            k = 0;
+        } else {
+            k++;
+        }
     return i;
 }
 

@@ -26,6 +26,14 @@ static const struct destination_conf *backup_primary(const struct destination_co
     return NULL;
 }
 
+/* Whether no destination is reached that is not a backup. */
+static bool backup_is_circle(const struct destination_conf *all, size_t n, const struct destination_conf *d)
+{
+    for (size_t steps = 0; steps <= n && d && d->backup_of.n > 0; steps++)
+        d = backup_primary(all, n, d->backup_of);
+    return d && d->backup_of.n > 0;
+}
+
 static bool backup_is_second(const struct destination_conf *all, size_t i)
 {
     for (size_t k = 0; k < i; k++)
@@ -43,8 +51,8 @@ static bool backup_check(const struct destination_conf *all, size_t n, size_t i,
     *primary = backup_primary(all, n, of);
     if (*primary == NULL)
         return conf_err(at, err, "remote_write.backup_of: there is no remote_write entry named \"%.*s\"", STR_ARG(of));
-    if ((*primary)->backup_of.n > 0)
-        return conf_err(at, err, "remote_write.backup_of: \"%.*s\" is a backup itself", STR_ARG(of));
+    if (backup_is_circle(all, n, *primary))
+        return conf_err(at, err, "remote_write.backup_of: \"%.*s\" is, over others, a backup of itself", STR_ARG(of));
     if (all[i].name.n == 0)
         return conf_err(at, err, "remote_write.backup_of: a backup needs a name");
     if (backup_is_second(all, i))
@@ -83,6 +91,8 @@ bool backups_complete(struct destination_conf *all, size_t n, const struct yaml 
             continue;
         if (!backup_check(all, n, i, node, &primary, err))
             return false;
+        while (primary->backup_of.n > 0 && backup_primary(all, n, primary->backup_of))
+            primary = backup_primary(all, n, primary->backup_of);
         backup_take_settings(&all[i], primary);
     }
     return true;

@@ -121,12 +121,52 @@ def test_blocks_are_those_of_the_primary():
 def test_configuration_errors():
     pair = Pair()
     for change, error in ((("backup_of: main", "backup_of: nobody"), 'there is no remote_write entry named "nobody"'),
-                          (("backup_of: main", "backup_of: spare"), '"spare" is a backup itself'),
+                          (("backup_of: main", "backup_of: spare"), '"spare" is, over others, a backup of itself'),
+                          (("backup_of: main", "backup_of: third\n- name: third\n  url: http://127.0.0.1:9\n  backup_of: spare"),
+                           'is, over others, a backup of itself'),
                           (("backup_of: main", "backup_of: main\n  extra_labels: {a: b}"), "a backup takes it from its primary"),
                           (("backup_of: main", "backup_of: main\n- name: third\n  url: http://127.0.0.1:9\n  backup_of: main"),
                            '"main" has another backup already')):
         answer = pair.sluice.reconfigure(pair.config().replace(*change))
         assert answer.status == 500 and error in answer.text, f"{change}: {answer}"
+
+
+@waits
+def test_backup_of_a_backup():
+    """It is silent while the first backup accepts samples, has what that one does not accept, and the primary is complete."""
+    third = RecordingSink()
+    pair = Pair(more=f"- {{name: third, url: '{third.url}', backup_of: spare, protocol: snappy, failover_after: 1s, failover_hold: 1s,\n"
+                     "   queue_config: {min_backoff: 30ms, max_backoff: 200ms}}\n")
+
+    def active(name):
+        return pair.sluice.metric("sluice_failover_active", f'url="{name}"') == 1
+
+    def pending(*names):
+        return sum(pair.sluice.metric("vmagent_remotewrite_pending_data_bytes", f'url="{name}"') for name in names)
+    pair.push()
+    wait_until(lambda: has(pair.main, pair.pushed) and pending("main", "spare", "third") == 0, 30, "the first samples")
+    pair.main.status = 503
+    pair.push_while(lambda: active("spare") and has(pair.spare, pair.pushed - 1), what="the first backup sends")
+    pair.push_every(0.1, 2.5)
+    wait_until(lambda: has(pair.spare, pair.pushed - 1), 30, "the first backup has the outage")
+    wait_until(lambda: pending("third") == 0, 30, "the second backup forgets what the first has")
+    assert not active("third") and not third.samples()
+    pair.spare.status = 503
+    first = pair.pushed
+    pair.push_while(lambda: active("third"), what="the second backup sends")
+    for _ in range(5):
+        pair.push()
+    wait_until(lambda: all(set(map(float, range(first, pair.pushed))) <= set(numbers(third, i)) for i in range(SERIES)), 30,
+               "the second backup has what the first does not accept")
+    pair.main.status = pair.spare.status = 204
+    pair.push_while(lambda: not active("spare") and not active("third"), what="the backups stop")
+    wait_until(lambda: pending("main", "spare", "third") == 0, 30, "nothing is left")
+    check_complete(pair, pair.main, 0, "primary")
+    for sink in (pair.spare, third):
+        for i in range(SERIES):
+            last = numbers(sink, i)
+            assert last == [float(n) for n in range(int(last[0]), int(last[0]) + len(last))], f"without gaps: {last}"
+    assert pair.sluice.metric("sluice_failover_switches_total", 'url="third"') == 1
 
 
 @waits

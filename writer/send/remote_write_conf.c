@@ -85,8 +85,8 @@ static const struct conf_row rows[] = {
     {CONF_SIZE, "rate_limit", ROW(rate_limit), .preset = "0",
      .help = "Maximum bytes per second, compressed, of all blocks; 0 = unlimited; blocks wait in the queue"},
     {CONF_STRING, "backup_of", ROW(backup_of),
-     .help = "Name of another entry, whose backup this one is: it is sent samples only while that one does not accept "
-             "them, and takes its relabeling, `limits`, `extra_labels`, rounding, shards, limits of blocks, `protobuf_message` and `send_` "
+     .help = "Name of another entry, whose backup this one is (that may be a backup, too): it is sent samples only while that "
+             "one does not accept them, and takes its relabeling, `limits`, `extra_labels`, rounding, shards, limits of blocks, `protobuf_message` and `send_` "
              "keys from it"},
     {CONF_DURATION, "failover_after", ROW(failover_after), .preset = "30s", .min = 1, .max = 86400000,
      .help = "Of a backup: how long the oldest block of its primary is pending before the backup sends"},

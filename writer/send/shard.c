@@ -400,6 +400,7 @@ static void shard_skip_until(struct shard *s, uint64_t next)
     if (!s->reading)
         shard_report_held(s);
     shard_ack(s, shard_position(s));
+    backup_primary_moved(s);
 }
 
 static void drop_old(struct shard *s)
