@@ -41,10 +41,10 @@ static const struct group *audit_find_group(const struct audit_call *call, struc
     }
     if (found == NULL)
         err_set(err, ERR_BAD_DATA, "invalid parameter \"group\": there is no server group named \"%.*s\"", STR_ARG(name));
-    else if (!found->recent)
+    else if (!audit_knows(upstream_of(call->c->source), found))
         err_set(err, ERR_BAD_DATA, "invalid parameter \"group\": what was written to \"%.*s\" is not known; name the "
                 "destination that fills it in written_by of the group and in recent.like", STR_ARG(name));
-    return found && found->recent ? found : NULL;
+    return found && audit_knows(upstream_of(call->c->source), found) ? found : NULL;
 }
 
 static bool audit_read_selector(struct audit_call *call, struct err *err)

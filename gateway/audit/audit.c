@@ -8,11 +8,18 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum audit_kind {                      /* how much of a window was written to the group */
+    AUDIT_COMPLETE,
+    AUDIT_NOTHING,                     /* a backup was not in use */
+    AUDIT_PARTLY                       /* what a backup began or ceased to get: there is nothing to compare */
+};
+
 struct audit {
     struct query_ctx *q;
     const struct audit_question *what;
     struct query_params params;        /* its start: end of the first window */
     size_t n_windows;
+    enum audit_kind *kinds;            /* of each window; NULL: all are complete */
 };
 
 /* --- counts --------------------------------------------------------------------------------------------------------- */
@@ -54,6 +61,21 @@ static bool audit_set_windows(struct audit *a, struct err *err)
     a->params = (struct query_params){.text = audit_expression(a->q->arena, w), .range = true, .start = first, .end = last,
                                       .step = w->window};
     return true;
+}
+
+/* A group that is filled by backups has the times of outages only. */
+static void audit_set_kinds(struct audit *a)
+{
+    const struct group *g = a->what->group;
+    if (g->backup.written == NULL)
+        return;
+    a->kinds = ARENA_ARRAY(a->q->arena, enum audit_kind, a->n_windows);
+    for (size_t i = 0; i < a->n_windows; i++) {
+        int64_t end = a->params.start + (int64_t)i * a->params.step;
+        struct group_window w = {end - a->what->window, end};
+        a->kinds[i] = group_was_written(g, w, true) ? AUDIT_COMPLETE
+                      : group_was_written(g, w, false) ? AUDIT_PARTLY : AUDIT_NOTHING;
+    }
 }
 
 static bool audit_read(struct audit *a, struct source *from, struct promql_result *out, struct err *err)
@@ -98,6 +120,11 @@ static struct audit_target audit_compare(const struct audit *a, const struct pro
         struct audit_count c = {.written = audit_window_count(a, written, i, &at_written),
                                 .returned = audit_window_count(a, returned, i, &at_returned)};
         int64_t end = a->params.start + (int64_t)i * a->params.step;
+        enum audit_kind kind = a->kinds ? a->kinds[i] : AUDIT_COMPLETE;
+        if (kind == AUDIT_PARTLY)
+            continue;
+        if (kind == AUDIT_NOTHING)
+            c.written = 0;
         uint64_t lacks = c.written > c.returned ? c.written - c.returned : 0;
         *(end >= pending_since ? &c.late : &c.missing) = lacks;
         c.extra = c.returned > c.written ? c.returned - c.written : 0;
@@ -159,12 +186,21 @@ static bool audit_server(struct audit *a, size_t i, const struct promql_result *
     return audit_compare_all(a, written, &returned, a->what->fills[i].pending_since, out, err);
 }
 
+bool audit_knows(const struct upstream *u, const struct group *g)
+{
+    bool known = g->recent;
+    for (size_t i = 0; i < u->groups.n && !known; i++)
+        known = u->groups.items[i].recent && group_backs_up(g, &u->groups.items[i]);
+    return known;
+}
+
 bool audit_run(struct query_ctx *q, const struct audit_question *what, struct audit_result *out, struct err *err)
 {
     struct audit a = {.q = q, .what = what};
     struct promql_result written;
     if (!audit_set_windows(&a, err) || !audit_read(&a, what->written, &written, err))
         return false;
+    audit_set_kinds(&a);
     *out = (struct audit_result){.start = a.params.start - what->window, .end = a.params.end,
                                  .servers = ARENA_ARRAY(q->arena, struct audit_server, what->group->n_servers)};
     for (size_t i = 0; i < what->group->n_servers; i++)

@@ -10,7 +10,8 @@
  *    at the ends of windows that follow each other, all of which lie in the time that the recent store has completely.
  *    Servers are read as for any query, so that counts are those of PromQL, whatever the server is.
  * 3. Per target and window, what was written and not returned is missing, or late if the destination's queue may have it
- *    still; what was returned and not written is extra.
+ *    still; what was returned and not written is extra. Of a group that is filled by backups, windows of which one has all
+ *    samples are compared, and outside of an outage there must be none.
  */
 #ifndef GATEWAY_AUDIT_AUDIT_H
 #define GATEWAY_AUDIT_AUDIT_H
@@ -20,7 +21,7 @@
 
 struct audit_question {
     const struct upstream *upstream;   /* of the group */
-    const struct group *group;
+    const struct group *group;         /* audit_knows */
     struct source *written;            /* the recent store */
     int64_t written_from;              /* Unix ms since when it is complete */
     const struct query_service *settings; /* but for its source */
@@ -45,6 +46,9 @@ struct audit_result {
     int64_t start, end;                /* begin of the first window, end of the last */
     struct audit_server *servers;      /* of each of the group */
 };
+/* Whether it is known what was written to the group: the recent store follows a destination that fills it, or one whose
+ * backups fill it. */
+bool audit_knows(const struct upstream *u, const struct group *g);
 /* On a worker, in the query's arena. False: own counts cannot be read, or there is no complete window. */
 bool audit_run(struct query_ctx *q, const struct audit_question *what, struct audit_result *out,
                struct err *err) MUST_USE;

@@ -10,8 +10,7 @@ bool group_route(const struct group *g, struct arena *a, const struct matcher *m
     return view_route(&g->view, a, m, n, out, n_out);
 }
 
-/* Whether any of its destinations was sent samples of the time; all: one of them everything. */
-static bool group_was_written(const struct group *g, struct group_window w, bool all)
+bool group_was_written(const struct group *g, struct group_window w, bool all)
 {
     for (size_t i = 0; i < g->written_by.n; i++) {
         struct written has = g->backup.written(g->backup.arg, g->written_by.items[i], w.from, w.to);

@@ -74,6 +74,9 @@ static inline bool group_admits(const struct group *g, struct group_reader by, c
 {
     return group_refusal(g, by, m, n, w) == NULL;
 }
+/* Of a group with backup.written: whether any of its destinations was sent samples of the time; all: one of them
+ * everything. */
+bool group_was_written(const struct group *g, struct group_window w, bool all);
 /* Whether `backup` is filled by backups of all destinations that fill the group. */
 bool group_backs_up(const struct group *backup, const struct group *g);
 /* Whether `backup` has all samples of the time that were, or will be, written to a group that does not respond. */

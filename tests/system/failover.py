@@ -5,7 +5,7 @@ import time
 
 from lib import *
 
-__all__ = ["Pair", "SERIES", "check_complete", "has", "numbers", "outage_with_restarts",
+__all__ = ["GROUPS", "Pair", "SERIES", "check_complete", "has", "numbers", "outage_with_restarts",
            "query_through_an_outage", "windows_file"]
 
 CONFIG = """

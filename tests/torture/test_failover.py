@@ -137,3 +137,30 @@ def test_random_rounds():
     full = check_windows(pair, acknowledged)
     print(f"hold {pair.settings['hold']}: {len(acknowledged)} pushes, {full} of them in full times of the backup")
     assert pair.sluice.metric("sluice_failover_windows", 'url="spare"') > 0, "there was no failover"
+
+
+@seconds(300)
+def test_audit_of_a_backup():
+    """A minute after the last response of the primary the windows of the backup are complete; those of before are not
+    compared, and samples that only the backup lacks are missing there."""
+    main, spare = VictoriaMetrics(name="main"), VictoriaMetrics(name="spare")
+    groups = GROUPS.format(main=main.url[7:], spare=spare.url[7:]) + "recent: {like: main}\n"
+    pair = Pair(storages=(main, spare), more=groups)
+    pair.push_every(0.5, 3)
+    wait_until(pair.settled, 30, "the first samples")
+    main.stop()
+    pair.push_every(0.5, 90)
+
+    def audit(group):
+        spare.flush()
+        answer = pair.sluice.get("/api/v1/status/audit", {"group": group, "match[]": "failover_test", "since": "110s",
+                                                          "window": "2s", "delay": "3s"})
+        assert answer.status == 200, answer
+        return answer.json()["data"]["servers"][0]
+    wait_until(lambda: audit("backup")["late"] == 0, 30, "the backup has everything")
+    found = audit("backup")
+    assert found["written"] > SERIES * 20 and found["written"] == found["returned"], found
+    assert found["missing"] == found["extra"] == 0, found
+    request(f"{spare.url}/api/v1/admin/tsdb/delete_series", {"match[]": 'failover_test{series="1"}'})
+    found = audit("backup")
+    assert found["missing"] > 10 and found["written"] == found["returned"] + found["missing"], found
