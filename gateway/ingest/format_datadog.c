@@ -56,23 +56,16 @@ static const struct json_field request_2_fields[] = {
     {.name = "series", .number = 1, .kind = JSON_FIELD_MESSAGE, .repeated = true, .message = &series_2}};
 static const struct json_message request_2 = {request_2_fields, LEN(request_2_fields)};
 
-struct dd_cursor { const uint8_t *p, *end; };
 struct dd_label { unsigned field; struct str bytes; };
 struct datadog_state {
     bool is_json;
     struct ingest_json json;
-    struct dd_cursor request, labels, points; /* labels, points: of one series; p is NULL: read */
+    struct pb_cursor request, labels, points; /* labels, points: of one series; p is NULL: read */
     struct str metric;
     uint64_t hash;                      /* of the fields that make the labels */
     struct dd_label *items; size_t n, cap; /* these fields, but for the metric's name */
     bool too_many;
 };
-
-static struct dd_cursor dd_cursor_of(struct str s)
-{
-    const uint8_t *p = (const uint8_t *)s.p;
-    return (struct dd_cursor){p, s.n ? p + s.n : p};
-}
 
 static bool dd_bad(struct err *err) { return err_set(err, ERR_BAD_DATA, "the body is no valid protobuf message"); }
 
@@ -80,7 +73,7 @@ static bool dd_bad(struct err *err) { return err_set(err, ERR_BAD_DATA, "the bod
 
 static void dd_series_begin(struct datadog_state *s, struct str message)
 {
-    s->labels = s->points = dd_cursor_of(message);
+    s->labels = s->points = pb_cursor_of(message);
     s->metric = STR_NONE;
     s->hash = s->n = 0;
     s->too_many = false;
@@ -124,7 +117,7 @@ static bool dd_read_labels(struct ingest *in, struct err *err)
 
 static bool dd_resource(struct ingest *in, struct str message, struct err *err)
 {
-    struct dd_cursor c = dd_cursor_of(message);
+    struct pb_cursor c = pb_cursor_of(message);
     struct pb_field f;
     struct str type = STR_NONE, name = STR_NONE;
     while (pb_next(&c.p, c.end, &f)) {
@@ -175,7 +168,7 @@ static int64_t dd_time(const struct ingest *in, double seconds)
 
 static bool dd_point(const struct ingest *in, struct str message, struct sample *out)
 {
-    struct dd_cursor c = dd_cursor_of(message);
+    struct pb_cursor c = pb_cursor_of(message);
     struct pb_field f;
     double seconds = 0;
     *out = (struct sample){0};
@@ -232,7 +225,7 @@ static bool datadog_document(struct ingest *in, struct str body, struct err *err
 {
     struct datadog_state *s = in->state;
     s->labels.p = s->points.p = NULL;
-    s->request = dd_cursor_of(s->is_json ? ingest_json_document(&s->json, body) : body);
+    s->request = pb_cursor_of(s->is_json ? ingest_json_document(&s->json, body) : body);
     return true;
 }
 
@@ -240,7 +233,7 @@ static enum ingest_item dd_transcode(struct ingest *in, struct datadog_state *s,
 {
     if (!ingest_json_step(in, &s->json, err))
         return INGEST_INVALID_ITEM;
-    s->request = dd_cursor_of(buf_str(&s->json.message));
+    s->request = pb_cursor_of(buf_str(&s->json.message));
     return INGEST_ITEM;
 }
 

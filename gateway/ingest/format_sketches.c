@@ -21,20 +21,13 @@
 enum { SKETCH_INFINITE = (1 << 15) - 1, SKETCH_BINS_MAX = 1 << 16 /* there are as many keys */ };
 static const double sketch_width = 1.0 / 64;
 
-struct sketch_cursor { const uint8_t *p, *end; };
 struct sketches_state {
-    struct sketch_cursor request, labels, points; /* as in format_datadog.c */
+    struct pb_cursor request, labels, points; /* as in format_datadog.c */
     struct str metric, host;
     struct str *tags; size_t n, cap;
     bool too_many;
     struct buf name;
 };
-
-static struct sketch_cursor sketch_cursor_of(struct str s)
-{
-    const uint8_t *p = (const uint8_t *)s.p;
-    return (struct sketch_cursor){p, s.n ? p + s.n : p};
-}
 
 static bool sketch_bad(struct err *err) { return err_set(err, ERR_BAD_DATA, "the body is no valid protobuf message"); }
 
@@ -104,7 +97,7 @@ static bool sketch_bin(struct arena *a, struct dogsketch *d, bool key, uint64_t 
 /* Repeated varints, packed or not. */
 static bool sketch_bins(struct arena *a, const struct pb_field *f, struct dogsketch *d, struct err *err)
 {
-    struct sketch_cursor c = sketch_cursor_of(f->bytes);
+    struct pb_cursor c = pb_cursor_of(f->bytes);
     bool key = f->number == 7;
     uint64_t v;
     if (f->wire != 2)
@@ -120,7 +113,7 @@ static bool sketch_bins(struct arena *a, const struct pb_field *f, struct dogske
 
 static bool dogsketch_read(struct ingest *in, struct str message, struct dogsketch *d, struct err *err)
 {
-    struct sketch_cursor c = sketch_cursor_of(message);
+    struct pb_cursor c = pb_cursor_of(message);
     struct pb_field f;
     *d = (struct dogsketch){0};
     while (pb_next(&c.p, c.end, &f))
@@ -222,7 +215,7 @@ static bool sketch_put_all(struct ingest *in, const struct dogsketch *d, struct 
 static bool sketches_document(struct ingest *in, struct str body, struct err *err UNUSED)
 {
     struct sketches_state *s = in->state;
-    s->request = sketch_cursor_of(body);
+    s->request = pb_cursor_of(body);
     s->labels.p = s->points.p = NULL;
     return true;
 }
@@ -260,7 +253,7 @@ static enum ingest_item sketches_next(struct ingest *in, struct err *err)
             return s->request.p == s->request.end ? INGEST_END : (sketch_bad(err), INGEST_INVALID_ITEM);
         if (f.number != 1 || f.wire != 2)
             return INGEST_ITEM;
-        s->labels = s->points = sketch_cursor_of(f.bytes);
+        s->labels = s->points = pb_cursor_of(f.bytes);
         s->metric = s->host = STR_NONE;
         s->n = 0;
         s->too_many = false;

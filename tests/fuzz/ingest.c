@@ -12,12 +12,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-extern const struct ingest_format ingest_prometheus, ingest_jsonl, ingest_csv, ingest_influx, ingest_native, ingest_otlp,
+extern const struct ingest_format ingest_prometheus, ingest_jsonl, ingest_csv, ingest_influx, ingest_native, ingest_otlp, ingest_otlp_prometheus,
     ingest_datadog_1, ingest_datadog_2, ingest_sketches, ingest_graphite, ingest_opentsdb, ingest_opentsdb_http;
 static const struct ingest_format *const formats[] = {
     &ingest_prometheus, &ingest_jsonl, &ingest_csv, &ingest_influx, &ingest_native, &ingest_otlp, &ingest_datadog_1,
-    &ingest_datadog_2, &ingest_sketches, &ingest_graphite, &ingest_opentsdb, &ingest_opentsdb_http, &ingest_otlp /* summed up */};
-enum { SUMMED_UP = 12 };
+    &ingest_datadog_2, &ingest_sketches, &ingest_graphite, &ingest_opentsdb, &ingest_opentsdb_http, &ingest_otlp /* summed up */,
+    &ingest_otlp_prometheus, &ingest_otlp_prometheus /* summed up */};
+enum { SUMMED_UP = 12, PROMETHEUS_SUMMED_UP = 14 };
 
 struct check_sink { struct sink sink; uint64_t samples; };
 
@@ -132,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n == 0)
         return 0;
     unsigned choice = data[0] % LEN(formats);
-    s.otlp_deltas = choice == SUMMED_UP ? otlp_deltas_new() : NULL;
+    s.otlp_deltas = choice == SUMMED_UP || choice == PROMETHEUS_SUMMED_UP ? otlp_deltas_new() : NULL;
     fuzz_format(&s, formats[choice], str_n(data + 1, n - 1));
     otlp_deltas_free(s.otlp_deltas);
     if (atomic_load(&s.http.bodies.used) != 0)

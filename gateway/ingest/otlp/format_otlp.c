@@ -17,7 +17,6 @@
  * Source: https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/metrics/v1/metrics.proto
  */
 #include "base/json/json_write.h"
-#include "base/protobuf.h"
 #include "gateway/ingest/otlp/otlp.h"
 #include "gateway/ingest/otlp/otlp_names.h"
 #include "gateway/services/services.h"
@@ -41,7 +40,7 @@ static bool promoted(const struct ingest_flags *f, struct str name)
 static bool read_resource_labels(struct ingest *in, struct str resource, struct err *err)
 {
     struct otlp_state *s = in->state;
-    struct otlp_cursor c = otlp_cursor_of(resource);
+    struct pb_cursor c = pb_cursor_of(resource);
     struct pb_field f;
     struct str key;
     while (pb_next(&c.p, c.end, &f)) {
@@ -59,7 +58,7 @@ static bool read_resource_labels(struct ingest *in, struct str resource, struct 
 static bool read_resource(struct ingest *in, struct str message, struct err *err)
 {
     struct otlp_state *s = in->state;
-    struct otlp_cursor c = s->resource = otlp_cursor_of(message);
+    struct pb_cursor c = s->resource = pb_cursor_of(message);
     struct pb_field f;
     arena_reset(&s->arena);
     s->labels = (struct otlp_labels){.whole_maps = s->prometheus};
@@ -88,7 +87,7 @@ static void add_scope_label(struct otlp_state *s, const char *name, struct str v
 
 static bool read_scope_labels(struct otlp_state *s, struct str scope, struct err *err)
 {
-    struct otlp_cursor c = otlp_cursor_of(scope);
+    struct pb_cursor c = pb_cursor_of(scope);
     struct pb_field f;
     while (pb_next(&c.p, c.end, &f)) {
         if (f.number == 1 || f.number == 2)
@@ -102,7 +101,7 @@ static bool read_scope_labels(struct otlp_state *s, struct str scope, struct err
 static bool read_scope(struct ingest *in, struct str message, struct err *err)
 {
     struct otlp_state *s = in->state;
-    struct otlp_cursor c = s->scope = otlp_cursor_of(message);
+    struct pb_cursor c = s->scope = pb_cursor_of(message);
     struct pb_field f;
     arena_release(&s->arena, s->resource_end);
     s->labels = s->resource_labels; /* full: those of the scope are added to a copy */
@@ -132,7 +131,7 @@ static void read_data_kind(struct ingest *in, struct str data)
     struct otlp_state *s = in->state;
     bool has = s->kind == OTLP_SUM || s->kind == OTLP_HISTOGRAM || s->kind == OTLP_EXPONENTIAL;
     bool wanted = s->kind == OTLP_SUM || (has && (s->prometheus || in->services->otlp_deltas));
-    struct otlp_cursor c = otlp_cursor_of(data);
+    struct pb_cursor c = pb_cursor_of(data);
     struct pb_field f;
     uint64_t temporality = 0;
     s->monotonic = false;
@@ -165,10 +164,10 @@ static void otlp_set_full_name(struct ingest *in)
 static bool read_metric(struct ingest *in, struct str message, struct err *err)
 {
     struct otlp_state *s = in->state;
-    struct otlp_cursor c = otlp_cursor_of(message);
+    struct pb_cursor c = pb_cursor_of(message);
     struct pb_field f;
     s->name = s->description = s->unit = STR_NONE;
-    s->data = (struct otlp_cursor){0};
+    s->data = (struct pb_cursor){0};
     while (pb_next(&c.p, c.end, &f))
         switch (f.number) {
         case 1: s->name = f.bytes; break;
@@ -176,7 +175,7 @@ static bool read_metric(struct ingest *in, struct str message, struct err *err)
         case 3: s->unit = f.bytes; break;
         case OTLP_GAUGE: case OTLP_SUM: case OTLP_HISTOGRAM: case OTLP_EXPONENTIAL: case OTLP_SUMMARY:
             s->kind = (enum otlp_kind)f.number;
-            s->data = otlp_cursor_of(f.bytes);
+            s->data = pb_cursor_of(f.bytes);
             read_data_kind(in, f.bytes);
             break;
         default: break;
@@ -195,14 +194,14 @@ static bool read_metric(struct ingest *in, struct str message, struct err *err)
 static bool otlp_document(struct ingest *in, struct str body, struct err *err UNUSED)
 {
     struct otlp_state *s = in->state;
-    s->request = otlp_cursor_of(s->is_json ? ingest_json_document(&s->json, body) : body);
-    s->resource = s->scope = s->data = (struct otlp_cursor){0};
+    s->request = pb_cursor_of(s->is_json ? ingest_json_document(&s->json, body) : body);
+    s->resource = s->scope = s->data = (struct pb_cursor){0};
     s->n_skipped = 0;
     return true;
 }
 
 /* The next field of this level; false: there is none. */
-static bool cursor_next(struct otlp_cursor *c, unsigned number, struct str *message, bool *bad)
+static bool cursor_next(struct pb_cursor *c, unsigned number, struct str *message, bool *bad)
 {
     struct pb_field f;
     while (c->p && pb_next(&c->p, c->end, &f))
@@ -223,7 +222,7 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
     if (ingest_json_open(&s->json)) {
         if (!ingest_json_step(in, &s->json, err))
             return INGEST_INVALID_ITEM;
-        s->request = otlp_cursor_of(buf_str(&s->json.message));
+        s->request = pb_cursor_of(buf_str(&s->json.message));
         return INGEST_ITEM;
     }
     if (cursor_next(&s->data, 1, &message, &bad))
@@ -234,7 +233,7 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
         ok = read_scope(in, message, err);
     else if (s->resource.p) { /* it has ended */
         otlp_prometheus_target(in);
-        s->resource = (struct otlp_cursor){0};
+        s->resource = (struct pb_cursor){0};
     } else if (cursor_next(&s->request, 1, &message, &bad))
         ok = read_resource(in, message, err);
     else

@@ -5,6 +5,7 @@
 #define GATEWAY_INGEST_OTLP_OTLP_H
 
 #include "gateway/ingest/ingest_json.h"
+#include "base/protobuf.h"
 #include "gateway/ingest/otlp/otlp_attributes.h"
 #include "gateway/ingest/otlp/otlp_delta.h"
 #include "model/histogram/histogram.h"
@@ -12,9 +13,8 @@
 enum otlp_kind { OTLP_GAUGE = 5, OTLP_SUM = 7, OTLP_HISTOGRAM = 9, OTLP_EXPONENTIAL = 10, OTLP_SUMMARY = 11 };
 enum { OTLP_NS_PER_MS = 1000000, OTLP_NO_VALUE = 1 /* of a point's flags */ };
 
-struct otlp_cursor { const uint8_t *p, *end; };
 struct otlp_state {
-    struct otlp_cursor request, resource, scope, data;
+    struct pb_cursor request, resource, scope, data;
     struct arena arena;         /* labels of the resource and the scope */
     struct arena_mark resource_end;
     struct otlp_labels labels;  /* of the resource, then of the scope */
@@ -34,12 +34,6 @@ struct otlp_state {
     struct err skipped;         /* why the first data point was skipped; kind ERR_NONE: none was */
     struct buf histogram;
 };
-
-static inline struct otlp_cursor otlp_cursor_of(struct str s)
-{
-    const uint8_t *p = (const uint8_t *)s.p;
-    return (struct otlp_cursor){p, s.n ? p + s.n : p};
-}
 
 static inline bool otlp_bad(struct err *err, const char *what)
 {

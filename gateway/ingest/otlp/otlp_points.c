@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Data points of OpenTelemetry and the series that they become. */
 #include "base/hash.h"
-#include "base/protobuf.h"
 #include "base/text/num.h"
 #include "base/text/utf8.h"
 #include "base/varint.h"
@@ -70,7 +69,7 @@ static bool read_point(struct ingest *in, struct str message, struct otlp_point 
 {
     enum otlp_kind kind = ((struct otlp_state *)in->state)->kind;
     unsigned attributes = kind == OTLP_HISTOGRAM ? 9 : kind == OTLP_EXPONENTIAL ? 1 : 7;
-    struct otlp_cursor c = otlp_cursor_of(message);
+    struct pb_cursor c = pb_cursor_of(message);
     struct pb_field f;
     *p = (struct otlp_point){.attributes.whole_maps = ((struct otlp_state *)in->state)->prometheus};
     while (pb_next(&c.p, c.end, &f)) {
@@ -214,14 +213,14 @@ static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct 
 
 static bool put_quantiles(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
 {
-    struct otlp_cursor c = otlp_cursor_of(message), value;
+    struct pb_cursor c = pb_cursor_of(message), value;
     struct pb_field f, part;
     char text[NUM_PLAIN_MAX];
     while (pb_next(&c.p, c.end, &f)) {
         double q = 0, v = 0;
         if (f.number != 6)
             continue;
-        for (value = otlp_cursor_of(f.bytes); pb_next(&value.p, value.end, &part); )
+        for (value = pb_cursor_of(f.bytes); pb_next(&value.p, value.end, &part); )
             *(part.number == 1 ? &q : &v) = bits_double(part.value);
         builder_set(in->labels, STR("quantile"), bound_text(in, text, q));
         if (!put_named(in, p, "", v, err))
@@ -236,7 +235,7 @@ static bool put_quantiles(struct ingest *in, const struct otlp_point *p, struct 
  * index there is the upper bound's. */
 static bool read_exponential(struct arena *a, struct str message, unsigned shift, struct buckets *out, struct err *err)
 {
-    struct otlp_cursor c = otlp_cursor_of(message);
+    struct pb_cursor c = pb_cursor_of(message);
     struct pb_field f;
     int32_t offset = 0;
     struct str packed = STR_NONE;
@@ -250,7 +249,7 @@ static bool read_exponential(struct arena *a, struct str message, unsigned shift
         return err_set(err, ERR_BAD_DATA, "an exponential histogram has more than %d buckets", HISTOGRAM_MAX_BUCKETS);
     size_t n = 0;
     double *counts = ARENA_ARRAY(a, double, packed.n + 1);
-    struct otlp_cursor values = otlp_cursor_of(packed);
+    struct pb_cursor values = pb_cursor_of(packed);
     int64_t first = ((int64_t)offset >> shift) + 1;
     for (int64_t i = offset; values.p < values.end; i++) {
         uint64_t v = 0;
