@@ -93,7 +93,7 @@ static void fuzz_format(struct services *s, const struct ingest_format *f, struc
     c.r._connection = &c;
     c.r.services = s;
     c.r.path = STR("/fuzz");
-    if (f == &ingest_csv && !form_parse(&c.r.arena, &c.r.form, STR("format=1:metric:m,2:label:l,3:time:rfc3339,4:metric:n"), &err))
+    if (f == &ingest_csv && !form_parse(&c.r.arena, &c.r.form, STR("format=1:label:l,2:metric:m,3:time:rfc3339,4:metric:n"), &err))
         __builtin_trap();
     struct ingest in = {.r = &c.r, .services = s, .format = f, .lane = &lane, .labels = &lane.labels, .scratch = &lane.scratch,
                         .now = 1700000000000, .max_line = 1 << 20, .max_text = 1 << 20, .sink = &sink.sink, .phase = INGEST_STORE};

@@ -557,6 +557,43 @@ def test_repeated_series_in_any_order_get_their_own_samples():
     assert sink.samples() == wanted
 
 
+def test_repeated_lines_of_csv_get_their_own_samples():
+    """The columns of labels stand in front, so that lines are expected: with values, times and texts of all kinds."""
+    sink = RecordingSink(zstd=True)
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=50ms", "--dialect=vmagent", "--lanes=1")
+    dice, wanted = random.Random(7), {}
+    formats = ("1:label:h,2:label:r,3:metric:a,4:metric:b,5:time:unix_ms,6:metric:c", "1:label:h,3:metric:a,4:time:unix_ms,5:metric:b",
+               "2:label:h,3:time:unix_ms,4:metric:a,5:metric:b,6:label:r")
+    for turn in range(40):
+        which = dice.randrange(len(formats)) if turn > 6 else turn % 3
+        hosts = list(range(15)) if turn < 9 else dice.sample(range(15), 12)
+        lines = []
+        for n in hosts:
+            t = T + turn * 1000 + n
+            a, b, c = (dice.choice([str(n), f"{n}.5", f"-{turn}", "1e3"] + (["", "x", "0x10p1", "NaN ", '"7"'] if turn > 5 and dice.random() < 0.1 else [])) for _ in "abc")
+            host = dice.choice([f"h{n}", f'"h{n}"'])
+            columns = ([host, "r,1".replace(",", "") if n % 2 else '"r,1"', a, b, str(t), c] if which == 0 else [host, dice.choice(["i", "j"]), a, str(t), b] if which == 1 else
+                       ["x", host, str(t), a, b, "r"])
+            if turn > 5 and dice.random() < 0.05:
+                columns = columns[:dice.randrange(1, len(columns))]
+            lines.append(",".join(columns))
+            kinds = [k.split(":")[1:] for k in sorted(formats[which].split(","))]
+            places = [int(k.split(":")[0]) - 1 for k in sorted(formats[which].split(","))]
+            if len(columns) <= max(places):
+                continue
+            at = {name: columns[i].strip('"') for (kind, name), i in zip(kinds, places)}
+            labels = {k: at[k] for k in ("h", "r") if k in at}
+            for name in (name for (kind, name) in kinds if kind == "metric"):
+                if at[name] == "":
+                    continue
+                if at[name] in ("x", "NaN "):
+                    break
+                wanted.setdefault(tuple(sorted({"__name__": name, **labels}.items())), []).append((t, 32.0 if at[name] == "0x10p1" else float(at[name])))
+        assert request(sluice.url + "/api/v1/import/csv", {"format": formats[which]}, "\n".join(lines).encode()).status == 204
+    wait_until(lambda: sum(map(len, sink.samples().values())) >= sum(map(len, wanted.values())))
+    assert sink.samples() == wanted
+
+
 def test_fields_are_expected_behind_their_own_line_only():
     """A field that is new in a line that was seen before is remembered apart from the others of this line."""
     sink = RecordingSink()
