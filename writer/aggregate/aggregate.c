@@ -132,6 +132,11 @@ void aggregate_adopt(struct aggregate *a, struct aggregate *old)
 
 /* --- samples ------------------------------------------------------------------------------------------------------ */
 
+struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t hash)
+{
+    return aggregate_find_near(a, labels, hash, &a->near);
+}
+
 void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now)
 {
     const struct aggregate_route *r = table_at(&a->routes, route);
@@ -145,7 +150,7 @@ void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sam
 void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t hash, const struct sample *samples, size_t n,
                          int64_t now, bool adopted)
 {
-    struct aggregate_match m = aggregate_find(a, labels, hash);
+    struct aggregate_match m = aggregate_find_near(a, labels, hash, &a->near_sent);
     if (m.route == AGGREGATE_NO_ROUTE)
         return;
     const struct aggregate_route *r = table_at(&a->routes, m.route);

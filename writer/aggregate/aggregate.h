@@ -15,7 +15,7 @@
  * in slices, has exactly the samples that arrived before it began.
  *
  * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 40 more for rates, 32 more with
- * deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output; 28 for each series that arrives, matched
+ * deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output; 36 for each series that arrives, matched
  * or not.
  *
  * Functions are called on the lane's thread, except where stated. Labels and samples are borrowed for the call. */

@@ -83,6 +83,7 @@ struct aggregate {
     unsigned lane, n_lanes;
     struct aggregate_part *parts; size_t n_parts;
     struct aggregate_table routes;
+    uint32_t near, near_sent; /* the next route that is expected: series come in the same order each time */
     struct aggregate_link *links; size_t n_links, _cap_links;
     uint32_t free_link;
     uint8_t sweep; uint32_t sweep_at; bool sweeping; /* over the routes: removes those that lead to nothing, or are not used */
@@ -105,6 +106,8 @@ void aggregate_group_clear_window(const struct aggregate_part *p, union aggregat
 void aggregate_group_clear(const struct aggregate_part *p, struct aggregate_output_group *g); /* as if it were new */
 
 /* aggregate_routes.c */
+/* near: expected route, and then that after it. */
+struct aggregate_match aggregate_find_near(struct aggregate *a, struct labels labels, uint64_t hash, uint32_t *near);
 void aggregate_routes_forget(struct aggregate *a); /* all; dead records are released */
 bool aggregate_sweep_some(struct aggregate *a, int64_t now, int64_t end); /* true: there is more */
 void aggregate_group_free(struct aggregate_part *p, uint32_t group);

@@ -146,12 +146,13 @@ static bool aggregate_route_dead(const struct aggregate *a, const struct aggrega
     return false;
 }
 
-struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t hash)
+struct aggregate_match aggregate_find_near(struct aggregate *a, struct labels labels, uint64_t hash, uint32_t *near)
 {
-    struct aggregate_match m = {.route = table_find(&a->routes, hash)};
+    struct aggregate_match m = {.route = table_find_near(&a->routes, hash, near)};
     if (m.route == TABLE_NONE) {
         if ((m.route = table_add(&a->routes, hash)) == TABLE_NONE)
             return m;
+        *near = m.route + 1;
         aggregate_route_make(a, table_at(&a->routes, m.route), labels);
     }
     struct aggregate_route *route = table_at(&a->routes, m.route);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* An open-addressing index of numbers over chunks of records. The index has twice as many slots as records, is searched
  * linearly, and deletes by shifting back. Slots are chosen by the upper bits of the identity times an odd number that the
- * process draws: who chooses the identities cannot choose the slots. */
+ * process draws: who chooses the identities cannot choose the slots. These bits are in the slot, too, so that only the record
+ * that is looked for is read: records are seldom in a cache. */
 #include "writer/aggregate/aggregate_table.h"
 
 #include "base/hash.h"
@@ -35,37 +36,38 @@ static uint64_t table_factor(void)
     return f;
 }
 
-static uint32_t table_home(const struct aggregate_table *t, uint64_t id)
-{
-    return (uint32_t)(id * table_factor() >> 32) & (t->n_slots - 1);
-}
+static uint32_t table_tag(uint64_t id) { return (uint32_t)(id * table_factor() >> 32); }
+static uint32_t slot_home(const struct aggregate_table *t, uint64_t slot) { return (uint32_t)(slot >> 32) & (t->n_slots - 1); }
+static uint32_t slot_number(uint64_t slot) { return (uint32_t)slot - 1; }
 
 uint32_t table_find(const struct aggregate_table *t, uint64_t id)
 {
     if (t->n_slots == 0)
         return TABLE_NONE;
-    for (uint32_t at = table_home(t, id); t->slots[at] != 0; at = (at + 1) & (t->n_slots - 1))
-        if (table_id(t, t->slots[at] - 1) == id)
-            return t->slots[at] - 1;
+    uint32_t tag = table_tag(id), mask = t->n_slots - 1;
+    for (uint32_t at = tag & mask; t->slots[at] != 0; at = (at + 1) & mask)
+        if (t->slots[at] >> 32 == tag && table_id(t, slot_number(t->slots[at])) == id)
+            return slot_number(t->slots[at]);
     return TABLE_NONE;
 }
 
-static void table_put(struct aggregate_table *t, uint32_t i)
+static void table_put(struct aggregate_table *t, uint64_t slot)
 {
-    uint32_t at = table_home(t, table_id(t, i));
+    uint32_t at = slot_home(t, slot);
     while (t->slots[at] != 0)
         at = (at + 1) & (t->n_slots - 1);
-    t->slots[at] = i + 1;
+    t->slots[at] = slot;
 }
 
 static void table_grow_slots(struct aggregate_table *t)
 {
-    uint32_t *old = t->slots, n_old = t->n_slots;
+    uint64_t *old = t->slots;
+    uint32_t n_old = t->n_slots;
     t->n_slots = n_old ? 2 * n_old : LEAST_SLOTS;
     t->slots = mem_zalloc((size_t)t->n_slots * sizeof *t->slots);
     for (uint32_t i = 0; i < n_old; i++)
         if (old[i] != 0)
-            table_put(t, old[i] - 1);
+            table_put(t, old[i]);
     mem_free(old);
 }
 
@@ -89,7 +91,7 @@ uint32_t table_add(struct aggregate_table *t, uint64_t id)
     void *record = table_at(t, i);
     memset(record, 0, t->size);
     *(uint64_t *)record = id;
-    table_put(t, i);
+    table_put(t, (uint64_t)table_tag(id) << 32 | (i + 1));
     t->n++;
     t->in_slots++;
     return i;
@@ -97,11 +99,11 @@ uint32_t table_add(struct aggregate_table *t, uint64_t id)
 
 void table_forget(struct aggregate_table *t, uint32_t i)
 {
-    uint32_t mask = t->n_slots - 1, at = table_home(t, table_id(t, i));
-    while (t->slots[at] != i + 1)
+    uint32_t mask = t->n_slots - 1, at = table_tag(table_id(t, i)) & mask;
+    while (slot_number(t->slots[at]) != i)
         at = (at + 1) & mask;
     for (uint32_t next = (at + 1) & mask; t->slots[next] != 0; next = (next + 1) & mask) {
-        uint32_t home = table_home(t, table_id(t, t->slots[next] - 1));
+        uint32_t home = slot_home(t, t->slots[next]);
         if (((next - home) & mask) >= ((next - at) & mask)) {
             t->slots[at] = t->slots[next];
             at = next;

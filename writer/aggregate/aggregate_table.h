@@ -20,7 +20,7 @@ struct aggregate_table {
     uint32_t used;      /* records ever used: their numbers are below */
     uint32_t n;         /* that exist */
     uint32_t free;      /* first free number, or TABLE_NONE; the next one follows the identity */
-    uint32_t *slots;    /* number + 1; 0 = empty */
+    uint64_t *slots;    /* 32 bits of the identity, mixed, above number + 1; 0 = empty */
     uint32_t n_slots;   /* a power of two, or 0 */
     uint32_t in_slots;  /* records that can be found */
 };
@@ -33,6 +33,14 @@ static inline void *table_at(const struct aggregate_table *t, uint32_t i)
 }
 static inline uint64_t table_id(const struct aggregate_table *t, uint32_t i) { return *(const uint64_t *)table_at(t, i); }
 uint32_t table_find(const struct aggregate_table *t, uint64_t id); /* TABLE_NONE: there is none */
+/* Tries *near first, then searches; *near becomes the number after it. Identities that come in the order in which they were
+ * added need no search. */
+static inline uint32_t table_find_near(const struct aggregate_table *t, uint64_t id, uint32_t *near)
+{
+    uint32_t at = *near < t->used && table_id(t, *near) == id ? *near : table_find(t, id);
+    *near = at + 1;
+    return at;
+}
 /* A new record, zeroed but for its identity, which is not 0 and not in the table. TABLE_NONE: there are too many. */
 uint32_t table_add(struct aggregate_table *t, uint64_t id);
 /* It is not found any more; its number remains in use until table_release. */
