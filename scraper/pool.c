@@ -507,6 +507,7 @@ static struct pool_list take_removed(struct pool_batch *b)
             continue;
         pool_take_target(b->pool, t);
         t->moved = target_has_moved(b, t);
+        stats_add(&scrape_stats, CLUSTER_MOVED, t->moved);
         pool_list_add(&removed, t);
     }
     return removed;

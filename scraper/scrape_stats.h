@@ -39,6 +39,10 @@
       "Lines parsed again at a scrape because the template budget is exhausted")                                   \
     X(DUPLICATES, "prometheus_target_scrapes_sample_duplicate_timestamp_total", STATS_COUNTER,                     \
       "Duplicate samples (same series and timestamp) in a scrape; the first is kept")                              \
+    X(CLUSTER_FENCED, "sluice_cluster_fenced_scrapes_total", STATS_COUNTER,                                         \
+      "Scrapes that this member did not make because it was fenced; they are missing unless another member made them") \
+    X(CLUSTER_MOVED, "sluice_cluster_moved_targets_total", STATS_COUNTER,                                            \
+      "Targets that this member scraped and that other members scrape now")                                          \
     X(STANDBY_KEPT, "sluice_cluster_standby_scrapes", STATS_GAUGE,                                                   \
       "Scrapes in memory that are kept in case that another member crashes")                                         \
     X(STANDBY_BYTES, "sluice_cluster_standby_bytes", STATS_GAUGE, "Their memory, compressed")                        \

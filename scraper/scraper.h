@@ -56,6 +56,7 @@ struct scrape_cluster {               /* of scrapers that share the targets */
     bool standby;                     /* the first of them sends its scrapes, the others keep theirs for it (standby.h), */
     int64_t keep_ms;                  /* for that long, */
     uint64_t keep_bytes;              /* in at most that much memory */
+    bool by_job;                      /* all targets of a job belong to the same members: no label is hashed */
     struct str_list key_labels, other_labels; /* sorted: only these are hashed, if there are any; never these */
 };
 /* Whether members, or clusters, have to scrape the same target at different times. */

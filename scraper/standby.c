@@ -66,7 +66,10 @@ void standby_begun(struct scrape *s)
 void standby_missed(struct target *t, int64_t tick)
 {
     struct standby *y = &t->lane->standby;
-    if (y->missed == 0 && standby_leads(t, tick))
+    if (!standby_leads(t, tick) || tick < t->span.from || tick >= t->span.until)
+        return;
+    stats_add(&scrape_stats, CLUSTER_FENCED, 1);
+    if (y->missed == 0)
         y->missed = tick;
 }
 

@@ -395,7 +395,8 @@ static struct cluster_span target_span(const struct target_builder *m, const str
     const struct scrape_cluster *c = &job->cluster;
     if (!c->by_view)
         return ownership_has(&c->owner, &m->builder, text) ? always : (struct cluster_span){0};
-    ownership_key(&(struct ownership_labels){c->key_labels, c->other_labels}, &m->builder, text);
+    if (!c->by_job)
+        ownership_key(&(struct ownership_labels){c->key_labels, c->other_labels}, &m->builder, text);
     buf_add_str(text, job->job_name);
     *key = hash_bytes(text->p, text->n);
     return env->view ? cluster_view_span(env->view, *key, env->now, c->replicas) : (struct cluster_span){0};

@@ -45,6 +45,7 @@ static const struct conf_section members_section = {"cluster_members", sizeof(st
                                                     members_section_check, "HTTP client of requests to other members"};
 
 static const char *const replica_modes[] = {"standby", "all", NULL}; /* enum replica_mode */
+static const char *const distributions[] = {"target", "config", NULL}; /* enum distribute */
 #define CLUSTER(field) offsetof(struct cluster_conf, field)
 static const struct conf_row cluster_rows[] = {
     {CONF_SECTION, "etcd", CLUSTER(etcd), .section = &etcd_section, .help = "The etcd that coordinates the members"},
@@ -56,6 +57,8 @@ static const struct conf_row cluster_rows[] = {
              "listen address"},
     {CONF_STRING, "zone", CLUSTER(zone), .help = "Failure domain: replicas of a target are in different ones"},
     {CONF_FLOAT, "weight", CLUSTER(weight), .preset = "1", .help = "Share of the targets, relative to other members"},
+    {CONF_ENUM, "distribute", CLUSTER(distribute), .preset = "target", .names = distributions,
+     .help = "What a member owns: single targets, or all targets of an entry of `scrape_configs` (`config`)"},
     {CONF_INT, "replication_factor", CLUSTER(replication_factor), .preset = "1", .min = 1, .max = CLUSTER_REPLICAS_MAX,
      .help = "Members that scrape each target"},
     {CONF_ENUM, "replica_mode", CLUSTER(replica_mode), .preset = "standby", .names = replica_modes,

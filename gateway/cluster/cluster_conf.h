@@ -12,12 +12,13 @@ struct etcd_section {
     struct http_conf http;
 };
 struct members_section { struct http_conf http; };
+enum distribute { DISTRIBUTE_TARGET, DISTRIBUTE_JOB };
 enum replica_mode { REPLICA_STANDBY, REPLICA_ALL };
 struct cluster_conf {
     struct str name, id, address, zone, prefix, replica_label;
     double weight;
     int64_t replication_factor, wait_for_size;
-    int replica_mode;                      /* enum replica_mode */
+    int replica_mode, distribute;          /* enum replica_mode, enum distribute */
     int64_t standby_memory;
     int64_t wait_timeout, lease, handover; /* ms */
     struct str_list ownership_labels, ownership_exclude_labels;

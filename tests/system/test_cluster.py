@@ -147,6 +147,15 @@ def test_replicas_have_their_label():
 
 
 @waits
+def test_whole_jobs_are_distributed():
+    c = Cluster(targets=20, more="  distribute: config")
+    c.start("a")
+    c.start("b")
+    c.settle("a", "b")
+    assert sorted(len(c.owned(name)) for name in "ab") == [0, 20]
+
+
+@waits
 def test_a_second_process_with_the_same_id_waits():
     c = Cluster(targets=4)
     c.start("a")
@@ -218,8 +227,10 @@ def test_a_member_that_is_cut_off_from_etcd_is_fenced():
     wait_until(lambda: c.view("b")["role"] == "fenced", 20, "the fence")
     wait_until(lambda: "while others can: it scrapes nothing" in c.members["b"].log(), 20, "its log line")
     time.sleep(2.5)
+    assert c.members["b"].metric("sluice_cluster_fenced_scrapes_total") > 0
     link.set(None)
     c.settle("a", "b")
+    assert c.members["a"].metric("sluice_cluster_moved_targets_total") >= lost
     time.sleep(2.5)
     missing, double, stale = c.slots_until_now(since)
     assert double == 0 and stale == 0 and missing <= lost * 3, (missing, double, stale)
