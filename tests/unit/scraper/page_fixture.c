@@ -14,6 +14,7 @@ void feed_open(struct feed *f, const char *yaml)
     assert_non_null(f->run);
     interner_init(&f->interner);
     recorder_init(&f->sink);
+    page_rewrite_init(&f->rewritten);
     page_init(&f->page, &f->interner, &f->sink.sink);
 }
 
@@ -22,6 +23,7 @@ void feed_close(struct feed *f)
     assert_int_equal(f->interner.template_groups.n, 0);
     assert_int_equal(f->interner.private_bytes, 0);
     page_free(&f->page);
+    page_rewrite_free(&f->rewritten);
     interner_free(&f->interner);
     recorder_free(&f->sink);
     f->job_set->synchronous = true;
@@ -69,11 +71,24 @@ void feed_write(struct feed *f, int64_t t)
     }
 }
 
+static struct page_text feed_page(struct feed *f, const char *text, int64_t t)
+{
+    if (!f->rewrites)
+        return (struct page_text){.text = str_of(text), .format = f->format};
+    f->options.t = t;
+    f->options.max_bytes = 1 << 20;
+    page_rewrite_start(&f->rewritten, str_of(text), f->format, &f->options);
+    while (page_rewrite_some(&f->rewritten, 2) == COPY_MORE) {
+    }
+    return page_rewrite_text(&f->rewritten);
+}
+
 bool feed_show(struct feed *f, struct source *s, const char *text, int64_t t)
 {
     struct page *p = &f->page;
     recorder_forget(&f->sink);
-    page_start(p, s->id, &s->labels, s->templates, &s->last, f->limit, (struct page_text){.text = str_of(text), .format = f->format}, t);
+    page_start(p, s->id, &s->labels, s->templates, &s->last, f->limit, feed_page(f, text, t), t);
+    p->exemplars.starts = f->starts;
     enum page_state state;
     while ((state = page_parse(p, 3)) == PAGE_MORE) {
     }

@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_SCRAPER_PAGE_FIXTURE_H
 #define TESTS_UNIT_SCRAPER_PAGE_FIXTURE_H
 
+#include "model/exposition/page_rewrite.h"
 #include "scraper/page.h"
 
 #include "recording_sink.h"
@@ -18,6 +19,10 @@ struct feed {
     struct page page;
     enum exposition_format format; /* of the pages */
     struct series_limit *limit;    /* NULL: none */
+    bool rewrites;                 /* pages are rewritten with these options: */
+    struct page_rewrite_options options;
+    struct page_rewrite rewritten;
+    struct start_times starts;
 };
 struct source { /* a target */
     struct target_labels labels;

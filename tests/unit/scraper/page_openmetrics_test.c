@@ -79,11 +79,61 @@ static void a_page_without_its_end_is_invalid(void **state)
     DONE;
 }
 
+static const char restarted[] = "# TYPE c counter\nc_total 5\nc_created 4\n# TYPE g gauge\ng 1\n"
+                                "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_count 2\nh_created 4\n# EOF\n";
+
+static void start_times_become_zeros(void **state)
+{
+    WITH("job_name: j");
+    f.format = EXPOSITION_OPENMETRICS;
+    f.rewrites = true;
+    f.options = (struct page_rewrite_options){.starts = true, .custom = true};
+    f.starts = (struct start_times){.zeros = true, .after = 3999};
+    assert_true(feed_show(&f, &s, restarted, 5000));
+    assert_line(&f.sink, "c_total{instance=\"i:1\", job=\"j\"} 0 @4000");
+    assert_line(&f.sink, "c_total{instance=\"i:1\", job=\"j\"} 5 @5000");
+    assert_line(&f.sink, "h{instance=\"i:1\", job=\"j\"} histogram 0 1 @4000");
+    assert_line(&f.sink, "h{instance=\"i:1\", job=\"j\"} histogram 2 0 @5000");
+    assert_int_equal(f.sink.samples, 3);
+    f.starts.after = 4000; /* the last sample has this time */
+    assert_true(feed_show(&f, &s, restarted, 6000));
+    assert_int_equal(f.sink.samples, 2);
+    assert_int_equal(recorder_containing(&f.sink, "@4000"), 0);
+    f.starts.after = 0;
+    assert_true(feed_show(&f, &s, restarted, 4000)); /* a sample cannot begin at its own time */
+    assert_int_equal(f.sink.samples, 2);
+    DONE;
+}
+
+static void start_times_are_sent(void **state)
+{
+    WITH("job_name: j");
+    f.format = EXPOSITION_OPENMETRICS;
+    f.rewrites = true;
+    f.options = (struct page_rewrite_options){.starts = true, .custom = true, .family_labels = true};
+    f.starts = (struct start_times){.sent = true, .zeros = true, .after = 3999};
+    for (int again = 0; again < 2; again++) {
+        assert_true(feed_show(&f, &s, restarted, 5000 + again));
+        assert_lines(&f.sink, "c_total{__type__=\"counter\", instance=\"i:1\", job=\"j\"} 0 @4000", !again);
+        assert_lines(&f.sink, "h{__type__=\"histogram\", instance=\"i:1\", job=\"j\"} histogram 0 1 @4000", !again);
+        f.starts.after = 5000;
+    }
+    assert_line(&f.sink, "c_total{__type__=\"counter\", instance=\"i:1\", job=\"j\"} 5 @5001 since 4000");
+    assert_line(&f.sink, "h{__type__=\"histogram\", instance=\"i:1\", job=\"j\"} histogram 2 0 @5001 since 4000");
+    assert_line(&f.sink, "g{__type__=\"gauge\", instance=\"i:1\", job=\"j\"} 1 @5001");
+    assert_true(feed_show(&f, &s, restarted, 3000)); /* one that lies after the sample says nothing */
+    assert_int_equal(recorder_containing(&f.sink, "since"), 0);
+    assert_true(feed_show(&f, &s, "# EOF\n", 6000));
+    assert_int_equal(recorder_containing(&f.sink, "stale @6000"), 3);
+    DONE;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(times_are_seconds), BOTH(an_exemplar_is_sent_once), BOTH(dropped_series_have_no_exemplars),
         BOTH(what_the_queue_refuses_is_sent_later), BOTH(a_page_without_its_end_is_invalid),
+        BOTH(start_times_become_zeros), BOTH(start_times_are_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,9 @@
 #ifndef TESTS_RECORDING_SINK_H
 #define TESTS_RECORDING_SINK_H
 
+#include "base/protobuf.h"
 #include "base/text/num.h"
+#include "model/histogram/histogram.h"
 #include "model/remote_write.h"
 #include "model/sink.h"
 #include "scraper/scraper.h"
@@ -38,6 +40,26 @@ static inline enum sink_status recorder_begin(struct sink *s, const struct sink_
     return SINK_OK;
 }
 
+/* `h{} histogram COUNT HINT @1000`, with `since 900` if it has a start time */
+static inline void recorder_histogram(struct recorder *r, struct labels labels, struct str message)
+{
+    enum { FIELD_START = 17 };
+    struct arena arena = {0};
+    struct histogram h;
+    struct err err;
+    struct pb_field f;
+    int64_t t;
+    const uint8_t *p = (const uint8_t *)message.p, *end = p + message.n;
+    assert_true(histogram_decode_strict(&arena, p, message.n, &t, &h, &err));
+    labels_print(&r->batch, labels);
+    buf_printf(&r->batch, " histogram %g %d @%lld", h.count, (int)h.hint, (long long)t);
+    while (pb_next(&p, end, &f))
+        if (f.number == FIELD_START)
+            buf_printf(&r->batch, " since %lld", (long long)f.value);
+    buf_add_char(&r->batch, '\n');
+    arena_free(&arena);
+}
+
 static inline void recorder_series(struct sink *s, const struct series_in *in)
 {
     struct recorder *r = (struct recorder *)s;
@@ -52,9 +74,14 @@ static inline void recorder_series(struct sink *s, const struct series_in *in)
             buf_add_z(&r->batch, "stale");
         else
             buf_add_num(&r->batch, in->samples[i].v);
-        buf_printf(&r->batch, " @%lld\n", (long long)in->samples[i].t);
+        buf_printf(&r->batch, " @%lld", (long long)in->samples[i].t);
+        if (in->starts && in->starts[i])
+            buf_printf(&r->batch, " since %lld", (long long)in->starts[i]);
+        buf_add_char(&r->batch, '\n');
         r->samples++;
     }
+    for (size_t i = 0; i < in->n_hists; i++)
+        recorder_histogram(r, in->labels, in->hists[i]);
     for (size_t i = 0; i < in->n_exemplars; i++) {
         labels_print(&r->batch, in->labels);
         buf_printf(&r->batch, " exemplar @%lld\n", (long long)rw_exemplar_time(in->exemplars[i]));
