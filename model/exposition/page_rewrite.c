@@ -200,6 +200,7 @@ static void group_open(struct page_rewrite *r)
     buf_clear(&g->series);
     buf_clear(&g->exemplars);
     rewrite_add_series(&g->series, builder_labels(&r->copy.builder, &r->copy.scratch), &family);
+    g->bucket = STR_NONE;
     g->open = true;
     g->start_known = false;
     g->start = 0;
@@ -267,10 +268,10 @@ static enum classic_part classic_part_of(struct str *name)
 }
 
 /* The part of its histogram that the line in the builder is. Leaves _key, and in the builder the labels of the histogram. */
-static enum classic_part line_part(struct page_rewrite *r, double *bound)
+static enum classic_part line_part(struct page_rewrite *r, double *bound, struct str *bound_text)
 {
     struct labels_builder *b = &r->copy.builder;
-    struct str name = builder_get(b, STR(METRIC_NAME)), le = builder_get(b, STR("le"));
+    struct str name = builder_get(b, STR(METRIC_NAME)), le = *bound_text = builder_get(b, STR("le"));
     enum classic_part part = classic_part_of(&name);
     if (part == PART_BUCKET && (le.n == 0 || !num_parse(le, bound) || isnan(*bound)))
         part = PART_NONE;
@@ -303,6 +304,25 @@ static void group_add_line(struct page_rewrite *r, enum classic_part part, doubl
 }
 
 /* ---- entries ---- */
+
+/* Whether the series is that of the last bucket but for its bound: most lines of a histogram are, and their labels need not
+ * be parsed. */
+static bool group_next_bucket(const struct classic_group *g, struct str series, double *bound)
+{
+    if (g->bucket.n == 0 || series.n <= g->bound_at || memcmp(series.p, g->bucket.p, g->bound_at) != 0)
+        return false;
+    struct str rest = str_skip(series, g->bound_at), after = str_skip(g->bucket, g->bound_at + g->bound_n);
+    struct str le = str_first(rest, str_find(rest, '"'));
+    return str_eq(str_skip(rest, le.n), after) && num_parse(le, bound) && !isnan(*bound);
+}
+
+static void group_note_bucket(struct classic_group *g, struct str series, struct str le)
+{
+    bool inside = le.p > series.p && le.p + le.n < series.p + series.n; /* not unescaped elsewhere */
+    g->bucket = inside ? series : STR_NONE;
+    g->bound_at = inside ? (size_t)(le.p - series.p) : 0;
+    g->bound_n = le.n;
+}
 
 /* The line, with the labels of its family, and without its exemplar if the histogram has it. */
 static void rewrite_line(struct page_rewrite *r, const char *before, bool bare, uint32_t *at)
@@ -347,20 +367,23 @@ static bool rewrite_family_line(struct page_rewrite *r, const char *before)
     struct err err;
     bool starts = o->starts && has_starts(r->_type);
     struct str name = builder_get(&r->copy.builder, STR(METRIC_NAME));
+    struct str le = STR_NONE;
     double bound = 0;
     if (starts && str_ends(name, STR("_created"))) {
         rewrite_created(r, before, name);
         return true;
     }
-    enum classic_part part = o->custom && r->_type == METRIC_HISTOGRAM ? line_part(r, &bound) : PART_NONE;
+    enum classic_part part = o->custom && r->_type == METRIC_HISTOGRAM ? line_part(r, &bound, &le) : PART_NONE;
     if (r->_group.open && !str_eq(buf_str(&r->_key), buf_str(&r->_group.key))) {
         if (!group_end(r) || !exposition_labels(e->series, o->lax, &r->copy.builder, &err)) /* it has used the builder */
             return false;
         name = builder_get(&r->copy.builder, STR(METRIC_NAME));
-        part = line_part(r, &bound);
+        part = line_part(r, &bound, &le);
     }
     if (part != PART_NONE)
         group_add_line(r, part, bound);
+    if (part == PART_BUCKET)
+        group_note_bucket(&r->_group, e->series, le);
     if (part != PART_NONE && !o->classic_too) {
         rewrite_leave_out(r, before, e->p);
         return true;
@@ -380,8 +403,14 @@ static bool rewrite_series(struct page_rewrite *r, const char *before)
     bool comment = e->format == EXPOSITION_TEXT && memchr(before, '#', (size_t)(e->series.p - before));
     struct err err;
     uint32_t at;
+    double bound;
     if ((comment || !histogram) && !group_end(r))
         return false;
+    if (r->_group.open && !o->classic_too && group_next_bucket(&r->_group, e->series, &bound)) {
+        group_add_line(r, PART_BUCKET, bound);
+        rewrite_leave_out(r, before, e->p);
+        return true;
+    }
     arena_reset(&r->copy.scratch);
     if ((histogram || starts) && exposition_labels(e->series, o->lax, &r->copy.builder, &err))
         return rewrite_family_line(r, before);

@@ -45,6 +45,8 @@ struct page_rewrite {
         struct buf key, series; /* as _key; the text of the histogram's series */
         struct buf exemplars;   /* texts, each after its length */
         struct str time;        /* of the last line, as written; empty: none */
+        struct str bucket;      /* text of the last bucket's series, and where its bound is; empty: none */
+        size_t bound_at, bound_n;
         int64_t t, start;
     } _group;
 };
