@@ -135,6 +135,24 @@ def test_a_standby_sends_what_a_crashed_member_did_not():
 
 
 @waits
+def test_a_standby_in_another_zone_follows():
+    """The next in the order may be in the zone of the member that crashed, where nothing is kept."""
+    c = Cluster(targets=40, more=STANDBY + "  zone: {zone}\n")
+    for name, zone in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "y")):
+        c.start(name, zone=zone)
+    c.settle(*"abcd")
+    assert c.standbys("a") <= c.owned("c") | c.owned("d")
+    time.sleep(2 * INTERVAL_MS / 1000)
+    since, owned = c.now(), c.owned("b")
+    c.members["b"].kill9()
+    c.settle(*"acd")
+    time.sleep(2 * LEASE_S + 5)  # the standbys send until then
+    c.settle(*"acd")
+    missing, double, stale = c.slots_until_now(since)
+    assert missing == 0 and stale == 0 and double <= len(owned) * 2 // 3, (missing, double, stale, len(owned))
+
+
+@waits
 def test_replicas_have_their_label():
     c = Cluster(targets=20, more="  replication_factor: 2\n  replica_mode: all\n  replica_label: replica")
     for name in "abc":
