@@ -52,7 +52,7 @@ struct config {
     bool has_stored_instances;       /* those of etcd, which may be none, are part of it */
     size_t n_invalid_instances;      /* stored ones that are left out */
     const struct scraping_service_conf *scraping_service; /* NULL: no instances are read from etcd */
-    const struct etcd_section *instances_etcd; /* where they are */
+    const struct etcd_section *instances_etcd, *ring_etcd; /* where they, and members of the service, are */
     struct server_group_conf *groups; size_t n_groups;
     bool empty;                      /* the file exists and is empty */
     bool empty_groups;               /* a group may have no targets */

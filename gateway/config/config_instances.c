@@ -85,10 +85,13 @@ static bool metrics_load_service(struct loader *l, const struct scraping_service
 {
     struct arena *a = l->conf.arena;
     struct yaml etcd = agent_etcd_section(a, &s->kvstore.etcd), cluster = agent_cluster_section(a, s);
-    struct etcd_section *section = ARENA_NEW(a, struct etcd_section);
+    struct yaml ring = agent_etcd_section(a, &s->lifecycler.ring.kvstore.etcd);
+    struct etcd_section *section = ARENA_NEW(a, struct etcd_section), *ring_section = ARENA_NEW(a, struct etcd_section);
     l->config->scraping_service = s;
     l->config->instances_etcd = section;
-    if (!conf_load(&l->conf, &etcd_section, &etcd, section, l->err))
+    l->config->ring_etcd = ring_section;
+    if (!conf_load(&l->conf, &etcd_section, &etcd, section, l->err) ||
+        !conf_load(&l->conf, &etcd_section, &ring, ring_section, l->err))
         return false;
     if (l->file.cluster)
         return true;

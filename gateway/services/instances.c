@@ -4,6 +4,7 @@
 #include "gateway/services/services.h"
 
 #include "base/telemetry/log.h"
+#include "gateway/agent/agent_ring.h"
 #include "gateway/agent/instance_store.h"
 #include "gateway/cluster/etcd_access.h"
 
@@ -32,9 +33,15 @@ bool services_follow_instances(struct services *s, struct config *c, struct err 
         return err_set(err, ERR_BAD_DATA, "metrics.scraping_service: enabling or disabling it needs a restart");
     if (conf == NULL || s->instances)
         return true;
+    const struct etcd_section *ring = c->ring_etcd;
     struct etcd *etcd = etcd_access_new(s->control, c->instances_etcd, c->instances_etcd->timeout, err);
-    if (etcd == NULL)
+    struct etcd *ring_etcd = etcd ? etcd_access_new(s->control, ring, ring->timeout, err) : NULL;
+    if (ring_etcd == NULL) {
+        if (etcd)
+            etcd_free(etcd);
         return false;
+    }
+    s->agent_ring = agent_ring_new(ring_etcd, conf->lifecycler.ring.kvstore.prefix, conf->lifecycler.ring.heartbeat_timeout);
     s->instances_due.run = instances_on_due;
     s->instances = instance_store_new(&(struct instance_store_conf){.etcd = etcd, .prefix = conf->kvstore.prefix,
                                                                     .changed = instances_on_change, .arg = s});
@@ -46,6 +53,8 @@ bool services_have_instances(const struct services *s)
     return s->instances == NULL || (s->_config && s->_config->has_stored_instances);
 }
 
+bool services_agents_gone(const struct services *s) { return s->agent_ring == NULL || agent_ring_empty(s->agent_ring); }
+
 struct instance_set *services_instances(const struct services *s)
 {
     return s->instances ? instance_store_set(s->instances) : NULL;
@@ -55,5 +64,7 @@ void services_free_instances(struct services *s)
 {
     loop_timer_stop(s->control, &s->instances_due);
     instance_store_free(s->instances);
+    agent_ring_free(s->agent_ring);
     s->instances = NULL;
+    s->agent_ring = NULL;
 }

@@ -10,7 +10,7 @@
 static bool join_ready(void *arg)
 {
     struct services *s = arg;
-    return services_ready(s) && services_have_instances(s) && scraper_ready(s->scraper);
+    return services_ready(s) && services_have_instances(s) && scraper_ready(s->scraper) && services_agents_gone(s);
 }
 
 static void join_on_view(void *arg, struct cluster_view *view) { scraper_set_view(((struct services *)arg)->scraper, view); }

@@ -43,6 +43,7 @@ struct otlp_deltas;
 struct group_discovery;
 struct kube_watches;
 struct instance_store;
+struct agent_ring;
 struct services {
     struct flags flags;
     struct loop *control;          /* loop of the control thread */
@@ -71,6 +72,7 @@ struct services {
     struct cluster *cluster;       /* control thread; status and metrics: any; NULL: none. Set with the first configuration */
     struct instance_store *instances; /* control thread; sets: any; NULL: none are read from etcd. Set likewise */
     struct loop_timer instances_due; /* control thread */
+    struct agent_ring *agent_ring; /* control thread; NULL likewise */
     struct config *_cluster_config; /* the one that it was made from */
     int64_t started;               /* Unix ms */
     char id[VIA_ID_SIZE];          /* of this process, for base/http/via.h */
@@ -129,6 +131,7 @@ void services_free_cluster(struct services *s);
 /* Control thread: reads the instances of the configuration's scraping service. A reload cannot turn it on or off. */
 bool services_follow_instances(struct services *s, struct config *c, struct err *err) MUST_USE;
 bool services_have_instances(const struct services *s); /* control thread: the running configuration has them */
+bool services_agents_gone(const struct services *s);    /* control thread: no Grafana Agent scrapes them */
 struct instance_set *services_instances(const struct services *s); /* any thread: a reference; NULL: none were read */
 void services_free_instances(struct services *s);
 

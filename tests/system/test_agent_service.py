@@ -289,3 +289,39 @@ def test_etcd_away_and_wiped():
                30, "the empty etcd has a new instance")
     before = count()
     wait_until(lambda: count() > before + 3 and sink.find("up", job="three"), 20, "the others go on")
+
+
+def ring(*agents):
+    """The value of the Agents' ring (dskit's ring.Desc, compressed by snappy): (name, Unix seconds, state)."""
+    varint = lambda v: bytes([v]) if v < 128 else bytes([v & 127 | 128]) + varint(v >> 7)
+    part = lambda field, data: varint(field << 3 | 2) + varint(len(data)) + data
+    desc = b""
+    for name, seconds, state in agents:
+        agent = part(1, b"10.0.0.1:12346") + b"\x10" + varint(seconds) + (b"\x18" + varint(state) if state else b"")
+        desc += part(1, part(1, name.encode()) + part(2, agent + part(6, varint(12345))))
+    return base64.b64encode(wire.snappy_compress(desc)).decode()
+
+
+def test_agents_are_replaced_one_by_one():
+    """Sluices wait while an Agent takes part, and take the targets when the last one has left."""
+    etcd, sink = Etcd(), RecordingSink()
+    exporter = ScriptedExporter(series=1)
+    key = base64.b64encode(b"collectors/agent").decode()
+    now = int(time.time())
+    set_ring = lambda *agents: etcd.call("/v3/kv/put", {"key": key, "value": ring(*agents)})
+    store(etcd, "one", "name: one\n" + instance("one", [exporter.address]))
+    set_ring(("agent-1", now, 0), ("agent-2", now, 0), ("killed", now - 3600, 0))
+    members = [member(etcd, name, sink) for name in "ab"]
+    for m in members:
+        wait_until(lambda: "Grafana Agents scrape the stored instances" in m.log() and "agents=2" in m.log(), 20, "it waits")
+    set_ring(("agent-2", now, 0), ("killed", now - 3600, 0))
+    time.sleep(2)
+    assert not sink.find("up") and all(m.data("/api/v1/cluster")["role"] == "joining" for m in members)
+    set_ring(("agent-2", now, 1), ("killed", now - 3600, 0))
+    wait_until(lambda: sink.find("up", job="one"), 20, "samples")
+    assert all("no Grafana Agent scrapes" in m.log() for m in members)
+    # one that comes back later changes nothing: the key is for the start only
+    set_ring(("agent-2", int(time.time()), 0))
+    count = lambda: sum(map(len, sink.find("up").values()))
+    before = count()
+    wait_until(lambda: count() > before + 3, 20, "they go on")
