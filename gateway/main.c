@@ -17,6 +17,7 @@
 #include "gateway/background/coverage_reader.h"
 #include "gateway/background/audits.h"
 #include "gateway/background/filter_sync.h"
+#include "gateway/background/push_checks.h"
 #include "gateway/check_config.h"
 #include "gateway/cli/cli_audit.h"
 #include "gateway/cli/cli_config.h"
@@ -152,6 +153,7 @@ static void begin_stop(struct program *p)
     coverage_reader_stop(s->coverage_reader);
     filter_sync_stop(s->filter_sync);
     audits_stop(s->audits);
+    push_checks_stop(s->push_checks);
     services_leave_cluster(s, on_cluster_left);
 }
 

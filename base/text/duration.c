@@ -382,3 +382,5 @@ struct timespec clock_mono_after(int64_t ms)
 }
 
 int64_t clock_cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
+
+int64_t clock_process_cpu_ns(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }

@@ -32,6 +32,7 @@ int64_t clock_mono_ns(void);
 /* For tests: from now on these three are this much later. Does not wake a thread that sleeps. */
 void clock_advance(int64_t ms);
 int64_t clock_cpu_ns(void);    /* CPU time of this thread */
+int64_t clock_process_cpu_ns(void); /* of all threads */
 struct timespec clock_mono_after(int64_t ms); /* the monotonic time in `ms`, for pthread_cond_timedwait */
 
 #endif

@@ -48,6 +48,7 @@ static void registry_free_entry(struct server_registry *r, struct registry_table
     if (t == &r->health) {
         mutex_free(&e->health.mutex);
         buf_free(&e->health.external);
+        buf_free(&e->health.pushed.text);
     }
     mem_free(e);
 }

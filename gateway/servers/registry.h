@@ -22,6 +22,7 @@
 #include "base/os/thread.h"
 #include "gateway/servers/breaker.h"
 #include "gateway/servers/latency.h"
+#include "gateway/servers/push_samples.h"
 
 #include <stdatomic.h>
 
@@ -44,6 +45,7 @@ struct server_health {
     /* What was requested in vain: metrics and expressions whose JSON has native histograms, functions that the server does
      * not have. A slot each, by hash. */
     struct { _Atomic uint64_t text; _Atomic int64_t until; /* clock_mono_ms */ } useless[SERVER_TEXTS];
+    struct push_samples pushed;    /* expressions that it evaluated */
     atomic_bool answered;          /* a request has ended, whichever way */
     struct breaker breaker;
     struct breaker calls[LATENCY_CALLS]; /* of one kind of request, while the server responds to others */

@@ -16,6 +16,7 @@
 #include "gateway/background/coverage_reader.h"
 #include "gateway/background/audits.h"
 #include "gateway/background/filter_sync.h"
+#include "gateway/background/push_checks.h"
 #include "gateway/coverage/coverage.h"
 #include "gateway/servers/registry.h"
 #include "gateway/services/group_discovery.h"
@@ -45,6 +46,7 @@ void services_init(struct services *s)
     s->coverage_reader = coverage_reader_new(s->control, s->id);
     s->filter_sync = filter_sync_new(s->control, s->id);
     s->audits = audits_new(s->control, s->id);
+    s->push_checks = push_checks_new(s->control, s->id);
     mutex_init(&s->_mutex, RANK_SERVICES);
     mutex_init(&s->_lane_mutex, RANK_SERVICES);
 }
@@ -223,6 +225,9 @@ static void reload_use_audits(struct services *s, struct config *c, struct upstr
 static void reload_use_servers(struct services *s, struct config *c, struct upstream *u)
 {
     reload_use_audits(s, c, u);
+    push_checks_use(s->push_checks, u, &(struct push_checks_setup){
+        .workers = s->workers, .memory = &s->queries, .query_memory = (size_t)s->flags.query_memory,
+        .settings = services_query_service(s, c, NULL)});
     server_probe_all(s->prober, u);
     breaker_checks_use(s->breaker_checks, u);
     coverage_reader_use(s->coverage_reader, s->workers, &s->queries, u);
@@ -306,6 +311,7 @@ void services_free(struct services *s)
     coverage_reader_free(s->coverage_reader);
     filter_sync_free(s->filter_sync);
     audits_free(s->audits);
+    push_checks_free(s->push_checks);
     services_free_instances(s);
     services_free_cluster(s);
     reload_swap_config(s, NULL, NULL);

@@ -69,6 +69,7 @@ struct services {
     struct ingest_rate *ingest_rate; /* gateway/ingest/ingest_rate.h; NULL: no limit */
     struct otlp_deltas *otlp_deltas; /* gateway/ingest/otlp/otlp_delta.h; NULL: deltas are not summed up */
     struct audits *audits;         /* control thread; metrics: any */
+    struct push_checks *push_checks; /* control thread */
     struct cluster *cluster;       /* control thread; status and metrics: any; NULL: none. Set with the first configuration */
     struct instance_store *instances; /* control thread; sets: any; NULL: none are read from etcd. Set likewise */
     struct loop_timer instances_due; /* control thread */

@@ -268,6 +268,19 @@ static struct str push_note_text(struct str note)
     return at >= 2 ? str_first(note, at - 2) : note;
 }
 
+/* One of many is checked later. */
+static void push_offer_samples(const struct push_call *c)
+{
+    for (size_t r = 0; r < c->plan->n_requests; r++) {
+        const struct push_query *query = c->queries[r];
+        const struct grid *steps = &query->steps;
+        for (size_t i = 0; push_first_equal(c->plan, r) == r && i < query->request.n; i++)
+            if (query->request.attempts[i]->state == ATTEMPT_SUCCEEDED)
+                push_sample_offer(query->request.attempts[i]->server->health, &(struct push_sample){
+                    query->text, steps->start, steps->step, steps->n, query->lookback});
+    }
+}
+
 static void push_pass_notes(const struct push_call *c)
 {
     struct notes *to = c->batch->q->notes;
@@ -296,6 +309,7 @@ enum exec_outcome push_collect(struct push_call *c, struct err *err)
     if (ok) {
         stats_add(&upstream_stats, PUSHED, (double)c->plan->n_pieces);
         push_pass_notes(c);
+        push_offer_samples(c);
         return EXEC_DONE;
     }
     stats_add(&upstream_stats, PUSH_ABANDONED, 1);

@@ -308,6 +308,24 @@ static bool push_brings_histograms(const struct upstream *u, const struct plan *
     return false;
 }
 
+/* Has a check shown that a server computes an expression of the plan otherwise? Those that could replace the chosen server
+ * then do not. */
+static bool push_has_disproved(const struct upstream *u, struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n_requests; i++) {
+        struct plan_request *r = &plan->requests[i];
+        const struct group *g = &u->groups.items[r->group];
+        for (size_t s = 0; s < g->n_servers; s++) {
+            bool disproved = push_is_disproved(g->servers[s]->health, r->text);
+            if (disproved && (!push_chooses(g) || s == r->server))
+                return true;
+            if (disproved && s < 64)
+                r->others &= ~(UINT64_C(1) << s);
+        }
+    }
+    return false;
+}
+
 bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_question *question, int64_t recent_from,
                struct source_plan *out)
 {
@@ -321,8 +339,11 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
     *out = (struct source_plan){.tree = plan->tree, .impl = plan};
     if (q->trace)
         q->trace->plan = plan;
-    if (!push_brings_histograms(u, plan))
+    const char *why = push_brings_histograms(u, plan) ? PUSH_HISTOGRAMS
+                      : push_has_disproved(u, plan)   ? "a check has shown that a server computes it differently"
+                                                      : NULL;
+    if (why == NULL)
         return plan->n_requests > 0;
-    trace_abandon(q->trace, PUSH_HISTOGRAMS);
+    trace_abandon(q->trace, why);
     return false;
 }

@@ -20,7 +20,11 @@
       "Requests that were not sent because an equal one of another query was in flight")    \
     X(PUSHED, "sluice_upstream_pushed_total", STATS_COUNTER, "Sub-expressions that servers evaluated") \
     X(PUSH_ABANDONED, "sluice_upstream_push_abandoned_total", STATS_COUNTER,                 \
-      "Queries evaluated from raw samples because a pushed sub-expression failed or was in doubt")
+      "Queries evaluated from raw samples because a pushed sub-expression failed or was in doubt") \
+    X(PUSH_CHECKED, "sluice_upstream_push_checks_total", STATS_COUNTER,                      \
+      "Pushed sub-expressions that were evaluated once more, by the server and here from its samples") \
+    X(PUSH_DISPROVED_BY_CHECK, "sluice_upstream_push_checks_failed_total", STATS_COUNTER,    \
+      "Those that the server evaluates otherwise: they are not pushed to it any more")
 enum upstream_stat { UPSTREAM_STATS(STATS_ID) };
 
 #endif
