@@ -30,7 +30,9 @@ static void check_extras(const struct page_text *page, size_t messages)
         const struct page_extra *x = &page->extras[i];
         if (x->at >= page->text.n || (i > 0 && x->at < x[-1].at) || x->kind == PAGE_WAITS_FOR_START)
             abort();
-        if (x->kind != PAGE_START && (x->n > messages || x->message > messages - x->n))
+        if (x->kind == PAGE_START)
+            continue;
+        if (x->n > messages || x->message > messages - x->n)
             abort();
         const uint8_t *message = (const uint8_t *)page->messages + x->message;
         if (x->kind == PAGE_HISTOGRAM && !histogram_decode_strict(&arena, message, x->n, &t, &h, &err))
