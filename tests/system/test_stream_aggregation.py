@@ -146,3 +146,18 @@ pipeline: {stream_aggregation: {rules: [{interval: 3s, by: [job], outputs: [coun
     assert all(len(v) == 1 for v in counts.values()), counts
     assert sum(v[0] for v in counts.values()) == 20 * pushed, (counts, pushed)
     assert [v[0] for _, v in sorted(totals.items())][-1] == 20 * pushed, (totals, pushed)
+
+
+def test_errors_of_files_are_reported():
+    """All, with file and line, and a reload keeps the rules from before."""
+    path = write_file("aggr.yml", "- {interval: 5s, outputs: [last]}\n")
+    sluice = Sluice("recent: {budget: 8MiB}\n", f"-streamAggr.config={path}", "--web.enable-lifecycle")
+    write_file("aggr.yml", "- interval: 5s\n  outputs: [avgg]\n- interval: 1x\n  outputs: [avg]\n- {interval: 5s, dedup_interval: 2s, outputs: [avg]}\n")
+    answer = sluice.post("/-/reload")
+    assert answer.status == 500, answer
+    assert 'aggr.yml:2: ' in answer.text or 'aggr.yml:1: ' in answer.text, answer.text
+    assert 'unsupported output="avgg"' in answer.text, answer.text
+    write_file("aggr.yml", "- {interval: 5s, dedup_interval: 2s, outputs: [avg]}\n")
+    assert "must be a multiple of dedup_interval" in sluice.post("/-/reload").text
+    write_file("aggr.yml", "- {interval: 5s, outputs: [avg]}\n")
+    assert sluice.post("/-/reload").status == 200

@@ -59,13 +59,17 @@ bool aggregate_load_file(struct conf_context *c, const struct yaml *document, st
     struct aggregate_rule *rules = ARENA_ARRAY(c->arena, struct aggregate_rule, document->n);
     if (rules == NULL || !aggregate_sort_names(c->arena, &conf->drop_input_labels))
         return conf_err(document, err, "the configuration exceeds its memory limit");
+    bool ok = true;
     for (size_t i = 0; i < document->n; i++) {
         size_t before = conf_error_count(c);
-        if (!conf_load(c, &aggregate_rule_section, &document->items[i], &rules[i], err) && !conf_errors_continue(c, before, err))
-            return false;
+        if (conf_load(c, &aggregate_rule_section, &document->items[i], &rules[i], err))
+            continue;
+        ok = false;
+        if (!conf_errors_continue(c, before, err))
+            break;
     }
     struct aggregate_conf of_file = *conf; /* the settings apply to its rules alone: others have been resolved */
     of_file.rules = (struct conf_items){rules, document->n};
-    return conf_error_count(c) > 0 || (aggregate_rules_resolve(c, document, &of_file, err) &&
-                                       aggregate_add_rules(c, document, of_file.rules, conf, err));
+    return ok && aggregate_rules_resolve(c, document, &of_file, err) &&
+           aggregate_add_rules(c, document, of_file.rules, conf, err);
 }

@@ -343,13 +343,17 @@ static bool aggregate_rule_resolve(const struct yaml *node, const struct aggrega
 bool aggregate_rules_resolve(struct conf_context *c, const struct yaml *node, const struct aggregate_conf *conf, struct err *err)
 {
     struct aggregate_rule *rules = conf->rules.items;
+    bool ok = true;
     for (size_t i = 0; i < conf->rules.n; i++) {
         size_t before = conf_error_count(c);
         const struct yaml *item = node && node->kind == YAML_LIST && i < node->n ? &node->items[i] : node;
-        if (!aggregate_rule_resolve(item, conf, &rules[i], err) && !conf_errors_continue(c, before, err))
-            return false;
+        if (aggregate_rule_resolve(item, conf, &rules[i], err))
+            continue;
+        ok = false;
+        if (!conf_errors_continue(c, before, err))
+            break;
     }
-    return true;
+    return ok;
 }
 
 struct aggregate_rule aggregate_dedup_rule(const struct aggregate_conf *conf)
