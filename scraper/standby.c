@@ -7,7 +7,12 @@
 #include "scraper/scrape_internal.h"
 #include "scraper/scrape_stats.h"
 
-enum { FRAME = 64 << 10, KEEP_LEVEL = 1, CLEARED_LINES = 256 };
+enum {
+    FRAME = 64 << 10,
+    KEEP_LEVEL = 1,
+    CLEARED_LINES = 256,
+    CLOCKS_MS = 2, /* by which the difference of the two clocks, in whole milliseconds, may have changed since a timer was armed */
+};
 
 struct kept_scrape {
     struct list node, lane_node; /* target.kept, standby.kept */
@@ -29,7 +34,7 @@ static void standby_publish_complete(struct loop_timer *timer)
 {
     struct standby *s = CONTAINER(timer, struct standby, timer);
     struct loop *loop = lane_of_standby(s)->loop;
-    int64_t complete = loop_now(loop) - (loop_mono(loop) - timer->due);
+    int64_t complete = loop_now(loop) - (loop_mono(loop) - timer->due) - CLOCKS_MS;
     if (!list_empty(&s->leading)) {
         int64_t tick = CONTAINER(s->leading.next, struct scrape, leading)->tick;
         complete = tick < complete ? tick : complete;
