@@ -123,6 +123,7 @@ struct client_reply {
     bool server_hostname;      /* has X-Server-Hostname, as all responses of VictoriaMetrics */
     /* X-Prometheus-Remote-Write-*-Written: whether there is any; samples and native histograms together */
     bool has_written; uint64_t written;
+    uint64_t list_index;       /* X-Consul-Index or X-Nomad-Index; 0: none */
     bool sent;                 /* at least a part of the request was sent: the server may have acted on it */
     int64_t start_mono, first_byte_ms, total_ms; /* since the request left the client's queue */
     uint64_t body_bytes;       /* on the wire */

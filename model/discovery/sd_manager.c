@@ -7,7 +7,7 @@
 
 #include <stdatomic.h>
 
-enum { HTTP_READS_AT_ONCE = 16 };
+enum { HTTP_READS_AT_ONCE = 16, HTTP_WAITS_AT_ONCE = 4096 };
 
 struct sd_waiter { struct list node; struct loop_task *task; };
 
@@ -15,7 +15,7 @@ struct sd_manager {
     struct sd_manager_env env;
     struct list discoveries;
     struct file_watch file_watch;
-    struct client *client;  /* of sources that are read by HTTP; NULL: not needed yet */
+    struct client *client, *blocking; /* of sources that are read by HTTP; NULL: not needed yet */
     struct kube_watches *own_watches; /* NULL: not needed, or the environment's are used */
     struct loop_task news;
     bool awaits;            /* reads of the last start have not ended */
@@ -69,6 +69,14 @@ static struct client *sd_manager_client(void *arg)
     return m->client;
 }
 
+static struct client *sd_manager_blocking(void *arg)
+{
+    struct sd_manager *m = arg;
+    if (m->blocking == NULL)
+        m->blocking = client_new(m->env.main, &(struct client_settings){.max_inflight = HTTP_WAITS_AT_ONCE});
+    return m->blocking;
+}
+
 static struct kube_watches *sd_manager_kube(void *arg)
 {
     struct sd_manager *m = arg;
@@ -82,7 +90,7 @@ static struct kube_watches *sd_manager_kube(void *arg)
 struct sd_source_env sd_manager_source_env(struct sd_manager *m, struct sd_owner owner)
 {
     return (struct sd_source_env){.main = m->env.main, .news = sd_manager_post_news,
-                                  .client = sd_manager_client, .kube = sd_manager_kube, .arg = m, .owner = owner};
+                                  .client = sd_manager_client, .blocking = sd_manager_blocking, .kube = sd_manager_kube, .arg = m, .owner = owner};
 }
 
 int64_t sd_manager_now(const struct sd_manager *m) { return loop_mono(m->env.main); }
@@ -159,6 +167,8 @@ void sd_manager_free(struct sd_manager *m)
     loop_unpost(m->env.main, &m->news);
     if (m->client)
         client_free(m->client);
+    if (m->blocking)
+        client_free(m->blocking);
     if (m->own_watches)
         kube_watches_free(m->own_watches);
     resolver_release();

@@ -69,6 +69,7 @@ static void request_on_done(void *arg, const struct client_reply *reply)
     struct err err;
     r->call = NULL;
     r->status = reply->status;
+    r->index = reply->list_index;
     const struct json_value *doc = request_document(r, reply, &err);
     if (doc == NULL)
         client_hide_secrets_in(r->profile, str_of(r->url), err.text, sizeof err.text);

@@ -14,6 +14,7 @@ struct sd_request {              /* zeroed; may be used again after done */
     struct client_call *call;    /* in progress, or NULL */
     struct arena arena;          /* of the document */
     int status;                  /* of the response; 0: none */
+    uint64_t index;              /* of a blocking query; 0: none */
     bool is_xml;
     union { struct json_value_reader json; struct xml_value_reader xml; } reader;
     struct buf refusal;          /* the beginning of a response with another status */

@@ -40,6 +40,7 @@ struct sd_source_env {
     void (*news)(void *arg);     /* a read has ended, or hangs */
     /* Shared by all sources; outlives them. When a read begins, not when a source is made: its owner may hold a lock then. */
     struct client *(*client)(void *arg);
+    struct client *(*blocking)(void *arg); /* likewise: of requests that wait for changes */
     struct kube_watches *(*kube)(void *arg); /* likewise */
     void *arg;
     struct sd_owner owner;       /* its name is copied */

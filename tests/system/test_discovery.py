@@ -312,8 +312,17 @@ class FakeConsul(fakes.Fake):
     asked: {User-Agent's name: {path with parameters}}, without those of blocking queries, which end at once here."""
 
     def __init__(self):
-        self.instances, self.status, self.asked, self.tokens = {}, 200, {}, set()
+        self.instances, self.status, self.asked, self.tokens, self.blocks, self.index, self.reads = {}, 200, {}, set(), False, {}, []
         super().__init__()
+
+    def blocking(self, path, query, find):
+        """Answers when the list has another index than the client has, as Consul does; index: {path: its index}."""
+        has, until = int(dict(urllib.parse.parse_qsl(query)).get("index", 0)), time.monotonic() + 20
+        self.reads.append((path, has))
+        while has and self.index.get(path, 7) == has and time.monotonic() < until and self.status == 200:
+            time.sleep(0.02)
+        with self.lock:
+            return find(), self.index.get(path, 7)
 
     def answer(self, request, body):
         path, _, query = request.path.partition("?")
@@ -324,6 +333,11 @@ class FakeConsul(fakes.Fake):
             self.asked.setdefault(program, set()).add((path, *params))
             if program == "sluice":
                 self.tokens.add(request.headers.get("X-Consul-Token"))
+        if self.blocks and self.status == 200 and not path.endswith("/v1/agent/self"):
+            found, index = self.blocking(path, query, lambda: {name: [] for name in self.instances} if path.endswith("/services") else
+                                         self.instances.get(path.rsplit("/", 1)[1], []))
+            return request.reply(200, json.dumps(found).encode(), Content_Type="application/json", **({"X_Consul_Index": index} if index else {}))
+        with self.lock:
             if self.status != 200:
                 return request.reply(self.status, b"scripted")
             if path.endswith("/v1/agent/self"):
@@ -403,6 +417,53 @@ def test_consul_sd_finds_what_vmagent_finds():
     wait_until(lambda: not targets(ours, "all"), what="no target of a service that is gone")
 
 
+@waits
+def test_consul_is_asked_again_when_something_has_changed():
+    consul = FakeConsul()
+    consul.blocks = True
+    consul.instances = {name: [instance(name, port)] for name, port in (("web", 80), ("db", 90), ("idle", 70))}
+    sluice = Sluice(f"scrape_configs: [{{job_name: j, scrape_interval: 1m, consul_sd_configs: [{{server: '{consul.address}', refresh_interval: 100ms}}]}}]\n")
+    catalog, health = "/v1/catalog/services", "/v1/health/service/"
+
+    def ports():
+        return sorted(int(dict(labels)["instance"].rsplit(":")[1]) for _, labels in targets(sluice))
+
+    def change(path, index):
+        with consul.lock:
+            consul.index[path] = index
+    assert ports() == [70, 80, 90], "the start does not wait for the targets"
+    wait_until(lambda: {(catalog, 7), *((health + name, 7) for name in consul.instances)} <= set(consul.reads))
+    before = len(consul.reads)
+    time.sleep(1)
+    assert len(consul.reads) == before == 8, (consul.reads, "a query that waits is not repeated")
+    consul.instances["web"].append(instance("web", 81))
+    change(health + "web", 9)
+    wait_until(lambda: ports() == [70, 80, 81, 90], 10)
+    wait_until(lambda: len(consul.reads) == 9)
+    assert consul.reads[8:] == [(health + "web", 9)], "the others are not asked"
+    consul.instances["new"] = [instance("new", 60)]
+    del consul.instances["db"]
+    change(catalog, 10)
+    wait_until(lambda: ports() == [60, 70, 80, 81], 10)
+    wait_until(lambda: (health + "new", 7) in consul.reads)
+    assert (health + "new", 0) in consul.reads and (catalog, 10) in consul.reads
+    consul.instances["web"].pop()
+    change(health + "web", 3)
+    wait_until(lambda: ports() == [60, 70, 80], 10)
+    wait_until(lambda: (health + "web", 3) in consul.reads)
+    assert consul.reads[consul.reads.index((health + "web", 3)) - 1] == (health + "web", 0), "an index that goes back is forgotten"
+    consul.status = 500
+    wait_until(lambda: sluice.metric("sluice_sd_failing_sources", 'config="j"') == 1, 10)
+    assert ports() == [60, 70, 80], "targets are lost by a failure"
+    consul.status = 200
+    wait_until(lambda: sluice.metric("sluice_sd_failing_sources", 'config="j"') == 0, 30)
+    consul.index.update({health + "idle": 0})
+    consul.instances["idle"].append(instance("idle", 71))
+    wait_until(lambda: ports() == [60, 70, 71, 80], 30, "a server without indexes")
+    assert consul.reads.count((health + "idle", 7)) < 5
+    wait_until(lambda: consul.reads.count((health + "idle", 0)) > 5, 10, "is asked once an interval")
+
+
 def test_servers_of_groups_are_named_by_dns():
     a, b = FakePrometheus(vector(1)), FakePrometheus(vector(1))
     names = NameServer({("_api._tcp.store.test", "SRV"): [("a.test", a.port)], ("a.test", "A"): ["127.0.0.1"]})
@@ -465,7 +526,7 @@ class FakeNomad(fakes.Fake):
         path, _, query = request.path.partition("?")
         with self.lock:
             if request.headers["User-Agent"].startswith("sluice"):
-                self.asked.add((path, query))
+                self.asked.add((path, query.split("&index=")[0]))
             if self.status != 200:
                 return request.reply(self.status, b"scripted")
             if path == "/v1/services":

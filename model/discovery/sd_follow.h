@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Private to model/discovery/: services that a server lists, and the instances of each, kept current by blocking queries as
+ * Consul and Nomad have them: a response has an index, and a request with it is answered when the list has changed since, or
+ * after FOLLOW_WAIT_S. A request begins one interval after the one before at the earliest. An index that goes back, or is
+ * missing, is forgotten: the list is requested without it, once an interval.
+ *
+ * A list that fails keeps its instances, and is requested again after a second or more, up to FOLLOW_RETRY_MS, half of it
+ * random. A list of more than 50,000 services fails. A change of one service costs what it has, however many others there
+ * are. Main thread.
+ */
+#ifndef MODEL_DISCOVERY_SD_FOLLOW_H
+#define MODEL_DISCOVERY_SD_FOLLOW_H
+
+#include "model/discovery/groups/sd_build.h"
+#include "model/discovery/groups/sd_parts.h"
+#include "model/discovery/groups/sd_stats.h"
+#include "model/discovery/sd_request.h"
+#include "model/discovery/sd_source.h"
+
+enum { FOLLOW_WAIT_S = 120, FOLLOW_RETRY_MS = 15000 };
+
+struct sd_follow;
+struct sd_follow_ops {
+    /* The URL of the list of services (name empty) or of the instances of one, with ? and parameters. */
+    void (*url)(struct sd_follow *f, struct buf *url, struct str name);
+    /* sd_follow_service() for each service that is wanted; false with err: it is no such list. */
+    bool (*services)(struct sd_follow *f, const struct json_value *doc, struct err *err);
+    void (*instances)(struct sd_follow *f, struct sd_build *b, struct str service, const struct json_value *doc);
+    /* What has to be known first. The URL; false: nothing (any more). NULL: never anything. */
+    bool (*self_url)(struct sd_follow *f, struct buf *url);
+    bool (*self)(struct sd_follow *f, const struct json_value *doc, struct err *err);
+    void (*free)(struct sd_follow *f); /* the kind's struct */
+};
+struct sd_followed {             /* one list */
+    struct sd_follow *follow;
+    struct list node;            /* of services */
+    struct str name;             /* of the service; owned */
+    struct sd_request request;
+    struct loop_timer due;
+    int64_t began;
+    uint64_t index;              /* 0: not known */
+    uint32_t mark;               /* of the last list of services that has it */
+    unsigned failures;           /* in a row */
+    bool was_read, ended, removed;
+    struct sd_parts parts;
+};
+struct sd_follow {               /* first member of the kind's struct */
+    struct sd_source source;
+    const struct sd_follow_ops *ops;
+    struct sd_source_env env;    /* owner.name: owned */
+    int64_t interval;            /* ms */
+    enum sd_stat failures;
+    struct client_profile *profile; /* owned */
+    const char *header;          /* of each request, or NULL; the kind's */
+    struct sd_found found;       /* source: owned; without groups */
+    char *shown, *error;         /* owned; error: of the last failure; NULL: no list fails */
+    bool fixed;                  /* the services are known: there is no list of them */
+    struct sd_followed list;     /* of services */
+    struct map services;         /* of struct sd_followed, by name */
+    struct list order;           /* of the same */
+    size_t n_services, n_failing;
+    uint32_t mark;
+    uint64_t drawn;              /* random numbers so far */
+    struct loop_timer late;
+    bool too_many, started, late_passed, has_news, drained;
+};
+/* Takes the profile over; found.source, shown and key are copied. */
+void sd_follow_init(struct sd_follow *f, const struct sd_follow_ops *ops, const struct sd_source_env *env, int64_t interval,
+                    enum sd_stat failures, struct client_profile *profile, const struct sd_found *found, const char *shown,
+                    struct str key);
+void sd_follow_service(struct sd_follow *f, struct str name);
+
+#endif
