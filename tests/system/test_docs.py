@@ -289,7 +289,10 @@ def test_version():
 
 # Flags that pages name though sluice has none of them: of other programs, and of `sluice promql`, `queue` and `audit`.
 FOREIGN_FLAGS = {"no-x", "server.http.address", "help", "file", "time", "start", "end", "step", "print-docs",
-                 "print-routes", "nBC", "all", "url", "entry", "group", "match", "since", "window", "delay", "limit"}
+                 "print-routes", "nBC", "all", "url", "entry", "group", "match", "since", "window", "delay", "limit",
+                 *(f"cluster.{name}" for name in ("enabled", "name", "node-name", "advertise-address", "join-addresses",
+                                                  "discover-peers", "wait-for-size", "wait-timeout", "rejoin-interval",
+                                                  "max-join-peers"))}  # the last ones are Alloy's
 
 
 def test_flags_named_in_documents_exist():
