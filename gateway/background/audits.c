@@ -164,7 +164,7 @@ static bool audits_covers(const struct upstream *u, const struct group *g)
     for (size_t i = 0; i < u->groups.n; i++)
         if (&u->groups.items[i] != g && str_eq(u->groups.items[i].name, g->name))
             return false;
-    return g->recent && g->n_servers > 0;
+    return audit_knows(u, g) && g->n_servers > 0;
 }
 
 static void audits_visit(struct group_visitor *v, const struct group *g)

@@ -211,7 +211,8 @@ def test_backups_of_shards():
 def test_audit_without_an_outage():
     """Nothing is missing in a backup that was not in use (torture/test_failover.py has the outage)."""
     main, spare = VictoriaMetrics(name="main"), VictoriaMetrics(name="spare")
-    groups = GROUPS.format(main=main.url[7:], spare=spare.url[7:]) + "recent: {like: main}\n"
+    groups = GROUPS.format(main=main.url[7:], spare=spare.url[7:]) + "recent: {like: main}\n" \
+        "audit: {match: failover_test, interval: 1s, since: 60s, window: 1s, delay: 1s}\n"
     pair = Pair(storages=(main, spare), more=groups)
     pair.push_every(0.3, 4)
     wait_until(pair.settled, 30, "all samples in the primary")
@@ -226,6 +227,8 @@ def test_audit_without_an_outage():
     found = audit("backup")
     assert {key: found[key] for key in ("written", "returned", "missing", "extra", "late")} == dict.fromkeys(
         ("written", "returned", "missing", "extra", "late"), 0), found
+    wait_until(lambda: pair.sluice.metric("sluice_audit_up", 'group="backup"') == 1, 20, "an audit in the background")
+    assert pair.sluice.metric("sluice_audit_missing_samples", 'group="backup"') == 0
 
 
 @waits
