@@ -4,7 +4,7 @@
 A test is a function test_*() in tests/system/test_*.py; `raise Skip("what is missing")` skips it, @seconds(300) gives
 it more than two minutes, @waits runs it beside the others, two of these at a time, and @alone after all others on an
 idle machine. Whatever it starts is stopped when it ends, and sluice must then leave with code 0 (a sanitizer's report
-is a failure). Its files lie in folder(), which stays when it fails.
+is a failure). Its files lie in folder(), which stays when it fails. run_checks() counts parts of a test one by one.
 """
 import base64
 import contextlib
@@ -30,7 +30,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 OUT = os.environ.get("OUT", "build/release")
 RELEASE = os.path.basename(OUT) == "release"  # no sanitizer
 PEERS = f"{ROOT}/build/peers/bin"
-__all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "waits", "alone", "folder", "write_file", "put_file", "free_port", "wait_until",
+__all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "waits", "alone", "folder", "write_file", "put_file", "free_port",
+           "run_checks", "wait_until",
            "request", "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
            "Process", "HTTPProcess", "Etcd", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
            "Fake", "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer",
@@ -172,6 +173,19 @@ def free_port():
         if port not in _test["ports"]:
             _test["ports"].add(port)
             return port
+
+
+def run_checks(checks):
+    """Runs each of {name: function} and prints its result: the runner counts them as tests of their own."""
+    failed = 0
+    for name, check in checks.items():
+        try:
+            check()
+            print(f"ok {name}", flush=True)
+        except Exception as e:  # pylint: disable=broad-exception-caught
+            failed += 1
+            print(f"not ok {name}: {type(e).__name__}: {str(e)[:600]}", flush=True)
+    assert not failed, f"{failed} of {len(checks)} checks failed"
 
 
 def wait_until(condition, timeout=20, what="", every=0.05):
