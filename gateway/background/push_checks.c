@@ -31,7 +31,7 @@ struct push_checks {
     int64_t spent;                  /* CPU time, ns */
 };
 
-/* --- comparison ----------------------------------------------------------------------------------------------------- */
+/* --- comparison --------------------------------------------------------------------------------------------------- */
 
 /* Servers add in another order. */
 static bool push_check_same_value(double a, double b)
@@ -57,7 +57,7 @@ static bool push_check_same(const struct promql_result *a, const struct promql_r
     return same;
 }
 
-/* --- on a worker ---------------------------------------------------------------------------------------------------- */
+/* --- on a worker -------------------------------------------------------------------------------------------------- */
 
 /* The server alone, with its own labels. */
 static struct source *push_check_source(struct push_checks *c, struct one_server *alone, enum push_down push)
@@ -102,9 +102,9 @@ static bool push_check_work(void *arg)
             if (!push_check_evaluate(c, which ? PUSH_VERIFIED : PUSH_OFF, &results[which], &pushed[which]))
                 return false;
         }
-        c->outcome = !pushed[1]                                                      ? PUSH_CHECK_VOID
+        c->outcome = !pushed[1]                                              ? PUSH_CHECK_VOID
                      : push_check_same(&results[0].value, &results[1].value) ? PUSH_CHECK_EQUAL
-                                                                                     : PUSH_CHECK_DIFFERENT;
+                                                                             : PUSH_CHECK_DIFFERENT;
         if (c->outcome != PUSH_CHECK_DIFFERENT)
             break;
     }
@@ -119,7 +119,8 @@ static void push_check_conclude(const struct push_checks *c)
         return;
     stats_add(&upstream_stats, PUSH_DISPROVED_BY_CHECK, 1);
     push_disprove(s->health, c->sample.text);
-    log_warn("upstream", "a server evaluates an expression otherwise than its raw samples; it is evaluated here from now on",
+    log_warn("upstream",
+             "server evaluates an expression differently; evaluating it from raw samples until its version changes",
              LOG_STR("group", c->group->name), LOG_STR("server", s->shown), LOG_STR("query", c->sample.text));
 }
 
@@ -130,8 +131,8 @@ static void push_check_run(struct worker_task *task)
     int64_t began = clock_cpu_ns();
     worker->via = via_line(&c->reading.arena, STR(""), c->visitor.id);
     query_session_begin(&c->session, &(struct query_session_conf){
-        .service = &c->used.settings, .arena = &c->reading.arena, .memory = c->used.query_memory, .shared = c->used.memory,
-        .deadline_mono = clock_mono_ms() + PUSH_CHECK_MS, .canceled = &c->visitor.stopping});
+        .service = &c->used.settings, .arena = &c->reading.arena, .memory = c->used.query_memory,
+        .shared = c->used.memory, .deadline_mono = clock_mono_ms() + PUSH_CHECK_MS, .canceled = &c->visitor.stopping});
     c->outcome = PUSH_CHECK_FAILED;
     if (!query_session_run(&c->session, push_check_work, c, &c->err))
         c->outcome = PUSH_CHECK_FAILED;
@@ -141,7 +142,7 @@ static void push_check_run(struct worker_task *task)
     c->spent = clock_cpu_ns() - began;
 }
 
-/* --- main ----------------------------------------------------------------------------------------------------------- */
+/* --- main --------------------------------------------------------------------------------------------------------- */
 
 static void push_check_done(struct worker_task *task)
 {
@@ -180,7 +181,8 @@ static bool push_checks_are_needed(const struct upstream *u)
 void push_checks_use(struct push_checks *c, struct upstream *u, const struct push_checks_setup *setup)
 {
     c->setup = *setup;
-    group_visitor_use(&c->visitor, setup->workers, setup->memory, u, push_checks_are_needed(u) ? GROUP_VISITOR_TICK_MS : -1);
+    group_visitor_use(&c->visitor, setup->workers, setup->memory, u,
+                      push_checks_are_needed(u) ? GROUP_VISITOR_TICK_MS : -1);
 }
 
 void push_checks_stop(struct push_checks *c) { group_visitor_stop(&c->visitor); }

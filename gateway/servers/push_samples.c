@@ -4,12 +4,14 @@
 #include "base/hash.h"
 #include "gateway/servers/registry.h"
 
-/* Of equal values topk and bottomk take any. */
+/* Of equal values topk and bottomk take any. What is left of almost equal values are rounding errors, which have no
+ * relation to those of another program: 0 here and 1e-16 there. */
 static bool push_has_one_result(struct str text)
 {
-    static const char *const ties[] = {"topk", "bottomk", "limitk", "limit_ratio"};
-    for (size_t i = 0; i < LEN(ties); i++)
-        if (str_find_str(text, str_of(ties[i])) < text.n)
+    static const char *const inexact[] = {"topk", "bottomk", "limitk", "limit_ratio", " - ", " % ", "stddev", "stdvar",
+                                          "delta(", "deriv(", "predict_linear(", "mad_over_time("};
+    for (size_t i = 0; i < LEN(inexact); i++)
+        if (str_find_str(text, str_of(inexact[i])) < text.n)
             return false;
     return true;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which of the expressions that a server evaluated are checked (gateway/background/push_checks.h), and those that it was
- * found to compute otherwise than we do. State of a server, in its struct server_health; any thread.
- */
+ * found to compute otherwise than we do. State of a server, in its struct server_health; any thread. */
 #ifndef GATEWAY_SERVERS_PUSH_SAMPLES_H
 #define GATEWAY_SERVERS_PUSH_SAMPLES_H
 
@@ -11,7 +10,7 @@
 #include <stdatomic.h>
 
 enum {
-    PUSH_SAMPLED = 1000,            /* one of so many is checked */
+    PUSH_SAMPLED = 997,             /* one of so many is checked; prime: all of a fixed cycle get their turn */
     PUSH_SAMPLE_TEXT = 64 << 10,    /* bytes of an expression at most */
     PUSH_DISPROVED = 3              /* so many wrong expressions: nothing is pushed to this version */
 };
@@ -31,7 +30,7 @@ struct push_samples {               /* zeroed: none */
 
 struct server_health;
 /* The server has evaluated it: keeps it if it is the one of so many. Results that depend on the order of series are not
- * compared. */
+ * compared, nor those that may be nothing but rounding errors: differences, and deviations of equal values. */
 void push_sample_offer(struct server_health *h, const struct push_sample *s);
 /* The sample that waits, in the arena. */
 bool push_sample_take(struct server_health *h, struct arena *a, struct push_sample *out);

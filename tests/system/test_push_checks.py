@@ -31,7 +31,7 @@ def test_a_server_that_evaluates_otherwise_is_found():
         ask("wrong")
     wait_until(lambda: sluice.metric("sluice_upstream_push_checks_failed_total") == 1, 20)
     assert ask("wrong") == (3 * END, "a check has shown that a server computes it differently")
-    assert "evaluates an expression otherwise" in sluice.log()
+    assert "evaluates an expression differently" in sluice.log()
     for _ in range(999):
         ask("right")
     wait_until(lambda: sluice.metric("sluice_upstream_push_checks_total") == 2, 20)

@@ -52,7 +52,28 @@ static void one_of_a_thousand(void **state UNUSED)
     assert_true(offer("sum(m)", 1));
     assert_false(offer("sum(m)", PUSH_SAMPLED - 1));
     assert_true(offer("max(m)", 2));
+}
+
+static void with_one_result(void **state UNUSED)
+{
     assert_false(offer("topk(1, m)", PUSH_SAMPLED)); /* of equal values it takes any */
+    assert_false(offer("sum(a) - sum(b)", PUSH_SAMPLED)); /* rounding errors, if they are equal */
+    assert_false(offer("sum(stddev_over_time(m[5m]))", PUSH_SAMPLED));
+    assert_true(offer("sum(m offset -5m)", PUSH_SAMPLED));
+}
+
+/* Eight panels that are always queried in the same order: each one is checked. */
+static void each_of_a_cycle(void **state UNUSED)
+{
+    static const char *const texts[] = {"sum(a)", "sum(b)", "sum(c)", "sum(d)", "sum(e)", "sum(f)", "sum(g)", "sum(h)"};
+    struct push_sample taken;
+    unsigned seen = 0;
+    for (size_t i = 0; i < LEN(texts) * 1000; i++) {
+        push_sample_offer(health, &(struct push_sample){str_of(texts[i % LEN(texts)]), 1000, 15, 4, 300000});
+        if (push_sample_take(health, &arena, &taken))
+            seen |= 1u << (taken.text.p[4] - 'a');
+    }
+    assert_int_equal(seen, 0xff);
 }
 
 static void wrong_for_a_version(void **state UNUSED)
@@ -77,7 +98,7 @@ static void wrong_for_a_version(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(one_of_a_thousand, samples_begin, samples_end),
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(one_of_a_thousand, samples_begin, samples_end),cmocka_unit_test_setup_teardown(with_one_result, samples_begin, samples_end),cmocka_unit_test_setup_teardown(each_of_a_cycle, samples_begin, samples_end),
                                        cmocka_unit_test_setup_teardown(wrong_for_a_version, samples_begin, samples_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
