@@ -284,6 +284,7 @@ static enum classic_part line_part(struct page_rewrite *r, double *bound, struct
 
 static void group_add_line(struct page_rewrite *r, enum classic_part part, double bound)
 {
+    enum { EXEMPLARS_MAX = 256 << 10 }; /* bytes; they are written in one step. A page may repeat a bucket */
     struct classic_group *g = &r->_group;
     const struct exposition *e = &r->_in;
     if (!g->open)
@@ -297,7 +298,7 @@ static void group_add_line(struct page_rewrite *r, enum classic_part part, doubl
     g->time = time_text(e);
     g->t = e->has_t && r->_options.own_times ? e->t : r->_options.t;
     uint32_t n = (uint32_t)e->exemplar.n;
-    if (n > 0) {
+    if (n > 0 && g->exemplars.n + sizeof n + n <= EXEMPLARS_MAX) {
         buf_add(&g->exemplars, &n, sizeof n);
         buf_add_str(&g->exemplars, e->exemplar);
     }

@@ -147,9 +147,28 @@ static void test_limits(void **state UNUSED)
     page_rewrite_free(&r);
 }
 
+/* A page that repeats a bucket has as many exemplars, of which one step would write all. */
+static void test_exemplars_of_a_histogram(void **state UNUSED)
+{
+    struct page_rewrite r;
+    struct how how = how_of(STR("custom openmetrics"));
+    struct buf page = {0};
+    page_rewrite_init(&r);
+    how.options.max_bytes = 10 << 20;
+    buf_add_z(&page, "# TYPE h histogram\n");
+    for (int i = 0; i < 100000; i++)
+        buf_add_z(&page, "h_bucket{le=\"1\"} 1 # {a=\"b\"} 0.5 5\n");
+    buf_add_z(&page, "# EOF\n");
+    assert_int_equal(rewrite(&r, buf_str(&page), &how, 1000), COPY_COMPLETE);
+    assert_in_range(r.copy.n_extras, 1000, 20000);
+    assert_true(r._group.exemplars.n <= 256 << 10);
+    buf_free(&page);
+    page_rewrite_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_pages_cut_at_every_byte),
-                                       cmocka_unit_test(test_limits)};
+                                       cmocka_unit_test(test_limits), cmocka_unit_test(test_exemplars_of_a_histogram)};
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
