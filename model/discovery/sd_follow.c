@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { FOLLOW_TIMEOUT_MS = 60000, FOLLOW_GRACE_MS = 15000, FOLLOW_RETRY_MIN_MS = 1000, FOLLOW_BLOCKING_MOST = 1000, FOLLOW_SERVICES_MOST = 50000 };
+enum { FOLLOW_TIMEOUT_MS = 60000, FOLLOW_GRACE_MS = 15000, FOLLOW_RETRY_MIN_MS = 1000, FOLLOW_BLOCKING_MOST = 1000 };
 
 static struct sd_follow *follow_of(const struct sd_source *s) { return (struct sd_follow *)(uintptr_t)s; }
 
@@ -40,6 +40,7 @@ static void followed_stop(struct sd_followed *w)
     f->n_failing -= w->failures > 0;
     w->failures = 0;
     w->index = 0;
+    w->begun = false;
 }
 
 static void followed_free(struct sd_followed *w)
@@ -48,51 +49,85 @@ static void followed_free(struct sd_followed *w)
     followed_stop(w);
     map_remove(&f->services, w->name);
     list_remove(&w->node);
+    if (list_linked(&w->changed))
+        list_remove(&w->changed);
     sd_parts_free(&w->parts);
     mem_free((char *)w->name.p);
-    mem_free(w);
     f->n_services--;
+    f->n_read -= w->was_read;
+    f->n_ended -= w->ended;
+    mem_free(w);
+}
+
+static struct sd_followed *follow_add_service(struct sd_follow *f, struct str name)
+{
+    struct sd_followed *w = mem_alloc(sizeof *w);
+    followed_init(w, f);
+    w->name = (struct str){str_dup(name), name.n};
+    map_set(&f->services, w->name, w);
+    list_push_back(&f->order, &w->node);
+    f->n_services++;
+    return w;
 }
 
 void sd_follow_service(struct sd_follow *f, struct str name)
 {
-    bool added;
-    if (name.n == 0)
+    struct sd_followed *w = map_get(&f->services, name);
+    if (name.n == 0 || (w && w->mark == f->mark))
         return;
-    if (f->n_services >= FOLLOW_SERVICES_MOST && map_find(&f->services, name) == NULL) {
+    if (f->n_listed >= FOLLOW_SERVICES_MOST) {
         f->too_many = true;
         return;
     }
-    struct map_entry *e = map_add(&f->services, name, &added);
-    if (added) {
-        struct sd_followed *w = mem_alloc(sizeof *w);
-        followed_init(w, f);
-        w->name = (struct str){str_dup(name), name.n};
-        e->key = w->name;
-        e->value.p = w;
-        list_push_back(&f->order, &w->node);
-        f->n_services++;
-    }
-    struct sd_followed *w = e->value.p;
+    f->n_listed++;
+    if (w == NULL)
+        w = follow_add_service(f, name);
     w->mark = f->mark;
-    if (f->started && (added || w->removed))
-        followed_read(w);
-    w->removed = false;
 }
 
-/* A service that is not listed any more has no instances, and is forgotten when that was visited. */
-static void follow_remove_unmarked(struct sd_follow *f)
+static void followed_set(struct sd_followed *w, struct sd_groups *groups)
+{
+    sd_parts_set(&w->parts, groups);
+    if (sd_parts_changed(&w->parts) && !list_linked(&w->changed))
+        list_push_back(&w->follow->changed, &w->changed);
+}
+
+/* It has no instances any more, and is forgotten when that was visited. */
+static void followed_remove(struct sd_followed *w)
+{
+    if (w->removed)
+        return;
+    followed_stop(w);
+    w->removed = true;
+    if (w->parts.groups)
+        followed_set(w, sd_groups_new());
+    if (!sd_parts_changed(&w->parts))
+        followed_free(w);
+}
+
+/* The last ones first: a request that is canceled begins the next one in the client's queue. */
+static void follow_accept_list(struct sd_follow *f)
+{
+    for (struct list *n = f->order.prev, *prev; n != &f->order; n = prev) {
+        struct sd_followed *w = CONTAINER(n, struct sd_followed, node);
+        prev = n->prev;
+        if (w->mark != f->mark)
+            followed_remove(w);
+    }
+    for (struct list *n = f->order.next; n != &f->order; n = n->next) {
+        struct sd_followed *w = CONTAINER(n, struct sd_followed, node);
+        if (w->mark == f->mark && !w->begun)
+            followed_read(w);
+    }
+}
+
+/* Forgets the services that no earlier list had. */
+static void follow_reject_list(struct sd_follow *f)
 {
     for (struct list *n = f->order.next, *next; n != &f->order; n = next) {
         struct sd_followed *w = CONTAINER(n, struct sd_followed, node);
         next = n->next;
-        if (w->mark == f->mark || w->removed)
-            continue;
-        followed_stop(w);
-        w->removed = true;
-        if (w->parts.groups)
-            sd_parts_set(&w->parts, sd_groups_new());
-        if (!sd_parts_changed(&w->parts))
+        if (!w->begun && !w->removed)
             followed_free(w);
     }
 }
@@ -119,12 +154,15 @@ static void followed_read(struct sd_followed *w)
     if (!is_self)
         f->ops->url(f, &url, w->name);
     if (blocks)
-        buf_printf(&url, "%sindex=%llu&wait=%ds", buf_str(&url).p[url.n - 1] == '?' ? "" : "&", (unsigned long long)w->index,
+        buf_printf(&url, "%sindex=%llu&wait=%ds", url.p[url.n - 1] == '?' ? "" : "&", (unsigned long long)w->index,
                    FOLLOW_WAIT_S);
     w->began = loop_mono(f->env.main);
+    w->begun = true;
+    w->removed = false;
     sd_request_start(&w->request, &(struct sd_ask){
-        .client = blocks ? f->env.blocking(f->env.arg) : f->env.client(f->env.arg), .profile = f->profile, .url = buf_str(&url),
-        .headers = headers, .n_headers = f->header != NULL,
+        .client = blocks ? f->env.blocking(f->env.arg) : f->env.client(f->env.arg), .profile = f->profile,
+        .url = buf_str(&url),
+        .headers = headers, .n_headers = f->header != NULL, .doubtful = !blocks && w != &f->list,
         .timeout_ms = blocks ? FOLLOW_WAIT_S * INT64_C(1000) + FOLLOW_GRACE_MS : FOLLOW_TIMEOUT_MS});
     buf_free(&url);
 }
@@ -141,6 +179,16 @@ static void followed_clear_failures(struct sd_followed *w)
     f->error = NULL;
 }
 
+static void followed_note_end(struct sd_followed *w, bool was_read)
+{
+    struct sd_follow *f = w->follow;
+    bool is_service = w != &f->list;
+    f->n_ended += is_service && !w->ended;
+    f->n_read += is_service && was_read && !w->was_read;
+    w->ended = true;
+    w->was_read = w->was_read || was_read;
+}
+
 static void followed_failed(struct sd_followed *w, const char *why)
 {
     struct sd_follow *f = w->follow;
@@ -152,7 +200,7 @@ static void followed_failed(struct sd_followed *w, const char *why)
         f->error = mem_strdup(why);
     }
     f->n_failing += w->failures++ == 0;
-    w->ended = true;
+    followed_note_end(w, false);
     loop_timer_in(f->env.main, &w->due, follow_backoff(f, w->failures));
 }
 
@@ -161,7 +209,7 @@ static void followed_succeeded(struct sd_followed *w)
     struct sd_follow *f = w->follow;
     int64_t next = w->began + f->interval - loop_mono(f->env.main);
     followed_clear_failures(w);
-    w->was_read = w->ended = true;
+    followed_note_end(w, true);
     loop_timer_in(f->env.main, &w->due, next > 0 ? next : 0);
 }
 
@@ -187,13 +235,16 @@ static bool followed_take_services(struct sd_followed *w, const struct json_valu
 {
     struct sd_follow *f = w->follow;
     f->mark++;
+    f->n_listed = 0;
     f->too_many = false;
-    if (!f->ops->services(f, doc, err))
-        return false;
-    if (f->too_many)
-        return err_set(err, ERR_TOO_LARGE, "%s: more than %d services", f->shown, FOLLOW_SERVICES_MOST);
-    follow_remove_unmarked(f);
-    return true;
+    bool ok = f->ops->services(f, doc, err);
+    if (ok && f->too_many)
+        ok = err_set(err, ERR_TOO_LARGE, "%s: more than %d services", f->shown, FOLLOW_SERVICES_MOST);
+    if (ok)
+        follow_accept_list(f);
+    else
+        follow_reject_list(f);
+    return ok;
 }
 
 static bool followed_take_instances(struct sd_followed *w, const struct json_value *doc, struct err *err)
@@ -206,7 +257,7 @@ static bool followed_take_instances(struct sd_followed *w, const struct json_val
         sd_build_drop(&build);
         return err_set(err, ERR_TOO_LARGE, "%s: its targets and their labels need too much memory", f->shown);
     }
-    sd_parts_set(&w->parts, build.groups);
+    followed_set(w, build.groups);
     return true;
 }
 
@@ -224,9 +275,10 @@ static void followed_on_response(struct sd_request *r, const struct json_value *
     struct sd_follow *f = w->follow;
     struct err why = doc ? (struct err){0} : *err;
     bool is_list = w == &f->list, is_self = is_list && follow_needs_self(f), ok = doc != NULL;
+    bool same = ok && !is_self && followed_is_unchanged(w, r->index), failed_before = w->failures > 0;
     if (ok && is_self)
         ok = f->ops->self(f, doc, &why);
-    else if (ok && !followed_is_unchanged(w, r->index))
+    else if (ok && !same)
         ok = is_list ? followed_take_services(w, doc, &why) : followed_take_instances(w, doc, &why);
     sd_request_free(r);
     *r = (struct sd_request){.done = followed_on_response};
@@ -239,28 +291,23 @@ static void followed_on_response(struct sd_request *r, const struct json_value *
     } else {
         followed_succeeded(w);
     }
-    follow_tell(f);
+    if (!same || failed_before)
+        follow_tell(f);
 }
 
 /* ---- as a source ---- */
 
 static bool follow_was_read(const struct sd_follow *f)
 {
-    bool all = f->fixed || f->list.was_read;
-    for (const struct list *n = f->order.next; all && n != &f->order; n = n->next)
-        all = CONTAINER(n, struct sd_followed, node)->was_read;
-    return all;
+    return (f->fixed || f->list.was_read) && f->n_read == f->n_services;
 }
 
 static bool follow_has_ended(const struct sd_follow *f)
 {
-    bool all = f->fixed || f->list.ended;
-    if (f->list.failures > 0)
-        return true;
-    for (const struct list *n = f->order.next; all && n != &f->order; n = n->next)
-        all = CONTAINER(n, struct sd_followed, node)->ended;
-    return all;
+    return f->list.failures > 0 || ((f->fixed || f->list.ended) && f->n_ended == f->n_services);
 }
+
+static bool follow_has_changes(const struct sd_follow *f) { return !list_empty(&f->changed); }
 
 static void follow_on_late(struct loop_timer *t)
 {
@@ -272,8 +319,8 @@ static void follow_on_late(struct loop_timer *t)
 static void follow_source_free(struct sd_source *s)
 {
     struct sd_follow *f = follow_of(s);
-    while (!list_empty(&f->order))
-        followed_free(CONTAINER(f->order.next, struct sd_followed, node));
+    while (!list_empty(&f->order)) /* the last ones first, as above */
+        followed_free(CONTAINER(f->order.prev, struct sd_followed, node));
     followed_stop(&f->list);
     loop_timer_stop(f->env.main, &f->late);
     sd_parts_free(&f->list.parts);
@@ -307,14 +354,6 @@ static struct sd_source_state follow_source_state(const struct sd_source *s)
         .was_read = was_read, .has_news = f->has_news};
 }
 
-static bool follow_has_changes(const struct sd_follow *f)
-{
-    for (const struct list *n = f->order.next; n != &f->order; n = n->next)
-        if (sd_parts_changed(&CONTAINER(n, struct sd_followed, node)->parts))
-            return true;
-    return false;
-}
-
 static bool follow_source_take_news(struct sd_source *s)
 {
     struct sd_follow *f = follow_of(s);
@@ -335,13 +374,15 @@ static void follow_visit_part(void *arg, const void *part, struct sd_groups *gro
     v->visit(v->arg, &found);
 }
 
-/* After a visit. */
-static void follow_forget_removed(struct sd_follow *f)
+/* After a visit, which begins with the first that has changed. */
+static void follow_end_visit(struct sd_follow *f)
 {
-    for (struct list *n = f->order.next, *next; n != &f->order; n = next) {
-        struct sd_followed *w = CONTAINER(n, struct sd_followed, node);
-        next = n->next;
-        if (w->removed && !sd_parts_changed(&w->parts))
+    while (!list_empty(&f->changed)) {
+        struct sd_followed *w = CONTAINER(f->changed.next, struct sd_followed, changed);
+        if (sd_parts_changed(&w->parts))
+            break;
+        list_remove(&w->changed);
+        if (w->removed)
             followed_free(w);
     }
     f->drained = f->drained || (follow_was_read(f) && !follow_has_changes(f));
@@ -353,7 +394,7 @@ static void follow_source_visit(struct sd_source *s, struct map *seen UNUSED, sd
     struct follow_visit v = {f, visit, arg};
     for (struct list *n = f->order.next; n != &f->order; n = n->next)
         sd_parts_visit(&CONTAINER(n, struct sd_followed, node)->parts, follow_visit_part, &v);
-    follow_forget_removed(f);
+    follow_end_visit(f);
 }
 
 static void follow_source_visit_whole(struct sd_source *s, sd_visit_fn *visit, void *arg)
@@ -366,7 +407,7 @@ static void follow_source_visit_whole(struct sd_source *s, sd_visit_fn *visit, v
         found.groups = w->parts.groups;
         visit(arg, &found);
     }
-    follow_forget_removed(f);
+    follow_end_visit(f);
 }
 
 static void follow_source_visit_changed(struct sd_source *s, sd_visit_fn *visit, void *arg)
@@ -374,15 +415,12 @@ static void follow_source_visit_changed(struct sd_source *s, sd_visit_fn *visit,
     struct sd_follow *f = follow_of(s);
     struct follow_visit v = {f, visit, arg};
     int64_t until = loop_slice_end(f->env.main);
-    for (struct list *n = f->order.next; n != &f->order; n = n->next) {
-        struct sd_followed *w = CONTAINER(n, struct sd_followed, node);
-        if (!sd_parts_changed(&w->parts))
-            continue;
-        sd_parts_visit_changed(&w->parts, until, follow_visit_part, &v);
+    for (struct list *n = f->changed.next; n != &f->changed; n = n->next) {
+        sd_parts_visit_changed(&CONTAINER(n, struct sd_followed, changed)->parts, until, follow_visit_part, &v);
         if (clock_mono_ns() >= until)
             break;
     }
-    follow_forget_removed(f);
+    follow_end_visit(f);
     if (follow_has_changes(f))
         follow_tell(f);
 }
@@ -411,15 +449,16 @@ static const struct sd_source_ops follow_source_ops = {
     .take_news = follow_source_take_news, .visit = follow_source_visit, .visit_whole = follow_source_visit_whole,
     .visit_changed = follow_source_visit_changed, .show = follow_source_show, .explain = follow_source_explain};
 
-void sd_follow_init(struct sd_follow *f, const struct sd_follow_ops *ops, const struct sd_source_env *env, int64_t interval,
-                    enum sd_stat failures, struct client_profile *profile, const struct sd_found *found, const char *shown,
-                    struct str key)
+void sd_follow_init(struct sd_follow *f, const struct sd_follow_ops *ops, const struct sd_source_env *env,
+                    int64_t interval, enum sd_stat failures, struct client_profile *profile,
+                    const struct sd_found *found, const char *shown, struct str key)
 {
-    *f = (struct sd_follow){.source = {.ops = &follow_source_ops, .key = {str_dup(key), key.n}}, .ops = ops, .env = *env,
-                            .interval = interval, .failures = failures, .profile = profile, .found = *found,
-                            .shown = mem_strdup(shown), .late.run = follow_on_late};
+    *f = (struct sd_follow){.source = {.ops = &follow_source_ops, .key = {str_dup(key), key.n}}, .ops = ops,
+                            .env = *env, .interval = interval, .failures = failures, .profile = profile,
+                            .found = *found, .shown = mem_strdup(shown), .late.run = follow_on_late};
     f->env.owner.name = str_of(str_dup(env->owner.name));
     f->found.source = str_of(str_dup(found->source));
     list_init(&f->order);
+    list_init(&f->changed);
     followed_init(&f->list, f);
 }

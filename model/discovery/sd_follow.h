@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Private to model/discovery/: services that a server lists, and the instances of each, kept current by blocking queries as
- * Consul and Nomad have them: a response has an index, and a request with it is answered when the list has changed since, or
- * after FOLLOW_WAIT_S. A request begins one interval after the one before at the earliest. An index that goes back, or is
- * missing, is forgotten: the list is requested without it, once an interval.
+/* Private to model/discovery/: services that a server lists, and the instances of each, kept current by blocking
+ * queries as Consul and Nomad have them: a response has an index, and a request with it is answered when the list has
+ * changed since, or after FOLLOW_WAIT_S. A request begins one interval after the one before at the earliest. An index
+ * that goes back, or is missing, is forgotten: the list is requested without it, once an interval.
  *
- * A list that fails keeps its instances, and is requested again after a second or more, up to FOLLOW_RETRY_MS, half of it
- * random. A list of more than 50,000 services fails. A change of one service costs what it has, however many others there
- * are. Main thread.
+ * A list that fails keeps its instances, and is retried after a second or more, up to FOLLOW_RETRY_MS, half of it
+ * random. A list of more than FOLLOW_SERVICES_MOST services fails as a whole. A response about one service costs what
+ * it has, however many others there are. Requests that do not wait use half of the shared client at most, and those
+ * that wait a client of their own, so that a slow server delays no other discovery. Main thread.
  */
 #ifndef MODEL_DISCOVERY_SD_FOLLOW_H
 #define MODEL_DISCOVERY_SD_FOLLOW_H
@@ -17,7 +18,7 @@
 #include "model/discovery/sd_request.h"
 #include "model/discovery/sd_source.h"
 
-enum { FOLLOW_WAIT_S = 120, FOLLOW_RETRY_MS = 15000 };
+enum { FOLLOW_WAIT_S = 120, FOLLOW_RETRY_MS = 15000, FOLLOW_SERVICES_MOST = 50000 };
 
 struct sd_follow;
 struct sd_follow_ops {
@@ -34,6 +35,7 @@ struct sd_follow_ops {
 struct sd_followed {             /* one list */
     struct sd_follow *follow;
     struct list node;            /* of services */
+    struct list changed;         /* of those whose parts have changed */
     struct str name;             /* of the service; owned */
     struct sd_request request;
     struct loop_timer due;
@@ -41,7 +43,7 @@ struct sd_followed {             /* one list */
     uint64_t index;              /* 0: not known */
     uint32_t mark;               /* of the last list of services that has it */
     unsigned failures;           /* in a row */
-    bool was_read, ended, removed;
+    bool begun, was_read, ended, removed; /* begun: it is read again and again */
     struct sd_parts parts;
 };
 struct sd_follow {               /* first member of the kind's struct */
@@ -57,17 +59,19 @@ struct sd_follow {               /* first member of the kind's struct */
     bool fixed;                  /* the services are known: there is no list of them */
     struct sd_followed list;     /* of services */
     struct map services;         /* of struct sd_followed, by name */
-    struct list order;           /* of the same */
+    struct list order, changed;  /* of the same */
     size_t n_services, n_failing;
+    size_t n_read, n_ended;      /* of the services */
+    size_t n_listed;             /* by the list that is being taken */
     uint32_t mark;
     uint64_t drawn;              /* random numbers so far */
     struct loop_timer late;
     bool too_many, started, late_passed, has_news, drained;
 };
 /* Takes the profile over; found.source, shown and key are copied. */
-void sd_follow_init(struct sd_follow *f, const struct sd_follow_ops *ops, const struct sd_source_env *env, int64_t interval,
-                    enum sd_stat failures, struct client_profile *profile, const struct sd_found *found, const char *shown,
-                    struct str key);
+void sd_follow_init(struct sd_follow *f, const struct sd_follow_ops *ops, const struct sd_source_env *env,
+                    int64_t interval, enum sd_stat failures, struct client_profile *profile,
+                    const struct sd_found *found, const char *shown, struct str key);
 void sd_follow_service(struct sd_follow *f, struct str name);
 
 #endif

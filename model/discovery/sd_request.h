@@ -31,6 +31,7 @@ struct sd_ask {
     const char *const *headers; size_t n_headers;
     struct str body;             /* a form, for a POST; borrowed until the end; empty: a GET */
     bool is_xml;                 /* the response */
+    bool doubtful;               /* one of many: as in struct client_request */
     int64_t timeout_ms;
 };
 void sd_request_start(struct sd_request *r, const struct sd_ask *ask);
