@@ -41,7 +41,8 @@ static void standby_publish_complete(struct loop_timer *timer)
     }
     if (s->missed > 0 && s->missed < complete)
         complete = s->missed;
-    atomic_store_explicit(&s->complete, complete, memory_order_release);
+    if (list_empty(&s->replays) && s->replaying == NULL)
+        atomic_store_explicit(&s->complete, complete, memory_order_release);
     loop_timer_in(loop, timer, STANDBY_TIMER_MS);
 }
 
@@ -111,13 +112,23 @@ static struct kept_scrape *kept_second(const struct target *t)
     return second == &t->kept ? NULL : CONTAINER(second, struct kept_scrape, node);
 }
 
-/* After a fence the samples may be those of another member's scrapes. */
+/* While it is fenced, the samples may be those of another member's scrapes. */
+static bool lane_is_fenced(const struct scrape_lane *l)
+{
+    return loop_mono(l->loop) >= atomic_load_explicit(l->fence, memory_order_relaxed);
+}
+
 bool standby_keeps(const struct scrape *s)
 {
     const struct target *t = s->target;
-    const struct scrape_lane *l = t->lane;
-    return !s->replay && t->job->conf->cluster.standby &&
-           (!standby_leads(t, s->tick) || loop_mono(l->loop) >= atomic_load_explicit(l->fence, memory_order_relaxed));
+    return !s->replay && t->job->conf->cluster.standby && (!standby_leads(t, s->tick) || lane_is_fenced(t->lane));
+}
+
+static void standby_queue_replay(struct target *t)
+{
+    if (!list_linked(&t->replay))
+        list_push_back(&t->lane->standby.replays, &t->replay);
+    loop_post(t->lane->loop, &t->lane->work);
 }
 
 static void standby_limit(struct target *t, int64_t now)
@@ -148,6 +159,8 @@ static void keep_done(struct scrape *s)
     y->bytes += k->frames.cap + sizeof *k;
     stats_add(&scrape_stats, STANDBY_KEPT, 1);
     stats_add(&scrape_stats, STANDBY_BYTES, (double)(k->frames.cap + sizeof *k));
+    if (standby_leads(t, s->tick)) /* it arrived after the fence: not complete until it is sent */
+        standby_queue_replay(t);
     standby_limit(t, s->tick);
 }
 
@@ -185,18 +198,16 @@ void standby_forget(struct target *t)
 
 void standby_update(struct target *t)
 {
-    struct standby *y = &t->lane->standby;
     struct loop *loop = t->lane->loop;
-    if (t->job->conf->cluster.by_view && !loop_timer_armed(&y->timer))
-        loop_timer_in(loop, &y->timer, 1);
+    struct loop_timer *timer = &t->lane->standby.timer;
+    if (t->job->conf->cluster.by_view && !loop_timer_armed(timer))
+        loop_timer_in(loop, timer, 1);
     if (!t->job->conf->cluster.standby) {
         standby_forget(t);
         return;
     }
-    if (list_empty(&t->kept) || list_linked(&t->replay) || t->lead.from > loop_now(loop))
-        return;
-    list_push_back(&y->replays, &t->replay);
-    loop_post(loop, &t->lane->work);
+    if (!list_empty(&t->kept) && t->lead.from <= loop_now(loop))
+        standby_queue_replay(t);
 }
 
 bool standby_must_replay(const struct scrape *s)
@@ -226,7 +237,7 @@ static struct kept_scrape *replay_pick(struct target *t, bool *mute)
 struct scrape *standby_next_replay(struct scrape_lane *l)
 {
     struct standby *y = &l->standby;
-    while (!list_empty(&y->replays)) {
+    while (!list_empty(&y->replays) && !lane_is_fenced(l)) {
         struct target *t = CONTAINER(y->replays.next, struct target, replay);
         bool mute = false;
         struct kept_scrape *k = t->leaving ? NULL : replay_pick(t, &mute);

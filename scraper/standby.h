@@ -12,7 +12,9 @@
  * of the lane.
  *
  * When does a member of a cluster know that its own scrapes are committed? A timer of the lane, which runs after all scrapes
- * that were due before, publishes the time up to which all those that it leads are complete (standby_complete).
+ * that were due before, publishes the time up to which all those that it leads are complete (standby_complete). A response
+ * that arrives while the member is fenced is kept, and not complete: it is replayed when the member may scrape again. The
+ * time stays as it is while there are scrapes to be replayed.
  *
  * All functions on the lane's thread, unless stated otherwise.
  */

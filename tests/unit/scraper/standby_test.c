@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Scrapes that are kept for another member of the cluster, and sent when it is gone. */
 #include "scraper/scraper.h"
+#include "scraper/standby.h"
 
 #include "scraper_fixture.h"
 
@@ -195,11 +196,49 @@ static void a_standby_ends_no_series(void **state UNUSED)
     fixture_close(&f);
 }
 
+/* Lets the lane publish up to which time its scrapes are complete. */
+static int64_t complete_later(struct scraper_fixture *f)
+{
+    for (int i = 0; i < 4; i++) {
+        advance_clock(f, STANDBY_TIMER_MS);
+        turns(f, 3);
+    }
+    return scraper_complete(f->scraper);
+}
+
+/* Its owner may have been replaced: the response is sent only when it is known that it was not, and others must not take it
+ * for sent until then. */
+static void a_response_after_the_fence_is_not_complete(void **state UNUSED)
+{
+    struct scraper_fixture f;
+    fixture_with_standby(&f, 1 << 20);
+    second = 1 - second; /* this process is the first owner now */
+    set_members(&f, INT64_MAX, false);
+    http_server_respond(&f.server, 200, "m 1\n");
+    advance_clock(&f, INTERVAL);
+    loop_turn(f.loop, 0);
+    scraper_set_fence(f.scraper, 0); /* while the request is in progress */
+    for (int i = 0; i < 5000 && requests_of(&f) == 0; i++)
+        loop_turn(f.loop, 1);
+    turns(&f, 20);
+    assert_int_equal(requests_of(&f), 1);
+    assert_in_range(complete_later(&f), T0 - INTERVAL, T0 + INTERVAL);
+    assert_int_equal(f.sink.samples, 0);
+    scraper_set_fence(f.scraper, INT64_MAX);
+    advance_clock(&f, INTERVAL);
+    loop_turn(f.loop, 0);
+    standby_wait_for(&f, "up{instance=\"i\", job=\"j\"} 1 @1020000");
+    assert_line(&f.sink, "m{instance=\"i\", job=\"j\"} 1 @1010000");
+    assert_in_range(complete_later(&f), T0 + 2 * INTERVAL, T0 + 3 * INTERVAL);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kept_scrapes_are_sent_when_the_first_owner_is_gone), cmocka_unit_test(failed_scrapes_are_kept_too),
         cmocka_unit_test(a_planned_change_repeats_nothing), cmocka_unit_test(old_scrapes_and_too_many_are_dropped),
-        cmocka_unit_test(large_responses_are_kept), cmocka_unit_test(a_standby_ends_no_series)};
+        cmocka_unit_test(large_responses_are_kept), cmocka_unit_test(a_standby_ends_no_series),
+        cmocka_unit_test(a_response_after_the_fence_is_not_complete)};
     return cmocka_run_group_tests_name("standby", tests, NULL, NULL);
 }
