@@ -275,7 +275,7 @@ static void cluster_join_if_ready(struct cluster *c)
     cluster_set_fence(c);
     membership_update(c->membership);
     log_info("cluster", "this member takes its share of the targets", LOG_TIME("from", c->from),
-             LOG_U64("members", c->view->n));
+             LOG_U64("members", cluster_view_registered(c->view)));
 }
 
 /* ---- the fence ---- */
@@ -286,7 +286,7 @@ static void cluster_log_fence(struct cluster *c, bool frozen)
     if (fenced && !c->fenced)
         log_error("cluster", "this member cannot renew its lease while others can: it scrapes nothing until it can");
     if (frozen && !c->frozen)
-        log_warn("cluster", c->unreached && c->view->n > 1
+        log_warn("cluster", c->unreached && cluster_view_registered(c->view) > 1
                      ? "this member can reach neither etcd nor another member: the members stay as they were last"
                      : "no member can renew its lease in etcd: the members stay as they were last");
     if (c->fenced && !fenced)

@@ -58,7 +58,7 @@ static int64_t peer_read(struct str body)
     const struct json_value *doc =
         json_value_reader_feed(&reader, body, &err) ? json_value_reader_finish(&reader, &err) : NULL;
     const struct json_value *ago = json_value_get(json_value_get(doc, "data"), "leaseRenewedMsAgo");
-    int64_t ms = ago && ago->kind == JSON_NUMBER && ago->number < 0x1p53 ? (int64_t)ago->number : -1;
+    int64_t ms = ago && ago->kind == JSON_NUMBER && ago->number >= 0 && ago->number < 0x1p53 ? (int64_t)ago->number : -1;
     json_value_reader_free(&reader);
     arena_free(&a);
     return ms;
@@ -86,10 +86,19 @@ static uint64_t mix_round(const struct cluster_view *view, uint64_t round, uint6
     return hash_bytes(number, sizeof number);
 }
 
+/* The index of the other member of that number, not counting those that are gone. */
+static size_t peer_index(const struct cluster_view *view, size_t number)
+{
+    for (size_t i = 0; i < view->n; i++)
+        if (i != view->self && !view->members[i].gone && number-- == 0)
+            return i;
+    return view->n;
+}
+
 /* Floyd's sample of k out of n: each set of k is as likely as any other. */
 size_t peer_check_pick(const struct cluster_view *view, uint64_t round, size_t *out)
 {
-    size_t others = view->self < view->n ? view->n - 1 : view->n;
+    size_t others = cluster_view_registered(view) - (view->self < view->n);
     size_t k = others < PEERS_A_ROUND ? others : PEERS_A_ROUND, n = 0;
     for (size_t last = others - k; n < k; last++) {
         size_t pick = (size_t)(mix_round(view, round, last) % (last + 1));
@@ -99,7 +108,7 @@ size_t peer_check_pick(const struct cluster_view *view, uint64_t round, size_t *
         out[n++] = pick;
     }
     for (size_t i = 0; i < n; i++)
-        out[i] += out[i] >= view->self; /* skips this member */
+        out[i] = peer_index(view, out[i]);
     return n;
 }
 

@@ -3,8 +3,11 @@
 
 #include "base/json/json_tree.h"
 #include "base/json/json_write.h"
+#include "base/text/duration.h"
 
 #include <stdio.h>
+
+enum { CLOCK_MS = 2 }; /* the writer's times are differences of two clocks in whole milliseconds */
 
 struct sent_times {
     struct sent_times_conf conf;
@@ -114,7 +117,8 @@ void sent_times_tick(struct sent_times *s, uint64_t lease)
     int64_t complete = s->conf.complete(s->conf.arg), mono = loop_mono(s->loop);
     if (complete == INT64_MAX)
         return;
-    sent_notes_add(&s->notes, (struct sent_note){loop_now(s->loop), complete});
+    /* Not loop_now: that is the begin of this turn, and scrapes may have been committed since. */
+    sent_notes_add(&s->notes, (struct sent_note){clock_wall_ms() + CLOCK_MS, complete});
     sent_notes_settle(&s->notes, s->conf.delivered(s->conf.arg));
     if (lease != 0 && s->notes.until > s->put_until && mono - s->put_at >= SENT_EVERY_MS && !etcd_request_runs(&s->put))
         sent_put(s, lease);

@@ -78,10 +78,27 @@ static void test_rounds_ask_others(void **state UNUSED)
     cluster_view_unref(v);
 }
 
+/* They cannot respond: a round that asked only them would find that etcd is away for all. */
+static void test_members_that_are_gone_are_not_asked(void **state UNUSED)
+{
+    struct cluster_member members[40];
+    for (size_t i = 0; i < 40; i++) {
+        snprintf(peer_ids[i], sizeof peer_ids[i], "m-%04zu", i);
+        members[i] = (struct cluster_member){.id = str_of(peer_ids[i]), .weight = 1, .gone = i % 10 != 9};
+    }
+    struct cluster_view *v = cluster_view_new(members, 40, members[19].id, 1);
+    size_t out[PEERS_A_ROUND], sum = 0;
+    assert_int_equal(peer_check_pick(v, 1, out), 3);
+    for (size_t i = 0; i < 3; i++)
+        sum += out[i];
+    assert_int_equal(sum, 9 + 29 + 39);
+    cluster_view_unref(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_others_of_a_small_cluster_are_asked), cmocka_unit_test(test_each_member_is_asked_by_few),
-        cmocka_unit_test(test_rounds_ask_others)};
+        cmocka_unit_test(test_rounds_ask_others), cmocka_unit_test(test_members_that_are_gone_are_not_asked)};
     return cmocka_run_group_tests_name("peer_check", tests, NULL, NULL);
 }
