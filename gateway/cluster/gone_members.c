@@ -5,7 +5,10 @@
 #include "base/telemetry/log.h"
 #include "gateway/cluster/sent_times.h"
 
-enum { GONE_TIMEOUT_MS = 1000, GONE_ASK_AGAIN_MS = 500, GONE_ASKS = 5, GONE_INFLIGHT = 16, GONE_BODY_MAX = 1 << 16 };
+enum {
+    GONE_TIMEOUT_MS = 1000, GONE_ASK_AGAIN_MS = 500, GONE_ASKS = 5, GONE_INFLIGHT = 16, GONE_BODY_MAX = 1 << 16,
+    GONE_READ_AGAIN_MS = 500, GONE_READS_PART = 4, /* of keep_ms, during which errors of etcd are retried */
+};
 
 struct gone {
     struct gone_members *owner;
@@ -16,10 +19,10 @@ struct gone {
     int64_t written;            /* what it wrote: all members read the same; 0: nothing */
     int64_t since;              /* loop_mono */
     bool found;
-    struct etcd_request read;   /* of sent/ID, then its removal */
+    struct etcd_request read;   /* of sent/ID */
     struct client_call *call;
     struct buf body;
-    struct loop_timer again;
+    struct loop_timer again, read_again;
     unsigned asks;
 };
 struct gone_members {
@@ -32,30 +35,38 @@ struct gone_members {
     struct etcd_request clean;
 };
 
+/* A time in the future, of another clock, would leave its targets without an owner until then. */
+static int64_t gone_clamp(int64_t t, int64_t least, int64_t most) { return t < least ? least : t > most ? most : t; }
+
 static void gone_settle(struct gone *m)
 {
     struct gone_members *g = m->owner;
-    if (etcd_request_runs(&m->read) || m->call || loop_timer_armed(&m->again) || m->found)
+    if (etcd_request_runs(&m->read) || m->call || loop_timer_armed(&m->again) || loop_timer_armed(&m->read_again) || m->found)
         return;
     m->found = true;
-    int64_t oldest = loop_now(g->loop) - g->conf.keep_ms;
+    m->until = gone_clamp(m->until, loop_now(g->loop) - g->conf.keep_ms, loop_now(g->loop));
     log_info("cluster", "a member is gone; its scrapes were sent until this time, others send those that they have kept",
-             "member", m->id, LOG_TIME("until", m->until > oldest ? m->until : oldest));
-    m->until = m->until > oldest ? m->until : oldest;
+             "member", m->id, LOG_TIME("until", m->until));
     if (!gone_pending(g))
         g->conf.settled(g->conf.arg);
 }
 
 /* ---- what it wrote to etcd ---- */
 
+/* Members that know different times would disagree on owners: an error is not the same as no record. */
 static void gone_on_read(struct etcd_request *r, const struct etcd_response *response)
 {
     struct gone *m = CONTAINER(r, struct gone, read);
+    struct loop *loop = m->owner->loop;
+    if (response->doc == NULL && loop_mono(loop) - m->since < m->owner->conf.keep_ms / GONE_READS_PART) {
+        loop_timer_in(loop, &m->read_again, GONE_READ_AGAIN_MS);
+        return;
+    }
     const struct json_value *kv = response->doc ? json_value_items(json_value_get(response->doc, "kvs")) : NULL;
     struct buf value = {0};
     int64_t until;
     if (kv && etcd_bytes(kv, "value", &value) && sent_record_read(buf_str(&value), str_of(m->boot), &until)) {
-        m->written = until;
+        m->written = gone_clamp(until, 0, loop_now(loop));
         m->until = until > m->until ? until : m->until;
     }
     buf_free(&value);
@@ -75,6 +86,8 @@ static void gone_read(struct gone *m)
     buf_free(&key);
     buf_free(&body);
 }
+
+static void gone_read_again(struct loop_timer *t) { gone_read(CONTAINER(t, struct gone, read_again)); }
 
 /* ---- what it says ---- */
 
@@ -134,6 +147,7 @@ static void gone_remove(struct gone *m)
     if (m->call)
         client_cancel(m->call);
     loop_timer_stop(m->owner->loop, &m->again);
+    loop_timer_stop(m->owner->loop, &m->read_again);
     buf_free(&m->body);
     list_remove(&m->node);
     m->owner->n--;
@@ -151,7 +165,7 @@ void gone_add(struct gone_members *g, const struct cluster_member *of, struct st
     struct gone *m = mem_zalloc(sizeof *m);
     *m = (struct gone){.owner = g, .id = str_dup(of->id), .address = str_dup(of->address), .zone = str_dup(of->zone),
                        .boot = str_dup(boot), .weight = of->weight, .from = of->from, .since = loop_mono(g->loop),
-                       .again.run = gone_ask_again};
+                       .again.run = gone_ask_again, .read_again.run = gone_read_again};
     list_push_back(&g->all, &m->node);
     g->n++;
     gone_read(m);
@@ -187,8 +201,6 @@ static void gone_clean(struct gone_members *g, const struct gone *m)
 {
     struct buf key = {0}, body = {0};
     struct json_writer w = {.out = &body};
-    if (etcd_request_runs(&g->clean))
-        return;
     json_begin_object(&w);
     json_key(&w, "compare");
     json_begin_array(&w);
@@ -223,8 +235,8 @@ void gone_tick(struct gone_members *g, bool cleans)
     for (struct list *n = g->all.next, *next; n != &g->all; n = next) {
         struct gone *m = CONTAINER(n, struct gone, node);
         next = n->next;
-        if (!m->found || loop_mono(g->loop) - m->since < g->conf.keep_ms)
-            continue;
+        if (!m->found || loop_mono(g->loop) - m->since < g->conf.keep_ms || (cleans && etcd_request_runs(&g->clean)))
+            continue; /* one removal at a time */
         if (cleans)
             gone_clean(g, m);
         gone_remove(m);

@@ -5,8 +5,9 @@
  *
  * The time is the later one of what the member wrote to etcd (sent_times.h) and what it says itself, if it responds: one that
  * is cut off from etcd still sends what it scraped before its lease ended, so it is asked again until its response does not
- * change. Without either, nothing is known to be sent. Until the time is found, `gone_pending` is true, and the view should
- * not change: scrapes that are due meanwhile are kept, too.
+ * change. Errors of etcd are retried for a quarter of keep_ms. Without either time, nothing is known to be sent; one in the
+ * future, of another clock, counts as now. Until the time is found, `gone_pending` is true, and the view should not change:
+ * scrapes that are due meanwhile are kept, too.
  *
  * Threads: the loop's.
  */
