@@ -13,6 +13,7 @@
 #include "base/os/service_notify.h"
 #include "base/telemetry/log.h"
 #include "gateway/acceptor.h"
+#include "gateway/agent/instance_store.h"
 #include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
 #include "gateway/background/audits.h"
@@ -154,6 +155,7 @@ static void begin_stop(struct program *p)
     filter_sync_stop(s->filter_sync);
     audits_stop(s->audits);
     push_checks_stop(s->push_checks);
+    instance_store_stop(s->instances);
     services_leave_cluster(s, on_cluster_left);
 }
 

@@ -23,6 +23,8 @@ struct instance_store {
     struct map docs;            /* by name -> struct instance_doc, a reference; also while a value is invalid */
     bool dirty;
     struct list changes;        /* the first one is under way */
+    bool stopped;
+    struct loop_task next;      /* begins the first change, when the one before has ended */
     struct etcd_request request;
     struct loop_timer seen_late;
     uint64_t awaited;           /* revision that the copy must reflect; 0: none */
@@ -125,7 +127,7 @@ static void change_end(struct instance_store *s, enum instance_result result, co
     mutex_unlock(&s->lock);
     c->done(c, result, err);
     if (!list_empty(&s->changes))
-        change_begin(s);
+        loop_post(store_loop(s), &s->next);
 }
 
 static void change_fail(struct instance_store *s, const char *what)
@@ -156,10 +158,12 @@ static void put_revision(struct json_writer *w, uint64_t revision)
     json_field_u64(w, "mod_revision", revision + 1);
 }
 
-/* A put only if no key is newer than the set that it was checked against, a removal only if its key is not. */
+/* A put only if no key is newer than the set that it was checked against, a removal only if its key is not, and a key is
+ * stored again only if it is absent. */
 static void change_write(const struct instance_store *s, const struct instance_change *c, uint64_t revision,
                          struct json_writer *w)
 {
+    bool removes = c->remove && !c->_restores;
     json_begin_object(w);
     json_key(w, "compare");
     json_begin_array(w);
@@ -168,16 +172,16 @@ static void change_write(const struct instance_store *s, const struct instance_c
         put_store_key(s, w, c->name);
     else
         etcd_put_prefix(w, s->prefix);
-    put_revision(w, revision);
+    put_revision(w, c->_restores ? 0 : revision);
     json_end_object(w);
     json_end_array(w);
     json_key(w, "success");
     json_begin_array(w);
     json_begin_object(w);
-    json_key(w, c->remove ? "request_delete_range" : "request_put");
+    json_key(w, removes ? "request_delete_range" : "request_put");
     json_begin_object(w);
     put_store_key(s, w, c->name);
-    if (!c->remove)
+    if (!removes)
         etcd_put_bytes(w, "value", buf_str(&c->_value));
     json_end_object(w);
     json_end_object(w);
@@ -203,15 +207,17 @@ static bool change_prepare(struct instance_store *s, struct instance_change *c)
     }
     buf_clear(&c->_value);
     c->_created = d == NULL;
-    if (!c->remove && !c->check(c, s->set, &c->_value, &err)) {
-        change_end(s, INSTANCE_REFUSED, &err);
-        return false;
-    }
-    return true;
+    bool ok = c->remove ? !c->_restores || instance_encode(d->text, &c->_value) || err_set(&err, ERR_INTERNAL, "no memory")
+                        : c->check(c, s->set, &c->_value, &err);
+    if (!ok)
+        change_end(s, c->remove ? INSTANCE_FAILED : INSTANCE_REFUSED, &err);
+    return ok;
 }
 
 static void change_on_written(struct etcd_request *r, const struct etcd_response *response);
 static void change_await(struct instance_store *s, uint64_t revision);
+
+static void change_on_next(struct loop_task *task) { change_begin(CONTAINER(task, struct instance_store, next)); }
 
 static void change_begin(struct instance_store *s)
 {
@@ -273,6 +279,34 @@ static void change_await(struct instance_store *s, uint64_t revision)
     change_go_on(s);
 }
 
+/* Begins it again when the copy has what etcd has now. The watch may be late, or not show why: a key that is no instance
+ * may be newer. */
+static void change_again(struct instance_store *s, struct instance_change *c, uint64_t revision)
+{
+    if (++c->_attempts >= CHANGE_ATTEMPTS) {
+        change_fail(s, "other clients change the configurations at the same time; try again");
+        return;
+    }
+    etcd_mirror_refresh(s->mirror);
+    change_await(s, revision);
+}
+
+static bool change_removed_none(const struct json_value *response)
+{
+    const struct json_value *first = json_value_items(json_value_get(response, "responses"));
+    return etcd_u64(json_value_get(first, "response_delete_range"), "deleted") == 0;
+}
+
+/* The key is there again, for the removal that follows. */
+static void change_on_restored(struct instance_store *s, struct instance_change *c, uint64_t revision)
+{
+    c->_restores = false;
+    c->if_revision = c->if_revision ? revision : 0;
+    change_await(s, revision);
+}
+
+/* A key that etcd lacks, and every member keeps since etcd was emptied, is stored again before it is removed: only then do
+ * the watches of all members show its removal. If another client has just removed it, the copy lacks it soon. */
 static void change_on_written(struct etcd_request *r, const struct etcd_response *response)
 {
     struct instance_store *s = CONTAINER(r, struct instance_store, request);
@@ -283,13 +317,16 @@ static void change_on_written(struct etcd_request *r, const struct etcd_response
     }
     const struct json_value *succeeded = json_value_get(response->doc, "succeeded");
     uint64_t revision = etcd_u64(json_value_get(response->doc, "header"), "revision");
-    if (succeeded && succeeded->kind == JSON_TRUE) {
-        c->revision = revision;
-        change_await(s, revision);
-    } else if (++c->_attempts >= CHANGE_ATTEMPTS) {
-        change_fail(s, "other clients change the configurations at the same time; try again");
+    if (!succeeded || succeeded->kind != JSON_TRUE) {
+        c->_restores = false;
+        change_again(s, c, revision);
+    } else if (c->_restores) {
+        change_on_restored(s, c, revision);
+    } else if (c->remove && change_removed_none(response->doc)) {
+        c->_restores = true;
+        change_again(s, c, revision);
     } else {
-        etcd_mirror_refresh(s->mirror); /* a key that is no instance may be newer, and the watch late */
+        c->revision = revision;
         change_await(s, revision);
     }
 }
@@ -298,7 +335,9 @@ void instance_store_change(struct instance_store *s, struct instance_change *c)
 {
     bool idle = list_empty(&s->changes);
     list_push_back(&s->changes, &c->_node);
-    if (idle)
+    if (s->stopped)
+        instance_store_stop(s);
+    else if (idle)
         change_begin(s);
 }
 
@@ -312,25 +351,35 @@ struct instance_store *instance_store_new(const struct instance_store_conf *conf
     list_init(&s->changes);
     mutex_init(&s->lock, RANK_LEAF);
     s->seen_late.run = change_on_late;
+    s->next.run = change_on_next;
     s->mirror = etcd_mirror_new(conf->etcd, &(struct etcd_mirror_conf){
         .prefix = s->prefix, .confirm_ms = STORE_CONFIRM_MS, .wiped = ETCD_WIPED_KEEP, .max_bytes = STORE_BYTES_MAX,
         .put = store_on_put, .removed = store_on_removed, .settled = store_on_settled, .state = store_on_state, .arg = s});
     return s;
 }
 
-void instance_store_free(struct instance_store *s)
+void instance_store_stop(struct instance_store *s)
 {
+    struct err err;
     if (s == NULL)
         return;
+    s->stopped = true;
     etcd_cancel(&s->request);
     loop_timer_stop(store_loop(s), &s->seen_late);
-    struct err err;
+    loop_unpost(store_loop(s), &s->next);
     err_set(&err, ERR_UNAVAILABLE, "the program is stopping");
     for (struct list *node; (node = list_pop_front(&s->changes)) != NULL;) {
         struct instance_change *c = CONTAINER(node, struct instance_change, _node);
         buf_free(&c->_value);
         c->done(c, INSTANCE_FAILED, &err);
     }
+}
+
+void instance_store_free(struct instance_store *s)
+{
+    if (s == NULL)
+        return;
+    instance_store_stop(s);
     etcd_mirror_free(s->mirror);
     etcd_free(s->conf.etcd);
     for (struct map_entry *e = map_next(&s->docs, NULL); e; e = map_next(&s->docs, e))

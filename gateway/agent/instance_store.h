@@ -26,7 +26,8 @@ struct instance_store_conf {
     void *arg;
 };
 struct instance_store *instance_store_new(const struct instance_store_conf *conf);
-void instance_store_free(struct instance_store *s); /* NULL is fine; changes under way get an error */
+void instance_store_stop(struct instance_store *s); /* changes get an error from now on; NULL is fine */
+void instance_store_free(struct instance_store *s); /* stops it; NULL is fine */
 
 /* Any thread: a reference; NULL: the keys were not read yet. */
 struct instance_set *instance_store_set(struct instance_store *s);
@@ -47,7 +48,7 @@ struct instance_change {               /* zeroed; the caller's until `done` */
     /* private: */
     struct list _node;
     struct buf _value;
-    bool _created;
+    bool _created, _restores;
     unsigned _attempts;
 };
 void instance_store_change(struct instance_store *s, struct instance_change *c);

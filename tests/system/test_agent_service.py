@@ -3,6 +3,9 @@
 import base64
 import gzip
 import json
+import os
+import signal
+import threading
 import time
 
 from lib import *
@@ -171,11 +174,12 @@ def test_the_api_is_that_of_the_agent():
         assert (t["target_group"], t["endpoint"], t["scrape_error"]) == ("first", f"http://{exporter.address}/metrics", ""), t
         assert t["labels"] == {"instance": exporter.address, "job": "first"} and isinstance(t["scrape_duration_ms"], int), t
         assert t["discovered_labels"]["__address__"] == exporter.address and "T" in t["last_scrape"], t
-    ring = call(a, "GET", "/debug/ring", Accept="application/json").json()
+    shards = lambda: call(a, "GET", "/debug/ring", Accept="application/json").json()
+    wait_until(lambda: [s["state"] for s in shards()["shards"]] == ["ACTIVE", "ACTIVE"], 20, "both members are active")
+    ring = shards()
     assert set(ring) == {"shards", "now"} and [s["id"] for s in ring["shards"]] == ["a", "b"], ring
     assert set(ring["shards"][0]) == {"id", "state", "address", "timestamp", "registered_timestamp", "read_only",
                                       "read_only_updated_timestamp", "zone", "tokens"}, ring
-    assert [s["state"] for s in ring["shards"]] == ["ACTIVE", "ACTIVE"], ring
     assert a.metric("agent_metrics_ha_configs_created_total") == 3
     assert a.metric("agent_metrics_ha_configs_updated_total") == 2
     assert b.metric("agent_metrics_ha_configs_deleted_total") == 1
@@ -273,7 +277,7 @@ def test_etcd_away_and_wiped():
     """Instances stay as they were last; changes fail, and are possible again afterwards."""
     etcd, sink = Etcd(), RecordingSink()
     exporter = ScriptedExporter(series=1)
-    a = member(etcd, "a", sink)
+    a, b = member(etcd, "a", sink), member(etcd, "b", sink)
     assert put(a, "one", instance("one", [exporter.address])).status == 201
     wait_until(lambda: sink.find("up", job="one"), 20, "samples")
     etcd.kill9()
@@ -289,6 +293,46 @@ def test_etcd_away_and_wiped():
                30, "the empty etcd has a new instance")
     before = count()
     wait_until(lambda: count() > before + 3 and sink.find("up", job="three"), 20, "the others go on")
+    # what only the members have can be deleted, on all of them
+    names = lambda m: call(m, "GET", "/agent/api/v1/configs").json()["data"]["configs"]
+    wait_until(lambda: names(a) == names(b) == ["one", "three", "two"], 20, "both have all")
+    answer_is(call(a, "DELETE", "/agent/api/v1/config/one"), 200, status="success")
+    assert names(a) == ["three", "two"]
+    wait_until(lambda: names(b) == ["three", "two"], 20, "the other member has seen it")
+    assert list(stored(etcd)) == ["three"]
+    failed_with(call(b, "DELETE", "/agent/api/v1/config/one"), 404, "does not exist")
+
+
+def test_large_and_own_names():
+    """An instance of 900,000 nodes is no danger, and jobs of the file are not stored a second time."""
+    etcd = Etcd()
+    own = "scrape_configs: [{job_name: own, static_configs: [{targets: ['127.0.0.1:1']}]}]"
+    a = member(etcd, "a", more=own)
+    many = put(a, "many", "scrape_configs: [{job_name: x, params: {a: [" + "1," * 900_000 + "1]}}]")
+    assert many.status in (201, 400, 413, 500), many.status
+    failed_with(put(a, "second", instance("own", ["127.0.0.1:1"])), 400, "own")
+    assert put(a, "other", instance("other", ["127.0.0.1:1"])).status == 201
+
+
+def test_a_stop_does_not_wait_for_etcd():
+    """Clients whose change is under way get an error."""
+    etcd = Etcd()
+    a = member(etcd, "a")
+    os.kill(etcd.p.pid, signal.SIGSTOP)
+    answers = []
+    asking = [threading.Thread(target=lambda i=i: answers.append(put(a, f"n{i}", instance(f"j{i}", ["127.0.0.1:1"]))))
+              for i in range(3)]
+    for thread in asking:
+        thread.start()
+    time.sleep(1.5)
+    assert not answers
+    assert a.stop() == 0
+    for thread in asking:
+        thread.join(20)
+    os.kill(etcd.p.pid, signal.SIGCONT)
+    assert len(answers) == 3
+    for answer in answers:
+        failed_with(answer, 500, "the program is stopping")
 
 
 def ring(*agents):
