@@ -197,7 +197,7 @@ static bool agent_check(struct instance_change *change, const struct instance_se
     const struct services *s = c->r->services;
     struct instance_checked checked;
     struct arena a;
-    arena_init(&a, INSTANCE_TEXT_MAX * 8);
+    arena_init(&a, 0); /* bounded by the limits of YAML (base/conf/yaml.h) */
     enum instance_verdict verdict = config_check_instance(s->_config, &s->flags, &a, change->name, c->r->body, &checked, err);
     if (verdict != INSTANCE_VALID)
         err_wrap(err, verdict == INSTANCE_UNREADABLE ? "could not unmarshal config" : "failed to validate config");

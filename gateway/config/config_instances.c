@@ -145,8 +145,8 @@ static struct str instance_destination_name(struct loader *l, const struct insta
                                             const struct destination_conf *d)
 {
     if (from->stored)
-        return d->name.n > 0 ? arena_printf(l->conf.arena, "%06x-%.*s", (unsigned)(route >> 40), STR_ARG(d->name))
-                             : arena_printf(l->conf.arena, "%06x-%zu", (unsigned)(route >> 40), i + 1);
+        return d->name.n > 0 ? arena_printf(l->conf.arena, "%012llx-%.*s", (unsigned long long)route >> 16, STR_ARG(d->name))
+                             : arena_printf(l->conf.arena, "%012llx-%zu", (unsigned long long)route >> 16, i + 1);
     if (d->name.n == 0)
         return arena_printf(l->conf.arena, "%.*s-%zu", STR_ARG(from->name), i + 1);
     return instance_name_taken(l->config, d->name)
@@ -329,6 +329,7 @@ enum instance_verdict config_check_instance(const struct config *c, const struct
     struct conf_errors errors = {0};
     struct config draft = {.global = c->global, .scrape = c->scrape, .access = c->access};
     struct loader l = {.flags = f, .config = &draft, .file = *c->file, .err = err};
+    size_t own = c->n_instances > 0 ? c->instances[0].job : c->n_jobs; /* jobs of the file come first */
     struct instance_conf i;
     struct instance_source from = {.name = name, .stored = true};
     enum instance_verdict verdict = INSTANCE_VALID;
@@ -336,6 +337,10 @@ enum instance_verdict config_check_instance(const struct config *c, const struct
                                    .loose_durations = dialects[f->dialect].loose_durations,
                                    .vmagent_relabeling = dialects[f->dialect].vmagent_relabeling, .strict = f->strict,
                                    .accept_inert = &f->accept_inert, .errors = &errors};
+    l.cap_jobs = own;
+    draft.jobs = ARENA_ARRAY(a, struct scrape_job, own);
+    for (; draft.n_jobs < own; draft.n_jobs++)
+        draft.jobs[draft.n_jobs] = c->jobs[draft.n_jobs];
     if (!instance_parse(&l, name, text, &i, &from.node)) {
         instance_first_error(&errors, err);
         verdict = instance_check_nulls(from.node, err) ? INSTANCE_UNREADABLE : INSTANCE_INVALID;
