@@ -81,7 +81,7 @@ static const struct conf_section ring_kvstore_section = {"ring_kvstore", sizeof(
 static const struct conf_row ring_rows[] = {
     {CONF_SECTION, "kvstore", RING(ring.kvstore), .section = &ring_kvstore_section, .help = "Where members are registered"},
     {CONF_DURATION, "heartbeat_timeout", RING(ring.heartbeat_timeout), .preset = "1m",
-     .help = "Age of the last sign of life from which on a Grafana Agent of the ring counts as gone. Members of sluice have "
+     .help = "Age of the last sign of life from which on a Grafana Agent of the ring counts as gone; 0: never. Members of sluice have "
              "a lease, see [cluster](cluster.md)"},
     INERT("replication_factor", "1, as in the Agent; `cluster.replication_factor` is more"),
     INERT("zone_awareness_enabled", "See `availability_zone`"),

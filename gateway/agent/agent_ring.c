@@ -51,7 +51,8 @@ static bool ring_read_entry(struct str message, struct ring_agent *a)
 
 static bool ring_takes_part(const struct ring_agent *a, int64_t now, int64_t timeout_ms)
 {
-    return a->state != RING_LEAVING && a->state != RING_LEFT && a->timestamp > (now - timeout_ms) / 1000;
+    bool alive = timeout_ms == 0 || a->timestamp > (now - timeout_ms) / 1000;
+    return a->state != RING_LEAVING && a->state != RING_LEFT && alive;
 }
 
 static bool ring_read(struct str plain, int64_t now, int64_t timeout_ms, size_t *n, struct buf *name)

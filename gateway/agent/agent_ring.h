@@ -7,7 +7,7 @@
 
 #include "base/etcd/etcd.h"
 
-/* Agents in the value of the key that take part, and have shown so within timeout_ms. `name`, if there are any, gets the
+/* Agents in the value of the key that take part, and have shown so within timeout_ms; 0: ever, as in the Agent. `name`, if there are any, gets the
  * first one. False: it is no ring. */
 bool agent_ring_count(struct str value, int64_t now, int64_t timeout_ms, size_t *n, struct buf *name, struct err *err) MUST_USE;
 

@@ -181,7 +181,8 @@ void api_agent_ring(struct http_request *r)
     json_key(&w, "shards");
     json_begin_array(&w);
     for (size_t i = 0; s.view && i < s.view->n; i++)
-        put_shard(&w, &s.view->members[i], now);
+        if (!s.view->members[i].gone)
+            put_shard(&w, &s.view->members[i], now);
     json_end_array(&w);
     put_ring_time(&w, "now", now);
     json_end_object(&w);

@@ -26,16 +26,18 @@ static void ring_add(struct buf *ring, const char *name, int64_t timestamp, int6
     buf_free(&entry);
 }
 
-static bool ring_count(struct str plain, size_t *n, struct buf *first)
+static bool ring_count_within(int64_t timeout_ms, struct str plain, size_t *n, struct buf *first)
 {
     struct buf value = {0};
     struct err err;
     compress_snappy(&value, plain);
     buf_clear(first);
-    bool ok = agent_ring_count(buf_str(&value), 1000000000, 60000, n, first, &err);
+    bool ok = agent_ring_count(buf_str(&value), 1000000000, timeout_ms, n, first, &err);
     buf_free(&value);
     return ok;
 }
+
+static bool ring_count(struct str plain, size_t *n, struct buf *first) { return ring_count_within(60000, plain, n, first); }
 
 static void those_that_take_part(void **state UNUSED)
 {
@@ -55,6 +57,8 @@ static void those_that_take_part(void **state UNUSED)
     assert_true(ring_count(buf_str(&ring), &n, &first));
     assert_int_equal(n, 3);
     assert_true(str_is(buf_str(&first), "active"));
+    assert_true(ring_count_within(0, buf_str(&ring), &n, &first)); /* without heartbeat_timeout */
+    assert_int_equal(n, 5);
     buf_free(&ring);
     buf_free(&first);
 }
