@@ -32,7 +32,8 @@ static void set_metadata(struct scrape_lane *l, struct target *t, struct metadat
 static bool store_metadata(struct scrape_lane *l, struct target *t)
 {
     enum { ABOUT = 20000 };
-    bool open = sink_begin(l->sink, &(struct sink_batch){.source = t->source, .route = t->job->conf->route, .bytes = ABOUT}) == SINK_OK;
+    struct sink_batch batch = {.source = t->source, .route = t->job->conf->route, .bytes = ABOUT};
+    bool open = sink_begin(l->sink, &batch) == SINK_OK;
     bool more = metadata_store_some(&l->metadata_builder, METADATA_FAMILIES, open ? send_new_family : NULL, l);
     if (open)
         sink_commit(l->sink, NULL, NULL);

@@ -63,8 +63,9 @@ static bool topology_same_contents(struct stream_contents a, struct stream_conte
 
 static bool topology_same_stream(const struct stream *a, const struct stream *b)
 {
-    return a->slot == b->slot && a->route == b->route && a->every_route == b->every_route && stream_same(a, b) && a->limits.samples == b->limits.samples &&
-           a->limits.bytes == b->limits.bytes && topology_same_contents(a->contents, b->contents);
+    return a->slot == b->slot && a->route == b->route && a->every_route == b->every_route && stream_same(a, b) &&
+           a->limits.samples == b->limits.samples && a->limits.bytes == b->limits.bytes &&
+           topology_same_contents(a->contents, b->contents);
 }
 
 /* External labels that the stages of a stream add. */

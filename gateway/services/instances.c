@@ -45,7 +45,23 @@ bool services_follow_instances(struct services *s, struct config *c, struct err 
     s->instances_due.run = instances_on_due;
     s->instances = instance_store_new(&(struct instance_store_conf){.etcd = etcd, .prefix = conf->kvstore.prefix,
                                                                     .changed = instances_on_change, .arg = s});
+    s->_instances_config = config_ref(c);
     return true;
+}
+
+void services_check_instances(const struct services *s, const struct config *c)
+{
+    const struct config *used = s->_instances_config;
+    if (used == NULL || c->scraping_service == NULL)
+        return;
+    const struct agent_kvstore *kv = &used->scraping_service->kvstore, *new_kv = &c->scraping_service->kvstore;
+    const struct agent_lifecycler *l = &used->scraping_service->lifecycler, *new_l = &c->scraping_service->lifecycler;
+    if (!conf_equal(&etcd_section, used->instances_etcd, c->instances_etcd) || !str_eq(kv->prefix, new_kv->prefix) ||
+        !conf_equal(&etcd_section, used->ring_etcd, c->ring_etcd) ||
+        !str_eq(l->ring.kvstore.prefix, new_l->ring.kvstore.prefix) ||
+        l->ring.heartbeat_timeout != new_l->ring.heartbeat_timeout)
+        log_warn("config", "metrics.scraping_service has changed: where the instances and the Agents' ring are stored is used "
+                 "after a restart");
 }
 
 bool services_have_instances(const struct services *s)
@@ -65,6 +81,8 @@ void services_free_instances(struct services *s)
     loop_timer_stop(s->control, &s->instances_due);
     instance_store_free(s->instances);
     agent_ring_free(s->agent_ring);
+    config_unref(s->_instances_config);
+    s->_instances_config = NULL;
     s->instances = NULL;
     s->agent_ring = NULL;
 }

@@ -242,6 +242,7 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
     if (ok) {
         note_success(s, c);
         services_check_cluster(s, c);
+        services_check_instances(s, c);
         access_watch_use(s->access_watch, c->access);
         line_file_use(s->access_log, str_is(s->flags.access_log, "none") ? STR("") : s->flags.access_log);
         line_file_use(s->query_log, c->global.query_log_file);

@@ -74,6 +74,7 @@ struct services {
     struct instance_store *instances; /* control thread; sets: any; NULL: none are read from etcd. Set likewise */
     struct loop_timer instances_due; /* control thread */
     struct agent_ring *agent_ring; /* control thread; NULL likewise */
+    struct config *_instances_config; /* the one that both were made from */
     struct config *_cluster_config; /* the one that it was made from */
     int64_t started;               /* Unix ms */
     char id[VIA_ID_SIZE];          /* of this process, for base/http/via.h */
@@ -134,6 +135,7 @@ bool services_follow_instances(struct services *s, struct config *c, struct err 
 bool services_have_instances(const struct services *s); /* control thread: the running configuration has them */
 bool services_agents_gone(const struct services *s);    /* control thread: no Grafana Agent scrapes them */
 struct instance_set *services_instances(const struct services *s); /* any thread: a reference; NULL: none were read */
+void services_check_instances(const struct services *s, const struct config *c); /* warns of what needs a restart */
 void services_free_instances(struct services *s);
 
 /* ---- load.c ---- */
