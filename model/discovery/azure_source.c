@@ -201,6 +201,7 @@ static void azure_forget(struct azure_source *s)
 {
     for (size_t i = 0; i < INTERFACES_AT_ONCE; i++)
         sd_request_free(&s->slots[i].request);
+    sd_request_free(&s->request);
     sd_build_drop(&s->build);
     sd_pages_clear(&s->pages);
     arena_free(&s->read);
@@ -213,7 +214,6 @@ static void azure_source_free(struct sd_poll *p)
 {
     struct azure_source *s = azure_of_poll(p);
     azure_forget(s);
-    sd_request_free(&s->request);
     client_profile_unref(s->profile);
     arena_free(&s->arena);
     mem_free(s);

@@ -119,6 +119,7 @@ static void ec2_source_free(struct sd_poll *p)
 
 static void ec2_fail(struct ec2_source *s, const char *why)
 {
+    sd_request_free(&s->request);
     sd_build_drop(&s->build);
     mem_free(s->page);
     s->page = NULL;
@@ -255,6 +256,7 @@ static void ec2_end(struct ec2_source *s)
 {
     struct sd_groups *groups = s->build.groups;
     s->build.groups = NULL;
+    sd_request_free(&s->request);
     sd_poll_succeeded(&s->poll, groups);
 }
 

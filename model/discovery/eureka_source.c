@@ -105,6 +105,7 @@ static void eureka_on_apps(struct sd_request *r, const struct json_value *doc, s
     if (doc && (all == NULL || all->kind != JSON_OBJECT))
         err_set(err, ERR_BAD_GATEWAY, "%s: the response has no applications", s->poll.shown);
     if (all == NULL || all->kind != JSON_OBJECT) {
+        sd_request_free(r);
         sd_poll_failed(&s->poll, err->text);
         return;
     }
@@ -114,6 +115,7 @@ static void eureka_on_apps(struct sd_request *r, const struct json_value *doc, s
         for (const struct json_value *i = eureka_items(instances); i; i = eureka_next_item(instances, i))
             eureka_add_instance(&build, eureka_text(a, "name"), i);
     }
+    sd_request_free(r);
     sd_poll_succeeded(&s->poll, build.groups);
 }
 

@@ -87,6 +87,7 @@ static void gce_source_free(struct sd_poll *p)
 
 static void gce_fail(struct gce_source *s, const struct err *err)
 {
+    sd_request_free(&s->request);
     sd_build_drop(&s->build);
     mem_free(s->page);
     s->page = NULL;
@@ -207,6 +208,7 @@ static void gce_next(struct gce_source *s)
     if (s->zone == s->zones.n) {
         struct sd_groups *groups = s->build.groups;
         s->build.groups = NULL;
+        sd_request_free(&s->request);
         sd_poll_succeeded(&s->poll, groups);
         return;
     }
