@@ -157,8 +157,8 @@ void aggregate_receive(struct aggregate_part *p, uint32_t at, const struct sampl
         if (aggregate_ignores(p, samples[i]))
             continue;
         matched++;
-        if (now - samples[i].t > p->lag)
-            p->lag = now - samples[i].t;
+        if (samples[i].t < now - p->lag)
+            p->lag = samples[i].t > 0 ? now - samples[i].t : now;
         how.window = aggregate_choose_window(p, samples[i].t);
         if (p->layout.dedup)
             aggregate_keep_newest(p, in, samples[i], how.window);

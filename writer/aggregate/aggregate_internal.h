@@ -58,6 +58,7 @@ struct aggregate_part {
     struct aggregate_table inputs, groups;
     struct aggregate_counts *counts;
     bool adopted;                 /* its state is that of an equal rule of the configuration before */
+    bool restored;                /* its times are those of the process before */
     int64_t ignore_first_until;   /* Unix s: first samples of counters do not count before */
     /* times, Unix ms */
     int64_t least, most;          /* the current interval of what is received: of deduplication, or of aggregation */

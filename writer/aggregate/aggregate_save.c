@@ -182,6 +182,7 @@ struct restoring { /* a->parts[part] is that of the last 'R'; NULL: it is none o
     struct aggregate_part *p;
     struct saved_rule rule;
     int64_t now, away;
+    bool swap; /* its windows are the other way round */
     struct str rest;
     size_t n;
 };
@@ -196,29 +197,39 @@ static bool saved_take(struct restoring *r, void *to, size_t n)
     return true;
 }
 
+static bool saved_time_valid(int64_t t, int64_t latest) { return t >= 0 && t <= latest; }
+
+/* Whether the times can be those of the rule: a clock that was set back must not stop the results. */
+static bool saved_rule_fits(const struct saved_rule *s, const struct aggregate_part *p, int64_t now)
+{
+    int64_t latest = now + 2 * p->rule->interval;
+    return p->rule->identity == s->identity && p->layout.words == s->words && p->layout.input_size == s->input_size &&
+           saved_time_valid(s->least, latest) && saved_time_valid(s->most, latest) && saved_time_valid(s->flush_at, latest);
+}
+
+/* Of several lanes' states of a rule, the first determines its times. */
 static bool restore_rule(struct restoring *r)
 {
     if (!saved_take(r, &r->rule, sizeof r->rule))
         return false;
     const struct saved_rule *s = &r->rule;
-    r->away = r->now > s->saved_at ? r->now - s->saved_at : 0;
     r->p = NULL;
-    for (size_t i = 0; i < r->a->n_parts && r->away <= oldest_saved_ms; i++) {
-        struct aggregate_part *p = &r->a->parts[i];
-        if (p->rule->identity != s->identity || p->layout.words != s->words || p->layout.input_size != s->input_size)
-            continue;
-        int64_t interval = p->rule->interval; /* a clock that was set back must not stop the results */
-        if (s->flush_at > r->now + 2 * interval || s->most > r->now + 2 * interval)
-            continue;
-        r->p = p;
-        p->least = s->least;
-        p->most = s->most;
-        p->flush_at = s->flush_at;
-        p->ignore_first_until = s->ignore_first_until;
-        p->skip = s->skip;
-        p->window = s->window & 1;
+    if (s->saved_at < r->now - oldest_saved_ms)
         return true;
+    r->away = r->now > s->saved_at ? r->now - s->saved_at : 0;
+    for (size_t i = 0; i < r->a->n_parts && r->p == NULL; i++)
+        if (saved_rule_fits(s, &r->a->parts[i], r->now))
+            r->p = &r->a->parts[i];
+    if (r->p && !r->p->restored) {
+        r->p->restored = true;
+        r->p->least = s->least;
+        r->p->most = s->most;
+        r->p->flush_at = s->flush_at;
+        r->p->ignore_first_until = s->ignore_first_until;
+        r->p->skip = s->skip;
+        r->p->window = s->window & 1;
     }
+    r->swap = r->p && r->p->window != (s->window & 1);
     return true;
 }
 
@@ -281,6 +292,42 @@ static bool restore_pointers(struct restoring *r, struct aggregate_output_group 
     return l->buckets_total ? restore_buckets(r, &g->words[l->buckets_total].buckets) && ok : ok;
 }
 
+static void swap_bytes(void *a, void *b, size_t n)
+{
+    char *x = a, *y = b;
+    for (size_t i = 0; i < n; i++) {
+        char c = x[i];
+        x[i] = y[i];
+        y[i] = c;
+    }
+}
+
+static void swap_group_windows(const struct aggregate_part *p, struct aggregate_output_group *g)
+{
+    if (p->layout.words > 0 && p->layout.windows == 2)
+        swap_bytes(aggregate_window(p, g, 0), aggregate_window(p, g, 1), p->layout.window_words * sizeof *g->words);
+}
+
+static void swap_input_windows(const struct aggregate_part *p, struct aggregate_input *in)
+{
+    const unsigned first = p->layout.dedup ? INPUT_PENDING : INPUT_SEEN | INPUT_RATED, second = first << 1;
+    in->flags = (in->flags & ~(first | second)) | (in->flags & first) << 1 | (in->flags & second) >> 1;
+    if (p->layout.dedup) {
+        struct aggregate_pending *kept = (struct aggregate_pending *)((char *)in + p->layout.dedup);
+        swap_bytes(&kept[0], &kept[1], sizeof *kept);
+    } else if (p->layout.rates) {
+        struct aggregate_rates *rates = (struct aggregate_rates *)((char *)in + p->layout.rates);
+        swap_bytes(&rates->windows[0], &rates->windows[1], sizeof rates->windows[0]);
+    }
+}
+
+/* The time away does not count for staleness. */
+static int64_t restore_deadline(const struct restoring *r, int64_t saved)
+{
+    int64_t latest = r->now + r->p->rule->staleness;
+    return saved < 0 ? 0 : saved < latest - r->away ? saved + r->away : latest;
+}
+
 static bool restore_group(struct restoring *r)
 {
     struct saved_group s;
@@ -297,7 +344,9 @@ static bool restore_group(struct restoring *r)
         at = aggregate_group_find(r->p, labels, s.id);
     g = at != TABLE_NONE ? table_at(&r->p->groups, at) : mem_zalloc(r->p->groups.size);
     bool ok = saved_take(r, g->words, r->p->layout.words * sizeof *g->words) && restore_pointers(r, g);
-    g->deadline = s.deadline + r->away;
+    if (r->swap)
+        swap_group_windows(r->p, g);
+    g->deadline = restore_deadline(r, s.deadline);
     g->flags = s.flags & GROUP_LIVE;
     if (at == TABLE_NONE) {
         aggregate_group_clear(r->p, g);
@@ -324,7 +373,9 @@ static bool restore_input(struct restoring *r)
     memcpy(in, bytes, r->p->layout.input_size);
     in->group = g;
     in->flags &= INPUT_DEAD - 1;
-    in->deadline += r->away;
+    if (r->swap)
+        swap_input_windows(r->p, in);
+    in->deadline = restore_deadline(r, in->deadline);
     ((struct aggregate_output_group *)table_at(&r->p->groups, g))->inputs++;
     r->n++;
     return true;
