@@ -3,7 +3,7 @@
  *
  * A `struct aggregate` is one lane's part of a set of rules. A series that a rule matches belongs to a group: the labels that
  * the result will have. Each group is owned by one lane, which a hash of its labels determines, so that a result never has to
- * be put together from parts; aggregate_push() reports which other lanes own groups of a series, and the caller sends them the
+ * be put together from parts; aggregate_find() reports which other lanes own groups of a series, and the caller sends them the
  * series as it came. Nothing on this path takes a lock.
  *
  * What is decided about a series (which rules match, its labels after relabeling, its group) is decided once and remembered by
@@ -15,8 +15,8 @@
  * in slices, has exactly the samples that arrived before it began.
  *
  * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 40 more for rates, 32 more with
- * deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output; 36 for each series that arrives, matched
- * or not.
+ * deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output, twice; 12 for each series that it
+ * matches. 16 for each series that arrives, matched or not. The index of each table has 11 to 21 bytes for each record.
  *
  * Functions are called on the lane's thread, except where stated. Labels and samples are borrowed for the call. */
 #ifndef WRITER_AGGREGATE_AGGREGATE_H
@@ -71,7 +71,7 @@ void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t has
 
 /* When aggregate_flush has something to do, Unix ms; not after now + 1 s while it is in the middle of something. */
 int64_t aggregate_due(const struct aggregate *a);
-bool aggregate_flush_begins(const struct aggregate *a, int64_t now); /* it is due, and has not begun */
+bool aggregate_results_begin(const struct aggregate *a, int64_t now); /* results are due, and no flush has begun */
 /* Writes the results that are due, until clock_mono_ns() is `end` (INT64_MAX: all). True: there is more, call again. */
 bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct aggregate_results *to);
 /* At shutdown, or when the rules are removed: with flush_on_shutdown the results of the incomplete interval, and samples that

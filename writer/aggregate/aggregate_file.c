@@ -135,7 +135,16 @@ static void aggregate_left_replaced(struct aggregate_left *l, unsigned n_lanes)
 }
 
 size_t aggregate_left_files(const struct aggregate_left *l) { return l->n; }
-struct str aggregate_left_bytes(const struct aggregate_left *l, size_t file) { return buf_str(&l->files[file].bytes); }
+
+struct str aggregate_left_bytes(const struct aggregate_left *l, unsigned lane, size_t file)
+{
+    size_t own = 0;
+    while (own < l->n && l->files[own].lane != lane)
+        own++;
+    if (own < l->n)
+        file = file == 0 ? own : file <= own ? file - 1 : file;
+    return buf_str(&l->files[file].bytes);
+}
 
 /* ---- on a thread for files ---------------------------------------------------------------------------------------- */
 
@@ -206,13 +215,9 @@ static struct file_frames *aggregate_file_take(struct aggregate_file *f)
 {
     mutex_lock(&f->lock);
     struct file_frames *all = f->frames;
-    bool remove = f->remove;
     f->frames = NULL;
     f->frames_end = &f->frames;
-    f->remove = false;
     mutex_unlock(&f->lock);
-    if (remove)
-        (void)!unlink(f->path);
     return all;
 }
 
@@ -221,6 +226,21 @@ static void aggregate_file_free_frames(struct aggregate_file *f, struct file_fra
     atomic_fetch_sub(&f->queued, frames->bytes.n);
     buf_free(&frames->bytes);
     mem_free(frames);
+}
+
+/* After the frames that were handed over before. */
+static void aggregate_file_delete(struct aggregate_file *f)
+{
+    mutex_lock(&f->lock);
+    bool remove = f->remove;
+    f->remove = false;
+    mutex_unlock(&f->lock);
+    if (!remove)
+        return;
+    aggregate_file_close(f);
+    f->broken = true; /* until the next saving begins */
+    (void)!unlink(f->next_path);
+    (void)!unlink(f->path);
 }
 
 static void run_aggregate_file(struct file_work *w)
@@ -235,6 +255,7 @@ static void run_aggregate_file(struct file_work *w)
         if (next == NULL)
             next = aggregate_file_take(f);
     }
+    aggregate_file_delete(f);
 }
 
 static void aggregate_file_hangs(struct file_work *w)

@@ -20,7 +20,8 @@ struct aggregate_left *aggregate_left_read(const char *dir, uint64_t place);
 struct aggregate_left *aggregate_left_ref(struct aggregate_left *l);
 void aggregate_left_unref(struct aggregate_left *l); /* NULL is fine */
 size_t aggregate_left_files(const struct aggregate_left *l);
-struct str aggregate_left_bytes(const struct aggregate_left *l, size_t file);
+/* The lane's own file, if there is one, is the first: its times are those of the lane's groups. */
+struct str aggregate_left_bytes(const struct aggregate_left *l, unsigned lane, size_t file);
 /* A lane needs it no more; when all have called this, its memory is freed. */
 void aggregate_left_taken(struct aggregate_left *l, unsigned n_lanes);
 

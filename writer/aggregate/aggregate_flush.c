@@ -60,6 +60,13 @@ static int64_t aggregate_part_due(const struct aggregate_part *p)
     return p->most + (p->rule->enable_windows && p->delay > 0 ? p->delay : 0);
 }
 
+/* Whether the end of the current interval writes results: that of a deduplication interval within an aggregation interval does
+ * not. */
+static bool aggregate_writes_next(const struct aggregate_part *p)
+{
+    return p->rule->dedup_interval == 0 || p->rule->passes || p->flush_at <= p->most;
+}
+
 /* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static void aggregate_begin_results(struct aggregate_part *p, int64_t now)
@@ -82,9 +89,9 @@ static void aggregate_begin_flush(struct aggregate_part *p, int64_t now)
     if (!r->enable_windows)
         (void)aggregate_take_lag(p);
     if (r->dedup_interval > 0) {
+        p->flush_due = aggregate_writes_next(p);
         p->most = aggregate_next_time(ended, r->dedup_interval, now);
         p->dedup_time = ended;
-        p->flush_due = r->passes || p->flush_at <= ended;
         p->phase = AGGREGATE_DEDUP;
         return;
     }
@@ -115,7 +122,7 @@ static void aggregate_rate_input(struct aggregate_part *p, struct aggregate_inpu
 {
     struct aggregate_rates *r = (struct aggregate_rates *)((char *)in + p->layout.rates);
     struct aggregate_output_group *g = table_at(&p->groups, in->group);
-    double seconds = (double)(r->windows[window].t - r->before) / 1000;
+    double seconds = ((double)r->windows[window].t - (double)r->before) / 1000;
     if (seconds > 0) {
         g->words[p->layout.rate].d += r->windows[window].increase / seconds;
         g->words[p->layout.rate_n].u++;
@@ -267,13 +274,13 @@ bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct
     return aggregate_sweep_some(a, now, end);
 }
 
-bool aggregate_flush_begins(const struct aggregate *a, int64_t now)
+bool aggregate_results_begin(const struct aggregate *a, int64_t now)
 {
     bool due = false;
     for (size_t i = 0; i < a->n_parts; i++) {
         if (a->parts[i].phase != AGGREGATE_IDLE)
             return false;
-        due = due || aggregate_part_due(&a->parts[i]) <= now;
+        due = due || (aggregate_writes_next(&a->parts[i]) && aggregate_part_due(&a->parts[i]) <= now);
     }
     return due;
 }

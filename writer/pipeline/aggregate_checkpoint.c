@@ -3,7 +3,7 @@
 
 #include "base/text/duration.h"
 
-enum { CHECKPOINT_MARGIN_MS = 300 /* until sealed blocks are on disk */, CHECKPOINT_STOP_MS = 2000 };
+enum { CHECKPOINT_STOP_MS = 2000, CHECKPOINT_LATE_MS = 3000 /* after its time, although results follow each other quickly */ };
 
 static void checkpoint_begin(struct aggregate_checkpoint *c, int64_t now)
 {
@@ -12,6 +12,7 @@ static void checkpoint_begin(struct aggregate_checkpoint *c, int64_t now)
     c->set = 0;
     c->bytes = 0;
     c->since = now;
+    c->full_since = 0;
 }
 
 static void checkpoint_end(struct aggregate_checkpoint *c)
@@ -34,19 +35,32 @@ static bool checkpoint_frame(struct aggregate_checkpoint *c, struct aggregate *a
     return saving != AGGREGATE_SAVE_BROKEN;
 }
 
+/* It is begun again later. */
+static enum checkpoint_state checkpoint_give_up(struct aggregate_checkpoint *c)
+{
+    buf_clear(&c->frame);
+    c->changed = true;
+    checkpoint_end(c);
+    return CHECKPOINT_IDLE;
+}
+
+static enum checkpoint_state checkpoint_wait(struct aggregate_checkpoint *c, int64_t now)
+{
+    if (c->full_since == 0 || now < c->full_since)
+        c->full_since = now;
+    return now - c->full_since < CHECKPOINT_DISK_MS ? CHECKPOINT_WAITS : checkpoint_give_up(c);
+}
+
 static enum checkpoint_state checkpoint_continue(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n,
                                                  int64_t now, int64_t end)
 {
     while (c->set < n) {
         bool done = sets[c->set] == NULL;
         if (aggregate_file_full(c->file))
-            return CHECKPOINT_WAITS;
-        if (!done && !checkpoint_frame(c, sets[c->set], now, end, &done)) { /* again later */
-            buf_clear(&c->frame);
-            c->changed = true;
-            checkpoint_end(c);
-            return CHECKPOINT_IDLE;
-        }
+            return checkpoint_wait(c, now);
+        c->full_since = 0;
+        if (!done && !checkpoint_frame(c, sets[c->set], now, end, &done))
+            return checkpoint_give_up(c);
         c->begun = c->begun && !done;
         c->set += done;
         bool last = c->set == n;
@@ -61,6 +75,15 @@ static enum checkpoint_state checkpoint_continue(struct aggregate_checkpoint *c,
     return CHECKPOINT_IDLE;
 }
 
+/* flush: results follow. */
+static bool checkpoint_begins(struct aggregate_checkpoint *c, bool flush, int64_t now)
+{
+    if (c->saving || !c->changed || c->saved)
+        return false;
+    bool due = now >= c->hold ? flush || now >= c->due : flush && now >= c->due + CHECKPOINT_LATE_MS;
+    return due && !aggregate_file_busy(c->file) && !aggregate_file_full(c->file);
+}
+
 enum checkpoint_state checkpoint_run(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n, int64_t now,
                                      int64_t end)
 {
@@ -68,8 +91,8 @@ enum checkpoint_state checkpoint_run(struct aggregate_checkpoint *c, struct aggr
     if (c->file == NULL || c->flushes)
         return CHECKPOINT_IDLE;
     for (unsigned i = 0; i < n; i++)
-        flush = flush || (sets[i] && aggregate_flush_begins(sets[i], now));
-    if (!c->saving && c->changed && !c->saved && now >= c->hold && (flush || now >= c->due) && !aggregate_file_busy(c->file)) {
+        flush = flush || (sets[i] && aggregate_results_begin(sets[i], now));
+    if (checkpoint_begins(c, flush, now)) {
         c->saved = flush;
         checkpoint_begin(c, now);
     }

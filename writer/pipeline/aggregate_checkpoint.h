@@ -4,16 +4,19 @@
  * - Each flush interval, if anything has changed; a larger state less often, so that at most CHECKPOINT_RATE bytes a second are
  *   written.
  * - Right before results of an interval are written, and then not before these are on disk in their queues: a process that
- *   follows one that was killed in between writes the same results again, rather than none.
+ *   follows one that was killed in between writes the same results again, rather than none. If results follow each other
+ *   more quickly than that, the state is saved before some of them, when those before may not be on disk yet.
  *
- * A process that is killed thus loses the input of the last interval between savings, and no result. */
+ * A process that is killed thus loses the input since the last saving, and no result whose interval is longer than a flush
+ * interval and CHECKPOINT_MARGIN_MS. Results wait for a saving, but at most CHECKPOINT_DISK_MS for a disk that is too slow. */
 #ifndef WRITER_PIPELINE_AGGREGATE_CHECKPOINT_H
 #define WRITER_PIPELINE_AGGREGATE_CHECKPOINT_H
 
 #include "writer/aggregate/aggregate.h"
 #include "writer/aggregate/aggregate_file.h"
 
-enum { CHECKPOINT_RATE = 4 << 20 };
+enum { CHECKPOINT_RATE = 4 << 20, CHECKPOINT_MARGIN_MS = 300 /* until sealed blocks are on disk */,
+       CHECKPOINT_DISK_MS = 5000 };
 struct aggregate_checkpoint {
     struct aggregate_file *file;         /* NULL: nothing is saved */
     int64_t interval;                    /* ms */
@@ -23,6 +26,7 @@ struct aggregate_checkpoint {
     bool saving, begun; unsigned set;    /* which set is being saved; begun: it has begun */
     bool handed;                         /* frames of this saving, to the file */
     int64_t due, hold, since;            /* Unix ms: of the next saving; not before; when this one began */
+    int64_t full_since;                  /* Unix ms: since when the disk has been too slow; 0: it is not */
     size_t bytes;                        /* of this saving, or the last one */
     struct buf frame;
 };

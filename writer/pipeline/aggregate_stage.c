@@ -93,7 +93,7 @@ static void aggregate_lane_restore(struct aggregate_lane *l, int64_t now)
     for (size_t i = 0; i < aggregate_left_files(s->left); i++)
         for (int k = 0; k < AGGREGATE_SETS; k++)
             if (l->of.sets[k])
-                (void)aggregate_restore(l->of.sets[k], aggregate_left_bytes(s->left, i), now);
+                (void)aggregate_restore(l->of.sets[k], aggregate_left_bytes(s->left, l->lane.lane, i), now);
     aggregate_left_taken(s->left, l->lane.n_lanes);
 }
 
