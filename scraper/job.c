@@ -83,7 +83,8 @@ static const struct conf_row job_rows[] = {
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
     {.type = CONF_IGNORED, .name = "stream_parse", .help = "A scrape is always forwarded completely or not at all"},
     JOB(BOOL, "convert_classic_histograms_to_nhcb", convert_classic_histograms),
-        .help = "Store classic histograms as native ones with custom buckets; with always_scrape_classic_histograms both. Default: global"},
+        .help = "Store classic histograms as native ones with custom buckets; with always_scrape_classic_histograms both. "
+                "Default: global"},
     JOB(INT, "native_histogram_bucket_limit", native_histogram_bucket_limit), .preset = unlimited, .min = 0, .max = UINT32_MAX,
         .help = "Maximum number of buckets of a native histogram; those of others are merged, and the scrape fails if that is not "
                 "enough; 0 = unlimited"},
@@ -177,8 +178,7 @@ static bool finish_protocols(const struct yaml *node, struct scrape_job *job, co
     job->type_and_unit_labels = g->type_and_unit_labels;
     bool proto = job->scrape_native_histograms || g->start_times.sent || g->start_times.zeros;
     if (!given)
-        job->scrape_protocols = proto && !g->protocols_given ? protocols_with_histograms
-                                                                                     : g->scrape_protocols;
+        job->scrape_protocols = proto && !g->protocols_given ? protocols_with_histograms : g->scrape_protocols;
     if (!conf_is_set(node, "metric_name_escaping_scheme"))
         job->metric_name_escaping_scheme = g->metric_name_escaping_scheme;
     job->page.text_only = job->page.text_only && job->scrape_protocols.n == 0 && !fallback;
@@ -219,8 +219,9 @@ static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job
     for (size_t i = 0; i < job->scrape_protocols.n; i++)
         buf_add_str(&b, job->scrape_protocols.items[i]);
     add_i64(&b, job->metric_name_escaping_scheme);
-    add_i64(&b, job->scrape_native_histograms + 2 * job->always_scrape_classic_histograms + 4 * job->extra_scrape_metrics +
-                8 * job->convert_classic_histograms + 16 * job->start_times.sent + 32 * job->start_times.zeros + 64 * job->type_and_unit_labels);
+    add_i64(&b, job->scrape_native_histograms + 2 * job->always_scrape_classic_histograms +
+                4 * job->extra_scrape_metrics + 8 * job->convert_classic_histograms + 16 * job->start_times.sent +
+                32 * job->start_times.zeros + 64 * job->type_and_unit_labels);
     buf_add_str(&b, job->scrape_failure_log_file);
     add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail + 8 * job->track_timestamps_staleness);
     for (size_t i = 0; i < job->external_labels.n; i++)

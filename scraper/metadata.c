@@ -86,7 +86,8 @@ struct metadata_list *metadata_find(struct metadata_store *store, uint64_t hash)
 void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, uint64_t route,
                           struct page_text page, const struct metadata_line *lines, size_t n)
 {
-    *b = (struct metadata_builder){.store = store, .hash = hash, .route = route, .page = page, .lines = lines, .n_lines = n};
+    *b = (struct metadata_builder){
+        .store = store, .hash = hash, .route = route, .page = page, .lines = lines, .n_lines = n};
 }
 
 bool metadata_collect_some(struct metadata_builder *b, size_t lines)

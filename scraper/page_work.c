@@ -94,11 +94,17 @@ static bool within_limit(const struct target *t, struct page_result *r)
     return err_set(&r->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %u", samples, limit);
 }
 
-/* The page ends in slices: it refers to neither the scrape nor the target any more. */
-static void end_page(struct scrape_lane *l, struct scrape *s)
+/* The next response is read. */
+static void leave_page(struct scrape_lane *l, struct scrape *s)
 {
     list_remove(&s->node);
     l->reading = false;
+}
+
+/* The page ends in slices: it refers to neither the scrape nor the target any more. */
+static void end_page(struct scrape_lane *l, struct scrape *s)
+{
+    leave_page(l, s);
     l->page_ends = true;
 }
 
@@ -155,7 +161,8 @@ static bool convert_some(struct scrape_lane *l, struct scrape *s)
 {
     enum { METRICS = 100 }; /* each may be several series */
     bool proto = s->format == SCRAPE_PROTOBUF;
-    enum copy_state state = proto ? proto_page_convert(&l->converted, METRICS) : page_rewrite_some(&l->rewritten, STEP_LINES);
+    enum copy_state state = proto ? proto_page_convert(&l->converted, METRICS)
+                                  : page_rewrite_some(&l->rewritten, STEP_LINES);
     const struct page_copy *copy = proto ? &l->converted.copy : &l->rewritten.copy;
     if (state == COPY_MORE)
         return true;
@@ -163,8 +170,7 @@ static bool convert_some(struct scrape_lane *l, struct scrape *s)
         read_page(l, s, proto ? page_copy_text(copy, EXPOSITION_TEXT) : page_rewrite_text(&l->rewritten));
         return true;
     }
-    list_remove(&s->node);
-    l->reading = false;
+    leave_page(l, s);
     if (copy->err.kind == ERR_LIMIT)
         stats_add(&scrape_stats, P_BUCKET_LIMIT, 1);
     scrape_fail(s, NULL, &copy->err);
@@ -220,12 +226,6 @@ static void begin_page(struct scrape_lane *l, struct scrape *s)
 }
 
 /* ---- scrapes that are kept for other members (standby.h) ---- */
-
-static void leave_page(struct scrape_lane *l, struct scrape *s)
-{
-    list_remove(&s->node);
-    l->reading = false;
-}
 
 static bool keep_some(struct scrape_lane *l, struct scrape *s)
 {

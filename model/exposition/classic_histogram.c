@@ -112,8 +112,8 @@ static struct buckets classic_compact(const struct classic_histogram *c, size_t 
     return side_writer_end(&w);
 }
 
-bool classic_convert(struct classic_histogram *c, enum reset_hint hint, int64_t t, struct arena *scratch, struct buf *out,
-                     size_t *buckets)
+bool classic_convert(struct classic_histogram *c, enum reset_hint hint, int64_t t, struct arena *scratch,
+                     struct buf *out, size_t *buckets)
 {
     enum { GAP = 2 }; /* as Prometheus keeps in the integer form; in the other form it keeps none */
     if (c->invalid || !classic_complete(c))

@@ -21,8 +21,8 @@ void classic_set_count(struct classic_histogram *c, double count);
 void classic_set_sum(struct classic_histogram *c, double sum);
 /* Appends a prometheus.Histogram message; *buckets: how many it has. False: the series contradict each other, or there are
  * more than HISTOGRAM_MAX_BUCKETS. */
-bool classic_convert(struct classic_histogram *c, enum reset_hint hint, int64_t t, struct arena *scratch, struct buf *out,
-                     size_t *buckets) MUST_USE;
+bool classic_convert(struct classic_histogram *c, enum reset_hint hint, int64_t t, struct arena *scratch,
+                     struct buf *out, size_t *buckets) MUST_USE;
 /* The same schema and bounds, without observations and after a reset, at the time t: what the series was when it began. */
 void histogram_zero_of(struct str message, int64_t t, struct buf *out);
 

@@ -76,8 +76,8 @@ struct proto_metric { struct str message, value; int64_t t, start; };
 struct proto_bound { const char *name; double value; }; /* of le or quantile; name NULL: none */
 
 /* The text of a series of the metric; its place in the page is *at. */
-static bool proto_add_series(struct proto_page *p, const struct proto_metric *m, const char *suffix, struct proto_bound bound,
-                       uint32_t *at)
+static bool proto_add_series(struct proto_page *p, const struct proto_metric *m, const char *suffix,
+                             struct proto_bound bound, uint32_t *at)
 {
     struct buf *out = &p->copy.text;
     struct str name = p->_family.name;
@@ -121,8 +121,8 @@ static bool proto_add_start(struct proto_page *p, const struct proto_metric *m, 
     return !p->_options.starts || m->start == 0 || page_copy_start_time(&p->copy, at, m->start);
 }
 
-static bool proto_add_sample(struct proto_page *p, const struct proto_metric *m, const char *suffix, struct proto_bound bound,
-                       double v, struct str exemplar)
+static bool proto_add_sample(struct proto_page *p, const struct proto_metric *m, const char *suffix,
+                             struct proto_bound bound, double v, struct str exemplar)
 {
     uint32_t at;
     return proto_add_series(p, m, suffix, bound, &at) && proto_add_value(p, m, v) && proto_add_start(p, m, at) &&
@@ -273,7 +273,6 @@ static bool convert_native(struct proto_page *p, const struct proto_metric *m)
 static bool convert_custom(struct proto_page *p, const struct proto_metric *m)
 {
     size_t buckets = 0, before = p->copy.messages.n;
-    uint32_t at;
     struct proto_total total;
     const uint8_t *field = proto_begin(m->value);
     struct pb_field f;
@@ -298,10 +297,10 @@ static bool convert_custom(struct proto_page *p, const struct proto_metric *m)
     if (p->_options.bucket_limit > 0 && buckets > p->_options.bucket_limit)
         return err_set(&p->copy.err, ERR_LIMIT, "metric family \"%.*s\": native_histogram_bucket_limit exceeded",
                        STR_ARG(str_first(p->_family.name, 100)));
-    return proto_add_series(p, m, "", (struct proto_bound){0}, &at) && proto_add_value(p, m, 0) &&
-           proto_add_start(p, m, at) &&
-           page_copy_extra(&p->copy, (struct page_extra){.at = at, .message = (uint32_t)before, .kind = PAGE_HISTOGRAM}) &&
-           proto_add_histogram_exemplars(p, at, m->value);
+    struct page_extra extra = {.message = (uint32_t)before, .kind = PAGE_HISTOGRAM};
+    return proto_add_series(p, m, "", (struct proto_bound){0}, &extra.at) && proto_add_value(p, m, 0) &&
+           proto_add_start(p, m, extra.at) && page_copy_extra(&p->copy, extra) &&
+           proto_add_histogram_exemplars(p, extra.at, m->value);
 }
 
 static bool convert_histogram(struct proto_page *p, const struct proto_metric *m)
@@ -408,7 +407,8 @@ static bool next_family(struct proto_page *p)
         return true;
     p->_family.labels = (struct family_labels){0};
     if (p->_options.family_labels)
-        p->_family.labels = (struct family_labels){metric_type_parse(str_of(kinds[p->_family.type].type)), p->_family.unit};
+        p->_family.labels = (struct family_labels){metric_type_parse(str_of(kinds[p->_family.type].type)),
+                                                   p->_family.unit};
     p->_metric = at;
     p->_metric_end = at + n;
     if (p->_family.help.n > 0)

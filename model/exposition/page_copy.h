@@ -30,7 +30,8 @@ struct page_text page_copy_text(const struct page_copy *c, enum exposition_forma
 /* Completes an extra whose message begins at extra.message and ends the messages. False: err is set. */
 bool page_copy_extra(struct page_copy *c, struct page_extra extra) MUST_USE;
 /* An exemplar of the series at `at`, with these labels. hash: of what was received. */
-bool page_copy_exemplar(struct page_copy *c, uint32_t at, struct labels labels, double value, int64_t t, uint64_t hash) MUST_USE;
+bool page_copy_exemplar(struct page_copy *c, uint32_t at, struct labels labels, double value, int64_t t,
+                        uint64_t hash) MUST_USE;
 bool page_copy_start_time(struct page_copy *c, uint32_t at, int64_t start) MUST_USE;
 /* Sorts the exemplars from this extra on by time, as receivers want those of a series. */
 void page_copy_sort_exemplars(struct page_copy *c, size_t from);
