@@ -59,6 +59,8 @@ struct aggregate_conf {               /* `stream_aggregation:` (aggregate/) */
     struct str path;                  /* not a key: the file that the rules are from, in metrics */
 };
 extern const struct conf_section aggregate_section;
+/* Sets drop_input_labels, which are sorted and without duplicates. False: the arena is full. */
+bool aggregate_set_drop_labels(struct arena *a, struct aggregate_conf *conf, struct str_list names) MUST_USE;
 /* Adds the rules of a file, whose document is a list of them, and which the other settings apply to. */
 bool aggregate_load_file(struct conf_context *c, const struct yaml *document, struct aggregate_conf *conf,
                          struct err *err) MUST_USE;

@@ -23,6 +23,12 @@ static struct aggregate_conf *config_new_aggregation(struct loader *l)
     return a && conf_defaults(&l->conf, &aggregate_section, a, l->err) ? a : NULL;
 }
 
+static bool config_drop_labels(struct loader *l, struct aggregate_conf *a, struct str_list names)
+{
+    return aggregate_set_drop_labels(l->conf.arena, a, names) ||
+           err_set(l->err, ERR_BAD_DATA, "the configuration exceeds its memory limit");
+}
+
 /* ---- all series -------------------------------------------------------------------------------------------------- */
 
 static bool config_set_global_aggregation(struct loader *l)
@@ -40,12 +46,11 @@ static bool config_set_global_aggregation(struct loader *l)
     a->keep_input = f->keep_input;
     a->drop_input = f->drop_input;
     a->dedup_interval = f->dedup_interval;
-    a->drop_input_labels = f->drop_input_labels;
     a->ignore_old_samples = f->ignore_old_samples;
     a->ignore_first_intervals = f->ignore_first_intervals;
     a->enable_windows = f->enable_windows;
     l->file.pipeline.aggregate = a;
-    return true;
+    return config_drop_labels(l, a, f->drop_input_labels);
 }
 
 static bool config_read_global_rules(struct loader *l, void *arg)
@@ -88,17 +93,19 @@ static bool aggregation_flag(struct loader *l, enum conf_type type, const char *
 }
 
 /* "a^^b": labels of one URL. */
-static void aggregation_drop_labels(struct loader *l, struct str text, struct str_list *labels)
+static bool aggregation_drop_labels(struct loader *l, struct str text, struct aggregate_conf *a)
 {
+    struct str_list labels = {0};
     size_t most = 1;
     for (size_t at = 0; at + 1 < text.n; at++)
         most += text.p[at] == '^' && text.p[at + 1] == '^';
-    labels->items = ARENA_ARRAY(l->conf.arena, struct str, most);
-    while (labels->items && text.n > 0) {
+    labels.items = ARENA_ARRAY(l->conf.arena, struct str, most);
+    while (labels.items && text.n > 0) {
         size_t end = str_find_str(text, STR("^^"));
-        labels->items[labels->n++] = arena_str(l->conf.arena, str_first(text, end));
+        labels.items[labels.n++] = arena_str(l->conf.arena, str_first(text, end));
         text = str_skip(text, end + 2);
     }
+    return config_drop_labels(l, a, labels);
 }
 
 bool config_set_flag_aggregation(struct loader *l, size_t i, struct destination_conf *d)
@@ -107,9 +114,9 @@ bool config_set_flag_aggregation(struct loader *l, size_t i, struct destination_
     struct aggregate_conf *a = config_new_aggregation(l);
     if (a == NULL)
         return false;
-    aggregation_drop_labels(l, flags_item(&f->drop_input_labels, i), &a->drop_input_labels);
     a->rules_file = flags_item(&f->config, i);
-    bool ok = aggregation_flag(l, CONF_BOOL, "remoteWrite.streamAggr.keepInput", &f->keep_input, i, &a->keep_input)
+    bool ok = aggregation_drop_labels(l, flags_item(&f->drop_input_labels, i), a)
+              && aggregation_flag(l, CONF_BOOL, "remoteWrite.streamAggr.keepInput", &f->keep_input, i, &a->keep_input)
               && aggregation_flag(l, CONF_BOOL, "remoteWrite.streamAggr.dropInput", &f->drop_input, i, &a->drop_input)
               && aggregation_flag(l, CONF_DURATION, "remoteWrite.streamAggr.dedupInterval", &f->dedup_interval, i,
                                   &a->dedup_interval)

@@ -69,7 +69,7 @@ def test_a_destination():
 @waits
 def test_deduplication():
     """Without rules, the newest sample of each series is sent at the end of the interval."""
-    same(["-streamAggr.dedupInterval=4s", "-streamAggr.dropInputLabels=replica"], 50, 30, interval_ms=1000, intervals=1, settle_ms=5000)
+    same(["-streamAggr.dedupInterval=4s", "-streamAggr.dropInputLabels=replica,instance"], 50, 12, interval_ms=1000, intervals=1, settle_ms=5000)
     same(["-remoteWrite.streamAggr.dedupInterval=4s"], 51, 30, interval_ms=1000, intervals=1, settle_ms=5000)
     path = rules(f"match: 'c', by: [job], outputs: [{SOME}], dedup_interval: 1s")
     same([f"-streamAggr.config={path}", "-streamAggr.dedupInterval=5s", "-streamAggr.dropInputLabels=replica"], 52, 20,

@@ -567,6 +567,28 @@ static void test_masked_loads(void **state UNUSED)
     end(c);
 }
 
+/* Of flags without rules, too: what drops labels needs them sorted. */
+static void test_labels_dropped_by_aggregation(void **state UNUSED)
+{
+    static const char *const more[] = {
+        "-streamAggr.dedupInterval=4s", "-streamAggr.dropInputLabels=replica,instance,replica", "-remoteWrite.url=http://a",
+        "-remoteWrite.tmpDataPath=/tmp", "-remoteWrite.streamAggr.dedupInterval=4s",
+        "-remoteWrite.streamAggr.dropInputLabels=z^^b^^a", NULL};
+    struct config *c = load_as("config.file", "", more);
+    if (c == NULL)
+        fail_msg("%s", err.text);
+    const struct str_list *all = &c->pipeline.aggregate->drop_input_labels;
+    assert_int_equal(all->n, 2);
+    assert_str(all->items[0], "instance");
+    assert_str(all->items[1], "replica");
+    assert_int_equal(c->n_destinations, 1);
+    const struct str_list *own = &c->destinations[0].aggregate->drop_input_labels;
+    assert_int_equal(own->n, 3);
+    assert_str(own->items[0], "a");
+    assert_str(own->items[2], "z");
+    end(c);
+}
+
 static int set_up(void **state UNUSED) { return mkdtemp(folder) == NULL; }
 
 static int tear_down(void **state UNUSED)
@@ -593,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_vmagent),
         cmocka_unit_test(test_a_long_file_with_placeholders), cmocka_unit_test(test_promxy),
         cmocka_unit_test(test_destinations), cmocka_unit_test(test_relabel_files), cmocka_unit_test(test_recent),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_masked_loads)};
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_masked_loads),
+        cmocka_unit_test(test_labels_dropped_by_aggregation)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
