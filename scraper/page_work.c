@@ -186,6 +186,14 @@ static bool parse_some(struct page *p, bool *ok)
     return state == PAGE_MORE;
 }
 
+/* A page that is made has more bytes than the response: protobuf has the labels of a histogram once, and labels are
+ * added. body_size_limit is for the response; this is for what a hostile one could become. */
+static size_t made_page_max(const struct target *t)
+{
+    uint64_t most = 4 * (uint64_t)t->settings.body_max + (64 << 20);
+    return most < UINT32_MAX ? (size_t)most : UINT32_MAX;
+}
+
 static void begin_protobuf(struct scrape_lane *l, struct scrape *s)
 {
     const struct running_job *job = s->target->job;
@@ -195,20 +203,19 @@ static void begin_protobuf(struct scrape_lane *l, struct scrape *s)
         .custom = conf->convert_classic_histograms, .starts = conf->start_times.sent || conf->start_times.zeros,
         .family_labels = conf->type_and_unit_labels, .own_times = conf->honor_timestamps, .max_schema = job->max_schema,
         .bucket_limit = (uint32_t)conf->native_histogram_bucket_limit, .t = s->t,
-        .max_bytes = s->target->settings.body_max});
+        .max_bytes = made_page_max(s->target)});
 }
 
 /* False: the page is read as it is. */
 static bool begin_rewrite(struct scrape_lane *l, struct scrape *s, enum exposition_format format)
 {
     const struct scrape_job *conf = s->target->job->conf;
-    size_t most = 2 * (size_t)s->target->settings.body_max; /* labels are added */
     struct page_rewrite_options options = {
         .custom = conf->convert_classic_histograms, .classic_too = conf->always_scrape_classic_histograms,
         .starts = conf->start_times.sent || conf->start_times.zeros, .family_labels = conf->type_and_unit_labels,
         .lax = conf->page.lax, .skips_lines = !conf->broken_lines_fail, .own_times = conf->honor_timestamps,
         .bucket_limit = (uint32_t)conf->native_histogram_bucket_limit, .t = s->t,
-        .max_bytes = most < UINT32_MAX ? most : UINT32_MAX};
+        .max_bytes = made_page_max(s->target)};
     if (!page_rewrite_needed(&options, format))
         return false;
     page_rewrite_start(&l->rewritten, buf_str(&s->body), format, &options);

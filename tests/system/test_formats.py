@@ -433,6 +433,18 @@ def test_start_times_sent_by_remote_write_2():
 
 
 @waits
+def test_a_limit_of_the_body_is_not_one_of_its_text():
+    """body_size_limit is for the protobuf response, which is shorter than the text that is made of it; as in Prometheus."""
+    exporter = ScriptedExporter()
+    exporter.body, exporter.content_type = recorded(), PROTOBUF
+    config = jobs([exporter], "scrape_protocols: [PrometheusProto]", f"body_size_limit: {len(exporter.body) + 1}B")
+    for server in Sluice(config + "recent: {budget: 16MiB}\n", "--dialect=prometheus"), Prometheus(config):
+        wait_until(lambda: of_page(server, '{__name__="up",job="formats0"}'))
+        found = of_page(server, '{__name__="up",job="formats0"}')
+        assert [float(v) for v in found.values()] == [1], found
+
+
+@waits
 def test_types_and_units_as_labels():
     """--enable-feature=type-and-unit-labels: the labels that Prometheus gives."""
     text = ('# TYPE c_seconds_total counter\n# UNIT c_seconds_total total\nc_seconds_total{a="b"} 1\nc_seconds_total{__type__="x",c="d"} 2\n'
