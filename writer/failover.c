@@ -135,13 +135,21 @@ static void failover_set_sending(struct failover *f, int64_t now)
     destination_kick_lanes(f->backup);
 }
 
-/* The primary has not acknowledged samples that are newer than its last response. */
+/* Unix ms from which on the backup gets all samples: those newer than the last response of its primary. A primary that is
+ * a backup itself has only what its own window has completely. */
+static int64_t failover_full_from(const struct failover *f, int64_t now)
+{
+    struct failover *of = f->pair->primary->failover;
+    const struct failover_window *open = of ? failover_windows_open(&of->windows) : NULL;
+    int64_t accepted = atomic_load(&f->pair->primary->last_ok), from = (accepted > 0 ? accepted : now) + WINDOW_LEAD_MS;
+    return open && open->full_from > from ? open->full_from : from;
+}
+
 static void failover_begin(struct failover *f, int64_t oldest, int64_t now)
 {
     backup_pair_keep(f->pair);
-    int64_t accepted = atomic_load(&f->pair->primary->last_ok);
-    failover_add_window(f, (struct failover_window){oldest - WINDOW_LEAD_MS, FAILOVER_OPEN,
-                                                    (accepted > 0 ? accepted : now) + WINDOW_LEAD_MS, FAILOVER_OPEN});
+    failover_add_window(f, (struct failover_window){oldest - WINDOW_LEAD_MS, FAILOVER_OPEN, failover_full_from(f, now),
+                                                    FAILOVER_OPEN});
     f->state = FAILOVER_RECORDING;
     f->deadline = clock_mono_ms() + FILE_MS;
     log_warn("remote_write", "destination does not accept samples; its backup sends them", "name",

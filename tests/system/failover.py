@@ -6,7 +6,7 @@ import time
 from lib import *
 
 __all__ = ["GROUPS", "Pair", "SERIES", "check_complete", "has", "numbers", "outage_with_restarts",
-           "query_through_an_outage", "windows_file"]
+           "query_through_an_outage", "windows_file", "windows_files"]
 
 CONFIG = """
 remote_write:
@@ -74,9 +74,13 @@ def numbers(sink, series):
     return [v for s in sink.find("failover_test", series=str(series)).values() for _, v in s]
 
 
+def windows_files(sluice):
+    return [f"{folder}/{name}" for folder, _, names in os.walk(sluice.data_folder) for name in names
+            if name.endswith(".failover")]
+
+
 def windows_file(sluice):
-    return next(f"{folder}/{name}" for folder, _, names in os.walk(sluice.data_folder) for name in names
-                if name.endswith(".failover"))
+    return windows_files(sluice)[0]
 
 
 def has(sink, count):

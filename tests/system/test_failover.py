@@ -167,6 +167,13 @@ def test_backup_of_a_backup():
             last = numbers(sink, i)
             assert last == [float(n) for n in range(int(last[0]), int(last[0]) + len(last))], f"without gaps: {last}"
     assert pair.sluice.metric("sluice_failover_switches_total", 'url="third"') == 1
+    pair.push_every(0.1, 1)
+    wait_until(lambda: pending("main") == 0, 30, "the primary accepts samples")
+    pair.main.status = pair.spare.status = 503
+    pair.push_while(lambda: active("third"), what="both fail at once")
+    windows = [line.split() for path in windows_files(pair.sluice) for line in open(path, encoding="ascii")
+               if " open " in line]
+    assert len(windows) == 2 and len({w[2] for w in windows}) == 1, f"what the primary accepted, neither has: {windows}"
 
 
 @waits
