@@ -12,7 +12,9 @@
 enum ingest_rate_stat { INGEST_RATE_STATS(STATS_ID) };
 struct stats_group ingest_rate_stats = STATS_GROUP(INGEST_RATE_STATS);
 
-enum { SECOND_NS = 1000000000, MS_NS = 1000000 };
+#define SECOND_NS 1000000000LL
+#define DEBT_NS (60 * SECOND_NS) /* at most, unless one batch alone is more */
+enum { MS_NS = 1000000, WAIT_MS = 1000 };
 
 struct rate_sink {
     struct sink sink; /* must be first */
@@ -28,14 +30,16 @@ struct ingest_rate {
 
 static struct rate_sink *rate_sink_of(struct sink *s) { return CONTAINER(s, struct rate_sink, sink); }
 
-/* A full bucket: `paid` is a second ago. */
+/* A full bucket: `paid` is a second ago. Scrapes that exceed the rate for long leave a debt that is soon paid. */
 static void ingest_rate_take(struct ingest_rate *r, size_t n)
 {
-    long long cost = (long long)((double)n * r->ns_per_sample), full = clock_mono_ns() - SECOND_NS;
-    long long before = atomic_load_explicit(&r->paid, memory_order_relaxed), from;
-    do
-        from = before > full ? before : full;
-    while (!atomic_compare_exchange_weak_explicit(&r->paid, &before, from + cost, memory_order_relaxed, memory_order_relaxed));
+    long long now = clock_mono_ns(), full = now - SECOND_NS, cost = (long long)((double)n * r->ns_per_sample);
+    long long most = now + (cost > DEBT_NS ? cost : DEBT_NS), to;
+    long long before = atomic_load_explicit(&r->paid, memory_order_relaxed);
+    do {
+        to = (before > full ? before : full) + cost;
+        to = to < most ? to : most;
+    } while (!atomic_compare_exchange_weak_explicit(&r->paid, &before, to, memory_order_relaxed, memory_order_relaxed));
 }
 
 int64_t ingest_rate_wait(struct ingest_rate *r)
@@ -46,7 +50,7 @@ int64_t ingest_rate_wait(struct ingest_rate *r)
     if (left < 0)
         return 0;
     stats_add(&ingest_rate_stats, INGEST_RATE_REACHED, 1);
-    return left / MS_NS + 1;
+    return left / MS_NS < WAIT_MS ? left / MS_NS + 1 : WAIT_MS;
 }
 
 static enum sink_status rate_begin(struct sink *s, const struct sink_batch *b)
