@@ -246,7 +246,7 @@ static bool csv_expected_column(struct csv_column *c, const char **p, const char
 static bool csv_expected(struct ingest *in, struct str line)
 {
     struct csv_state *s = in->state;
-    struct sample samples[CSV_EXPECTED];
+    struct sample samples[CSV_EXPECTED + 1]; /* columns behind the last metric have the one more */
     struct str start, none;
     size_t n = 0;
     int64_t t = in->now;

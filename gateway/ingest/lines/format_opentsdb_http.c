@@ -127,7 +127,7 @@ static bool put_expected(struct ingest *in)
     struct put_text text;
     struct sample sample;
     struct err err;
-    double one, two;
+    double one = 0, two = 0;
     if (items.n == 0)
         return false;
     memcpy(&text, known.p, sizeof text);
