@@ -22,9 +22,9 @@
     X(PUSH_ABANDONED, "sluice_upstream_push_abandoned_total", STATS_COUNTER,                 \
       "Queries evaluated from raw samples because a pushed sub-expression failed or was in doubt") \
     X(PUSH_CHECKED, "sluice_upstream_push_checks_total", STATS_COUNTER,                      \
-      "Pushed sub-expressions that were evaluated once more, by the server and here from its samples") \
+      "Pushed sub-expressions that were checked against an evaluation from raw samples of the server") \
     X(PUSH_DISPROVED_BY_CHECK, "sluice_upstream_push_checks_failed_total", STATS_COUNTER,    \
-      "Those that the server evaluates otherwise: they are not pushed to it any more")
+      "Checks whose results differed; the expression is no longer pushed to this version of the server")
 enum upstream_stat { UPSTREAM_STATS(STATS_ID) };
 
 #endif
