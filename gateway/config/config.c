@@ -293,6 +293,8 @@ struct config *config_load_with(struct config_reader *r, const struct flags *f, 
                                    .strict = f->strict,
                                    .accept_inert = &f->accept_inert, .errors = errors ? errors : &found};
     bool ok = config_load_all(&l);
+    if (c->scraping_service == NULL)
+        config_forget_texts(c);
     if (!ok) {
         conf_errors_first(l.conf.errors, err);
         config_unref(c);
@@ -324,6 +326,7 @@ void config_unref(struct config *c)
     if (c == NULL || !refs_drop(&c->refs))
         return;
     access_set_unref(c->access);
+    config_forget_texts(c);
     arena_free(&c->arena);
     mem_free(c);
 }

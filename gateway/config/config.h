@@ -39,6 +39,7 @@ struct config_source {
     uint64_t hash;                   /* of the text, or of the paths that match */
     struct file_stamp { uint64_t device, inode, size, sec, nsec; } stamp; /* of a file: equal ones have equal texts; zero:
                                                                             * not known */
+    struct str text;                 /* owned; of a pattern: the paths, a line each. Kept with scraping_service only */
 };
 struct config_instance { struct str name; size_t job, n_jobs; uint64_t route; }; /* its jobs: from config.jobs[job] on */
 struct config {
@@ -83,6 +84,8 @@ struct config *config_load(const struct flags *f, struct conf_errors *errors, st
 /* A load that another thread watches. */
 struct config_reader {
     struct instance_set *instances;  /* stored ones; NULL: none */
+    struct config *kept;             /* its texts are used instead of those of the disk: only instances have changed; NULL:
+                                      * everything is read. A reference */
     bool starting;                   /* scrape_config_files and files of relabeling rules that do not respond for 5 s
                                       * are left out */
     struct mutex _lock;              /* guards _at */

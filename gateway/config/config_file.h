@@ -59,6 +59,8 @@ enum config_read config_read_optional(struct loader *l, const char *path, struct
 /* Files that match a pattern, in the arena. HANGS as above. */
 enum config_read config_read_pattern(struct loader *l, const char *pattern, struct str_list *out) MUST_USE;
 
+void config_forget_texts(struct config *c); /* of its sources */
+
 /* ---- config_parse.c ---- */
 
 /* Relative paths in it start from its directory from now on: the caller restores l->conf. */

@@ -38,6 +38,7 @@ void config_reader_init(struct config_reader *r, bool starting, const struct fla
 void config_reader_free(struct config_reader *r)
 {
     instance_set_unref(r->instances);
+    config_unref(r->kept);
     mutex_free(&r->_lock);
     mem_free(r->_at);
 }
@@ -72,24 +73,50 @@ static bool config_read_now(const char *path, struct buf *out, struct file_stamp
 
 /* ---- sources ---- */
 
-static void config_add_source(struct loader *l, const char *path, bool pattern, uint64_t hash, struct file_stamp stamp)
+static void config_add_source(struct loader *l, const char *path, bool pattern, struct str text, struct file_stamp stamp)
 {
     struct config *c = l->config;
     arena_grow(&c->arena, &c->sources, &l->cap_sources, c->n_sources + 1, sizeof *c->sources);
     if (l->cap_sources > c->n_sources)
-        c->sources[c->n_sources++] = (struct config_source){str_of(arena_z(&c->arena, str_of(path))), pattern, hash, stamp};
+        c->sources[c->n_sources++] = (struct config_source){str_of(arena_z(&c->arena, str_of(path))), pattern,
+                                                            hash_bytes(text.p, text.n), stamp,
+                                                            str_n(str_dup(text), text.n)};
 }
 
-static uint64_t config_hash_paths(const glob_t *found)
+void config_forget_texts(struct config *c)
 {
-    struct buf all = {0};
-    for (size_t i = 0; i < found->gl_pathc; i++) {
-        buf_add_z(&all, found->gl_pathv[i]);
-        buf_add_char(&all, '\n');
+    for (size_t i = 0; i < c->n_sources; i++) {
+        mem_free((char *)c->sources[i].text.p);
+        c->sources[i].text = STR_NONE;
     }
-    uint64_t hash = hash_bytes(all.p, all.n);
-    buf_free(&all);
-    return hash;
+}
+
+/* What the running configuration was made of; NULL: it is read from the disk. */
+static const struct config_source *config_kept_source(const struct loader *l, const char *path, bool pattern)
+{
+    const struct config *c = l->reader ? l->reader->kept : NULL;
+    for (size_t i = 0; c && i < c->n_sources; i++)
+        if (c->sources[i].pattern == pattern && c->sources[i].text.p && str_is(c->sources[i].path, path))
+            return &c->sources[i];
+    return NULL;
+}
+
+static bool config_use_kept(struct loader *l, const char *path, struct buf *out)
+{
+    const struct config_source *kept = config_kept_source(l, path, false);
+    if (kept == NULL)
+        return false;
+    buf_add_str(out, kept->text);
+    config_add_source(l, path, false, kept->text, kept->stamp);
+    return true;
+}
+
+static void config_join_paths(const glob_t *found, struct buf *out)
+{
+    for (size_t i = 0; i < found->gl_pathc; i++) {
+        buf_add_z(out, found->gl_pathv[i]);
+        buf_add_char(out, '\n');
+    }
 }
 
 static uint64_t config_mix_hash(uint64_t hash, const struct config_source *s, uint64_t text)
@@ -119,9 +146,9 @@ static bool config_source_read(const struct config_source *s, uint64_t *hash, st
             return true;
     }
     bool ok = s->pattern || config_read_now(s->path.p, &text, &stamp, err);
-    if (s->pattern)
-        (void)glob(s->path.p, 0, NULL, &found);
-    *hash = s->pattern ? config_hash_paths(&found) : hash_bytes(text.p, text.n);
+    if (s->pattern && glob(s->path.p, 0, NULL, &found) == 0)
+        config_join_paths(&found, &text);
+    *hash = hash_bytes(text.p, text.n);
     globfree(&found);
     buf_free(&text);
     return ok;
@@ -161,10 +188,12 @@ bool config_read_watched(struct loader *l, const char *path, struct buf *out)
 bool config_read_file(struct loader *l, const char *path, struct buf *out)
 {
     struct file_stamp stamp;
+    if (config_use_kept(l, path, out))
+        return true;
     config_reader_set(l->reader, path);
     bool ok = config_read_now(path, out, &stamp, l->err);
     if (ok)
-        config_add_source(l, path, false, hash_bytes(out->p, out->n), stamp);
+        config_add_source(l, path, false, buf_str(out), stamp);
     return ok;
 }
 
@@ -216,12 +245,14 @@ static struct optional_read *optional_read(const struct loader *l, const char *p
 
 enum config_read config_read_optional(struct loader *l, const char *path, struct buf *out)
 {
+    if (config_use_kept(l, path, out))
+        return CONFIG_READ_OK;
     struct optional_read *r = optional_read(l, path, run_optional_read);
     if (r == NULL)
         return CONFIG_READ_HANGS;
     bool ok = r->ok;
     if (ok) {
-        config_add_source(l, path, false, hash_bytes(r->text.p, r->text.n), r->stamp);
+        config_add_source(l, path, false, buf_str(&r->text), r->stamp);
         *out = r->text;
         r->text = (struct buf){0};
     } else {
@@ -231,20 +262,42 @@ enum config_read config_read_optional(struct loader *l, const char *path, struct
     return ok ? CONFIG_READ_OK : CONFIG_READ_FAILED;
 }
 
-enum config_read config_read_pattern(struct loader *l, const char *pattern, struct str_list *out)
+/* Appends the paths, a line each. */
+static enum config_read config_find_paths(struct loader *l, const char *pattern, struct buf *out)
 {
+    const struct config_source *kept = config_kept_source(l, pattern, true);
+    if (kept) {
+        buf_add_str(out, kept->text);
+        return CONFIG_READ_OK;
+    }
     struct optional_read *r = optional_read(l, pattern, run_optional_glob);
     if (r == NULL)
         return CONFIG_READ_HANGS;
-    size_t n = r->ok ? r->found.gl_pathc : 0;
-    config_add_source(l, pattern, true, config_hash_paths(&r->found), (struct file_stamp){0});
-    *out = (struct str_list){ARENA_ARRAY(l->conf.arena, struct str, n + 1), 0};
-    for (const char *path; out->n < n && out->items; out->items[out->n++] = str_of(path))
-        if ((path = arena_z(l->conf.arena, str_of(r->found.gl_pathv[out->n]))) == NULL)
-            break;
-    bool ok = out->items && out->n == n;
+    if (r->ok)
+        config_join_paths(&r->found, out);
     optional_read_free(r);
-    if (!ok)
-        err_set(l->err, ERR_LIMIT, "%s: the configuration exceeds the limit of 1 GiB of memory", pattern);
-    return ok ? CONFIG_READ_OK : CONFIG_READ_FAILED;
+    return CONFIG_READ_OK;
+}
+
+enum config_read config_read_pattern(struct loader *l, const char *pattern, struct str_list *out)
+{
+    struct buf paths = {0};
+    enum config_read read = config_find_paths(l, pattern, &paths);
+    if (read == CONFIG_READ_OK) {
+        struct str rest = buf_str(&paths), line;
+        size_t n = str_count(rest, '\n');
+        config_add_source(l, pattern, true, rest, (struct file_stamp){0});
+        *out = (struct str_list){ARENA_ARRAY(l->conf.arena, struct str, n + 1), 0};
+        for (const char *path; out->n < n && out->items; out->items[out->n++] = str_of(path)) {
+            str_cut(&rest, '\n', &line);
+            if ((path = arena_z(l->conf.arena, line)) == NULL)
+                break;
+        }
+        if (!out->items || out->n < n) {
+            err_set(l->err, ERR_LIMIT, "%s: the configuration exceeds the limit of 1 GiB of memory", pattern);
+            read = CONFIG_READ_FAILED;
+        }
+    }
+    buf_free(&paths);
+    return read;
 }

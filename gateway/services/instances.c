@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The instances that are stored in etcd (metrics.scraping_service): when they change, the configuration is loaded again
- * with them. */
+ * with them, and with its files as they were: one that is being edited, or is broken, keeps no member from following. */
 #include "gateway/services/services.h"
 
 #include "base/telemetry/log.h"
@@ -16,7 +16,7 @@ static void instances_on_due(struct loop_timer *t)
     if (atomic_load(&s->state) == SERVICES_STARTING)
         loop_timer_in(s->control, t, INSTANCES_SETTLE_MS);
     else
-        services_reload(s);
+        services_reload_instances(s);
 }
 
 static void instances_on_change(void *arg)

@@ -29,8 +29,10 @@ struct config_load {
     struct loop_timer late, check; /* check: the next --promscrape.configCheckInterval */
     struct list requests, later;  /* of struct reload_request: of the load in progress, and of the next one */
     bool again;                   /* another load is wanted after it */
+    bool instances_again;         /* of the instances only */
     bool hangs;                   /* it was reported */
     bool if_changed;              /* the load in progress first checks whether the file has changed */
+    bool only_instances;          /* it uses the files as they were when they were loaded */
     struct config_reader reader;  /* of the load in progress */
     int64_t began;                /* Unix ms; likewise */
     /* The thread's until it has ended. */
@@ -169,15 +171,19 @@ static bool load_apply(struct config_load *l)
 {
     struct services *s = l->services;
     struct config *before = services_config(s);
+    bool files_ok = atomic_load(&s->reload_ok);
     load_refuse_empty(l, before);
     struct config *c = l->config;
     l->config = NULL;
     bool ok = c != NULL && services_apply(s, c, &l->err);
     services_note_load(s, ok);
+    if (ok && l->only_instances) /* whether the files could be loaded has not changed */
+        atomic_store(&s->reload_ok, files_ok);
     if (ok) { /* the running configuration has a reference */
         struct reload_report *r = reload_report_new(false, l->began);
         r->ok = true;
-        r->hash = l->seen = config_hash(c);
+        r->hash = config_hash(c);
+        l->seen = l->only_instances ? l->seen : r->hash;
         reload_report_add_warnings(r, &s->flags, c);
         reload_log(s, before, c, r);
         reload_history_put(&s->reloads, r);
@@ -190,7 +196,8 @@ static bool load_apply(struct config_load *l)
     return ok;
 }
 
-static void load_begin(struct config_load *l, bool if_changed);
+enum load_kind { LOAD_ALL, LOAD_IF_CHANGED, LOAD_INSTANCES };
+static void load_begin(struct config_load *l, enum load_kind kind);
 
 static void load_on_ended(struct loop_task *task)
 {
@@ -202,7 +209,7 @@ static void load_on_ended(struct loop_task *task)
     l->hangs = false;
     loop_timer_stop(l->services->control, &l->late);
     load_log_errors(l);
-    if (!stopping && !l->if_changed)
+    if (!stopping && !l->if_changed && !l->only_instances)
         service_notify("READY=1");
     if (stopping)
         err_set(&l->err, ERR_UNAVAILABLE, "the program is stopping");
@@ -211,12 +218,14 @@ static void load_on_ended(struct loop_task *task)
     config_unref(l->config); /* of a load that came too late */
     l->config = NULL;
     reload_answer(&l->requests, ok ? NULL : &l->err);
-    if (stopping || (!stale && !l->again))
+    if (stopping || (!stale && !l->again && !l->instances_again))
         return;
+    bool all = l->again || (stale && !l->only_instances);
     while (!list_empty(&l->later))
         list_push_back(&l->requests, list_pop_front(&l->later));
     l->again = false;
-    load_begin(l, false);
+    l->instances_again = all && l->instances_again; /* the files may be invalid */
+    load_begin(l, all ? LOAD_ALL : LOAD_INSTANCES);
 }
 
 /* Requests that arrive while the load hangs are answered at once. */
@@ -248,15 +257,17 @@ static void load_on_late(struct loop_timer *t)
     mem_free(at);
 }
 
-static void load_begin(struct config_load *l, bool if_changed)
+static void load_begin(struct config_load *l, enum load_kind kind)
 {
-    l->if_changed = if_changed;
+    l->if_changed = kind == LOAD_IF_CHANGED;
+    l->only_instances = kind == LOAD_INSTANCES;
     l->began = clock_wall_ms();
     l->ended.run = load_on_ended;
     l->late.run = load_on_late;
     l->err = (struct err){0};
     config_reader_init(&l->reader, false, &l->services->flags);
     l->reader.instances = services_instances(l->services);
+    l->reader.kept = l->only_instances ? services_config(l->services) : NULL;
     l->thread = file_thread_start(&(struct file_thread_conf){.name = "config-load", .run = run_config_load,
                                                              .release = config_load_release, .arg = l});
     if (l->thread == NULL) {
@@ -269,7 +280,7 @@ static void load_begin(struct config_load *l, bool if_changed)
         config_reader_free(&l->reader);
         return;
     }
-    if (!if_changed)
+    if (kind == LOAD_ALL)
         service_notify_reloading();
     loop_timer_in(l->services->control, &l->late, LOAD_HANG_MS);
     file_thread_notify(l->thread, FILE_ENDED, l->services->control, &l->ended);
@@ -292,7 +303,18 @@ void services_reload(struct services *s)
     if (l->thread)
         l->again = true;
     else
-        load_begin(l, false);
+        load_begin(l, LOAD_ALL);
+}
+
+void services_reload_instances(struct services *s)
+{
+    struct config_load *l = s->_load;
+    if (atomic_load(&s->state) == SERVICES_STOPPING)
+        return;
+    if (l->thread)
+        l->instances_again = true;
+    else
+        load_begin(l, LOAD_INSTANCES);
 }
 
 static void reload_on_request(struct loop_task *task)
@@ -326,7 +348,7 @@ static void on_watch(struct loop_timer *t)
 {
     struct config_load *l = CONTAINER(t, struct config_load, check);
     if (l->thread == NULL)
-        load_begin(l, true);
+        load_begin(l, LOAD_IF_CHANGED);
     loop_timer_in(l->services->control, t, l->services->flags.config_check_interval);
 }
 

@@ -314,6 +314,32 @@ def test_large_and_own_names():
     assert put(a, "other", instance("other", ["127.0.0.1:1"])).status == 201
 
 
+def test_changes_use_the_files_as_they_were():
+    """A broken file, or one that is being edited, keeps no member from following the store, and is not put into force."""
+    etcd, sink = Etcd(), RecordingSink()
+    exporter = ScriptedExporter(series=1)
+    job = lambda name: f"[{{job_name: {name}, static_configs: [{{targets: ['{exporter.address}']}}]}}]\n"
+    write_file("own_jobs.yml", job("own"))
+    a = member(etcd, "a", sink, more="scrape_config_files: [own_*.yml]\n")
+    loaded = lambda: a.metric("prometheus_config_last_reload_successful")
+    wait_until(lambda: sink.find("up", job="own"), 20, "samples of the file")
+    good = open(a.config_path, encoding="utf-8").read()
+    write_file("a.yml", "metrics: [")
+    write_file("own_jobs.yml", job("edited"))
+    write_file("own_more.yml", job("more"))
+    assert put(a, "one", instance("one", [exporter.address])).status == 201
+    wait_until(lambda: sink.find("up", job="one"), 20, "samples of the instance")
+    assert loaded() == 1
+    assert a.post("/-/reload").status != 200 and loaded() == 0
+    assert put(a, "two", instance("two", [exporter.address])).status == 201
+    wait_until(lambda: sink.find("up", job="two"), 20, "samples of the second")
+    assert loaded() == 0 and not sink.find("up", job="edited") and not sink.find("up", job="more")
+    write_file("a.yml", good)
+    assert a.post("/-/reload").status == 200 and loaded() == 1
+    wait_until(lambda: sink.find("up", job="edited") and sink.find("up", job="more"), 20, "samples of the files")
+    assert a.get("/agent/api/v1/instances").json()["data"] == ["one", "two"]
+
+
 def test_a_stop_does_not_wait_for_etcd():
     """Clients whose change is under way get an error."""
     etcd = Etcd()
