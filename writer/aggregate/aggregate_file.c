@@ -158,6 +158,7 @@ struct aggregate_file {
     struct file_frames *frames, **frames_end; bool remove;
     atomic_size_t queued;                     /* bytes */
     atomic_bool busy;
+    bool leaving;                             /* the lane needs it no more */
     int fd; bool broken, failing;             /* the work's */
 };
 
@@ -243,9 +244,8 @@ static void aggregate_file_delete(struct aggregate_file *f)
     (void)!unlink(f->path);
 }
 
-static void run_aggregate_file(struct file_work *w)
+static void aggregate_file_write_all(struct aggregate_file *f)
 {
-    struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
     for (struct file_frames *frames = aggregate_file_take(f), *next; frames; frames = next) {
         next = frames->next;
         aggregate_file_write(f, frames);
@@ -258,6 +258,14 @@ static void run_aggregate_file(struct file_work *w)
     aggregate_file_delete(f);
 }
 
+static void run_aggregate_file(struct file_work *w)
+{
+    struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
+    aggregate_file_write_all(f);
+    if (f->leaving)
+        (void)!file_work_drop(w); /* it is running: it is released */
+}
+
 static void aggregate_file_hangs(struct file_work *w)
 {
     struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
@@ -265,13 +273,8 @@ static void aggregate_file_hangs(struct file_work *w)
               "file", f->path);
 }
 
-static void release_aggregate_file(struct file_work *w)
+static void aggregate_file_end(struct aggregate_file *f)
 {
-    struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
-    for (struct file_frames *frames = f->frames, *next; frames; frames = next) {
-        next = frames->next;
-        aggregate_file_free_frames(f, frames);
-    }
     aggregate_file_close(f);
     aggregate_left_unref(f->left);
     mutex_free(&f->lock);
@@ -279,6 +282,13 @@ static void release_aggregate_file(struct file_work *w)
     mem_free(f->path);
     mem_free(f->next_path);
     mem_free(f);
+}
+
+static void release_aggregate_file(struct file_work *w)
+{
+    struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
+    aggregate_file_write_all(f); /* what was handed over at the end of the run */
+    aggregate_file_end(f);
 }
 
 /* ---- on the lane ------------------------------------------------------------------------------------------------- */
@@ -302,8 +312,13 @@ struct aggregate_file *aggregate_file_new(const char *dir, uint64_t place, unsig
 
 void aggregate_file_free(struct aggregate_file *f)
 {
-    if (f && file_work_drop(&f->work))
-        release_aggregate_file(&f->work);
+    if (f == NULL || !file_work_drop(&f->work))
+        return;
+    f->leaving = true;
+    if (f->frames || f->remove)
+        (void)!file_work_in(&f->work, 0);
+    else
+        aggregate_file_end(f);
 }
 
 bool aggregate_file_busy(struct aggregate_file *f)

@@ -30,7 +30,7 @@ void aggregate_left_taken(struct aggregate_left *l, unsigned n_lanes);
 struct aggregate_file;
 struct aggregate_file *aggregate_file_new(const char *dir, uint64_t place, unsigned lane, unsigned n_lanes,
                                           struct aggregate_left *left);
-/* What has been handed over is still written. NULL is fine. */
+/* What has been handed over is still written, or removed. NULL is fine. */
 void aggregate_file_free(struct aggregate_file *f);
 bool aggregate_file_busy(struct aggregate_file *f); /* the last complete saving is not on disk yet */
 bool aggregate_file_full(struct aggregate_file *f); /* the disk is slower than the lane: hand over the next frame later */
