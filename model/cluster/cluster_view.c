@@ -255,14 +255,13 @@ static size_t next_zone_owner(const struct cluster_view *v, uint64_t target, int
     return most ? most->member : v->n;
 }
 
-/* The best member that is no owner yet, of a zone without an owner if new_zone; v->n: there is none. */
-static size_t next_owner(const struct cluster_view *v, uint64_t target, int64_t time, bool new_zone, const size_t *owners,
-                         size_t n)
+/* The best member that `may` own the target and does not yet, of a zone without an owner if new_zone; v->n: there is none. */
+static size_t next_owner(const struct cluster_view *v, uint64_t target, int64_t time,
+                         bool (*may)(const struct cluster_member *m, int64_t time), bool new_zone, const size_t *owners, size_t n)
 {
     struct member_rank best = {.member = v->n};
     for (size_t i = 0; i < v->n; i++) {
-        if (!(v->_zoned ? has_place(&v->members[i], time) : takes_part(&v->members[i], time)) || owns_already(i, owners, n) ||
-            (new_zone && zone_is_taken(v, i, owners, n)))
+        if (!may(&v->members[i], time) || owns_already(i, owners, n) || (new_zone && zone_is_taken(v, i, owners, n)))
             continue;
         struct member_rank r = rank_member(v, i, target);
         if (best.member == v->n || ranks_before(v, &r, &best))
@@ -271,24 +270,32 @@ static size_t next_owner(const struct cluster_view *v, uint64_t target, int64_t 
     return best.member;
 }
 
-/* Those that are gone and keep their place are chosen, but not counted. */
+/* Those that are gone and keep their place are chosen, but not counted. With very many of them the rest is chosen as if they
+ * had none: a target must have owners. */
 size_t cluster_view_owners(const struct cluster_view *v, uint64_t target, int64_t time, size_t most, size_t *out)
 {
     enum { CHOSEN_MOST = CLUSTER_REPLICAS_MAX + 8 };
     size_t chosen[CHOSEN_MOST], n = 0, owners = 0;
     most = most < CLUSTER_REPLICAS_MAX ? most : CLUSTER_REPLICAS_MAX;
     const double *factors = most > 1 ? view_zone_factors(v, time, most) : NULL;
+    bool (*may)(const struct cluster_member *m, int64_t time) = v->_zoned ? has_place : takes_part;
     while (owners < most && n < CHOSEN_MOST) {
         size_t next = !v->_zoned || n == 0 ? v->n
                       : factors ? next_zone_owner(v, target, time, factors, chosen, n)
-                                : next_owner(v, target, time, true, chosen, n);
+                                : next_owner(v, target, time, may, true, chosen, n);
         if (next == v->n)
-            next = next_owner(v, target, time, false, chosen, n);
+            next = next_owner(v, target, time, may, false, chosen, n);
         if (next == v->n)
             break;
         chosen[n++] = next;
         if (takes_part(&v->members[next], time))
             out[owners++] = next;
+    }
+    while (n == CHOSEN_MOST && owners < most) {
+        size_t next = next_owner(v, target, time, takes_part, false, out, owners);
+        if (next == v->n)
+            break;
+        out[owners++] = next;
     }
     return owners;
 }

@@ -27,10 +27,12 @@ static void zone_goals(const double *first, size_t n, unsigned replicas, double 
             goals[i] = weight > 0 ? left * first[i] / weight : 0;
 }
 
-/* How often each zone is the second or third one. */
+/* How often each zone is the second or third one. The third one is m after i and k with the probability of i and k, times
+ * effective[m], over what is left without them: the sum over all pairs, less those that m is one of, so that a view with
+ * many zones and changes takes milliseconds. */
 static void zone_later(const double *first, const double *effective, size_t n, unsigned replicas, double *later)
 {
-    double sum = 0;
+    double sum = 0, pairs = 0, pairs_with[ZONES_MOST] = {0};
     for (size_t i = 0; i < n; i++) {
         sum += effective[i];
         later[i] = 0;
@@ -42,11 +44,16 @@ static void zone_later(const double *first, const double *effective, size_t n, u
                 continue;
             double second = first[i] * effective[k] / rest, after = rest - effective[k];
             later[k] += second;
-            for (size_t m = 0; m < n && replicas > 2 && after > 1e-12 * rest; m++)
-                if (m != i && m != k)
-                    later[m] += second * effective[m] / after;
+            if (replicas < 3 || after <= 1e-12 * rest)
+                continue;
+            pairs += second / after;
+            pairs_with[i] += second / after;
+            pairs_with[k] += second / after;
         }
     }
+    for (size_t m = 0; m < n; m++)
+        if (pairs > pairs_with[m])
+            later[m] += effective[m] * (pairs - pairs_with[m]);
 }
 
 /* Rounded, so that members whose processors calculate differently agree. */

@@ -323,6 +323,38 @@ static void test_the_owner_in_another_zone_follows(void **state UNUSED)
     cluster_view_unref(all);
 }
 
+/* Four zones of 3 and 2 members, three owners. */
+static void test_three_owners_in_zones_are_corrected(void **state UNUSED)
+{
+    static const char *const zones[] = {"w", "x", "y", "z"};
+    struct fleet f;
+    unsigned counts[MOST] = {0};
+    fleet_init(&f, 10);
+    for (size_t i = 0; i < f.n; i++)
+        f.members[i].zone = str_of(zones[i % 4]);
+    find_all_owners(&f, NOW, 3, owners_before);
+    count_owners(owners_before, 3 * TARGETS, counts);
+    for (size_t m = 0; m < f.n; m++)
+        assert_in_range(counts[m], 3 * TARGETS / 10 * 97 / 100, 3 * TARGETS / 10 * 103 / 100);
+}
+
+/* All others are gone, each in a zone by itself, and keep their places. */
+static void test_the_last_member_owns_all_targets(void **state UNUSED)
+{
+    struct fleet f;
+    fleet_init(&f, MOST);
+    for (size_t i = 0; i < f.n; i++) {
+        f.members[i].zone = str_of(f.ids[i]);
+        if (i > 0)
+            f.members[i].until = NOW - 100, f.members[i].place_until = NOW + 1000, f.members[i].gone = true;
+    }
+    struct cluster_view *v = fleet_view(&f, f.ids[0]);
+    for (unsigned i = 0; i < TARGETS; i++)
+        for (unsigned replicas = 1; replicas <= CLUSTER_REPLICAS_MAX; replicas++)
+            assert_int_equal(cluster_view_rank(v, target_key(i), NOW, replicas), 0);
+    cluster_view_unref(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_a_view_without_this_process_or_members),
         cmocka_unit_test(test_the_lead_of_one_that_is_gone_ends_in_the_past), cmocka_unit_test(test_a_member_that_is_gone_and_back),
         cmocka_unit_test(test_zones_of_different_sizes_are_corrected), cmocka_unit_test(test_the_owner_in_another_zone_follows),
+        cmocka_unit_test(test_three_owners_in_zones_are_corrected), cmocka_unit_test(test_the_last_member_owns_all_targets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
