@@ -6,7 +6,8 @@
  * target (https://en.wikipedia.org/wiki/Rendezvous_hashing). When a member joins N others, one of N + 1 targets moves,
  * to it; when one leaves, only its targets move, evenly to the others. With weights w the score is -w / ln(hash), so
  * that a member owns targets in proportion to its weight. Of several owners each is in another zone, as far as there
- * are zones, and members of zones of different sizes own as much (zone_factors.h).
+ * are zones, and members of zones of different sizes own as much (zone_factors.h): when these sizes change, some owners
+ * after the first move between other members, too.
  *
  * Time. A member takes part in scrapes of the times from <= t < until. A member that joins or leaves as planned says
  * when in advance, so that each time has one owner, whoever hears of the change first: no gap and no duplicate. One that
