@@ -22,7 +22,6 @@ VMAGENT_LACKS = {
     "go_": "there is no Go runtime",
     "vm_concurrent_insert_": "a lane takes a push when it arrives: there is no limit on their number to be near to",
     "vm_concurrent_select_limit_timeout_total": "a query that finds the line full is refused at once, without waiting",
-    "vm_streamaggr_": "there is no stream aggregation",
     "vmagent_kafka_": "there is no Kafka",
     "vmagent_remotewrite_kafka_": "there is no Kafka",
 }

@@ -349,8 +349,10 @@ static void items(struct buf *out, struct str doc, size_t piece, unsigned *at_on
         if (token == JSON_MORE) {
             feed(&f);
         } else {
-            if (before == JSON_OBJECT && token == JSON_END_OBJECT)
-                buf_printf(out, "\b\b{},");
+            bool empty = before == JSON_OBJECT && token == JSON_END_OBJECT;
+            out->n -= empty ? strlen("d,") : 0; /* what stands for JSON_OBJECT */
+            if (empty)
+                buf_add_z(out, "{},");
             else
                 buf_printf(out, "%c,", 'a' + (int)token);
             before = token;
