@@ -161,7 +161,7 @@ Interval 1
 </Plugin>
 """)
     os.makedirs(data)
-    sender = Process("collectd", [f"{home}/usr/sbin/collectd", "-f", "-C", os.path.relpath(path)])  # no blanks
+    sender = Process("collectd", [f"{home}/usr/sbin/collectd", "-f", "-C", os.path.basename(path)])  # it splits paths at blanks
 
     def has():
         """{(file, column): [values in order]} of its own record."""
