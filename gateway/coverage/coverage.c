@@ -149,10 +149,9 @@ void coverage_add_span(struct coverage *c, struct span_list *to, struct coverage
 
 void coverage_cut_gaps(struct coverage_seen *seen, struct coverage_span keep)
 {
-    struct span_list *const lists[] = {&seen->gaps, &seen->outdated, &seen->lasting, &seen->missed};
-    for (size_t i = 0; i < LEN(lists); i++) {
-        spans_cut_before(lists[i], keep.from);
-        spans_cut_after(lists[i], keep.to);
+    for (size_t i = 0; i < LEN(seen->lists); i++) {
+        spans_cut_before(&seen->lists[i], keep.from);
+        spans_cut_after(&seen->lists[i], keep.to);
     }
 }
 
@@ -161,10 +160,9 @@ void coverage_free_target(struct coverage *c, struct coverage_target *t)
     c->bytes -= sizeof *t + c->n * sizeof t->seen[0] + t->labels.n;
     for (size_t i = 0; i < c->n; i++) {
         struct coverage_seen *s = &t->seen[i];
-        struct span_list *const lists[] = {&s->gaps, &s->outdated, &s->lasting, &s->missed};
-        for (size_t k = 0; k < LEN(lists); k++) {
-            c->bytes -= lists[k]->cap * sizeof(struct coverage_span);
-            spans_free(lists[k]);
+        for (size_t k = 0; k < LEN(s->lists); k++) {
+            c->bytes -= s->lists[k].cap * sizeof(struct coverage_span);
+            spans_free(&s->lists[k]);
         }
     }
     mem_free((uint8_t *)t->labels.p);

@@ -18,10 +18,15 @@ struct coverage_seen {         /* one target on one replica */
     int64_t due, overdue_from;
     bool ended;                /* its latest sample is a stale marker */
     unsigned odd;              /* consecutive readings with a longer interval */
-    struct span_list gaps;     /* within the known time */
-    struct span_list outdated; /* parts of them in which a sibling has a newer scrape */
-    struct span_list lasting;  /* parts of them that no good scrape of the replica is known to end */
-    struct span_list missed;   /* parts of them whose samples of scrapes may be missing */
+    union {
+        struct {
+            struct span_list gaps;     /* within the known time */
+            struct span_list outdated; /* parts of them in which a sibling has a newer scrape */
+            struct span_list lasting;  /* parts of them that no good scrape of the replica is known to end */
+            struct span_list missed;   /* parts of them whose samples of scrapes may be missing */
+        };
+        struct span_list lists[4];     /* all of these */
+    };
 };
 struct coverage_target {
     struct labels labels;      /* of `up` without the metric name; owned */

@@ -194,9 +194,8 @@ static void hours_apply_gap(struct hours_intake *in, const struct hours_row *row
         if (in->readings[r].state != COVERAGE_READ || hour_is_alive(in, row, r, h))
             continue;
         struct coverage_seen *seen = &t->seen[r];
-        struct span_list *const to[] = {&seen->gaps, &seen->outdated, &seen->lasting, &seen->missed};
-        for (size_t i = 0; i < LEN(to); i++)
-            coverage_add_span(c, to[i], gap);
+        for (size_t i = 0; i < LEN(seen->lists); i++)
+            coverage_add_span(c, &seen->lists[i], gap);
     }
 }
 
