@@ -130,7 +130,7 @@ struct gaps_search { /* of one replica */
     int64_t near, edge;  /* 1.5 intervals; what is not counted at an end of an absence */
     int64_t since, until; /* what was read */
     bool good;           /* scrapes that are not good are absent */
-    bool copies;         /* all siblings have copies of its scrapes */
+    bool copies;         /* all siblings that were read have copies of its scrapes */
 };
 
 static void gaps_add_to(struct gaps_search *g, struct gap_spans *to, int64_t from, int64_t until)
@@ -293,24 +293,22 @@ static bool gaps_are_copies(const struct target_scrapes *own, const struct targe
     return equal >= COPIES_EQUAL && equal > apart;
 }
 
-static int64_t gaps_common_interval(const struct target_scrapes *replicas, size_t r, size_t k)
+/* intervals: by sibling, that of the scrapes if they are copies, else 0. */
+static void gaps_find_copies(struct gaps_search *g, int64_t *intervals)
 {
-    return gaps_least_distance(&replicas[r], gaps_least_distance(&replicas[k], INT64_MAX));
-}
-
-static bool gaps_copied_from(const struct target_scrapes *replicas, size_t r, size_t k)
-{
-    return k != r && !replicas[k].ignored &&
-           gaps_are_copies(&replicas[r], &replicas[k], gaps_common_interval(replicas, r, k));
-}
-
-/* Is it known of each sibling that its scrapes are copies? */
-static bool gaps_only_copies(const struct target_scrapes *replicas, size_t n, size_t r)
-{
-    bool copies = true;
-    for (size_t k = 0; k < n && copies; k++)
-        copies = k == r || replicas[k].ignored || replicas[k].n_up == 0 || gaps_copied_from(replicas, r, k);
-    return copies;
+    const struct target_scrapes *own = &g->replicas[g->replica];
+    g->copies = true;
+    for (size_t k = 0; k < g->n; k++) {
+        const struct target_scrapes *s = &g->replicas[k];
+        intervals[k] = 0;
+        if (k == g->replica || s->ignored || s->n_up == 0)
+            continue;
+        int64_t interval = gaps_least_distance(own, gaps_least_distance(s, INT64_MAX));
+        if (gaps_are_copies(own, s, interval))
+            intervals[k] = interval;
+        else
+            g->copies = false;
+    }
 }
 
 /* Adds a gap around each scrape and stale marker of a copy that the replica lacks. */
@@ -375,6 +373,7 @@ static void gaps_of_replica(struct gaps_search *g, const struct target_scrapes *
 {
     struct run_list scraped = siblings_begin(g->arena, all, n), alive = siblings_begin(g->arena, all, n);
     struct run_list standing = siblings_begin(g->arena, all, n);
+    int64_t *copied = ARENA_ARRAY(g->arena, int64_t, n); /* intervals */
     for (size_t k = 0; k < n; k++) {
         if (k == r || replicas[k].ignored)
             continue;
@@ -385,14 +384,14 @@ static void gaps_of_replica(struct gaps_search *g, const struct target_scrapes *
     standing.n = spans_join(standing.items, standing.n);
     scraped.n = spans_join(scraped.items, scraped.n);
     alive.n = spans_join(alive.items, alive.n);
-    g->copies = gaps_only_copies(replicas, n, r);
+    gaps_find_copies(g, copied);
     gaps_between_runs(g, &all[r].scraped, &replicas[r].before.scraped, &scraped);
     g->good = true;
     gaps_between_runs(g, &all[r].good, &replicas[r].before.good, &alive);
     gaps_at_bad_scrapes(g, &replicas[r], &all[r].good, &standing);
     for (size_t k = 0; k < n; k++)
-        if (gaps_copied_from(replicas, r, k))
-            gaps_beside_copy(g, &replicas[r], &replicas[k], gaps_common_interval(replicas, r, k) / 2);
+        if (copied[k] > 0)
+            gaps_beside_copy(g, &replicas[r], &replicas[k], copied[k] / 2);
 }
 
 void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, struct coverage_span read,
