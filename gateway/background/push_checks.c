@@ -133,7 +133,6 @@ static void push_check_run(struct worker_task *task)
     query_session_begin(&c->session, &(struct query_session_conf){
         .service = &c->used.settings, .arena = &c->reading.arena, .memory = c->used.query_memory,
         .shared = c->used.memory, .deadline_mono = clock_mono_ms() + PUSH_CHECK_MS, .canceled = &c->visitor.stopping});
-    c->outcome = PUSH_CHECK_FAILED;
     if (!query_session_run(&c->session, push_check_work, c, &c->err))
         c->outcome = PUSH_CHECK_FAILED;
     push_check_conclude(c);
