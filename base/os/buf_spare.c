@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/os/buf_spare.h"
 
-enum { SPARE_BYTES = 32 << 20 /* together, at most */, KEEP_MS = 1000 };
+enum { SPARE_BYTES = 32 << 20 /* together, at most */, KEEP_BYTES = 8 << 20, KEEP_MS = 1000 };
 
 static void spare_free_all(struct buf_spare *s)
 {
@@ -83,6 +83,14 @@ void buf_spare_put(struct buf_spare *s, struct buf *b)
         loop_timer_in(s->loop, &s->end, KEEP_MS);
     }
     buf_free(b);
+}
+
+void buf_spare_put_or_release(struct buf_spare *s, struct mem_release *q, struct buf *b)
+{
+    if (b->cap > KEEP_BYTES)
+        mem_release_buf(q, b);
+    else
+        buf_spare_put(s, b);
 }
 
 void buf_spare_save(struct buf_spare *s, struct buf *response)

@@ -5,7 +5,7 @@
 #ifndef BASE_OS_BUF_SPARE_H
 #define BASE_OS_BUF_SPARE_H
 
-#include "base/buf.h"
+#include "base/mem_release.h"
 #include "base/os/loop.h"
 
 enum { BUF_SPARES = 4, BUF_SPARE_MIN = 256 << 10 /* bytes: smaller memory costs nothing (mallopt in gateway/main.c) */ };
@@ -17,6 +17,8 @@ struct buf buf_spare_take(struct buf_spare *s);         /* the largest one, empt
 /* Moves the bytes of a buffer that grows to larger memory of at most `most` bytes, if some is kept. */
 void buf_spare_grow(struct buf_spare *s, struct buf *b, size_t most);
 void buf_spare_put(struct buf_spare *s, struct buf *b); /* keeps or frees b's memory; b is as after buf_free */
+/* The same, but more than 8 MiB are returned to the system in slices. */
+void buf_spare_put_or_release(struct buf_spare *s, struct mem_release *q, struct buf *b);
 /* Moves a small response in a large buffer to one of its size, so that it uses no more while it is sent. */
 void buf_spare_save(struct buf_spare *s, struct buf *response);
 

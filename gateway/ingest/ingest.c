@@ -20,7 +20,6 @@ enum {
     INGEST_UNUSED_MS = 60000,
     INGEST_STEP_LINES = 64,       /* between two readings of the clock */
     INGEST_LONG_LINE = 1 << 20,   /* the memory that its labels took is not kept */
-    INGEST_KEEP_TEXT = 8 << 20,   /* its memory is used again soon */
     INGEST_SHORT_BYTES = 16 << 10, /* limit of bodies that are one batch, whatever their format */
 };
 
@@ -46,10 +45,7 @@ void ingest_free(struct ingest *in)
     if (in->format->end)
         in->format->end(in);
     ingest_body_close(in);
-    if (in->text.cap > INGEST_KEEP_TEXT)
-        mem_release_buf(&in->lane->release, &in->text);
-    else
-        buf_spare_put(&in->lane->lane->spare, &in->text);
+    buf_spare_put_or_release(&in->lane->lane->spare, &in->lane->release, &in->text);
     mem_release_buf(&in->lane->release, &in->kept);
 }
 

@@ -18,7 +18,6 @@ enum {
     /* Each batch costs other lanes a wake-up. 32 KiB of series that are new to the recent store take 2 ms. */
     BATCH_BYTES = 256 << 10, BATCH_BYTES_RECENT = 32 << 10,
     BATCH_ITEMS = 5000,              /* samples or histograms; a part of one series has no more */
-    KEEP_BODY = 8 << 20,
     STEP_ITEMS = 64,                 /* series walked between two readings of the clock */
     STEP_FIELDS = 16384,             /* samples and labels likewise */
     STEP_BYTES = 1 << 20             /* bytes that symbols of 2.0 expand to likewise */
@@ -40,13 +39,9 @@ struct push { /* with a large body */
     bool begun, failed;        /* a batch has started; a batch could not be stored */
 };
 
-/* Kept for the next body, or returned to the system in slices. */
-static void write_free_body(struct write_buffers *w, struct buf *body)
+static void push_free_body(struct push *p)
 {
-    if (body->cap > KEEP_BODY)
-        mem_release_buf(&w->release, body);
-    else
-        buf_spare_put(&w->lane->spare, body);
+    buf_spare_put_or_release(&p->buffers->lane->spare, &p->buffers->release, &p->body);
 }
 
 static void push_free(struct push *p)
@@ -54,7 +49,7 @@ static void push_free(struct push *p)
     if (list_linked(&p->node))
         list_remove(&p->node);
     rw_walk_free(&p->walk);
-    write_free_body(p->buffers, &p->body);
+    push_free_body(p);
     mem_free(p);
 }
 
@@ -89,7 +84,7 @@ static void push_end(struct push *p)
 {
     p->phase = PUSH_STORED;
     list_remove(&p->node);
-    write_free_body(p->buffers, &p->body);
+    push_free_body(p);
     write_count_ingested(&p->n);
     if (p->pending == 0)
         push_respond(p);
