@@ -2,9 +2,10 @@
 """What the tests of the running program are written with.
 
 A test is a function test_*() in tests/system/test_*.py; `raise Skip("what is missing")` skips it, @seconds(300) gives
-it more than two minutes, @waits runs it beside the others, two of these at a time, and @alone after all others on an
-idle machine. Whatever it starts is stopped when it ends, and sluice must then leave with code 0 (a sanitizer's report
-is a failure). Its files lie in folder(), which stays when it fails. run_checks() counts parts of a test one by one.
+it more than two minutes, @waits runs it beside the others, two of these at a time until the others are done, and @alone
+after all others on an idle machine. Whatever it starts is stopped when it ends, and sluice must then leave with code 0
+(a sanitizer's report is a failure). Its files lie in folder(), which stays when it fails. run_checks() counts parts of a
+test one by one.
 """
 import base64
 import contextlib
