@@ -89,12 +89,17 @@ class Replicas:
         lost = [self.lacks(labels)[1] for labels in targets]
         return any(not any(any_within(one[k], first - 14999, last + 14999) for one in lost) for k in range(len(self.able)))
 
-    def reads_complete(self, selector, t):
+    def selects_complete(self, selector, steps):
+        """Is one complete, at each of these steps, for everything that the selector reads?"""
+        selected = [one for one in self.series if matches(one[0], selector["matchers"])]
+        return all(self.reads_complete(selector, selected, t) for t in (steps[:1] if selector["fixed"] else steps))
+
+    def reads_complete(self, selector, selected, t):
         by = 0 if selector["fixed"] else t
         first, last = selector["from"] + by, selector["to"] + by
         newest = None if selector["newest"] is None else selector["newest"] + by
-        for labels, times, of_target in self.series:
-            if not any_within(times, first, last) or not matches(labels, selector["matchers"]):
+        for labels, times, of_target in selected:
+            if not any_within(times, first, last):
                 continue
             if of_target:
                 complete = self.is_complete(labels, first, last, newest)
@@ -112,5 +117,4 @@ class Replicas:
         start, end, step = (int(round(1000 * float(params[k]))) for k in ("start", "end", "step")) if "start" in params else \
             (int(round(1000 * float(params["time"]))),) * 2 + (1,)
         lookback = milliseconds(params.get("lookback_delta", "5m"))
-        return all(self.reads_complete(s, t) for s in selectors_of(tree, lookback, (start, end))
-                   for t in (range(start, end + 1, step) if not s["fixed"] else (start,)))
+        return all(self.selects_complete(s, range(start, end + 1, step)) for s in selectors_of(tree, lookback, (start, end)))
