@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stream aggregation and deduplication beside a real vmagent with the same flags and files."""
+import concurrent.futures
+import itertools
 import time
 
 from aggregation import OUTPUTS, both, differences
@@ -8,10 +10,20 @@ from lib import *
 SOME = "avg, count_series, sum_samples, total, last"
 
 
+numbers = itertools.count()
+
+
 def rules(*texts, first="1m"):
     """first: how long after the start first samples of counters do not count; the programs do not start at once."""
-    return write_file("aggr.yml", "".join(f"- {{interval: 3s, staleness_interval: 6s, ignore_first_sample_interval: {first}, {text}}}\n"
-                                          for text in texts))
+    common = f"interval: 3s, staleness_interval: 6s, ignore_first_sample_interval: {first}"
+    return write_file(f"aggr{next(numbers)}.yml", "".join(f"- {{{common}, {text}}}\n" for text in texts))
+
+
+def all_same(cases):
+    """Cases of same(), {seed: (flags, least, options)}, at the same time."""
+    with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+        for done in [pool.submit(same, flags, seed, least, **options) for seed, (flags, least, options) in cases.items()]:
+            done.result()
 
 
 def same(flags, seed, least, **options):
@@ -23,19 +35,23 @@ def same(flags, seed, least, **options):
 
 @waits
 def test_all_outputs():
-    outputs = ", ".join(f"'{o}'" for o in OUTPUTS)
+    outputs, cases = ", ".join(f"'{o}'" for o in OUTPUTS), {}
     for seed, first in ((1, "1m"), (2, "0s")):
-        path = rules(f"match: [c, g], by: [job], outputs: [{outputs}]", f"match: c, without: [instance, replica], outputs: [{outputs}]",
+        path = rules(f"match: [c, g], by: [job], outputs: [{outputs}]",
+                     f"match: c, without: [instance, replica], outputs: [{outputs}]",
                      "match: g, outputs: [last, count_samples]", first=first)
-        same([f"-streamAggr.config={path}"], seed, 100)
+        cases[seed] = [f"-streamAggr.config={path}"], 100, {}
+    all_same(cases)
 
 
 @waits
 def test_what_happens_to_the_input():
     """keepInput: what matches is sent, too; dropInput: what does not match is not; labels are dropped for aggregation only."""
     path = rules(f"match: 'c', by: [job], outputs: [{SOME}]")
-    for seed, flags in enumerate((["-streamAggr.keepInput"], ["-streamAggr.dropInput"], ["-streamAggr.keepInput", "-streamAggr.dropInput"])):
-        same([f"-streamAggr.config={path}", *flags, "-streamAggr.dropInputLabels=replica,instance"], 10 + seed, 15, intervals=1)
+    common = [f"-streamAggr.config={path}", "-streamAggr.dropInputLabels=replica,instance"]
+    all_same({10: ([*common, "-streamAggr.keepInput"], 15, {"intervals": 1}),
+              11: ([*common, "-streamAggr.dropInput"], 15, {"intervals": 1}),
+              12: ([*common, "-streamAggr.keepInput", "-streamAggr.dropInput"], 15, {"intervals": 1})})
 
 
 @waits
@@ -57,13 +73,13 @@ def test_windows():
 
 @waits
 def test_a_destination():
-    path = rules(f"match: 'c', by: [job], outputs: [{SOME}]")
-    same([f"-remoteWrite.streamAggr.config={path}", "-remoteWrite.streamAggr.keepInput", "-remoteWrite.label=place=here",
-          "-remoteWrite.streamAggr.dropInputLabels=replica^^instance"], 40, 50, intervals=2)
-    same([f"-remoteWrite.streamAggr.config={path}", "-remoteWrite.streamAggr.dropInput", "-remoteWrite.streamAggr.ignoreOldSamples",
-          "-remoteWrite.streamAggr.ignoreFirstIntervals=1"], 41, 15)
-    path = rules("match: 'c', by: [job], outputs: [avg, count_samples, last]")
-    same([f"-remoteWrite.streamAggr.config={path}", "-remoteWrite.streamAggr.enableWindows"], 42, 12, settle_ms=4500)
+    some = rules(f"match: 'c', by: [job], outputs: [{SOME}]")
+    few = rules("match: 'c', by: [job], outputs: [avg, count_samples, last]")
+    own = "-remoteWrite.streamAggr"
+    all_same({40: ([f"{own}.config={some}", f"{own}.keepInput", "-remoteWrite.label=place=here", f"{own}.dropInputLabels=replica^^instance"],
+                   50, {"intervals": 2}),
+              41: ([f"{own}.config={some}", f"{own}.dropInput", f"{own}.ignoreOldSamples", f"{own}.ignoreFirstIntervals=1"], 15, {}),
+              42: ([f"{own}.config={few}", f"{own}.enableWindows"], 12, {"settle_ms": 4500})})
 
 
 @waits
