@@ -5,7 +5,7 @@ import time
 
 from lib import *
 
-__all__ = ["GROUPS", "Pair", "SERIES", "check_complete", "has", "numbers", "outage_with_restarts",
+__all__ = ["Pair", "SERIES", "audited_pair", "audited_server", "check_complete", "has", "numbers", "outage_with_restarts",
            "query_through_an_outage", "windows_file", "windows_files"]
 
 CONFIG = """
@@ -148,6 +148,20 @@ server_groups:
   static_configs: [{{targets: ['{spare}']}}]
   written_by: spare
 """
+
+
+def audited_pair(more=""):
+    """Beside two storages, which are server groups, with a recent store."""
+    main, spare = VictoriaMetrics(name="main"), VictoriaMetrics(name="spare")
+    groups = GROUPS.format(main=main.url[7:], spare=spare.url[7:]) + "recent: {like: main}\n"
+    return Pair(storages=(main, spare), more=groups + more)
+
+
+def audited_server(pair, group, **times):
+    """The only server of a group, as an audit finds it."""
+    answer = pair.sluice.get("/api/v1/status/audit", {"group": group, "match[]": "failover_test", **times})
+    assert answer.status == 200, answer
+    return answer.json()["data"]["servers"][0]
 
 
 def check_lists_of_the_backup(sluice, begin_ms, end_ms):

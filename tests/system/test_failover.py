@@ -217,19 +217,13 @@ def test_backups_of_shards():
 
 def test_audit_without_an_outage():
     """Nothing is missing in a backup that was not in use (torture/test_failover.py has the outage)."""
-    main, spare = VictoriaMetrics(name="main"), VictoriaMetrics(name="spare")
-    groups = GROUPS.format(main=main.url[7:], spare=spare.url[7:]) + "recent: {like: main}\n" \
-        "audit: {match: failover_test, interval: 1s, since: 60s, window: 1s, delay: 1s}\n"
-    pair = Pair(storages=(main, spare), more=groups)
+    pair = audited_pair("audit: {match: failover_test, interval: 1s, since: 60s, window: 1s, delay: 1s}\n")
     pair.push_every(0.3, 4)
     wait_until(pair.settled, 30, "all samples in the primary")
 
     def audit(group):
-        main.flush()
-        answer = pair.sluice.get("/api/v1/status/audit", {"group": group, "match[]": "failover_test", "since": "60s",
-                                                          "window": "1s", "delay": "1s"})
-        assert answer.status == 200, answer
-        return answer.json()["data"]["servers"][0]
+        pair.main.flush()
+        return audited_server(pair, group, since="60s", window="1s", delay="1s")
     wait_until(lambda: audit("storage")["written"] > SERIES * 3, 20, "what was written")
     found = audit("backup")
     assert {key: found[key] for key in ("written", "returned", "missing", "extra", "late")} == dict.fromkeys(

@@ -143,24 +143,19 @@ def test_random_rounds():
 def test_audit_of_a_backup():
     """A minute after the last response of the primary the windows of the backup are complete; those of before are not
     compared, and samples that only the backup lacks are missing there."""
-    main, spare = VictoriaMetrics(name="main"), VictoriaMetrics(name="spare")
-    groups = GROUPS.format(main=main.url[7:], spare=spare.url[7:]) + "recent: {like: main}\n"
-    pair = Pair(storages=(main, spare), more=groups)
+    pair = audited_pair()
     pair.push_every(0.5, 3)
     wait_until(pair.settled, 30, "the first samples")
-    main.stop()
+    pair.main.stop()
     pair.push_every(0.5, 90)
 
     def audit(group):
-        spare.flush()
-        answer = pair.sluice.get("/api/v1/status/audit", {"group": group, "match[]": "failover_test", "since": "110s",
-                                                          "window": "2s", "delay": "3s"})
-        assert answer.status == 200, answer
-        return answer.json()["data"]["servers"][0]
+        pair.spare.flush()
+        return audited_server(pair, group, since="110s", window="2s", delay="3s")
     wait_until(lambda: audit("backup")["late"] == 0, 30, "the backup has everything")
     found = audit("backup")
     assert found["written"] > SERIES * 20 and found["written"] == found["returned"], found
     assert found["missing"] == found["extra"] == 0, found
-    request(f"{spare.url}/api/v1/admin/tsdb/delete_series", {"match[]": 'failover_test{series="1"}'})
+    request(f"{pair.spare.url}/api/v1/admin/tsdb/delete_series", {"match[]": 'failover_test{series="1"}'})
     found = audit("backup")
     assert found["missing"] > 10 and found["written"] == found["returned"] + found["missing"], found
