@@ -314,6 +314,23 @@ static void members(struct buf *out, struct str doc, size_t piece, unsigned *at_
     feeder_free(&f);
 }
 
+/* A document in one piece has so many members or items that are read at once; in any pieces it reads the same. */
+static void reads_the_same_in_pieces(void (*read)(struct buf *out, struct str doc, size_t piece, unsigned *at_once),
+                                     struct str doc, unsigned expected)
+{
+    struct buf whole = {0}, said = {0};
+    unsigned at_once = 0, none = 0;
+    read(&whole, doc, doc.n, &at_once);
+    assert_int_equal(at_once, expected);
+    for (size_t piece = 1; piece < doc.n; piece++) { /* bytes one by one are read by tokens alone */
+        buf_clear(&said);
+        read(&said, doc, piece, &none);
+        assert_string_equal(buf_z(&said), buf_z(&whole));
+    }
+    buf_free(&whole);
+    buf_free(&said);
+}
+
 static void test_members(void **state UNUSED)
 {
     static const struct { const char *doc; unsigned at_once; } docs[] = {
@@ -323,20 +340,8 @@ static void test_members(void **state UNUSED)
         {"{ \"a\" : \"b\" , \"c\" : \"d\" }", 0}, {"[\"a\",\"b\",\"c\"]", 0},
         {"{\"a\":\"b\",\"c\"}", 1}, {"{\"a\":\"b\",}", 1}, {"{\"a\":\"b\"\"c\":\"d\"}", 1}, {"{\"a\":\"b\",\"c\":\"d", 1},
         {"{\"a\":\"tab\there\"}", 0}, {"{\"a\":\"b\"},\"c\":\"d\"", 1}};
-    for (size_t i = 0; i < LEN(docs); i++) {
-        struct buf whole = {0}, said = {0};
-        struct str doc = str_of(docs[i].doc);
-        unsigned at_once = 0, none = 0;
-        members(&whole, doc, doc.n, &at_once);
-        assert_int_equal(at_once, docs[i].at_once);
-        for (size_t piece = 1; piece < doc.n; piece++) { /* bytes one by one are read by tokens alone */
-            buf_clear(&said);
-            members(&said, doc, piece, &none);
-            assert_string_equal(buf_z(&said), buf_z(&whole));
-        }
-        buf_free(&whole);
-        buf_free(&said);
-    }
+    for (size_t i = 0; i < LEN(docs); i++)
+        reads_the_same_in_pieces(members, str_of(docs[i].doc), docs[i].at_once);
 }
 
 /* The same of the items of lists, of which the caller reads {} itself. */
@@ -372,20 +377,8 @@ static void test_items(void **state UNUSED)
     static const struct { const char *doc; unsigned at_once; } docs[] = {
         {"[{},{},{}]", 3}, {"[ {} , {}, [{}], 1, {}]", 4}, {"[{\"a\":[{},{}],\"b\":{}},{}]", 3}, {"{}", 0}, {"{\"a\":{}}", 0},
         {"[{}{}]", 1}, {"[{},]", 1}, {"[,{}]", 0}, {"[{} , , {}]", 1}, {"[{}", 1}, {"[{}]{}", 1}, {"[{},{}}", 2}};
-    for (size_t i = 0; i < LEN(docs); i++) {
-        struct buf whole = {0}, said = {0};
-        struct str doc = str_of(docs[i].doc);
-        unsigned at_once = 0, none = 0;
-        items(&whole, doc, doc.n, &at_once);
-        assert_int_equal(at_once, docs[i].at_once);
-        for (size_t piece = 1; piece < doc.n; piece++) {
-            buf_clear(&said);
-            items(&said, doc, piece, &none);
-            assert_string_equal(buf_z(&said), buf_z(&whole));
-        }
-        buf_free(&whole);
-        buf_free(&said);
-    }
+    for (size_t i = 0; i < LEN(docs); i++)
+        reads_the_same_in_pieces(items, str_of(docs[i].doc), docs[i].at_once);
 }
 
 static void test_pair(void **state UNUSED)
