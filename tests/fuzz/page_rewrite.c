@@ -2,23 +2,11 @@
 /* Any bytes as a page that is rewritten; the first byte is the options. The result parses to the first error of the page, and
  * what stands beside it is inside. */
 #include "model/exposition/page_rewrite.h"
+#include "tests/unit/model/page_error.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-/* Parses to the end, or to the first error. */
-static struct err parse_all(struct page_text page, bool lax)
-{
-    struct exposition e;
-    enum exposition_kind kind;
-    exposition_start(&e, page.text);
-    e.format = page.format;
-    e.lax = lax;
-    while ((kind = exposition_next(&e)) != EXPOSITION_END && kind != EXPOSITION_ERROR) {
-    }
-    return e.err;
-}
 
 static void check_extras(const struct page_text *page, size_t messages)
 {
@@ -59,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (state == COPY_COMPLETE) {
         struct page_text made = page_rewrite_text(&r);
         check_extras(&made, r.copy.messages.n);
-        if (!options.skips_lines && parse_all(page, options.lax).kind != parse_all(made, options.lax).kind)
+        if (!options.skips_lines
+            && page_first_error(&page, options.lax).kind != page_first_error(&made, options.lax).kind)
             abort();
     } else if (r.copy.err.kind == ERR_NONE) {
         abort();

@@ -8,6 +8,7 @@
 
 #include "model/exposition/page_rewrite.h"
 #include "tests/unit/model/cases.h"
+#include "tests/unit/model/page_error.h"
 #include "tests/unit/model/page_extras.h"
 
 static const char file[] = "tests/exposition/rewrite.test";
@@ -68,20 +69,6 @@ static void test_cases(void **state UNUSED)
     page_rewrite_free(&r);
 }
 
-/* The first error of a page, with its line; empty: none. */
-static struct err first_error(struct page_text page, bool lax)
-{
-    struct exposition e;
-    enum exposition_kind kind;
-    exposition_start(&e, page.text);
-    e.format = page.format;
-    e.lax = lax;
-    e.lines_left_out = page.lines_left_out;
-    while ((kind = exposition_next(&e)) != EXPOSITION_END && kind != EXPOSITION_ERROR) {
-    }
-    return e.err;
-}
-
 /* Whoever reads the result finds the error of the page that was received. */
 static void cut_at(struct page_rewrite *r, struct str page, size_t n, const struct how *how)
 {
@@ -92,7 +79,7 @@ static void cut_at(struct page_rewrite *r, struct str page, size_t n, const stru
     if (rewrite(r, received.text, &(struct how){how->format, options}, 3) == COPY_COMPLETE) {
         struct buf extras = {0};
         struct page_text made = page_rewrite_text(r);
-        struct err before = first_error(received, options.lax), after = first_error(made, options.lax);
+        struct err before = page_first_error(&received, options.lax), after = page_first_error(&made, options.lax);
         if (strcmp(before.text, after.text) != 0)
             fail_msg("cut at %zu of\n%.*s\n%s\n%s\n%.*s", n, STR_ARG(page), before.text, after.text, STR_ARG(made.text));
         print_page_extras(&extras, &made);
