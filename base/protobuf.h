@@ -15,7 +15,7 @@ struct pb_field { unsigned number, wire; uint64_t value; struct str bytes; };
 /* False at the end, or when the message is corrupted (*p != end). */
 bool pb_next(const uint8_t **p, const uint8_t *end, struct pb_field *f);
 
-struct pb_cursor { const uint8_t *p, *end; }; /* fields of a message that are still to be read; p NULL: there is none */
+struct pb_cursor { const uint8_t *p, *end; }; /* the unread fields of a message; p NULL: there is none */
 static inline struct pb_cursor pb_cursor_of(struct str message)
 {
     const uint8_t *p = (const uint8_t *)message.p;

@@ -58,7 +58,7 @@ struct rw_walk {
     const uint8_t *_start;
     /* The series that rw_walk_some has begun: its bytes, the next field, and the run of labels; begin NULL: none. */
     struct rw_series { const uint8_t *begin, *end, *at, *run, *run_end; bool split; } _series;
-    /* Of the first series of the body, the labels that they begin with, if the rest is samples in the usual form; else n = 0. */
+    /* The labels that each of the first series begins with, if the rest is samples in the usual form; else n = 0. */
     struct rw_mark { uint32_t n, count; } *_marks; size_t _n_marks, _next_mark, _cap_marks;
     struct labels_builder _builder;
     struct buf _label_buf;

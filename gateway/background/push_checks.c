@@ -90,7 +90,7 @@ static bool push_check_evaluate(struct push_checks *c, enum push_down push, stru
     return ok;
 }
 
-/* If what the two have differs, once more the other way around: samples may have arrived in between. */
+/* If the results differ, both are evaluated again in the other order: samples may have arrived in between. */
 static bool push_check_work(void *arg)
 {
     struct push_checks *c = arg;

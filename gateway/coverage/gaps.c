@@ -170,7 +170,8 @@ static bool gaps_scrapes_within(const struct gaps_search *g, struct coverage_spa
     return first <= last;
 }
 
-/* What copies show to be missed in a gap is these scrapes; in time that is not read again it was found before. */
+/* If all siblings have copies, exactly their scrapes within the gap are missed; those before the time that was read
+ * were added by an earlier reading. */
 static void gaps_add_missed(struct gaps_search *g, int64_t from, int64_t to, bool ended)
 {
     struct coverage_span scrapes = {from, to};

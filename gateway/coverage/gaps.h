@@ -16,8 +16,8 @@
  * 5. A gap that ends with the siblings' run is extended by the 1.5 intervals for which their last sample is valid. If no
  *    scrape of the replica ends its absence, it is a lasting gap, like one that ends with the reading.
  * 6. Replicas whose scrapes have equal times hold copies of one stream. There every scrape, and every stale marker, that
- *    a sibling has is a gap of a replica that has none within half an interval. What such a gap lacks is known: it is
- *    missed from the first to the last of these times. A window between them and the scrapes around has all its samples.
+ *    a sibling has is a gap of a replica that has none within half an interval. What such a gap lacks is known: only
+ *    the time from the first to the last of these scrapes is missed. A window beside them has all its samples.
  *
  * So a target that is down for all replicas has no gap, except for the first failed scrape of the replica that sees it
  * first, and a replica without good scrapes has a gap wherever the target is alive on a sibling.

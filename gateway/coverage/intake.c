@@ -122,7 +122,7 @@ static void intake_add_spans(struct coverage *c, struct span_list *to, const str
     }
 }
 
-/* A gap at the end of a reading of the past goes on, or ends, in what is known after it: it lasts if that does. */
+/* A gap at the end of a reading of the past continues, or ends, in what is known after it: it lasts if that does. */
 static void intake_add_lasting(struct coverage_intake *in, struct coverage_seen *seen, const struct gap_spans *found,
                                int64_t from)
 {

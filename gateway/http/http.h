@@ -106,7 +106,7 @@ struct route {
     bool always;               /* served even if connections or memory are exhausted, or no configuration is loaded */
     bool logged;               /* requests are logged */
     unsigned char auth_key;    /* key that hooks.begin requires; 0 = none */
-    bool no_form;              /* the body is none, whatever its type says */
+    bool no_form;              /* the body is not a form, whatever its Content-Type */
     bool open;                 /* needs no user of a listener whose users spare such routes, see http_hooks.open */
     size_t max_body;           /* bytes; 0 = 1 MiB, or max_push for ROUTE_PUSH */
 };

@@ -3,13 +3,13 @@
 #ifndef GATEWAY_HTTP_HTTP_CONNECTION_H
 #define GATEWAY_HTTP_HTTP_CONNECTION_H
 
+#include "base/os/buf_spare.h"
 #include "base/regex/regex.h"
 #include "base/telemetry/stats.h"
 #include "gateway/http/http.h"
 #include "gateway/http/http_auth.h"
 #include "gateway/http/http_hello.h"
 #include "gateway/http/http_sockets.h"
-#include "base/os/buf_spare.h"
 #include "gateway/http/http_stream.h"
 
 struct MHD_Connection;
@@ -145,7 +145,7 @@ void http_refuse(struct http_connection *c, int status, const char *text);
 /* 503 with Retry-After; counts it under `reason`. */
 void http_refuse_for_now(struct http_connection *c, enum http_stat reason, const char *text);
 void http_request_drop_body(struct http_connection *c);
-bool http_request_reserve_body(struct http_connection *c, size_t n); /* for so many more bytes; false: no memory */
+bool http_request_reserve_body(struct http_connection *c, size_t n); /* n more bytes; false: out of memory */
 
 /* ---- http_body.c ---- */
 

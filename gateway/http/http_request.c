@@ -220,7 +220,8 @@ void http_request_drop_body(struct http_connection *c)
     http_socket_drop_body(c->socket);
 }
 
-/* Takes memory for bytes that have arrived: what bodies before have left is up to eight times as much. */
+/* For bytes that have arrived, not for the announced length. Memory that earlier bodies left is used if it is at most
+ * eight times as large. */
 bool http_request_reserve_body(struct http_connection *c, size_t n)
 {
     struct buf *b = &c->body;
@@ -230,8 +231,7 @@ bool http_request_reserve_body(struct http_connection *c, size_t n)
     return buf_try_reserve(b, n) && http_socket_add_body(c->sockets, c->socket, b->cap - before);
 }
 
-/* A body that is dropped is still read to its end,
- * since the library cannot respond earlier. */
+/* A dropped body is still read to its end, since the library cannot respond earlier. */
 void http_request_read_body(struct http_connection *c, const char *p, size_t n)
 {
     if (c->dropped)

@@ -21,8 +21,9 @@ struct csv_column { enum { CSV_IGNORED, CSV_METRIC, CSV_LABEL, CSV_TIME } kind; 
 struct csv_state {
     struct csv_column *columns; size_t n_columns, cap_columns; /* by position */
     size_t n_metrics;
-    size_t lead, first_metric; /* lead: columns of labels in front, if no label is behind them; 0: lines are not expected */
-    struct str start;          /* of the line: those columns, with their commas */
+    size_t lead;               /* leading labels and ignored columns, if no label follows; 0: lines are not expected */
+    size_t first_metric;
+    struct str start;          /* of the line: the leading columns, with their commas */
     uint64_t before;           /* hash of the series of the line that was reported last; 0: none yet */
 };
 
@@ -47,7 +48,7 @@ static bool csv_kind(struct csv_state *s, struct str kind, struct csv_column *c,
     return c->name.n > 0 || err_set(err, ERR_BAD_DATA, "format: a %.*s has no name", STR_ARG(kind));
 }
 
-/* Columns up to that of this position. */
+/* Extends the columns to n. */
 static void csv_add_columns(struct arena *a, struct csv_state *s, size_t n)
 {
     if (n <= s->n_columns)
@@ -226,7 +227,7 @@ static bool csv_expects(struct ingest *in, size_t nth, size_t column, struct str
     return known == column;
 }
 
-/* A column behind those of the labels, without quotes; *p ends behind it. */
+/* A column after the leading ones, without quotes; *p is then behind it. */
 static bool csv_expected_column(struct csv_column *c, const char **p, const char *end, double *v, int64_t *t)
 {
     const char *from = *p, *stop;
@@ -235,7 +236,9 @@ static bool csv_expected_column(struct csv_column *c, const char **p, const char
     } else {
         stop = memchr(from, ',', (size_t)(end - from));
         stop = stop ? stop : end;
-        if ((from < end && *from == '"') || (c->kind == CSV_TIME && !csv_time(c->name, str_n(from, (size_t)(stop - from)), t)))
+        if (from < end && *from == '"')
+            return false;
+        if (c->kind == CSV_TIME && !csv_time(c->name, str_n(from, (size_t)(stop - from)), t))
             return false;
     }
     *p = stop;
@@ -246,7 +249,7 @@ static bool csv_expected_column(struct csv_column *c, const char **p, const char
 static bool csv_expected(struct ingest *in, struct str line)
 {
     struct csv_state *s = in->state;
-    struct sample samples[CSV_EXPECTED + 1]; /* columns behind the last metric have the one more */
+    struct sample samples[CSV_EXPECTED + 1]; /* one more, for columns after the last metric */
     struct str start, none;
     size_t n = 0;
     int64_t t = in->now;
@@ -257,7 +260,9 @@ static bool csv_expected(struct ingest *in, struct str line)
         bool metric = s->columns[i].kind == CSV_METRIC;
         if (i > s->lead && (p == end || *p++ != ','))
             return false;
-        if ((metric && n > 0 && !csv_expects(in, n, i, &none)) || !csv_expected_column(&s->columns[i], &p, end, &samples[n].v, &t))
+        if (metric && n > 0 && !csv_expects(in, n, i, &none))
+            return false;
+        if (!csv_expected_column(&s->columns[i], &p, end, &samples[n].v, &t))
             return false;
         n += metric;
     }

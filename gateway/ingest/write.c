@@ -384,7 +384,8 @@ void api_write(struct http_request *r)
     }
     bool large = false, version_2 = false;
     bool ok = write_check_open(r->services, r, &err) && read_small_body(r, w, &version_2, &large, &err)
-              && !(large = ingest_rate_wait(r->services->ingest_rate) > 0) && write_ingest(r, w, version_2, &large, &err);
+              && !(large = ingest_rate_wait(r->services->ingest_rate) > 0)
+              && write_ingest(r, w, version_2, &large, &err);
     stats_add(&write_stats, WRITE_REQUESTS_2, version_2);
     if (w->body.cap > KEEP_BYTES)
         buf_free(&w->body);

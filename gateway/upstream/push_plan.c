@@ -308,8 +308,8 @@ static bool push_brings_histograms(const struct upstream *u, const struct plan *
     return false;
 }
 
-/* Has a check shown that a server computes an expression of the plan otherwise? Those that could replace the chosen server
- * then do not. */
+/* Has a check shown that a server which may get a request computes its expression differently? Of those that only
+ * replace a chosen one, such servers are removed. */
 static bool push_has_disproved(const struct upstream *u, struct plan *plan)
 {
     for (size_t i = 0; i < plan->n_requests; i++) {

@@ -113,7 +113,7 @@ static const char *put_expected_number(const char *p, const char *end, double *v
     return stop && json_number_valid(str_n(p, (size_t)(stop - p))) ? stop : NULL;
 }
 
-/* p behind the text, if it is there; else NULL. */
+/* The position after the text, if it is at p; else NULL. */
 static const char *put_expected_text(const char *p, const char *end, const char *text, size_t n)
 {
     return p && (size_t)(end - p) >= n && memcmp(p, text, n) == 0 ? p + n : NULL;
@@ -138,7 +138,8 @@ static bool put_expected(struct ingest *in)
     p = p ? put_expected_number(p, end, &two) : NULL;
     p = put_expected_text(p, end, known.p + text.second, known.n - text.second);
     sample.v = text.time_first ? two : one;
-    if (p == NULL || !opentsdb_time(in, text.time_first ? one : two, in->services->flags.ingest.opentsdb_http_trim, &sample.t, &err)
+    double time = text.time_first ? one : two;
+    if (p == NULL || !opentsdb_time(in, time, in->services->flags.ingest.opentsdb_http_trim, &sample.t, &err)
         || !ingest_expected_have_come(in, &sample, 1))
         return false;
     json_item_read(&s->reader, (size_t)(p - items.p));

@@ -4,8 +4,8 @@
 #ifndef GATEWAY_INGEST_OTLP_OTLP_H
 #define GATEWAY_INGEST_OTLP_OTLP_H
 
-#include "gateway/ingest/ingest_json.h"
 #include "base/protobuf.h"
+#include "gateway/ingest/ingest_json.h"
 #include "gateway/ingest/otlp/otlp_attributes.h"
 #include "gateway/ingest/otlp/otlp_delta.h"
 #include "model/histogram/histogram.h"
