@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a page that is rewritten; the first byte is the options. The result parses to the first error of the page, and
- * what stands beside it is inside. */
+ * its extras are valid. */
 #include "model/exposition/page_rewrite.h"
 #include "tests/unit/model/page_error.h"
 

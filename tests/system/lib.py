@@ -177,7 +177,7 @@ def free_port():
 
 
 def run_checks(checks):
-    """Runs each of {name: function} and prints its result: the runner counts them as tests of their own."""
+    """Runs each of {name: function} and prints its result: the runner counts them as separate tests."""
     failed = 0
     for name, check in checks.items():
         try:

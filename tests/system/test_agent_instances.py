@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file of Grafana Agent in static mode as it is: instances whose jobs have destinations of their own."""
+"""A file of Grafana Agent in static mode as it is: instances whose jobs have their own destinations."""
 import subprocess
 
 from lib import *
@@ -46,7 +46,7 @@ def test_each_instance_sends_to_its_own_destinations():
     text = FILE.format(exporter=exporter.address, common=common.url, third=third.url,
                        own=f"[{{url: '{own.url}', queue_config: {{batch_send_deadline: 100ms}}}}]")
     sluice = Sluice(text)
-    wait_until(lambda: jobs_of(common) == {"a", "d"}, 20, "jobs without destinations of their own, and of the third")
+    wait_until(lambda: jobs_of(common) == {"a", "d"}, 20, "jobs without their own destinations, and of the third")
     wait_until(lambda: jobs_of(own) == {"b", "c"}, 20, "jobs of the instances that share a destination")
     wait_until(lambda: jobs_of(third) == {"d"}, 20, "the job of the third")
     for sink in (common, own, third):

@@ -164,7 +164,7 @@ Interval 1
     sender = Process("collectd", [f"{home}/usr/sbin/collectd", "-f", "-C", os.path.basename(path)])  # it splits paths at blanks
 
     def has():
-        """{(file, column): [values in order]} of its own record."""
+        """{(file, column): [values in order]} of its record."""
         out = {}
         for file in glob.glob(f"{data}/csv/host/*/*"):
             rows = [line.split(",") for line in open(file, encoding="utf-8").read().splitlines()]

@@ -104,8 +104,8 @@ def counted(sink, output):
 
 @waits
 def test_totals_survive_kills_and_restarts():
-    """Pushes of 1 that are summed: after a kill a sum goes on where it was, but for the input since the last checkpoint, and
-    no result is missing; after a stop nothing is lost."""
+    """Pushes of 1 that are summed: after a kill a sum continues from the last checkpoint, and no result is missing; after a
+    stop nothing is lost."""
     sink, kills, pushes, may_lose = RecordingSink(), 3, [], 0
     config = f"""
 remote_write: [{{name: sink, url: '{sink.url}'}}]
@@ -140,7 +140,7 @@ pipeline:
 
 @waits
 def test_a_reload_within_an_interval_changes_nothing():
-    """Of unrelated keys, and of another rule; the sum of an interval has all samples, and the total goes on."""
+    """Of unrelated keys, and of another rule; the sum of an interval has all samples, and the total continues."""
     sink = RecordingSink()
     config = """
 remote_write: [{name: sink, url: '%s'}]

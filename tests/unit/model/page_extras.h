@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What stands beside a page, a line each: its series, and an exemplar, a histogram or a start time. */
+/* Prints the extras of a page, a line each: the series, and its exemplar, histogram or start time. */
 #ifndef TESTS_UNIT_MODEL_PAGE_EXTRAS_H
 #define TESTS_UNIT_MODEL_PAGE_EXTRAS_H
 

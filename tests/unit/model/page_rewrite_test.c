@@ -69,7 +69,7 @@ static void test_cases(void **state UNUSED)
     page_rewrite_free(&r);
 }
 
-/* Whoever reads the result finds the error of the page that was received. */
+/* A parser of the result finds the error of the received page. */
 static void cut_at(struct page_rewrite *r, struct str page, size_t n, const struct how *how)
 {
     struct page_rewrite_options options = how->options;
