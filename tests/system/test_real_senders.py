@@ -28,8 +28,8 @@ remote_write: [{{url: '{write_url}', protobuf_message: {message}, queue_config: 
         self.wait_ready(60)
 
 
-def relay(sink, config="", *flags):
-    return Sluice(config, f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=50ms", *flags)
+def relay(sink, config="", *flags, name="sluice"):
+    return Sluice(config, f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=50ms", *flags, name=name)
 
 
 def plain(samples, until):
@@ -42,11 +42,13 @@ def arrive(sink, wanted, until, what):
 
 
 def test_prometheus_with_both_messages():
-    node = NodeExporter()
+    node, running = NodeExporter(), []
     for message in "prometheus.WriteRequest", "io.prometheus.write.v2.Request":
         sink = RecordingSink()
-        sluice = relay(sink)
+        sluice = relay(sink, name=f"sluice-{message[:2]}")
         sender = Agent(f"sender-{message[:2]}", node.address, f"{sluice.url}/api/v1/write", message, storage=True)
+        running.append((message, sink, sluice, sender))
+    for message, sink, sluice, sender in running:
         wait_until(lambda: sender.query("count_over_time(up[1m])")["result"] and int(
             sender.query("count_over_time(up[1m])")["result"][0]["value"][1]) >= 4, 30, "some scrapes")
         until = now_ms() - 500
@@ -54,25 +56,24 @@ def test_prometheus_with_both_messages():
         assert len(wanted) > 200 and sum(map(len, wanted.values())) > 800
         arrive(sink, wanted, until, f"what Prometheus has, sent as {message}")
         assert (sluice.metric("sluice_write2_requests_total") > 0) == (message[:2] == "io")
-        sender.stop()
-        sluice.stop()
 
 
 def test_vmagent_sends_the_same_to_a_sink():
     """By VictoriaMetrics' own compression, which it negotiates, and by Prometheus'."""
-    node = NodeExporter()
+    node, running = NodeExporter(), []
     for flag in "-remoteWrite.forceVMProto", "-remoteWrite.forcePromProto":
         direct, sink = RecordingSink(zstd=True, in_order=False), RecordingSink()
-        sluice = relay(sink)
-        sender = VMAgent(f"global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: x, static_configs: [{{targets: ['{node.address}']}}]}}]\n",
-                         f"-remoteWrite.url={direct.url}", f"-remoteWrite.url={sluice.url}/api/v1/write", flag, "-remoteWrite.flushInterval=200ms")
+        sluice = relay(sink, name=f"sluice-{flag[18:]}")
+        VMAgent(f"global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: x, static_configs: [{{targets: ['{node.address}']}}]}}]\n",
+                f"-remoteWrite.url={direct.url}", f"-remoteWrite.url={sluice.url}/api/v1/write", flag, "-remoteWrite.flushInterval=200ms",
+                name=f"vmagent-{flag[18:]}")
+        running.append((flag, direct, sink))
+    for flag, direct, sink in running:
         wait_until(lambda: sum(map(len, direct.find("up").values())) >= 4, 30, "some scrapes")
         until = max(t for v in direct.find("up").values() for t, _ in v) - 1
         wanted = plain(direct.samples(), until)
         assert len(wanted) > 200
         arrive(sink, wanted, until, f"what vmagent sends with {flag}")
-        sender.stop()
-        sluice.stop()
 
 
 @waits
@@ -103,7 +104,7 @@ def test_agents_as_replicas_of_which_one_dies():
 
 
 def collectd():
-    """Where collectd lies: Debian's package, unpacked beside the other peers."""
+    """The directory of collectd: Debian's package, unpacked beside the other peers."""
     to = f"{ROOT}/build/peers/collectd"
     with open(f"{ROOT}/build/peers/collectd.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -121,7 +122,7 @@ def collectd():
 
 
 def test_collectd_over_graphite_opentsdb_and_influx():
-    """Its three plugins for line protocols, beside its own record in CSV files."""
+    """Its three plugins for line protocols send what it writes to CSV files."""
     home, ports, sink = collectd(), {k: free_port() for k in ("graphite", "opentsdb", "influx")}, RecordingSink()
     relay(sink, "", *(f"-{k}ListenAddr=127.0.0.1:{port}" for k, port in ports.items()), "--dialect=vmagent")
     data = f"{folder()}/collectd"
