@@ -40,7 +40,7 @@ class Stream:
 
 
 class Late(Exception):
-    """A push came too near to the end of an interval: it may count for another one in one of the programs."""
+    """A push came too close to the end of an interval: it may count for another one in one of the programs."""
 
 
 def push_in_step(programs, stream, interval_ms, intervals, pushes=3):

@@ -558,7 +558,7 @@ def test_repeated_series_in_any_order_get_their_own_samples():
 
 
 def test_repeated_lines_of_csv_get_their_own_samples():
-    """The columns of labels stand in front, so that lines are expected: with values, times and texts of all kinds."""
+    """Label columns come first, so that lines are expected: with values, times and texts of all kinds."""
     sink = RecordingSink(zstd=True)
     sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "-remoteWrite.flushInterval=50ms", "--dialect=vmagent", "--lanes=1")
     dice, wanted = random.Random(7), {}
