@@ -415,9 +415,6 @@ void api_write_instance(struct http_request *r)
         api_write(r);
         return;
     }
-    struct buf text = {0};
-    buf_printf(&text, "unable to find instance %.*s\n", STR_ARG(r->tail));
-    http_text(r, 400, buf_z(&text));
-    buf_free(&text);
+    http_text(r, 400, arena_printf(&r->arena, "unable to find instance %.*s\n", STR_ARG(r->tail)).p);
     http_finish(r);
 }
