@@ -44,17 +44,19 @@ class Cluster:
         member's port."""
         port = free_port()
         targets = "\n".join(f"  - {{targets: ['{self.exporter.address}'], labels: {{n: '{i}'}}}}" for i in range(self.targets))
-        config = CONFIG.format(id=name, address=f"http://{address(port) if address else f'127.0.0.1:{port}'}", lease=self.lease, handover=HANDOVER_MS, etcd=etcd or self.etcd.port, interval=self.interval, timeout=self.interval - 100, targets=targets,
+        reached_at = address(port) if address else f"127.0.0.1:{port}"
+        config = CONFIG.format(id=name, address=f"http://{reached_at}", lease=self.lease, handover=HANDOVER_MS,
+                               etcd=etcd or self.etcd.port, interval=self.interval, timeout=self.interval - 100, targets=targets,
                                sink=self.sink_url, sections=self.sections, more=self.more.format(id=name, **more))
         self.members[name] = Sluice(config, name=name, port=port)
         return self.members[name]
 
-    def start_all(self, names, settle=2.5):
+    def start_all(self, names):
         """Members that share the targets, for some time."""
         for name in names:
             self.start(name)
         self.settle(*names)
-        time.sleep(settle)
+        time.sleep(2.5)
 
     def settle(self, *names):
         """These, and only these, are active and share the targets."""
