@@ -40,7 +40,8 @@ bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), vo
 static void append_text(struct loader *l, struct str_list *list, size_t *cap, const char *text)
 {
     arena_grow(l->conf.arena, &list->items, cap, list->n + 1, sizeof *list->items);
-    list->items[list->n++] = str_of(arena_z(l->conf.arena, str_of(text)));
+    if (*cap > list->n)
+        list->items[list->n++] = str_of(arena_z(l->conf.arena, str_of(text)));
 }
 
 void config_warn(void *arg, const char *text)
@@ -64,6 +65,8 @@ static void config_note_later(void *arg, const struct yaml *node, const char *ke
         i++;
     if (i == l->n_later) {
         arena_grow(l->conf.arena, &l->later, &l->cap_later, i + 1, sizeof *l->later);
+        if (l->cap_later == i)
+            return;
         l->later[l->n_later++] = (struct later_key){.key = arena_str(l->conf.arena, str_of(key))};
     }
     struct later_key *k = &l->later[i];
@@ -85,6 +88,17 @@ static void config_warn_later(struct loader *l)
     buf_free(&text);
 }
 
+bool config_memory_error(struct loader *l)
+{
+    return err_set(l->err, ERR_LIMIT, "%s: the configuration exceeds the limit of 1 GiB of memory", l->conf.file);
+}
+
+bool config_grow(struct loader *l, void *items, size_t *cap, size_t n, size_t size)
+{
+    arena_grow(l->conf.arena, items, cap, n + 1, size);
+    return *cap > n || config_memory_error(l);
+}
+
 bool config_join(struct loader *l, struct conf_items a, struct conf_items b, size_t size, struct conf_items *out)
 {
     if (a.n == 0 || b.n == 0) {
@@ -93,7 +107,7 @@ bool config_join(struct loader *l, struct conf_items a, struct conf_items b, siz
     }
     char *items = arena_array(l->conf.arena, a.n + b.n, size);
     if (items == NULL)
-        return err_set(l->err, ERR_LIMIT, "%s: the configuration exceeds the limit of 1 GiB of memory", l->conf.file);
+        return config_memory_error(l);
     memcpy(items, a.items, a.n * size);
     memcpy(items + a.n * size, b.items, b.n * size);
     *out = (struct conf_items){items, a.n + b.n};
@@ -108,11 +122,9 @@ static bool config_load_destinations(struct loader *l, void *arg UNUSED)
     if (!config_add_destinations(l) || l->broken)
         return false;
     for (size_t i = 0; i < all->n; i++) /* the file is shown as it is written */
-        config_append_destination(l, (const struct destination_conf *)all->items + i);
-    struct destination_conf *copies = l->config->destinations;
-    if (!backups_complete(copies, all->n, yaml_get(l->document, "remote_write"), l->err))
-        return false;
-    return true;
+        if (!config_append_destination(l, (const struct destination_conf *)all->items + i))
+            return false;
+    return backups_complete(l->config->destinations, all->n, yaml_get(l->document, "remote_write"), l->err);
 }
 
 static bool is_destination_name(const struct config *c, struct str name)
@@ -161,6 +173,8 @@ static bool config_load_recent(struct loader *l, void *arg UNUSED)
                         "recent.like: there is no remote_write entry named \"%.*s\"", STR_ARG(f->recent->like));
     if (f->recent == NULL && c->n_destinations == 0 && c->n_groups == 0 && c->scraping_service == NULL) {
         f->recent = ARENA_NEW(l->conf.arena, struct recent_conf);
+        if (f->recent == NULL)
+            return config_memory_error(l);
         if (!conf_defaults(&l->conf, &recent_section, f->recent, l->err))
             return false;
     }
@@ -273,6 +287,18 @@ static bool config_load_all(struct loader *l)
     return config_check(l) && jobs && instances && groups && access;
 }
 
+static bool config_keep_file(struct loader *l, void *arg UNUSED)
+{
+    struct config_file *file = ARENA_NEW(l->conf.arena, struct config_file);
+    if (file == NULL)
+        return config_memory_error(l);
+    *file = l->file;
+    l->config->file = file;
+    l->config->document = l->document;
+    config_print_masked(l);
+    return true;
+}
+
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err)
 {
     return config_load_with(NULL, f, errors, err);
@@ -292,19 +318,13 @@ struct config *config_load_with(struct config_reader *r, const struct flags *f, 
                                    .lenient_keys = !f->strict_parse, .ignored = config_note_ignored, .later = config_note_later,
                                    .strict = f->strict,
                                    .accept_inert = &f->accept_inert, .errors = errors ? errors : &found};
-    bool ok = config_load_all(&l);
+    bool ok = config_load_all(&l) && config_step(&l, config_keep_file, NULL);
     if (c->scraping_service == NULL)
         config_forget_texts(c);
     if (!ok) {
         conf_errors_first(l.conf.errors, err);
         config_unref(c);
         c = NULL;
-    } else {
-        struct config_file *file = ARENA_NEW(&c->arena, struct config_file);
-        *file = l.file;
-        c->file = file;
-        c->document = l.document;
-        config_print_masked(&l);
     }
     buf_free(&found.text);
     return c;

@@ -93,6 +93,9 @@ bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), vo
 /* Appends the flags' destinations to file.remote_write. */
 bool config_add_destinations(struct loader *l) MUST_USE;
 void config_warn(void *loader, const char *text); /* conf_context.warn */
+/* Makes space for one more element after n of an array in l->conf.arena. */
+bool config_grow(struct loader *l, void *items, size_t *cap, size_t n, size_t size) MUST_USE;
+bool config_memory_error(struct loader *l) MUST_USE; /* false, with the error that the arena is full */
 /* Concatenates a and b. */
 bool config_join(struct loader *l, struct conf_items a, struct conf_items b, size_t size,
                  struct conf_items *out) MUST_USE;
@@ -103,6 +106,7 @@ void config_set_globals(struct loader *l);
 bool config_set_cluster(struct loader *l, void *arg);
 bool config_load_jobs(struct loader *l, void *arg);
 bool config_add_job(struct loader *l, const struct yaml *node, struct scrape_job *job) MUST_USE; /* with the defaults */
-void config_append_destination(struct loader *l, const struct destination_conf *d); /* config_instances.c */
+/* config_instances.c */
+bool config_append_destination(struct loader *l, const struct destination_conf *d) MUST_USE;
 
 #endif

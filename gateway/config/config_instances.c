@@ -44,7 +44,7 @@ static struct yaml metrics_global_tree(struct arena *a, const struct yaml *globa
     struct yaml kept = {.kind = YAML_MAP, .line = global->line, .file = global->file};
     kept.keys = arena_array(a, global->n + 1, sizeof *kept.keys);
     kept.items = arena_array(a, global->n + 1, sizeof *kept.items);
-    for (size_t i = 0; i < global->n; i++)
+    for (size_t i = 0; kept.keys && kept.items && i < global->n; i++)
         if (!str_is(global->keys[i].text, "remote_write")) {
             kept.keys[kept.n] = global->keys[i];
             kept.items[kept.n++] = global->items[i];
@@ -61,6 +61,8 @@ static bool metrics_load_destinations(struct loader *l, const struct yaml *list)
     if (list->kind != YAML_LIST)
         return conf_err(list, l->err, "metrics.global.remote_write: expected a list");
     more.items = arena_array(l->conf.arena, list->n + 1, remote_write_section.size);
+    if (more.items == NULL)
+        return config_memory_error(l);
     for (; more.n < list->n; more.n++)
         if (!conf_load(&l->conf, &remote_write_section, &list->items[more.n],
                        (struct destination_conf *)more.items + more.n, l->err))
@@ -77,6 +79,8 @@ static bool metrics_load_global(struct loader *l, const struct yaml *global)
     if (global->kind != YAML_MAP)
         return conf_err(global, l->err, "metrics.global: expected a mapping");
     struct yaml kept = metrics_global_tree(l->conf.arena, global);
+    if (kept.keys == NULL || kept.items == NULL)
+        return config_memory_error(l);
     return conf_load(&l->conf, &global_section, &kept, &l->file.global, l->err) &&
            metrics_load_destinations(l, yaml_get(global, "remote_write"));
 }
@@ -84,9 +88,12 @@ static bool metrics_load_global(struct loader *l, const struct yaml *global)
 static bool metrics_load_service(struct loader *l, const struct scraping_service_conf *s)
 {
     struct arena *a = l->conf.arena;
+    struct arena_limits limits = arena_suspend_limit(a); /* small copies of what the document has already */
     struct yaml etcd = agent_etcd_section(a, &s->kvstore.etcd), cluster = agent_cluster_section(a, s);
     struct yaml ring = agent_etcd_section(a, &s->lifecycler.ring.kvstore.etcd);
     struct etcd_section *section = ARENA_NEW(a, struct etcd_section), *ring_section = ARENA_NEW(a, struct etcd_section);
+    struct cluster_conf *cluster_conf = ARENA_NEW(a, struct cluster_conf);
+    arena_restore_limit(a, limits);
     l->config->scraping_service = s;
     l->config->instances_etcd = section;
     l->config->ring_etcd = ring_section;
@@ -95,7 +102,7 @@ static bool metrics_load_service(struct loader *l, const struct scraping_service
         return false;
     if (l->file.cluster)
         return true;
-    l->file.cluster = ARENA_NEW(a, struct cluster_conf);
+    l->file.cluster = cluster_conf;
     return conf_load(&l->conf, &cluster_section, &cluster, l->file.cluster, l->err);
 }
 
@@ -153,11 +160,13 @@ static struct str instance_destination_name(struct loader *l, const struct insta
                ? arena_printf(l->conf.arena, "%.*s-%.*s", STR_ARG(from->name), STR_ARG(d->name)) : d->name;
 }
 
-void config_append_destination(struct loader *l, const struct destination_conf *d)
+bool config_append_destination(struct loader *l, const struct destination_conf *d)
 {
     struct config *c = l->config;
-    arena_grow(l->conf.arena, &c->destinations, &l->cap_destinations, c->n_destinations + 1, sizeof *c->destinations);
+    if (!config_grow(l, &c->destinations, &l->cap_destinations, c->n_destinations, sizeof *c->destinations))
+        return false;
     c->destinations[c->n_destinations++] = *d;
+    return true;
 }
 
 static bool instance_add_destinations(struct loader *l, const struct instance_source *from, const struct instance_conf *i,
@@ -174,7 +183,10 @@ static bool instance_add_destinations(struct loader *l, const struct instance_so
         struct destination_conf d = all[k];
         d.route = *route;
         d.name = instance_destination_name(l, from, *route, k, &d);
-        config_append_destination(l, &d);
+        if (d.name.p == NULL)
+            return config_memory_error(l);
+        if (!config_append_destination(l, &d))
+            return false;
         if (from->stored && !config_check_destination(l, l->config->n_destinations - 1, l->err))
             return false;
     }
@@ -210,12 +222,12 @@ static bool instance_add(struct loader *l, const struct instance_source *from, c
     size_t jobs = c->n_jobs, destinations = c->n_destinations;
     uint64_t route;
     if (!instance_check_all(l, from, i) || !instance_add_destinations(l, from, i, &route) ||
-        !instance_add_jobs(l, from, i, route)) {
+        !instance_add_jobs(l, from, i, route) ||
+        !config_grow(l, &c->instances, &l->cap_instances, c->n_instances, sizeof *c->instances)) {
         c->n_jobs = jobs;
         c->n_destinations = destinations;
         return false;
     }
-    arena_grow(l->conf.arena, &c->instances, &l->cap_instances, c->n_instances + 1, sizeof *c->instances);
     c->instances[c->n_instances++] = (struct config_instance){from->name, jobs, c->n_jobs - jobs, route};
     return true;
 }
@@ -262,12 +274,16 @@ static bool instance_parse(struct loader *l, struct str name, struct str text, s
 {
     char shown[200];
     snprintf(shown, sizeof shown, "instance %.*s", (int)(name.n < 100 ? name.n : 100), name.p);
-    l->conf.file = arena_z(l->conf.arena, str_of(shown));
+    const char *file = arena_z(l->conf.arena, str_of(shown));
+    *node = NULL;
+    if (file == NULL)
+        return config_memory_error(l);
+    l->conf.file = file;
     l->conf.dir = STR_NONE;
     *node = yaml_parse(l->conf.arena, text, l->conf.file, l->err);
     bool ok = *node && conf_load(&l->conf, &instance_section, *node, out, l->err);
     out->name = arena_str(l->conf.arena, name);
-    return ok;
+    return ok && (out->name.p || config_memory_error(l));
 }
 
 /* With its own errors, and without warnings: the same ones would be shown after each change of any instance. */
@@ -276,7 +292,7 @@ static bool instance_add_stored(struct loader *l, const struct instance_doc *d, 
     const struct conf_context before = l->conf;
     struct err *err_before = l->err;
     struct conf_errors errors = {0};
-    struct instance_conf i;
+    struct instance_conf i = {0};
     struct instance_source from = {.stored = true};
     l->err = err;
     l->conf.errors = &errors;
@@ -308,10 +324,12 @@ void config_add_stored(struct loader *l, const struct instance_set *set)
 
 /* ---- one instance, for clients ---- */
 
-static bool instance_list_jobs(struct arena *a, const struct instance_conf *i, struct str_list *out)
+static bool instance_list_jobs(struct loader *l, const struct instance_conf *i, struct str_list *out)
 {
     const struct scrape_job *jobs = i->scrape_configs.items;
-    out->items = ARENA_ARRAY(a, struct str, i->scrape_configs.n + 1);
+    out->items = ARENA_ARRAY(l->conf.arena, struct str, i->scrape_configs.n + 1);
+    if (out->items == NULL)
+        return config_memory_error(l);
     for (out->n = 0; out->n < i->scrape_configs.n; out->n++)
         out->items[out->n] = jobs[out->n].job_name;
     return true;
@@ -330,21 +348,25 @@ enum instance_verdict config_check_instance(const struct config *c, const struct
     struct config draft = {.global = c->global, .scrape = c->scrape, .access = c->access};
     struct loader l = {.flags = f, .config = &draft, .file = *c->file, .err = err};
     size_t own = c->n_instances > 0 ? c->instances[0].job : c->n_jobs; /* jobs of the file come first */
-    struct instance_conf i;
+    struct instance_conf i = {0};
     struct instance_source from = {.name = name, .stored = true};
     enum instance_verdict verdict = INSTANCE_VALID;
-    l.conf = (struct conf_context){.arena = a, .warn = instance_no_warning, .ignored = instance_no_key,
+    l.conf = (struct conf_context){.arena = a, .file = "the instance", .warn = instance_no_warning, .ignored = instance_no_key,
                                    .loose_durations = dialects[f->dialect].loose_durations,
                                    .vmagent_relabeling = dialects[f->dialect].vmagent_relabeling, .strict = f->strict,
                                    .accept_inert = &f->accept_inert, .errors = &errors};
     l.cap_jobs = own;
     draft.jobs = ARENA_ARRAY(a, struct scrape_job, own);
+    if (draft.jobs == NULL) {
+        (void)!config_memory_error(&l);
+        return INSTANCE_INVALID;
+    }
     for (; draft.n_jobs < own; draft.n_jobs++)
         draft.jobs[draft.n_jobs] = c->jobs[draft.n_jobs];
     if (!instance_parse(&l, name, text, &i, &from.node)) {
         instance_first_error(&errors, err);
         verdict = instance_check_nulls(from.node, err) ? INSTANCE_UNREADABLE : INSTANCE_INVALID;
-    } else if (!instance_list_jobs(a, &i, &out->jobs) || !instance_add(&l, &from, &i)) {
+    } else if (!instance_list_jobs(&l, &i, &out->jobs) || !instance_add(&l, &from, &i)) {
         instance_first_error(&errors, err);
         verdict = INSTANCE_INVALID;
     }

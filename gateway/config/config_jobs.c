@@ -123,7 +123,8 @@ bool config_add_job(struct loader *l, const struct yaml *node, struct scrape_job
         || !config_join(l, g->metric_relabel_configs, job->metric_relabel_configs, rule, &job->metric_relabel_configs))
         return false;
     hash_common_relabeling(l, job);
-    arena_grow(l->conf.arena, &c->jobs, &l->cap_jobs, c->n_jobs + 1, sizeof *c->jobs);
+    if (!config_grow(l, &c->jobs, &l->cap_jobs, c->n_jobs, sizeof *c->jobs))
+        return false;
     c->jobs[c->n_jobs++] = *job;
     return true;
 }
@@ -156,11 +157,13 @@ static bool config_leave_out(struct loader *l, const char *path)
     return true;
 }
 
-static void config_keep_job_list(struct loader *l, const struct yaml *list)
+static bool config_keep_job_list(struct loader *l, const struct yaml *list)
 {
     struct config *c = l->config;
-    arena_grow(l->conf.arena, &c->job_lists, &l->cap_job_lists, c->n_job_lists + 1, sizeof *c->job_lists);
+    if (!config_grow(l, &c->job_lists, &l->cap_job_lists, c->n_job_lists, sizeof *c->job_lists))
+        return false;
     c->job_lists[c->n_job_lists++] = list;
+    return true;
 }
 
 /* Jobs of further files inherit from the main file: if that is invalid, they are parsed but not added. */
@@ -174,9 +177,7 @@ static bool config_add_job_file(struct loader *l, void *path)
         return config_leave_out(l, path);
     bool ok = read == CONFIG_READ_OK
               && config_parse_list(l, path, buf_str(&text), &scrape_job_section, "scrape_configs", &jobs, &list)
-              && (l->broken || config_add_jobs(l, jobs, list));
-    if (ok)
-        config_keep_job_list(l, list);
+              && (l->broken || config_add_jobs(l, jobs, list)) && config_keep_job_list(l, list);
     buf_free(&text);
     return ok;
 }

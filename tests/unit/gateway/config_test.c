@@ -589,6 +589,32 @@ static void test_labels_dropped_by_aggregation(void **state UNUSED)
     end(c);
 }
 
+/* Whichever allocation is the first that does not fit. */
+static void test_instance_without_memory(void **state UNUSED)
+{
+    static const char text[] = "scrape_configs:\n"
+                               "- {job_name: a}\n- {job_name: b}\n- {job_name: c}\n- {job_name: d}\n- {job_name: e}\n"
+                               "remote_write:\n"
+                               "- {url: 'http://a/'}\n- {url: 'http://b/', name: b}\n- {url: 'http://c/'}\n"
+                               "- {url: 'http://d/'}\n- {url: 'http://e/'}\n";
+    struct config *c = load("");
+    bool fits = false;
+    for (size_t k = 1; !fits; k++) {
+        struct instance_checked checked;
+        struct arena a;
+        arena_init(&a, 0);
+        a.fail_after = k;
+        enum instance_verdict verdict = config_check_instance(c, &flags, &a, STR("one"), str_of(text), &checked, &err);
+        fits = a.fail_after > 0;
+        if ((verdict == INSTANCE_VALID) != fits || (!fits && strstr(err.text, "memory") == NULL))
+            fail_msg("allocation %zu: verdict %d, %s", k, verdict, err.text);
+        if (fits)
+            assert_int_equal(checked.jobs.n, 5);
+        arena_free(&a);
+    }
+    end(c);
+}
+
 static int set_up(void **state UNUSED) { return mkdtemp(folder) == NULL; }
 
 static int tear_down(void **state UNUSED)
@@ -616,6 +642,6 @@ int main(void)
         cmocka_unit_test(test_a_long_file_with_placeholders), cmocka_unit_test(test_promxy),
         cmocka_unit_test(test_destinations), cmocka_unit_test(test_relabel_files), cmocka_unit_test(test_recent),
         cmocka_unit_test(test_errors), cmocka_unit_test(test_masked_loads),
-        cmocka_unit_test(test_labels_dropped_by_aggregation)};
+        cmocka_unit_test(test_labels_dropped_by_aggregation), cmocka_unit_test(test_instance_without_memory)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
