@@ -334,3 +334,18 @@ const struct yaml *yaml_get(const struct yaml *map, const char *key)
             return &map->items[i];
     return NULL;
 }
+
+void yaml_put(struct arena *a, struct yaml *map, const char *key, const struct yaml *value)
+{
+    struct yaml *keys = arena_array(a, map->n + 1, sizeof *keys), *items = arena_array(a, map->n + 1, sizeof *items);
+    for (size_t i = 0; i < map->n; i++) {
+        keys[i] = map->keys[i];
+        items[i] = map->items[i];
+    }
+    keys[map->n] = (struct yaml){.kind = YAML_SCALAR, .file = map->file, .line = map->line, .text = str_of(key)};
+    items[map->n] = *value;
+    map->kind = YAML_MAP;
+    map->keys = keys;
+    map->items = items;
+    map->n++;
+}

@@ -27,6 +27,9 @@ struct yaml {
 struct yaml *yaml_parse(struct arena *a, struct str text, const char *file, struct err *err) MUST_USE;
 const struct yaml *yaml_get(const struct yaml *map, const char *key); /* NULL when absent or not a map */
 
+/* Appends a key to a mapping (or YAML_NULL), with the mapping's position in its file. The arena has no limit. */
+void yaml_put(struct arena *a, struct yaml *map, const char *key, const struct yaml *value);
+
 /* Writes a tree as block YAML, keys in their order; nothing is masked. A scalar with a reference is written as that if
  * quotes can be chosen that are right before and after the replacement, otherwise as its text. */
 void yaml_write(struct buf *out, const struct yaml *y);

@@ -184,21 +184,10 @@ const struct conf_section metrics_section = {"metrics", sizeof(struct metrics_co
 
 /* ---- as sections of sluice ---- */
 
-static void agent_put(struct arena *a, struct yaml *map, const char *key, const struct yaml *value)
-{
-    struct yaml *keys = arena_array(a, map->n + 1, sizeof *keys), *items = arena_array(a, map->n + 1, sizeof *items);
-    memcpy(keys, map->keys, map->n * sizeof *keys);
-    memcpy(items, map->items, map->n * sizeof *items);
-    keys[map->n] = (struct yaml){.kind = YAML_SCALAR, .file = map->file, .line = map->line, .text = str_of(key)};
-    items[map->n++] = *value;
-    map->keys = keys;
-    map->items = items;
-}
-
 static void agent_put_text(struct arena *a, struct yaml *map, const char *key, struct str text)
 {
     if (text.n > 0)
-        agent_put(a, map, key, &(struct yaml){.kind = YAML_SCALAR, .file = map->file, .quoted = true, .text = text});
+        yaml_put(a, map, key, &(struct yaml){.kind = YAML_SCALAR, .file = map->file, .quoted = true, .text = text});
 }
 
 static struct yaml agent_tls_section(struct arena *a, const struct agent_etcd *e)
@@ -224,12 +213,12 @@ struct yaml agent_etcd_section(struct arena *a, const struct agent_etcd *e)
             text = arena_printf(a, "%s://%.*s", e->tls_enabled ? "https" : "http", STR_ARG(text));
         endpoints.items[i] = (struct yaml){.kind = YAML_SCALAR, .file = etcd.file, .quoted = true, .text = text};
     }
-    agent_put(a, &etcd, "endpoints", &endpoints);
+    yaml_put(a, &etcd, "endpoints", &endpoints);
     agent_put_text(a, &etcd, "timeout", arena_printf(a, "%lldms", (long long)e->dial_timeout));
     agent_put_text(a, &etcd, "username", e->username);
     agent_put_text(a, &etcd, "password", e->password);
     if (tls.n > 0)
-        agent_put(a, &etcd, "tls_config", &tls);
+        yaml_put(a, &etcd, "tls_config", &tls);
     return etcd;
 }
 
@@ -242,7 +231,7 @@ struct yaml agent_cluster_section(struct arena *a, const struct scraping_service
     struct str prefix = l->ring.kvstore.prefix;
     while (prefix.n > 0 && prefix.p[prefix.n - 1] == '/')
         prefix.n--;
-    agent_put(a, &cluster, "etcd", &etcd);
+    yaml_put(a, &cluster, "etcd", &etcd);
     agent_put_text(a, &cluster, "prefix", prefix);
     agent_put_text(a, &cluster, "name", STR("sluice"));
     agent_put_text(a, &cluster, "id", l->id);

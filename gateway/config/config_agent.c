@@ -38,8 +38,8 @@ static void agent_set(struct agent *g, struct yaml *map, const char *key, struct
         return;
     for (size_t i = 0; i < map->n; i++)
         if (!str_is(map->keys[i].text, key))
-            tree_add(&g->arena, &changed, map->keys[i].text.p, &map->items[i]);
-    tree_add(&g->arena, &changed, key, &value);
+            yaml_put(&g->arena, &changed, map->keys[i].text.p, &map->items[i]);
+    yaml_put(&g->arena, &changed, key, &value);
     *map = changed;
 }
 
@@ -97,7 +97,7 @@ static struct yaml agent_global(struct agent *g)
     struct yaml kept = {.kind = YAML_MAP};
     for (size_t i = 0; global && global->kind == YAML_MAP && i < global->n; i++)
         if (!str_is(global->keys[i].text, "remote_write"))
-            tree_add(&g->arena, &kept, global->keys[i].text.p, &global->items[i]);
+            yaml_put(&g->arena, &kept, global->keys[i].text.p, &global->items[i]);
     return kept;
 }
 
@@ -126,11 +126,11 @@ static void agent_write(struct agent *g, const struct yaml *doc)
     struct yaml file = {.kind = YAML_MAP}, global = agent_global(g);
     agent_comments(g, doc);
     if (global.n > 0)
-        tree_add(&g->arena, &file, "global", &global);
+        yaml_put(&g->arena, &file, "global", &global);
     if (g->jobs.n > 0)
-        tree_add(&g->arena, &file, "scrape_configs", &g->jobs);
+        yaml_put(&g->arena, &file, "scrape_configs", &g->jobs);
     if (g->destinations.n > 0)
-        tree_add(&g->arena, &file, "remote_write", &g->destinations);
+        yaml_put(&g->arena, &file, "remote_write", &g->destinations);
     yaml_write(g->out, &file);
 }
 

@@ -13,21 +13,6 @@
 
 /* ---- trees ---- */
 
-void tree_add(struct arena *a, struct yaml *map, const char *key, const struct yaml *value)
-{
-    struct yaml *keys = arena_array(a, map->n + 1, sizeof *keys), *items = arena_array(a, map->n + 1, sizeof *items);
-    for (size_t i = 0; i < map->n; i++) {
-        keys[i] = map->keys[i];
-        items[i] = map->items[i];
-    }
-    keys[map->n] = (struct yaml){.kind = YAML_SCALAR, .text = str_of(key)};
-    items[map->n] = *value;
-    map->kind = YAML_MAP;
-    map->keys = keys;
-    map->items = items;
-    map->n++;
-}
-
 void tree_append(struct arena *a, struct yaml *list, const struct yaml *more)
 {
     if (more == NULL || more->kind != YAML_LIST)
@@ -152,9 +137,9 @@ static void convert_pipeline(struct arena *a, const struct config *c, bool drops
     if (node == NULL || node->kind != YAML_MAP)
         node = &empty;
     if (rules.n > 0)
-        tree_add(a, node, "relabel_configs", &rules);
+        yaml_put(a, node, "relabel_configs", &rules);
     if (node->n > 0)
-        tree_add(a, out, "pipeline", node);
+        yaml_put(a, out, "pipeline", node);
 }
 
 static void convert_flag_destination(struct arena *a, const struct config *c, size_t i, struct yaml *destinations)
@@ -171,7 +156,7 @@ static void convert_flag_destination(struct arena *a, const struct config *c, si
         return;
     if (rules && rules->n > 0) {
         struct yaml changed = tree_with_paths(a, &relabel_section, rules);
-        tree_add(a, node, "write_relabel_configs", &changed);
+        yaml_put(a, node, "write_relabel_configs", &changed);
     }
     tree_append_item(a, destinations, node);
 }
@@ -210,7 +195,7 @@ static void convert_document(struct arena *a, const struct config *c, bool drops
         if (!is_converted(doc->keys[i].text)) {
             const struct conf_row *row = conf_find_row(&file_section, doc->keys[i].text);
             struct yaml value = row ? tree_value_with_paths(a, row, &doc->items[i]) : doc->items[i];
-            tree_add(a, out, doc->keys[i].text.p, &value);
+            yaml_put(a, out, doc->keys[i].text.p, &value);
         }
     convert_pipeline(a, c, drops_reserved, out);
     convert_list(a, &scrape_job_section, yaml_get(doc, "scrape_configs"), &jobs);
@@ -226,7 +211,7 @@ static void convert_document(struct arena *a, const struct config *c, bool drops
         {"scrape_configs", &jobs}, {"remote_write", &destinations}, {"server_groups", &groups}};
     for (size_t i = 0; i < LEN(lists); i++)
         if (lists[i].list->n > 0)
-            tree_add(a, out, lists[i].key, lists[i].list);
+            yaml_put(a, out, lists[i].key, lists[i].list);
 }
 
 /* ---- flags ---- */

@@ -5,7 +5,6 @@
 
 #include "gateway/config/config_file.h"
 
-void tree_add(struct arena *a, struct yaml *map, const char *key, const struct yaml *value); /* at the end */
 void tree_append(struct arena *a, struct yaml *list, const struct yaml *more); /* the items of `more`; NULL is none */
 /* A copy in which the files that keys of the section name have absolute paths. `node`: a mapping or a list of them. */
 struct yaml tree_with_paths(struct arena *a, const struct conf_section *s, const struct yaml *node);
