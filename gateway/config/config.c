@@ -127,7 +127,7 @@ static bool config_load_destinations(struct loader *l, void *arg UNUSED)
     return backups_complete(l->config->destinations, all->n, yaml_get(l->document, "remote_write"), l->err);
 }
 
-static bool is_destination_name(const struct config *c, struct str name)
+bool config_has_destination(const struct config *c, struct str name)
 {
     for (size_t i = 0; i < c->n_destinations; i++)
         if (str_eq(c->destinations[i].name, name))
@@ -140,7 +140,7 @@ static bool config_check_written_by(struct loader *l, struct conf_items groups, 
     for (size_t i = 0; i < groups.n; i++) {
         const struct str_list *by = &((struct server_group_conf *)groups.items)[i].written_by;
         for (size_t k = 0; k < by->n; k++)
-            if (by->items[k].n > 0 && !is_destination_name(l->config, by->items[k]))
+            if (by->items[k].n > 0 && !config_has_destination(l->config, by->items[k]))
                 return conf_err(yaml_get(&list->items[i], "written_by"), l->err, "server_group.written_by: there is no "
                                 "remote_write entry named \"%.*s\"", STR_ARG(by->items[k]));
     }
@@ -168,7 +168,7 @@ static bool config_load_recent(struct loader *l, void *arg UNUSED)
 {
     struct config *c = l->config;
     struct config_file *f = &l->file;
-    if (f->recent && f->recent->like.n > 0 && !is_destination_name(c, f->recent->like))
+    if (f->recent && f->recent->like.n > 0 && !config_has_destination(c, f->recent->like))
         return conf_err(yaml_get(yaml_get(l->document, "recent"), "like"), l->err,
                         "recent.like: there is no remote_write entry named \"%.*s\"", STR_ARG(f->recent->like));
     if (f->recent == NULL && c->n_destinations == 0 && c->n_groups == 0 && c->scraping_service == NULL) {

@@ -93,6 +93,7 @@ bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), vo
 /* Appends the flags' destinations to file.remote_write. */
 bool config_add_destinations(struct loader *l) MUST_USE;
 void config_warn(void *loader, const char *text); /* conf_context.warn */
+bool config_has_destination(const struct config *c, struct str name); /* so far */
 /* Makes space for one more element after n of an array in l->conf.arena. */
 bool config_grow(struct loader *l, void *items, size_t *cap, size_t n, size_t size) MUST_USE;
 bool config_memory_error(struct loader *l) MUST_USE; /* false, with the error that the arena is full */

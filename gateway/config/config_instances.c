@@ -140,14 +140,6 @@ static bool instance_has_route(const struct config *c, uint64_t route)
     return false;
 }
 
-static bool instance_name_taken(const struct config *c, struct str name)
-{
-    for (size_t i = 0; i < c->n_destinations; i++)
-        if (str_eq(c->destinations[i].name, name))
-            return true;
-    return false;
-}
-
 static struct str instance_destination_name(struct loader *l, const struct instance_source *from, uint64_t route, size_t i,
                                             const struct destination_conf *d)
 {
@@ -156,7 +148,7 @@ static struct str instance_destination_name(struct loader *l, const struct insta
                              : arena_printf(l->conf.arena, "%012llx-%zu", (unsigned long long)route >> 16, i + 1);
     if (d->name.n == 0)
         return arena_printf(l->conf.arena, "%.*s-%zu", STR_ARG(from->name), i + 1);
-    return instance_name_taken(l->config, d->name)
+    return config_has_destination(l->config, d->name)
                ? arena_printf(l->conf.arena, "%.*s-%.*s", STR_ARG(from->name), STR_ARG(d->name)) : d->name;
 }
 
@@ -269,6 +261,12 @@ bool config_load_instances(struct loader *l, void *arg UNUSED)
 static void instance_no_warning(void *arg UNUSED, const char *text UNUSED) {}
 static void instance_no_key(void *arg UNUSED, const char *key UNUSED) {}
 
+static void instance_first_error(const struct conf_errors *errors, struct err *err)
+{
+    if (errors->n > 0)
+        (void)!conf_errors_first(errors, err);
+}
+
 static bool instance_parse(struct loader *l, struct str name, struct str text, struct instance_conf *out,
                            const struct yaml **node)
 {
@@ -299,8 +297,8 @@ static bool instance_add_stored(struct loader *l, const struct instance_doc *d, 
     l->conf.warn = instance_no_warning;
     l->conf.ignored = instance_no_key;
     bool ok = instance_parse(l, d->name, d->text, &i, &from.node);
-    if (!ok && errors.n > 0)
-        (void)!conf_errors_first(&errors, err);
+    if (!ok)
+        instance_first_error(&errors, err);
     from.name = i.name;
     ok = ok && instance_add(l, &from, &i);
     buf_free(&errors.text);
@@ -333,12 +331,6 @@ static bool instance_list_jobs(struct loader *l, const struct instance_conf *i, 
     for (out->n = 0; out->n < i->scrape_configs.n; out->n++)
         out->items[out->n] = jobs[out->n].job_name;
     return true;
-}
-
-static void instance_first_error(const struct conf_errors *errors, struct err *err)
-{
-    if (errors->n > 0)
-        (void)!conf_errors_first(errors, err);
 }
 
 enum instance_verdict config_check_instance(const struct config *c, const struct flags *f, struct arena *a, struct str name,
