@@ -11,7 +11,7 @@
 
 #define INSTANCE(field) offsetof(struct instance_conf, field)
 static const struct conf_row instance_rows[] = {
-    {CONF_STRING, "name", INSTANCE(name), .help = "Name; of a stored instance its key decides"},
+    {CONF_STRING, "name", INSTANCE(name), .help = "Name; a stored instance has that of its key"},
     {CONF_BOOL, "host_filter", INSTANCE(host_filter), .preset = "false",
      .help = "Not supported: `true` is an error; filter targets by `relabel_configs`"},
     INERT("host_filter_relabel_configs", "Rules of `host_filter`"),
@@ -26,11 +26,11 @@ static const struct conf_row instance_rows[] = {
     {CONF_DURATION, "max_wal_time", INSTANCE(max_wal_time), .preset = "4h", .help = "No effect"},
     {CONF_DURATION, "remote_flush_deadline", INSTANCE(remote_flush_deadline), .preset = "1m", .help = "No effect"},
     {CONF_BOOL, "write_stale_on_shutdown", INSTANCE(stale_on_shutdown), .preset = "false",
-     .help = "In the file, of any instance: as `global.write_stale_on_shutdown`. No effect in a stored one"},
+     .help = "Set by any instance of the file: as `global.write_stale_on_shutdown`. No effect in a stored instance"},
     {0}};
 const struct conf_section instance_section = {
     "instance", sizeof(struct instance_conf), instance_rows, NULL,
-    "Jobs with destinations of their own, as in a file of Grafana Agent in static mode or stored for its scraping service "
+    "Jobs with their own destinations, listed in the file or stored for the scraping service "
     "([from Grafana Agent](from-grafana-agent.md))"};
 
 /* ---- the scraping service ---- */
@@ -41,7 +41,7 @@ static const struct conf_row agent_etcd_rows[] = {
     {CONF_DURATION, "dial_timeout", AGENT_ETCD(dial_timeout), .preset = "10s", .alias = "dial_tmeout", .min = 100,
      .max = 60000, .help = "Time for a request to one endpoint"},
     INERT("max_retries", "Requests are repeated until they succeed"),
-    {CONF_BOOL, "tls_enabled", AGENT_ETCD(tls_enabled), .preset = "false", .help = "Use https for endpoints that are no URLs"},
+    {CONF_BOOL, "tls_enabled", AGENT_ETCD(tls_enabled), .preset = "false", .help = "Use https for endpoints that are not URLs"},
     {CONF_FILE, "tls_cert_path", AGENT_ETCD(cert_path), .help = "Client certificate"},
     {CONF_FILE, "tls_key_path", AGENT_ETCD(key_path), .help = "Its key"},
     {CONF_FILE, "tls_ca_path", AGENT_ETCD(ca_path), .help = "Trusted certificate authorities; default: the system's"},
@@ -81,8 +81,8 @@ static const struct conf_section ring_kvstore_section = {"ring_kvstore", sizeof(
 static const struct conf_row ring_rows[] = {
     {CONF_SECTION, "kvstore", RING(ring.kvstore), .section = &ring_kvstore_section, .help = "Where members are registered"},
     {CONF_DURATION, "heartbeat_timeout", RING(ring.heartbeat_timeout), .preset = "1m",
-     .help = "Age of the last sign of life from which on a Grafana Agent of the ring counts as gone; 0: never. Members of sluice have "
-             "a lease, see [cluster](cluster.md)"},
+     .help = "Age of the last heartbeat after which a Grafana Agent of the ring counts as gone; 0: never. Members of "
+             "sluice have a lease, see [cluster](cluster.md)"},
     INERT("replication_factor", "1, as in the Agent; `cluster.replication_factor` is more"),
     INERT("zone_awareness_enabled", "See `availability_zone`"),
     INERT("excluded_zones", "All zones take part"),
@@ -161,7 +161,7 @@ static const struct conf_row metrics_rows[] = {
     {CONF_YAML, "global", METRICS(global), .help = "As [global](#global), with a default of the instances' `remote_write`"},
     {CONF_SECTIONS, "configs", METRICS(configs), .section = &instance_section, .help = "Instances"},
     {CONF_OPTIONAL, "scraping_service", METRICS(scraping_service), .section = &service_section,
-     .help = "Instances stored in etcd; those of `configs` are refused then"},
+     .help = "Instances stored in etcd; excludes `configs`"},
     INERT("scraping_service_client", "Members do not call each other"),
     {.type = CONF_ACCEPTED, .name = "wal_directory", .help = "`--storage.agent.path` sets the directory of the queues"},
     INERT("wal_cleanup_age", "There is no WAL"),
@@ -180,7 +180,7 @@ static bool metrics_check(struct conf_context *c UNUSED, const struct yaml *node
     return true;
 }
 const struct conf_section metrics_section = {"metrics", sizeof(struct metrics_conf), metrics_rows, metrics_check,
-                                             "Of a file of Grafana Agent in static mode"};
+                                             "Jobs and destinations of Grafana Agent's static mode"};
 
 /* ---- as sections of sluice ---- */
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The section `metrics` of a file of Grafana Agent in static mode: instances, each with jobs and destinations of its own,
- * listed in the file, or stored in etcd for all members of its scraping service (gateway/agent/instances.h).
+/* The section `metrics` of Grafana Agent's static mode: instances, each with its own jobs and destinations. They are
+ * listed in the file, or stored in etcd for all members of the scraping service (gateway/agent/instance_store.h).
  *
- * Errors of values are those of the Agent, since clients of its API show them.
+ * Invalid values are reported in the Agent's words, because clients of its API show them.
  */
 #ifndef GATEWAY_AGENT_AGENT_CONF_H
 #define GATEWAY_AGENT_AGENT_CONF_H
@@ -43,12 +43,12 @@ static inline const struct scraping_service_conf *metrics_scraping_service(const
 {
     return m && m->scraping_service && m->scraping_service->enabled ? m->scraping_service : NULL;
 }
-/* What the Agent checks of an instance once it is read. interval: the default of scrape_interval, ms. */
+/* The Agent's checks of a loaded instance. interval: the default of scrape_interval, ms. */
 bool instance_check(const struct instance_conf *i, const struct yaml *node, int64_t interval, struct err *err) MUST_USE;
 bool instance_check_nulls(const struct yaml *node, struct err *err) MUST_USE; /* no item of its lists is null */
-/* That no key names a file: documents come from whoever may write to etcd. */
+/* No key names a file: anyone with write access to etcd can store an instance. */
 bool instance_check_no_files(const struct yaml *node, struct err *err) MUST_USE;
-/* `etcd` and `cluster`, as the file of sluice has them, in the arena. */
+/* As the sections `etcd` and `cluster` of sluice's own file, in the arena, which has no limit. */
 struct yaml agent_etcd_section(struct arena *a, const struct agent_etcd *e);
 struct yaml agent_cluster_section(struct arena *a, const struct scraping_service_conf *s);
 

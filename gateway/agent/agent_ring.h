@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The ring of Grafana Agents that share the stored instances, as they write it to etcd: one key, whose value is compressed by
- * snappy. As long as one of them takes part, they scrape everything among themselves: sluices that replace them one by one
- * wait until the last one is gone. */
+/* The ring of Grafana Agents that share the stored instances: one key in etcd, whose value is compressed by snappy. While
+ * an Agent takes part, the Agents scrape all instances among themselves; sluices that replace them one by one wait until
+ * the last Agent is gone. */
 #ifndef GATEWAY_AGENT_AGENT_RING_H
 #define GATEWAY_AGENT_AGENT_RING_H
 
 #include "base/etcd/etcd.h"
 
-/* Agents in the value of the key that take part, and have shown so within timeout_ms; 0: ever, as in the Agent. `name`, if there are any, gets the
- * first one. False: it is no ring. */
-bool agent_ring_count(struct str value, int64_t now, int64_t timeout_ms, size_t *n, struct buf *name, struct err *err) MUST_USE;
+/* Counts the Agents of the key's value that take part and whose last heartbeat is younger than timeout_ms (0: any). The
+ * name of the first one is appended to `name`. False: the value is no ring. */
+bool agent_ring_count(struct str value, int64_t now, int64_t timeout_ms, size_t *n, struct buf *name,
+                      struct err *err) MUST_USE;
 
 struct agent_ring;
 /* Control thread. etcd is taken; prefix: of the ring's keys, copied. */

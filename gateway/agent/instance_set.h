@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The instances that are stored in etcd, as texts: an immutable set, replaced when one of them changes. Any thread.
  *
- * A document is YAML, compressed by gzip as Grafana Agent writes it, or plain. Its name is that of its key, whatever its
- * text says.
+ * A document is YAML, plain or compressed by gzip as Grafana Agent writes it. It is named by its key, whatever name its
+ * text has.
  */
 #ifndef GATEWAY_AGENT_INSTANCE_SET_H
 #define GATEWAY_AGENT_INSTANCE_SET_H

@@ -158,8 +158,8 @@ static void put_revision(struct json_writer *w, uint64_t revision)
     json_field_u64(w, "mod_revision", revision + 1);
 }
 
-/* A put only if no key is newer than the set that it was checked against, a removal only if its key is not, and a key is
- * stored again only if it is absent. */
+/* Conditions: a put requires that no key is newer than the set that it was checked against, a removal that its own key
+ * is not, and a restored key that it is absent. */
 static void change_write(const struct instance_store *s, const struct instance_change *c, uint64_t revision,
                          struct json_writer *w)
 {
@@ -255,7 +255,7 @@ static void change_go_on(struct instance_store *s)
     }
 }
 
-/* It was written; that this member does not see it yet is no failure. */
+/* A change that was written is no failure, even if the copy does not show it yet. */
 static void change_on_late(struct loop_timer *t)
 {
     struct instance_store *s = CONTAINER(t, struct instance_store, seen_late);
@@ -279,8 +279,8 @@ static void change_await(struct instance_store *s, uint64_t revision)
     change_go_on(s);
 }
 
-/* Begins it again when the copy has what etcd has now. The watch may be late, or not show why: a key that is no instance
- * may be newer. */
+/* Retries the change once the copy has caught up with etcd. The watch may be late, or not show the reason: a newer key
+ * may be no instance. */
 static void change_again(struct instance_store *s, struct instance_change *c, uint64_t revision)
 {
     if (++c->_attempts >= CHANGE_ATTEMPTS) {
@@ -305,8 +305,8 @@ static void change_on_restored(struct instance_store *s, struct instance_change 
     change_await(s, revision);
 }
 
-/* A key that etcd lacks, and every member keeps since etcd was emptied, is stored again before it is removed: only then do
- * the watches of all members show its removal. If another client has just removed it, the copy lacks it soon. */
+/* If etcd was emptied, members keep an instance whose key is missing. To remove it, the key is stored again first: only
+ * then do the watches of all members report its removal. If another client has just removed it, the copy lacks it soon. */
 static void change_on_written(struct etcd_request *r, const struct etcd_response *response)
 {
     struct instance_store *s = CONTAINER(r, struct instance_store, request);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The instances in etcd: a copy of the keys with a prefix, and changes of one of them.
  *
- * While etcd does not respond, the copy stays as it is, and it stays if etcd is wiped: an instance ends only when its key
- * is removed (base/etcd/etcd_mirror.h).
+ * The copy stays while etcd does not respond, and if etcd is wiped: an instance ends only when its key is removed
+ * (base/etcd/etcd_mirror.h).
  *
- * Changes are made one after the other. One is written only if no key has changed since the copy was read that it was
- * checked against, so that what is checked of all instances together holds also when two members write at once; and it
- * is confirmed when the copy has it, so that a client that then asks the same member sees it.
+ * Changes are made one at a time. A change is checked against the copy and written only if no key has changed since: two
+ * members that write at once cannot break a rule about all instances together. It is confirmed once the copy has it, so
+ * that a client reads its own write from the same member.
  *
  * Threads: the control thread's, unless stated otherwise.
  */
@@ -40,8 +40,8 @@ struct instance_change {               /* zeroed; the caller's until `done` */
     struct str name;
     bool remove;
     uint64_t if_revision;              /* only if the key has this mod_revision; 0: in any case */
-    /* Puts: appends the value to write beside the other instances `set`; false: it is refused with `err`. It may be called
-     * again, when another client was faster. */
+    /* Puts: appends the value to write, checked against the other instances in `set`; false: refused with `err`. Called
+     * again if another client was faster. */
     bool (*check)(struct instance_change *c, const struct instance_set *set, struct buf *value, struct err *err);
     void (*done)(struct instance_change *c, enum instance_result result, const struct err *err);
     uint64_t revision;                 /* CREATED, REPLACED: mod_revision of the key */

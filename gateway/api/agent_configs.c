@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The configuration management API of Grafana Agent's scraping service: instances that are stored in etcd. Paths, status
- * codes and errors are the Agent's; a change may have the header If-Match with the revision that ETag has shown.
+/* The configuration management API of Grafana Agent's scraping service: instances stored in etcd. Paths, status codes and
+ * errors are the Agent's; a change may have the header If-Match with the revision of an ETag.
  *
- * Changes are made on the control thread, one after the other (gateway/agent/instance_store.h). The thread that a request
- * came in on is not held up meanwhile. */
+ * Changes are made on the control thread, one at a time (gateway/agent/instance_store.h). They do not block the request's
+ * thread. */
 #include "gateway/api/agent_api.h"
 
 #include "base/text/num.h"
@@ -148,7 +148,7 @@ static int agent_status(enum instance_result result)
 }
 
 /* On the request's lane. */
-static void agent_on_answer(struct loop_task *task)
+static void agent_respond(struct loop_task *task)
 {
     struct agent_change *c = CONTAINER(task, struct agent_change, task);
     struct http_request *r = c->r;
@@ -177,7 +177,7 @@ static void agent_on_done(struct instance_change *change, enum instance_result r
         c->err = *err;
     if (result == INSTANCE_FAILED)
         err_wrap(&c->err, change->remove ? "error deleting configuration" : "failed to put config");
-    c->task.run = agent_on_answer;
+    c->task.run = agent_respond;
     loop_post(c->r->loop, &c->task);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Makes the instances that a scraping service has stored those of a directory: reads all files first, so that an invalid
- * one changes nothing, then stores each, and deletes others if that is wanted. */
+/* Synchronizes the stored instances of a scraping service with a directory: reads all files first, so that an invalid one
+ * changes nothing, then stores each of them, and deletes other instances with --prune. */
 #include "gateway/cli/cli_config_sync.h"
 
 #include "base/http/fetch.h"
@@ -205,7 +205,7 @@ static void sync_add_name(struct buf *path, const char *before, struct str name)
     url_encode(path, name);
 }
 
-/* What an error says; otherwise its status. */
+/* The response's error, or its status. */
 static bool sync_failed(const struct config_sync *s, int status, struct str body, struct err *err)
 {
     struct err why;

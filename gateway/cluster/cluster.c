@@ -121,7 +121,7 @@ static bool cluster_announced_late(const struct cluster *c, const struct cluster
 
 static void cluster_update_view(struct cluster *c)
 {
-    if (c->gone && gone_pending(c->gone)) /* it comes again when that is done */
+    if (c->gone && gone_pending(c->gone)) /* cluster_on_gone calls again */
         return;
     struct cluster_view *v = cluster_make_view(c), *before = c->view;
     int64_t now = loop_now(c->env.main);

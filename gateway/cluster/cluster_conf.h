@@ -26,7 +26,7 @@ struct cluster_conf {
     struct members_section members;
 };
 extern const struct conf_section cluster_section, etcd_section;
-/* How long a member keeps its scrapes for others: until a crash is noticed and handled, twice the lease and some more. */
+/* How long a member keeps its scrapes for others: twice the lease and 5 s, until a crash is noticed and handled. */
 static inline int64_t cluster_keep_ms(const struct cluster_conf *c) { return 2 * c->lease + 5000; }
 
 #endif

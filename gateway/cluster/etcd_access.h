@@ -6,8 +6,9 @@
 #include "base/etcd/etcd.h"
 #include "gateway/cluster/cluster_conf.h"
 
-/* timeout_most: of a request to one endpoint, besides that of the section; so that another endpoint can be tried in time.
- * NULL: the settings of its connections are invalid. */
-struct etcd *etcd_access_new(struct loop *loop, const struct etcd_section *e, int64_t timeout_most, struct err *err) MUST_USE;
+/* timeout_most: upper limit of the section's timeout, so that another endpoint can be tried in time. NULL: the settings
+ * of its connections are invalid. */
+struct etcd *etcd_access_new(struct loop *loop, const struct etcd_section *e, int64_t timeout_most,
+                             struct err *err) MUST_USE;
 
 #endif

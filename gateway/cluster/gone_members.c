@@ -89,7 +89,7 @@ static void gone_read(struct gone *m)
 
 static void gone_read_again(struct loop_timer *t) { gone_read(CONTAINER(t, struct gone, read_again)); }
 
-/* ---- what it says ---- */
+/* ---- what it reports ---- */
 
 static void gone_ask(struct gone *m);
 
@@ -180,8 +180,8 @@ bool gone_pending(const struct gone_members *g)
     return false;
 }
 
-size_t gone_list(const struct gone_members *g, bool (*back)(void *arg, const struct cluster_member *m, struct str boot), void *arg,
-                 struct cluster_member *out, size_t most)
+size_t gone_list(const struct gone_members *g, bool (*back)(void *arg, const struct cluster_member *m, struct str boot),
+                 void *arg, struct cluster_member *out, size_t most)
 {
     size_t n = 0;
     for (const struct list *node = g->all.next; node != &g->all && n < most; node = node->next) {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Members whose keys were removed though they had not planned to leave, and up to which time their scrapes were sent. The
- * view keeps them for some time (struct cluster_member.gone), so that the members that have kept their scrapes send the
- * later ones.
+/* Members whose keys were removed without a planned leave, and the time until which their scrapes were sent. The view
+ * keeps them for some time (struct cluster_member.gone): members that have kept later scrapes send them.
  *
- * The time is the later one of what the member wrote to etcd (sent_times.h) and what it says itself, if it responds: one that
- * is cut off from etcd still sends what it scraped before its lease ended, so it is asked again until its response does not
- * change. Errors of etcd are retried for a quarter of keep_ms. Without either time, nothing is known to be sent; one in the
- * future, of another clock, counts as now. Until the time is found, `gone_pending` is true, and the view should not change:
- * scrapes that are due meanwhile are kept, too.
+ * The time is the later of two: what the member wrote to etcd (sent_times.h), and what it reports itself, if it responds.
+ * A member that is cut off from etcd still sends what it scraped before its lease ended, so it is polled until its
+ * response no longer changes. Errors of etcd are retried for a quarter of keep_ms. Without either time, nothing is known
+ * to be sent; a time in the future, of another clock, counts as now. Until the time is found, `gone_pending` is true and
+ * the view should not change; scrapes that are due meanwhile are kept, too.
  *
  * Threads: the loop's.
  */
@@ -33,8 +32,8 @@ void gone_add(struct gone_members *g, const struct cluster_member *m, struct str
 bool gone_pending(const struct gone_members *g);
 /* Those whose times are found; texts are valid until gone_tick. back: whether the member, this process, is registered again
  * and has scraped without a break. Returns their number, at most `most`. */
-size_t gone_list(const struct gone_members *g, bool (*back)(void *arg, const struct cluster_member *m, struct str boot), void *arg,
-                 struct cluster_member *out, size_t most);
+size_t gone_list(const struct gone_members *g, bool (*back)(void *arg, const struct cluster_member *m, struct str boot),
+                 void *arg, struct cluster_member *out, size_t most);
 /* Forgets members after keep_ms. cleans: deletes their keys `sent/ID`, too, unless they are registered: one member of the
  * cluster should. */
 void gone_tick(struct gone_members *g, bool cleans);

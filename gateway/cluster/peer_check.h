@@ -18,7 +18,8 @@ void peer_check_start(struct peer_check *p, const struct cluster_view *view, int
 size_t peer_check_renewing(const struct peer_check *p, int64_t recent_ms);
 size_t peer_check_responded(const struct peer_check *p); /* likewise: members that responded at all */
 bool peer_check_runs(const struct peer_check *p);
-/* The members that a round asks: all others that are registered, or PEERS_A_ROUND of them, each once. out: indices, PEERS_A_ROUND at most. */
+/* The members that a round asks: all others that are registered, or PEERS_A_ROUND of them, each once. out: their
+ * indices, PEERS_A_ROUND at most. */
 size_t peer_check_pick(const struct cluster_view *view, uint64_t round, size_t *out);
 
 #endif

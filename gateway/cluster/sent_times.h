@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Up to which time this member's scrapes have reached their destinations: written to a key of its own in etcd, so that the
- * members that keep the same scrapes (replica_mode `standby`) know which of them to send when this one crashes
- * (gone_members.h).
+/* The time before which all scrapes of this member have reached their destinations. The member writes it to etcd; if it
+ * crashes, the members that keep the same scrapes (replica_mode `standby`) know which of them to send (gone_members.h).
  *
  * 1. sent_times_tick, some times a second, notes the time before which all scrapes are committed to the writer.
  * 2. Once the writer has delivered what was committed until that note, the time of the note is `until`.
- * 3. The key `sent/ID` gets it each SENT_EVERY_MS, if it has grown and the member is registered with its lease: after the
- *    lease has ended it does not change any more. Nobody watches these keys, and they have no lease: they are read when a
- *    member is gone, and deleted by it when it leaves, or by another.
+ * 3. Every SENT_EVERY_MS `until` is written to the key `sent/ID` if it has grown and the member is registered with its
+ *    lease: once the lease has ended, the key no longer changes. These keys are not watched and have no lease: they are
+ *    read when a member is gone, and deleted by the member when it leaves, or else by another.
  *
  * Threads: the loop's.
  */

@@ -51,7 +51,7 @@ struct config {
     struct destination_conf *destinations; size_t n_destinations; /* of the file, then of flags, then of instances */
     struct config_instance *instances; size_t n_instances; /* of Grafana Agent (config_instances.c) */
     bool has_stored_instances;       /* those of etcd, which may be none, are part of it */
-    size_t n_invalid_instances;      /* stored ones that are left out */
+    size_t n_invalid_instances;      /* stored ones that are skipped */
     const struct scraping_service_conf *scraping_service; /* NULL: no instances are read from etcd */
     const struct etcd_section *instances_etcd, *ring_etcd; /* where they, and members of the service, are */
     struct server_group_conf *groups; size_t n_groups;
@@ -84,8 +84,8 @@ struct config *config_load(const struct flags *f, struct conf_errors *errors, st
 /* A load that another thread watches. */
 struct config_reader {
     struct instance_set *instances;  /* stored ones; NULL: none */
-    struct config *kept;             /* its texts are used instead of those of the disk: only instances have changed; NULL:
-                                      * everything is read. A reference */
+    struct config *kept;             /* only instances have changed: its texts are used again; NULL: everything is read.
+                                      * A reference */
     bool starting;                   /* scrape_config_files and files of relabeling rules that do not respond for 5 s
                                       * are left out */
     struct mutex _lock;              /* guards _at */
@@ -101,7 +101,7 @@ void config_diff(const struct config *a, const struct config *b, conf_difference
 /* Writes one file that, with the flags that remain, loads to the same configuration: scrape_config_files, promxy's sections
  * and -remoteWrite.* become sections of it; paths are absolute, secrets in the clear. */
 void config_convert(const struct config *c, const struct flags *f, struct buf *out);
-/* Writes the one for the file of a Grafana Agent in static mode, which cannot be loaded itself. */
+/* Writes a file with Prometheus' sections for that of a Grafana Agent in static mode. */
 bool config_convert_agent(const char *path, struct buf *out, struct err *err) MUST_USE;
 /* An instance of Grafana Agent that a client wants to store, or has stored. */
 enum instance_verdict { INSTANCE_VALID, INSTANCE_UNREADABLE, INSTANCE_INVALID };
@@ -110,8 +110,9 @@ struct instance_checked {            /* in the arena of the check */
     const struct yaml *node;         /* of its text */
 };
 /* Whether it would run under the configuration `c`. */
-enum instance_verdict config_check_instance(const struct config *c, const struct flags *f, struct arena *a, struct str name,
-                                            struct str text, struct instance_checked *out, struct err *err) MUST_USE;
+enum instance_verdict config_check_instance(const struct config *c, const struct flags *f, struct arena *a,
+                                            struct str name, struct str text, struct instance_checked *out,
+                                            struct err *err) MUST_USE;
 /* A hash of all texts and their names: the same for the same configuration in every process. */
 uint64_t config_hash(const struct config *c);
 /* Reads the sources of `c` again, on a thread that may wait. False: one cannot be read. */

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Instances of Grafana Agent: those of the file, and those that are stored in etcd. Each adds its jobs, and its
- * destinations with a route of their own, so that these get the samples of its jobs only (model/sink.h). Instances with
- * equal destinations share them; an instance without any uses those without a route: of metrics.global and of flags.
+/* Instances of Grafana Agent: those of the file, and those stored in etcd. Each adds its jobs, and its destinations with
+ * their own route: they get the samples of its jobs only (model/sink.h). Instances with equal destinations share them; an
+ * instance without any uses the destinations without a route, those of metrics.global and of flags.
  *
- * An error in the file is one of the file. A stored instance that is invalid is left out and logged: it must not keep a
+ * An invalid instance of the file fails the load. An invalid stored instance is skipped and logged: it must not keep a
  * member from scraping the others.
  *
- * Names of destinations decide about their queues. Those of the file are as `sluice config convert` makes them. Those of
- * stored instances begin with a hash of the list: with other credentials or another URL it is another queue, so that no
- * instance is ever sent what another one has left.
+ * A destination's name selects its queue. Names in the file are as `sluice config convert` writes them. Names of stored
+ * instances begin with a hash of the list: other credentials or another URL mean another queue, so that no instance is
+ * ever sent what another one has left.
  */
 #include "gateway/config/config_instances.h"
 
@@ -52,7 +52,7 @@ static struct yaml metrics_global_tree(struct arena *a, const struct yaml *globa
     return kept;
 }
 
-/* The default of all instances: destinations without a route, as those of the file. */
+/* The default of all instances: destinations without a route, like those of the file. */
 static bool metrics_load_destinations(struct loader *l, const struct yaml *list)
 {
     struct conf_items more = {0};
@@ -111,7 +111,8 @@ bool config_use_metrics(struct loader *l)
     const struct metrics_conf *m = l->file.metrics;
     const struct scraping_service_conf *service = metrics_scraping_service(m);
     if (m && l->file.sharding && (service || m->configs.n > 0))
-        return conf_err(yaml_get(l->document, "shard"), l->err, "shard: instances (metrics) have destinations of their own");
+        return conf_err(yaml_get(l->document, "shard"), l->err,
+                        "shard: excluded by metrics, whose instances have their own destinations");
     return m == NULL || (metrics_load_global(l, m->global) && (service == NULL || metrics_load_service(l, service)));
 }
 

@@ -62,7 +62,7 @@ static struct str_list sorted_list(struct arena *a, const struct str_list *list)
     return sorted;
 }
 
-/* The members are those that etcd has. */
+/* etcd has the members. */
 static bool config_use_cluster(struct loader *l, struct scrape_cluster *c)
 {
     const struct cluster_conf *conf = l->config->cluster = l->file.cluster;

@@ -144,7 +144,7 @@ static const struct conf_row file_rows[] = {
     ACCEPTED("otlp", "Series of `/api/v1/otlp/v1/metrics` are named as by Prometheus' defaults"),
     /* Grafana Agent, static mode */
     {CONF_OPTIONAL, "metrics", FILE_AT(metrics), .section = &metrics_section, .alias = "prometheus",
-     .help = "Jobs and destinations of a file of Grafana Agent in static mode"},
+     .help = "Jobs and destinations of Grafana Agent's static mode"},
     GUARD("integrations", "No exporter is built in; run node_exporter and others themselves"),
     GUARD("logs", "Logs would not be collected"),
     GUARD("loki", "Logs would not be collected"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The instances that are stored in etcd (metrics.scraping_service): when they change, the configuration is loaded again
- * with them, and with its files as they were: one that is being edited, or is broken, keeps no member from following. */
+/* The instances stored in etcd (metrics.scraping_service). When they change, the configuration is loaded again with them
+ * and with its files as last loaded: a file that is being edited or is invalid does not keep a member from following. */
 #include "gateway/services/services.h"
 
 #include "base/telemetry/log.h"

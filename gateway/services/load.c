@@ -32,7 +32,7 @@ struct config_load {
     bool instances_again;         /* of the instances only */
     bool hangs;                   /* it was reported */
     bool if_changed;              /* the load in progress first checks whether the file has changed */
-    bool only_instances;          /* it uses the files as they were when they were loaded */
+    bool only_instances;          /* it uses the files as last loaded */
     struct config_reader reader;  /* of the load in progress */
     int64_t began;                /* Unix ms; likewise */
     /* The thread's until it has ended. */

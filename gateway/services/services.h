@@ -134,7 +134,7 @@ void services_free_cluster(struct services *s);
 bool services_follow_instances(struct services *s, struct config *c, struct err *err) MUST_USE;
 bool services_have_instances(const struct services *s); /* control thread: the running configuration has them */
 bool services_agents_gone(const struct services *s);    /* control thread: no Grafana Agent scrapes them */
-void services_reload_instances(struct services *s);     /* control thread: with the files as they were (load.c) */
+void services_reload_instances(struct services *s);     /* control thread: with the files as last loaded (load.c) */
 struct instance_set *services_instances(const struct services *s); /* any thread: a reference; NULL: none were read */
 void services_check_instances(const struct services *s, const struct config *c); /* warns of what needs a restart */
 void services_free_instances(struct services *s);

@@ -101,7 +101,7 @@ def test_errors_of_the_agent():
         code, text = check(f"metrics: {{configs: {configs}}}")
         assert code == 1 and words in text, f"{configs}: {text}"
     code, text = check("shard: {}\nmetrics: {configs: [{name: a}]}")
-    assert code == 1 and "destinations of their own" in text, text
+    assert code == 1 and "instances have their own destinations" in text, text
     rules = "[{match: '{a=\"b\"}', interval: 1m, outputs: [last]}]"
     code, text = check(f"pipeline: {{stream_aggregation: {{rules: {rules}}}}}\nmetrics: {{configs: [{{name: a}}]}}")
     assert code == 1 and "belong to no instance" in text, text
