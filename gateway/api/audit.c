@@ -44,7 +44,9 @@ static const struct group *audit_find_group(const struct audit_call *call, struc
     else if (!audit_knows(upstream_of(call->c->source), found))
         err_set(err, ERR_BAD_DATA, "invalid parameter \"group\": what was written to \"%.*s\" is not known; name the "
                 "destination that fills it in written_by of the group and in recent.like", STR_ARG(name));
-    return found && audit_knows(upstream_of(call->c->source), found) ? found : NULL;
+    else
+        return found;
+    return NULL;
 }
 
 static bool audit_read_selector(struct audit_call *call, struct err *err)
