@@ -170,11 +170,8 @@ int cli_audit(int argc, char **argv)
 {
     struct audit_command c = {0};
     struct err err;
-    bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    if (help || argc < 2) {
-        fputs(audit_usage, help ? stdout : stderr);
-        return help ? 0 : 1;
-    }
+    if (cli_is_help(argc, argv) || argc < 2)
+        return cli_usage(audit_usage, cli_is_help(argc, argv), 1);
     bool ok = audit_read_arguments(&c, argc, argv, &err) && audit_request(&c, &err);
     if (ok)
         cli_output(&c.out);

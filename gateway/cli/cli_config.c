@@ -239,7 +239,5 @@ int cli_config(int argc, char **argv)
     for (size_t i = 0; argc > 2 && i < LEN(verbs); i++)
         if (strcmp(argv[1], verbs[i].name) == 0)
             return verbs[i].run(argc - 2, argv + 2);
-    bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    fputs(usage, help ? stdout : stderr);
-    return help ? 0 : 2;
+    return cli_usage(usage, cli_is_help(argc, argv), 2);
 }

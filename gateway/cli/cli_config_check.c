@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/cli/cli_config_sync.h"
 
+#include "gateway/cli/cli_output.h"
 #include "gateway/config/config.h"
 
 #include <stdio.h>
@@ -36,10 +37,8 @@ int cli_config_check(int argc, char **argv)
         wrong = wrong || (!is_expand && (argv[i][0] == '-' || file));
         file = is_expand ? file : argv[i];
     }
-    if (help || wrong || file == NULL) {
-        fputs(check_usage, help ? stdout : stderr);
-        return help ? 0 : 1;
-    }
+    if (help || wrong || file == NULL)
+        return cli_usage(check_usage, help, 1);
     struct err err;
     if (!check_agent_file(file, expand, &err)) {
         fprintf(stderr, "failed to load config: %s\n", err.text);

@@ -398,11 +398,8 @@ int cli_config_sync(int argc, char **argv)
 {
     struct config_sync s = {0};
     struct err err;
-    bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    if (help || argc < 2) {
-        fputs(sync_usage, help ? stdout : stderr);
-        return help ? 0 : 1;
-    }
+    if (cli_is_help(argc, argv) || argc < 2)
+        return cli_usage(sync_usage, cli_is_help(argc, argv), 1);
     arena_init(&s.arena, 0);
     bool ok = sync_run(&s, argc, argv, &err);
     cli_output(&s.out);

@@ -8,6 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
+bool cli_is_help(int argc, char **argv)
+{
+    return argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+}
+
+int cli_usage(const char *usage, bool help, int wrong)
+{
+    fputs(usage, help ? stdout : stderr);
+    return help ? 0 : wrong;
+}
+
 void cli_output(const struct buf *text)
 {
     if (text->n > 0)

@@ -168,19 +168,12 @@ static bool cli_run(struct command *c, int argc, char **argv, struct err *err)
     return ok;
 }
 
-static int show_usage(int argc, char **argv)
-{
-    bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    fputs(usage, help ? stdout : stderr);
-    return help ? 0 : 1;
-}
-
 int cli_promql(int argc, char **argv)
 {
     struct command c = {0};
     struct err err;
     if (argc < 3)
-        return show_usage(argc, argv);
+        return cli_usage(usage, cli_is_help(argc, argv), 1);
     arena_init(&c.arena, 0);
     bool ok = cli_run(&c, argc, argv, &err);
     if (ok)

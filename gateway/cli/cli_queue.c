@@ -308,11 +308,8 @@ int cli_queue(int argc, char **argv)
 {
     struct queue_command c = {0};
     struct err err = {0};
-    bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    if (argc < 3) {
-        fputs(queue_usage, help ? stdout : stderr);
-        return help ? 0 : 1;
-    }
+    if (argc < 3)
+        return cli_usage(queue_usage, cli_is_help(argc, argv), 1);
     arena_init(&c.arena, 0);
     bool ok = run_queue_verb(&c, argc, argv, &err);
     cli_output(&c.out);
