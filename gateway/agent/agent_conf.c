@@ -18,8 +18,8 @@ static const struct conf_row instance_rows[] = {
     {CONF_SECTIONS, "scrape_configs", INSTANCE(scrape_configs), .section = &scrape_job_section,
      .help = "Scrape jobs; their names must differ from those of other instances"},
     {CONF_SECTIONS, "remote_write", INSTANCE(remote_write), .section = &remote_write_section,
-     .help = "Destinations of the jobs' samples; default: those of `metrics.global`. Instances with equal ones share the "
-             "queues"},
+     .help = "Destinations of the jobs' samples; default: those of `metrics.global`. Instances with equal ones share "
+             "the queues"},
     {CONF_DURATION, "wal_truncate_frequency", INSTANCE(wal_truncate_frequency), .preset = "1h",
      .help = "No effect (there is no WAL), but scrape intervals must not be longer"},
     {CONF_DURATION, "min_wal_time", INSTANCE(min_wal_time), .preset = "5m", .help = "No effect"},
@@ -41,7 +41,8 @@ static const struct conf_row agent_etcd_rows[] = {
     {CONF_DURATION, "dial_timeout", AGENT_ETCD(dial_timeout), .preset = "10s", .alias = "dial_tmeout", .min = 100,
      .max = 60000, .help = "Time for a request to one endpoint"},
     INERT("max_retries", "Requests are repeated until they succeed"),
-    {CONF_BOOL, "tls_enabled", AGENT_ETCD(tls_enabled), .preset = "false", .help = "Use https for endpoints that are not URLs"},
+    {CONF_BOOL, "tls_enabled", AGENT_ETCD(tls_enabled), .preset = "false",
+     .help = "Use https for endpoints that are not URLs"},
     {CONF_FILE, "tls_cert_path", AGENT_ETCD(cert_path), .help = "Client certificate"},
     {CONF_FILE, "tls_key_path", AGENT_ETCD(key_path), .help = "Its key"},
     {CONF_FILE, "tls_ca_path", AGENT_ETCD(ca_path), .help = "Trusted certificate authorities; default: the system's"},
@@ -53,8 +54,8 @@ static const struct conf_row agent_etcd_rows[] = {
     {CONF_STRING, "username", AGENT_ETCD(username), .help = "User of etcd; empty: without authentication"},
     {CONF_SECRET, "password", AGENT_ETCD(password), .help = "Its password"},
     {0}};
-static const struct conf_section agent_etcd_conf_section = {"agent_etcd", sizeof(struct agent_etcd), agent_etcd_rows, NULL,
-                                                            "Access to etcd, by the keys of Grafana Agent"};
+static const struct conf_section agent_etcd_conf_section = {"agent_etcd", sizeof(struct agent_etcd), agent_etcd_rows,
+                                                            NULL, "Access to etcd, by the keys of Grafana Agent"};
 
 #define KVSTORE(field) offsetof(struct agent_kvstore, field)
 static const struct conf_row kvstore_rows[] = {
@@ -74,12 +75,13 @@ static const struct conf_row ring_kvstore_rows[] = {
     INERT("consul", "Consul is not supported"),
     INERT("multi", "Several stores at once are not supported"),
     {0}};
-static const struct conf_section ring_kvstore_section = {"ring_kvstore", sizeof(struct agent_kvstore), ring_kvstore_rows,
-                                                         NULL, "Where members are registered"};
+static const struct conf_section ring_kvstore_section = {"ring_kvstore", sizeof(struct agent_kvstore),
+                                                         ring_kvstore_rows, NULL, "Where members are registered"};
 
 #define RING(field) offsetof(struct agent_lifecycler, field) - offsetof(struct agent_lifecycler, ring)
 static const struct conf_row ring_rows[] = {
-    {CONF_SECTION, "kvstore", RING(ring.kvstore), .section = &ring_kvstore_section, .help = "Where members are registered"},
+    {CONF_SECTION, "kvstore", RING(ring.kvstore), .section = &ring_kvstore_section,
+     .help = "Where members are registered"},
     {CONF_DURATION, "heartbeat_timeout", RING(ring.heartbeat_timeout), .preset = "1m",
      .help = "Age of the last heartbeat after which a Grafana Agent of the ring counts as gone; 0: never. Members of "
              "sluice have a lease, see [cluster](cluster.md)"},
@@ -109,8 +111,8 @@ static const struct conf_row lifecycler_rows[] = {
     INERT("address", "`cluster.address` is the address"),
     INERT("port", "`cluster.address` is the address"),
     {0}};
-static const struct conf_section lifecycler_section = {"lifecycler", sizeof(struct agent_lifecycler), lifecycler_rows, NULL,
-                                                       "This member"};
+static const struct conf_section lifecycler_section = {"lifecycler", sizeof(struct agent_lifecycler), lifecycler_rows,
+                                                       NULL, "This member"};
 
 #define SERVICE(field) offsetof(struct scraping_service_conf, field)
 static const struct conf_row service_rows[] = {
@@ -130,9 +132,10 @@ static bool kvstore_check(const struct yaml *node, const char *path, struct str 
 {
     static const char *const why = "is not supported; use etcd";
     if (!str_is(store, "etcd"))
-        return conf_err(node, err, "scraping_service.%s.store: \"%.*s\" %s", path, STR_ARG(store.n > 0 ? store : STR("consul")),
-                        why);
-    return e->endpoints.n > 0 || conf_err(node, err, "scraping_service.%s.etcd.endpoints: at least one is needed", path);
+        return conf_err(node, err, "scraping_service.%s.store: \"%.*s\" %s", path,
+                        STR_ARG(store.n > 0 ? store : STR("consul")), why);
+    return e->endpoints.n > 0 ||
+           conf_err(node, err, "scraping_service.%s.etcd.endpoints: at least one is needed", path);
 }
 
 static bool service_check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
@@ -158,7 +161,8 @@ static const struct conf_section service_section = {
 
 #define METRICS(field) offsetof(struct metrics_conf, field)
 static const struct conf_row metrics_rows[] = {
-    {CONF_YAML, "global", METRICS(global), .help = "As [global](#global), with a default of the instances' `remote_write`"},
+    {CONF_YAML, "global", METRICS(global),
+     .help = "As [global](#global), with a default of the instances' `remote_write`"},
     {CONF_SECTIONS, "configs", METRICS(configs), .section = &instance_section, .help = "Instances"},
     {CONF_OPTIONAL, "scraping_service", METRICS(scraping_service), .section = &service_section,
      .help = "Instances stored in etcd; excludes `configs`"},
@@ -176,7 +180,8 @@ static bool metrics_check(struct conf_context *c UNUSED, const struct yaml *node
 {
     const struct metrics_conf *m = value;
     if (metrics_scraping_service(m) && m->configs.n > 0)
-        return conf_err(yaml_get(node, "configs"), err, "metrics: cannot use configs when scraping_service mode is enabled");
+        return conf_err(yaml_get(node, "configs"), err,
+                        "metrics: cannot use configs when scraping_service mode is enabled");
     return true;
 }
 const struct conf_section metrics_section = {"metrics", sizeof(struct metrics_conf), metrics_rows, metrics_check,

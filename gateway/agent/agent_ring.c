@@ -97,7 +97,8 @@ struct agent_ring *agent_ring_new(struct etcd *etcd, struct str prefix, int64_t 
     buf_add_str(&r->key, prefix);
     buf_add_z(&r->key, "agent");
     r->mirror = etcd_mirror_new(etcd, &(struct etcd_mirror_conf){
-        .prefix = buf_str(&r->key), .confirm_ms = RING_CONFIRM_MS, .wiped = ETCD_WIPED_REMOVE, .max_bytes = 2 * RING_BYTES_MAX,
+        .prefix = buf_str(&r->key), .confirm_ms = RING_CONFIRM_MS, .wiped = ETCD_WIPED_REMOVE,
+        .max_bytes = 2 * RING_BYTES_MAX,
         .put = ring_ignore_key, .removed = ring_ignore_key, .settled = ring_ignore, .state = ring_ignore, .arg = r});
     return r;
 }
@@ -115,8 +116,8 @@ void agent_ring_free(struct agent_ring *r)
 static void ring_log(struct agent_ring *r, size_t n, struct str name)
 {
     if (n > 0 && !r->waits)
-        log_info("agent", "Grafana Agents scrape the stored instances: this member takes targets when the last one has stopped",
-                 LOG_U64("agents", n), LOG_STR("first", name));
+        log_info("agent", "Grafana Agents scrape the stored instances: this member takes targets when the last one has "
+                 "stopped", LOG_U64("agents", n), LOG_STR("first", name));
     if (n == 0 && r->waits)
         log_info("agent", "no Grafana Agent scrapes the stored instances any more");
     r->waits = n > 0;
@@ -132,8 +133,8 @@ bool agent_ring_empty(struct agent_ring *r)
         return false;
     bool valid = k == NULL || agent_ring_count(k->value, loop_now(etcd_loop(r->etcd)), r->timeout_ms, &n, &name, &err);
     if (!valid && !r->invalid)
-        log_warn("agent", "the ring of Grafana Agents cannot be read; not waiting for them", LOG_STR("key", buf_str(&r->key)),
-                 "err", err.text);
+        log_warn("agent", "the ring of Grafana Agents cannot be read; not waiting for them",
+                 LOG_STR("key", buf_str(&r->key)), "err", err.text);
     r->invalid = !valid;
     n = valid ? n : 0;
     ring_log(r, n, buf_str(&name));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The ring of Grafana Agents that share the stored instances: one key in etcd, whose value is compressed by snappy. While
- * an Agent takes part, the Agents scrape all instances among themselves; sluices that replace them one by one wait until
- * the last Agent is gone. */
+/* The ring of Grafana Agents that share the stored instances: one key in etcd, whose value is compressed by snappy.
+ * While an Agent takes part, the Agents scrape all instances among themselves; sluices that replace them one by one
+ * wait until the last Agent is gone. */
 #ifndef GATEWAY_AGENT_AGENT_RING_H
 #define GATEWAY_AGENT_AGENT_RING_H
 

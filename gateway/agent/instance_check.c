@@ -19,11 +19,12 @@ static bool instance_check_job(const struct instance_conf *i, const struct scrap
     bool own = conf_is_set(node, "scrape_interval");
     int64_t every = own ? job->scrape_interval : interval;
     if (conf_is_set(node, "scrape_timeout") && job->scrape_timeout > every)
-        return err_set(err, ERR_BAD_DATA, "scrape timeout greater than scrape interval for scrape config with job name \"%.*s\"",
+        return err_set(err, ERR_BAD_DATA,
+                       "scrape timeout greater than scrape interval for scrape config with job name \"%.*s\"",
                        STR_ARG(job->job_name));
     return every <= i->wal_truncate_frequency ||
-           err_set(err, ERR_BAD_DATA, "scrape interval greater than wal_truncate_frequency for scrape config with job name "
-                   "\"%.*s\"", STR_ARG(job->job_name));
+           err_set(err, ERR_BAD_DATA, "scrape interval greater than wal_truncate_frequency for scrape config with job "
+                   "name \"%.*s\"", STR_ARG(job->job_name));
 }
 
 static bool instance_check_jobs(const struct instance_conf *i, const struct yaml *list, int64_t interval,
@@ -48,11 +49,13 @@ static bool instance_check_destinations(const struct instance_conf *i, struct er
         if (d[k].backup_of.n > 0)
             return err_set(err, ERR_BAD_DATA, "remote_write.backup_of is not supported in an instance");
         if (d[k].aggregate && d[k].aggregate->rules_file.n > 0)
-            return err_set(err, ERR_BAD_DATA, "remote_write.stream_aggregation.rules_file is not supported in an instance; "
+            return err_set(err, ERR_BAD_DATA,
+                           "remote_write.stream_aggregation.rules_file is not supported in an instance; "
                            "write the rules into it");
         for (size_t other = 0; other < k; other++) {
             if (d[k].name.n > 0 && str_eq(d[k].name, d[other].name))
-                return err_set(err, ERR_BAD_DATA, "found duplicate remote write configs with name \"%.*s\"", STR_ARG(d[k].name));
+                return err_set(err, ERR_BAD_DATA, "found duplicate remote write configs with name \"%.*s\"",
+                               STR_ARG(d[k].name));
             if (d[k].name.n == 0 && d[other].name.n == 0 && conf_equal(&remote_write_section, &d[k], &d[other]))
                 return err_set(err, ERR_BAD_DATA, "found two identical remote_write configs");
         }

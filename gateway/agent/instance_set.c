@@ -21,7 +21,8 @@ struct instance_doc *instance_doc_new(struct str name, struct str value, uint64_
 {
     struct buf text = {0};
     bool ok = instance_is_gzip(value) ? decompress(CODEC_GZIP, NULL, value, INSTANCE_TEXT_MAX, &text, err)
-                                      : value.n <= INSTANCE_TEXT_MAX || err_set(err, ERR_TOO_LARGE, "it is larger than 8 MiB");
+                                      : value.n <= INSTANCE_TEXT_MAX ||
+                                            err_set(err, ERR_TOO_LARGE, "it is larger than 8 MiB");
     if (!ok) {
         buf_free(&text);
         return NULL;

@@ -25,7 +25,8 @@ struct instance_set {
     uint64_t revision;            /* of etcd */
 };
 /* value: that of the key. NULL: it is too large, or no valid gzip. */
-struct instance_doc *instance_doc_new(struct str name, struct str value, uint64_t mod_revision, struct err *err) MUST_USE;
+struct instance_doc *instance_doc_new(struct str name, struct str value, uint64_t mod_revision,
+                                      struct err *err) MUST_USE;
 struct instance_doc *instance_doc_ref(struct instance_doc *d);
 void instance_doc_unref(struct instance_doc *d);
 /* Names of its jobs, as far as they can be read; lives as long as the document. */
@@ -33,10 +34,12 @@ const struct str_list *instance_doc_jobs(struct instance_doc *d);
 /* Appends the value of a key for a text, as the Agent writes it. */
 bool instance_encode(struct str text, struct buf *out) MUST_USE;
 
-struct instance_set *instance_set_new(struct instance_doc *const *docs, size_t n, uint64_t revision); /* sorts; refers */
+/* Sorts; refers to the documents. */
+struct instance_set *instance_set_new(struct instance_doc *const *docs, size_t n, uint64_t revision);
 struct instance_set *instance_set_ref(struct instance_set *s);
 void instance_set_unref(struct instance_set *s); /* NULL is fine */
-struct instance_doc *instance_set_find(const struct instance_set *s, struct str name); /* borrowed; NULL: there is none */
+/* Borrowed; NULL: there is none. */
+struct instance_doc *instance_set_find(const struct instance_set *s, struct str name);
 /* The first job of the list that an instance of another name has; NULL: none is. */
 const struct str *instance_set_duplicate(const struct instance_set *s, struct str name, const struct str_list *jobs);
 

@@ -38,7 +38,10 @@ static struct loop *store_loop(const struct instance_store *s) { return etcd_loo
 
 /* ---- the copy ---- */
 
-static struct str store_name(const struct instance_store *s, const struct etcd_key *k) { return str_skip(k->key, s->prefix.n); }
+static struct str store_name(const struct instance_store *s, const struct etcd_key *k)
+{
+    return str_skip(k->key, s->prefix.n);
+}
 
 static void store_replace(struct instance_store *s, struct str name, struct instance_doc *d)
 {
@@ -207,7 +210,8 @@ static bool change_prepare(struct instance_store *s, struct instance_change *c)
     }
     buf_clear(&c->_value);
     c->_created = d == NULL;
-    bool ok = c->remove ? !c->_restores || instance_encode(d->text, &c->_value) || err_set(&err, ERR_INTERNAL, "no memory")
+    bool ok = c->remove ? !c->_restores || instance_encode(d->text, &c->_value) ||
+              err_set(&err, ERR_INTERNAL, "no memory")
                         : c->check(c, s->set, &c->_value, &err);
     if (!ok)
         change_end(s, c->remove ? INSTANCE_FAILED : INSTANCE_REFUSED, &err);
@@ -306,7 +310,8 @@ static void change_on_restored(struct instance_store *s, struct instance_change 
 }
 
 /* If etcd was emptied, members keep an instance whose key is missing. To remove it, the key is stored again first: only
- * then do the watches of all members report its removal. If another client has just removed it, the copy lacks it soon. */
+ * then do the watches of all members report its removal. If another client has just removed it, the copy lacks it
+ * soon. */
 static void change_on_written(struct etcd_request *r, const struct etcd_response *response)
 {
     struct instance_store *s = CONTAINER(r, struct instance_store, request);
@@ -354,7 +359,8 @@ struct instance_store *instance_store_new(const struct instance_store_conf *conf
     s->next.run = change_on_next;
     s->mirror = etcd_mirror_new(conf->etcd, &(struct etcd_mirror_conf){
         .prefix = s->prefix, .confirm_ms = STORE_CONFIRM_MS, .wiped = ETCD_WIPED_KEEP, .max_bytes = STORE_BYTES_MAX,
-        .put = store_on_put, .removed = store_on_removed, .settled = store_on_settled, .state = store_on_state, .arg = s});
+        .put = store_on_put, .removed = store_on_removed, .settled = store_on_settled, .state = store_on_state,
+        .arg = s});
     return s;
 }
 
@@ -412,7 +418,8 @@ bool instance_store_complete(struct instance_store *s)
 void instance_store_error(struct instance_store *s, struct err *err)
 {
     mutex_lock(&s->lock);
-    err_set(err, ERR_UNAVAILABLE, "the configurations were not read from etcd yet%s%s", s->error[0] ? ": " : "", s->error);
+    err_set(err, ERR_UNAVAILABLE, "the configurations were not read from etcd yet%s%s", s->error[0] ? ": " : "",
+            s->error);
     mutex_unlock(&s->lock);
 }
 

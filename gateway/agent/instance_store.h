@@ -4,9 +4,9 @@
  * The copy stays while etcd does not respond, and if etcd is wiped: an instance ends only when its key is removed
  * (base/etcd/etcd_mirror.h).
  *
- * Changes are made one at a time. A change is checked against the copy and written only if no key has changed since: two
- * members that write at once cannot break a rule about all instances together. It is confirmed once the copy has it, so
- * that a client reads its own write from the same member.
+ * Changes are made one at a time. A change is checked against the copy and written only if no key has changed since:
+ * two members that write at once cannot break a rule about all instances together. It is confirmed once the copy has
+ * it, so that a client reads its own write from the same member.
  *
  * Threads: the control thread's, unless stated otherwise.
  */

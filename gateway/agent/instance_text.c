@@ -70,7 +70,8 @@ static struct yaml instance_mask_url(struct arena *a, const struct yaml *value)
     return masked;
 }
 
-static struct yaml instance_mask_value(struct arena *a, const struct conf_row *row, struct str key, const struct yaml *value)
+static struct yaml instance_mask_value(struct arena *a, const struct conf_row *row, struct str key,
+                                       const struct yaml *value)
 {
     bool inert = row == NULL || row->type == CONF_LATER || row->type == CONF_ACCEPTED || row->type == CONF_IGNORED ||
                  row->type == CONF_GUARD;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The configuration management API of Grafana Agent's scraping service: instances stored in etcd. Paths, status codes and
- * errors are the Agent's; a change may have the header If-Match with the revision of an ETag.
+/* The configuration management API of Grafana Agent's scraping service: instances stored in etcd. Paths, status codes
+ * and errors are the Agent's; a change may have the header If-Match with the revision of an ETag.
  *
- * Changes are made on the control thread, one at a time (gateway/agent/instance_store.h). They do not block the request's
- * thread. */
+ * Changes are made on the control thread, one at a time (gateway/agent/instance_store.h). They do not block the
+ * request's thread. */
 #include "gateway/api/agent_api.h"
 
 #include "base/text/num.h"
@@ -181,24 +181,26 @@ static void agent_on_done(struct instance_change *change, enum instance_result r
     loop_post(c->r->loop, &c->task);
 }
 
-static bool agent_check_jobs(const struct instance_change *c, const struct instance_set *set, const struct str_list *jobs,
-                             struct err *err)
+static bool agent_check_jobs(const struct instance_change *c, const struct instance_set *set,
+                             const struct str_list *jobs, struct err *err)
 {
     const struct str *second = instance_set_duplicate(set, c->name, jobs);
     return second == NULL ||
-           err_set(err, ERR_BAD_DATA, "failed to check uniqueness of config: found multiple scrape configs in config store with "
-                   "job name \"%.*s\"", STR_ARG(*second));
+           err_set(err, ERR_BAD_DATA, "failed to check uniqueness of config: found multiple scrape configs in config "
+                   "store with job name \"%.*s\"", STR_ARG(*second));
 }
 
 /* On the control thread. */
-static bool agent_check(struct instance_change *change, const struct instance_set *set, struct buf *value, struct err *err)
+static bool agent_check(struct instance_change *change, const struct instance_set *set, struct buf *value,
+                        struct err *err)
 {
     struct agent_change *c = CONTAINER(change, struct agent_change, change);
     const struct services *s = c->r->services;
     struct instance_checked checked;
     struct arena a;
     arena_init(&a, 0); /* bounded by the limits of YAML (base/conf/yaml.h) */
-    enum instance_verdict verdict = config_check_instance(s->_config, &s->flags, &a, change->name, c->r->body, &checked, err);
+    enum instance_verdict verdict =
+        config_check_instance(s->_config, &s->flags, &a, change->name, c->r->body, &checked, err);
     if (verdict != INSTANCE_VALID)
         err_wrap(err, verdict == INSTANCE_UNREADABLE ? "could not unmarshal config" : "failed to validate config");
     bool ok = verdict == INSTANCE_VALID && agent_check_jobs(change, set, &checked.jobs, err);
@@ -263,8 +265,8 @@ static void agent_begin_change(struct http_request *r, bool remove)
     }
     struct agent_change *c = mem_zalloc(sizeof *c);
     *c = (struct agent_change){.r = r, .task.run = agent_on_change,
-                               .change = {.name = r->tail, .remove = remove, .if_revision = revision, .check = agent_check,
-                                          .done = agent_on_done}};
+                               .change = {.name = r->tail, .remove = remove, .if_revision = revision,
+                                          .check = agent_check, .done = agent_on_done}};
     loop_post(r->services->control, &c->task);
 }
 

@@ -14,7 +14,10 @@ enum { AGENT_TARGETS_MS = 10000 };
 
 /* ---- instances ---- */
 
-static int agent_order_names(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+static int agent_order_names(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
 
 void api_agent_instances(struct http_request *r)
 {
@@ -52,8 +55,10 @@ static int agent_order_targets(const void *a, const void *b)
     const struct agent_target *x = a, *y = b;
     int order = str_cmp(x->instance, y->instance);
     order = order ? order : str_cmp(x->status->job, y->status->job);
-    order = order ? order : str_cmp(labels_get(x->status->labels, STR("job")), labels_get(y->status->labels, STR("job")));
-    return order ? order : str_cmp(labels_get(x->status->labels, STR("instance")), labels_get(y->status->labels, STR("instance")));
+    order = order ? order : str_cmp(labels_get(x->status->labels, STR("job")),
+                                    labels_get(y->status->labels, STR("job")));
+    return order ? order : str_cmp(labels_get(x->status->labels, STR("instance")),
+                                   labels_get(y->status->labels, STR("instance")));
 }
 
 static void put_agent_target(struct json_writer *w, const struct agent_target *t)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Synchronizes the stored instances of a scraping service with a directory: reads all files first, so that an invalid one
- * changes nothing, then stores each of them, and deletes other instances with --prune. */
+/* Synchronizes the stored instances of a scraping service with a directory: reads all files first, so that an invalid
+ * one changes nothing, then stores each of them, and deletes other instances with --prune. */
 #include "gateway/cli/cli_config_sync.h"
 
 #include "base/http/fetch.h"
@@ -21,10 +21,12 @@
 #include <string.h>
 
 static const char sync_usage[] =
-    "sluice config-sync DIRECTORY [OPTIONS]  store the instances of *.yml and *.yaml in DIRECTORY, named as the files, through\n"
-    "                                        the API of a sluice, or of a Grafana Agent, with the scraping service\n"
+    "sluice config-sync DIRECTORY [OPTIONS]  store the instances of *.yml and *.yaml in DIRECTORY, named as the\n"
+    "                                        files, through the API of a sluice, or of a Grafana Agent, with the\n"
+    "                                        scraping service\n"
     "  -a, --addr URL                        of it (default: http://localhost:12345)\n"
-    "  -d, --dry-run                         change nothing; show what would be stored and deleted, and how it differs\n"
+    "  -d, --dry-run                         change nothing; show what would be stored and deleted, and how it\n"
+    "                                        differs\n"
     "  --prune                               delete the instances that are not in DIRECTORY\n"
     "  --allow-empty                         do so even if DIRECTORY has none\n"
     "  --username NAME                       for basic authentication\n"
@@ -185,7 +187,8 @@ static bool sync_read_files(struct config_sync *s, struct err *err)
         if (extension == 0 || e->d_type == DT_DIR)
             continue;
         ok = name.n > extension && s->n_files < SYNC_FILES_MOST ? sync_add_file(s, name, extension, err)
-                                                              : err_set(err, ERR_BAD_DATA, "%s: no name, or too many files", e->d_name);
+                                                              : err_set(err, ERR_BAD_DATA,
+                                                                        "%s: no name, or too many files", e->d_name);
     }
     if (d)
         closedir(d);
@@ -193,7 +196,8 @@ static bool sync_read_files(struct config_sync *s, struct err *err)
         qsort(s->files, s->n_files, sizeof *s->files, sync_order_files);
     for (size_t i = 1; ok && i < s->n_files; i++)
         if (str_eq(s->files[i].name, s->files[i - 1].name))
-            ok = err_set(err, ERR_BAD_DATA, "%s: two files make an instance \"%.*s\"", s->directory, STR_ARG(s->files[i].name));
+            ok = err_set(err, ERR_BAD_DATA, "%s: two files make an instance \"%.*s\"", s->directory,
+                         STR_ARG(s->files[i].name));
     return ok;
 }
 
@@ -232,15 +236,17 @@ static bool sync_call(const struct config_sync *s, const char *method, const cha
         buf_add_char(&url, '?');
         buf_add_str(&url, buf_str(&key));
     }
-    bool ok = fetch_call(&(struct fetch_call){.method = method, .url = buf_z(&url), .profile = s->profile, .headers = headers,
-                                              .n_headers = body.n > 0, .body = body, .max = SYNC_RESPONSE_MAX, .ms = SYNC_MS},
+    bool ok = fetch_call(&(struct fetch_call){.method = method, .url = buf_z(&url), .profile = s->profile,
+                                              .headers = headers, .n_headers = body.n > 0, .body = body,
+                                              .max = SYNC_RESPONSE_MAX, .ms = SYNC_MS},
                          status, out, err);
     buf_free(&url);
     buf_free(&key);
     return ok;
 }
 
-static bool sync_change(const struct config_sync *s, const char *method, struct str name, struct str body, struct err *err)
+static bool sync_change(const struct config_sync *s, const char *method, struct str name, struct str body,
+                        struct err *err)
 {
     struct buf path = {0}, out = {0};
     int status = 0;
@@ -374,8 +380,8 @@ static void sync_apply(struct config_sync *s)
         }
     }
     if (left > 0)
-        buf_printf(&s->out, "%zu instance%s not in the directory; --prune deletes %s\n", left, left > 1 ? "s are" : " is",
-                   left > 1 ? "them" : "it");
+        buf_printf(&s->out, "%zu instance%s not in the directory; --prune deletes %s\n", left,
+                   left > 1 ? "s are" : " is", left > 1 ? "them" : "it");
 }
 
 static bool sync_run(struct config_sync *s, int argc, char **argv, struct err *err)
@@ -383,7 +389,8 @@ static bool sync_run(struct config_sync *s, int argc, char **argv, struct err *e
     if (!sync_read_arguments(s, argc, argv, err) || !sync_read_files(s, err))
         return false;
     if (s->n_files == 0 && s->prune && !s->allow_empty)
-        return err_set(err, ERR_BAD_DATA, "%s has no instances: all stored ones would be deleted; use --allow-empty if that is "
+        return err_set(err, ERR_BAD_DATA,
+                       "%s has no instances: all stored ones would be deleted; use --allow-empty if that is "
                        "intended", s->directory);
     if (!sync_list(s, err))
         return false;

@@ -21,7 +21,10 @@ static struct diff_lines diff_split(struct str text)
     return l;
 }
 
-static void diff_add(struct buf *out, char mark, struct str line) { buf_printf(out, "  %c %.*s\n", mark, STR_ARG(line)); }
+static void diff_add(struct buf *out, char mark, struct str line)
+{
+    buf_printf(out, "  %c %.*s\n", mark, STR_ARG(line));
+}
 
 static void diff_add_all(struct buf *out, const struct str *a, size_t n, const struct str *b, size_t m)
 {

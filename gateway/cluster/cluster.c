@@ -446,7 +446,8 @@ static void cluster_follow_sent(struct cluster *c, struct client_profile *profil
     const struct cluster_conf *conf = c->conf;
     struct str sent = arena_printf(&c->arena, "%.*s/%.*s/sent/", STR_ARG(conf->prefix), STR_ARG(conf->name));
     c->sent = sent_times_new(&(struct sent_times_conf){
-        .etcd = c->etcd, .key = arena_printf(&c->arena, "%.*s%.*s", STR_ARG(sent), STR_ARG(conf->id)), .member_key = c->key,
+        .etcd = c->etcd, .key = arena_printf(&c->arena, "%.*s%.*s", STR_ARG(sent), STR_ARG(conf->id)),
+        .member_key = c->key,
         .boot = c->env.boot, .complete = c->env.complete, .delivered = c->env.delivered, .arg = c->env.arg});
     c->gone = gone_new(&(struct gone_members_conf){
         .etcd = c->etcd, .profile = profile, .members = c->prefix, .sent = sent, .keep_ms = cluster_keep_ms(conf),

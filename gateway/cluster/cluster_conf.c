@@ -62,13 +62,13 @@ static const struct conf_row cluster_rows[] = {
     {CONF_INT, "replication_factor", CLUSTER(replication_factor), .preset = "1", .min = 1, .max = CLUSTER_REPLICAS_MAX,
      .help = "Members that scrape each target"},
     {CONF_ENUM, "replica_mode", CLUSTER(replica_mode), .preset = "standby", .names = replica_modes,
-     .help = "`standby`: the first of them sends its samples, the others keep theirs in memory and send what it did not if it "
-             "crashes; `all`: all of them send"},
+     .help = "`standby`: the first of them sends its samples, the others keep theirs in memory and send what it did "
+             "not if it crashes; `all`: all of them send"},
     {CONF_SIZE, "standby_memory", CLUSTER(standby_memory), .preset = "256MiB", .min = 1 << 20, .max = (int64_t)1 << 40,
      .help = "Memory for scrapes that are kept, compressed; beyond it the oldest are dropped"},
     {CONF_STRING, "replica_label", CLUSTER(replica_label),
-     .help = "Label with the member's `id`, added to the series of its targets, for storages that deduplicate replicas; needs "
-             "`replica_mode: all`"},
+     .help = "Label with the member's `id`, added to the series of its targets, for storages that deduplicate "
+             "replicas; needs `replica_mode: all`"},
     {CONF_STRINGS, "ownership_labels", CLUSTER(ownership_labels),
      .help = "Only these labels decide which member scrapes a target, if it has one of them"},
     {CONF_STRINGS, "ownership_exclude_labels", CLUSTER(ownership_exclude_labels),
@@ -120,8 +120,8 @@ static bool cluster_conf_check(struct conf_context *c, const struct yaml *node, 
     if (!(conf->weight > 0 && conf->weight <= 1000))
         return conf_err(node, err, "cluster.weight: expected a number over 0, at most 1000");
     if (conf->replica_label.n > 0 && conf->replica_mode != REPLICA_ALL)
-        return conf_err(node, err, "cluster.replica_label: it needs `replica_mode: all`: with `standby` one member sends a target's "
-                        "samples at a time");
+        return conf_err(node, err, "cluster.replica_label: it needs `replica_mode: all`: with `standby` one member "
+                        "sends a target's samples at a time");
     if (conf->handover >= conf->lease)
         return conf_err(node, err, "cluster.handover: it must be shorter than `lease`");
     return true;

@@ -41,12 +41,13 @@ static int64_t gone_clamp(int64_t t, int64_t least, int64_t most) { return t < l
 static void gone_settle(struct gone *m)
 {
     struct gone_members *g = m->owner;
-    if (etcd_request_runs(&m->read) || m->call || loop_timer_armed(&m->again) || loop_timer_armed(&m->read_again) || m->found)
+    if (etcd_request_runs(&m->read) || m->call || loop_timer_armed(&m->again) || loop_timer_armed(&m->read_again) ||
+        m->found)
         return;
     m->found = true;
     m->until = gone_clamp(m->until, loop_now(g->loop) - g->conf.keep_ms, loop_now(g->loop));
-    log_info("cluster", "a member is gone; its scrapes were sent until this time, others send those that they have kept",
-             "member", m->id, LOG_TIME("until", m->until));
+    log_info("cluster", "a member is gone; its scrapes were sent until this time, others send those that they have "
+             "kept", "member", m->id, LOG_TIME("until", m->until));
     if (!gone_pending(g))
         g->conf.settled(g->conf.arg);
 }
@@ -135,7 +136,8 @@ static void gone_ask(struct gone *m)
     buf_printf(&url, "%s/api/v1/cluster/member", m->address);
     m->call = client_send(m->owner->client, &(struct client_request){
         .method = "GET", .url = buf_z(&url), .profile = m->owner->profile, .timeout_ms = GONE_TIMEOUT_MS,
-        .connect_timeout_ms = GONE_TIMEOUT_MS, .max_body = GONE_BODY_MAX, .data = gone_on_data, .done = gone_on_done, .arg = m});
+        .connect_timeout_ms = GONE_TIMEOUT_MS, .max_body = GONE_BODY_MAX, .data = gone_on_data, .done = gone_on_done,
+        .arg = m});
     buf_free(&url);
 }
 
@@ -195,7 +197,10 @@ size_t gone_list(const struct gone_members *g, bool (*back)(void *arg, const str
     return n;
 }
 
-static void gone_on_clean(struct etcd_request *r UNUSED, const struct etcd_response *response UNUSED) { /* once is enough */ }
+static void gone_on_clean(struct etcd_request *r UNUSED, const struct etcd_response *response UNUSED)
+{
+    /* once is enough */
+}
 
 static void gone_clean(struct gone_members *g, const struct gone *m)
 {

@@ -58,7 +58,8 @@ static int64_t peer_read(struct str body)
     const struct json_value *doc =
         json_value_reader_feed(&reader, body, &err) ? json_value_reader_finish(&reader, &err) : NULL;
     const struct json_value *ago = json_value_get(json_value_get(doc, "data"), "leaseRenewedMsAgo");
-    int64_t ms = ago && ago->kind == JSON_NUMBER && ago->number >= 0 && ago->number < 0x1p53 ? (int64_t)ago->number : -1;
+    bool valid = ago && ago->kind == JSON_NUMBER && ago->number >= 0 && ago->number < 0x1p53;
+    int64_t ms = valid ? (int64_t)ago->number : -1;
     json_value_reader_free(&reader);
     arena_free(&a);
     return ms;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Asks some of the other members whether they renew their leases. A member that cannot renew its own thereby learns whether
- * it alone is cut off from etcd, or etcd from all. Each round asks PEERS_A_ROUND others, picked by a hash of this member and
- * the round: when all members of a cluster ask, each is asked by about as many. Threads: the loop's. */
+/* Asks some of the other members whether they renew their leases. A member that cannot renew its own thereby learns
+ * whether it alone is cut off from etcd, or etcd from all. Each round asks PEERS_A_ROUND others, picked by a hash of
+ * this member and the round: when all members of a cluster ask, each is asked by about as many. Threads: the loop's. */
 #ifndef GATEWAY_CLUSTER_PEER_CHECK_H
 #define GATEWAY_CLUSTER_PEER_CHECK_H
 

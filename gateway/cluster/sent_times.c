@@ -50,7 +50,8 @@ bool sent_record_read(struct str text, struct str boot, int64_t *until)
     struct err err;
     struct json_tree *doc = json_tree_parse(text, &err);
     double v = 0;
-    bool ok = str_eq(json_tree_str(json_tree_get(doc, "boot")), boot) && json_tree_number(json_tree_get(doc, "until"), &v) &&
+    bool ok = str_eq(json_tree_str(json_tree_get(doc, "boot")), boot) &&
+              json_tree_number(json_tree_get(doc, "until"), &v) &&
               v > 0 && v < 0x1p53;
     *until = ok ? (int64_t)v : 0;
     json_tree_free(doc);
@@ -59,7 +60,10 @@ bool sent_record_read(struct str text, struct str boot, int64_t *until)
 
 /* ---- the key ---- */
 
-static void sent_put_done(struct etcd_request *r UNUSED, const struct etcd_response *response UNUSED) { /* the next one follows */ }
+static void sent_put_done(struct etcd_request *r UNUSED, const struct etcd_response *response UNUSED)
+{
+    /* the next one follows */
+}
 
 static void sent_put(struct sent_times *s, uint64_t lease)
 {

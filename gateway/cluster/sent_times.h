@@ -20,7 +20,7 @@ struct sent_times;
 struct sent_times_conf {
     struct etcd *etcd;
     struct str key, member_key, boot; /* copied */
-    int64_t (*complete)(void *arg);   /* Unix ms; all scrapes of times before are committed. INT64_MAX: there are none */
+    int64_t (*complete)(void *arg);   /* Unix ms; all earlier scrapes are committed. INT64_MAX: there are none */
     int64_t (*delivered)(void *arg);  /* Unix ms; what was committed before is delivered */
     void *arg;
 };

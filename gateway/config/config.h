@@ -41,7 +41,8 @@ struct config_source {
                                                                             * not known */
     struct str text;                 /* owned; of a pattern: the paths, a line each. Kept with scraping_service only */
 };
-struct config_instance { struct str name; size_t job, n_jobs; uint64_t route; }; /* its jobs: from config.jobs[job] on */
+/* Its jobs are config.jobs[job] and the next ones. */
+struct config_instance { struct str name; size_t job, n_jobs; uint64_t route; };
 struct config {
     struct refs refs;
     struct arena arena;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Instances of Grafana Agent: those of the file, and those stored in etcd. Each adds its jobs, and its destinations with
- * their own route: they get the samples of its jobs only (model/sink.h). Instances with equal destinations share them; an
- * instance without any uses the destinations without a route, those of metrics.global and of flags.
+/* Instances of Grafana Agent: those of the file, and those stored in etcd. Each adds its jobs, and its destinations
+ * with their own route: they get the samples of its jobs only (model/sink.h). Instances with equal destinations share
+ * them; an instance without any uses the destinations without a route, those of metrics.global and of flags.
  *
  * An invalid instance of the file fails the load. An invalid stored instance is skipped and logged: it must not keep a
  * member from scraping the others.
@@ -141,11 +141,12 @@ static bool instance_has_route(const struct config *c, uint64_t route)
     return false;
 }
 
-static struct str instance_destination_name(struct loader *l, const struct instance_source *from, uint64_t route, size_t i,
-                                            const struct destination_conf *d)
+static struct str instance_destination_name(struct loader *l, const struct instance_source *from, uint64_t route,
+                                            size_t i, const struct destination_conf *d)
 {
     if (from->stored)
-        return d->name.n > 0 ? arena_printf(l->conf.arena, "%012llx-%.*s", (unsigned long long)route >> 16, STR_ARG(d->name))
+        return d->name.n > 0 ? arena_printf(l->conf.arena, "%012llx-%.*s", (unsigned long long)route >> 16,
+                                            STR_ARG(d->name))
                              : arena_printf(l->conf.arena, "%012llx-%zu", (unsigned long long)route >> 16, i + 1);
     if (d->name.n == 0)
         return arena_printf(l->conf.arena, "%.*s-%zu", STR_ARG(from->name), i + 1);
@@ -162,8 +163,8 @@ bool config_append_destination(struct loader *l, const struct destination_conf *
     return true;
 }
 
-static bool instance_add_destinations(struct loader *l, const struct instance_source *from, const struct instance_conf *i,
-                                      uint64_t *route)
+static bool instance_add_destinations(struct loader *l, const struct instance_source *from,
+                                      const struct instance_conf *i, uint64_t *route)
 {
     const struct destination_conf *all = i->remote_write.items;
     *route = 0;
@@ -240,13 +241,15 @@ bool config_load_instances(struct loader *l, void *arg UNUSED)
     const struct conf_items all = l->file.metrics ? l->file.metrics->configs : (struct conf_items){0};
     const struct yaml *list = yaml_get(config_metrics_node(l), "configs");
     if ((all.n > 0 || l->config->scraping_service) && l->file.pipeline.aggregate)
-        return conf_err(config_metrics_node(l), l->err, "metrics: results of pipeline.stream_aggregation (-streamAggr.*) belong to "
+        return conf_err(config_metrics_node(l), l->err,
+                        "metrics: results of pipeline.stream_aggregation (-streamAggr.*) belong to "
                         "no instance; aggregate in remote_write");
     for (size_t i = 0; i < all.n; i++) {
         const struct instance_conf *one = (const struct instance_conf *)all.items + i;
         struct instance_source from = {&list->items[i], one->name, false};
         if (instance_is_second(l->config, one->name))
-            return conf_err(from.node, l->err, "prometheus instance names must be unique. found multiple instances with name "
+            return conf_err(from.node, l->err,
+                            "prometheus instance names must be unique. found multiple instances with name "
                             "%.*s", STR_ARG(one->name));
         l->config->global.stale_on_shutdown |= one->stale_on_shutdown;
         l->config->scrape.stale_on_shutdown |= one->stale_on_shutdown;
@@ -316,8 +319,8 @@ void config_add_stored(struct loader *l, const struct instance_set *set)
         if (instance_add_stored(l, set->docs[i], &err))
             continue;
         l->config->n_invalid_instances++;
-        log_error("agent", "a stored instance is invalid; its targets are not scraped", LOG_STR("instance", set->docs[i]->name),
-                  "err", err.text);
+        log_error("agent", "a stored instance is invalid; its targets are not scraped",
+                  LOG_STR("instance", set->docs[i]->name), "err", err.text);
     }
 }
 
@@ -334,8 +337,9 @@ static bool instance_list_jobs(struct loader *l, const struct instance_conf *i, 
     return true;
 }
 
-enum instance_verdict config_check_instance(const struct config *c, const struct flags *f, struct arena *a, struct str name,
-                                            struct str text, struct instance_checked *out, struct err *err)
+enum instance_verdict config_check_instance(const struct config *c, const struct flags *f, struct arena *a,
+                                            struct str name, struct str text, struct instance_checked *out,
+                                            struct err *err)
 {
     struct conf_errors errors = {0};
     struct config draft = {.global = c->global, .scrape = c->scrape, .access = c->access};
@@ -344,8 +348,8 @@ enum instance_verdict config_check_instance(const struct config *c, const struct
     struct instance_conf i = {0};
     struct instance_source from = {.name = name, .stored = true};
     enum instance_verdict verdict = INSTANCE_VALID;
-    l.conf = (struct conf_context){.arena = a, .file = "the instance", .warn = instance_no_warning, .ignored = instance_no_key,
-                                   .loose_durations = dialects[f->dialect].loose_durations,
+    l.conf = (struct conf_context){.arena = a, .file = "the instance", .warn = instance_no_warning,
+                                   .ignored = instance_no_key, .loose_durations = dialects[f->dialect].loose_durations,
                                    .vmagent_relabeling = dialects[f->dialect].vmagent_relabeling, .strict = f->strict,
                                    .accept_inert = &f->accept_inert, .errors = &errors};
     l.cap_jobs = own;

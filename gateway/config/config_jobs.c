@@ -36,7 +36,8 @@ void config_set_globals(struct loader *l)
         .start_times = {config_feature(l, "st-storage"), config_feature(l, "created-timestamp-zero-ingestion")},
         .type_and_unit_labels = config_feature(l, "type-and-unit-labels"), .sample_limit = g->sample_limit,
         .metric_name_escaping_scheme = g->metric_name_escaping_scheme,
-        .external_labels = g->external_labels, .external_at_scrape = d->external_at_scrape, .label_limit = g->label_limit,
+        .external_labels = g->external_labels, .external_at_scrape = d->external_at_scrape,
+        .label_limit = g->label_limit,
         .series_limit = l->flags->series_limit, .scrape_failure_log_file = g->scrape_failure_log_file,
         .extra_scrape_metrics = config_extra_metrics(l), .track_timestamps_staleness = d->track_timestamps_staleness,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
@@ -44,9 +45,11 @@ void config_set_globals(struct loader *l)
         .label_value_length_limit = g->label_value_length_limit, .honor_timestamps = d->honor_timestamps,
         .broken_lines_fail = d->broken_lines_fail, .instance_is_host = d->instance_is_host,
         .loose_durations = d->loose_durations, .keep_params = d->keep_params, .page = d->page,
-        .suppress_errors = l->flags->suppress_scrape_errors, .suppress_duplicates = l->flags->suppress_duplicate_targets,
+        .suppress_errors = l->flags->suppress_scrape_errors,
+        .suppress_duplicates = l->flags->suppress_duplicate_targets,
         .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
-        .stale_on_shutdown = g->stale_on_shutdown, .no_stale_markers = l->flags->no_stale_markers, .sd_intervals = l->flags->sd_intervals,
+        .stale_on_shutdown = g->stale_on_shutdown, .no_stale_markers = l->flags->no_stale_markers,
+        .sd_intervals = l->flags->sd_intervals,
         .kube_attach = l->flags->kube_attach.node || l->flags->kube_attach.namespace ? &l->flags->kube_attach : NULL};
 }
 
@@ -85,16 +88,18 @@ bool config_set_cluster(struct loader *l, void *arg UNUSED)
     struct scrape_cluster *c = &l->config->scrape.cluster;
     struct ownership *o = &c->owner;
     *c = (struct scrape_cluster){.name = f->name, .owner = {
-        .members = (unsigned)f->members, .replicas = (unsigned)f->replicas, .rendezvous = f->hash == CLUSTER_HASH_RENDEZVOUS,
+        .members = (unsigned)f->members, .replicas = (unsigned)f->replicas,
+        .rendezvous = f->hash == CLUSTER_HASH_RENDEZVOUS,
         .shard_labels = sorted_list(l->conf.arena, &f->shard_labels)}};
     if (l->file.cluster)
         return config_use_cluster(l, c);
     if (f->member_label.n > 0)
         c->member = (struct label){f->member_label, f->member};
     return ownership_member_parse(f->member, o->members, &o->member)
-           || err_set(l->err, ERR_BAD_DATA, "--promscrape.cluster.memberNum=%.*s: expected a number, or a name that ends in - and "
-                      "a number, from 0 to %u (--promscrape.cluster.membersCount is %u)", STR_ARG(f->member), o->members - 1,
-                      o->members);
+           || err_set(l->err, ERR_BAD_DATA,
+                      "--promscrape.cluster.memberNum=%.*s: expected a number, or a name that ends in - and a number, "
+                      "from 0 to %u (--promscrape.cluster.membersCount is %u)",
+                      STR_ARG(f->member), o->members - 1, o->members);
 }
 
 /* Common rules are part of how each job is scraped, and thus of its fingerprint. */
@@ -148,8 +153,8 @@ static bool config_leave_out(struct loader *l, const char *path)
 {
     char *absolute = conf_absolute_path(str_of(path));
     struct buf text = {0};
-    buf_printf(&text, "scrape_config_files: %s does not respond; starting without its jobs, and adding them when it does",
-               absolute);
+    buf_printf(&text, "scrape_config_files: %s does not respond; starting without its jobs, and adding them when it "
+               "does", absolute);
     config_warn(l, buf_z(&text));
     l->config->incomplete = true;
     buf_free(&text);

@@ -58,7 +58,7 @@ static bool config_unwrap_key(struct loader *l, const char *key, const struct ya
 }
 
 bool config_parse_list(struct loader *l, const char *path, struct str text, const struct conf_section *section,
-                              const char *key, struct conf_items *items, const struct yaml **node)
+                       const char *key, struct conf_items *items, const struct yaml **node)
 {
     const struct conf_context before = l->conf;
     const struct yaml *list = config_parse_yaml(l, path, text);

@@ -73,7 +73,8 @@ static bool config_read_now(const char *path, struct buf *out, struct file_stamp
 
 /* ---- sources ---- */
 
-static void config_add_source(struct loader *l, const char *path, bool pattern, struct str text, struct file_stamp stamp)
+static void config_add_source(struct loader *l, const char *path, bool pattern, struct str text,
+                              struct file_stamp stamp)
 {
     struct config *c = l->config;
     arena_grow(&c->arena, &c->sources, &l->cap_sources, c->n_sources + 1, sizeof *c->sources);

@@ -257,8 +257,8 @@ const struct flag_row flag_rows[] = {
              .help = "Maximum number of pushes in formats other than remote write that are processed at a time; further ones "
                      "wait. 0: twice the number of cores"}},
     {.row = {CONF_INT, "maxIngestionRate", INGEST(max_rate), .preset = "0", .min = -1, .max = 1000000000000,
-             .help = "Samples a second that are accepted; above this rate, pushes wait. Samples of scrapes are counted, but do "
-                     "not wait. 0: no limit"}},
+             .help = "Samples a second that are accepted; above this rate, pushes wait. Samples of scrapes are "
+                     "counted, but do not wait. 0: no limit"}},
     {.row = {CONF_DURATION, "insert.maxQueueDuration", INGEST(max_queue), .preset = "1m", .min = 0, .max = YEAR,
              .help = "How long a push may wait for --maxConcurrentInserts before it gets a 503"}},
     {.row = {CONF_SIZE, "import.maxLineLen", INGEST(jsonl_max_line), .preset = "10MiB", .min = 1, .max = 1ll << 40,
@@ -441,7 +441,8 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_BOOL, "streamAggr.dropInput", AGGR(drop_input), .preset = "false",
              .help = "Do not send samples that no rule of -streamAggr.config matches"}},
     {.row = {CONF_DURATION, "streamAggr.dedupInterval", AGGR(dedup_interval), .preset = "0s", .max = YEAR,
-             .help = "Keep the newest sample of each series in each such interval, before aggregation and of what is sent; 0 = off"}},
+             .help = "Keep the newest sample of each series in each such interval, before aggregation and of what is "
+                     "sent; 0 = off"}},
     {.row = {CONF_STRINGS, "streamAggr.dropInputLabels", AGGR(drop_input_labels),
              .help = "Labels removed before deduplication and aggregation"}},
     {.row = {CONF_BOOL, "streamAggr.ignoreOldSamples", AGGR(ignore_old_samples), .preset = "false",

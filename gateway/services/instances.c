@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The instances stored in etcd (metrics.scraping_service). When they change, the configuration is loaded again with them
- * and with its files as last loaded: a file that is being edited or is invalid does not keep a member from following. */
+/* The instances stored in etcd (metrics.scraping_service). When they change, the configuration is loaded again with
+ * them and with its files as last loaded: a file that is being edited or is invalid does not keep a member from
+ * following. */
 #include "gateway/services/services.h"
 
 #include "base/telemetry/log.h"
@@ -41,7 +42,8 @@ bool services_follow_instances(struct services *s, struct config *c, struct err 
             etcd_free(etcd);
         return false;
     }
-    s->agent_ring = agent_ring_new(ring_etcd, conf->lifecycler.ring.kvstore.prefix, conf->lifecycler.ring.heartbeat_timeout);
+    s->agent_ring = agent_ring_new(ring_etcd, conf->lifecycler.ring.kvstore.prefix,
+                                   conf->lifecycler.ring.heartbeat_timeout);
     s->instances_due.run = instances_on_due;
     s->instances = instance_store_new(&(struct instance_store_conf){.etcd = etcd, .prefix = conf->kvstore.prefix,
                                                                     .changed = instances_on_change, .arg = s});
@@ -60,8 +62,8 @@ void services_check_instances(const struct services *s, const struct config *c)
         !conf_equal(&etcd_section, used->ring_etcd, c->ring_etcd) ||
         !str_eq(l->ring.kvstore.prefix, new_l->ring.kvstore.prefix) ||
         l->ring.heartbeat_timeout != new_l->ring.heartbeat_timeout)
-        log_warn("config", "metrics.scraping_service has changed: where the instances and the Agents' ring are stored is used "
-                 "after a restart");
+        log_warn("config", "metrics.scraping_service has changed: where the instances and the Agents' ring are stored "
+                 "is used after a restart");
 }
 
 bool services_have_instances(const struct services *s)

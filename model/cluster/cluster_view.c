@@ -41,8 +41,8 @@ static bool takes_part(const struct cluster_member *m, int64_t time) { return m-
 
 static int compare_zone_members(const void *a, const void *b)
 {
-    const struct cluster_member *x = *(const struct cluster_member *const *)a, *y = *(const struct cluster_member *const *)b;
-    return str_cmp(x->zone, y->zone);
+    const struct cluster_member *const *x = a, *const *y = b;
+    return str_cmp((*x)->zone, (*y)->zone);
 }
 
 /* Members that join know nothing of those that are gone. */
@@ -60,7 +60,10 @@ static void view_end_places(struct cluster_member *members, size_t n)
 }
 
 /* A member that is gone, whose place is kept. */
-static bool is_ghost(const struct cluster_member *m, int64_t time) { return m->gone && m->until <= time && time < m->place_until; }
+static bool is_ghost(const struct cluster_member *m, int64_t time)
+{
+    return m->gone && m->until <= time && time < m->place_until;
+}
 static bool has_place(const struct cluster_member *m, int64_t time) { return takes_part(m, time) || is_ghost(m, time); }
 
 static void view_number_zones(struct cluster_view *v)
@@ -227,8 +230,8 @@ static bool owns_already(size_t member, const size_t *owners, size_t n)
     return false;
 }
 
-/* The best member of all zones without an owner, the scores of which are multiplied by their factors: the best one of each
- * zone first, so that equal weights need one logarithm a zone. v->n: there is none. */
+/* The best member of all zones without an owner, the scores of which are multiplied by their factors: the best one of
+ * each zone first, so that equal weights need one logarithm a zone. v->n: there is none. */
 static size_t next_zone_owner(const struct cluster_view *v, uint64_t target, int64_t time, const double *factors,
                               const size_t *owners, size_t n)
 {
@@ -255,9 +258,11 @@ static size_t next_zone_owner(const struct cluster_view *v, uint64_t target, int
     return most ? most->member : v->n;
 }
 
-/* The best member that `may` own the target and does not yet, of a zone without an owner if new_zone; v->n: there is none. */
+/* The best member that `may` own the target and does not yet, of a zone without an owner if new_zone; v->n: there is
+ * none. */
 static size_t next_owner(const struct cluster_view *v, uint64_t target, int64_t time,
-                         bool (*may)(const struct cluster_member *m, int64_t time), bool new_zone, const size_t *owners, size_t n)
+                         bool (*may)(const struct cluster_member *m, int64_t time), bool new_zone, const size_t *owners,
+                         size_t n)
 {
     struct member_rank best = {.member = v->n};
     for (size_t i = 0; i < v->n; i++) {
@@ -270,8 +275,8 @@ static size_t next_owner(const struct cluster_view *v, uint64_t target, int64_t 
     return best.member;
 }
 
-/* Those that are gone and keep their place are chosen, but not counted. With very many of them the rest is chosen as if they
- * had none: a target must have owners. */
+/* Those that are gone and keep their place are chosen, but not counted. With very many of them the rest is chosen as if
+ * they had none: a target must have owners. */
 size_t cluster_view_owners(const struct cluster_view *v, uint64_t target, int64_t time, size_t most, size_t *out)
 {
     enum { CHOSEN_MOST = CLUSTER_REPLICAS_MAX + 8 };
@@ -351,7 +356,8 @@ static bool is_owner(const struct cluster_view *v, uint64_t target, int64_t time
 }
 
 /* A change of the rank among the first `most` ends no span: scrapes until the span is computed again would be lost. */
-static struct cluster_span view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas, unsigned most)
+static struct cluster_span view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas,
+                                     unsigned most)
 {
     struct cluster_span span = {0};
     for (int64_t at = time; at < INT64_MAX; at = cluster_view_next_change(v, at)) {
@@ -369,7 +375,8 @@ struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t tar
     return view_span(v, target, time, replicas, replicas);
 }
 
-struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t target, int64_t time, int64_t since, unsigned replicas)
+struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t target, int64_t time, int64_t since,
+                                      unsigned replicas)
 {
     struct cluster_span s = view_span(v, target, since, replicas, 1);
     while (s.from < s.until && s.until <= time)

@@ -10,10 +10,11 @@
  * after the first move between other members, too.
  *
  * Time. A member takes part in scrapes of the times from <= t < until. A member that joins or leaves as planned says
- * when in advance, so that each time has one owner, whoever hears of the change first: no gap and no duplicate. One that
- * crashed stays in the view for a while, until the time up to which its scrapes were sent: members that have kept later
- * ones send them. With zones the owner that follows it is in another zone, while a member of its own zone may come next in
- * the order of scores, which has kept nothing: it waits for place_until, which is the same for all members.
+ * when in advance, so that each time has one owner, whoever hears of the change first: no gap and no duplicate. One
+ * that crashed stays in the view for a while, until the time up to which its scrapes were sent: members that have kept
+ * later ones send them. With zones the owner that follows it is in another zone, while a member of its own zone may
+ * come next in the order of scores, which has kept nothing: it waits for place_until, which is the same for all
+ * members.
  *
  * Immutable and reference counted; any thread.
  */
@@ -47,7 +48,8 @@ struct cluster_view {
     const struct zone_epoch *_epochs; size_t _n_epochs; /* ascending; none: zones are not corrected */
 };
 
-/* Copies the members. One id occurs once, and once more with `gone`, of a member that registered again. One reference. */
+/* Copies the members. One id occurs once, and once more with `gone`, of a member that registered again. One
+ * reference. */
 struct cluster_view *cluster_view_new(const struct cluster_member *members, size_t n, struct str self, uint64_t revision);
 struct cluster_view *cluster_view_ref(struct cluster_view *v);
 void cluster_view_unref(struct cluster_view *v); /* NULL is fine */
@@ -67,8 +69,8 @@ static inline bool cluster_span_equal(struct cluster_span a, struct cluster_span
 {
     return a.from == b.from && a.until == b.until;
 }
-/* The times at which this process is the first owner: the span that contains `time`, or the first one after it. Spans that
- * began before `since` begin at INT64_MIN. replicas: as configured. */
+/* The times at which this process is the first owner: the span that contains `time`, or the first one after it. Spans
+ * that began before `since` begin at INT64_MIN. replicas: as configured. */
 struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t target, int64_t time, int64_t since,
                                       unsigned replicas);
 /* The span that contains `time`, or the first one after it. */

@@ -27,9 +27,9 @@ static void zone_goals(const double *first, size_t n, unsigned replicas, double 
             goals[i] = weight > 0 ? left * first[i] / weight : 0;
 }
 
-/* How often each zone is the second or third one. The third one is m after i and k with the probability of i and k, times
- * effective[m], over what is left without them: the sum over all pairs, less those that m is one of, so that a view with
- * many zones and changes takes milliseconds. */
+/* How often each zone is the second or third one. The third one is m after i and k with the probability of i and k,
+ * times effective[m], over what is left without them: the sum over all pairs, less those that m is one of, so that a
+ * view with many zones and changes takes milliseconds. */
 static void zone_later(const double *first, const double *effective, size_t n, unsigned replicas, double *later)
 {
     double sum = 0, pairs = 0, pairs_with[ZONES_MOST] = {0};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Equal shares for members of zones of different sizes.
  *
- * The first owner of a target is any member, the next ones are in other zones: a member of the largest zone is then passed
- * over more often than others, and owns less. A factor for each zone corrects that: the weights of its members, when the
- * second and the third owner are chosen, are multiplied by it. The factors are found by iteration over the probabilities that
- * a zone is the first, second or third one. A zone that has more than 1 / replicas of all weight cannot have its share: it
- * has one owner of each target, and the others share the rest.
+ * The first owner of a target is any member, the next ones are in other zones: a member of the largest zone is then
+ * passed over more often than others, and owns less. A factor for each zone corrects that: the weights of its members,
+ * when the second and the third owner are chosen, are multiplied by it. The factors are found by iteration over the
+ * probabilities that a zone is the first, second or third one. A zone that has more than 1 / replicas of all weight
+ * cannot have its share: it has one owner of each target, and the others share the rest.
  */
 #ifndef MODEL_CLUSTER_ZONE_FACTORS_H
 #define MODEL_CLUSTER_ZONE_FACTORS_H
