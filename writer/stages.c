@@ -9,6 +9,7 @@
 #include "writer/pipeline/limits.h"
 #include "writer/pipeline/rounding.h"
 #include "writer/send/destination.h"
+#include "writer/topology.h"
 
 #include <stdio.h>
 
@@ -56,10 +57,9 @@ static void stages_add_aggregation(struct chain *c, const struct writer_plan *pl
 }
 
 /* The destination's, or that of the primary whose samples it gets. */
-static uint64_t stages_place(const struct destination_conf *d)
+static uint64_t stages_place(const struct writer_plan *plan, size_t i)
 {
-    const struct destination_conf primary = {.name = d->backup_of};
-    char *identity = destination_identity(d->backup_of.n > 0 ? &primary : d);
+    char *identity = destination_identity(&plan->destinations[topology_primary(plan, i)]);
     uint64_t place = hash_bytes(identity, strlen(identity));
     mem_free(identity);
     return place + (place == 0);
@@ -70,7 +70,7 @@ static void stages_add_own_aggregation(struct chain *c, const struct writer_plan
     const struct destination_conf *d = &plan->destinations[i];
     char *name = writer_destination_name(d, i, plan->show_urls), dedup[32];
     snprintf(dedup, sizeof dedup, "dedup-%zu", i + 1);
-    stages_add_aggregation(c, plan, (struct aggregate_stage_conf){.conf = d->aggregate, .place = stages_place(d),
+    stages_add_aggregation(c, plan, (struct aggregate_stage_conf){.conf = d->aggregate, .place = stages_place(plan, i),
                                                                   .url = str_of(name), .dedup_url = str_of(dedup)}, before);
     mem_free(name);
 }

@@ -109,8 +109,7 @@ static struct stream *stream_for(struct topology *p, const struct destination_co
     return s;
 }
 
-/* Number of the destination that determines which series this one gets: of a backup its primary, and so on. */
-static size_t topology_primary(const struct writer_plan *from, size_t i)
+size_t topology_primary(const struct writer_plan *from, size_t i)
 {
     for (size_t k = 0; k < from->n && from->destinations[i].backup_of.n > 0;)
         if (str_eq(from->destinations[k].name, from->destinations[i].backup_of)) {

@@ -207,6 +207,25 @@ static void totals_continue(void **state UNUSED)
     fixture_stop(5000);
 }
 
+/* It gets the blocks of its primary, which are dropped when that one has delivered them, and makes no results itself. */
+static void a_backup_of_a_backup_sends_no_results(void **state UNUSED)
+{
+    static const char *const primaries[] = {NULL, "a", "b"};
+    struct destination_conf d[] = {fixture_destination(&fixture.a, "a", 4), fixture_destination(&fixture.b, "b", 4),
+                                   fixture_destination(&fixture.b, "c", 4)};
+    fixture_start();
+    for (size_t i = 0; i < LEN(d); i++) {
+        d[i].aggregate = section(count_rule("1s", 0, ""));
+        d[i].backup_of = primaries[i] ? str_of(primaries[i]) : STR_NONE;
+        d[i].failover_after = 60000;
+    }
+    fixture_apply(d, LEN(d));
+    fixture_push(1, 3, true);
+    fixture_stop(5000);
+    assert_int_equal(sum_of_results(), fixture_samples(3));
+    assert_int_equal(receiver_count(&fixture.b), 0);
+}
+
 static unsigned checkpoint_files(void)
 {
     struct buf path = {0};
@@ -280,6 +299,7 @@ int main(void)
         FIXTURE_TEST(results_of_all_series_are_exact), FIXTURE_TEST(results_of_a_destination_are_exact),
         FIXTURE_TEST(no_sample_of_a_deduplication_that_ends_is_lost), FIXTURE_TEST(nor_of_that_of_a_destination),
         FIXTURE_TEST(shared_rules_are_exact), FIXTURE_TEST(totals_continue),
+        FIXTURE_TEST(a_backup_of_a_backup_sends_no_results),
         FIXTURE_TEST(totals_continue_after_a_restart), FIXTURE_TEST(aborted_batches_are_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
