@@ -55,9 +55,9 @@ static bool config_set_global_aggregation(struct loader *l)
 
 static bool config_read_global_rules(struct loader *l, void *arg)
 {
-    struct aggregate_conf *a = arg;
-    return config_read_rules(l, a) || err_wrap(l->err, "%s", l->flags->aggregation.config.n > 0 ? "-streamAggr.config"
-                                                                                                : "pipeline.stream_aggregation");
+    bool of_flag = l->flags->aggregation.config.n > 0;
+    return config_read_rules(l, arg) ||
+           err_wrap(l->err, "%s", of_flag ? "-streamAggr.config" : "pipeline.stream_aggregation");
 }
 
 static bool config_read_own_rules(struct loader *l, void *arg)
@@ -82,32 +82,6 @@ bool config_load_aggregation(struct loader *l)
 
 /* ---- a URL ------------------------------------------------------------------------------------------------------- */
 
-static bool aggregation_flag(struct loader *l, enum conf_type type, const char *flag, const struct str_list *list, size_t i,
-                             void *to)
-{
-    const struct conf_row row = {.type = type, .name = flag, .max = type == CONF_INT ? 1000000 : 0};
-    struct conf_context loose = l->conf;
-    struct str text = flags_item(list, i);
-    loose.loose_durations = true;
-    return text.n == 0 || conf_scalar(&loose, &row, text, to, l->err) || err_wrap(l->err, "-%s", flag);
-}
-
-/* "a^^b": labels of one URL. */
-static bool aggregation_drop_labels(struct loader *l, struct str text, struct aggregate_conf *a)
-{
-    struct str_list labels = {0};
-    size_t most = 1;
-    for (size_t at = 0; at + 1 < text.n; at++)
-        most += text.p[at] == '^' && text.p[at + 1] == '^';
-    labels.items = ARENA_ARRAY(l->conf.arena, struct str, most);
-    while (labels.items && text.n > 0) {
-        size_t end = str_find_str(text, STR("^^"));
-        labels.items[labels.n++] = arena_str(l->conf.arena, str_first(text, end));
-        text = str_skip(text, end + 2);
-    }
-    return config_drop_labels(l, a, labels);
-}
-
 bool config_set_flag_aggregation(struct loader *l, size_t i, struct destination_conf *d)
 {
     const struct url_aggregation_flags *f = &l->flags->url_aggregation;
@@ -115,17 +89,19 @@ bool config_set_flag_aggregation(struct loader *l, size_t i, struct destination_
     if (a == NULL)
         return false;
     a->rules_file = flags_item(&f->config, i);
-    bool ok = aggregation_drop_labels(l, flags_item(&f->drop_input_labels, i), a)
-              && aggregation_flag(l, CONF_BOOL, "remoteWrite.streamAggr.keepInput", &f->keep_input, i, &a->keep_input)
-              && aggregation_flag(l, CONF_BOOL, "remoteWrite.streamAggr.dropInput", &f->drop_input, i, &a->drop_input)
-              && aggregation_flag(l, CONF_DURATION, "remoteWrite.streamAggr.dedupInterval", &f->dedup_interval, i,
-                                  &a->dedup_interval)
-              && aggregation_flag(l, CONF_BOOL, "remoteWrite.streamAggr.ignoreOldSamples", &f->ignore_old_samples, i,
-                                  &a->ignore_old_samples)
-              && aggregation_flag(l, CONF_INT, "remoteWrite.streamAggr.ignoreFirstIntervals", &f->ignore_first_intervals, i,
-                                  &a->ignore_first_intervals)
-              && aggregation_flag(l, CONF_BOOL, "remoteWrite.streamAggr.enableWindows", &f->enable_windows, i,
-                                  &a->enable_windows);
+    bool ok = config_drop_labels(l, a, config_flags_split(l, flags_item(&f->drop_input_labels, i)))
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.streamAggr.keepInput", flags_item(&f->keep_input, i), 0, 0,
+                                    &a->keep_input)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.streamAggr.dropInput", flags_item(&f->drop_input, i), 0, 0,
+                                    &a->drop_input)
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.streamAggr.dedupInterval",
+                                    flags_item(&f->dedup_interval, i), 0, 0, &a->dedup_interval)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.streamAggr.ignoreOldSamples",
+                                    flags_item(&f->ignore_old_samples, i), 0, 0, &a->ignore_old_samples)
+              && config_flags_parse(l, CONF_INT, "remoteWrite.streamAggr.ignoreFirstIntervals",
+                                    flags_item(&f->ignore_first_intervals, i), 0, 1000000, &a->ignore_first_intervals)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.streamAggr.enableWindows",
+                                    flags_item(&f->enable_windows, i), 0, 0, &a->enable_windows);
     if (!ok || (a->rules_file.n == 0 && a->dedup_interval == 0))
         return ok;
     d->aggregate = a;

@@ -8,13 +8,28 @@
 #include "base/json/json_tree.h"
 #include "base/text/url.h"
 
-static bool config_flags_parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min,
-                               int64_t max, void *to)
+bool config_flags_parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min, int64_t max,
+                        void *to)
 {
     const struct conf_row row = {.type = type, .name = flag, .min = min, .max = max};
     struct conf_context loose = l->conf;
     loose.loose_durations = true;
     return text.n == 0 || conf_scalar(&loose, &row, text, to, l->err) || err_wrap(l->err, "-%s", flag);
+}
+
+struct str_list config_flags_split(struct loader *l, struct str text)
+{
+    struct str_list list = {0};
+    size_t most = 1;
+    for (size_t i = 0; i + 1 < text.n; i++)
+        most += text.p[i] == '^' && text.p[i + 1] == '^';
+    list.items = ARENA_ARRAY(l->conf.arena, struct str, most);
+    while (list.items && text.n > 0) {
+        size_t end = str_find_str(text, STR("^^"));
+        list.items[list.n++] = str_first(text, end);
+        text = str_skip(text, end + 2);
+    }
+    return list;
 }
 
 static bool destination_set_auth(struct loader *l, const struct remote_write_flags *f, size_t i, struct http_conf *http)
@@ -103,15 +118,9 @@ static bool destination_set_sigv4(struct loader *l, const struct remote_write_fl
 /* "Name: value^^Name2: value2" */
 static void destination_set_headers(struct loader *l, struct str text, struct str_list *headers)
 {
-    size_t most = 1;
-    for (size_t i = 0; i + 1 < text.n; i++)
-        most += text.p[i] == '^' && text.p[i + 1] == '^';
-    headers->items = ARENA_ARRAY(l->conf.arena, struct str, most);
-    while (text.n > 0) {
-        size_t end = str_find_str(text, STR("^^"));
-        headers->items[headers->n++] = str_of(arena_z(l->conf.arena, str_trim(str_first(text, end))));
-        text = str_skip(text, end + 2);
-    }
+    *headers = config_flags_split(l, text);
+    for (size_t i = 0; i < headers->n; i++)
+        headers->items[i] = str_of(arena_z(l->conf.arena, str_trim(headers->items[i])));
 }
 
 static bool destination_set_queue(struct loader *l, const struct remote_write_flags *f, size_t i,
