@@ -137,28 +137,29 @@ struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels,
     return aggregate_find_near(a, labels, hash, &a->near);
 }
 
-void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now)
+/* adopted: as in aggregate_push_sent. */
+static void aggregate_receive_route(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now,
+                                    bool adopted)
 {
     const struct aggregate_route *r = table_at(&a->routes, route);
     for (uint32_t at = r->link; at != TABLE_NONE; at = a->links[at].next) {
         const struct aggregate_link *link = &a->links[at];
-        if (link->owner == a->lane)
+        if (link->owner == a->lane && (!adopted || a->parts[link->rule].adopted))
             aggregate_receive(&a->parts[link->rule], link->at, samples, n, now);
     }
+}
+
+void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now)
+{
+    aggregate_receive_route(a, route, samples, n, now, false);
 }
 
 void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t hash, const struct sample *samples, size_t n,
                          int64_t now, bool adopted)
 {
     struct aggregate_match m = aggregate_find_near(a, labels, hash, &a->near_sent);
-    if (m.route == AGGREGATE_NO_ROUTE)
-        return;
-    const struct aggregate_route *r = table_at(&a->routes, m.route);
-    for (uint32_t at = r->link; at != TABLE_NONE; at = a->links[at].next) {
-        const struct aggregate_link *link = &a->links[at];
-        if (link->owner == a->lane && (!adopted || a->parts[link->rule].adopted))
-            aggregate_receive(&a->parts[link->rule], link->at, samples, n, now);
-    }
+    if (m.route != AGGREGATE_NO_ROUTE)
+        aggregate_receive_route(a, m.route, samples, n, now, adopted);
 }
 
 size_t aggregate_rule_count(const struct aggregate *a) { return a->n_parts; }
