@@ -54,12 +54,12 @@ struct aggregate_conf {               /* `stream_aggregation:` (aggregate/) */
     bool keep_input;                  /* samples that a rule matches are sent, too */
     bool drop_input;                  /* those that no rule matches are not sent */
     int64_t dedup_interval;           /* ms; 0 = off */
-    struct str_list drop_input_labels;
+    struct str_list drop_input_labels; /* ascending, without duplicates */
     bool ignore_old_samples, enable_windows; int64_t ignore_first_intervals; /* of rules without such keys */
     struct str path;                  /* not a key: the file that the rules are from, in metrics */
 };
 extern const struct conf_section aggregate_section;
-/* Sets drop_input_labels, which are sorted and without duplicates. False: the arena is full. */
+/* Sets drop_input_labels to these names in any order. False: the arena is full. */
 bool aggregate_set_drop_labels(struct arena *a, struct aggregate_conf *conf, struct str_list names) MUST_USE;
 /* Adds the rules of a file, whose document is a list of them, and which the other settings apply to. */
 bool aggregate_load_file(struct conf_context *c, const struct yaml *document, struct aggregate_conf *conf,

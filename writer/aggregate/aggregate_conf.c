@@ -34,7 +34,7 @@ bool aggregate_set_drop_labels(struct arena *a, struct aggregate_conf *conf, str
 static bool aggregate_conf_check(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
 {
     struct aggregate_conf *conf = value;
-    if (!aggregate_set_drop_labels(c->arena, conf, conf->drop_input_labels))
+    if (!aggregate_sort_names(c->arena, &conf->drop_input_labels))
         return conf_err(node, err, "the configuration exceeds its memory limit");
     return aggregate_rules_resolve(c, yaml_get(node, "rules"), conf, err);
 }
@@ -63,7 +63,7 @@ bool aggregate_load_file(struct conf_context *c, const struct yaml *document, st
     if (document->kind != YAML_LIST)
         return conf_err(document, err, "expected a list of stream aggregation rules");
     struct aggregate_rule *rules = ARENA_ARRAY(c->arena, struct aggregate_rule, document->n);
-    if (rules == NULL || !aggregate_set_drop_labels(c->arena, conf, conf->drop_input_labels))
+    if (rules == NULL)
         return conf_err(document, err, "the configuration exceeds its memory limit");
     bool ok = true;
     for (size_t i = 0; i < document->n; i++) {
