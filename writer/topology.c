@@ -152,15 +152,12 @@ static struct stream *stream_for_all(struct topology *p, const struct writer_pla
 
 void topology_init_sharding(struct sharding *s, const struct writer_plan *from)
 {
-    unsigned slots = 0;
-    for (size_t i = 0; i < from->n; i++)
-        slots += topology_primary(from, i) == i;
-    sharding_init(s, from->sharding, slots);
+    *s = (struct sharding){.conf = from->sharding};
     for (size_t i = 0; i < from->n; i++) {
         const struct destination_conf *c = &from->destinations[i];
-        unsigned slot = topology_slot(from, i);
         if (topology_primary(from, i) != i)
             continue;
+        unsigned slot = s->n++;
         char *identity = destination_identity(c);
         s->nodes[slot] = from->sharding->hash == SHARD_HASH_RENDEZVOUS ? hash_bytes(identity, strlen(identity))
                                                                        : sharding_hash_vmagent(slot, c->url);

@@ -3,11 +3,6 @@
 
 #include "base/hash.h"
 
-void sharding_init(struct sharding *s, const struct sharding_conf *conf, unsigned n)
-{
-    *s = (struct sharding){.conf = conf, .n = n};
-}
-
 uint64_t sharding_hash_vmagent(size_t position, struct str url)
 {
     struct buf node = {0};

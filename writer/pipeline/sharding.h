@@ -25,8 +25,6 @@ struct sharding {
     uint64_t nodes[SHARDING_MAX]; unsigned n; /* hashes of the destinations */
 };
 
-/* For n destinations, whose hashes the caller sets. */
-void sharding_init(struct sharding *s, const struct sharding_conf *conf, unsigned n);
 uint64_t sharding_hash_vmagent(size_t position, struct str url);
 /* Bit i is set if the series goes to destination i. key: scratch of the lane. */
 uint64_t sharding_destinations(const struct sharding *s, struct buf *key, struct labels in);
