@@ -250,7 +250,7 @@ int64_t writer_delivered(struct writer *w)
 {
     enum { TURN_MS = 200 };
     int64_t now = clock_wall_ms(), mono = clock_mono_ms(), delivered = now;
-    int64_t flush = w->env.flush_interval > 0 ? w->env.flush_interval : 1000;
+    int64_t flush = w->lanes[0].flush_most;
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
         int64_t since = atomic_load_explicit(&w->lanes[i].unsealed, memory_order_acquire);
         if (since > 0 && now - (mono - since) < delivered)
