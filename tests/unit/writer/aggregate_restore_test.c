@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The state of stream aggregation over a restart: what is saved, restored and ignored. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "aggregate_fixture.h"
+#include "base/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const everything =
+    "- match: other\n  interval: 10s\n  outputs: [max, unique_samples]\n"
+    "- interval: 10s\n  by: [g]\n  staleness_interval: 30s\n  ignore_first_sample_interval: 0s\n"
+    "  outputs: [avg, count_samples, count_series, histogram_bucket, increase, last, max, min, 'quantiles(0.5)', rate_sum, "
+    "stddev, sum_samples_total, total, unique_samples]\n"
+    "- interval: 10s\n  dedup_interval: 5s\n  outputs: [sum_samples]\n  name: dedup\n";
+
+/* Gives the bytes at `at`, which is in a frame, a right checksum, after cutting the frame there. */
+static void aggregate_frame_again(struct buf *b, size_t at)
+{
+    enum { HEAD = 16 };
+    for (size_t begin = 0; begin + HEAD <= b->n;) {
+        uint32_t size;
+        memcpy(&size, b->p + begin + 8, sizeof size);
+        if (at < begin + HEAD + size || size > b->n) {
+            size = at > begin + HEAD ? (uint32_t)(at - begin - HEAD) : 0;
+            b->n = begin + HEAD + size < b->n ? begin + HEAD + size : b->n;
+            size = (uint32_t)(b->n - begin - HEAD);
+            memcpy(b->p + begin + 8, &size, sizeof size);
+            uint64_t hash = hash_bytes(b->p + begin + 8, 8 + size);
+            memcpy(b->p + begin, &hash, sizeof hash);
+            return;
+        }
+        begin += HEAD + size;
+    }
+}
+
+static void push_some(int round)
+{
+    char name[64];
+    for (int i = 0; i < 30; i++) {
+        snprintf(name, sizeof name, "c{g=\"%d\",i=\"%d\"}", i % 3, i);
+        aggr_push(name, round * 10 + i % 7);
+    }
+    aggr_push("other", round);
+}
+
+static void save_all(struct buf *out)
+{
+    for (unsigned i = 0; i < aggr.n_lanes; i++) {
+        enum aggregate_saving s;
+        assert_true(aggregate_save_begin(aggr.lanes[i]));
+        do
+            s = aggregate_save_some(aggr.lanes[i], aggr.now, 0, out); /* 32 records a frame */
+        while (s == AGGREGATE_SAVE_MORE);
+        assert_int_equal(s, AGGREGATE_SAVE_DONE);
+    }
+}
+
+static void restart(unsigned n, const char *config, int64_t away, const struct buf *saved, size_t *restored)
+{
+    aggr_free_lanes();
+    aggr.now += away;
+    aggr_start_lanes(n, config, NULL);
+    *restored = 0;
+    for (unsigned i = 0; i < n; i++)
+        *restored += aggregate_restore(aggr.lanes[i], buf_str(saved), aggr.now);
+}
+
+/* The results of a run that is interrupted are those of one that is not. */
+static void restored_state_goes_on(void **state UNUSED)
+{
+    char *expected[2];
+    struct buf saved = {0};
+    size_t restored;
+    for (int interrupted = 0; interrupted < 2; interrupted++) {
+        aggr.now = t0;
+        aggr_start_lanes(2, everything, NULL);
+        push_some(1);
+        aggr_pass(12000);
+        push_some(2);
+        if (interrupted) {
+            aggr_results();
+            save_all(&saved);
+            assert_true(aggregate_saved_completely(buf_str(&saved)));
+            assert_false(aggregate_saved_completely(str_n(saved.p, saved.n - 1)));
+            restart(3, everything, 2000, &saved, &restored);
+            assert_int_equal(restored, 1 + 31 + 4 + 31 + 31); /* series and groups */
+        } else {
+            aggr_pass(2000);
+            aggr_results();
+        }
+        aggr_pass(3000);
+        push_some(3);
+        aggr_pass(20000);
+        expected[interrupted] = strdup(aggr_results());
+        aggr_free_lanes();
+    }
+    assert_true(strlen(expected[0]) > 2000);
+    assert_string_equal(expected[1], expected[0]);
+    free(expected[0]);
+    free(expected[1]);
+    buf_free(&saved);
+}
+
+/* The interval ended while the program was away: its results are written at the start, and counters go on as if there
+ * had been no gap, although the silence was longer than the staleness interval. */
+static void results_of_the_time_away(void **state UNUSED)
+{
+    struct buf saved = {0};
+    size_t restored;
+    const char *config = "- interval: 10s\n  outputs: [total, sum_samples]\n";
+    aggr_start(config);
+    aggr_push("c", 100);
+    aggr_pass(5000);
+    aggr_push("c", 130);
+    save_all(&saved);
+    restart(1, config, 300000, &saved, &restored);
+    assert_int_equal(restored, 2);
+    aggr_pass(1000);
+    assert_string_equal(aggr_results(), "c:10s_sum_samples 230 10000\nc:10s_total 30 10000\n");
+    aggr_push("c", 150);
+    aggr_pass(10000);
+    assert_string_equal(aggr_results(), "c:10s_sum_samples 150 310000\nc:10s_total 50 310000\n");
+    restart(1, config, 2 * 3600000, &saved, &restored); /* too old */
+    assert_int_equal(restored, 0);
+    restart(1, "- interval: 20s\n  outputs: [total, sum_samples]\n", 0, &saved, &restored); /* another rule */
+    assert_int_equal(restored, 0);
+    buf_free(&saved);
+}
+
+static void saving_is_broken_by_a_flush(void **state UNUSED)
+{
+    struct buf saved = {0};
+    aggr_start(everything);
+    push_some(1);
+    assert_true(aggregate_save_begin(aggr.lanes[0]));
+    assert_int_equal(aggregate_save_some(aggr.lanes[0], aggr.now, 0, &saved), AGGREGATE_SAVE_MORE);
+    aggr_pass(10000);
+    assert_int_equal(aggregate_save_some(aggr.lanes[0], aggr.now, 0, &saved), AGGREGATE_SAVE_BROKEN);
+    buf_free(&saved);
+}
+
+/* Frames with valid checksums and any contents: nothing is trusted. */
+static void damaged_state_is_ignored(void **state UNUSED)
+{
+    struct buf saved = {0};
+    size_t restored;
+    aggr_start(everything);
+    push_some(1);
+    save_all(&saved);
+    srand(1);
+    for (int i = 0; i < 3000; i++) {
+        struct buf copy = {0};
+        buf_add_str(&copy, buf_str(&saved));
+        copy.p[(size_t)rand() % copy.n] ^= (char)(1 << rand() % 8);
+        if (i % 2 == 0) /* a frame of its own with a right checksum, cut anywhere */
+            aggregate_frame_again(&copy, (size_t)rand() % copy.n);
+        restart(1, everything, 1000, &copy, &restored);
+        push_some(2);
+        aggr_pass(10000);
+        aggr_clear_lines();
+        buf_free(&copy);
+    }
+    buf_free(&saved);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        AGGR_TEST(restored_state_goes_on), AGGR_TEST(results_of_the_time_away),
+        AGGR_TEST(saving_is_broken_by_a_flush), AGGR_TEST(damaged_state_is_ignored),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
