@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "model/source.h"
 #include "writer_fixture.h"
 
 static void push_route(uint64_t route, int64_t from, int64_t to)
@@ -87,41 +86,20 @@ static void reloads_change_routes(void **state UNUSED)
     fixture_check(&fixture.b, 5, 6);
 }
 
-static size_t route_recent_samples(void)
-{
-    struct notes notes = {.arena = &fixture.arena};
-    struct query_ctx q = {.arena = &fixture.arena, .notes = &notes};
-    struct source *source = writer_recent(fixture.writer);
-    struct matcher m;
-    struct series_set set;
-    struct err err = {0};
-    size_t n = 0;
-    assert_true(matcher_init(&m, &fixture.arena, MATCH_EQ, STR(METRIC_NAME), STR("m"), &err));
-    struct select sel = {.matchers = &m, .n_matchers = 1, .t_min = INT64_MIN, .t_max = INT64_MAX};
-    assert_true(source->ops->select(source, &q, &sel, 1, &set, &err));
-    for (size_t i = 0; i < set.n; i++) {
-        struct series s = {0};
-        assert_true(series_set_get(&set, i, &s, &err));
-        n += s.n_samples;
-    }
-    series_set_release(&set);
-    matchers_free(&m, 1);
-    writer_recent_unref(source);
-    return n;
-}
-
 /* The recent store has the samples of all routes, once. */
 static void recent_has_every_route(void **state UNUSED)
 {
     const struct destination_conf d[] = {route_destination(&fixture.a, "a", 0), route_destination(&fixture.b, "b", 9)};
     const struct recent_conf recent = {.budget = 64 << 20};
+    size_t series;
+    int64_t from;
     fixture_start();
     fixture_apply_plan(&(struct writer_plan){.destinations = d, .n = 2, .recent = &recent});
     push_route(0, 1, 1);
     push_route(9, 2, 2);
     fixture_await(&fixture.a, fixture_samples(1));
     fixture_await(&fixture.b, fixture_samples(1));
-    assert_int_equal(route_recent_samples(), fixture_samples(2));
+    assert_int_equal(fixture_recent(&series, &from), fixture_samples(2));
     fixture_stop(1000);
     fixture_check(&fixture.a, 1, 1);
     fixture_check(&fixture.b, 2, 2);

@@ -8,6 +8,7 @@
 #include "writer_fixture.h"
 
 #include "base/text/duration.h"
+#include "model/source.h"
 #include "writer/queue/queue_state.h"
 
 #include <signal.h>
@@ -251,6 +252,34 @@ struct destination_status fixture_status(void)
     writer_status(fixture.writer, &fixture.arena, &status, &n);
     assert_true(n > 0);
     return status[0];
+}
+
+/* --- the recent store --------------------------------------------------------------------------------------------- */
+
+size_t fixture_recent(size_t *series, int64_t *from)
+{
+    struct notes notes = {.arena = &fixture.arena};
+    struct query_ctx q = {.arena = &fixture.arena, .notes = &notes};
+    struct source *source = writer_recent(fixture.writer);
+    struct matcher m;
+    struct series_set set;
+    struct err err = {0};
+    size_t n = 0;
+    assert_non_null(source);
+    assert_true(matcher_init(&m, &fixture.arena, MATCH_EQ, STR(METRIC_NAME), STR("m"), &err));
+    struct select sel = {.matchers = &m, .n_matchers = 1, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    assert_true(source->ops->select(source, &q, &sel, 1, &set, &err));
+    for (size_t i = 0; i < set.n; i++) {
+        struct series s = {0};
+        assert_true(series_set_get(&set, i, &s, &err));
+        n += s.n_samples;
+    }
+    *series = set.n;
+    *from = writer_recent_from(source);
+    series_set_release(&set);
+    matchers_free(&m, 1);
+    writer_recent_unref(source);
+    return n;
 }
 
 /* --- a full disk -------------------------------------------------------------------------------------------------- */

@@ -48,6 +48,9 @@ void fixture_check(struct receiver *r, int64_t from, int64_t to); /* every serie
 size_t fixture_samples(int64_t steps);
 struct destination_status fixture_status(void);              /* of the first destination */
 
+/* The number of samples, and of series, that the recent store has of all times; *from: since when it is complete. */
+size_t fixture_recent(size_t *series, int64_t *from);
+
 void fixture_limit_files(uint64_t bytes); /* a full disk: what would make a file longer fails */
 void fixture_unlimit_files(void);
 
