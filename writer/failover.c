@@ -135,8 +135,8 @@ static void failover_set_sending(struct failover *f, int64_t now)
     destination_kick_lanes(f->backup);
 }
 
-/* Unix ms from which on the backup gets all samples: those newer than the last response of its primary. A primary that is
- * a backup itself has only what its own window has completely. */
+/* Unix ms from which on the backup gets all samples: those newer than the last response of its primary. A primary that
+ * is a backup itself has only what its own window has completely. */
 static int64_t failover_full_from(const struct failover *f, int64_t now)
 {
     struct failover *of = f->pair->primary->failover;

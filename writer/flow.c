@@ -276,8 +276,8 @@ static void *flow_hold_global(void *arg) { return topology_ref(((struct writer_l
 static void *flow_hold_stream(void *arg) { return topology_ref(((struct stream_lane *)arg)->lane->topology); }
 static void flow_release(void *topology) { topology_unref(topology); }
 
-static const struct chain_host flow_global_host = {flow_distribute, flow_count_global, flow_send_global, flow_wake_global,
-                                                   flow_hold_global, flow_release};
+static const struct chain_host flow_global_host = {flow_distribute, flow_count_global, flow_send_global,
+                                                   flow_wake_global, flow_hold_global, flow_release};
 static const struct chain_host flow_stream_host = {flow_append, flow_count_stream, flow_send_stream, flow_wake_stream,
                                                    flow_hold_stream, flow_release};
 

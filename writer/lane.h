@@ -40,7 +40,7 @@ struct writer_lane {
     struct loop_timer stages;    /* armed while a stage waits for its time (flow.c) */
     struct list open;     /* pending blocks that hold bytes */
     struct loop_timer flush;
-    _Atomic int64_t unsealed; /* loop_mono: what was committed before is sealed; 0: nothing is pending. Any thread reads it */
+    _Atomic int64_t unsealed; /* loop_mono: what was committed before is sealed; 0: nothing is pending. Any thread */
     struct loop_timer release; /* armed while pending blocks hold memory */
     struct sink_batch batch;
 };

@@ -242,8 +242,9 @@ static bool queue_move_aside(const char *from, const char *aside, const char *na
     return ok;
 }
 
-/* A process names a queue before it opens its directory. If it did so after the look at the names, it has either found
- * the directory, which goes back, or made a new one, and what is aside is not the one it uses. True: it went back. */
+/* A process registers a queue before it opens its directory. If it did so after the registrations were read, it has
+ * either found the directory, which is moved back, or created another one, and does not use the one that is aside.
+ * True: it was moved back. */
 static bool queue_yield(const char *path, const char *dir, const char *aside, const char *name)
 {
     const char *slash = strrchr(name, '/');

@@ -65,13 +65,15 @@ static uint64_t stages_place(const struct writer_plan *plan, size_t i)
     return place + (place == 0);
 }
 
-static void stages_add_own_aggregation(struct chain *c, const struct writer_plan *plan, size_t i, const struct chain *before)
+static void stages_add_own_aggregation(struct chain *c, const struct writer_plan *plan, size_t i,
+                                       const struct chain *before)
 {
     const struct destination_conf *d = &plan->destinations[i];
     char *name = writer_destination_name(d, i, plan->show_urls), dedup[32];
     snprintf(dedup, sizeof dedup, "dedup-%zu", i + 1);
-    stages_add_aggregation(c, plan, (struct aggregate_stage_conf){.conf = d->aggregate, .place = stages_place(plan, i),
-                                                                  .url = str_of(name), .dedup_url = str_of(dedup)}, before);
+    const struct aggregate_stage_conf conf = {.conf = d->aggregate, .place = stages_place(plan, i), .url = str_of(name),
+                                              .dedup_url = str_of(dedup)};
+    stages_add_aggregation(c, plan, conf, before);
     mem_free(name);
 }
 

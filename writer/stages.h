@@ -6,8 +6,8 @@
 #include "writer/pipeline/chain.h"
 #include "writer/writer.h"
 
-/* before: the chain at this place in the topology before, or NULL: a stage whose bytes may be under way remains, although the
- * configuration does not have it any more. */
+/* before: the chain at this place in the topology before, or NULL: a stage whose bytes may be under way remains,
+ * although the configuration does not have it any more. */
 /* The stages before the placement; none if nothing needs them there. */
 void stages_global(struct chain *c, const struct writer_plan *plan, const struct chain *before);
 /* Those of the destination with this number. external: the labels that no earlier stage has added. */

@@ -92,11 +92,12 @@ static const struct chain *topology_chain_before(const struct topology *old, con
 }
 
 /* Takes the chain. slot, every: as in struct stream. */
-static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct chain chain, int slot, bool raw,
-                                 bool every)
+static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct chain chain, int slot,
+                                 bool raw, bool every)
 {
-    struct stream new = {.raw = raw, .shards = (unsigned)c->queue.shards, .limits = block_limits_of(&c->queue), .slot = slot,
-                         .route = c->route, .every_route = every, .contents = topology_contents(c), .chain = chain};
+    struct stream new = {.raw = raw, .shards = (unsigned)c->queue.shards, .limits = block_limits_of(&c->queue),
+                         .slot = slot, .route = c->route, .every_route = every, .contents = topology_contents(c),
+                         .chain = chain};
     for (size_t i = 0; i < p->n_streams; i++)
         if (topology_same_stream(&p->streams[i], &new)) {
             chain_free(&new.chain);
@@ -131,8 +132,8 @@ unsigned topology_slot(const struct writer_plan *from, size_t i)
 }
 
 /* The stream of the destination with this number. */
-static struct stream *stream_for_destination(struct topology *p, const struct writer_plan *from, const struct topology *old,
-                                             const struct destination *dest, size_t i)
+static struct stream *stream_for_destination(struct topology *p, const struct writer_plan *from,
+                                             const struct topology *old, const struct destination *dest, size_t i)
 {
     struct chain chain = {0};
     stages_of_destination(&chain, from, i, topology_external(p, from, false), topology_chain_before(old, dest));

@@ -37,10 +37,11 @@ struct topology *topology_new(const struct writer_plan *from, const struct topol
                               struct err *err) MUST_USE;
 /* The stream of `old` whose stages pass state on to those of s: it has a destination, or the recent store, in common. */
 const struct stream *topology_stream_before(const struct topology *old, const struct stream *s);
-/* Destinations that are not part of the topology have their share, too: it does not move. Backups have none of their own. */
+/* Destinations that are not part of the topology have their share, too: it does not move. Backups have none of their
+ * own. */
 void topology_init_sharding(struct sharding *s, const struct writer_plan *from);
-/* Number of the destination that determines which series the one with number i gets: itself, or of a backup its primary, and
- * so on. */
+/* Number of the destination that determines which series the one with number i gets: itself, or of a backup its
+ * primary, and so on. */
 size_t topology_primary(const struct writer_plan *from, size_t i);
 /* Which bit of sharding_destinations the destination has; a backup has that of its primary. */
 unsigned topology_slot(const struct writer_plan *from, size_t i);

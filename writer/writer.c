@@ -244,8 +244,8 @@ void writer_status(struct writer *w, struct arena *a, struct destination_status 
     arena_restore_limit(a, saved);
 }
 
-/* Blocks that are pending are sealed at most a flush interval after their first sample, and a turn of the lane. What a lane
- * has not sealed yet is read first: it moves from there to the shards. */
+/* Blocks that are pending are sealed at most a flush interval after their first sample, and a turn of the lane. What a
+ * lane has not sealed yet is read first: it moves from there to the shards. */
 int64_t writer_delivered(struct writer *w)
 {
     enum { TURN_MS = 200 };

@@ -160,7 +160,7 @@ struct writer_plan {                  /* the settings of a new configuration */
     struct str_map external_labels;
     /* set by writer_prepare */
     bool show_urls;                   /* as in writer_env */
-    const char *state_dir;            /* of the queues, where stages keep state that survives a restart; NULL: there is none */
+    const char *state_dir;            /* of the queues, where stages keep state over a restart; NULL: there is none */
     bool state_left;                  /* by the process before: it is the first configuration */
     int64_t flush_interval;           /* ms */
 };
@@ -217,7 +217,8 @@ bool writer_recent_sizes(struct source *recent, struct query_ctx *q,
                          void (*visit)(void *arg, const struct recent_size *size), void *arg,
                          struct err *err) MUST_USE;
 
-/* Any thread: Unix ms; what was committed to the sinks before is acknowledged by all destinations but backups, or dropped. */
+/* Any thread: Unix ms; what was committed to the sinks before is acknowledged by all destinations but backups, or
+ * dropped. */
 int64_t writer_delivered(struct writer *w);
 
 struct destination_status {           /* a copy in the caller's arena */

@@ -90,10 +90,10 @@ bool config_set_flag_aggregation(struct loader *l, size_t i, struct destination_
         return false;
     a->rules_file = flags_item(&f->config, i);
     bool ok = config_drop_labels(l, a, config_flags_split(l, flags_item(&f->drop_input_labels, i)))
-              && config_flags_parse(l, CONF_BOOL, "remoteWrite.streamAggr.keepInput", flags_item(&f->keep_input, i), 0, 0,
-                                    &a->keep_input)
-              && config_flags_parse(l, CONF_BOOL, "remoteWrite.streamAggr.dropInput", flags_item(&f->drop_input, i), 0, 0,
-                                    &a->drop_input)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.streamAggr.keepInput", flags_item(&f->keep_input, i), 0,
+                                    0, &a->keep_input)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.streamAggr.dropInput", flags_item(&f->drop_input, i), 0,
+                                    0, &a->drop_input)
               && config_flags_parse(l, CONF_DURATION, "remoteWrite.streamAggr.dedupInterval",
                                     flags_item(&f->dedup_interval, i), 0, 0, &a->dedup_interval)
               && config_flags_parse(l, CONF_BOOL, "remoteWrite.streamAggr.ignoreOldSamples",

@@ -76,8 +76,8 @@ bool config_load_list(struct loader *l, const char *path, const struct conf_sect
 /* ---- config_flags.c ---- */
 
 /* Sets a field to an item of a flag that is a list; an empty item leaves it. max 0: no maximum. */
-bool config_flags_parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min, int64_t max,
-                        void *to) MUST_USE;
+bool config_flags_parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min,
+                        int64_t max, void *to) MUST_USE;
 /* The parts of such an item, which are joined by `^^`; they point into it. */
 struct str_list config_flags_split(struct loader *l, struct str text) MUST_USE;
 

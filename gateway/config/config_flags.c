@@ -8,8 +8,8 @@
 #include "base/json/json_tree.h"
 #include "base/text/url.h"
 
-bool config_flags_parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min, int64_t max,
-                        void *to)
+bool config_flags_parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min,
+                        int64_t max, void *to)
 {
     const struct conf_row row = {.type = type, .name = flag, .min = min, .max = max};
     struct conf_context loose = l->conf;

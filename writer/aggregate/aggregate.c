@@ -24,8 +24,8 @@ static void aggregate_part_clear(struct aggregate_part *p)
     p->dead_inputs = p->dead_groups = p->swept_inputs = p->swept_groups = TABLE_NONE;
 }
 
-struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, struct aggregate_counts *const *counts, size_t n,
-                                unsigned lane, unsigned n_lanes, int64_t now)
+struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, struct aggregate_counts *const *counts,
+                                size_t n, unsigned lane, unsigned n_lanes, int64_t now)
 {
     struct aggregate *a = mem_zalloc(sizeof *a);
     a->lane = lane;
@@ -50,9 +50,11 @@ struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, struc
 
 static void aggregate_part_free(struct aggregate_part *p)
 {
-    for (uint32_t at = 0; at < p->groups.used; at++)
-        if (table_id(&p->groups, at) != 0 && (((struct aggregate_output_group *)table_at(&p->groups, at))->flags & GROUP_DEAD) == 0)
+    for (uint32_t at = 0; at < p->groups.used; at++) {
+        const struct aggregate_output_group *g = table_at(&p->groups, at);
+        if (g->id != 0 && (g->flags & GROUP_DEAD) == 0)
             aggregate_group_free(p, at);
+    }
     table_free(&p->groups);
     table_free(&p->inputs);
 }
@@ -138,8 +140,8 @@ struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels,
 }
 
 /* adopted: as in aggregate_push_sent. */
-static void aggregate_receive_route(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now,
-                                    bool adopted)
+static void aggregate_receive_route(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n,
+                                    int64_t now, bool adopted)
 {
     const struct aggregate_route *r = table_at(&a->routes, route);
     for (uint32_t at = r->link; at != TABLE_NONE; at = a->links[at].next) {
@@ -154,8 +156,8 @@ void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sam
     aggregate_receive_route(a, route, samples, n, now, false);
 }
 
-void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t hash, const struct sample *samples, size_t n,
-                         int64_t now, bool adopted)
+void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t hash, const struct sample *samples,
+                         size_t n, int64_t now, bool adopted)
 {
     struct aggregate_match m = aggregate_find_near(a, labels, hash, &a->near_sent);
     if (m.route != AGGREGATE_NO_ROUTE)
@@ -164,4 +166,7 @@ void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t has
 
 size_t aggregate_rule_count(const struct aggregate *a) { return a->n_parts; }
 const struct aggregate_rule *aggregate_rule_at(const struct aggregate *a, size_t rule) { return a->parts[rule].rule; }
-const struct aggregate_counts *aggregate_counts(const struct aggregate *a, size_t rule) { return a->parts[rule].counts; }
+const struct aggregate_counts *aggregate_counts(const struct aggregate *a, size_t rule)
+{
+    return a->parts[rule].counts;
+}

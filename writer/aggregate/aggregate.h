@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Stream aggregation and deduplication: samples go in, and at the end of each interval the results come out.
  *
- * A `struct aggregate` is one lane's part of a set of rules. A series that a rule matches belongs to a group: the labels that
- * the result will have. Each group is owned by one lane, which a hash of its labels determines, so that a result never has to
- * be put together from parts; aggregate_find() reports which other lanes own groups of a series, and the caller sends them the
- * series as it came. Nothing on this path takes a lock.
+ * A `struct aggregate` is one lane's part of a set of rules. A series that a rule matches belongs to a group: the
+ * labels that the result will have. Each group is owned by one lane, which a hash of its labels determines, so that a
+ * result never has to be put together from parts; aggregate_find() reports which other lanes own groups of a series,
+ * and the caller sends them the series as it came. Nothing on this path takes a lock.
  *
- * What is decided about a series (which rules match, its labels after relabeling, its group) is decided once and remembered by
- * the hash of its labels.
+ * Which rules match a series, its labels after relabeling and its group are determined once and remembered by the hash
+ * of its labels.
  *
- * Time. Results are written at multiples of the rule's interval by the wall clock, as vmagent does, or at intervals from the
- * start. Samples count for the interval in which they arrive; with enable_windows for the interval of their timestamp, and the
- * results are written later by the greatest delay that samples had. The state is kept twice, so that a flush, which is done
- * in slices, has exactly the samples that arrived before it began.
+ * Time. Results are written at multiples of the rule's interval by the wall clock, as vmagent does, or at intervals
+ * from the start. Samples count for the interval in which they arrive; with enable_windows for the interval of their
+ * timestamp, and the results are written later by the greatest delay that samples had. The state is kept twice, so that
+ * a flush, which is done in slices, has exactly the samples that arrived before it began.
  *
- * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 40 more for rates, 32 more with
- * deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output, twice; 12 for each series that it
- * matches. 16 for each series that arrives, matched or not. The index of each table has 11 to 21 bytes for each record.
+ * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 40 more for rates, 32 more
+ * with deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output, twice; 12 for each series
+ * that it matches. 16 for each series that arrives, matched or not. The index of each table has 11 to 21 bytes for each
+ * record.
  *
  * Functions are called on the lane's thread, except where stated. Labels and samples are borrowed for the call. */
 #ifndef WRITER_AGGREGATE_AGGREGATE_H
@@ -45,10 +46,10 @@ struct aggregate_results { /* receives what is written: labels are valid during 
     void *arg;
 };
 
-/* Rules are borrowed, and so are the counts of each; counts NULL: its own. Lanes from AGGREGATE_MOST_LANES on own no groups.
- * now: Unix ms. */
-struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, struct aggregate_counts *const *counts, size_t n,
-                                unsigned lane, unsigned n_lanes, int64_t now);
+/* Rules are borrowed, and so are the counts of each; counts NULL: its own. Lanes from AGGREGATE_MOST_LANES on own no
+ * groups. now: Unix ms. */
+struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, struct aggregate_counts *const *counts,
+                                size_t n, unsigned lane, unsigned n_lanes, int64_t now);
 void aggregate_free(struct aggregate *a); /* NULL is fine */
 /* Moves the state of rules that `a`, which is new, has likewise; others stay in `old`. If all are equal and in the same
  * order, what is decided about series moves, too. */
@@ -56,26 +57,27 @@ void aggregate_adopt(struct aggregate *a, struct aggregate *old);
 
 /* What the rules make of a series. hash: hash_keyed() of the labels, not 0. */
 struct aggregate_match {
-    uint32_t route;   /* for aggregate_add_samples, until aggregate_flush is called; AGGREGATE_NO_ROUTE: there is no memory */
+    uint32_t route;   /* for aggregate_add_samples, until aggregate_flush is called; AGGREGATE_NO_ROUTE: no space */
     bool matched;     /* by a rule */
     bool own;         /* a group is of this lane */
-    uint64_t others;  /* bits of the other lanes to which the series and its samples must be sent, for aggregate_push_sent() */
+    uint64_t others;  /* bits of the other lanes that must be sent the series and its samples (aggregate_push_sent) */
 };
 #define AGGREGATE_NO_ROUTE UINT32_MAX
 struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t hash);
 void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now);
-/* Samples from another lane, for the groups of this one. adopted: only those of rules whose state was adopted: the other
- * lane has the rules from before. */
-void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t hash, const struct sample *samples, size_t n,
-                         int64_t now, bool adopted);
+/* Samples from another lane, for the groups of this one. adopted: only those of rules whose state was adopted: the
+ * other lane has the rules from before. */
+void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t hash, const struct sample *samples,
+                         size_t n, int64_t now, bool adopted);
 
 /* When aggregate_flush has something to do, Unix ms; not after now + 1 s while it is in the middle of something. */
 int64_t aggregate_due(const struct aggregate *a);
 bool aggregate_results_begin(const struct aggregate *a, int64_t now); /* results are due, and no flush has begun */
 /* Writes the results that are due, until clock_mono_ns() is `end` (INT64_MAX: all). True: there is more, call again. */
 bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct aggregate_results *to);
-/* At shutdown, or when the rules are removed: with flush_on_shutdown the results of the incomplete interval, and samples that
- * only wait for the end of their deduplication interval; until clock_mono_ns() is `end`. True: there is more, call again. */
+/* At shutdown, or when the rules are removed: with flush_on_shutdown the results of the incomplete interval, and
+ * samples that only wait for the end of their deduplication interval; until clock_mono_ns() is `end`. True: there is
+ * more, call again. */
 bool aggregate_finish(struct aggregate *a, int64_t now, int64_t end, const struct aggregate_results *to);
 
 /* The state as bytes, which outlive the process: frames of at most about AGGREGATE_FRAME bytes, each with a checksum. Groups

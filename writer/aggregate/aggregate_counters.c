@@ -57,10 +57,11 @@ static void aggregate_counters_unref(struct aggregate_counters *c)
 
 struct aggregate_counts *aggregate_counters_lane(struct aggregate_counters *c, unsigned lane)
 {
-    struct aggregate_counts *counts = atomic_load_explicit(&c->lanes[lane % AGGREGATE_MOST_LANES], memory_order_acquire);
+    _Atomic(struct aggregate_counts *) *at = &c->lanes[lane % AGGREGATE_MOST_LANES];
+    struct aggregate_counts *counts = atomic_load_explicit(at, memory_order_acquire);
     if (counts == NULL) {
         counts = mem_zalloc(sizeof *counts);
-        atomic_store_explicit(&c->lanes[lane % AGGREGATE_MOST_LANES], counts, memory_order_release);
+        atomic_store_explicit(at, counts, memory_order_release);
     }
     return counts;
 }
@@ -119,7 +120,10 @@ void aggregate_report_adopt(struct aggregate_report *r, const struct aggregate_r
     mem_free(taken);
 }
 
-struct aggregate_counters *aggregate_report_rule(const struct aggregate_report *r, size_t rule) { return r->rules[rule]; }
+struct aggregate_counters *aggregate_report_rule(const struct aggregate_report *r, size_t rule)
+{
+    return r->rules[rule];
+}
 
 /* ---- /metrics ---------------------------------------------------------------------------------------------------- */
 
@@ -134,27 +138,33 @@ struct report_family {
 };
 #define COUNT(field) offsetof(struct aggregate_counts, field)
 static const struct report_family report_families[] = {
-    {"vm_streamaggr_matched_samples_total", STATS_COUNTER, "Samples that a rule has taken", COUNT(matched), OF_RULES, NULL, 1},
-    {"vm_streamaggr_ignored_samples_total", STATS_COUNTER, "Samples that a rule matches and ignores", COUNT(ignored_nan), OF_RULES,
-     "nan", 1},
+    {"vm_streamaggr_matched_samples_total", STATS_COUNTER, "Samples that a rule has taken", COUNT(matched), OF_RULES,
+     NULL, 1},
+    {"vm_streamaggr_ignored_samples_total", STATS_COUNTER, "Samples that a rule matches and ignores",
+     COUNT(ignored_nan), OF_RULES, "nan", 1},
     {"vm_streamaggr_ignored_samples_total", STATS_COUNTER, NULL, COUNT(ignored_old), OF_RULES, "too_old", 1},
-    {"vm_streamaggr_output_samples_total", STATS_COUNTER, "Samples that a rule has written", COUNT(output_samples), OF_ALL, NULL, 1},
-    {"vm_streamaggr_counter_resets_total", STATS_COUNTER, "Counters that have been reset, by output", COUNT(counter_resets),
-     OF_COUNTERS, NULL, 1},
-    {"vm_streamaggr_flush_timeouts_total", STATS_COUNTER, "Intervals whose results were written later than an interval after their end",
-     COUNT(flush_timeouts), OF_RULES, NULL, 1},
+    {"vm_streamaggr_output_samples_total", STATS_COUNTER, "Samples that a rule has written", COUNT(output_samples),
+     OF_ALL, NULL, 1},
+    {"vm_streamaggr_counter_resets_total", STATS_COUNTER, "Counters that have been reset, by output",
+     COUNT(counter_resets), OF_COUNTERS, NULL, 1},
+    {"vm_streamaggr_flush_timeouts_total", STATS_COUNTER,
+     "Intervals whose results were written later than an interval after their end", COUNT(flush_timeouts), OF_RULES,
+     NULL, 1},
     {"vm_streamaggr_flush_duration_seconds", STATS_HISTOGRAM, "CPU time for the results of an interval, of each lane",
      COUNT(flush), OF_RULES, NULL, 1e9},
     {"vm_streamaggr_samples_lag_seconds", STATS_HISTOGRAM, "Largest delay of the samples of an interval, of each lane",
      COUNT(lag), OF_RULES, NULL, 1e9},
-    {"vm_streamaggr_dedup_dropped_samples_total", STATS_COUNTER, "Samples that deduplication has dropped", COUNT(dedup_dropped),
-     OF_DEDUP, NULL, 1},
+    {"vm_streamaggr_dedup_dropped_samples_total", STATS_COUNTER, "Samples that deduplication has dropped",
+     COUNT(dedup_dropped), OF_DEDUP, NULL, 1},
     {"vm_streamaggr_dedup_flush_timeouts_total", STATS_COUNTER,
-     "Deduplication intervals that were ended later than an interval after their end", COUNT(dedup_flush_timeouts), OF_DEDUP, NULL, 1},
-    {"vm_streamaggr_dedup_flush_duration_seconds", STATS_HISTOGRAM, "CPU time for the end of a deduplication interval, of each lane",
-     COUNT(dedup_flush), OF_DEDUP, NULL, 1e9},
-    {"vm_streamaggr_dedup_state_items_count", STATS_GAUGE, "Series that are deduplicated", COUNT(series), OF_DEDUP, NULL, 1},
-    {"sluice_streamaggr_series", STATS_GAUGE, "Input series that are remembered one by one", COUNT(series), OF_RULES, NULL, 1},
+     "Deduplication intervals that were ended later than an interval after their end", COUNT(dedup_flush_timeouts),
+     OF_DEDUP, NULL, 1},
+    {"vm_streamaggr_dedup_flush_duration_seconds", STATS_HISTOGRAM,
+     "CPU time for the end of a deduplication interval, of each lane", COUNT(dedup_flush), OF_DEDUP, NULL, 1e9},
+    {"vm_streamaggr_dedup_state_items_count", STATS_GAUGE, "Series that are deduplicated", COUNT(series), OF_DEDUP,
+     NULL, 1},
+    {"sluice_streamaggr_series", STATS_GAUGE, "Input series that are remembered one by one", COUNT(series), OF_RULES,
+     NULL, 1},
     {"sluice_streamaggr_groups", STATS_GAUGE, "Groups of series that are remembered", COUNT(groups), OF_RULES, NULL, 1},
     {"sluice_streamaggr_state_bytes", STATS_GAUGE, "Bytes of the state of a rule", COUNT(bytes), OF_ALL, NULL, 1}};
 #undef COUNT
@@ -215,7 +225,8 @@ static void report_histogram(struct stats_out *out, const struct report_family *
     buf_free(&name);
 }
 
-static void report_value(struct stats_out *out, const struct report_family *f, const struct aggregate_report *r, size_t rule)
+static void report_value(struct stats_out *out, const struct report_family *f, const struct aggregate_report *r,
+                         size_t rule)
 {
     const struct aggregate_counters *c = r->rules[rule];
     struct report_labels labels = {.n = 0};

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is counted of the rules of a stage, for /metrics, under vmagent's names and labels. Reference counted: it outlives its
- * stage, and a reload passes the counters on to equal rules. */
+/* Counters of the rules of a stage for /metrics, under vmagent's names and labels. Reference counted: they outlive
+ * their stage, and a reload passes them on to equal rules. */
 #ifndef WRITER_AGGREGATE_AGGREGATE_COUNTERS_H
 #define WRITER_AGGREGATE_AGGREGATE_COUNTERS_H
 
 #include "writer/aggregate/aggregate.h"
 
 struct aggregate_counters; /* of one rule, on all lanes */
-/* Of a lane; made when they are first asked for, on the lane's thread. */
+/* Of a lane, on its thread; the first call creates them. */
 struct aggregate_counts *aggregate_counters_lane(struct aggregate_counters *c, unsigned lane);
 
 struct aggregate_report;
-/* url: of the destination as it is shown, or `global`; dedup_url: the same in the counters of deduplication without rules.
- * Everything is borrowed for the call. */
+/* url: of the destination as it is shown, or `global`; dedup_url: the same in the counters of deduplication without
+ * rules. Everything is borrowed for the call. */
 struct aggregate_report *aggregate_report_new(struct str path, struct str url, struct str dedup_url,
                                               const struct aggregate_rule *const *rules, size_t n);
 struct aggregate_report *aggregate_report_ref(struct aggregate_report *r);

@@ -26,18 +26,19 @@
 enum { FILE_HANGS_MS = 10000, READ_MS = 5000, FILE_FULL = 4 << 20, FILE_POLL_NS = 2000000 };
 static const size_t largest_left = (size_t)4 << 30;
 
-static char *aggregate_path(const char *format, const char *dir, uint64_t place, unsigned lane)
+/* suffix NULL: the directory. */
+static char *aggregate_path(const char *suffix, const char *dir, uint64_t place, unsigned lane)
 {
     struct buf path = {0};
     buf_printf(&path, "%s/aggregation", dir);
-    if (format)
-        buf_printf(&path, "/%016" PRIx64 ".%u%s", place, lane, format);
+    if (suffix)
+        buf_printf(&path, "/%016" PRIx64 ".%u%s", place, lane, suffix);
     char *copy = str_dup(buf_str(&path));
     buf_free(&path);
     return copy;
 }
 
-/* ---- what was left ----------------------------------------------------------------------------------------------- */
+/* ---- files of the previous process ------------------------------------------------------------------------------- */
 
 struct left_file { struct buf bytes; char *path; unsigned long lane; };
 struct aggregate_left { struct refs refs; struct left_file *files; size_t n, _cap; atomic_uint taken, replaced; };
@@ -92,7 +93,8 @@ struct aggregate_left *aggregate_left_read(const char *dir, uint64_t place)
     c->left = mem_zalloc(sizeof *c->left);
     refs_init(&c->left->refs);
     if (!file_call(&(struct file_call){run_left_call, left_call_free, c}, READ_MS)) {
-        log_error("stream_aggregation", "queue directory does not respond; aggregating without the checkpoint", "dir", dir);
+        log_error("stream_aggregation", "queue directory does not respond; aggregating without the checkpoint",
+                  "dir", dir);
         return NULL;
     }
     struct aggregate_left *left = c->left->n > 0 ? aggregate_left_ref(c->left) : NULL;
@@ -146,7 +148,7 @@ struct str aggregate_left_bytes(const struct aggregate_left *l, unsigned lane, s
     return buf_str(&l->files[file].bytes);
 }
 
-/* ---- on a thread for files ---------------------------------------------------------------------------------------- */
+/* ---- on a thread for files --------------------------------------------------------------------------------------- */
 
 struct file_frames { struct file_frames *next; struct buf bytes; bool first, last; };
 struct aggregate_file {
@@ -158,15 +160,15 @@ struct aggregate_file {
     struct file_frames *frames, **frames_end; bool remove;
     atomic_size_t queued;                     /* bytes */
     atomic_bool busy;
-    bool leaving;                             /* the lane needs it no more */
+    bool leaving;                             /* the lane has released it */
     int fd; bool broken, failing;             /* the work's */
 };
 
 static void aggregate_file_fail(struct aggregate_file *f)
 {
     if (!f->failing)
-        log_warn("stream_aggregation", "cannot write the checkpoint; after a crash, aggregates continue from an older one; "
-                 "retrying", "file", f->path, "err", strerror(errno));
+        log_warn("stream_aggregation", "cannot write the checkpoint; after a crash, aggregates continue from an older "
+                 "one; retrying", "file", f->path, "err", strerror(errno));
     f->failing = f->broken = true;
 }
 
@@ -229,7 +231,7 @@ static void aggregate_file_free_frames(struct aggregate_file *f, struct file_fra
     mem_free(frames);
 }
 
-/* After the frames that were handed over before. */
+/* After the frames that were queued before. */
 static void aggregate_file_delete(struct aggregate_file *f)
 {
     mutex_lock(&f->lock);
@@ -269,8 +271,8 @@ static void run_aggregate_file(struct file_work *w)
 static void aggregate_file_hangs(struct file_work *w)
 {
     struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
-    log_error("stream_aggregation", "file of the checkpoint does not respond; after a crash, aggregates continue from an older one",
-              "file", f->path);
+    log_error("stream_aggregation", "file of the checkpoint does not respond; after a crash, aggregates continue "
+              "from an older one", "file", f->path);
 }
 
 static void aggregate_file_end(struct aggregate_file *f)
@@ -297,8 +299,8 @@ struct aggregate_file *aggregate_file_new(const char *dir, uint64_t place, unsig
                                           struct aggregate_left *left)
 {
     struct aggregate_file *f = mem_zalloc(sizeof *f);
-    f->work = (struct file_work){.run = run_aggregate_file, .hangs = aggregate_file_hangs, .release = release_aggregate_file,
-                                 .hang_ms = FILE_HANGS_MS};
+    f->work = (struct file_work){.run = run_aggregate_file, .hangs = aggregate_file_hangs,
+                                 .release = release_aggregate_file, .hang_ms = FILE_HANGS_MS};
     f->dir = aggregate_path(NULL, dir, 0, 0);
     f->path = aggregate_path("", dir, place, lane);
     f->next_path = aggregate_path(".new", dir, place, lane);

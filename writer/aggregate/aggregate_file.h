@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Checkpoints: the state of aggregation on disk, beside the queue, for a process that follows one that was killed or stopped.
+/* Checkpoints: the state of aggregation on disk, beside the queue, for a process that follows one that was killed or
+ * stopped.
  *
- * DIR/aggregation/PLACE.LANE has the state of a stage on a lane (aggregate_save_some), PLACE being the hash that identifies the
- * stage, in hexadecimal. It is written to PLACE.LANE.new while the lane saves, synced and renamed when the saving is complete,
- * by the threads for files: a lane hands over frames and never waits for a disk. What is read is checked by the frames'
- * checksums; a file that is not complete is ignored and logged. */
+ * DIR/aggregation/PLACE.LANE has the state of a stage on a lane (aggregate_save_some), PLACE being the hash that
+ * identifies the stage, in hexadecimal. It is written to PLACE.LANE.new while the lane saves, synced and renamed when
+ * the saving is complete, by the threads for files: a lane hands over frames and never waits for a disk. What is read
+ * is checked by the frames' checksums; a file that is not complete is ignored and logged. */
 #ifndef WRITER_AGGREGATE_AGGREGATE_FILE_H
 #define WRITER_AGGREGATE_AGGREGATE_FILE_H
 
@@ -12,7 +13,7 @@
 
 #include <stdint.h>
 
-/* What the process before has left of a stage: of all its lanes, of which there may have been more or fewer. Reference
+/* The files that the previous process has left of a stage, of all its lanes, whose number may differ. Reference
  * counted; any thread. */
 struct aggregate_left;
 /* Main; waits for the disk, at most some seconds. NULL: nothing. dir: of the queues. */
@@ -22,18 +23,18 @@ void aggregate_left_unref(struct aggregate_left *l); /* NULL is fine */
 size_t aggregate_left_files(const struct aggregate_left *l);
 /* The lane's own file, if there is one, is the first: its times are those of the lane's groups. */
 struct str aggregate_left_bytes(const struct aggregate_left *l, unsigned lane, size_t file);
-/* A lane needs it no more; when all have called this, its memory is freed. */
+/* A lane has read it; the memory is freed when all lanes have called this. */
 void aggregate_left_taken(struct aggregate_left *l, unsigned n_lanes);
 
-/* The file of a lane; on its thread. left: NULL, or what was read of this place: when the new files of all lanes are complete,
- * those of lanes that do not exist any more are deleted. */
+/* The file of a lane; on its thread. left: NULL, or what was read of this place: when the new files of all lanes are
+ * complete, those of lanes that no longer exist are deleted. */
 struct aggregate_file;
 struct aggregate_file *aggregate_file_new(const char *dir, uint64_t place, unsigned lane, unsigned n_lanes,
                                           struct aggregate_left *left);
 /* What has been handed over is still written, or removed. NULL is fine. */
 void aggregate_file_free(struct aggregate_file *f);
 bool aggregate_file_busy(struct aggregate_file *f); /* the last complete saving is not on disk yet */
-bool aggregate_file_full(struct aggregate_file *f); /* the disk is slower than the lane: hand over the next frame later */
+bool aggregate_file_full(struct aggregate_file *f); /* the disk is slower: hand over the next frame later */
 /* Hands over the next frames of a saving, and empties the buffer. first: of a saving, which replaces one that was not
  * completed; last: the file is complete. */
 void aggregate_file_add(struct aggregate_file *f, struct buf *frames, bool first, bool last);

@@ -2,14 +2,15 @@
 /* The end of an interval, in slices.
  *
  * 1. The window changes: samples that arrive from now on go to the other one.
- * 2. With deduplication, the sample that each series has left is added to its group (or written, if that is all the rule does).
- *    With an aggregation interval of several deduplication intervals, steps 3 and 4 follow the last of them.
+ * 2. With deduplication, the sample that each series has left is added to its group (or written, if that is all the
+ *    rule does). With an aggregation interval of several deduplication intervals, steps 3 and 4 follow the last of
+ *    them.
  * 3. Series: rates are added to the groups; those without samples for the staleness interval are forgotten.
- * 4. Groups: results are written and the window is cleared; groups without samples for the staleness interval are forgotten,
- *    but not before the end of the interval of their last samples: the first one may last longer than that.
+ * 4. Groups: results are written and the window is cleared; groups without samples for the staleness interval are
+ *    forgotten, but not before the end of the interval of their last samples: the first one may last longer than that.
  *
- * Times follow vmagent's: the first interval ends one interval after the first multiple of it since the start. Multiples are
- * counted from the beginning of the year 1, as Go does. */
+ * Times follow vmagent's: the first interval ends one interval after the first multiple of it since the start.
+ * Multiples are counted from the beginning of the year 1, as Go does. */
 #include "writer/aggregate/aggregate_internal.h"
 
 #include "base/text/duration.h"
@@ -60,8 +61,8 @@ static int64_t aggregate_part_due(const struct aggregate_part *p)
     return p->most + (p->rule->enable_windows && p->delay > 0 ? p->delay : 0);
 }
 
-/* Whether the end of the current interval writes results: that of a deduplication interval within an aggregation interval does
- * not. */
+/* Whether the end of the current interval writes results: that of a deduplication interval within an aggregation
+ * interval does not. */
 static bool aggregate_writes_next(const struct aggregate_part *p)
 {
     return p->rule->dedup_interval == 0 || p->rule->passes || p->flush_at <= p->most;
@@ -222,7 +223,8 @@ static void aggregate_end_phase(struct aggregate_part *p, int64_t now)
         p->phase = AGGREGATE_IDLE;
         p->skip -= p->skip > 0;
         aggregate_observe(&p->counts->flush, p->flush_ns);
-        aggregate_count(&p->counts->flush_timeouts, now - p->flush_time > p->rule->interval + (p->rule->enable_windows ? p->rule->interval : 0));
+        aggregate_count(&p->counts->flush_timeouts,
+                        now - p->flush_time > p->rule->interval * (p->rule->enable_windows ? 2 : 1));
         aggregate_report_size(p);
     }
 }

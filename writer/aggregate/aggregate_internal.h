@@ -90,7 +90,7 @@ struct aggregate {
     uint8_t sweep; uint32_t sweep_at; bool sweeping; /* over the routes: removes those that lead to nothing, or are not used */
     int64_t swept, sweep_counted; /* Unix ms: end of the last one; when `sweep`, which dates the use of routes, was advanced */
     struct { bool active; size_t part; bool inputs; uint32_t at; } save; /* the next record (aggregate_save.c) */
-    struct { size_t part; unsigned flushes; } finish; /* of aggregate_finish: the part, and its flushes that have begun */
+    struct { size_t part; unsigned flushes; } finish; /* of aggregate_finish: the part, and its flushes so far */
     struct aggregate_counts *own_counts; /* NULL: they are the caller's */
     struct labels_builder builder;
     struct arena scratch;

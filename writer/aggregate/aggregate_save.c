@@ -204,7 +204,8 @@ static bool saved_rule_fits(const struct saved_rule *s, const struct aggregate_p
 {
     int64_t latest = now + 2 * p->rule->interval;
     return p->rule->identity == s->identity && p->layout.words == s->words && p->layout.input_size == s->input_size &&
-           saved_time_valid(s->least, latest) && saved_time_valid(s->most, latest) && saved_time_valid(s->flush_at, latest);
+           saved_time_valid(s->least, latest) && saved_time_valid(s->most, latest) &&
+           saved_time_valid(s->flush_at, latest);
 }
 
 /* Of several lanes' states of a rule, the first determines its times. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* An open-addressing index of numbers over chunks of records. The index has twice as many slots as records, is searched
- * linearly, and deletes by shifting back. Slots are chosen by the upper bits of the identity times an odd number that the
- * process draws: who chooses the identities cannot choose the slots. These bits are in the slot, too, so that only the record
- * that is looked for is read: records are seldom in a cache. */
+ * linearly, and deletes by shifting back. Slots are chosen by the upper bits of the identity times an odd number that
+ * the process draws: who chooses the identities cannot choose the slots. These bits are in the slot, too, so that only
+ * the record that is looked for is read: records are seldom in a cache. */
 #include "writer/aggregate/aggregate_table.h"
 
 #include "base/hash.h"
@@ -37,7 +37,10 @@ static uint64_t table_factor(void)
 }
 
 static uint32_t table_tag(uint64_t id) { return (uint32_t)(id * table_factor() >> 32); }
-static uint32_t slot_home(const struct aggregate_table *t, uint64_t slot) { return (uint32_t)(slot >> 32) & (t->n_slots - 1); }
+static uint32_t slot_home(const struct aggregate_table *t, uint64_t slot)
+{
+    return (uint32_t)(slot >> 32) & (t->n_slots - 1);
+}
 static uint32_t slot_number(uint64_t slot) { return (uint32_t)slot - 1; }
 
 uint32_t table_find(const struct aggregate_table *t, uint64_t id)

@@ -33,8 +33,8 @@ static inline void *table_at(const struct aggregate_table *t, uint32_t i)
 }
 static inline uint64_t table_id(const struct aggregate_table *t, uint32_t i) { return *(const uint64_t *)table_at(t, i); }
 uint32_t table_find(const struct aggregate_table *t, uint64_t id); /* TABLE_NONE: there is none */
-/* Tries *near first, then searches; *near becomes the number after it. Identities that come in the order in which they were
- * added need no search. */
+/* Tries *near first, then searches; *near becomes the number after it. Identities that come in the order in which they
+ * were added need no search. */
 static inline uint32_t table_find_near(const struct aggregate_table *t, uint64_t id, uint32_t *near)
 {
     uint32_t at = *near < t->used && table_id(t, *near) == id ? *near : table_find(t, id);

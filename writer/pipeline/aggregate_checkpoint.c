@@ -3,7 +3,10 @@
 
 #include "base/text/duration.h"
 
-enum { CHECKPOINT_STOP_MS = 2000, CHECKPOINT_LATE_MS = 3000 /* after its time, although results follow each other quickly */ };
+enum {
+    CHECKPOINT_STOP_MS = 2000,
+    CHECKPOINT_LATE_MS = 3000 /* after its time, although results follow each other quickly */
+};
 
 static void checkpoint_begin(struct aggregate_checkpoint *c, int64_t now)
 {
@@ -51,8 +54,8 @@ static enum checkpoint_state checkpoint_wait(struct aggregate_checkpoint *c, int
     return now - c->full_since < CHECKPOINT_DISK_MS ? CHECKPOINT_WAITS : checkpoint_give_up(c);
 }
 
-static enum checkpoint_state checkpoint_continue(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n,
-                                                 int64_t now, int64_t end)
+static enum checkpoint_state checkpoint_continue(struct aggregate_checkpoint *c, struct aggregate *const *sets,
+                                                 unsigned n, int64_t now, int64_t end)
 {
     while (c->set < n) {
         bool done = sets[c->set] == NULL;
@@ -84,8 +87,8 @@ static bool checkpoint_begins(struct aggregate_checkpoint *c, bool flush, int64_
     return due && !aggregate_file_busy(c->file) && !aggregate_file_full(c->file);
 }
 
-enum checkpoint_state checkpoint_run(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n, int64_t now,
-                                     int64_t end)
+enum checkpoint_state checkpoint_run(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n,
+                                     int64_t now, int64_t end)
 {
     bool flush = false;
     if (c->file == NULL || c->flushes)

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* When the state of aggregation on a lane is saved (writer/aggregate/aggregate_file.h). The lane's thread.
  *
- * - Each flush interval, if anything has changed; a larger state less often, so that at most CHECKPOINT_RATE bytes a second are
- *   written.
- * - Right before results of an interval are written, and then not before these are on disk in their queues: a process that
- *   follows one that was killed in between writes the same results again, rather than none. If results follow each other
- *   more quickly than that, the state is saved before some of them, when those before may not be on disk yet.
+ * - Each flush interval, if anything has changed; a larger state less often, so that at most CHECKPOINT_RATE bytes a
+ *   second are written.
+ * - Right before results of an interval are written, and then not before these are on disk in their queues: a process
+ *   that follows one that was killed in between writes the same results again, rather than none. If results follow each
+ *   other more quickly than that, the state is saved before some of them, when those before may not be on disk yet.
  *
- * A process that is killed thus loses the input since the last saving, and no result whose interval is longer than a flush
- * interval and CHECKPOINT_MARGIN_MS. Results wait for a saving, but at most CHECKPOINT_DISK_MS for a disk that is too slow. */
+ * A process that is killed thus loses the input since the last saving, and no result whose interval is longer than a
+ * flush interval and CHECKPOINT_MARGIN_MS. Results wait for a saving, but at most CHECKPOINT_DISK_MS for a disk that is
+ * too slow. */
 #ifndef WRITER_PIPELINE_AGGREGATE_CHECKPOINT_H
 #define WRITER_PIPELINE_AGGREGATE_CHECKPOINT_H
 
@@ -32,10 +33,14 @@ struct aggregate_checkpoint {
 };
 
 enum { CHECKPOINT_RETRY_MS = 20 };
-enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_MORE /* in the next turn */, CHECKPOINT_WAITS /* for the disk, CHECKPOINT_RETRY_MS */ };
+enum checkpoint_state {
+    CHECKPOINT_IDLE,
+    CHECKPOINT_MORE, /* in the next turn */
+    CHECKPOINT_WAITS /* for the disk, CHECKPOINT_RETRY_MS */
+};
 /* Before aggregate_flush, in each turn. sets: NULL ones are skipped. IDLE: a flush may begin. */
-enum checkpoint_state checkpoint_run(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n, int64_t now,
-                                     int64_t end);
+enum checkpoint_state checkpoint_run(struct aggregate_checkpoint *c, struct aggregate *const *sets, unsigned n,
+                                     int64_t now, int64_t end);
 void checkpoint_flushed(struct aggregate_checkpoint *c, int64_t now); /* aggregate_flush has nothing left to do */
 int64_t checkpoint_due(const struct aggregate_checkpoint *c);        /* INT64_MAX: never */
 /* The state at the stop of the program, waiting for the disk. */

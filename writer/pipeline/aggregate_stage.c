@@ -10,7 +10,7 @@ struct aggregate_stage {
     struct stage stage;
     uint64_t rule_set;                   /* hash of the rules in their order: of what lanes send each other */
     bool keep_input, drop_input;
-    const struct aggregate_rule **rules; size_t n_rules; /* of the configuration; with the rule of deduplication at their end */
+    const struct aggregate_rule **rules; size_t n_rules; /* of the configuration; deduplication is the last */
     bool dedups;
     struct aggregate_rule dedup;
     struct aggregate_report *report;
@@ -50,11 +50,12 @@ struct aggregate_report *aggregate_stage_report(const struct stage *s)
 
 /* ---- of a lane --------------------------------------------------------------------------------------------------- */
 
-/* The rules of one configuration: those that aggregate, and the one that only deduplicates, for what the others leave. */
+/* The rules of one configuration: those that aggregate, and the one that only deduplicates, for what the others
+ * leave. */
 enum { AGGREGATE_SET_RULES, AGGREGATE_SET_DEDUP, AGGREGATE_SETS };
 struct aggregate_sets { struct aggregate *sets[AGGREGATE_SETS]; }; /* NULL: there is none */
 
-/* Rules that the configuration does not have any more. */
+/* Rules that are no longer configured. */
 struct aggregate_leaving {
     struct aggregate_sets of;
     uint64_t rule_set;
@@ -86,7 +87,7 @@ static void aggregate_sets_free(struct aggregate_sets *s)
         aggregate_free(s->sets[i]);
 }
 
-/* Takes what the process before has left: at its start, when nothing else waits for the lane. */
+/* Restores the state of the previous process: at the start, when nothing else waits for the lane. */
 static void aggregate_lane_restore(struct aggregate_lane *l, int64_t now)
 {
     const struct aggregate_stage *s = aggregate_stage_of(l);
@@ -143,7 +144,8 @@ struct aggregate_record { uint64_t rule_set, hash; uint32_t set, n_labels, label
 
 static size_t aggregate_padded(size_t n) { return (n + 7) & ~(size_t)7; }
 
-static void aggregate_send(struct aggregate_lane *l, uint32_t set, uint64_t to, const struct pipeline_series *s, uint64_t hash)
+static void aggregate_send(struct aggregate_lane *l, uint32_t set, uint64_t to, const struct pipeline_series *s,
+                           uint64_t hash)
 {
     const struct series_in *in = &s->in;
     const struct aggregate_record head = {.rule_set = aggregate_stage_of(l)->rule_set, .hash = hash, .set = set,
@@ -285,7 +287,7 @@ static bool aggregate_sets_finish(struct aggregate_lane *l, struct aggregate_set
     return false;
 }
 
-/* Ends the rules that are not configured any more; all: also of those for which lanes may still send samples. */
+/* Ends the rules that are no longer configured; all: even if lanes may still send samples for them. */
 static bool aggregate_finish_leaving(struct aggregate_lane *l, bool all, int64_t now, int64_t end)
 {
     for (size_t i = 0; i < l->n_leaving;) {
@@ -420,7 +422,8 @@ struct stage *aggregate_stage_new(const struct aggregate_stage_conf *conf)
     const struct aggregate_conf *c = conf->conf ? conf->conf : &nothing;
     const struct aggregate_rule *rules = c->rules.items;
     struct aggregate_stage *s = mem_zalloc(sizeof *s);
-    s->stage = (struct stage){.ops = &aggregate_ops, .kind = STAGE_AGGREGATE, .identity = stage_identity(STAGE_AGGREGATE, conf->place)};
+    s->stage = (struct stage){.ops = &aggregate_ops, .kind = STAGE_AGGREGATE,
+                              .identity = stage_identity(STAGE_AGGREGATE, conf->place)};
     s->keep_input = c->keep_input;
     s->drop_input = c->drop_input;
     s->rules = mem_zalloc((c->rules.n + 1) * sizeof *s->rules);

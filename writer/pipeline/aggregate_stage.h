@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The stage of stream aggregation and deduplication (writer/pipeline/stage.h), of all series or of those of a destination.
+/* The stage of stream aggregation and deduplication (writer/pipeline/stage.h), of all series or of those of a
+ * destination.
  *
- * A series that a rule matches is absorbed, unless `keep_input` is set; one that no rule matches goes on, unless `drop_input`
- * is set. What goes on is deduplicated, if an interval is set: absorbed, and emitted at the end of the interval. Results of
- * rules are emitted without deduplication, as in vmagent. Native histograms and exemplars go on, except those of series that
- * drop_input drops, and exemplars of series that are absorbed.
+ * A series that a rule matches is absorbed, unless `keep_input` is set; one that no rule matches goes on, unless
+ * `drop_input` is set. What goes on is deduplicated, if an interval is set: absorbed, and emitted at the end of the
+ * interval. Results of rules are emitted without deduplication, as in vmagent. Native histograms and exemplars go on,
+ * except those of series that drop_input drops, and exemplars of series that are absorbed.
  *
  * The global stage passes batches that have a route: their results would lack it.
  *
- * Each group of series is owned by one lane, so that a result is exact: samples for the groups of others are sent there, as
- * they came. What a batch adds is set aside until it is committed.
+ * Each group of series is owned by one lane, so that a result is exact: samples for the groups of others are sent
+ * there, as they came. What a batch adds is set aside until it is committed.
  *
- * Reload. The stage is known by its place only. Rules that the new configuration has likewise keep their state and what they
- * have sent. Others end when no lane sends samples for them any more: with flush_on_shutdown their results are emitted, and so
- * are samples that wait for the end of a deduplication interval. When the section is removed, a stage without rules remains
- * in the next topology, in which the others end.
+ * Reload. The stage is known by its place only. Rules that the new configuration has likewise keep their state and what
+ * they have sent. Others end when no lane sends samples for them any more: with flush_on_shutdown their results are
+ * emitted, and so are samples that wait for the end of a deduplication interval. When the section is removed, a stage
+ * without rules remains in the next topology, in which the others end.
  *
  * Restart. The state is kept on disk (aggregate_checkpoint.h). */
 #ifndef WRITER_PIPELINE_AGGREGATE_STAGE_H

@@ -10,7 +10,7 @@
 
 enum {
     HA_EXPIRY_MS = 30 * 60000, /* Mimir's cleanup of idle clusters */
-    HA_SWEEP_MS = 5000, HA_SWEEP_CLUSTERS = 4000, /* looked at each time: less than 1 ms under the lock */
+    HA_SWEEP_MS = 5000, HA_SWEEP_CLUSTERS = 4000, /* checked each time: less than 1 ms under the lock */
 };
 
 struct ha_election {
@@ -26,8 +26,8 @@ struct ha_elections {
     struct refs refs;
     struct mutex lock;                   /* guards the map, the list and the names of elected replicas */
     struct map clusters;                 /* struct ha_election */
-    struct list all;                     /* the same; those that were looked at last are behind */
-    atomic_uint expiries;                /* then lanes look clusters up again */
+    struct list all;                     /* the same; those checked last are at the end */
+    atomic_uint expiries;                /* when it changes, lanes look clusters up again */
     bool full;                           /* logged */
 };
 struct ha_stage { struct stage stage; struct ha_conf conf; struct ha_elections *elections; };

@@ -192,7 +192,8 @@ struct stage *label_stage_new(const struct label_stage_conf *conf)
 {
     const uint64_t parts[] = {hash_map(conf->external), relabel_hash(conf->rules), hash_map(conf->extra)};
     struct label_stage *s = mem_zalloc(sizeof *s);
-    s->stage = (struct stage){&label_stage_ops, STAGE_RELABEL, stage_identity(STAGE_RELABEL, hash_bytes(parts, sizeof parts)), 0};
+    s->stage = (struct stage){&label_stage_ops, STAGE_RELABEL,
+                              stage_identity(STAGE_RELABEL, hash_bytes(parts, sizeof parts)), 0};
     s->conf = *conf;
     return &s->stage;
 }

@@ -27,7 +27,8 @@ static const struct conf_row ha_rows[] = {
     {CONF_DURATION, "update_timeout", HA(update_timeout), .preset = "1s", .min = 0, .max = 86400000,
      .help = "How exactly the time of the elected replica's last sample is known; must be less than `failover_timeout`"},
     {CONF_INT, "max_clusters", HA(max_clusters), .preset = "100", .min = 1, .max = 1000000,
-     .help = "Maximum number of clusters; series of further ones are dropped. A cluster counts until 30 minutes after its last sample"},
+     .help = "Maximum number of clusters; series of further ones are dropped. A cluster counts until 30 minutes after "
+             "its last sample"},
     {0}};
 static bool ha_check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {

@@ -48,6 +48,7 @@ struct stage *rounding_stage_new(int figures, int digits)
     const int conf[] = {figures, digits};
     struct rounding_stage *r = mem_zalloc(sizeof *r);
     *r = (struct rounding_stage){.figures = figures, .digits = digits};
-    r->stage = (struct stage){&rounding_ops, STAGE_ROUNDING, stage_identity(STAGE_ROUNDING, hash_bytes(conf, sizeof conf)), 0};
+    r->stage = (struct stage){&rounding_ops, STAGE_ROUNDING,
+                              stage_identity(STAGE_ROUNDING, hash_bytes(conf, sizeof conf)), 0};
     return &r->stage;
 }

@@ -11,8 +11,8 @@
  * - struct stage: the settings, made by main for one topology, immutable, used by all lanes. It may point into the
  *   configuration, which lives as long as the topology. State that lanes share (a filter, elected replicas) belongs to an
  *   object of its own with a reference count and atomics or a lock that is not taken for each sample.
- * - struct stage_lane: the state of one lane; only its thread uses it, without locks. It points into the configuration only
- *   while it holds the topology (stage_hold): a reload passes the state on to a stage of the next one.
+ * - struct stage_lane: the state of one lane; only its thread uses it, without locks. It points into the configuration
+ *   only while it holds the topology (stage_hold): a reload passes the state on to a stage of the next one.
  * A kind embeds each of them as the first member of its own struct and implements struct stage_ops, where every function
  * but `free`, `lane_init` and `apply` may be NULL.
  *
@@ -35,15 +35,15 @@
  * Time. stage_wake() asks for tick() at a wall clock time (Unix ms); tick returns true while it has more to do, and is
  * called again in the next turn. A call should end by loop_slice_end(), or after some hundred series.
  *
- * Reload. A stage is known by `identity`, a hash of its kind and of everything in its configuration that its state depends
- * on; no two stages of a chain have the same. If the new topology has one of the same identity in the same place (the global chain, or that of a stream which
- * has a destination in common), then adopt() on main passes the shared state on before any lane uses the new stage, and
- * on each lane lane_adopt() moves the state after lane_init(). Otherwise end() is called on each lane before it switches,
- * and also when the program stops; then the state is freed. While lanes switch one after the other, bytes that are under
- * way reach the stage of the same identity, and are dropped if there is none. A stage that must not lose any therefore has
- * an identity that does not depend on its settings (these are `settings` then), and when they are removed it remains for one
- * more topology, without any (aggregate_stage.h). settled() is called on each lane when all have switched: what lanes sent
- * under the topology before has arrived.
+ * Reload. A stage is known by `identity`, a hash of its kind and of everything in its configuration that its state
+ * depends on; the identities of a chain differ. If the new topology has one of the same identity in the same place (the
+ * global chain, or that of a stream which has a destination in common), then adopt() on main passes the shared state on
+ * before any lane uses the new stage, and on each lane lane_adopt() moves the state after lane_init(). Otherwise end()
+ * is called on each lane before it switches, and also when the program stops; then the state is freed. While lanes
+ * switch one after the other, bytes that are under way reach the stage of the same identity, and are dropped if there
+ * is none. A stage that must not lose any therefore has an identity that does not depend on its settings (these are
+ * `settings` then), and when they are removed it remains for one more topology, without any (aggregate_stage.h).
+ * settled() is called on each lane when all have switched: what lanes sent under the topology before has arrived.
  *
  * Counters. The chain counts samples by what apply returns and by stage_emit; a stage counts nothing itself.
  */
@@ -56,8 +56,8 @@
 
 #include <stdatomic.h>
 
-/* Kinds, with their names in metrics and on pages. A chain has several of a kind at most if their settings differ: labels are
- * set by two, before the limits and at the end. */
+/* Kinds, with their names in metrics and on pages. Several of a kind in a chain have different settings: two set
+ * labels, one before the limits and one at the end. */
 #define STAGE_KINDS(X) \
     X(STAGE_HA, "ha_dedup") \
     X(STAGE_RELABEL, "relabel") /* rules and labels (label_stage.h) */ \
@@ -139,7 +139,8 @@ void stage_emit(struct stage_lane *l, const struct series_in *in);
 /* Sends bytes to the stage on another lane, or this one. */
 void stage_send(struct stage_lane *l, unsigned lane, struct str bytes);
 void stage_wake(struct stage_lane *l, int64_t at); /* replaces the time set before; 0 = never */
-/* In lane_init: keeps what `stage` points to until stage_release(), which may be called for a later stage of this lane. */
+/* In lane_init: keeps what `stage` points to until stage_release(), which may be called for a later stage of this
+ * lane. */
 void *stage_hold(struct stage_lane *l);
 void stage_release(struct stage_lane *l, void *held); /* NULL is fine */
 

@@ -45,14 +45,15 @@ static const struct conf_section queue_section = {"queue_config", sizeof(struct 
 static const struct conf_row metadata_rows[] = {
     {.type = CONF_BOOL, .name = "send", .offset = offsetof(struct metadata_conf, send), .preset = "true",
      .help = "Send metadata; `send_metadata` must be `true`, too"},
-    {.type = CONF_DURATION, .name = "send_interval", .offset = offsetof(struct metadata_conf, send_interval), .preset = "10m",
-     .min = 1000, .max = 86400000, .help = "Scraped metadata is sent when it is new, and again after this time; the minimum of "
-     "all destinations applies to all"},
+    {.type = CONF_DURATION, .name = "send_interval", .offset = offsetof(struct metadata_conf, send_interval),
+     .preset = "10m", .min = 1000, .max = 86400000,
+     .help = "Scraped metadata is sent when it is new, and again after this time; the minimum of all destinations "
+             "applies to all"},
     {.type = CONF_IGNORED, .name = "max_samples_per_send", .help = "Metadata is part of blocks of samples, which "
      "`max_samples_per_send` of `queue_config` limits"},
     {0}};
-static const struct conf_section metadata_section = {"metadata_config", sizeof(struct metadata_conf), metadata_rows, NULL,
-                                                     "Metadata, by Prometheus' keys"};
+static const struct conf_section metadata_section = {"metadata_config", sizeof(struct metadata_conf), metadata_rows,
+                                                     NULL, "Metadata, by Prometheus' keys"};
 
 static const struct conf_row rows[] = {
     {CONF_URL, "url", ROW(url), .required = true, .help = "Remote write URL. With `dns+` before its host, requests go to all addresses of "
@@ -85,9 +86,9 @@ static const struct conf_row rows[] = {
     {CONF_SIZE, "rate_limit", ROW(rate_limit), .preset = "0",
      .help = "Maximum bytes per second, compressed, of all blocks; 0 = unlimited; blocks wait in the queue"},
     {CONF_STRING, "backup_of", ROW(backup_of),
-     .help = "Name of another entry, whose backup this one is (that may be a backup, too): it is sent samples only while that "
-             "one does not accept them, and takes its relabeling, `limits`, `extra_labels`, rounding, shards, limits of blocks, `protobuf_message` and `send_` "
-             "keys from it"},
+     .help = "Name of another entry, whose backup this one is (that may be a backup, too): it is sent samples only "
+             "while that one does not accept them, and takes its relabeling, `limits`, `extra_labels`, rounding, "
+             "shards, limits of blocks, `protobuf_message` and `send_` keys from it"},
     {CONF_DURATION, "failover_after", ROW(failover_after), .preset = "30s", .min = 1, .max = 86400000,
      .help = "Of a backup: how long the oldest block of its primary is pending before the backup sends"},
     {CONF_DURATION, "failover_hold", ROW(failover_hold), .preset = "5m", .min = 1, .max = 86400000,
@@ -104,7 +105,8 @@ static const struct conf_row rows[] = {
     {CONF_SECTION, "limits", ROW(limits), .section = &limits_section,
      .help = "Limits of the series of this destination, after `write_relabel_configs`"},
     {CONF_OPTIONAL, "stream_aggregation", ROW(aggregate), .section = &aggregate_section,
-     .help = "[Aggregation and deduplication](stream-aggregation.md) of this destination's samples, after `limits`; off by default"},
+     .help = "[Aggregation and deduplication](stream-aggregation.md) of this destination's samples, after `limits`; "
+             "off by default"},
     {CONF_INT, "significant_figures", ROW(significant_figures), .preset = "0", .min = 0, .max = 1000,
      .help = "Round values to this number of significant figures; 0, and from 18 on: no rounding"},
     {CONF_INT, "round_digits", ROW(round_digits), .preset = "100", .min = -1000, .max = 1000,

@@ -123,7 +123,8 @@ static void check_saved(const char *config, unsigned least, unsigned most)
     n_results = 0;
 }
 
-/* Also if results follow each other more quickly than they reach the disk; the end of a deduplication interval is not one. */
+/* Also if results follow each other more quickly than they reach the disk; the end of a deduplication interval is not
+ * one. */
 static void intervals_of_any_length_are_saved(void **state UNUSED)
 {
     check_saved("- interval: 1s\n  outputs: [sum_samples_total]\n", 6, 9);
@@ -224,8 +225,8 @@ static void a_removed_file_does_not_come_back(void **state UNUSED)
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static const char everything[] =
-    "- interval: 10s\n  staleness_interval: 1h\n  outputs: [count_series, last, max, 'quantiles(0.5)', rate_sum, stddev, total, "
-    "unique_samples, histogram_bucket, sum_samples_total]\n";
+    "- interval: 10s\n  staleness_interval: 1h\n  outputs: [count_series, last, max, 'quantiles(0.5)', rate_sum, "
+    "stddev, total, unique_samples, histogram_bucket, sum_samples_total]\n";
 
 static void save_to(struct aggregate *a, struct buf *out)
 {
@@ -305,8 +306,8 @@ static const char *name_of_lane(struct aggregate *a)
     }
 }
 
-/* One lane was saved before the end of an interval, the other one after it: each continues where it was, in whatever order the
- * files are read; and a lane whose windows are the other way round takes the groups of both. */
+/* One lane was saved before the end of an interval, the other one after it: each continues where it was, in whatever
+ * order the files are read; and a lane whose windows are the other way round takes the groups of both. */
 static void each_lane_continues_at_its_own_time(void **state UNUSED)
 {
     const char *config = "- interval: 10s\n  staleness_interval: 1h\n  outputs: [sum_samples]\n";

@@ -15,8 +15,8 @@
 static const char *const everything =
     "- match: other\n  interval: 10s\n  outputs: [max, unique_samples]\n"
     "- interval: 10s\n  by: [g]\n  staleness_interval: 30s\n  ignore_first_sample_interval: 0s\n"
-    "  outputs: [avg, count_samples, count_series, histogram_bucket, increase, last, max, min, 'quantiles(0.5)', rate_sum, "
-    "stddev, sum_samples_total, total, unique_samples]\n"
+    "  outputs: [avg, count_samples, count_series, histogram_bucket, increase, last, max, min, 'quantiles(0.5)', "
+    "rate_sum, stddev, sum_samples_total, total, unique_samples]\n"
     "- interval: 10s\n  dedup_interval: 5s\n  outputs: [sum_samples]\n  name: dedup\n";
 
 /* Gives the bytes at `at`, which is in a frame, a right checksum, after cutting the frame there. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Stream aggregation within a writer with several lanes: every sample is in exactly one result, whatever a reload does to the
- * rules, and deduplication loses none. */
+/* Stream aggregation within a writer with several lanes: every sample is in exactly one result, whatever a reload does
+ * to the rules, and deduplication loses none. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -44,7 +44,8 @@ static void start(bool global, const char *text)
     apply(global, text);
 }
 
-/* Lanes that write without a pause, so that bytes for others are under way whenever a lane switches to a configuration. */
+/* Lanes that write without a pause, so that bytes for others are under way whenever a lane switches to a
+ * configuration. */
 struct pusher { struct loop_task task; unsigned lane; int64_t t; atomic_bool ended; };
 static struct pusher pushers[FIXTURE_LANES];
 static atomic_bool pushers_stop;
@@ -64,7 +65,8 @@ static void run_pusher(struct loop_task *task)
         for (unsigned i = 0; i < 10; i++) {
             struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("i"), arena_printf(&a, "%u-%u", p->lane, i)}};
             struct sample sample = {p->t, 1};
-            sink_series(sink, &(struct series_in){.labels = labels_from(&a, items, 2), .samples = &sample, .n_samples = 1});
+            struct labels labels = labels_from(&a, items, 2);
+            sink_series(sink, &(struct series_in){.labels = labels, .samples = &sample, .n_samples = 1});
         }
         sink_commit(sink, NULL, NULL);
     }
@@ -116,7 +118,8 @@ static void reload_under_load(bool global)
     start(global, count_rule("1s", 0, ""));
     pushers_start();
     for (int round = 0; round < 16; round++)
-        apply(global, round % 2 ? count_rule("1s", round / 4, "") : count_rule("1h", round, ", ignore_old_samples: false"));
+        apply(global, round % 2 ? count_rule("1s", round / 4, "")
+                                : count_rule("1h", round, ", ignore_old_samples: false"));
     size_t n = pushers_end();
     fixture_stop(5000);
     assert_int_equal(sum_of_results(), n);
@@ -132,8 +135,8 @@ static int received_order(const void *a, const void *b)
                                   : (x->sample.t > y->sample.t) - (x->sample.t < y->sample.t);
 }
 
-/* Every sample has arrived once, in whatever order: what a reload emits overtakes nothing, and is not overtaken, within a shard
- * only. */
+/* Every sample has arrived once, in whatever order: what a reload emits overtakes nothing, and is not overtaken, within
+ * a shard only. */
 static void check_each_once(size_t n)
 {
     assert_int_equal(fixture.a.n, n);
@@ -145,7 +148,8 @@ static void check_each_once(size_t n)
 /* Two rules, of which the second only changes: samples of the first are counted once, whichever lane has which. */
 static void shared_rules_are_exact(void **state UNUSED)
 {
-    static const char *const others[] = {"{interval: 1h, by: [x], outputs: [max]}", "{interval: 2h, by: [x], outputs: [max]}"};
+    static const char *const others[] = {"{interval: 1h, by: [x], outputs: [max]}",
+                                         "{interval: 2h, by: [x], outputs: [max]}"};
     const char *count = "{match: m, interval: 1h, outputs: [count_samples], flush_on_shutdown: true}";
     start(true, arena_printf(&fixture.arena, "{rules: [%s, %s]}", others[1], count).p);
     pushers_start();
@@ -157,8 +161,8 @@ static void shared_rules_are_exact(void **state UNUSED)
     assert_int_equal(sum_of_results(), n);
 }
 
-/* An interval that never ends: what a reload or stop does not emit is missing. The newest sample of each series must arrive
- * after each reload, so each series has one sample for each. */
+/* An interval that never ends: what a reload or stop does not emit is missing. The newest sample of each series must
+ * arrive after each reload, so each series has one sample for each. */
 static void toggle_deduplication(bool global)
 {
     enum { ROUNDS = 12 };
@@ -186,7 +190,8 @@ static const char total_rule[] = "{interval: 1s, by: [x], outputs: [sum_samples_
 static void await_total(double total)
 {
     double newest = 0;
-    for (int64_t until = clock_mono_ms() + 20000; newest < total && clock_mono_ms() < until; loop_turn(fixture.main, 10)) {
+    for (int64_t until = clock_mono_ms() + 20000; newest < total && clock_mono_ms() < until;) {
+        loop_turn(fixture.main, 10);
         mutex_lock(&fixture.a.lock);
         newest = fixture.a.n > 0 ? fixture.a.samples[fixture.a.n - 1].sample.v : 0;
         mutex_unlock(&fixture.a.lock);
@@ -200,14 +205,15 @@ static void totals_continue(void **state UNUSED)
     start(true, arena_printf(&fixture.arena, "{rules: [%s]}", total_rule).p);
     for (int round = 1; round <= 4; round++) {
         fixture_push(round, round, true);
-        apply(true, arena_printf(&fixture.arena, "{rules: [{interval: 1s, by: [y], outputs: [count_samples], name: n%d, match: none}, %s]}",
-                                 round / 2, total_rule).p);
+        apply(true, arena_printf(&fixture.arena, "{rules: [{interval: 1s, by: [y], outputs: [count_samples], "
+                                 "name: n%d, match: none}, %s]}", round / 2, total_rule).p);
         await_total(step * round);
     }
     fixture_stop(5000);
 }
 
-/* It gets the blocks of its primary, which are dropped when that one has delivered them, and makes no results itself. */
+/* It gets the blocks of its primary, which are dropped when that one has delivered them, and makes no results
+ * itself. */
 static void a_backup_of_a_backup_sends_no_results(void **state UNUSED)
 {
     static const char *const primaries[] = {NULL, "a", "b"};
@@ -242,8 +248,8 @@ static unsigned checkpoint_files(void)
 
 static bool no_checkpoints(void) { return checkpoint_files() == 0; }
 
-/* Over restarts with fewer and more lanes; files of lanes that do not exist any more are deleted, and so are all when the
- * section is removed. */
+/* Over restarts with fewer and more lanes; files of lanes that do not exist any more are deleted, and so are all when
+ * the section is removed. */
 static void totals_continue_after_a_restart(void **state UNUSED)
 {
     static const unsigned lanes[] = {3, 2, 4, 1};

@@ -108,8 +108,8 @@ void stages_global(struct chain *c, const struct writer_plan *plan UNUSED, const
         add_sum(c);
 }
 
-void stages_of_destination(struct chain *c, const struct writer_plan *plan UNUSED, size_t i UNUSED, struct str_map external UNUSED,
-                           const struct chain *before UNUSED)
+void stages_of_destination(struct chain *c, const struct writer_plan *plan UNUSED, size_t i UNUSED,
+                           struct str_map external UNUSED, const struct chain *before UNUSED)
 {
     if (atomic_load(&in_stream))
         add_sum(c);

@@ -52,8 +52,10 @@ static bool passes(unsigned lane, const char *cluster, const char *replica)
     struct arena a;
     arena_init(&a, 0);
     struct sample sample = {1, 1};
-    struct label items[] = {{STR("__replica__"), str_of(replica)}, {STR(METRIC_NAME), STR("m")}, {STR("cluster"), str_of(cluster)}};
-    struct pipeline_series s = {.in = {.labels = labels_from(&a, items, LEN(items)), .samples = &sample, .n_samples = 1}};
+    struct label items[] = {{STR("__replica__"), str_of(replica)}, {STR(METRIC_NAME), STR("m")},
+                            {STR("cluster"), str_of(cluster)}};
+    struct labels labels = labels_from(&a, items, LEN(items));
+    struct pipeline_series s = {.in = {.labels = labels, .samples = &sample, .n_samples = 1}};
     bool kept = chain_lane_run(&lanes[lane], 0, &s);
     assert_true(!kept || labels_get(s.in.labels, STR("__replica__")).p == NULL);
     chain_lane_commit(&lanes[lane]);

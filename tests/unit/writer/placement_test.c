@@ -117,7 +117,8 @@ static void another_configuration_may_place_otherwise(void **state UNUSED)
     writer_placement_unref(p);
 }
 
-/* Its bit is that of its primary, and the others have the bits, and of vmagent's hash the positions, of a list without it. */
+/* Its bit is that of its primary, and the others have the bits, and of vmagent's hash the positions, of a list without
+ * it. */
 static void a_backup_has_no_share(void **state UNUSED)
 {
     struct writer_plan plan = plan_of(SHARD_HASH_VMAGENT, 1);
@@ -143,7 +144,8 @@ static void a_backup_has_no_share(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(series_are_where_they_were_sent), cmocka_unit_test(a_backup_has_no_share), cmocka_unit_test(all_have_everything),
+        cmocka_unit_test(series_are_where_they_were_sent), cmocka_unit_test(a_backup_has_no_share),
+        cmocka_unit_test(all_have_everything),
         cmocka_unit_test(what_is_not_known), cmocka_unit_test(another_configuration_may_place_otherwise)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,7 +73,8 @@ static void busy_is_one_route(void **state UNUSED)
 static void reloads_change_routes(void **state UNUSED)
 {
     const struct destination_conf before[] = {route_destination(&fixture.a, "a", 7)};
-    const struct destination_conf after[] = {route_destination(&fixture.a, "a", 8), route_destination(&fixture.b, "b", 7)};
+    const struct destination_conf after[] = {route_destination(&fixture.a, "a", 8),
+                                              route_destination(&fixture.b, "b", 7)};
     fixture_start_with(before, 1);
     push_route(7, 1, 2);
     fixture_apply(after, 2);

@@ -178,7 +178,8 @@ static void run_batch(struct loop_task *task)
     struct sink *sink = writer_sink(fixture.writer, b->lane % fixture_lanes());
     struct arena scratch;
     arena_init(&scratch, 0);
-    if (sink_begin(sink, &(struct sink_batch){.source = b->source, .route = b->route, .bytes = FIXTURE_SERIES * 60}) == SINK_OK) {
+    const struct sink_batch batch = {.source = b->source, .route = b->route, .bytes = FIXTURE_SERIES * 60};
+    if (sink_begin(sink, &batch) == SINK_OK) {
         for (unsigned i = 0; i < FIXTURE_SERIES; i++)
             write_series(sink, b, &scratch, i);
         sink_commit(sink, b->ack ? batch_safe : NULL, NULL);

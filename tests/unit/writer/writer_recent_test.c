@@ -104,7 +104,8 @@ static void joint_blocks_can_be_asked_after_a_restart(void **state UNUSED)
     assert_true(from > begin + 1); /* what the other shards have delivered is nowhere */
     fixture_stop(10);
 
-    fixture.n_lanes = 2; /* the lanes' series are others: none is stored twice, and the store knows that it lacks some */
+    /* The lanes' series are others: none is stored twice, and the store knows that it lacks some. */
+    fixture.n_lanes = 2;
     fixture_start();
     apply_recent(&d);
     assert_true(fixture_recent(&series, &from) < fixture_samples(2));
