@@ -154,6 +154,7 @@ def test_the_api_is_that_of_the_agent():
     failed_with(put(a, "one", text, If_Match="x"), 400, "If-Match")
 
     # removing
+    wait_until(lambda: call(b, "GET", "/agent/api/v1/configs/files").status == 200, 20, "the other member has the instance")
     answer_is(call(b, "DELETE", "/agent/api/v1/config/files"), 200, status="success")
     answer_is(call(b, "DELETE", "/agent/api/v1/config/files"), 404, status="error",
               data={"error": "configuration files does not exist"})
