@@ -313,10 +313,24 @@ def test_responses_that_are_no_lists_lose_no_target():
         assert sluice.reconfigure(jobs(kube, ("pod", f"role: pod, selectors: [{{role: pod, label: 'x{i}!=y'}}]"))).status == 200
         wait_until(lambda: served and sluice.metric("prometheus_sd_kubernetes_failures_total") > failures, what=str(body))
         assert pods(sluice) == ["a"], body
+    kube.raw = None
+    kube.put("pods", pod("b", ip="127.11.0.6", containers=[container("app", WEB)]))
+    wait_until(lambda: pods(sluice) == ["a", "b"])
+
+
+@waits
+def test_pages_without_an_end_lose_no_target():
+    """A separate sluice: the log prints 10 lines a minute of a kind, and the test above uses them up."""
+    kube = FakeKube()
+    kube.put("pods", pod("a", containers=[container("app", WEB)]))
+    sluice = Sluice(jobs(kube, ("pod", "role: pod")), "-promscrape.kubernetesSDCheckInterval=50ms")
+    assert pods(sluice) == ["a"]
+    served = []
+
     def endless(*_):
         served.append(1)
         return b'{"metadata": {"resourceVersion": "7", "continue": "c%d"}, "items": []}' % (len(served) % 2)
-    served, kube.raw = [], endless
+    kube.raw = endless
     assert sluice.reconfigure(jobs(kube, ("pod", "role: pod, selectors: [{role: pod, label: 'pages!=y'}]"))).status == 200
     wait_until(lambda: "the pages of the list lead back to an earlier one" in sluice.log(), what="pages without an end")
     assert pods(sluice) == ["a"] and len(served) < 20
