@@ -63,12 +63,8 @@ static bool proto_add_label(struct buf *out, struct str pair, const struct famil
     while (pb_next(&at, proto_end(pair), &f))
         if (f.wire == 2 && f.number <= 2)
             *(f.number == 1 ? &name : &value) = f.bytes;
-    if (family_labels_replace(family, name))
-        return at == proto_end(pair);
-    if (!*first)
-        buf_add_char(out, ',');
-    *first = false;
-    copy_add_label(out, name, value);
+    if (!family_labels_replace(family, name))
+        copy_add_label(out, name, value, first);
     return at == proto_end(pair);
 }
 

@@ -125,8 +125,11 @@ void copy_add_quoted(struct buf *out, struct str s)
     buf_add_char(out, '"');
 }
 
-void copy_add_label(struct buf *out, struct str name, struct str value)
+void copy_add_label(struct buf *out, struct str name, struct str value, bool *first)
 {
+    if (!*first)
+        buf_add_char(out, ',');
+    *first = false;
     if (copy_name_plain(name, NAME_LABEL))
         buf_add_str(out, name);
     else
@@ -142,18 +145,10 @@ bool family_labels_replace(const struct family_labels *f, struct str label)
     return (f->type != METRIC_UNKNOWN && str_is(label, TYPE_LABEL)) || (f->unit.n > 0 && str_is(label, UNIT_LABEL));
 }
 
-static void add_family_label(struct buf *out, const char *name, struct str value, bool *first)
-{
-    if (!*first)
-        buf_add_char(out, ',');
-    *first = false;
-    copy_add_label(out, str_of(name), value);
-}
-
 void copy_add_family_labels(struct buf *out, const struct family_labels *f, bool *first)
 {
     if (f->type != METRIC_UNKNOWN)
-        add_family_label(out, TYPE_LABEL, str_of(metric_type_name(f->type)), first);
+        copy_add_label(out, STR(TYPE_LABEL), str_of(metric_type_name(f->type)), first);
     if (f->unit.n > 0)
-        add_family_label(out, UNIT_LABEL, f->unit, first);
+        copy_add_label(out, STR(UNIT_LABEL), f->unit, first);
 }

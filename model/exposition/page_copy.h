@@ -41,15 +41,15 @@ bool copy_name_plain(struct str name, enum name_kind kind);
 /* \\, \n, and with `quotes` \", as the formats have them. */
 void copy_add_escaped(struct buf *out, struct str s, bool quotes);
 void copy_add_quoted(struct buf *out, struct str s);
-/* name="value"; the name is quoted if it has to be. */
-void copy_add_label(struct buf *out, struct str name, struct str value);
+/* name="value", after a comma unless *first; the name is quoted if necessary. */
+void copy_add_label(struct buf *out, struct str name, struct str value, bool *first);
 
 /* Labels for the type and unit of a family; false if the label is one of them and has a value here. */
 #define TYPE_LABEL "__type__"
 #define UNIT_LABEL "__unit__"
 struct family_labels { enum metric_type type; struct str unit; };
 bool family_labels_replace(const struct family_labels *f, struct str label);
-/* Appends those that have a value; *first: no comma before. */
+/* Appends those that have a value. */
 void copy_add_family_labels(struct buf *out, const struct family_labels *f, bool *first);
 
 #endif

@@ -96,10 +96,7 @@ static void rewrite_add_series(struct buf *out, struct labels l, const struct fa
     for (struct label pair; labels_next(&it, &pair); ) {
         if (str_is(pair.name, METRIC_NAME) || family_labels_replace(family, pair.name))
             continue;
-        if (!first)
-            buf_add_char(out, ',');
-        first = false;
-        copy_add_label(out, pair.name, pair.value);
+        copy_add_label(out, pair.name, pair.value, &first);
     }
     buf_add_char(out, '}');
 }
