@@ -38,11 +38,13 @@ void proto_page_start(struct proto_page *p, struct str body, const struct proto_
     p->_metric = NULL;
 }
 
-static bool proto_fail(struct proto_page *p, const char *what)
+bool proto_refuse(struct proto_page *p, enum err_kind kind, const char *why)
 {
     struct str name = str_first(p->_family.name, 100);
-    return err_set(&p->copy.err, ERR_BAD_DATA, "metric family \"%.*s\": %s", STR_ARG(name), what);
+    return err_set(&p->copy.err, kind, "metric family \"%.*s\": %s", STR_ARG(name), why);
 }
+
+static bool proto_fail(struct proto_page *p, const char *what) { return proto_refuse(p, ERR_BAD_DATA, what); }
 
 /* ---- text ---- */
 
@@ -291,8 +293,7 @@ static bool convert_custom(struct proto_page *p, const struct proto_metric *m)
     if (!classic_convert(&p->_classic, hint, proto_time(p, m), &p->copy.scratch, &p->copy.messages, &buckets))
         return true;
     if (p->_options.bucket_limit > 0 && buckets > p->_options.bucket_limit)
-        return err_set(&p->copy.err, ERR_LIMIT, "metric family \"%.*s\": native_histogram_bucket_limit exceeded",
-                       STR_ARG(str_first(p->_family.name, 100)));
+        return proto_refuse(p, ERR_LIMIT, PROTO_OVER_BUCKETS);
     struct page_extra extra = {.message = (uint32_t)before, .kind = PAGE_HISTOGRAM};
     return proto_add_series(p, m, "", (struct proto_bound){0}, &extra.at) && proto_add_value(p, m, 0) &&
            proto_add_start(p, m, extra.at) && page_copy_extra(&p->copy, extra) &&

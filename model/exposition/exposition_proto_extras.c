@@ -165,12 +165,6 @@ static void copy_field(struct buf *out, unsigned field, const struct pb_field *f
         pb_add_int(out, field, (int64_t)f->value);
 }
 
-static bool refuse_histogram(struct proto_page *p, enum err_kind kind, const char *why)
-{
-    struct str name = str_first(p->_family.name, 100);
-    return err_set(&p->copy.err, kind, "metric family \"%.*s\": %s", STR_ARG(name), why);
-}
-
 /* A resolution that is allowed. False: there are too many buckets in the lowest one. */
 static bool limit_resolution(struct proto_page *p, struct histogram *h, bool *changed)
 {
@@ -212,9 +206,9 @@ static bool check_histogram(struct proto_page *p, size_t message, bool is_float)
     bool changed = false;
     arena_reset(&p->copy.scratch);
     if (!histogram_decode_strict(&p->copy.scratch, (const uint8_t *)out->p + message, out->n - message, &t, &h, &err))
-        return refuse_histogram(p, ERR_BAD_DATA, err.text);
+        return proto_refuse(p, ERR_BAD_DATA, err.text);
     if (!limit_resolution(p, &h, &changed))
-        return refuse_histogram(p, ERR_LIMIT, "native_histogram_bucket_limit exceeded");
+        return proto_refuse(p, ERR_LIMIT, PROTO_OVER_BUCKETS);
     if (!changed)
         return true;
     out->n = message;

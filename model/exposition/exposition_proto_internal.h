@@ -20,6 +20,10 @@ static inline const uint8_t *proto_end(struct str message)
 /* A number of type double; 0 when the field has another wire type. */
 static inline double proto_double(const struct pb_field *f) { return f->wire == 1 ? double_from_bits(f->value) : 0; }
 
+#define PROTO_OVER_BUCKETS "native_histogram_bucket_limit exceeded"
+/* Sets err, with the name of the current family; false. */
+bool proto_refuse(struct proto_page *p, enum err_kind kind, const char *why);
+
 /* Both append an extra for the series whose text begins at `at`. */
 bool proto_add_exemplar(struct proto_page *p, uint32_t at, struct str exemplar);
 /* t: of the sample. False: err is set. */
