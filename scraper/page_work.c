@@ -306,7 +306,7 @@ static struct scrape *next_page(struct scrape_lane *l)
     if (l->reading || l->stopping)
         return l->reading ? s : NULL;
     if (s)
-        standby_must_replay(s);
+        standby_replay_before(s);
     struct scrape *replay = standby_next_replay(l);
     if (replay)
         list_push_front(&l->waiting, &replay->node);

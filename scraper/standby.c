@@ -210,14 +210,11 @@ void standby_update(struct target *t)
         standby_queue_replay(t);
 }
 
-bool standby_must_replay(const struct scrape *s)
+void standby_replay_before(const struct scrape *s)
 {
     struct target *t = s->target;
-    if (list_empty(&t->kept) || standby_keeps(s))
-        return false;
-    if (!list_linked(&t->replay))
+    if (!list_empty(&t->kept) && !standby_keeps(s) && !list_linked(&t->replay))
         list_push_front(&t->lane->standby.replays, &t->replay);
-    return true;
 }
 
 /* The next one of the target; drops those that are not needed. mute: it only fills the cache. NULL: none. */

@@ -60,8 +60,8 @@ void standby_forget(struct target *t);               /* drops what is kept */
 /* A response that waits. True: it is kept, by standby_keep_some, which returns true while there is more to do. */
 bool standby_keeps(const struct scrape *s);
 bool standby_keep_some(struct scrape *s);
-/* Kept scrapes of the target must be replayed before this one. */
-bool standby_must_replay(const struct scrape *s);
+/* Replays kept scrapes of the target before this one. */
+void standby_replay_before(const struct scrape *s);
 /* The next scrape to be replayed, to be unpacked by standby_unpack_some while that returns true; NULL: none. */
 struct scrape *standby_next_replay(struct scrape_lane *l);
 bool standby_unpack_some(struct scrape *s, bool *ok);
