@@ -40,15 +40,14 @@ static void collect_line(struct metadata_builder *b, const struct metadata_line 
 static struct str family_key(struct arena *a, const struct metadata *m, uint64_t route)
 {
     const char type[2] = {0, (char)('a' + (int)m->type)};
-    size_t n = m->family.n + sizeof type + m->help.n + 1 + m->unit.n + (route ? sizeof route : 0);
+    size_t n = m->family.n + sizeof type + m->help.n + 1 + m->unit.n + sizeof route;
     struct buf b = {.p = arena_bytes(a, n), .cap = n}; /* exact size: never grows */
     buf_add_str(&b, m->family);
     buf_add(&b, type, sizeof type);
     buf_add_str(&b, m->help);
     buf_add_char(&b, 0);
     buf_add_str(&b, m->unit);
-    if (route)
-        buf_add(&b, &route, sizeof route);
+    buf_add(&b, &route, sizeof route);
     return buf_str(&b);
 }
 
