@@ -363,17 +363,6 @@ static bool follow_source_take_news(struct sd_source *s)
     return changed;
 }
 
-struct follow_visit { const struct sd_follow *follow; sd_visit_fn *visit; void *arg; };
-
-static void follow_visit_part(void *arg, const void *part, struct sd_groups *groups)
-{
-    const struct follow_visit *v = arg;
-    struct sd_found found = v->follow->found;
-    found.part = part;
-    found.groups = groups;
-    v->visit(v->arg, &found);
-}
-
 /* After a visit, which begins with the first that has changed. */
 static void follow_end_visit(struct sd_follow *f)
 {
@@ -391,9 +380,9 @@ static void follow_end_visit(struct sd_follow *f)
 static void follow_source_visit(struct sd_source *s, struct map *seen UNUSED, sd_visit_fn *visit, void *arg)
 {
     struct sd_follow *f = follow_of(s);
-    struct follow_visit v = {f, visit, arg};
+    struct sd_found_visit v = {&f->found, visit, arg};
     for (struct list *n = f->order.next; n != &f->order; n = n->next)
-        sd_parts_visit(&CONTAINER(n, struct sd_followed, node)->parts, follow_visit_part, &v);
+        sd_parts_visit(&CONTAINER(n, struct sd_followed, node)->parts, sd_found_visit_part, &v);
     follow_end_visit(f);
 }
 
@@ -413,10 +402,10 @@ static void follow_source_visit_whole(struct sd_source *s, sd_visit_fn *visit, v
 static void follow_source_visit_changed(struct sd_source *s, sd_visit_fn *visit, void *arg)
 {
     struct sd_follow *f = follow_of(s);
-    struct follow_visit v = {f, visit, arg};
+    struct sd_found_visit v = {&f->found, visit, arg};
     int64_t until = loop_slice_end(f->env.main);
     for (struct list *n = f->changed.next; n != &f->changed; n = n->next) {
-        sd_parts_visit_changed(&CONTAINER(n, struct sd_followed, changed)->parts, until, follow_visit_part, &v);
+        sd_parts_visit_changed(&CONTAINER(n, struct sd_followed, changed)->parts, until, sd_found_visit_part, &v);
         if (clock_mono_ns() >= until)
             break;
     }
@@ -435,13 +424,7 @@ static void follow_source_show(const struct sd_source *s, struct sd_status *out,
 static void follow_source_explain(const struct sd_source *s, struct buf *out)
 {
     const struct sd_follow *f = follow_of(s);
-    const char *separator = out->n > 0 ? "; " : "";
-    if (f->error)
-        buf_printf(out, "%s%s", separator, f->error);
-    else if (follow_hangs(f))
-        buf_printf(out, "%s%s does not respond", separator, f->shown);
-    else if (!follow_has_ended(f))
-        buf_printf(out, "%s%s was not read yet", separator, f->shown);
+    sd_explain_reads(out, f->shown, f->error, follow_hangs(f), follow_has_ended(f));
 }
 
 static const struct sd_source_ops follow_source_ops = {

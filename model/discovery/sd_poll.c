@@ -113,12 +113,10 @@ static bool poll_source_take_news(struct sd_source *s)
     return sd_parts_changed(&p->parts);
 }
 
-struct poll_visit { const struct sd_poll *poll; sd_visit_fn *visit; void *arg; };
-
-static void poll_visit_part(void *arg, const void *part, struct sd_groups *groups)
+void sd_found_visit_part(void *arg, const void *part, struct sd_groups *groups)
 {
-    const struct poll_visit *v = arg;
-    struct sd_found found = v->poll->found;
+    const struct sd_found_visit *v = arg;
+    struct sd_found found = *v->found;
     found.part = part;
     found.groups = groups;
     v->visit(v->arg, &found);
@@ -127,7 +125,7 @@ static void poll_visit_part(void *arg, const void *part, struct sd_groups *group
 static void poll_source_visit(struct sd_source *s, struct map *seen UNUSED, sd_visit_fn *visit, void *arg)
 {
     struct sd_poll *p = poll_of(s);
-    sd_parts_visit(&p->parts, poll_visit_part, &(struct poll_visit){p, visit, arg});
+    sd_parts_visit(&p->parts, sd_found_visit_part, &(struct sd_found_visit){&p->found, visit, arg});
     p->drained = p->parts.groups != NULL;
 }
 
@@ -145,7 +143,8 @@ static void poll_source_visit_whole(struct sd_source *s, sd_visit_fn *visit, voi
 static void poll_source_visit_changed(struct sd_source *s, sd_visit_fn *visit, void *arg)
 {
     struct sd_poll *p = poll_of(s);
-    sd_parts_visit_changed(&p->parts, loop_slice_end(p->env.main), poll_visit_part, &(struct poll_visit){p, visit, arg});
+    sd_parts_visit_changed(&p->parts, loop_slice_end(p->env.main), sd_found_visit_part,
+                           &(struct sd_found_visit){&p->found, visit, arg});
     if (!sd_parts_changed(&p->parts)) {
         p->drained = p->parts.groups != NULL;
         return;
@@ -159,16 +158,21 @@ static void poll_source_show(const struct sd_source *s, struct sd_status *out, s
     out->unanswered += poll_of(s)->error != NULL || poll_of(s)->hangs;
 }
 
+void sd_explain_reads(struct buf *out, const char *shown, const char *error, bool hangs, bool ended)
+{
+    const char *separator = out->n > 0 ? "; " : "";
+    if (error)
+        buf_printf(out, "%s%s", separator, error);
+    else if (hangs)
+        buf_printf(out, "%s%s does not respond", separator, shown);
+    else if (!ended)
+        buf_printf(out, "%s%s was not read yet", separator, shown);
+}
+
 static void poll_source_explain(const struct sd_source *s, struct buf *out)
 {
     const struct sd_poll *p = poll_of(s);
-    const char *separator = out->n > 0 ? "; " : "";
-    if (p->error)
-        buf_printf(out, "%s%s", separator, p->error);
-    else if (p->hangs)
-        buf_printf(out, "%s%s does not respond", separator, p->shown);
-    else if (!p->ended)
-        buf_printf(out, "%s%s was not read yet", separator, p->shown);
+    sd_explain_reads(out, p->shown, p->error, p->hangs, p->ended);
 }
 
 static const struct sd_source_ops poll_source_ops = {

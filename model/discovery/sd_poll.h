@@ -39,4 +39,10 @@ void sd_poll_init(struct sd_poll *p, const struct sd_poll_ops *ops, const struct
 void sd_poll_succeeded(struct sd_poll *p, struct sd_groups *groups); /* takes the reference; NULL: as before */
 void sd_poll_failed(struct sd_poll *p, const char *why);
 
+/* Shared with sd_follow.c, whose sources are read over the network, too. */
+struct sd_found_visit { const struct sd_found *found; sd_visit_fn *visit; void *arg; };
+void sd_found_visit_part(void *arg, const void *part, struct sd_groups *groups); /* sd_part_fn; arg: sd_found_visit */
+/* Appends why the source has no current targets: its last error, or that a read hangs or has not ended. */
+void sd_explain_reads(struct buf *out, const char *shown, const char *error, bool hangs, bool ended);
+
 #endif
