@@ -78,12 +78,6 @@ static void http_list_parse(struct loop_job *job)
     l->groups = g;
 }
 
-static void http_list_clear(struct http_list *l)
-{
-    buf_free(&l->body);
-    l->body = (struct buf){0};
-}
-
 static void http_source_fail(struct http_source *s, struct err *err)
 {
     client_hide_secrets_in(s->profile, s->poll.found.source, err->text, sizeof err->text);
@@ -95,7 +89,7 @@ static void http_list_on_done(struct loop_job *job)
     struct http_list *l = http_list_of(job);
     struct sd_groups *groups = l->groups;
     l->groups = NULL;
-    http_list_clear(l);
+    buf_free(&l->body);
     if (!l->ok) {
         http_source_fail(l->source, &l->err);
         return;
@@ -152,7 +146,7 @@ static void http_source_on_done(void *arg, const struct client_reply *reply)
         loop_job_start(&s->list->job, s->poll.env.main);
         return;
     }
-    http_list_clear(s->list);
+    buf_free(&s->list->body);
     http_source_fail(s, &err);
 }
 

@@ -36,7 +36,6 @@ static void followed_stop(struct sd_followed *w)
     struct sd_follow *f = w->follow;
     loop_timer_stop(f->env.main, &w->due);
     sd_request_free(&w->request);
-    w->request = (struct sd_request){.done = followed_on_response};
     f->n_failing -= w->failures > 0;
     w->failures = 0;
     w->index = 0;
@@ -281,7 +280,6 @@ static void followed_on_response(struct sd_request *r, const struct json_value *
     else if (ok && !same)
         ok = is_list ? followed_take_services(w, doc, &why) : followed_take_instances(w, doc, &why);
     sd_request_free(r);
-    *r = (struct sd_request){.done = followed_on_response};
     if (!ok) {
         w->index = 0;
         followed_failed(w, why.text);
