@@ -44,7 +44,7 @@ only microhttpd.h   gateway/http/http.c gateway/http/http_headers.c gateway/http
 only gnutls/gnutls.h base/aws/sigv4.c base/jwt/jwt.c base/jwt/jwt_certificate.c gateway/http/http_tls.c
 only gnutls/x509.h  base/jwt/jwt_certificate.c gateway/http/http_tls.c
 only gnutls/pkcs12.h base/jwt/jwt_certificate.c
-only gnutls/abstract.h base/jwt/jwt.c base/jwt/jwt_certificate.c gateway/http/http_tls.c
+only gnutls/abstract.h base/jwt/jwt_internal.h gateway/http/http_tls.c
 only gnutls/crypto.h base/aws/sigv4.c base/jwt/jwt.c gateway/http/http_auth.c
 only crypt.h        gateway/http/http_auth.c
 only curl/curl.h    base/http/client.c base/http/client_call.c base/http/client_error.c base/http/client_lines.c base/http/client_names.c base/http/client_profile.c base/http/client_multi.c base/http/curl_library.c base/http/tls_versions.c

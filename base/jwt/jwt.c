@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* header.claims.signature, each in base64 for URLs without padding. */
 #include "base/jwt/jwt.h"
 
 #include "base/json/json_write.h"
+#include "base/jwt/jwt_internal.h"
 #include "base/text/base64.h"
 
-#include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
@@ -52,26 +51,36 @@ void jwt_end(struct buf *claims) { buf_add_char(claims, '}'); }
 
 /* ---- the token ---- */
 
-static bool jwt_add_signature(const struct jwt_key *key, gnutls_privkey_t made, struct buf *out, struct err *err)
+bool jwt_add_token(struct buf *out, struct str header, struct str claims, gnutls_privkey_t key,
+                   gnutls_sign_algorithm_t by, struct err *err)
 {
-    gnutls_sign_algorithm_t by = key->bits == 512 ? GNUTLS_SIGN_RSA_SHA512
-                                 : key->bits == 384 ? GNUTLS_SIGN_RSA_SHA384 : GNUTLS_SIGN_RSA_SHA256;
-    gnutls_datum_t text = {(unsigned char *)out->p, (unsigned)out->n}, signature = {NULL, 0};
-    unsigned bits = 0;
-    if (gnutls_privkey_get_pk_algorithm(made, &bits) != GNUTLS_PK_RSA)
+    struct buf token = {0};
+    gnutls_datum_t signature = {NULL, 0};
+    if (gnutls_privkey_get_pk_algorithm(key, NULL) != GNUTLS_PK_RSA)
         return err_set(err, ERR_BAD_DATA, "the key is not an RSA key");
-    int result = gnutls_privkey_sign_data2(made, by, 0, &text, &signature);
-    if (result != 0)
-        return err_set(err, ERR_INTERNAL, "cannot sign: %s", gnutls_strerror(result));
-    buf_add_char(out, '.');
-    base64_add_url(out, str_n(signature.data, signature.size));
+    base64_add_url(&token, header);
+    buf_add_char(&token, '.');
+    base64_add_url(&token, claims);
+    gnutls_datum_t text = {(unsigned char *)token.p, (unsigned)token.n};
+    int result = gnutls_privkey_sign_data2(key, by, 0, &text, &signature);
+    if (result == 0) {
+        buf_add_char(&token, '.');
+        base64_add_url(&token, str_n(signature.data, signature.size));
+        buf_add_str(out, buf_str(&token));
+    }
     gnutls_free(signature.data);
-    return true;
+    buf_free(&token);
+    return result == 0 || err_set(err, ERR_INTERNAL, "cannot sign: %s", gnutls_strerror(result));
+}
+
+static gnutls_sign_algorithm_t jwt_algorithm(unsigned bits)
+{
+    return bits == 512 ? GNUTLS_SIGN_RSA_SHA512 : bits == 384 ? GNUTLS_SIGN_RSA_SHA384 : GNUTLS_SIGN_RSA_SHA256;
 }
 
 bool jwt_sign(const struct jwt_key *key, struct str claims, struct buf *out, struct err *err)
 {
-    struct buf header = {0}, token = {0};
+    struct buf header = {0};
     gnutls_privkey_t made = NULL;
     gnutls_datum_t pem = {(unsigned char *)key->pem.p, (unsigned)key->pem.n};
     int result = gnutls_privkey_init(&made);
@@ -85,16 +94,10 @@ bool jwt_sign(const struct jwt_key *key, struct str claims, struct buf *out, str
             jwt_add_text(&header, "kid", str_of(key->id));
         jwt_add_text(&header, "typ", STR("JWT"));
         jwt_end(&header);
-        base64_add_url(&token, buf_str(&header));
-        buf_add_char(&token, '.');
-        base64_add_url(&token, claims);
-        ok = jwt_add_signature(key, made, &token, err);
+        ok = jwt_add_token(out, buf_str(&header), claims, made, jwt_algorithm(key->bits), err);
     }
-    if (ok)
-        buf_add_str(out, buf_str(&token));
     if (made)
         gnutls_privkey_deinit(made);
     buf_free(&header);
-    buf_free(&token);
     return ok;
 }

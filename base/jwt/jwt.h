@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* JSON Web Tokens (RFC 7519) that are signed with an RSA key (RFC 7515: RS256, RS384, RS512), by GnuTLS. Any thread; a
- * signature takes about a millisecond. Only jwt.c includes GnuTLS here. */
+ * signature takes about a millisecond. No GnuTLS header is included here. */
 #ifndef BASE_JWT_JWT_H
 #define BASE_JWT_JWT_H
 

@@ -3,9 +3,9 @@
 #include "base/jwt/jwt_certificate.h"
 
 #include "base/jwt/jwt.h"
+#include "base/jwt/jwt_internal.h"
 #include "base/text/base64.h"
 
-#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/pkcs12.h>
 #include <gnutls/x509.h>
@@ -125,43 +125,20 @@ static bool jwt_make_header(const struct jwt_identity *id, bool with_chain, stru
     return true;
 }
 
-static bool jwt_sign_pss(gnutls_x509_privkey_t key, struct str text, struct buf *out, struct err *err)
-{
-    gnutls_privkey_t signer = NULL;
-    gnutls_datum_t bytes = jwt_datum(text), signature = {NULL, 0};
-    if (gnutls_x509_privkey_get_pk_algorithm(key) != GNUTLS_PK_RSA)
-        return err_set(err, ERR_BAD_DATA, "the key is not an RSA key");
-    int result = gnutls_privkey_init(&signer);
-    if (result >= 0)
-        result = gnutls_privkey_import_x509(signer, key, 0);
-    if (result >= 0)
-        result = gnutls_privkey_sign_data2(signer, GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 0, &bytes, &signature);
-    if (result >= 0)
-        base64_add_url(out, str_n(signature.data, signature.size));
-    gnutls_free(signature.data);
-    if (signer)
-        gnutls_privkey_deinit(signer);
-    return !jwt_fails(result, "cannot sign", err);
-}
-
 bool jwt_sign_by_certificate(const struct jwt_certificate *c, struct str claims, struct buf *out, struct err *err)
 {
     struct jwt_identity id = {0};
-    struct buf header = {0}, token = {0}, signature = {0};
+    struct buf header = {0};
+    gnutls_privkey_t signer = NULL;
     bool pem = str_find_str(c->file, STR("-----BEGIN")) < c->file.n;
     bool ok = (pem ? jwt_read_pem(c, &id, err) : jwt_read_pkcs12(c, &id, err)) && jwt_find_leaf(&id, err) &&
-              jwt_make_header(&id, c->with_chain, &header, err);
-    if (ok) {
-        base64_add_url(&token, buf_str(&header));
-        buf_add_char(&token, '.');
-        base64_add_url(&token, claims);
-        ok = jwt_sign_pss(id.key, buf_str(&token), &signature, err);
-    }
-    if (ok)
-        buf_printf(out, "%s.%s", buf_z(&token), buf_z(&signature));
+              jwt_make_header(&id, c->with_chain, &header, err) &&
+              !jwt_fails(gnutls_privkey_init(&signer), "the key", err) &&
+              !jwt_fails(gnutls_privkey_import_x509(signer, id.key, 0), "the key", err) &&
+              jwt_add_token(out, buf_str(&header), claims, signer, GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, err);
+    if (signer)
+        gnutls_privkey_deinit(signer);
     jwt_identity_free(&id);
     buf_free(&header);
-    buf_free(&token);
-    buf_free(&signature);
     return ok;
 }
