@@ -83,8 +83,8 @@ static const struct conf_row job_rows[] = {
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
     {.type = CONF_IGNORED, .name = "stream_parse", .help = "A scrape is always forwarded completely or not at all"},
     JOB(BOOL, "convert_classic_histograms_to_nhcb", convert_classic_histograms),
-        .help = "Store classic histograms as native ones with custom buckets; with always_scrape_classic_histograms both. "
-                "Default: global"},
+        .help = "Store classic histograms as native ones with custom buckets; with always_scrape_classic_histograms "
+                "both. Default: global"},
     JOB(INT, "native_histogram_bucket_limit", native_histogram_bucket_limit), .preset = unlimited, .min = 0, .max = UINT32_MAX,
         .help = "Maximum number of buckets of a native histogram; those of others are merged, and the scrape fails if that is not "
                 "enough; 0 = unlimited"},

@@ -437,7 +437,8 @@ static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t
     t->wanted_exceeded_limit = p->exceeded_limit;
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->changed, &c->n_changed, &c->changed_cap,
-         (struct target_change){t, p->job, t->wanted_settings, p->exceeded_limit, t->wanted_span, t->wanted_lead, NULL});
+         (struct target_change){t, p->job, t->wanted_settings, p->exceeded_limit, t->wanted_span, t->wanted_lead,
+                                NULL});
 }
 
 /* A target is scraped by the lane that owns its shard: the writer's shard is id % shards, owned by lane shard % lanes.

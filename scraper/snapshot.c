@@ -53,7 +53,8 @@ static void snapshot_copy_state(struct target_state *to, bool with_metadata)
     to->interval = t->settings.interval;
     to->timeout = t->settings.timeout;
     to->series_limit = t->settings.series_limit;
-    to->standby = t->job && t->job->conf->cluster.standby && !standby_leads(t, loop_now(t->lane->loop)); /* NULL: it is new, or gone */
+    /* t->job is NULL: the target is new, or removed */
+    to->standby = t->job && t->job->conf->cluster.standby && !standby_leads(t, loop_now(t->lane->loop));
     to->live = t->live;
     target_error_ref(to->live.last_error);
     if (with_metadata && t->metadata) {

@@ -11,7 +11,7 @@ enum {
     FRAME = 64 << 10,
     KEEP_LEVEL = 1,
     CLEARED_LINES = 256,
-    CLOCKS_MS = 2, /* by which the difference of the two clocks, in whole milliseconds, may have changed since a timer was armed */
+    CLOCKS_MS = 2, /* maximum change of the difference of the two clocks, in whole ms, after a timer was armed */
 };
 
 struct kept_scrape {

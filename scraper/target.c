@@ -406,8 +406,9 @@ static struct cluster_span target_lead(const struct scrape_job *job, const struc
 {
     if (!job->cluster.standby)
         return always;
-    return env->view ? cluster_view_lead(env->view, key, env->now, env->now - job->cluster.keep_ms, job->cluster.replicas)
-                     : (struct cluster_span){0};
+    if (env->view == NULL)
+        return (struct cluster_span){0};
+    return cluster_view_lead(env->view, key, env->now, env->now - job->cluster.keep_ms, job->cluster.replicas);
 }
 
 /* In a cluster each member scrapes at the same times: the labels that their own configurations add do not count. */

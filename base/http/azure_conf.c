@@ -39,12 +39,15 @@ static const struct conf_section workload_section = {"workload_identity", sizeof
                                                      NULL, "Identity of a workload in Kubernetes"};
 
 static const struct conf_row certificate_rows[] = {
-    AZURE_NEEDS(STRING, azure_certificate, client_id, "Client"), AZURE_NEEDS(STRING, azure_certificate, tenant_id, "Its tenant"),
-    AZURE_NEEDS(FILE, azure_certificate, certificate_path, "Its certificate and RSA key, in PEM format or PKCS#12 (PFX), re-read each second"),
+    AZURE_NEEDS(STRING, azure_certificate, client_id, "Client"),
+    AZURE_NEEDS(STRING, azure_certificate, tenant_id, "Its tenant"),
+    AZURE_NEEDS(FILE, azure_certificate, certificate_path,
+                "Its certificate and RSA key, in PEM format or PKCS#12 (PFX), re-read each second"),
     AZURE(FILE, azure_certificate, certificate_key_path, "The key in PEM format, if it is not in `certificate_path`"),
     AZURE(SECRET, azure_certificate, certificate_password, "Password of the key"),
-    {.type = CONF_BOOL, .name = "send_certificate_chain", .offset = offsetof(struct azure_certificate, send_certificate_chain),
-     .preset = "false", .help = "Send the certificates with each assertion, for authentication by subject name and issuer"},
+    {.type = CONF_BOOL, .name = "send_certificate_chain",
+     .offset = offsetof(struct azure_certificate, send_certificate_chain), .preset = "false",
+     .help = "Send the certificates with each assertion, for authentication by subject name and issuer"},
     {0}};
 static const struct conf_section certificate_section = {"azuread_certificate", sizeof(struct azure_certificate),
                                                         certificate_rows, NULL, "Client with a certificate"};

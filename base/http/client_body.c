@@ -54,7 +54,8 @@ void client_body_take_header(struct client_call *call, struct str name, struct s
         keep(call->location, sizeof call->location, &r->location, value);
     else if (str_ieq(name, STR("x-server-hostname")))
         r->server_hostname = true;
-    else if ((str_ieq(name, STR("x-consul-index")) || str_ieq(name, STR("x-nomad-index"))) && !num_parse_u64(value, &r->list_index))
+    else if ((str_ieq(name, STR("x-consul-index")) || str_ieq(name, STR("x-nomad-index"))) &&
+             !num_parse_u64(value, &r->list_index))
         r->list_index = 0;
     else if (name.n > WRITTEN_LEAST && str_ieq(str_first(name, WRITTEN_LEAST), STR("x-prometheus-remote-write-")))
         body_take_written(r, str_skip(name, WRITTEN_LEAST), value);

@@ -58,7 +58,8 @@ static void text_fetch_run(struct text_fetch *f, struct loop *loop, const struct
     struct client *client = client_new(loop, &(struct client_settings){.max_inflight = 1});
     (void)client_send(client, &(struct client_request){
         .method = c->method, .url = c->url, .profile = c->profile, .headers = c->headers, .n_headers = c->n_headers,
-        .body = c->body, .timeout_ms = c->ms, .max_body = c->max, .accept_gzip = true, .data = text_fetch_on_data, .done = text_fetch_on_done, .arg = f});
+        .body = c->body, .timeout_ms = c->ms, .max_body = c->max, .accept_gzip = true, .data = text_fetch_on_data,
+        .done = text_fetch_on_done, .arg = f});
     while (!f->ended)
         loop_turn(loop, -1);
     client_free(client);
@@ -83,8 +84,8 @@ bool fetch_response(const char *url, size_t max, int64_t ms, int *status, struct
     struct client_profile *profile = client_profile_new(&(struct client_profile_conf){.proxy_from_environment = true}, err);
     if (profile == NULL)
         return false;
-    bool ok = fetch_call(&(struct fetch_call){.method = "GET", .url = url, .profile = profile, .max = max, .ms = ms}, status,
-                         out, err);
+    bool ok = fetch_call(&(struct fetch_call){.method = "GET", .url = url, .profile = profile, .max = max, .ms = ms},
+                         status, out, err);
     client_profile_unref(profile);
     return ok;
 }

@@ -497,8 +497,8 @@ struct token_source *oauth2_get(const struct client_oauth2 *conf, struct err *er
                                                     .secrets = oauth2_secrets, .free = oauth2_free};
     static const struct token_source_kind *const kinds[] = {
         [OAUTH2_SECRET] = &kind, [OAUTH2_AZURE_SECRET] = &azure, [OAUTH2_AZURE_TOKEN] = &azure,
-        [OAUTH2_AZURE_MACHINE] = &azure, [OAUTH2_AZURE_CERTIFICATE] = &certificate, [OAUTH2_JWT] = &signed_kind, [OAUTH2_GOOGLE_FILE] = &google,
-        [OAUTH2_GOOGLE_MACHINE] = &google};
+        [OAUTH2_AZURE_MACHINE] = &azure, [OAUTH2_AZURE_CERTIFICATE] = &certificate, [OAUTH2_JWT] = &signed_kind,
+        [OAUTH2_GOOGLE_FILE] = &google, [OAUTH2_GOOGLE_MACHINE] = &google};
     if (!oauth2_check(conf, err))
         return NULL;
     struct client_profile *profile = client_profile_new(&conf->http, err);
@@ -524,7 +524,8 @@ struct token_source *oauth2_get(const struct client_oauth2 *conf, struct err *er
     o->password = conf->certificate.password ? mem_strdup(conf->certificate.password) : NULL;
     o->with_chain = conf->certificate.with_chain;
     made.settings = mem_strdup(buf_z(&settings));
-    bool whole = conf->style == OAUTH2_JWT || conf->style == OAUTH2_GOOGLE_FILE || conf->style == OAUTH2_AZURE_CERTIFICATE;
+    bool whole = conf->style == OAUTH2_JWT || conf->style == OAUTH2_GOOGLE_FILE ||
+                 conf->style == OAUTH2_AZURE_CERTIFICATE;
     if (conf->client_secret_file && *conf->client_secret_file)
         made.secret_file = watched_file_new(conf->client_secret_file, whole ? WATCHED_BYTES : WATCHED_LINE);
     else

@@ -40,7 +40,8 @@ static bool jwt_read_pem(const struct jwt_certificate *c, struct jwt_identity *i
 {
     gnutls_datum_t file = jwt_datum(c->file), key = jwt_datum(c->key_file.n > 0 ? c->key_file : c->file);
     const char *password = c->password && *c->password ? c->password : NULL;
-    if (jwt_fails(gnutls_x509_crt_list_import2(&id->chain, &id->n, &file, GNUTLS_X509_FMT_PEM, 0), "the certificate", err))
+    if (jwt_fails(gnutls_x509_crt_list_import2(&id->chain, &id->n, &file, GNUTLS_X509_FMT_PEM, 0), "the certificate",
+                  err))
         return false;
     if (jwt_fails(gnutls_x509_privkey_init(&id->key), "the key", err))
         return false;
@@ -56,7 +57,8 @@ static bool jwt_read_pkcs12(const struct jwt_certificate *c, struct jwt_identity
         return false;
     int result = gnutls_pkcs12_import(file, &bytes, GNUTLS_X509_FMT_DER, 0);
     if (result >= 0)
-        result = gnutls_pkcs12_simple_parse(file, c->password ? c->password : "", &id->key, &id->chain, &id->n, NULL, NULL, NULL, 0);
+        result = gnutls_pkcs12_simple_parse(file, c->password ? c->password : "", &id->key, &id->chain, &id->n, NULL,
+                                            NULL, NULL, 0);
     gnutls_pkcs12_deinit(file);
     if (jwt_fails(result, "the certificate is neither in PEM format nor PKCS#12 with this password", err))
         return false;

@@ -16,6 +16,7 @@ struct jwt_certificate {
 };
 /* Appends the token. False: something cannot be read, the key is no RSA key, or not that of a certificate; the error
  * does not show it. */
-bool jwt_sign_by_certificate(const struct jwt_certificate *c, struct str claims, struct buf *out, struct err *err) MUST_USE;
+bool jwt_sign_by_certificate(const struct jwt_certificate *c, struct str claims, struct buf *out,
+                             struct err *err) MUST_USE;
 
 #endif

@@ -11,7 +11,10 @@ static void spare_free_all(struct buf_spare *s)
 
 static void on_end(struct loop_timer *t) { spare_free_all(CONTAINER(t, struct buf_spare, end)); }
 
-void buf_spare_init(struct buf_spare *s, struct loop *loop) { *s = (struct buf_spare){.loop = loop, .end.run = on_end}; }
+void buf_spare_init(struct buf_spare *s, struct loop *loop)
+{
+    *s = (struct buf_spare){.loop = loop, .end.run = on_end};
+}
 
 void buf_spare_free(struct buf_spare *s)
 {

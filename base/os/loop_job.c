@@ -34,7 +34,8 @@ void loop_job_init(struct loop_job *job, void (*work)(struct loop_job *), void (
                    void (*release)(struct loop_job *))
 {
     *job = (struct loop_job){.work = work, .done = done, .release = release, ._task.run = job_on_end,
-                             ._file_work = {.run = job_run, .hangs = job_is_slow, .release = job_release, .hang_ms = JOB_HANG_MS}};
+                             ._file_work = {.run = job_run, .hangs = job_is_slow, .release = job_release,
+                                            .hang_ms = JOB_HANG_MS}};
     mutex_init(&job->_lock, RANK_LOOP_JOB);
 }
 

@@ -91,7 +91,8 @@ static void add_instance(struct consul_source *s, struct sd_build *b, struct str
     sd_build_labels(b, "__meta_consul_tagged_address_", json_value_get(node, "TaggedAddresses"));
 }
 
-static void consul_take_instances(struct sd_follow *f, struct sd_build *b, struct str name, const struct json_value *doc)
+static void consul_take_instances(struct sd_follow *f, struct sd_build *b, struct str name,
+                                  const struct json_value *doc)
 {
     for (const struct json_value *entry = json_value_items(doc); entry; entry = entry->next)
         add_instance(consul_of(f), b, name, entry);
@@ -220,7 +221,8 @@ static void consul_copy_conf(struct consul_source *s, const struct consul_sd *co
     buf_free(&meta);
 }
 
-static void consul_key(struct buf *out, const struct consul_source *s, const struct client_profile *profile, int64_t interval)
+static void consul_key(struct buf *out, const struct consul_source *s, const struct client_profile *profile,
+                       int64_t interval)
 {
     buf_printf(out, "consul %.*s %.*s %016llx %lld %.*s %.*s %.*s %s", STR_ARG(s->base), STR_ARG(s->query),
                (unsigned long long)client_profile_hash(profile), (long long)interval, STR_ARG(s->conf.filter),

@@ -94,7 +94,8 @@ static void add_container_network(const struct docker_reading *r, const struct j
     struct str v4 = docker_text(network, "IPAddress"), id = docker_text(network, "NetworkID");
     struct str ip = v4.n > 0 ? v4 : docker_text(network, "GlobalIPv6Address");
     bool has_ports = false, in_host = str_is(container_mode(c), "host");
-    for (const struct json_value *p = json_value_items(json_value_get(c, "Ports")); p && !sd_build_is_full(r->build); p = p->next) {
+    const struct json_value *ports = json_value_get(c, "Ports");
+    for (const struct json_value *p = json_value_items(ports); p && !sd_build_is_full(r->build); p = p->next) {
         if (!str_is(docker_text(p, "Type"), "tcp"))
             continue;
         add_container_port(r, c, p, ip, id);

@@ -128,10 +128,11 @@ static void swarm_build_services(const struct docker_source *s, struct sd_build 
 {
     struct docker_networks networks;
     docker_networks_read(&networks, META, lists[1]);
-    for (const struct json_value *service = json_value_items(lists[0]); service && !sd_build_is_full(b); service = service->next) {
+    for (const struct json_value *service = json_value_items(lists[0]); service && !sd_build_is_full(b);
+         service = service->next) {
         const struct json_value *endpoint = json_value_get(service, "Endpoint"), *ports = json_value_get(endpoint, "Ports");
-        for (const struct json_value *v = json_value_items(json_value_get(endpoint, "VirtualIPs")); v && !sd_build_is_full(b);
-             v = v->next) {
+        const struct json_value *addresses = json_value_get(endpoint, "VirtualIPs");
+        for (const struct json_value *v = json_value_items(addresses); v && !sd_build_is_full(b); v = v->next) {
             struct str ip, network = docker_text(v, "NetworkID");
             bool has_ports = false;
             if (!swarm_address(docker_text(v, "Addr"), &ip)) /* a service of the host's network has none */
@@ -217,10 +218,11 @@ static void add_task(const struct swarm_tasks *t, const struct json_value *task)
         sd_build_label(b, META "task_port_publish_mode", docker_text(p, "PublishMode"));
         add_task_labels(t, task);
     }
-    for (const struct json_value *n = json_value_items(json_value_get(task, "NetworksAttachments")); n && !sd_build_is_full(b);
-         n = n->next) {
+    const struct json_value *attachments = json_value_get(task, "NetworksAttachments");
+    for (const struct json_value *n = json_value_items(attachments); n && !sd_build_is_full(b); n = n->next) {
         struct str network = docker_text(json_value_get(n, "Network"), "ID");
-        for (const struct json_value *a = json_value_items(json_value_get(n, "Addresses")); a && !sd_build_is_full(b); a = a->next)
+        const struct json_value *addresses = json_value_get(n, "Addresses");
+        for (const struct json_value *a = json_value_items(addresses); a && !sd_build_is_full(b); a = a->next)
             if (swarm_address(json_value_text(a), &ip))
                 add_task_address(t, task, ip, network);
     }

@@ -62,7 +62,8 @@ static void nomad_add_instance(struct nomad_source *s, struct sd_build *b, const
     nomad_add_tags(s, b, json_value_get(instance, "Tags"));
 }
 
-static void nomad_take_instances(struct sd_follow *f, struct sd_build *b, struct str name UNUSED, const struct json_value *doc)
+static void nomad_take_instances(struct sd_follow *f, struct sd_build *b, struct str name UNUSED,
+                                 const struct json_value *doc)
 {
     for (const struct json_value *i = json_value_items(doc); i; i = i->next)
         nomad_add_instance(nomad_of(f), b, i);

@@ -89,8 +89,8 @@ static struct kube_watches *sd_manager_kube(void *arg)
 
 struct sd_source_env sd_manager_source_env(struct sd_manager *m, struct sd_owner owner)
 {
-    return (struct sd_source_env){.main = m->env.main, .news = sd_manager_post_news,
-                                  .client = sd_manager_client, .blocking = sd_manager_blocking, .kube = sd_manager_kube, .arg = m, .owner = owner};
+    return (struct sd_source_env){.main = m->env.main, .news = sd_manager_post_news, .client = sd_manager_client,
+                                  .blocking = sd_manager_blocking, .kube = sd_manager_kube, .arg = m, .owner = owner};
 }
 
 int64_t sd_manager_now(const struct sd_manager *m) { return loop_mono(m->env.main); }

@@ -102,7 +102,8 @@ static void poll_source_start(struct sd_source *s, struct dir_watch *dirs UNUSED
 static struct sd_source_state poll_source_state(const struct sd_source *s)
 {
     const struct sd_poll *p = poll_of(s);
-    return (struct sd_source_state){.reads = p->reading && !p->hangs, .awaited = p->awaited || (p->parts.groups && !p->drained),
+    return (struct sd_source_state){.reads = p->reading && !p->hangs,
+                                    .awaited = p->awaited || (p->parts.groups && !p->drained),
                                     .was_read = p->parts.groups != NULL, .has_news = p->has_news};
 }
 

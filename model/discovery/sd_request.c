@@ -91,8 +91,8 @@ void sd_request_start(struct sd_request *r, const struct sd_ask *ask)
     r->profile = ask->profile;
     r->call = client_send(ask->client, &(struct client_request){
         .method = ask->body.n > 0 ? "POST" : "GET", .body = ask->body, .url = r->url, .socket = ask->socket,
-        .no_redirects = ask->socket != NULL, .profile = ask->profile, .headers = ask->headers, .n_headers = ask->n_headers,
-        .doubtful = ask->doubtful,
+        .no_redirects = ask->socket != NULL, .profile = ask->profile, .headers = ask->headers,
+        .n_headers = ask->n_headers, .doubtful = ask->doubtful,
         .slot = (uint32_t)hash_bytes(url, strlen(url)), .timeout_ms = ask->timeout_ms, .max_body = API_BODY_MAX,
         .accept_gzip = true, .data = request_on_data, .done = request_on_done, .arg = r});
 }

@@ -373,7 +373,8 @@ static bool rewrite_family_line(struct page_rewrite *r, const char *before)
     }
     enum classic_part part = o->custom && r->_type == METRIC_HISTOGRAM ? line_part(r, &bound, &le) : PART_NONE;
     if (r->_group.open && !str_eq(buf_str(&r->_key), buf_str(&r->_group.key))) {
-        if (!group_end(r) || !exposition_labels(e->series, o->lax, &r->copy.builder, &err)) /* it has used the builder */
+        /* group_end() has used the builder */
+        if (!group_end(r) || !exposition_labels(e->series, o->lax, &r->copy.builder, &err))
             return false;
         name = builder_get(&r->copy.builder, STR(METRIC_NAME));
         part = line_part(r, &bound, &le);

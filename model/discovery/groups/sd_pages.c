@@ -12,7 +12,8 @@ bool sd_pages_next(struct sd_pages *p, struct str token, const char *shown, stru
     map_add(&p->seen, str_n(hash, sizeof *hash), &added);
     if (!added)
         return err_set(err, ERR_BAD_GATEWAY, "%s: the pages of the list lead back to an earlier one", shown);
-    return p->seen.n <= SD_PAGES_MAX || err_set(err, ERR_TOO_LARGE, "%s: the list has more than %d pages", shown, SD_PAGES_MAX);
+    return p->seen.n <= SD_PAGES_MAX ||
+           err_set(err, ERR_TOO_LARGE, "%s: the list has more than %d pages", shown, SD_PAGES_MAX);
 }
 
 void sd_pages_clear(struct sd_pages *p)

@@ -21,7 +21,10 @@ void sd_parts_init(struct sd_parts *p)
     list_init(&p->changed);
 }
 
-static uint64_t unit_hash_add(uint64_t sum, struct str s) { return (sum ^ hash_keyed(s.p, s.n)) * UINT64_C(0x9e3779b97f4a7c15) + s.n; }
+static uint64_t unit_hash_add(uint64_t sum, struct str s)
+{
+    return (sum ^ hash_keyed(s.p, s.n)) * UINT64_C(0x9e3779b97f4a7c15) + s.n;
+}
 
 static uint64_t group_hash(const struct static_group *g)
 {
