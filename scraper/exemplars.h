@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What belongs to a series of a page besides its sample: exemplars, native histograms in place of the sample, and the time
- * since which it counts, which is sent with the sample or as a sample of 0 at that time. A target
- * repeats an exemplar until it has a newer one, so only those are sent that the last page did not have for the same
- * series: the cache keeps a hash of each, in the order of the page. One that has moved by more than EXEMPLARS_RESYNC is
- * sent again, which receivers ignore. Lane's thread only. */
+/* Exemplars of the series of a page, native histograms in place of samples, and start times, which are sent with the
+ * sample or as a sample of 0 at that time. A target repeats an exemplar until it has a newer one, so only those are
+ * sent that the last page did not have for the same series: the cache keeps a hash of each, in the order of the page.
+ * One that has moved by more than EXEMPLARS_RESYNC is sent again, which receivers ignore. Lane's thread only. */
 #ifndef SCRAPER_EXEMPLARS_H
 #define SCRAPER_EXEMPLARS_H
 
@@ -12,8 +11,8 @@
 
 struct start_times {
     bool sent;               /* with the samples, which remote write 2.0 sends */
-    bool zeros;              /* a sample of 0, or an empty histogram, at the start time: */
-    int64_t after;           /* if this is later, as the series may have samples until then */
+    bool zeros;              /* a sample of 0, or an empty histogram, is sent at the start time, */
+    int64_t after;           /* if that is after this: the series may have samples until then */
 };
 struct exemplar_writer {
     struct start_times starts; /* set after exemplar_writer_start */

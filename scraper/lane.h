@@ -25,16 +25,16 @@ struct scrape_lane {
     size_t n_targets;
     size_t slot_targets;         /* the number that the length of slots was chosen for */
     struct interner interner;
-    int64_t since;               /* wall clock of its start, ms: what series were before is unknown */
+    int64_t since;               /* wall clock of its start, ms: earlier samples of series are unknown */
     struct metadata_store metadata;
     struct metadata_builder metadata_builder; /* of the current page; its store is NULL when it builds nothing */
     struct page page;
     struct proto_page converted; /* the text of a protobuf response */
-    struct page_rewrite rewritten; /* of other responses, for jobs that want other series */
+    struct page_rewrite rewritten; /* of text responses, for jobs that convert their series */
     struct marker_writer stale;  /* for failing and removed targets, independent of the page being parsed */
     struct list endings;         /* large failed or removed targets whose series are being ended (ending.c) */
     struct list changes;         /* from the main thread; the first is being applied */
-    struct standby standby;      /* scrapes that are kept for other members */
+    struct standby standby;      /* scrapes kept for other members */
     struct list waiting;         /* scrapes with a complete response; the first is being parsed if `reading` */
     bool reading;
     bool page_ends;              /* the last page is to be ended by page_end before the next one starts */
@@ -44,7 +44,7 @@ struct scrape_lane {
     struct loop_task work;
     struct loop_timer metadata_timer;    /* resends metadata periodically, since receivers may lose it */
     atomic_llong metadata_ms;            /* how often, 0: REMIND_MS; set by main */
-    int64_t resent_at;                   /* loop_mono: when it began last */
+    int64_t resent_at;                   /* loop_mono of its last start */
     struct loop_task resend;             /* a slice of it */
     bool resending;                      /* it is posted */
     struct map_walk resent;              /* progress in metadata.families */
@@ -89,8 +89,8 @@ bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms, bool end_series);
 
 /* Start and end of a scrape (scrape.c), and work on its response (page_work.c). */
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */
-bool scrape_overdue(const struct target *t);     /* its timer is due, and has not run yet */
-void scrape_begin_overdue(struct target *t);     /* begins a scrape that is */
+bool scrape_overdue(const struct target *t);     /* its timer is due and has not run yet */
+void scrape_begin_overdue(struct target *t);     /* begins its scrape if it is overdue */
 void scrape_cancel(struct target *t);
 void scrape_work(struct scrape_lane *l);         /* a slice of the lane's work */
 bool scrape_finish_page(struct scrape_lane *l, int64_t until); /* false: the page being parsed needs more time */

@@ -43,7 +43,7 @@ struct metadata_builder { /* builds a list in slices */
 };
 /* A reference to the list with this hash of metadata lines; NULL: it must be built. */
 struct metadata_list *metadata_find(struct metadata_store *m, uint64_t hash);
-/* hash: also of the route, unless that is 0. page and lines are borrowed until the end. Then metadata_collect_some,
+/* hash: includes the route unless that is 0. page and lines are borrowed until the end. Then metadata_collect_some,
  * metadata_store_some, each while it returns true, and metadata_build_end. New families are passed to `learned`, unless
  * NULL. */
 void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, uint64_t route,

@@ -94,7 +94,7 @@ static bool within_limit(const struct target *t, struct page_result *r)
     return err_set(&r->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %u", samples, limit);
 }
 
-/* The next response is read. */
+/* Lets the next response be read. */
 static void leave_page(struct scrape_lane *l, struct scrape *s)
 {
     list_remove(&s->node);
@@ -156,7 +156,7 @@ static void read_page(struct scrape_lane *l, struct scrape *s, struct page_text 
     s->step = STEP_PARSE;
 }
 
-/* A page is made from the response first: text of protobuf, other series of text. */
+/* Makes a page from the response first: text from protobuf, or a rewritten text. */
 static bool convert_some(struct scrape_lane *l, struct scrape *s)
 {
     enum { METRICS = 100 }; /* each may be several series */
@@ -186,8 +186,8 @@ static bool parse_some(struct page *p, bool *ok)
     return state == PAGE_MORE;
 }
 
-/* A page that is made has more bytes than the response: protobuf has the labels of a histogram once, and labels are
- * added. body_size_limit is for the response; this is for what a hostile one could become. */
+/* A made page has more bytes than the response: protobuf has the labels of a histogram once, and labels are added.
+ * body_size_limit applies to the response; this limits the page that a hostile response becomes. */
 static size_t made_page_max(const struct target *t)
 {
     uint64_t most = 4 * (uint64_t)t->settings.body_max + (64 << 20);
@@ -232,7 +232,7 @@ static void begin_page(struct scrape_lane *l, struct scrape *s)
         read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = format});
 }
 
-/* ---- scrapes that are kept for other members (standby.h) ---- */
+/* ---- scrapes kept for other members (standby.h) ---- */
 
 static bool keep_some(struct scrape_lane *l, struct scrape *s)
 {

@@ -488,8 +488,8 @@ static void note_all_new(struct pool_batch *b, const struct pool_list *removed)
     map_free(&by_labels);
 }
 
-/* Of a target that this member does not find any more, or that it does not own: its series go on elsewhere, or will. Of
- * several owners that keep scrapes for the first one, that one ends them. */
+/* Whether the series of a target that this member does not find any more, or does not own, continue elsewhere, now or
+ * later. If other owners keep scrapes for the first one, the first one ends the series. */
 static bool target_has_moved(const struct pool_batch *b, const struct target *t)
 {
     const struct pool_sync *s = b->sync;

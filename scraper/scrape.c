@@ -144,7 +144,7 @@ void scrape_fail(struct scrape *s, const struct page_result *p, const struct err
     scrape_publish(s, &r, &shown);
 }
 
-/* The failure of a scrape that may be kept waits for its turn, as a response does. */
+/* The failure of a scrape that may be kept waits for its turn, like a response. */
 static void scrape_failed(struct scrape *s, const struct err *err)
 {
     struct scrape_lane *l = s->target->lane;
@@ -355,7 +355,7 @@ bool scrape_overdue(const struct target *t)
     return loop_timer_armed(&t->timer) && t->timer.due <= loop_mono(loop);
 }
 
-/* A turn runs timers for some milliseconds only: those of a busy lane may be due for longer. */
+/* A turn runs timers for only some milliseconds, so timers of a busy lane may be overdue. */
 void scrape_begin_overdue(struct target *t)
 {
     if (!scrape_overdue(t))
@@ -364,8 +364,8 @@ void scrape_begin_overdue(struct target *t)
     scrape_fire(&t->timer);
 }
 
-/* When the next scrape is looked for: now, unless the target is this member's since less than an interval: the first one
- * may have been due before the lane had it. */
+/* The time after which the next scrape is due: now, unless this member has owned the target for less than an interval.
+ * Its first scrape may have been due before the lane had the target. */
 static int64_t scrape_arm_after(const struct target *t, int64_t now)
 {
     int64_t from = t->span.from;

@@ -21,14 +21,14 @@ struct scrape {
         STEP_CONVERT, STEP_PARSE, STEP_COMPARE, STEP_LIMIT, STEP_WRITE, STEP_MARK, STEP_METADATA, STEP_UPDATE,
         STEP_KEEP, STEP_UNPACK, STEP_FAIL
     } step;
-    int64_t tick;              /* the time that it is for */
+    int64_t tick;              /* the time for which it was due */
     /* standby.c: */
     struct list leading;
-    bool replay, mute;         /* it was kept; it only fills the cache */
+    bool replay, mute;         /* replay: it was kept; mute: it only fills the cache */
     int64_t duration_ns;       /* of a replay */
-    char *failure; enum err_kind failure_kind; /* why it failed, until it is its turn; NULL: it did not */
+    char *failure; enum err_kind failure_kind; /* why it failed, until its turn; NULL: it did not */
     struct buf packed;         /* of a replay: the response in frames */
-    size_t unpacked;           /* how much of body, or packed, is kept or unpacked */
+    size_t unpacked;           /* bytes of body that are kept, or of packed that are unpacked */
 };
 
 /* Both write the automatic series, publish the state for the API, free the scrape and arm the target's next one. */

@@ -53,16 +53,16 @@ struct scrape_cluster {               /* of scrapers that share the targets */
     /* The members are those of scraper_set_view(), and `owner` is not used: */
     bool by_view;
     unsigned replicas;                /* members that scrape a target */
-    bool standby;                     /* the first of them sends its scrapes, the others keep theirs for it (standby.h), */
-    int64_t keep_ms;                  /* for that long, */
-    uint64_t keep_bytes;              /* in at most that much memory */
-    bool by_job;                      /* all targets of a job belong to the same members: no label is hashed */
+    bool standby;                     /* the first one sends its scrapes, the others keep theirs for it (standby.h), */
+    int64_t keep_ms;                  /* for this long, */
+    uint64_t keep_bytes;              /* in at most this much memory */
+    bool by_job;                      /* all targets of a job have the same owners: no label is hashed */
     struct str_list key_labels, other_labels; /* sorted: only these are hashed, if there are any; never these */
 };
 /* Whether members, or clusters, have to scrape the same target at different times. */
 static inline bool scrape_cluster_active(const struct scrape_cluster *c) { return c->owner.members > 1 || c->name.n > 0; }
 
-/* What becomes of the times since which counters, histograms and summaries count. */
+/* How the start times of counters, histograms and summaries are sent. */
 struct start_time_rules { bool sent /* with the samples */, zeros /* as samples of 0 */; };
 
 struct scrape_globals {               /* defaults of scrape_configs, from `global:` */
@@ -91,7 +91,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     struct page_rules page;
     bool no_stale_markers;
     bool stale_on_shutdown;           /* scraper_stop writes stale markers */
-    int64_t metadata_ms;              /* how often metadata that stays is sent again; 0: every 10 minutes */
+    int64_t metadata_ms;              /* interval of resending unchanged metadata; 0: 10 minutes */
     bool suppress_errors;             /* failing scrapes are not logged */
     int64_t suppress_errors_delay;    /* ms: only targets that have been failing for longer are logged */
     bool suppress_duplicates;         /* duplicate targets are not logged */
@@ -168,8 +168,8 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
 void scraper_set_view(struct scraper *s, struct cluster_view *view);
 /* Jobs whose cluster.by_view is set scrape until then, loop_mono; before the first call without an end. Any thread. */
 void scraper_set_fence(struct scraper *s, int64_t until_mono);
-/* Unix ms: all scrapes of times before, of targets whose jobs have cluster.by_view and that this member sends the samples of,
- * are committed to the sinks. INT64_MAX: there are none. Any thread. */
+/* Unix ms: all earlier scrapes that this member sends, of jobs with cluster.by_view, are committed to the sinks.
+ * INT64_MAX: there are none. Any thread. */
 int64_t scraper_complete(const struct scraper *s);
 /* Reads the target files and builds the targets of jobs, for --check-config: `warn` gets, a line each, what discovery
  * would log about files, invalid targets and duplicates. Needs no scraper. */
@@ -196,7 +196,7 @@ struct target_status {                 /* a copy in the caller's arena */
     int64_t interval, timeout;
     uint64_t scrapes, failures, last_samples, last_bytes;
     uint32_t series, series_limit;     /* limit 0: none, and they are not counted */
-    bool standby;                      /* its scrapes are kept: another member sends its own */
+    bool standby;                      /* its scrapes are kept; another member sends its samples */
     uint64_t id;                       /* stable across restarts: hash of job, url and labels */
 };
 /* error: why the target is invalid, or whose it is; empty: dropped by relabel_configs. */

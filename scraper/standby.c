@@ -112,7 +112,7 @@ static struct kept_scrape *kept_second(const struct target *t)
     return second == &t->kept ? NULL : CONTAINER(second, struct kept_scrape, node);
 }
 
-/* While it is fenced, the samples may be those of another member's scrapes. */
+/* While the lane is fenced, another member may scrape its targets. */
 static bool lane_is_fenced(const struct scrape_lane *l)
 {
     return loop_mono(l->loop) >= atomic_load_explicit(l->fence, memory_order_relaxed);
@@ -159,12 +159,12 @@ static void keep_done(struct scrape *s)
     y->bytes += k->frames.cap + sizeof *k;
     stats_add(&scrape_stats, STANDBY_KEPT, 1);
     stats_add(&scrape_stats, STANDBY_BYTES, (double)(k->frames.cap + sizeof *k));
-    if (standby_leads(t, s->tick)) /* it arrived after the fence: not complete until it is sent */
+    if (standby_leads(t, s->tick)) /* it arrived after the fence, and is incomplete until it is sent */
         standby_queue_replay(t);
     standby_limit(t, s->tick);
 }
 
-/* First the cache of the time when this member was the first owner: the one who is has a newer one. */
+/* First frees the scrape cache of the time when this member was the first owner: that of the current one is newer. */
 bool standby_keep_some(struct scrape *s)
 {
     struct interner *in = &s->target->lane->interner;
@@ -217,7 +217,7 @@ void standby_replay_before(const struct scrape *s)
         list_push_front(&t->lane->standby.replays, &t->replay);
 }
 
-/* The next one of the target; drops those that are not needed. mute: it only fills the cache. NULL: none. */
+/* The target's next scrape to replay; drops those that are not needed. mute: it only fills the cache. NULL: none. */
 static struct kept_scrape *replay_pick(struct target *t, bool *mute)
 {
     for (struct kept_scrape *k; (k = kept_first(t)) != NULL; kept_free(&t->lane->standby, k)) {

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Scrapes that are kept for another member of the cluster: with replica_mode `standby` the first owner of a target sends its
- * scrapes, and the others keep theirs for some time, in case that it crashes.
+/* Scrapes kept for another member of the cluster: with replica_mode `standby` the first owner of a target sends its
+ * scrapes, and the others keep theirs for some time, in case the first owner crashes.
  *
  * 1. A scrape of a time that this member does not lead is not parsed: its response is compressed, 64 KiB a step, and
  *    appended to target.kept.
- * 2. When the lead covers kept scrapes, because the first owner is gone, they are replayed: read as if they arrived now, with
- *    their times, before any newer page of the target. Which ones the former owner has sent is the begin of the lead. The
- *    last of those is replayed too, but only fills the scrape cache, so that series that have vanished since then end.
+ * 2. When the lead covers kept scrapes, because the first owner is gone, they are replayed: read as if they arrived
+ *    now, with their times, before any newer page of the target. The lead begins after the last scrape that the former
+ *    owner sent. That scrape is replayed too, but only fills the scrape cache, so that series that have vanished since
+ *    then end.
  *
- * Memory: scrapes older than scrape_cluster.keep_ms are dropped when a newer one is kept, and beyond keep_bytes the oldest
- * of the lane.
+ * Memory: scrapes older than scrape_cluster.keep_ms are dropped when a newer one is kept, and the oldest ones of the
+ * lane when there are more than keep_bytes.
  *
- * When does a member of a cluster know that its own scrapes are committed? A timer of the lane, which runs after all scrapes
- * that were due before, publishes the time up to which all those that it leads are complete (standby_complete). A response
- * that arrives while the member is fenced is kept, and not complete: it is replayed when the member may scrape again. The
- * time stays as it is while there are scrapes to be replayed.
+ * When does a member of a cluster know that its own scrapes are committed? A timer of the lane, which runs after all
+ * scrapes that were due earlier, publishes the time up to which all led scrapes are complete (standby_complete). A
+ * response that arrives while the member is fenced is kept, and not complete: it is replayed when the member may scrape
+ * again. The time does not advance while there are scrapes to replay.
  *
  * All functions on the lane's thread, unless stated otherwise.
  */
@@ -35,7 +36,7 @@ struct standby {
     unsigned n_lanes;            /* that share keep_bytes */
     struct list kept;            /* of all targets, oldest first */
     uint64_t bytes;              /* of them */
-    struct list replays;         /* targets with scrapes to be replayed */
+    struct list replays;         /* targets with scrapes to replay */
     struct scrape *replaying;
     struct buf frames;           /* of the response that is being kept */
     struct list leading;         /* scrapes in progress that this member leads, oldest first */
@@ -45,24 +46,24 @@ struct standby {
 };
 void standby_init(struct standby *s, unsigned n_lanes);
 void standby_stop(struct scrape_lane *l);
-/* Any thread: Unix ms; the scrapes of all times before, that this member leads, are committed. INT64_MAX: it has none. */
+/* Any thread: Unix ms; all earlier scrapes that this member leads are committed. INT64_MAX: there are none. */
 int64_t standby_complete(const struct standby *s);
 
 /* Whether this member sends its scrapes of that time. */
 bool standby_leads(const struct target *t, int64_t tick);
 void standby_begun(struct scrape *s);                /* the request is sent */
-void standby_missed(struct target *t, int64_t tick); /* it is not, since the fence is down */
+void standby_missed(struct target *t, int64_t tick); /* it is not: the member is fenced */
 void standby_ended(struct scrape *s);                /* committed, kept or cancelled */
 /* The target, its settings or its lead are new. */
 void standby_update(struct target *t);
 void standby_forget(struct target *t);               /* drops what is kept */
 
-/* A response that waits. True: it is kept, by standby_keep_some, which returns true while there is more to do. */
+/* Whether a waiting response is kept, by standby_keep_some, which returns true while there is more to do. */
 bool standby_keeps(const struct scrape *s);
 bool standby_keep_some(struct scrape *s);
 /* Replays kept scrapes of the target before this one. */
 void standby_replay_before(const struct scrape *s);
-/* The next scrape to be replayed, to be unpacked by standby_unpack_some while that returns true; NULL: none. */
+/* The next scrape to replay; call standby_unpack_some while it returns true. NULL: none. */
 struct scrape *standby_next_replay(struct scrape_lane *l);
 bool standby_unpack_some(struct scrape *s, bool *ok);
 void standby_replayed(struct scrape *s);

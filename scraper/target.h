@@ -74,7 +74,7 @@ struct target {
     int64_t tick;                 /* the wall time that this scrape is for */
     int64_t last_tick;            /* of the last scrape that was begun; 0 = none */
     int64_t last_t;               /* last timestamp written */
-    int64_t series_t;             /* the last one of its series, not of the automatic ones; 0: none */
+    int64_t series_t;             /* the last one of its own series, without the automatic ones; 0: none */
     enum err_kind failing;        /* why the last scrape failed; ERR_NONE: it succeeded */
     int64_t failing_since;        /* wall time of the first failure in a row */
     bool failure_logged;
@@ -89,7 +89,7 @@ struct target {
     int64_t exceeded_limit;       /* the job's target_limit if it has more targets: every scrape fails; else 0 */
     struct target_settings settings;
     struct cluster_span span;     /* the times of its scrapes */
-    struct cluster_span lead;     /* of those that this process sends; others are kept (standby.h) */
+    struct cluster_span lead;     /* times of those that this process sends; others are kept (standby.h) */
     struct list kept;             /* of struct kept_scrape, oldest first; only for targets with a standby */
     struct list replay;           /* in lane.replays */
     struct target_live live;

@@ -154,8 +154,8 @@ static void azure_set_certificate(const struct azuread_conf *a, const struct azu
     to->token_url = azure_token_url(a, c->tenant_id, held);
 }
 
-/* The order of the Azure SDKs: a client with a secret, then with a certificate, then a token of Kubernetes, then the
- * machine. Logins of command line tools are not used. */
+/* In the order of the Azure SDKs: a client secret, a client certificate, a Kubernetes token, the managed identity.
+ * Logins of command line tools are not used. */
 static void azure_set_by_environment(const struct azuread_conf *a, struct client_oauth2 *to, struct arena *held)
 {
     struct str client = str_of(azure_env("AZURE_CLIENT_ID", "")), secret = str_of(azure_env("AZURE_CLIENT_SECRET", ""));

@@ -23,10 +23,10 @@ struct fetch_call {
     size_t max;                      /* bytes of the response */
     int64_t ms;
 };
-/* Any request; the body of any status is appended. False: there is no response. */
+/* Sends any request and appends the body, whatever the status; sets *status. False: there is no response. */
 bool fetch_call(const struct fetch_call *c, int *status, struct buf *out, struct err *err) MUST_USE;
 
-/* The same, with the body of any status; *status is set. False: there is no response. */
+/* As fetch_text(), but appends the body whatever the status; sets *status. False: there is no response. */
 bool fetch_response(const char *url, size_t max, int64_t ms, int *status, struct buf *out, struct err *err) MUST_USE;
 
 /* Files with credentials and certificates (base/os/watched_file.h) may be URLs from now on. Before the first of them. */

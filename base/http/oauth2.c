@@ -250,8 +250,8 @@ static void oauth2_post(struct token_fetch *f, const char *url, const struct buf
     buf_free(&response.body);
 }
 
-/* A token that shows who the client is: one that the environment has, such as that of a Kubernetes service account, or
- * an own assertion. */
+/* Exchanges a token that identifies the client: that of a Kubernetes service account, for example, or an assertion that
+ * is signed here. */
 static void oauth2_exchange(struct token_fetch *f, struct str assertion)
 {
     const struct oauth2 *o = f->state;
@@ -336,7 +336,7 @@ static void oauth2_assert(struct token_fetch *f)
     buf_free(&claims);
 }
 
-/* The claims that Microsoft Entra ID wants; the key file is read for each token. */
+/* Signs the claims that Microsoft Entra ID requires; reads the key file for each token. */
 static void oauth2_assert_by_certificate(struct token_fetch *f)
 {
     const struct oauth2 *o = f->state;

@@ -67,11 +67,11 @@ bool json_pair(struct json_reader *r, struct json_pair *out) MUST_USE;
 /* In an object, after its JSON_OBJECT token or a member: the next member if it is complete and has a text without escapes,
  * in ASCII; name and value are valid until the next call. False: nothing was read; json_next returns its tokens. */
 bool json_member(struct json_reader *r, struct str *name, struct str *value) MUST_USE;
-/* In an array, after its JSON_ARRAY token or an item: what has arrived from the next item on; empty: not known yet. */
+/* In an array, after its JSON_ARRAY token or an item: the unread bytes from the next item on; empty: not known yet. */
 struct str json_items(const struct json_reader *r);
 /* The first n bytes of json_items are a complete item, which the caller has read. */
 void json_item_read(struct json_reader *r, size_t n);
-size_t json_unread(const struct json_reader *r); /* bytes that have arrived */
+size_t json_unread(const struct json_reader *r); /* bytes that were fed and not read */
 bool json_number_valid(struct str s);            /* RFC 8259's grammar, stricter than num_scan's */
 
 #endif

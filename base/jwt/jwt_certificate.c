@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A PEM file may have the key and the certificates in any order; the one whose key it is comes first. */
+/* A PEM file may have the key and the certificates in any order; the key's certificate is moved to the front. */
 #include "base/jwt/jwt_certificate.h"
 
 #include "base/jwt/jwt.h"
@@ -65,7 +65,7 @@ static bool jwt_read_pkcs12(const struct jwt_certificate *c, struct jwt_identity
     return id->key != NULL || err_set(err, ERR_BAD_DATA, "the file has no key");
 }
 
-/* The certificate of the key becomes the first one. */
+/* Moves the key's certificate to the front. */
 static bool jwt_find_leaf(struct jwt_identity *id, struct err *err)
 {
     unsigned char of_key[KEY_ID_BYTES], of_certificate[KEY_ID_BYTES];

@@ -8,8 +8,8 @@
 
 #include <gnutls/abstract.h>
 
-/* Appends header.claims.signature, each in base64 for URLs without padding. False with err: the key is not an RSA key, or
- * cannot sign. */
+/* Appends header.claims.signature, each in base64 for URLs without padding. False with err: the key is not an RSA key,
+ * or cannot sign. */
 bool jwt_add_token(struct buf *out, struct str header, struct str claims, gnutls_privkey_t key,
                    gnutls_sign_algorithm_t by, struct err *err) MUST_USE;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/os/loop_job.h"
 
-enum { JOB_HANG_MS = 60000 };    /* nothing is reported then */
+enum { JOB_HANG_MS = 60000 };    /* job_is_slow() reports nothing then */
 
 static struct loop_job *job_of_work(struct file_work *w) { return CONTAINER(w, struct loop_job, _file_work); }
 

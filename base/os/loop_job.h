@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Work that would hold a loop for too long: it runs on one of the threads for files (base/os/file_work.h), and its end is
- * reported to the loop.
+/* Work that would block a loop for too long: it runs on one of the threads for files (base/os/file_work.h), which
+ * report its end to the loop.
  *
- *   loop_job_start(&job, loop)   then `work` on another thread, then `done` in the loop, which may start it again
- *   loop_job_drop(&job)          `done` does not follow any more; `release` does, at once or after the work
+ *   loop_job_start(&job, loop)   runs `work` on another thread, then `done` in the loop, which may start it again
+ *   loop_job_drop(&job)          prevents `done`; calls `release`, at once or after the work
  *
- * A job is embedded in what the work needs; nobody else uses that until `done`. All functions are the loop's thread's.
+ * A job is embedded in the data of its work, which nobody else uses between start and `done`. Loop's thread only.
  */
 #ifndef BASE_OS_LOOP_JOB_H
 #define BASE_OS_LOOP_JOB_H
@@ -17,7 +17,7 @@
 struct loop_job {
     void (*work)(struct loop_job *job);
     void (*done)(struct loop_job *job);
-    void (*release)(struct loop_job *job); /* any thread: frees what has the job */
+    void (*release)(struct loop_job *job); /* any thread: frees the struct that has the job */
     /* Private. */
     struct loop *_loop;
     struct file_work _file_work;

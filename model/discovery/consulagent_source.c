@@ -95,7 +95,7 @@ static bool agent_wants(const struct consulagent_source *s, const struct json_va
     return wanted && (dc.n == 0 || str_eq(dc, s->wanted_datacenter.n > 0 ? s->wanted_datacenter : s->datacenter));
 }
 
-/* By the service of each check; those of none are the node's, and of all services. */
+/* The checks of each service; a check without a service is the node's, and applies to all services. */
 struct agent_checks { struct map services; /* of struct consul_health */ struct consul_health node; };
 
 static void agent_checks_read(struct agent_checks *checks, struct arena *a, const struct json_value *list)

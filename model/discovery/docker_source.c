@@ -48,8 +48,8 @@ static const struct json_value *container_own_networks(const struct json_value *
 
 enum { CONTAINERS_IN_A_ROW = 64 };
 
-/* Follows "container:ID" to the first container that has networks. A circle has none, nor has a chain that is longer than
- * any that people make. */
+/* Follows "container:ID" to the first container that has networks. Stops after more steps than any real chain has: it
+ * may be a circle. */
 static const struct json_value *container_networks(const struct docker_reading *r, const struct json_value *c)
 {
     const struct json_value *networks = container_own_networks(c);

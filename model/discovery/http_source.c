@@ -14,7 +14,7 @@
 
 enum { HTTP_SD_BODY_MAX = 32 << 20 };
 
-/* A list is read on another thread: one of 32 MiB takes a second. */
+/* A list is parsed on another thread: one of 32 MiB takes a second. */
 struct http_list {
     struct loop_job job;
     struct http_source *source;   /* the main thread's */
@@ -30,7 +30,7 @@ struct http_source {
     struct sd_poll poll;
     struct client_profile *profile;
     struct client_call *call;     /* in progress, or NULL */
-    struct http_list *list;       /* that is read or being parsed */
+    struct http_list *list;       /* being received or parsed */
     bool file;                    /* of file_sd_configs */
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Services of Nomad (nomad_sd_configs of Prometheus), by blocking queries (sd_follow.h), as vmagent has them:
+/* Services of Nomad (nomad_sd_configs of Prometheus), by blocking queries (sd_follow.h), like vmagent:
  *
  *   /v1/services          names, by namespace
  *   /v1/service/NAME      its instances

@@ -91,7 +91,7 @@ static void followed_set(struct sd_followed *w, struct sd_groups *groups)
         list_push_back(&w->follow->changed, &w->changed);
 }
 
-/* It has no instances any more, and is forgotten when that was visited. */
+/* The service has no instances any more; it is freed after the visit of that. */
 static void followed_remove(struct sd_followed *w)
 {
     if (w->removed)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Private to model/discovery/: services that a server lists, and the instances of each, kept current by blocking
- * queries as Consul and Nomad have them: a response has an index, and a request with it is answered when the list has
- * changed since, or after FOLLOW_WAIT_S. A request begins one interval after the one before at the earliest. An index
- * that goes back, or is missing, is forgotten: the list is requested without it, once an interval.
+/* Private to model/discovery/: the services of a server and the instances of each, kept current by the blocking queries
+ * of Consul and Nomad: a response has an index, and the server responds to a request with that index when the list has
+ * changed, or after FOLLOW_WAIT_S. Requests for a list begin at least one interval apart. If an index goes back or is
+ * missing, the list is requested without it, once an interval.
  *
  * A list that fails keeps its instances, and is retried after a second or more, up to FOLLOW_RETRY_MS, half of it
- * random. A list of more than FOLLOW_SERVICES_MOST services fails as a whole. A response about one service costs what
- * it has, however many others there are. Requests that do not wait use half of the shared client at most, and those
- * that wait a client of their own, so that a slow server delays no other discovery. Main thread.
+ * random. A list of more than FOLLOW_SERVICES_MOST services is refused. The cost of a response about one service does
+ * not depend on the number of services. Blocking queries use a separate client, and other requests at most half of the
+ * shared one, so that a slow server delays no other discovery. Main thread.
  */
 #ifndef MODEL_DISCOVERY_SD_FOLLOW_H
 #define MODEL_DISCOVERY_SD_FOLLOW_H
@@ -27,7 +27,7 @@ struct sd_follow_ops {
     /* sd_follow_service() for each service that is wanted; false with err: it is no such list. */
     bool (*services)(struct sd_follow *f, const struct json_value *doc, struct err *err);
     void (*instances)(struct sd_follow *f, struct sd_build *b, struct str service, const struct json_value *doc);
-    /* What has to be known first. The URL; false: nothing (any more). NULL: never anything. */
+    /* The URL of what has to be read first; false: nothing, or it is known. NULL: there is never anything. */
     bool (*self_url)(struct sd_follow *f, struct buf *url);
     bool (*self)(struct sd_follow *f, const struct json_value *doc, struct err *err);
     void (*free)(struct sd_follow *f); /* the kind's struct */

@@ -2,7 +2,7 @@
 /* Private to model/discovery/: a source that is read over the network, once an interval: a URL, a name of the DNS.
  *
  * A read that fails keeps the targets of the last one that succeeded. Errors are counted each time and logged when they
- * begin or change. Nobody waits longer than SD_POLL_LATE_MS for the end of a read. What a read has changed is news in parts
+ * begin or change. Nobody waits longer than SD_POLL_LATE_MS for the end of a read. Changes are reported by part
  * (groups/sd_parts.h).
  */
 #ifndef MODEL_DISCOVERY_SD_POLL_H

@@ -17,8 +17,8 @@ enum exposition_format {
     EXPOSITION_TEXT,        /* `# EOF` is a comment, and exemplars are skipped */
     EXPOSITION_OPENMETRICS  /* one blank between tokens, times in seconds, exemplars, `# EOF` at the end */
 };
-/* What belongs to the series whose text begins at the byte `at` of a page, in the order of the page: a message of remote
- * write, which is in page_text.messages, or the time since which the series counts. */
+/* An addition to the series whose text begins at the byte `at` of a page: a message of remote write, which is in
+ * page_text.messages, or the start time of the series. In the order of the page. */
 struct page_extra {
     uint32_t at, message, n;
     enum { PAGE_EXEMPLAR, PAGE_HISTOGRAM, PAGE_START, PAGE_WAITS_FOR_START /* while the page is made */ } kind;
@@ -32,7 +32,7 @@ struct page_text {
     enum exposition_format format;
     const struct page_extra *extras; size_t n_extras;
     const char *messages;
-    unsigned lines_left_out; /* before the first invalid line: they count for its number */
+    unsigned lines_left_out; /* before the first invalid line: its number includes them */
 };
 struct exposition {
     const char *p, *end;  /* unread input */

@@ -267,7 +267,7 @@ static bool convert_native(struct proto_page *p, const struct proto_metric *m)
            proto_add_histogram_exemplars(p, at, m->value);
 }
 
-/* Its classic buckets as a native histogram; none if they contradict each other. */
+/* Converts its classic buckets to a native histogram; none if they contradict each other. */
 static bool convert_custom(struct proto_page *p, const struct proto_metric *m)
 {
     size_t buckets = 0, before = p->copy.messages.n;

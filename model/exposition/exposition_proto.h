@@ -22,9 +22,9 @@ struct proto_page_options {
     bool native;        /* histograms that have native buckets become native ones; otherwise these are ignored */
     bool custom;        /* classic histograms become native ones with custom buckets */
     bool classic_too;   /* and classic ones as well, if they have classic buckets */
-    bool starts;        /* since when series count becomes extras */
+    bool starts;        /* start times of series become extras */
     bool family_labels; /* series get the labels __type__ and __unit__ */
-    bool own_times;     /* of metrics are those of their histograms */
+    bool own_times;     /* the time of a metric is that of its histogram */
     int max_schema;     /* of native histograms: finer ones are merged; HISTOGRAM_SCHEMA_MAX: as they are */
     uint32_t bucket_limit; /* 0: none; those that have more are merged until they fit, or the page is invalid */
     int64_t t;          /* time of samples and exemplars without their own */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A page that is made from another one: its text, and the messages and start times beside it (struct page_extra). Made
- * from protobuf by exposition_proto.h, from text by page_rewrite.h, in steps. Its memory is kept for the next page. Pure;
- * any thread. */
+/* A page made from another one, in steps: its text, and its messages and start times (struct page_extra).
+ * exposition_proto.h makes it from protobuf, page_rewrite.h from text. Its memory is kept for the next page. Pure; any
+ * thread. */
 #ifndef MODEL_EXPOSITION_PAGE_COPY_H
 #define MODEL_EXPOSITION_PAGE_COPY_H
 
@@ -33,18 +33,18 @@ bool page_copy_extra(struct page_copy *c, struct page_extra extra) MUST_USE;
 bool page_copy_exemplar(struct page_copy *c, uint32_t at, struct labels labels, double value, int64_t t,
                         uint64_t hash) MUST_USE;
 bool page_copy_start_time(struct page_copy *c, uint32_t at, int64_t start) MUST_USE;
-/* Sorts the exemplars from this extra on by time, as receivers want those of a series. */
+/* Sorts the exemplars from this extra on by time: receivers require it of those of a series. */
 void page_copy_sort_exemplars(struct page_copy *c, size_t from);
 bool page_copy_fits(struct page_copy *c) MUST_USE; /* false: the text is too long, and err is set */
 
 bool copy_name_plain(struct str name, enum name_kind kind);
-/* \\, \n, and with `quotes` \", as the formats have them. */
+/* Escapes \ and newline, and with `quotes` also ". */
 void copy_add_escaped(struct buf *out, struct str s, bool quotes);
 void copy_add_quoted(struct buf *out, struct str s);
 /* name="value", after a comma unless *first; the name is quoted if necessary. */
 void copy_add_label(struct buf *out, struct str name, struct str value, bool *first);
 
-/* Labels for the type and unit of a family; false if the label is one of them and has a value here. */
+/* Labels for the type and unit of a family. family_labels_replace: whether the label is one of them and has a value. */
 #define TYPE_LABEL "__type__"
 #define UNIT_LABEL "__unit__"
 struct family_labels { enum metric_type type; struct str unit; };

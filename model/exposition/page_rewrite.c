@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Each entry of the page is read by the parser, and its bytes, from the end of the entry before it, are copied, changed
- * or left out.
+/* The parser reads each entry of the page; the bytes from the end of the previous entry are copied, changed or left
+ * out.
  *
- * A histogram's lines are collected while they have the same name, without its suffix, and the same labels but le. The first
- * other entry ends the group: its line is written before that entry. Start times are extras of the lines of a family,
- * 0 at first; a `_created` line sets those since the last one that have its name and labels, as Prometheus looks no
- * further than the next `_created` line.
+ * Lines of a histogram are collected while they have the same name, without its suffix, and the same labels except le.
+ * The first other entry ends the group: the histogram's line is written before it. Start times are extras of the lines
+ * of a family, 0 at first. A `_created` line sets those with its name and labels that follow the previous `_created`
+ * line: Prometheus looks no further than the next one.
  */
 #include "model/exposition/page_rewrite.h"
 
@@ -175,7 +175,7 @@ static void set_starts(struct page_rewrite *r, uint64_t hash, int64_t start)
     }
 }
 
-/* The family ends: what waits has no start time. */
+/* The family ends: its waiting extras have no start time. */
 static void end_starts(struct page_rewrite *r)
 {
     struct page_copy *c = &r->copy;
@@ -264,7 +264,7 @@ static enum classic_part classic_part_of(struct str *name)
     return PART_NONE;
 }
 
-/* The part of its histogram that the line in the builder is. Leaves _key, and in the builder the labels of the histogram. */
+/* Which part of its histogram the line in the builder is. Sets _key; the builder keeps the histogram's labels. */
 static enum classic_part line_part(struct page_rewrite *r, double *bound, struct str *bound_text)
 {
     struct labels_builder *b = &r->copy.builder;
@@ -303,8 +303,8 @@ static void group_add_line(struct page_rewrite *r, enum classic_part part, doubl
 
 /* ---- entries ---- */
 
-/* Whether the series is that of the last bucket but for its bound: most lines of a histogram are, and their labels need not
- * be parsed. */
+/* Whether the series differs from the last bucket's only in its bound: most lines of a histogram do, and their labels
+ * need not be parsed. */
 static bool group_next_bucket(const struct classic_group *g, struct str series, double *bound)
 {
     if (g->bucket.n == 0 || series.n <= g->bound_at || memcmp(series.p, g->bucket.p, g->bound_at) != 0)
@@ -322,7 +322,7 @@ static void group_note_bucket(struct classic_group *g, struct str series, struct
     g->bound_n = le.n;
 }
 
-/* The line, with the labels of its family, and without its exemplar if the histogram has it. */
+/* Copies the line with the labels of its family, and without its exemplar if `bare`: the histogram has it. */
 static void rewrite_line(struct page_rewrite *r, const char *before, bool bare, uint32_t *at)
 {
     const struct exposition *e = &r->_in;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Rewrites a page of the text format or OpenMetrics for a job that wants other series than its lines are:
+/* Rewrites a page of the text format or OpenMetrics for a job that converts its series:
  *
- *   - custom: the lines of a classic histogram become one line, whose value is a native histogram with custom buckets
- *     beside the page; its exemplars are those of the lines that have a time. Lines that contradict each other yield nothing.
- *   - starts: lines `_created` of counters, histograms and summaries in OpenMetrics become the start times of the lines
+ *   - custom: the lines of a classic histogram become one line with a native histogram with custom buckets (struct
+ *     page_extra); its exemplars are those of the lines that have a time. Lines that contradict each other yield
+ *     nothing.
+ *   - starts: `_created` lines of counters, histograms and summaries in OpenMetrics become the start times of the lines
  *     before them.
  *   - family_labels: series get the labels __type__ and, in OpenMetrics, __unit__.
  *
- * All other lines are copied as they are. Which lines belong together, and what is lost when they do not, is as in
- * Prometheus, but for two of its faults: a histogram has the time of its own lines and not of the next one, and a unit
- * applies to its own family only. Works in steps. Pure; any thread.
+ * All other lines are copied unchanged. Lines are grouped as in Prometheus, except for two of its bugs: a histogram has
+ * the time of its own lines and not of the next line, and a unit applies only to its own family. Works in steps. Pure;
+ * any thread.
  */
 #ifndef MODEL_EXPOSITION_PAGE_REWRITE_H
 #define MODEL_EXPOSITION_PAGE_REWRITE_H
@@ -20,8 +21,8 @@
 struct page_rewrite_options {
     bool custom, classic_too; /* classic_too: the lines are kept as well, without their exemplars */
     bool starts, family_labels;
-    bool lax, skips_lines; /* as the page will be read: vmagent's dialect; lines that are not valid do not matter */
-    bool own_times;        /* of lines are those of their histograms */
+    bool lax, skips_lines; /* as the page will be read: vmagent's dialect; invalid lines are skipped */
+    bool own_times;        /* the time of a line is that of its histogram */
     uint32_t bucket_limit; /* 0: none; a histogram that has more makes the page invalid */
     int64_t t;             /* time of histograms without their own */
     size_t max_bytes;
@@ -55,8 +56,8 @@ void page_rewrite_free(struct page_rewrite *r);
 /* The page is borrowed until the result is no longer used. */
 void page_rewrite_start(struct page_rewrite *r, struct str page, enum exposition_format format,
                         const struct page_rewrite_options *options);
-/* Up to this number of lines. A page that is not valid is copied from its first invalid line on, so that whoever reads
- * the result finds it. */
+/* Rewrites up to this number of lines. An invalid page is copied unchanged from its first invalid line on, so that the
+ * reader of the result reports that line. */
 enum copy_state page_rewrite_some(struct page_rewrite *r, size_t lines);
 struct page_text page_rewrite_text(const struct page_rewrite *r);
 

@@ -7,8 +7,8 @@
 #include "model/discovery/groups/sd_groups.h"
 
 struct sd_build { struct sd_groups *groups; size_t cap, keys_cap, values_cap; };
-/* Whether the groups need more than SD_GROUPS_MAX: nothing more is added, and sd_poll_succeeded() takes them for a failure.
- * Loops over the products of lists end then. */
+/* Whether the groups need more than SD_GROUPS_MAX. Then nothing more is added, and sd_poll_succeeded() treats them as a
+ * failure. Loops over products of lists check it, to end early. */
 bool sd_build_is_full(struct sd_build *b);
 void sd_build_start(struct sd_build *b);
 void sd_build_target(struct sd_build *b, struct str address); /* the following labels are those of this target */

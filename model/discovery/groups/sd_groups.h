@@ -6,19 +6,19 @@
 #include "base/refs.h"
 #include "model/discovery/sd_conf.h"
 
-enum { SD_GROUPS_MAX = 256 << 20 }; /* bytes of what an API lists: a short response can make many targets */
+enum { SD_GROUPS_MAX = 256 << 20 }; /* bytes of the targets of an API: a short response can yield many */
 struct sd_layout;
 struct sd_groups {               /* the groups of a file or response; never change */
     struct refs _refs;
-    struct sd_groups *whole;     /* what they are some of, which owns their texts; NULL: the arena does */
+    struct sd_groups *whole;     /* of a view: owns the texts; NULL: the arena does */
     struct arena arena;
     struct static_group *items;
     size_t n;
     struct sd_layout *layout;    /* of sd_parts.h, in the arena; NULL: not made yet */
-    bool too_large;              /* incomplete, since they need more than SD_GROUPS_MAX: not to be used (sd_build.h) */
+    bool too_large;              /* incomplete, over SD_GROUPS_MAX: not to be used (sd_build.h) */
 };
 struct sd_groups *sd_groups_new(void);    /* empty, with one reference */
-/* Some of those of `whole`: items[n] is for the caller to fill. Takes a reference to `whole`. */
+/* A view of n groups of `whole`; the caller fills items. Takes a reference to `whole`. */
 struct sd_groups *sd_groups_view(struct sd_groups *whole, size_t n);
 struct sd_groups *sd_groups_ref(struct sd_groups *g); /* NULL is fine */
 void sd_groups_unref(struct sd_groups *g); /* any thread; NULL is fine */

@@ -117,7 +117,7 @@ static void part_note_change(struct sd_parts *p, struct sd_part *part)
         list_push_back(&p->changed, &part->changed);
 }
 
-/* Those that have changed are visited in the order in which they have become so. */
+/* Changed parts are visited in the order in which they changed. */
 void sd_parts_set(struct sd_parts *p, struct sd_groups *groups)
 {
     if (groups->layout == NULL)
