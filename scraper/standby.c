@@ -89,13 +89,20 @@ void standby_ended(struct scrape *s)
 
 /* ---- keeping ---- */
 
+static void standby_add_bytes(struct standby *y, int64_t n)
+{
+    y->bytes += (uint64_t)n;
+    stats_add(&scrape_stats, STANDBY_BYTES, (double)n);
+}
+
+static int64_t kept_bytes(const struct kept_scrape *k) { return (int64_t)(k->frames.cap + sizeof *k); }
+
 static void kept_free(struct standby *y, struct kept_scrape *k)
 {
     list_remove(&k->node);
     list_remove(&k->lane_node);
-    y->bytes -= k->frames.cap + sizeof *k;
+    standby_add_bytes(y, -kept_bytes(k));
     stats_add(&scrape_stats, STANDBY_KEPT, -1);
-    stats_add(&scrape_stats, STANDBY_BYTES, -(double)(k->frames.cap + sizeof *k));
     mem_release_buf(&lane_of_standby(y)->interner.release, &k->frames);
     mem_free(k->failure);
     mem_free(k);
@@ -156,9 +163,8 @@ static void keep_done(struct scrape *s)
     buf_clear(&y->frames);
     list_push_back(&t->kept, &k->node);
     list_push_back(&y->kept, &k->lane_node);
-    y->bytes += k->frames.cap + sizeof *k;
+    standby_add_bytes(y, kept_bytes(k));
     stats_add(&scrape_stats, STANDBY_KEPT, 1);
-    stats_add(&scrape_stats, STANDBY_BYTES, (double)(k->frames.cap + sizeof *k));
     if (standby_leads(t, s->tick)) /* it arrived after the fence, and is incomplete until it is sent */
         standby_queue_replay(t);
     standby_limit(t, s->tick);
@@ -247,8 +253,7 @@ struct scrape *standby_next_replay(struct scrape_lane *l)
                              .start_ns = clock_mono_ns() - k->duration_ns, .packed = k->frames, .failure = k->failure,
                              .failure_kind = k->failure_kind, .step = STEP_UNPACK, .duration_ns = k->duration_ns};
         buf_reserve(&s->body, k->n);
-        y->bytes -= k->frames.cap;
-        stats_add(&scrape_stats, STANDBY_BYTES, -(double)k->frames.cap);
+        standby_add_bytes(y, -(int64_t)k->frames.cap);
         k->frames = (struct buf){0};
         k->failure = NULL;
         kept_free(y, k);
