@@ -309,7 +309,8 @@ static void test_sums_are_no_stale_markers(void **state UNUSED)
         end_metric(7);
         end_family();
         proto_page_init(&p);
-        proto_page_start(&p, buf_str(&body), &(struct proto_page_options){.native = true, .custom = custom, .t = 1, .max_bytes = 1000, .max_schema = 8});
+        proto_page_start(&p, buf_str(&body), &(struct proto_page_options){
+            .native = true, .custom = custom, .t = 1, .max_bytes = 1000, .max_schema = 8});
         assert_int_equal(proto_page_convert(&p, 10), COPY_COMPLETE);
         assert_int_equal(p.copy.n_extras, 1);
         assert_true(histogram_decode(&arena, (const uint8_t *)p.copy.messages.p, p.copy.messages.n, &t, &h, &err));

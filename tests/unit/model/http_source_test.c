@@ -53,7 +53,8 @@ static void listing_open(struct listing *l, int64_t interval)
     l->client = client_new(l->loop, &(struct client_settings){0});
     http_server_start(&l->server, respond_with_list, l);
     snprintf(l->url, sizeof l->url, "http://user:hidden@127.0.0.1:%d/list?token=hidden", l->server.port);
-    struct sd_source_env env = {l->loop, count_list_news, client_of_listing, client_of_listing, NULL, l, {"job", STR("j")}};
+    struct sd_source_env env = {.main = l->loop, .news = count_list_news, .client = client_of_listing,
+                                .blocking = client_of_listing, .arg = l, .owner = {"job", STR("j")}};
     struct http_sd conf = {.url = str_of(l->url), .server.refresh_interval = interval};
     l->source = http_source_new(&env, &conf, &err);
     assert_non_null(l->source);

@@ -19,8 +19,9 @@ struct how { enum exposition_format format; struct page_rewrite_options options;
 static struct how how_of(struct str words)
 {
     return (struct how){has_word(words, "openmetrics") ? EXPOSITION_OPENMETRICS : EXPOSITION_TEXT, {
-        .custom = has_word(words, "custom"), .classic_too = has_word(words, "classic_too"), .starts = has_word(words, "starts"),
-        .family_labels = has_word(words, "labels"), .lax = has_word(words, "lax"), .skips_lines = has_word(words, "lax"),
+        .custom = has_word(words, "custom"), .classic_too = has_word(words, "classic_too"),
+        .starts = has_word(words, "starts"), .family_labels = has_word(words, "labels"),
+        .lax = has_word(words, "lax"), .skips_lines = has_word(words, "lax"),
         .own_times = true, .bucket_limit = has_word(words, "limit2") ? 2 : 0, .t = 17, .max_bytes = 1 << 20}};
 }
 
@@ -81,7 +82,8 @@ static void cut_at(struct page_rewrite *r, struct str page, size_t n, const stru
         struct page_text made = page_rewrite_text(r);
         struct err before = page_first_error(&received, options.lax), after = page_first_error(&made, options.lax);
         if (strcmp(before.text, after.text) != 0)
-            fail_msg("cut at %zu of\n%.*s\n%s\n%s\n%.*s", n, STR_ARG(page), before.text, after.text, STR_ARG(made.text));
+            fail_msg("cut at %zu of\n%.*s\n%s\n%s\n%.*s", n, STR_ARG(page), before.text, after.text,
+                     STR_ARG(made.text));
         print_page_extras(&extras, &made);
         buf_free(&extras);
     } else {
@@ -92,7 +94,8 @@ static void cut_at(struct page_rewrite *r, struct str page, size_t n, const stru
 
 static void test_pages_cut_at_every_byte(void **state UNUSED)
 {
-    static const char *const options[] = {"custom", "custom classic_too labels", "starts labels", "custom starts classic_too"};
+    static const char *const options[] = {"custom", "custom classic_too labels", "starts labels",
+                                          "custom starts classic_too"};
     struct cases cases;
     struct one_case c;
     struct page_rewrite r;

@@ -33,7 +33,8 @@ static void set_members(struct scraper_fixture *f, int64_t until, bool gone)
 {
     struct cluster_member members[2];
     for (size_t i = 0; i < 2; i++)
-        members[i] = (struct cluster_member){.id = str_of(member_names[i]), .weight = 1, .until = i == second ? INT64_MAX : until,
+        members[i] = (struct cluster_member){.id = str_of(member_names[i]), .weight = 1,
+                                             .until = i == second ? INT64_MAX : until,
                                              .gone = gone && i != second};
     struct cluster_view *v = cluster_view_new(members, 2, str_of(member_names[second]), 1);
     scraper_set_view(f->scraper, v);
@@ -206,8 +207,8 @@ static int64_t complete_later(struct scraper_fixture *f)
     return scraper_complete(f->scraper);
 }
 
-/* Its owner may have been replaced: the response is sent only when it is known that it was not, and others must not take it
- * for sent until then. */
+/* Its owner may have been replaced: the response is sent only when it is known that it was not, and others must not take
+ * it for sent until then. */
 static void a_response_after_the_fence_is_not_complete(void **state UNUSED)
 {
     struct scraper_fixture f;
@@ -236,7 +237,8 @@ static void a_response_after_the_fence_is_not_complete(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kept_scrapes_are_sent_when_the_first_owner_is_gone), cmocka_unit_test(failed_scrapes_are_kept_too),
+        cmocka_unit_test(kept_scrapes_are_sent_when_the_first_owner_is_gone),
+        cmocka_unit_test(failed_scrapes_are_kept_too),
         cmocka_unit_test(a_planned_change_repeats_nothing), cmocka_unit_test(old_scrapes_and_too_many_are_dropped),
         cmocka_unit_test(large_responses_are_kept), cmocka_unit_test(a_standby_ends_no_series),
         cmocka_unit_test(a_response_after_the_fence_is_not_complete)};
