@@ -40,19 +40,23 @@ class Stream:
 
 
 class Late(Exception):
-    """A push came too close to the end of an interval: it may count for another one in one of the programs."""
+    """A push came too close to the end of an interval, or of one of deduplication: it may count for another one in one of
+    the programs."""
 
 
-def push_in_step(programs, stream, interval_ms, intervals, pushes=3):
+def push_in_step(programs, stream, interval_ms, intervals, pushes=3, dedup_ms=None):
     """The same pushes to all, at the same parts of each interval."""
     for _ in range(intervals):
         begin = (now_ms() // interval_ms + 1) * interval_ms
         for part in range(pushes):
             time.sleep(max(0, begin + interval_ms * (part + 0.5) / (pushes + 1) - now_ms()) / 1000)
-            batch = stream.batch(now_ms())
+            began = now_ms()
+            batch = stream.batch(began)
             for program in programs:
                 assert push(f"{program.url}/api/v1/write", batch).status in (200, 204)
             if (now_ms() - begin) / interval_ms > (part + 1.3) / (pushes + 1):
+                raise Late
+            if dedup_ms and now_ms() // dedup_ms != began // dedup_ms:
                 raise Late
     time.sleep(max(0, begin + interval_ms - now_ms()) / 1000)
 
@@ -71,8 +75,8 @@ def differences(ours, theirs):
     return lines
 
 
-def both(flags, seed, interval_ms=3000, intervals=3, settle_ms=1500, tries=4, config=None):
-    """{labels: samples} that sluice and vmagent have sent."""
+def both(flags, seed, interval_ms=3000, intervals=3, settle_ms=1500, tries=4, config=None, **pace):
+    """{labels: samples} that sluice and vmagent have sent. pace: as of push_in_step."""
     for attempt in range(tries):
         sinks = [RecordingSink(in_order=False), RecordingSink(in_order=False)]
         common = [*flags, "-remoteWrite.flushInterval=100ms"]
@@ -80,7 +84,7 @@ def both(flags, seed, interval_ms=3000, intervals=3, settle_ms=1500, tries=4, co
                          name=f"vmagent{seed}-{attempt}")
         ours = Sluice(config, f"-remoteWrite.url={sinks[0].url}", *common, name=f"sluice{seed}-{attempt}")
         try:
-            push_in_step([ours, theirs], Stream(seed), interval_ms, intervals)
+            push_in_step([ours, theirs], Stream(seed), interval_ms, intervals, **pace)
         except Late:
             if attempt == tries - 1:
                 raise Skip("the machine is too busy for pushes in step")

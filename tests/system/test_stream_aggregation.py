@@ -60,7 +60,8 @@ def test_options_of_rules():
                  "match: '{job=~\"j[01]\"}', keep_metric_names: true, outputs: [max], input_relabel_configs: [{target_label: place, replacement: here}], "
                  "output_relabel_configs: [{action: labeldrop, regex: instance}]",
                  "match: other, no_align_flush_to_interval: false, ignore_first_intervals: 1, outputs: [count_samples]")
-    same([f"-streamAggr.config={path}", "-streamAggr.ignoreOldSamples", "-streamAggr.ignoreFirstIntervals=0"], 20, 40)
+    same([f"-streamAggr.config={path}", "-streamAggr.ignoreOldSamples", "-streamAggr.ignoreFirstIntervals=0"], 20, 40,
+         pushes=5, dedup_ms=1000)
 
 
 @waits

@@ -53,7 +53,7 @@ def round_of(seed):
     prefix = dice.choice(["-streamAggr", "-remoteWrite.streamAggr"])
     flags = [f"{prefix}.config={path}"]
     flags += [f"{prefix}.{name}" for name, on in (("keepInput", keep), ("dropInput", dice.random() < 0.3), ("enableWindows", windows)) if on]
-    ours, theirs = both(flags, seed, interval_ms=4000, intervals=3, settle_ms=9000 if windows else 1500)
+    ours, theirs = both(flags, seed, interval_ms=4000, intervals=3, settle_ms=9000 if windows else 1500, dedup_ms=1000)
     return rules, flags, differences(ours, theirs), len(theirs)
 
 
