@@ -8,6 +8,8 @@
 #include "base/text/num.h"
 #include "base/text/url.h"
 
+#include <stdio.h>
+
 enum { ETCD_ERROR_MAX = 1 << 20 /* bytes of the tree of an error */ };
 
 struct etcd {
@@ -35,6 +37,13 @@ uint64_t etcd_u64(const struct json_value *object, const char *key)
 bool etcd_bytes(const struct json_value *object, const char *key, struct buf *out)
 {
     return base64_read(out, json_value_text(json_value_get(object, key)));
+}
+
+void etcd_put_u64(struct json_writer *w, const char *key, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    json_field_z(w, key, text);
 }
 
 void etcd_put_bytes(struct json_writer *w, const char *key, struct str bytes)

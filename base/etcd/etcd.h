@@ -9,7 +9,7 @@
  * client certificates and headers are those of the profile.
  *
  * JSON. Numbers of 64 bits are strings, zero values are left out, keys and values are base64: etcd_u64() and etcd_bytes()
- * read them, etcd_put_bytes() writes one.
+ * read them, etcd_put_u64() and etcd_put_bytes() write them.
  *
  * Threads: all functions and callbacks in the thread of the loop. Errors have no credentials.
  */
@@ -80,6 +80,7 @@ void etcd_forget_token(struct etcd *e);  /* it was refused: the next request fet
 uint64_t etcd_u64(const struct json_value *object, const char *key);  /* 0 when it is left out */
 /* Appends the decoded bytes; false: not base64. Nothing when it is left out. */
 bool etcd_bytes(const struct json_value *object, const char *key, struct buf *out) MUST_USE;
+void etcd_put_u64(struct json_writer *w, const char *key, uint64_t value);
 void etcd_put_bytes(struct json_writer *w, const char *key, struct str bytes);
 /* "key" and "range_end" of all keys with a prefix. */
 void etcd_put_prefix(struct json_writer *w, struct str prefix);

@@ -2,6 +2,7 @@
 #include "gateway/agent/instance_store.h"
 
 #include "base/etcd/etcd_mirror.h"
+#include "base/etcd/etcd_txn.h"
 #include "base/json/json_write.h"
 #include "base/map.h"
 #include "base/os/thread.h"
@@ -145,51 +146,25 @@ static struct instance_change *change_current(const struct instance_store *s)
     return list_empty(&s->changes) ? NULL : CONTAINER(s->changes.next, struct instance_change, _node);
 }
 
-static void put_store_key(const struct instance_store *s, struct json_writer *w, struct str name)
-{
-    struct buf key = {0};
-    buf_add_str(&key, s->prefix);
-    buf_add_str(&key, name);
-    etcd_put_bytes(w, "key", buf_str(&key));
-    buf_free(&key);
-}
-
-static void put_revision(struct json_writer *w, uint64_t revision)
-{
-    json_field_z(w, "target", "MOD");
-    json_field_z(w, "result", "LESS");
-    json_field_u64(w, "mod_revision", revision + 1);
-}
-
 /* Conditions: a put requires that no key is newer than the set that it was checked against, a removal that its own key
  * is not, and a restored key that it is absent. */
 static void change_write(const struct instance_store *s, const struct instance_change *c, uint64_t revision,
                          struct json_writer *w)
 {
     bool removes = c->remove && !c->_restores;
+    struct buf key = {0};
+    buf_add_str(&key, s->prefix);
+    buf_add_str(&key, c->name);
     json_begin_object(w);
-    json_key(w, "compare");
-    json_begin_array(w);
-    json_begin_object(w);
-    if (c->remove)
-        put_store_key(s, w, c->name);
-    else
-        etcd_put_prefix(w, s->prefix);
-    put_revision(w, c->_restores ? 0 : revision);
-    json_end_object(w);
-    json_end_array(w);
-    json_key(w, "success");
-    json_begin_array(w);
-    json_begin_object(w);
-    json_key(w, removes ? "request_delete_range" : "request_put");
-    json_begin_object(w);
-    put_store_key(s, w, c->name);
+    etcd_put_condition(w, &(struct etcd_condition){
+        .key = c->remove ? buf_str(&key) : s->prefix, .prefix = !c->remove, .target = ETCD_MOD_REVISION, .result = ETCD_LESS,
+        .value = c->_restores ? 1 : revision + 1});
+    etcd_begin_operation(w, "success", removes ? "request_delete_range" : "request_put", buf_str(&key));
     if (!removes)
         etcd_put_bytes(w, "value", buf_str(&c->_value));
+    etcd_end_operation(w);
     json_end_object(w);
-    json_end_object(w);
-    json_end_array(w);
-    json_end_object(w);
+    buf_free(&key);
 }
 
 /* False: it has ended. */
@@ -236,7 +211,7 @@ static void change_begin(struct instance_store *s)
         return;
     change_write(s, c, s->set->revision, &w);
     s->request.done = change_on_written;
-    etcd_send(s->conf.etcd, &s->request, "/v3/kv/txn", buf_str(&body));
+    etcd_send(s->conf.etcd, &s->request, ETCD_TXN_PATH, buf_str(&body));
     buf_free(&body);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/cluster/gone_members.h"
 
+#include "base/etcd/etcd_txn.h"
 #include "base/json/json_tree.h"
 #include "base/telemetry/log.h"
 #include "gateway/cluster/sent_times.h"
@@ -204,34 +205,19 @@ static void gone_on_clean(struct etcd_request *r UNUSED, const struct etcd_respo
 
 static void gone_clean(struct gone_members *g, const struct gone *m)
 {
-    struct buf key = {0}, body = {0};
+    struct buf member = {0}, sent = {0}, body = {0};
     struct json_writer w = {.out = &body};
+    buf_printf(&member, "%s%s", g->members, m->id);
+    buf_printf(&sent, "%s%s", g->sent, m->id);
     json_begin_object(&w);
-    json_key(&w, "compare");
-    json_begin_array(&w);
-    json_begin_object(&w);
-    buf_printf(&key, "%s%s", g->members, m->id);
-    etcd_put_bytes(&w, "key", buf_str(&key));
-    json_field_z(&w, "target", "CREATE");
-    json_field_z(&w, "result", "EQUAL");
-    json_field_z(&w, "create_revision", "0");
-    json_end_object(&w);
-    json_end_array(&w);
-    json_key(&w, "success");
-    json_begin_array(&w);
-    json_begin_object(&w);
-    json_key(&w, "request_delete_range");
-    json_begin_object(&w);
-    buf_clear(&key);
-    buf_printf(&key, "%s%s", g->sent, m->id);
-    etcd_put_bytes(&w, "key", buf_str(&key));
-    json_end_object(&w);
-    json_end_object(&w);
-    json_end_array(&w);
+    etcd_put_condition(&w, &(struct etcd_condition){.key = buf_str(&member), .target = ETCD_CREATE_REVISION});
+    etcd_begin_operation(&w, "success", "request_delete_range", buf_str(&sent));
+    etcd_end_operation(&w);
     json_end_object(&w);
     g->clean.done = gone_on_clean;
-    etcd_send(g->conf.etcd, &g->clean, "/v3/kv/txn", buf_str(&body));
-    buf_free(&key);
+    etcd_send(g->conf.etcd, &g->clean, ETCD_TXN_PATH, buf_str(&body));
+    buf_free(&member);
+    buf_free(&sent);
     buf_free(&body);
 }
 

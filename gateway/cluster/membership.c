@@ -2,9 +2,9 @@
 /* One request at a time; its response says what the next one is (enum membership_step). */
 #include "gateway/cluster/membership.h"
 
+#include "base/etcd/etcd_txn.h"
 #include "base/telemetry/log.h"
 
-#include <stdio.h>
 
 enum { MEMBERSHIP_RETRY_MS = 1000, RENEWALS_A_LEASE = 3 };
 enum membership_step {
@@ -45,66 +45,38 @@ static void membership_set_error(struct membership *m, const char *text)
 
 /* ---- requests ---- */
 
-static void write_lease(struct json_writer *w, const char *name, uint64_t lease)
-{
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)lease);
-    json_field_z(w, name, text); /* 64 bits: a string */
-}
-
 static void write_put(struct membership *m, struct json_writer *w)
 {
     struct buf value = {0};
     m->conf.write(m->conf.arg, &value);
     m->sends_value = true;
-    json_begin_object(w);
-    json_key(w, "request_put");
-    json_begin_object(w);
-    etcd_put_bytes(w, "key", str_of(m->key));
+    etcd_begin_operation(w, "success", "request_put", str_of(m->key));
     etcd_put_bytes(w, "value", buf_str(&value));
-    write_lease(w, "lease", m->lease);
-    json_end_object(w);
-    json_end_object(w);
+    etcd_put_u64(w, "lease", m->lease);
+    etcd_end_operation(w);
     buf_free(&value);
 }
 
-/* Puts the value if the key's `target` is `value`; otherwise the response has the key. No target: in any case. */
-static void write_transaction(struct membership *m, struct json_writer *w, const char *target, const char *name, uint64_t value)
+/* Puts the value if the condition holds; otherwise the response has the key. NULL: in any case. */
+static void write_transaction(struct membership *m, struct json_writer *w, const struct etcd_condition *c)
 {
     json_begin_object(w);
-    if (target) {
-        json_key(w, "compare");
-        json_begin_array(w);
-        json_begin_object(w);
-        etcd_put_bytes(w, "key", str_of(m->key));
-        json_field_z(w, "target", target);
-        json_field_z(w, "result", "EQUAL");
-        write_lease(w, name, value);
-        json_end_object(w);
-        json_end_array(w);
-    }
-    json_key(w, "success");
-    json_begin_array(w);
+    if (c)
+        etcd_put_condition(w, c);
     write_put(m, w);
-    json_end_array(w);
-    json_key(w, "failure");
-    json_begin_array(w);
-    json_begin_object(w);
-    json_key(w, "request_range");
-    json_begin_object(w);
-    etcd_put_bytes(w, "key", str_of(m->key));
-    json_end_object(w);
-    json_end_object(w);
-    json_end_array(w);
+    etcd_begin_operation(w, "failure", "request_range", str_of(m->key));
+    etcd_end_operation(w);
     json_end_object(w);
 }
 
 static const char *write_step(struct membership *m, struct json_writer *w)
 {
+    const struct etcd_condition absent = {.key = str_of(m->key), .target = ETCD_CREATE_REVISION};
+    const struct etcd_condition leased = {.key = str_of(m->key), .target = ETCD_LEASE, .value = m->lease};
     switch (m->step) {
-    case STEP_CREATE: write_transaction(m, w, "CREATE", "create_revision", 0); return "/v3/kv/txn";
-    case STEP_UPDATE: write_transaction(m, w, "LEASE", "lease", m->lease); return "/v3/kv/txn";
-    case STEP_REPLACE: write_transaction(m, w, NULL, NULL, 0); return "/v3/kv/txn";
+    case STEP_CREATE: write_transaction(m, w, &absent); return ETCD_TXN_PATH;
+    case STEP_UPDATE: write_transaction(m, w, &leased); return ETCD_TXN_PATH;
+    case STEP_REPLACE: write_transaction(m, w, NULL); return ETCD_TXN_PATH;
     case STEP_GRANT:
         json_begin_object(w);
         json_field_i64(w, "TTL", (m->conf.lease_ms + 999) / 1000);
@@ -114,7 +86,7 @@ static const char *write_step(struct membership *m, struct json_writer *w)
     case STEP_REVOKE: break;
     }
     json_begin_object(w);
-    write_lease(w, "ID", m->lease);
+    etcd_put_u64(w, "ID", m->lease);
     json_end_object(w);
     return m->step == STEP_RENEW ? "/v3/lease/keepalive" : "/v3/lease/revoke";
 }

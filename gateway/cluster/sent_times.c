@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/cluster/sent_times.h"
 
+#include "base/etcd/etcd_txn.h"
 #include "base/json/json_tree.h"
 #include "base/json/json_write.h"
 #include "base/text/duration.h"
 
-#include <stdio.h>
 
 enum { CLOCK_MS = 2 }; /* the writer's times are differences of two clocks in whole milliseconds */
 
@@ -69,34 +69,17 @@ static void sent_put(struct sent_times *s, uint64_t lease)
 {
     struct buf body = {0}, value = {0};
     struct json_writer w = {.out = &body};
-    char number[24];
-    snprintf(number, sizeof number, "%llu", (unsigned long long)lease);
     sent_record_write(str_of(s->boot), s->notes.until, &value);
     json_begin_object(&w);
-    json_key(&w, "compare");
-    json_begin_array(&w);
-    json_begin_object(&w);
-    etcd_put_bytes(&w, "key", str_of(s->member_key));
-    json_field_z(&w, "target", "LEASE");
-    json_field_z(&w, "result", "EQUAL");
-    json_field_z(&w, "lease", number);
-    json_end_object(&w);
-    json_end_array(&w);
-    json_key(&w, "success");
-    json_begin_array(&w);
-    json_begin_object(&w);
-    json_key(&w, "request_put");
-    json_begin_object(&w);
-    etcd_put_bytes(&w, "key", str_of(s->key));
+    etcd_put_condition(&w, &(struct etcd_condition){.key = str_of(s->member_key), .target = ETCD_LEASE, .value = lease});
+    etcd_begin_operation(&w, "success", "request_put", str_of(s->key));
     etcd_put_bytes(&w, "value", buf_str(&value));
-    json_end_object(&w);
-    json_end_object(&w);
-    json_end_array(&w);
+    etcd_end_operation(&w);
     json_end_object(&w);
     s->put.done = sent_put_done;
     s->put_at = loop_mono(s->loop);
     s->put_until = s->notes.until;
-    etcd_send(s->conf.etcd, &s->put, "/v3/kv/txn", buf_str(&body));
+    etcd_send(s->conf.etcd, &s->put, ETCD_TXN_PATH, buf_str(&body));
     buf_free(&body);
     buf_free(&value);
 }

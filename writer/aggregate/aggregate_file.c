@@ -271,7 +271,7 @@ static void run_aggregate_file(struct file_work *w)
 static void aggregate_file_hangs(struct file_work *w)
 {
     struct aggregate_file *f = CONTAINER(w, struct aggregate_file, work);
-    log_error("stream_aggregation", "file of the checkpoint does not respond; after a crash, aggregates continue "
+    log_error("stream_aggregation", "checkpoint file does not respond; after a crash, aggregates continue "
               "from an older one", "file", f->path);
 }
 
