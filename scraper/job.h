@@ -6,8 +6,8 @@
 #define SCRAPER_JOB_H
 
 #include "base/refs.h"
-#include "scraper/failure_file.h"
-#include "scraper/failure_log.h"
+#include "scraper/failures/failure_file.h"
+#include "scraper/failures/failure_log.h"
 #include "scraper/scraper.h"
 
 #include <stdatomic.h>

@@ -7,7 +7,7 @@
  * and wait for it (snapshot.h).
  *
  * Files: job.c (configuration), target.c (labels, URL, identity), pool.c (the targets of a job), schedule.c (times), lane.c (one lane), scrape.c and
- * report.c (one scrape), failure_log.c, page.c (from text to samples), template.c (texts and labels shared by targets),
+ * report.c (one scrape), failures/, page.c (from text to samples), template.c (texts and labels shared by targets),
  * scrape_cache.c (a target's last scrape), stale.c, metadata.c, scraper.c (apply and stop), snapshot.c (copies of the
  * lanes' state), status.c (state for the API).
  *

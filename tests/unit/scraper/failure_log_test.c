@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scraper/failure_log.h"
+#include "scraper/failures/failure_log.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scraper/failure_file.h"
+#include "scraper/failures/failure_file.h"
 
 #include "base/json/json_write.h"
 #include "base/text/duration.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Rate limited log lines about failing and recovered targets of a job. */
-#include "scraper/failure_log.h"
+#include "scraper/failures/failure_log.h"
 
 #include "base/telemetry/log.h"
 #include "base/text/url.h"
