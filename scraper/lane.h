@@ -7,8 +7,8 @@
 
 #include "model/exposition/exposition_proto.h"
 #include "model/exposition/page_rewrite.h"
-#include "scraper/metadata.h"
-#include "scraper/page.h"
+#include "scraper/page/metadata.h"
+#include "scraper/page/page.h"
 #include "scraper/standby.h"
 #include "scraper/target.h"
 

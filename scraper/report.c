@@ -2,7 +2,7 @@
 /* Automatic series of a scrape: `up` and its companions, written as one batch after the page. */
 #include "scraper/report.h"
 
-#include "scraper/external.h"
+#include "scraper/jobs/external.h"
 #include "scraper/scrape_stats.h"
 
 /* Labels plus a metric name, inserted in sort order. */

@@ -5,9 +5,9 @@
 #define SCRAPER_TARGET_H
 
 #include "base/refs.h"
-#include "scraper/scrape_cache.h"
-#include "scraper/stale.h"
-#include "scraper/job.h"
+#include "scraper/jobs/job.h"
+#include "scraper/page/scrape_cache.h"
+#include "scraper/page/stale.h"
 
 /* Text of an error. Immutable; any thread may take and drop references. */
 struct target_error { struct refs refs; char text[]; };

@@ -89,6 +89,7 @@ acyclic_objects() {
 }
 acyclic base
 acyclic promql promql/promql.h
+acyclic scraper scraper/scraper.h
 acyclic writer writer/writer.h
 acyclic gateway
 for layer in $layers; do acyclic_objects $layer; done

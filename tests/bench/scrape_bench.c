@@ -4,7 +4,7 @@
  */
 #include "base/text/num.h"
 #include "base/text/duration.h"
-#include "scraper/page.h"
+#include "scraper/page/page.h"
 
 #include <malloc.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * budget so small that most are cold. What a sink is given is canonical; both write the same number of samples and
  * markers; and in the end nothing is left.
  */
-#include "scraper/page.h"
+#include "scraper/page/page.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -47,10 +47,10 @@ OFFENCES = [
     ("gateway/lane.c", '#include "writer/writer_internal.h"\n', "include writer/writer.h, not writer/writer_internal.h"),
     ("promql/ast/print.c", '#include "promql/eval/eval_internal.h"\n', "promql: directories include each other in a cycle"),
     ("gateway/http/http.c", '#include "gateway/lane.h"\n', "gateway: directories include each other in a cycle"),
-    ("model/discovery/file_sd.c", '#include "scraper/job.h"\n', "must not include scraper/job.h"),
+    ("model/discovery/file_sd.c", '#include "scraper/jobs/job.h"\n', "must not include scraper/jobs/job.h"),
     ("base/map.c", '#include "base/os/loop.h"\n', "base: directories include each other in a cycle"),
     ("model/labels.c", '#include "no/such.h"\n', "no/such.h does not exist"),
-    ("scraper/page.c", "#include <curl/curl.h>\n", "<curl/curl.h> belongs to"),
+    ("scraper/page/page.c", "#include <curl/curl.h>\n", "<curl/curl.h> belongs to"),
     ("model/labels.c", "static void planted_twice(void)\n{\n}\n", None),
     ("model/matcher.c", "static void planted_twice(void)\n{\n}\n", "static planted_twice() is also in model/labels.c"),
     ("model/labels.c", "void planted_global(void)\n{\n}\n", None),
@@ -61,7 +61,7 @@ OFFENCES = [
      "static planted_declared() has the name of a function of base/map.h"),
     ("model/labels.c", "struct planted {\n    int n;\n};\n", None),
     ("model/matcher.c", "struct planted {\n    int n;\n};\n", "the tag planted is also defined in model/labels.c"),
-    ("scraper/job.c", """
+    ("scraper/jobs/job.c", """
 struct planted_conf {
     int64_t read, planted_unread; /* ms */
     struct { bool planted_switch; } inner;
@@ -73,7 +73,7 @@ static int64_t planted_use(struct planted_conf *c)
     return c->read + strlen("c->planted_switch");
 }
 """, "planted_conf.planted_unread is set and never read"),
-    ("scraper/job.h", "", "planted_conf.planted_switch is set and never read"),
+    ("scraper/jobs/job.h", "", "planted_conf.planted_switch is set and never read"),
     ("writer/sink.c", "\n" * 600, "split it by subject (at most 600)"),
     ("tools/stray.c", "int stray;\n", "no archive builds it"),
 ]

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
-#include "scraper/identity_set.h"
+#include "scraper/page/identity_set.h"
 
 #include <sys/resource.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* HELP, TYPE and UNIT of pages. */
-#include "scraper/metadata.h"
+#include "scraper/page/metadata.h"
 
 #include "recording_sink.h"
 

@@ -4,7 +4,7 @@
 #define TESTS_UNIT_SCRAPER_PAGE_FIXTURE_H
 
 #include "model/exposition/page_rewrite.h"
-#include "scraper/page.h"
+#include "scraper/page/page.h"
 
 #include "recording_sink.h"
 

@@ -10,7 +10,7 @@
 #ifndef SCRAPER_SCRAPE_CACHE_H
 #define SCRAPER_SCRAPE_CACHE_H
 
-#include "scraper/template.h"
+#include "scraper/page/template.h"
 
 /* An id: the number of an entry or ID_UNCACHED, plus ID_TIMED if the line had its own timestamp. */
 #define ID_TIMED 0x80000000u

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* scrape_configs: configuration rows, inherited defaults, and data derived from a job once. */
-#include "scraper/job.h"
+#include "scraper/jobs/job.h"
 
 #include "base/conf/conf_sd.h"
 #include "base/hash.h"

@@ -4,7 +4,7 @@
 #define SCRAPER_PAGE_RESULT_H
 
 #include "base/err.h"
-#include "scraper/stale.h"
+#include "scraper/page/stale.h"
 
 struct page_result {
     struct err err;              /* why the page is invalid */

@@ -22,7 +22,7 @@
 
 #include "base/map.h"
 #include "base/mem_release.h"
-#include "scraper/job.h"
+#include "scraper/jobs/job.h"
 
 enum { INTERN_PRIVATE_MAX = 4 << 20 };
 

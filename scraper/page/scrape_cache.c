@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The scrape cache of a target: clearing it, and storing and reading the texts of uncached lines. */
-#include "scraper/scrape_cache.h"
+#include "scraper/page/scrape_cache.h"
 
 #include "base/compress.h"
 

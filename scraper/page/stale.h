@@ -6,8 +6,8 @@
 #define SCRAPER_STALE_H
 
 #include "model/sink.h"
-#include "scraper/scrape_cache.h"
-#include "scraper/series_limit.h"
+#include "scraper/page/scrape_cache.h"
+#include "scraper/page/series_limit.h"
 
 /* Which series a scrape had, without their order: equal digests are equal series. */
 struct series_digest { uint64_t sum; size_t n; };

@@ -7,7 +7,7 @@
 #define SCRAPER_EXEMPLARS_H
 
 #include "model/sink.h"
-#include "scraper/page_reader.h"
+#include "scraper/page/page_reader.h"
 
 struct start_times {
     bool sent;               /* with the samples, which remote write 2.0 sends */

@@ -2,7 +2,7 @@
 /* Families and lists of families. A list is built only when the hash of a page's metadata lines is new to the lane: its
  * lines become families with HELP, TYPE and UNIT together, then these are looked up among those that other lists have.
  * Both are done in slices, and so is freeing what a list had for itself: a page may have 100,000 families. */
-#include "scraper/metadata.h"
+#include "scraper/page/metadata.h"
 
 #include "base/refs.h"
 #include "base/text/utf8.h"

@@ -21,9 +21,9 @@
 #define SCRAPER_PAGE_H
 
 #include "model/sink.h"
-#include "scraper/exemplars.h"
-#include "scraper/page_reader.h"
-#include "scraper/stale.h"
+#include "scraper/page/exemplars.h"
+#include "scraper/page/page_reader.h"
+#include "scraper/page/stale.h"
 
 /* Samples per batch for the sink. Those of a page with other lines than the last one may all be new to the recent
  * store, whose growing tables then touch up to five new pages of memory for each: where a page fault takes 7 us, as on

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scraper/exemplars.h"
+#include "scraper/page/exemplars.h"
 
 #include "base/hash.h"
 #include "base/protobuf.h"

@@ -5,14 +5,14 @@
  * copy or change a target label's value have read it, so it is equal for all targets of the group and becomes part of
  * the fixed bytes.
  */
-#include "scraper/template.h"
+#include "scraper/page/template.h"
 
 #include "base/compress.h"
 #include "base/hash.h"
 #include "base/refs.h"
 #include "base/text/num.h"
 #include "model/exposition/exposition.h"
-#include "scraper/external.h"
+#include "scraper/jobs/external.h"
 
 #include <math.h>
 

@@ -6,7 +6,7 @@
  * 3. Among the uncached lines of the last page near this place, by hash.
  * 4. Nowhere: its labels are derived, and it becomes an entry of the group while there is budget.
  */
-#include "scraper/page_reader.h"
+#include "scraper/page/page_reader.h"
 
 #include "base/hash.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A page after it is parsed: comparing it with the last one, writing its samples, and making it the last one. */
-#include "scraper/page.h"
+#include "scraper/page/page.h"
 
 #include "base/hash.h"
 

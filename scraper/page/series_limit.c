@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scraper/series_limit.h"
+#include "scraper/page/series_limit.h"
 
 enum { SERIES_LIMIT_FIRST = 64 };
 

@@ -9,9 +9,9 @@
 #define SCRAPER_PAGE_READER_H
 
 #include "model/exposition/exposition.h"
-#include "scraper/metadata.h"
-#include "scraper/page_result.h"
-#include "scraper/scrape_cache.h"
+#include "scraper/page/metadata.h"
+#include "scraper/page/page_result.h"
+#include "scraper/page/scrape_cache.h"
 
 enum page_state { PAGE_MORE, PAGE_COMPLETE, PAGE_INVALID };
 

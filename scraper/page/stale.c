@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Stale markers. Ended series are found by identity, not by text: a changed label order, or two texts that became one
  * series, must not write a marker after a live sample. Lines with their own timestamps get none, as in Prometheus. */
-#include "scraper/stale.h"
+#include "scraper/page/stale.h"
 
 enum {
     MARKER_BATCH = 200,  /* markers per batch for the sink: 1 ms if their labels must be derived */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* external_labels in vmagent's dialect. */
-#include "scraper/external.h"
+#include "scraper/jobs/external.h"
 
 void exported_label_rename(struct labels_builder *b, struct str name)
 {

@@ -8,7 +8,7 @@
 #ifndef SCRAPER_SERIES_LIMIT_H
 #define SCRAPER_SERIES_LIMIT_H
 
-#include "scraper/identity_set.h"
+#include "scraper/page/identity_set.h"
 
 #include <stdint.h>
 
