@@ -377,11 +377,19 @@ void writer_stats_show_aggregation(struct writer *w, const struct topology *p)
     mem_free(before);
 }
 
+/* The text of thousands of rules is made without the lock, which a failover and a reload wait for. */
 static void write_aggregation(struct writer *w, struct stats_out *out)
 {
     mutex_lock(&w->lock);
-    aggregate_reports_collect(w->reports, w->n_reports, out);
+    size_t n = w->n_reports;
+    struct aggregate_report **reports = mem_zalloc((n + 1) * sizeof *reports);
+    for (size_t i = 0; i < n; i++)
+        reports[i] = aggregate_report_ref(w->reports[i]);
     mutex_unlock(&w->lock);
+    aggregate_reports_collect(reports, n, out);
+    for (size_t i = 0; i < n; i++)
+        aggregate_report_unref(reports[i]);
+    mem_free(reports);
 }
 
 static void writer_collect(struct stats_out *out, void *arg)
