@@ -57,7 +57,7 @@ static void aggregate_counters_unref(struct aggregate_counters *c)
 
 struct aggregate_counts *aggregate_counters_lane(struct aggregate_counters *c, unsigned lane)
 {
-    _Atomic(struct aggregate_counts *) *at = &c->lanes[lane % AGGREGATE_MOST_LANES];
+    _Atomic(struct aggregate_counts *) *at = &c->lanes[lane];
     struct aggregate_counts *counts = atomic_load_explicit(at, memory_order_acquire);
     if (counts == NULL) {
         counts = mem_zalloc(sizeof *counts);

@@ -7,7 +7,7 @@
 #include "writer/aggregate/aggregate.h"
 
 struct aggregate_counters; /* of one rule, on all lanes */
-/* Of a lane, on its thread; the first call creates them. */
+/* Of a lane, on its thread; the first call creates them. lane < AGGREGATE_MOST_LANES. */
 struct aggregate_counts *aggregate_counters_lane(struct aggregate_counters *c, unsigned lane);
 
 struct aggregate_report;

@@ -105,12 +105,15 @@ static void aggregate_lane_init(struct stage_lane *lane)
     int64_t now = loop_now(lane->loop);
     struct aggregate_counts **counts = mem_zalloc((s->n_rules + 1) * sizeof *counts);
     size_t n = s->n_rules - s->dedups;
-    for (size_t i = 0; i < s->n_rules; i++)
+    bool counted = lane->lane < AGGREGATE_MOST_LANES; /* others own no groups */
+    for (size_t i = 0; i < s->n_rules && counted; i++)
         counts[i] = aggregate_counters_lane(aggregate_report_rule(s->report, i), lane->lane);
     if (n > 0)
-        l->of.sets[AGGREGATE_SET_RULES] = aggregate_new(s->rules, counts, n, lane->lane, lane->n_lanes, now);
+        l->of.sets[AGGREGATE_SET_RULES] = aggregate_new(s->rules, counted ? counts : NULL, n, lane->lane,
+                                                        lane->n_lanes, now);
     if (s->dedups)
-        l->of.sets[AGGREGATE_SET_DEDUP] = aggregate_new(&s->rules[n], &counts[n], 1, lane->lane, lane->n_lanes, now);
+        l->of.sets[AGGREGATE_SET_DEDUP] = aggregate_new(&s->rules[n], counted ? &counts[n] : NULL, 1, lane->lane,
+                                                        lane->n_lanes, now);
     mem_free(counts);
     l->held = stage_hold(lane);
     if (s->left)
