@@ -82,7 +82,7 @@ bool aggregate_finish(struct aggregate *a, int64_t now, int64_t end, const struc
 
 /* The state as bytes, which outlive the process: frames of at most about AGGREGATE_FRAME bytes, each with a checksum. Groups
  * are written before their series: what arrives meanwhile may be lost, but is never counted twice. */
-enum { AGGREGATE_FRAME = 1 << 20 };
+enum { AGGREGATE_FRAME = 1 << 20, AGGREGATE_FRAME_HEAD = 16 };
 enum aggregate_saving { AGGREGATE_SAVE_MORE, AGGREGATE_SAVE_DONE, AGGREGATE_SAVE_BROKEN /* a flush began: begin again */ };
 /* False: a flush is under way, try again later. */
 bool aggregate_save_begin(struct aggregate *a);
@@ -92,8 +92,10 @@ enum aggregate_saving aggregate_save_some(struct aggregate *a, int64_t now, int6
  * written next, and the time since then does not count for staleness. Bytes that are not of this form are ignored. Returns
  * the number of series and groups. */
 size_t aggregate_restore(struct aggregate *a, struct str bytes, int64_t now);
-/* True: the bytes are all frames of a complete saving. */
-bool aggregate_saved_completely(struct str bytes);
+/* How many bytes follow a frame's first AGGREGATE_FRAME_HEAD; 0: it is no frame, or larger than any that is written. */
+size_t aggregate_frame_size(const char *head);
+/* True: the frame is as it was written. *last: it completes a saving. */
+bool aggregate_frame_check(struct str frame, bool *last);
 
 size_t aggregate_rule_count(const struct aggregate *a);
 const struct aggregate_rule *aggregate_rule_at(const struct aggregate *a, size_t rule);

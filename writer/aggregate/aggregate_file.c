@@ -4,7 +4,6 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/os/file_call.h"
-#include "base/os/file_read.h"
 #include "base/os/file_work.h"
 #include "base/os/thread.h"
 #include "base/refs.h"
@@ -24,7 +23,7 @@
 #include <unistd.h>
 
 enum { FILE_HANGS_MS = 10000, READ_MS = 5000, FILE_FULL = 4 << 20, FILE_POLL_NS = 2000000 };
-static const size_t largest_left = (size_t)4 << 30;
+static const size_t largest_left = (size_t)4 << 30; /* of valid frames */
 
 /* suffix NULL: the directory. */
 static char *aggregate_path(const char *suffix, const char *dir, uint64_t place, unsigned lane)
@@ -44,19 +43,45 @@ struct left_file { struct buf bytes; char *path; unsigned long lane; };
 struct aggregate_left { struct refs refs; struct left_file *files; size_t n, _cap; atomic_uint taken, replaced; };
 struct left_call { char *dir; uint64_t place; struct aggregate_left *left; };
 
+/* Appends the next frame, if it is one: of other bytes no more than a frame is ever in memory. */
+static bool left_read_frame(FILE *f, struct buf *all, bool *last)
+{
+    size_t begin = all->n, size;
+    char head[AGGREGATE_FRAME_HEAD];
+    if (fread(head, 1, sizeof head, f) != sizeof head || (size = aggregate_frame_size(head)) == 0 ||
+        !buf_try_reserve(all, sizeof head + size))
+        return false;
+    buf_add(all, head, sizeof head);
+    all->n += fread(all->p + all->n, 1, size, f);
+    return all->n - begin == sizeof head + size &&
+           aggregate_frame_check(str_n(all->p + begin, all->n - begin), last);
+}
+
+static bool left_read_file(const char *path, struct buf *all, const char **why)
+{
+    FILE *f = fopen(path, "re");
+    bool ok = f != NULL, last = false;
+    for (int c; ok && (c = fgetc(f)) != EOF;)
+        ok = ungetc(c, f) == c && left_read_frame(f, all, &last);
+    ok = ok && last && !ferror(f);
+    *why = f == NULL || ferror(f) ? strerror(errno) : "it is corrupted";
+    if (f)
+        fclose(f);
+    return ok;
+}
+
 static void aggregate_left_add(struct aggregate_left *l, const char *path, unsigned long lane)
 {
-    struct buf text = {0};
-    struct err err;
-    bool ok = file_read(path, largest_left, &text, &err);
-    if (ok && aggregate_saved_completely(buf_str(&text))) {
+    struct buf bytes = {.max = largest_left};
+    const char *why;
+    if (left_read_file(path, &bytes, &why)) {
         mem_grow(&l->files, &l->_cap, l->n + 1, sizeof *l->files);
-        l->files[l->n++] = (struct left_file){text, mem_strdup(path), lane};
+        l->files[l->n++] = (struct left_file){bytes, mem_strdup(path), lane};
         return;
     }
     log_warn("stream_aggregation", "cannot read the checkpoint; aggregating without what it has", "file", path, "err",
-             ok ? "it is corrupted" : err.text);
-    buf_free(&text);
+             why);
+    buf_free(&bytes);
 }
 
 static void run_left_call(void *arg)

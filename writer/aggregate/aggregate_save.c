@@ -11,7 +11,11 @@
 #include "base/hash.h"
 #include "base/text/duration.h"
 
-enum { SAVE_VERSION = 0x61670001, SAVE_STEP = 32, SAVE_HEAD = 16, SAVE_MOST_LABELS = LABELS_MAX_BYTES };
+enum {
+    SAVE_VERSION = 0x61670001, SAVE_STEP = 32, SAVE_HEAD = AGGREGATE_FRAME_HEAD, SAVE_MOST_LABELS = LABELS_MAX_BYTES,
+    /* A frame is checked as a whole, in memory. A group whose unique values are more is not saved. */
+    SAVE_MOST_RECORD = 64 << 20, SAVE_MOST_FRAME = 2 * AGGREGATE_FRAME + SAVE_MOST_RECORD
+};
 static const int64_t oldest_saved_ms = 3600 * 1000; /* what is older is not restored */
 
 struct saved_rule {
@@ -118,10 +122,13 @@ static bool save_step(struct aggregate *a, int64_t now, struct buf *out)
     void *record = table_at(t, a->save.at++);
     if (*(uint64_t *)record == 0)
         return true;
+    size_t before = out->n;
     if (!a->save.inputs && (((struct aggregate_output_group *)record)->flags & GROUP_DEAD) == 0)
         save_group(p, record, out);
     else if (a->save.inputs && (((struct aggregate_input *)record)->flags & INPUT_DEAD) == 0)
         save_input(p, record, out);
+    if (out->n - before > SAVE_MOST_RECORD)
+        out->n = before;
     return true;
 }
 
@@ -143,6 +150,10 @@ enum aggregate_saving aggregate_save_some(struct aggregate *a, int64_t now, int6
         buf_add_char(out, 'E');
         a->save.active = false;
     }
+    if (out->n == begin + sizeof head) { /* of this turn, all records were free */
+        out->n = begin;
+        return AGGREGATE_SAVE_MORE;
+    }
     const uint32_t size_version[] = {(uint32_t)(out->n - begin - SAVE_HEAD), SAVE_VERSION};
     memcpy(out->p + begin + sizeof(uint64_t), size_version, sizeof size_version);
     uint64_t hash = hash_bytes(out->p + begin + sizeof hash, out->n - begin - sizeof hash);
@@ -152,29 +163,32 @@ enum aggregate_saving aggregate_save_some(struct aggregate *a, int64_t now, int6
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
-static bool saved_frame(struct str *rest, struct str *frame)
+size_t aggregate_frame_size(const char *head)
 {
-    uint64_t hash;
     uint32_t size_version[2];
-    if (rest->n < SAVE_HEAD)
-        return false;
-    memcpy(&hash, rest->p, sizeof hash);
-    memcpy(size_version, rest->p + sizeof hash, sizeof size_version);
-    if (size_version[1] != SAVE_VERSION || size_version[0] > rest->n - SAVE_HEAD ||
-        hash != hash_bytes(rest->p + sizeof hash, SAVE_HEAD - sizeof hash + size_version[0]))
-        return false;
-    *frame = str_n(rest->p + SAVE_HEAD, size_version[0]);
-    *rest = str_skip(*rest, SAVE_HEAD + size_version[0]);
-    return true;
+    memcpy(size_version, head + sizeof(uint64_t), sizeof size_version);
+    return size_version[1] == SAVE_VERSION && size_version[0] <= SAVE_MOST_FRAME ? size_version[0] : 0;
 }
 
-bool aggregate_saved_completely(struct str bytes)
+bool aggregate_frame_check(struct str frame, bool *last)
 {
-    struct str frame = STR_NONE;
-    while (bytes.n > 0)
-        if (!saved_frame(&bytes, &frame))
-            return false;
-    return frame.n > 0 && frame.p[frame.n - 1] == 'E';
+    uint64_t hash;
+    if (frame.n <= SAVE_HEAD || aggregate_frame_size(frame.p) != frame.n - SAVE_HEAD)
+        return false;
+    memcpy(&hash, frame.p, sizeof hash);
+    *last = frame.p[frame.n - 1] == 'E';
+    return hash == hash_bytes(frame.p + sizeof hash, frame.n - sizeof hash);
+}
+
+static bool saved_frame(struct str *rest, struct str *frame)
+{
+    bool last;
+    size_t n = rest->n < SAVE_HEAD ? 0 : aggregate_frame_size(rest->p);
+    if (n == 0 || n > rest->n - SAVE_HEAD || !aggregate_frame_check(str_n(rest->p, SAVE_HEAD + n), &last))
+        return false;
+    *frame = str_n(rest->p + SAVE_HEAD, n);
+    *rest = str_skip(*rest, SAVE_HEAD + n);
+    return true;
 }
 
 struct restoring { /* a->parts[part] is that of the last 'R'; NULL: it is none of ours */

@@ -10,16 +10,16 @@
 #include "base/hash.h"
 #include "base/os/file_work.h"
 #include "base/text/duration.h"
+#include "tests/unit/writer/aggregate_fixture.h"
 #include "writer/pipeline/aggregate_checkpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { MOST_RESULTS = 64, PLACE = 7 };
-static const int64_t t0 = INT64_C(1700000040) * 1000; /* a multiple of a minute */
-
 static struct arena arena;
 static char dir[64];
 static int64_t now;
@@ -251,7 +251,7 @@ static void check_reader(struct buf *bytes)
 {
     n_results = 0;
     struct aggregate *a = lane_new(everything, 0, 1);
-    (void)aggregate_saved_completely(buf_str(bytes));
+    (void)aggr_saved_completely(buf_str(bytes));
     (void)aggregate_restore(a, buf_str(bytes), now);
     push_to(a, "c", 5);
     assert_false(aggregate_flush(a, now + 20000, INT64_MAX, &to));
@@ -269,16 +269,16 @@ static void any_bytes_are_read_safely(void **state UNUSED)
     save_to(a, &all);
     uint32_t size; /* of the first frame, which has everything but the end */
     memcpy(&size, all.p + 8, sizeof size);
-    assert_true(aggregate_saved_completely(buf_str(&all)));
+    assert_true(aggr_saved_completely(buf_str(&all)));
     size_t first = 16 + size;
     assert_true(first > 500);
     for (size_t n = 0; n < all.n; n++)
-        assert_false(aggregate_saved_completely(str_n(all.p, n)));
+        assert_false(aggr_saved_completely(str_n(all.p, n)));
     for (size_t bit = 0; bit < 8 * first; bit++) {
         buf_clear(&copy);
         buf_add(&copy, all.p, first);
         copy.p[bit / 8] ^= (char)(1 << bit % 8);
-        assert_false(aggregate_saved_completely(buf_str(&copy)));
+        assert_false(aggr_saved_completely(buf_str(&copy)));
         frame_sign(&copy);
         check_reader(&copy);
     }
@@ -291,6 +291,32 @@ static void any_bytes_are_read_safely(void **state UNUSED)
     }
     buf_free(&all);
     buf_free(&copy);
+    aggregate_free(a);
+}
+
+/* Of a large file that is no checkpoint, only what a frame may have is taken into memory, whatever it declares. */
+static void a_foreign_file_takes_no_memory(void **state UNUSED)
+{
+    static const uint32_t sizes[] = {0, 1 << 20, 1u << 30, UINT32_MAX - 16};
+    struct aggregate *a = lane_new("- interval: 2s\n  outputs: [count_samples]\n", 0, 1);
+    struct buf head = {0};
+    struct rusage before, after;
+    save_to(a, &head);
+    const char *path = path_of(0);
+    assert_int_equal(mkdir(arena_printf(&arena, "%s/aggregation", dir).p, 0750), 0);
+    assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        memcpy(head.p + 8, &sizes[i], sizeof sizes[i]);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        assert_int_equal(fwrite(head.p, 1, AGGREGATE_FRAME_HEAD, f), AGGREGATE_FRAME_HEAD);
+        assert_int_equal(ftruncate(fileno(f), (off_t)3 << 30), 0);
+        assert_int_equal(fclose(f), 0);
+        assert_null(aggregate_left_read(dir, PLACE));
+    }
+    assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 200 << 10);
+    buf_free(&head);
     aggregate_free(a);
 }
 
@@ -354,7 +380,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CHECKPOINT_TEST(intervals_of_any_length_are_saved), CHECKPOINT_TEST(results_do_not_need_a_disk),
         CHECKPOINT_TEST(a_disk_that_hangs_does_not_stop_results), CHECKPOINT_TEST(a_removed_file_does_not_come_back),
-        CHECKPOINT_TEST(any_bytes_are_read_safely), CHECKPOINT_TEST(each_lane_continues_at_its_own_time),
+        CHECKPOINT_TEST(any_bytes_are_read_safely), CHECKPOINT_TEST(a_foreign_file_takes_no_memory),
+        CHECKPOINT_TEST(each_lane_continues_at_its_own_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,20 @@ void aggr_start_lanes(unsigned n, const char *config, const struct aggregate_con
 void aggr_start(const char *config); /* one lane */
 void aggr_free_lanes(void);
 
+/* The bytes are whole frames of a complete saving. */
+static inline bool aggr_saved_completely(struct str bytes)
+{
+    bool last = false;
+    while (bytes.n > 0) {
+        size_t n = bytes.n < AGGREGATE_FRAME_HEAD ? 0 : aggregate_frame_size(bytes.p);
+        if (n == 0 || n > bytes.n - AGGREGATE_FRAME_HEAD ||
+            !aggregate_frame_check(str_n(bytes.p, AGGREGATE_FRAME_HEAD + n), &last))
+            return false;
+        bytes = str_skip(bytes, AGGREGATE_FRAME_HEAD + n);
+    }
+    return last;
+}
+
 void aggr_push_at(unsigned lane, const char *series, double v, int64_t t); /* series: name{a="b",...} */
 void aggr_push(const char *series, double v);
 void aggr_pass(int64_t ms);       /* advances the clock, second by second */

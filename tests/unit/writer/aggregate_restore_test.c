@@ -86,8 +86,8 @@ static void restored_state_goes_on(void **state UNUSED)
         if (interrupted) {
             aggr_results();
             save_all(&saved);
-            assert_true(aggregate_saved_completely(buf_str(&saved)));
-            assert_false(aggregate_saved_completely(str_n(saved.p, saved.n - 1)));
+            assert_true(aggr_saved_completely(buf_str(&saved)));
+            assert_false(aggr_saved_completely(str_n(saved.p, saved.n - 1)));
             restart(3, everything, 2000, &saved, &restored);
             assert_int_equal(restored, 1 + 31 + 4 + 31 + 31); /* series and groups */
         } else {
