@@ -28,7 +28,7 @@
 #include "model/discovery/ownership.h"
 #include "model/relabel.h"
 #include "model/sink.h"
-#include "model/discovery/sd_conf.h"
+#include "model/discovery/source/sd_conf.h"
 
 #include <stdatomic.h>
 

@@ -8,7 +8,7 @@
 
 #include "base/conf/conf.h"
 #include "gateway/config/auth_key.h"
-#include "model/discovery/sd_conf.h"
+#include "model/discovery/source/sd_conf.h"
 
 enum dialect { DIALECT_SLUICE, DIALECT_PROMETHEUS, DIALECT_VMAGENT, DIALECT_PROMXY };
 

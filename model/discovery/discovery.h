@@ -16,7 +16,7 @@
 #define MODEL_DISCOVERY_DISCOVERY_H
 
 #include "base/os/loop.h"
-#include "model/discovery/file_sd.h"
+#include "model/discovery/files/file_sd.h"
 
 /* Watches of Kubernetes, which all managers of the program share. */
 struct kube_watches;

@@ -3,7 +3,7 @@
 #ifndef MODEL_DISCOVERY_DISCOVERY_INTERNAL_H
 #define MODEL_DISCOVERY_DISCOVERY_INTERNAL_H
 
-#include "model/discovery/sd_source.h"
+#include "model/discovery/source/sd_source.h"
 
 struct sd_sources { struct sd_source **items; size_t n, cap; };
 struct discovery {

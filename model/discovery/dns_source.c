@@ -4,7 +4,7 @@
  * exist has no targets. Lookups run in the resolver's thread, and end with its timeouts.
  */
 #include "base/http/resolver.h"
-#include "model/discovery/sd_poll.h"
+#include "model/discovery/source/sd_poll.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
  * A URL among the files of file_sd_configs, as vmagent allows, is read in the same way: as the file that it stands for, in
  * JSON or YAML with any content type, and with __meta_filepath.
  */
-#include "model/discovery/sd_poll.h"
+#include "model/discovery/source/sd_poll.h"
 
 #include "base/hash.h"
 #include "base/os/loop_job.h"

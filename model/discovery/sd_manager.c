@@ -3,7 +3,7 @@
 #include "model/discovery/discovery_internal.h"
 
 #include "base/http/resolver.h"
-#include "model/discovery/file_watch.h"
+#include "model/discovery/files/file_watch.h"
 
 #include <stdatomic.h>
 

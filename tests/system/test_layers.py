@@ -47,7 +47,7 @@ OFFENCES = [
     ("gateway/lane.c", '#include "writer/writer_internal.h"\n', "include writer/writer.h, not writer/writer_internal.h"),
     ("promql/ast/print.c", '#include "promql/eval/eval_internal.h"\n', "promql: directories include each other in a cycle"),
     ("gateway/http/http.c", '#include "gateway/lane.h"\n', "gateway: directories include each other in a cycle"),
-    ("model/discovery/file_sd.c", '#include "scraper/jobs/job.h"\n', "must not include scraper/jobs/job.h"),
+    ("model/discovery/files/file_sd.c", '#include "scraper/jobs/job.h"\n', "must not include scraper/jobs/job.h"),
     ("base/map.c", '#include "base/os/loop.h"\n', "base: directories include each other in a cycle"),
     ("model/labels.c", '#include "no/such.h"\n', "no/such.h does not exist"),
     ("scraper/page/page.c", "#include <curl/curl.h>\n", "<curl/curl.h> belongs to"),

@@ -4,7 +4,7 @@
 #define MODEL_DISCOVERY_GROUPS_SD_GROUPS_H
 
 #include "base/refs.h"
-#include "model/discovery/sd_conf.h"
+#include "model/discovery/source/sd_conf.h"
 
 enum { SD_GROUPS_MAX = 256 << 20 }; /* bytes of the targets of an API: a short response can yield many */
 struct sd_layout;

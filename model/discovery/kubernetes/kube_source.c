@@ -10,7 +10,7 @@
  */
 #include "model/discovery/kubernetes/kube_targets.h"
 #include "model/discovery/kubernetes/kube_watch.h"
-#include "model/discovery/sd_poll.h"
+#include "model/discovery/source/sd_poll.h"
 
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"

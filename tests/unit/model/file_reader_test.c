@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Target files on a file system that hangs: glob() of a pattern below hung/ waits while the gate is closed. */
-#include "model/discovery/file_reader.h"
+#include "model/discovery/files/file_reader.h"
 
 #include "base/os/file_work.h"
 #include "base/text/duration.h"

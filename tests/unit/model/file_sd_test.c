@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Files that list targets: what they say, and which of them are there. */
-#include "model/discovery/file_sd.h"
+#include "model/discovery/files/file_sd.h"
 
 #include "base/telemetry/log.h"
 #include "tests/unit/files.h"

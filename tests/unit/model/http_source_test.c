@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Targets listed by a URL: which responses are accepted, what is news, and what a failure leaves. */
-#include "model/discovery/sd_source.h"
+#include "model/discovery/source/sd_source.h"
 
 #include "base/text/duration.h"
 #include "tests/unit/http_server.h"

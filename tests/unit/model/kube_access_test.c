@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Where an API server is and how to authenticate: kubeconfig files, service accounts, and what the configuration refuses. */
-#include "model/discovery/sd_conf.h"
+#include "model/discovery/source/sd_conf.h"
 #include "tests/unit/files.h"
 
 #include <stdarg.h>

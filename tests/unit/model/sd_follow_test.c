@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Services that a server lists and their instances: responses arrive in any order, and services come and go. */
-#include "model/discovery/sd_follow.h"
+#include "model/discovery/source/sd_follow.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/discovery/sd_follow.h"
+#include "model/discovery/source/sd_follow.h"
 
 #include "base/hash.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
-#include "model/discovery/sd_poll.h"
+#include "model/discovery/source/sd_poll.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/discovery/docker_api.h"
+#include "model/discovery/docker/docker_api.h"
 
 #include "base/text/url.h"
 

@@ -15,8 +15,8 @@
 #include "model/discovery/groups/sd_build.h"
 #include "model/discovery/groups/sd_parts.h"
 #include "model/discovery/groups/sd_stats.h"
-#include "model/discovery/sd_request.h"
-#include "model/discovery/sd_source.h"
+#include "model/discovery/source/sd_request.h"
+#include "model/discovery/source/sd_source.h"
 
 enum { FOLLOW_WAIT_S = 120, FOLLOW_RETRY_MS = 15000, FOLLOW_SERVICES_MOST = 50000 };
 

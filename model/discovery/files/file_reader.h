@@ -8,8 +8,8 @@
 #define MODEL_DISCOVERY_FILE_READER_H
 
 #include "base/os/loop.h"
-#include "model/discovery/dir_watch.h"
-#include "model/discovery/file_sd.h"
+#include "model/discovery/files/dir_watch.h"
+#include "model/discovery/files/file_sd.h"
 
 enum { FILE_READER_HANG_MS = 5000 };
 

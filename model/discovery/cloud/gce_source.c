@@ -11,8 +11,8 @@
  */
 #include "model/discovery/groups/sd_build.h"
 #include "model/discovery/groups/sd_pages.h"
-#include "model/discovery/sd_poll.h"
-#include "model/discovery/sd_request.h"
+#include "model/discovery/source/sd_poll.h"
+#include "model/discovery/source/sd_request.h"
 
 #include "base/text/url.h"
 

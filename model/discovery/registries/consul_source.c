@@ -7,8 +7,8 @@
  *
  * Source: https://developer.hashicorp.com/consul/api-docs, .../api-docs/features/blocking
  */
-#include "model/discovery/consul_api.h"
-#include "model/discovery/sd_follow.h"
+#include "model/discovery/registries/consul_api.h"
+#include "model/discovery/source/sd_follow.h"
 
 #include "base/text/url.h"
 

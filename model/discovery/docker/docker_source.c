@@ -3,7 +3,7 @@
  * read. A container has a target for each of its networks and TCP ports, or one with `port` for each network if it has none. A
  * container that uses the network of another one ("container:ID") has the networks of that one.
  */
-#include "model/discovery/docker_api.h"
+#include "model/discovery/docker/docker_api.h"
 
 #define META "__meta_docker_"
 

@@ -6,7 +6,7 @@
  *
  * Source: https://developer.hashicorp.com/nomad/api-docs/services, .../api-docs#blocking-queries
  */
-#include "model/discovery/sd_follow.h"
+#include "model/discovery/source/sd_follow.h"
 
 #include "base/text/url.h"
 

@@ -4,7 +4,7 @@
 #define MODEL_DISCOVERY_SD_SOURCE_H
 
 #include "base/map.h"
-#include "model/discovery/dir_watch.h"
+#include "model/discovery/files/dir_watch.h"
 #include "model/discovery/discovery.h"
 
 struct sd_source_state {

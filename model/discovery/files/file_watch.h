@@ -5,7 +5,7 @@
 #define MODEL_DISCOVERY_FILE_WATCH_H
 
 #include "base/os/loop.h"
-#include "model/discovery/dir_watch.h"
+#include "model/discovery/files/dir_watch.h"
 
 struct file_watch {
     struct loop *loop;

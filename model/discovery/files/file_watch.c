@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Directories are watched, not files: files are replaced by renaming, and patterns match files that do not exist yet.
  * If inotify is not available, files are polled once an interval. */
-#include "model/discovery/file_watch.h"
+#include "model/discovery/files/file_watch.h"
 
 #include "base/telemetry/log.h"
 

@@ -7,8 +7,8 @@
 #define MODEL_DISCOVERY_DOCKER_API_H
 
 #include "model/discovery/groups/sd_build.h"
-#include "model/discovery/sd_poll.h"
-#include "model/discovery/sd_request.h"
+#include "model/discovery/source/sd_poll.h"
+#include "model/discovery/source/sd_request.h"
 
 enum { DOCKER_LISTS = 4 };
 struct docker_source;

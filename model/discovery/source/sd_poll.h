@@ -8,7 +8,7 @@
 #ifndef MODEL_DISCOVERY_SD_POLL_H
 #define MODEL_DISCOVERY_SD_POLL_H
 
-#include "model/discovery/sd_source.h"
+#include "model/discovery/source/sd_source.h"
 #include "model/discovery/groups/sd_parts.h"
 #include "model/discovery/groups/sd_stats.h"
 

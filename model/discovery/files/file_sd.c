@@ -8,7 +8,7 @@
  *
  * An error is logged when it first occurs or changes, and counted each time.
  */
-#include "model/discovery/file_sd.h"
+#include "model/discovery/files/file_sd.h"
 
 #include "base/json/json_tree.h"
 #include "base/telemetry/log.h"

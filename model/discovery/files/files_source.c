@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The target files of a pattern as a source. */
-#include "model/discovery/file_reader.h"
-#include "model/discovery/sd_source.h"
+#include "model/discovery/files/file_reader.h"
+#include "model/discovery/source/sd_source.h"
 
 struct files_source {
     struct sd_source source;

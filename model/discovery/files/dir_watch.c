@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/discovery/dir_watch.h"
+#include "model/discovery/files/dir_watch.h"
 
 #include <errno.h>
 #include <sys/inotify.h>

@@ -8,10 +8,10 @@
  *
  * Source: https://developer.hashicorp.com/consul/api-docs/agent
  */
-#include "model/discovery/consul_api.h"
+#include "model/discovery/registries/consul_api.h"
 #include "model/discovery/groups/sd_build.h"
-#include "model/discovery/sd_poll.h"
-#include "model/discovery/sd_request.h"
+#include "model/discovery/source/sd_poll.h"
+#include "model/discovery/source/sd_request.h"
 
 #include "base/text/url.h"
 

@@ -5,7 +5,7 @@
  *   tasks      a target for each port that is published on the node, and for each address and TCP port of the service
  *   nodes      a target for each node, with `port`
  */
-#include "model/discovery/docker_api.h"
+#include "model/discovery/docker/docker_api.h"
 
 #include <arpa/inet.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/discovery/sd_request.h"
+#include "model/discovery/source/sd_request.h"
 
 #include "base/aws/aws_profile.h"
 #include "base/hash.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/discovery/sd_poll.h"
+#include "model/discovery/source/sd_poll.h"
 
 #include "base/telemetry/log.h"
 

@@ -5,8 +5,8 @@
  * Source: https://github.com/Netflix/eureka/wiki/Eureka-REST-operations
  */
 #include "model/discovery/groups/sd_build.h"
-#include "model/discovery/sd_poll.h"
-#include "model/discovery/sd_request.h"
+#include "model/discovery/source/sd_poll.h"
+#include "model/discovery/source/sd_request.h"
 
 #include "base/text/url.h"
 

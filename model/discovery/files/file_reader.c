@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A read works on a list of files that belongs to the reading thread, and copies it for the main thread when it ends.
  * The groups of a file are shared by both lists. */
-#include "model/discovery/file_reader.h"
+#include "model/discovery/files/file_reader.h"
 
 #include "base/os/file_work.h"
 #include "base/os/thread.h"
