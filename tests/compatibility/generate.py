@@ -107,15 +107,24 @@ def nearest(found, name, before):
     return min(found, key=rank)[0] if found else ""
 
 
-def test_of_flag(tests, names, before):
-    pattern = re.compile(r"(?<![\w-])--?(?:no-)?(?:" + "|".join(re.escape(name) for name in names) + r")(?![\w.-])")
-    return nearest([test for test in tests if pattern.search(test[1])], names[0], before)
+def tests_by_flag(tests):
+    """{flag: the tests that have it on a command line}"""
+    found = {}
+    for test in tests:
+        for name in set(re.findall(r"(?<![\w-])--?(?:no-)?([\w.-]+)", test[1])):
+            found.setdefault(name, []).append(test)
+    return found
+
+
+def test_of_flag(by_flag, names, before):
+    return nearest([test for name in names for test in by_flag.get(name, [])], names[0], before)
 
 
 def test_of_path(tests, path, before):
     """With a quote, host or variable before it, and no further part."""
     pattern = re.compile(r"(?<=[\"'}\d])" + re.escape(path).replace(r"\*", r"[^/\s]+") + r"(?![\w/-])")
-    return nearest([test for test in tests if pattern.search(test[1])], path, before)
+    begin = path.partition("*")[0]
+    return nearest([test for test in tests if begin in test[1] and pattern.search(test[1])], path, before)
 
 
 def flag_state(tables, name):
@@ -128,13 +137,13 @@ def flag_state(tables, name):
     return CLASSES["later" if kind == "accepted" and "not supported yet" in why else kind].format(name, why)
 
 
-def flag_table(tables, tests, named, peer):
+def flag_table(tables, by_flag, named, peer):
     print("| flag | here | a test that sets it |\n|---|---|---|")
     for name in lines(f"{peer}.flags"):
         if name in ("help-long",):
             continue
         state = flag_state(tables, name)
-        test = test_of_flag(tests, tables.rows[name], named.get(f"`{name}`")) if state.startswith("acts") else ""
+        test = test_of_flag(by_flag, tables.rows[name], named.get(f"`{name}`")) if state.startswith("acts") else ""
         expect(state != "unknown", f"--{name} of {peer} is unknown")
         expect(test or not state.startswith("acts"), f"--{name} acts, and no test sets it")
         print(f"| `{name}` | {state} | {f'`{test}`' if test else ''} |")
@@ -158,6 +167,7 @@ def endpoint_table(tables, tests, named, peer):
 
 def main():
     tables, tests, named = Tables(sys.argv[1]), all_tests(), tests_named()
+    by_flag = tests_by_flag(tests)
     print("# Compatibility\n")
     print("Every flag and endpoint of vmagent, Prometheus and promxy, and what sluice does with it. `make compatibility` "
           "generates this page from the tables of flags and routes that the program uses; a test checks that it is current. "
@@ -167,7 +177,7 @@ def main():
           "* *ignored*: without effect, for the reason that follows.\n")
     for peer, title, page in PEERS:
         print(f"## {title}\n\nSee [{page}]({page}).\n\n### Flags of {peer}\n")
-        flag_table(tables, tests, named, peer)
+        flag_table(tables, by_flag, named, peer)
         print(f"\n### Endpoints of {peer}\n")
         endpoint_table(tables, tests, named, peer)
         print()

@@ -76,11 +76,11 @@ def test_windows():
 def test_a_destination():
     some = rules(f"match: 'c', by: [job], outputs: [{SOME}]")
     few = rules("match: 'c', by: [job], outputs: [avg, count_samples, last]")
-    own = "-remoteWrite.streamAggr"
-    all_same({40: ([f"{own}.config={some}", f"{own}.keepInput", "-remoteWrite.label=place=here", f"{own}.dropInputLabels=replica^^instance"],
-                   50, {"intervals": 2}),
-              41: ([f"{own}.config={some}", f"{own}.dropInput", f"{own}.ignoreOldSamples", f"{own}.ignoreFirstIntervals=1"], 15, {}),
-              42: ([f"{own}.config={few}", f"{own}.enableWindows"], 12, {"settle_ms": 4500})})
+    all_same({40: ([f"-remoteWrite.streamAggr.config={some}", "-remoteWrite.streamAggr.keepInput", "-remoteWrite.label=place=here",
+                    "-remoteWrite.streamAggr.dropInputLabels=replica^^instance"], 50, {"intervals": 2}),
+              41: ([f"-remoteWrite.streamAggr.config={some}", "-remoteWrite.streamAggr.dropInput",
+                    "-remoteWrite.streamAggr.ignoreOldSamples", "-remoteWrite.streamAggr.ignoreFirstIntervals=1"], 15, {}),
+              42: ([f"-remoteWrite.streamAggr.config={few}", "-remoteWrite.streamAggr.enableWindows"], 12, {"settle_ms": 4500})})
 
 
 @waits
