@@ -8,24 +8,22 @@ out=${OUT:-build/release}
 layers="base model promql writer scraper gateway"
 say() { echo "$1"; bad=1; }
 
-files() { find "$1" -name '*.[ch]' -o -name '*.cc' | sort; }
-includes() { sed -n 's/^#include "\([^"]*\)".*/\1/p' "$1"; }
-
 sees() {   # sees LAYER OTHER...   a layer sees itself and the ones named here
     layer=$1; shift
-    for f in $(files "$layer"); do
-        for h in $(includes "$f"); do
-            d=${h%%/*}
-            case $h in *.pb-c.h) [ -e "${h%.pb-c.h}.proto" ] || say "$f: $h has no .proto"; continue ;; */*) ;; *) say "$f: say the layer in #include \"$h\"" ;; esac
-            [ -e "$h" ] || say "$f: $h does not exist"
-            case " $layer $* " in *" $d "*) ;; *) say "$f: must not include $h" ;; esac
-            case $d in    # the engines show one header each to the outside; promql one more to planners
-            promql|writer|scraper)
-                [ "$d" = "$layer" ] || [ "$h" = "$d/$d.h" ] || [ "$h" = promql/plan.h ] ||
-                    say "$f: include $d/$d.h, not $h" ;;
-            esac
-        done
-    done
+    found=$(grep -r --include='*.[ch]' --include='*.cc' '^#include "' "$layer" | sed -n 's/:#include "\([^"]*\)".*/ \1/p' | sort)
+    while read -r f h; do
+        d=${h%%/*}
+        case $h in '') continue ;; *.pb-c.h) [ -e "${h%.pb-c.h}.proto" ] || say "$f: $h has no .proto"; continue ;; */*) ;; *) say "$f: say the layer in #include \"$h\"" ;; esac
+        [ -e "$h" ] || say "$f: $h does not exist"
+        case " $layer $* " in *" $d "*) ;; *) say "$f: must not include $h" ;; esac
+        case $d in    # the engines show one header each to the outside; promql one more to planners
+        promql|writer|scraper)
+            [ "$d" = "$layer" ] || [ "$h" = "$d/$d.h" ] || [ "$h" = promql/plan.h ] ||
+                say "$f: include $d/$d.h, not $h" ;;
+        esac
+    done <<EOF
+$found
+EOF
 }
 only() {   # only HEADER FILE...   a library is spoken to in one place
     header=$1; shift
@@ -100,10 +98,8 @@ for d in $(find $layers -type d | sort); do
     case $d in promql/functions) continue ;; esac
     [ "$n" -le 25 ] || say "$d: $n sources; split it by subject (at most 25)"
 done
-for f in $(find $layers -name '*.[ch]' ! -name '*_tables.*'); do
-    n=$(wc -l <"$f")
-    [ "$n" -le 600 ] || say "$f: $n lines; split it by subject (at most 600)"
-done
+long=$(find $layers -name '*.[ch]' ! -name '*_tables.*' -exec wc -l {} + | awk '$1 > 600 && $2 != "total" { print $2 ": " $1 " lines" }')
+[ -z "$long" ] || say "$long; split it by subject (at most 600)"
 
 # A backtrace reads as a story: a static function is defined once in the tree and has the name of no other function;
 # a struct, enum or union tag is defined once too.
