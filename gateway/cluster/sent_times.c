@@ -6,6 +6,7 @@
 #include "base/json/json_write.h"
 #include "base/text/duration.h"
 
+#include <math.h>
 
 enum { CLOCK_MS = 2 }; /* the writer's times are differences of two clocks in whole milliseconds */
 
@@ -20,18 +21,40 @@ struct sent_times {
 
 /* ---- notes ---- */
 
+/* Never the oldest or the newest one. */
+static void sent_notes_thin(struct sent_notes *n)
+{
+    size_t least = 1;
+    double least_share = INFINITY;
+    for (size_t i = 1; i + 1 < n->n; i++) {
+        int64_t age = n->items[n->n - 1].at - n->items[i].at, apart = n->items[i + 1].at - n->items[i - 1].at;
+        double share = (double)apart / (double)(age > 0 ? age : 1);
+        if (share < least_share) {
+            least_share = share;
+            least = i;
+        }
+    }
+    n->n--;
+    memmove(&n->items[least], &n->items[least + 1], (n->n - least) * sizeof *n->items);
+}
+
 void sent_notes_add(struct sent_notes *n, struct sent_note note)
 {
-    n->items[n->next] = note;
-    n->next = (n->next + 1) % SENT_NOTES;
-    n->n += n->n < SENT_NOTES;
+    if (n->n == SENT_NOTES)
+        sent_notes_thin(n);
+    n->items[n->n++] = note;
 }
 
 void sent_notes_settle(struct sent_notes *n, int64_t delivered)
 {
-    for (size_t i = 0; i < n->n; i++)
-        if (n->items[i].at <= delivered && n->items[i].complete > n->until)
+    size_t left = 0;
+    for (size_t i = 0; i < n->n; i++) {
+        if (n->items[i].at > delivered)
+            n->items[left++] = n->items[i];
+        else if (n->items[i].complete > n->until)
             n->until = n->items[i].complete;
+    }
+    n->n = left;
 }
 
 /* ---- records ---- */

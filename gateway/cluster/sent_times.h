@@ -30,9 +30,11 @@ void sent_times_tick(struct sent_times *s, uint64_t lease); /* of the member's k
 int64_t sent_times_until(const struct sent_times *s);       /* Unix ms; 0: not known */
 void sent_times_delete(struct sent_times *s);               /* the key, without waiting */
 
-/* Of the newest notes, the time of the last one that was made at a time that is delivered. */
+/* The notes that are not delivered yet, in the order of their making, and the time of the last one that is. When there
+ * are too many, one of those is dropped that are closest to each other for their age: with a destination that is behind
+ * by an hour they are at most some minutes apart. */
 struct sent_note { int64_t at, complete; };
-struct sent_notes { struct sent_note items[SENT_NOTES]; size_t n, next; int64_t until; };
+struct sent_notes { struct sent_note items[SENT_NOTES]; size_t n; int64_t until; };
 void sent_notes_add(struct sent_notes *n, struct sent_note note);
 void sent_notes_settle(struct sent_notes *n, int64_t delivered);
 

@@ -24,15 +24,22 @@ static void test_a_note_counts_when_its_time_is_delivered(void **state UNUSED)
     assert_int_equal(n.until, 1190);
 }
 
-static void test_old_notes_make_room(void **state UNUSED)
+/* A note each 200 ms, and a destination that is behind: what is known is at most a third older than what is delivered. */
+static void test_notes_of_a_lagging_destination_become_coarser(void **state UNUSED)
 {
-    struct sent_notes n = {0};
-    for (int64_t t = 1; t <= 3 * SENT_NOTES; t++)
-        sent_notes_add(&n, (struct sent_note){t, t});
-    sent_notes_settle(&n, 2 * SENT_NOTES); /* delivered before the oldest note: not known */
-    assert_int_equal(n.until, 0);
-    sent_notes_settle(&n, 2 * SENT_NOTES + 5);
-    assert_int_equal(n.until, 2 * SENT_NOTES + 5);
+    enum { NOTE_MS = 200, HOUR_MS = 3600 * 1000 };
+    static const int64_t delays[] = {1000, 12000, 15000, 60000, 600000, HOUR_MS};
+    for (size_t i = 0; i < LEN(delays); i++) {
+        struct sent_notes n = {0};
+        for (int64_t now = NOTE_MS; now <= 3 * HOUR_MS; now += NOTE_MS) {
+            int64_t delivered = now - delays[i];
+            sent_notes_add(&n, (struct sent_note){now, now});
+            sent_notes_settle(&n, delivered);
+            assert_true(n.n <= SENT_NOTES && n.until <= (delivered > 0 ? delivered : 0));
+            if (now > 2 * delays[i] + delays[i] / 3)
+                assert_in_range(delivered - n.until, 0, delays[i] / 3 + NOTE_MS);
+        }
+    }
 }
 
 static void test_records_are_read_back(void **state UNUSED)
@@ -53,6 +60,7 @@ static void test_records_are_read_back(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_note_counts_when_its_time_is_delivered),
-                                       cmocka_unit_test(test_old_notes_make_room), cmocka_unit_test(test_records_are_read_back)};
+                                       cmocka_unit_test(test_notes_of_a_lagging_destination_become_coarser),
+                                       cmocka_unit_test(test_records_are_read_back)};
     return cmocka_run_group_tests_name("sent_times", tests, NULL, NULL);
 }
