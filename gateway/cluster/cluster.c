@@ -90,10 +90,15 @@ static struct cluster_view *cluster_make_view(struct cluster *c)
     return v;
 }
 
-static bool cluster_is_quiet(const struct cluster *c)
+static bool cluster_may_scrape(const struct cluster *c) { return loop_mono(c->env.main) < c->fence; }
+
+/* Until etcd has been followed without a break for long enough; 0: it has. */
+static int64_t cluster_quiet_in(const struct cluster *c)
 {
-    return c->disturbed == 0 || loop_mono(c->env.main) - c->disturbed >= QUIET_MS;
+    int64_t since = c->disturbed + QUIET_MS - loop_mono(c->env.main);
+    return c->disturbed == 0 || since < 0 ? 0 : since;
 }
+static bool cluster_is_quiet(const struct cluster *c) { return cluster_quiet_in(c) == 0; }
 
 /* Whether a member that takes part is missing now. Leases that ended while etcd was away are no crashes: their members come
  * back as soon as they can. */
@@ -108,6 +113,12 @@ static bool cluster_lacks_active(const struct cluster_view *before, const struct
             return true;
     }
     return false;
+}
+
+/* This member's key is missing, but it scrapes until its fence at least: it registers again. */
+static bool cluster_lacks_itself(const struct cluster *c, const struct cluster_view *v, int64_t now)
+{
+    return c->view && c->view->self < c->view->n && v->self == v->n && c->from <= now && cluster_may_scrape(c);
 }
 
 /* Others may see the announcement of this member's first scrape later than that: they would go on until then. */
@@ -134,7 +145,7 @@ static void cluster_update_view(struct cluster *c)
         cluster_view_unref(v);
         return;
     }
-    if (before && !cluster_is_quiet(c) && cluster_lacks_active(before, v, now)) {
+    if (cluster_lacks_itself(c, v, now) || (before && !cluster_is_quiet(c) && cluster_lacks_active(before, v, now))) {
         c->postponed = true;
         cluster_view_unref(v);
         return;
@@ -174,11 +185,24 @@ static void cluster_check_clock(const struct cluster *c, const struct etcd_key *
     arena_free(&a);
 }
 
+static void cluster_note_returned(struct cluster *c, const struct etcd_key *k)
+{
+    struct arena a;
+    struct member_record r;
+    arena_init(&a, 0);
+    if (cluster_read_member(c, &a, k, &r))
+        gone_returned(c->gone, &r.member, r.boot);
+    arena_free(&a);
+}
+
 static void cluster_on_put(void *arg, const struct etcd_key *k)
 {
     struct cluster *c = arg;
-    if (c->mirror) /* not while it is created */
-        cluster_check_clock(c, k);
+    if (c->mirror == NULL) /* it is being created */
+        return;
+    cluster_check_clock(c, k);
+    if (c->gone && gone_pending(c->gone))
+        cluster_note_returned(c, k);
 }
 
 /* A member that had not planned to leave. */
@@ -189,15 +213,18 @@ static void cluster_note_gone(struct cluster *c, const struct etcd_key *k)
     int64_t now = loop_now(c->env.main);
     arena_init(&a, 0);
     if (cluster_read_member(c, &a, k, &r) && r.member.from <= now && now < r.member.until)
-        gone_add(c->gone, &r.member, r.boot);
+        gone_add(c->gone, &r.member, r.boot, cluster_quiet_in(c));
     arena_free(&a);
 }
 
 static void cluster_on_removed(void *arg, const struct etcd_key *k)
 {
     struct cluster *c = arg;
-    if (str_eq(k->key, c->key))
+    if (str_eq(k->key, c->key)) {
+        if (c->membership) /* at once, not only when the lease is due */
+            membership_update(c->membership);
         return;
+    }
     log_info("cluster", "a member has left the cluster", LOG_STR("member", member_id(c, k)));
     if (c->gone)
         cluster_note_gone(c, k);
@@ -216,8 +243,6 @@ static void cluster_on_settled(void *arg)
 static void cluster_on_state(void *arg) { cluster_note_state(arg); }
 
 /* ---- this member ---- */
-
-static bool cluster_may_scrape(const struct cluster *c) { return loop_mono(c->env.main) < c->fence; }
 
 /* A member that has not announced its first scrape owns nothing, whatever an older view says. */
 static void cluster_set_fence(const struct cluster *c)
@@ -357,7 +382,14 @@ static void cluster_note_state(struct cluster *c)
     mutex_unlock(&c->mutex);
 }
 
-static void cluster_on_membership(void *arg) { cluster_note_state(arg); }
+/* The fence moves at once: it may be near when etcd is back. */
+static void cluster_on_membership(void *arg)
+{
+    struct cluster *c = arg;
+    if (c->membership)
+        cluster_watch_lease(c);
+    cluster_note_state(c);
+}
 
 /* One of the members cleans up for all. */
 static bool cluster_is_first(const struct cluster *c)

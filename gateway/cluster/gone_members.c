@@ -2,12 +2,13 @@
 #include "gateway/cluster/gone_members.h"
 
 #include "base/etcd/etcd_txn.h"
-#include "base/json/json_tree.h"
 #include "base/telemetry/log.h"
+#include "gateway/cluster/member_query.h"
 #include "gateway/cluster/sent_times.h"
 
 enum {
-    GONE_TIMEOUT_MS = 1000, GONE_ASK_AGAIN_MS = 500, GONE_ASKS = 5, GONE_INFLIGHT = 16, GONE_BODY_MAX = 1 << 16,
+    GONE_TIMEOUT_MS = 1000, GONE_ASK_AGAIN_MS = 500, GONE_ASKS = 5, GONE_INFLIGHT = 16,
+    GONE_SCRAPES_MS = 10000, /* how long one that goes on scraping is waited for */
     GONE_READ_AGAIN_MS = 500, GONE_READS_PART = 4, /* of keep_ms, during which errors of etcd are retried */
 };
 
@@ -21,9 +22,8 @@ struct gone {
     int64_t since;              /* loop_mono */
     bool found;
     struct etcd_request read;   /* of sent/ID */
-    struct client_call *call;
-    struct buf body;
-    struct loop_timer again, read_again;
+    struct member_query query;
+    struct loop_timer begin, again, read_again;
     unsigned asks;
 };
 struct gone_members {
@@ -42,8 +42,8 @@ static int64_t gone_clamp(int64_t t, int64_t least, int64_t most) { return t < l
 static void gone_settle(struct gone *m)
 {
     struct gone_members *g = m->owner;
-    if (etcd_request_runs(&m->read) || m->call || loop_timer_armed(&m->again) || loop_timer_armed(&m->read_again) ||
-        m->found)
+    if (etcd_request_runs(&m->read) || m->query.call || loop_timer_armed(&m->again) ||
+        loop_timer_armed(&m->read_again) || m->found)
         return;
     m->found = true;
     m->until = gone_clamp(m->until, loop_now(g->loop) - g->conf.keep_ms, loop_now(g->loop));
@@ -93,53 +93,25 @@ static void gone_read_again(struct loop_timer *t) { gone_read(CONTAINER(t, struc
 
 /* ---- what it reports ---- */
 
-static void gone_ask(struct gone *m);
-
-static bool gone_on_data(void *arg, const struct client_reply *reply UNUSED, struct str piece, struct err *err UNUSED)
+static void gone_ask(struct gone *m)
 {
-    buf_add_str(&((struct gone *)arg)->body, piece);
-    return true;
-}
-
-/* 0: it is another process, or has sent nothing. */
-static int64_t gone_read_response(const struct gone *m)
-{
-    struct err err;
-    struct json_tree *doc = json_tree_parse(buf_str(&m->body), &err);
-    const struct json_tree *data = json_tree_get(doc, "data");
-    double v;
-    int64_t until = 0;
-    if (str_is(json_tree_str(json_tree_get(data, "process")), m->boot) &&
-        json_tree_number(json_tree_get(data, "sentUntilMs"), &v) && v > 0 && v < 0x1p53)
-        until = (int64_t)v;
-    json_tree_free(doc);
-    return until;
-}
-
-static void gone_on_done(void *arg, const struct client_reply *reply)
-{
-    struct gone *m = arg;
-    int64_t until = reply->status == 200 ? gone_read_response(m) : 0;
-    m->call = NULL;
-    buf_free(&m->body);
-    if (until > m->until && m->asks < GONE_ASKS)
-        loop_timer_in(m->owner->loop, &m->again, GONE_ASK_AGAIN_MS);
-    m->until = until > m->until ? until : m->until;
-    gone_settle(m);
+    m->asks++;
+    member_query_send(&m->query, m->owner->client, m->owner->profile, str_of(m->address), GONE_TIMEOUT_MS);
 }
 
 static void gone_ask_again(struct loop_timer *t) { gone_ask(CONTAINER(t, struct gone, again)); }
 
-static void gone_ask(struct gone *m)
+static void gone_on_report(struct member_query *q, const struct member_report *r)
 {
-    struct buf url = {0};
-    m->asks++;
-    buf_printf(&url, "%s/api/v1/cluster/member", m->address);
-    m->call = client_send(m->owner->client, &(struct client_request){
-        .method = "GET", .url = buf_z(&url), .profile = m->owner->profile, .timeout_ms = GONE_TIMEOUT_MS,
-        .connect_timeout_ms = GONE_TIMEOUT_MS, .max_body = GONE_BODY_MAX, .data = gone_on_data, .done = gone_on_done,
-        .arg = m});
-    buf_free(&url);
+    struct gone *m = CONTAINER(q, struct gone, query);
+    struct loop *loop = m->owner->loop;
+    bool same = r->responded && str_is(r->process, m->boot);
+    bool scrapes = same && r->scrapes && loop_mono(loop) - m->since < GONE_SCRAPES_MS;
+    int64_t until = same ? r->sent_until : 0; /* another process has sent nothing of it */
+    if (scrapes || (until > m->until && m->asks < GONE_ASKS))
+        loop_timer_in(loop, &m->again, GONE_ASK_AGAIN_MS);
+    m->until = until > m->until ? until : m->until;
+    gone_settle(m);
 }
 
 /* ---- members ---- */
@@ -147,11 +119,10 @@ static void gone_ask(struct gone *m)
 static void gone_remove(struct gone *m)
 {
     etcd_cancel(&m->read);
-    if (m->call)
-        client_cancel(m->call);
+    member_query_cancel(&m->query);
+    loop_timer_stop(m->owner->loop, &m->begin);
     loop_timer_stop(m->owner->loop, &m->again);
     loop_timer_stop(m->owner->loop, &m->read_again);
-    buf_free(&m->body);
     list_remove(&m->node);
     m->owner->n--;
     mem_free(m->id);
@@ -161,18 +132,39 @@ static void gone_remove(struct gone *m)
     mem_free(m);
 }
 
-void gone_add(struct gone_members *g, const struct cluster_member *of, struct str boot)
+static void gone_begin(struct loop_timer *t)
+{
+    struct gone *m = CONTAINER(t, struct gone, begin);
+    gone_read(m);
+    gone_ask(m);
+}
+
+void gone_add(struct gone_members *g, const struct cluster_member *of, struct str boot, int64_t wait_ms)
 {
     if (g->n == GONE_MOST)
         gone_remove(CONTAINER(g->all.next, struct gone, node));
     struct gone *m = mem_zalloc(sizeof *m);
     *m = (struct gone){.owner = g, .id = str_dup(of->id), .address = str_dup(of->address), .zone = str_dup(of->zone),
                        .boot = str_dup(boot), .weight = of->weight, .from = of->from, .since = loop_mono(g->loop),
-                       .again.run = gone_ask_again, .read_again.run = gone_read_again};
+                       .query.done = gone_on_report, .begin.run = gone_begin, .again.run = gone_ask_again,
+                       .read_again.run = gone_read_again};
     list_push_back(&g->all, &m->node);
     g->n++;
-    gone_read(m);
-    gone_ask(m);
+    if (wait_ms > 0)
+        loop_timer_in(g->loop, &m->begin, wait_ms);
+    else
+        gone_begin(&m->begin);
+}
+
+void gone_returned(struct gone_members *g, const struct cluster_member *of, struct str boot)
+{
+    for (struct list *n = g->all.next; n != &g->all; n = n->next) {
+        struct gone *m = CONTAINER(n, struct gone, node);
+        if (m->found || m->from != of->from || !str_is(of->id, m->id) || !str_is(boot, m->boot))
+            continue;
+        gone_remove(m);
+        return;
+    }
 }
 
 bool gone_pending(const struct gone_members *g)

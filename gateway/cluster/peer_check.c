@@ -2,14 +2,10 @@
 #include "gateway/cluster/peer_check.h"
 
 #include "base/hash.h"
-#include "base/json/json_value.h"
-
-enum { PEER_BODY_MAX = 1 << 20 };
+#include "gateway/cluster/member_query.h"
 
 struct peer {
-    struct peer_check *owner;
-    struct client_call *call;      /* NULL: it has ended */
-    struct buf body;
+    struct member_query query;
     bool responded;
     int64_t renewed_ago;           /* ms; -1: no response, or no lease */
 };
@@ -32,11 +28,8 @@ struct peer_check *peer_check_new(struct loop *loop, struct client_profile *prof
 
 static void peer_check_end(struct peer_check *p)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        if (p->peers[i].call)
-            client_cancel(p->peers[i].call);
-        buf_free(&p->peers[i].body);
-    }
+    for (size_t i = 0; i < p->n; i++)
+        member_query_cancel(&p->peers[i].query);
     p->n = 0;
 }
 
@@ -48,37 +41,11 @@ void peer_check_free(struct peer_check *p)
     mem_free(p);
 }
 
-static int64_t peer_read(struct str body)
+static void peer_on_report(struct member_query *q, const struct member_report *r)
 {
-    struct arena a;
-    struct json_value_reader reader;
-    struct err err;
-    arena_init(&a, 0);
-    json_value_reader_init(&reader, &a);
-    const struct json_value *doc =
-        json_value_reader_feed(&reader, body, &err) ? json_value_reader_finish(&reader, &err) : NULL;
-    const struct json_value *ago = json_value_get(json_value_get(doc, "data"), "leaseRenewedMsAgo");
-    bool valid = ago && ago->kind == JSON_NUMBER && ago->number >= 0 && ago->number < 0x1p53;
-    int64_t ms = valid ? (int64_t)ago->number : -1;
-    json_value_reader_free(&reader);
-    arena_free(&a);
-    return ms;
-}
-
-static bool peer_on_data(void *arg, const struct client_reply *reply UNUSED, struct str piece, struct err *err UNUSED)
-{
-    buf_add_str(&((struct peer *)arg)->body, piece);
-    return true;
-}
-
-static void peer_on_done(void *arg, const struct client_reply *reply)
-{
-    struct peer *peer = arg;
-    peer->call = NULL;
-    peer->responded = reply->status == 200;
-    if (peer->responded)
-        peer->renewed_ago = peer_read(buf_str(&peer->body));
-    buf_free(&peer->body);
+    struct peer *peer = CONTAINER(q, struct peer, query);
+    peer->responded = r->responded;
+    peer->renewed_ago = r->renewed_ago;
 }
 
 static uint64_t mix_round(const struct cluster_view *view, uint64_t round, uint64_t draw)
@@ -115,15 +82,9 @@ size_t peer_check_pick(const struct cluster_view *view, uint64_t round, size_t *
 
 static void peer_ask(struct peer_check *p, const struct cluster_member *m, int64_t timeout_ms)
 {
-    struct buf url = {0};
     struct peer *peer = &p->peers[p->n++];
-    *peer = (struct peer){.owner = p, .renewed_ago = -1};
-    buf_printf(&url, "%.*s/api/v1/cluster/member", STR_ARG(m->address));
-    peer->call = client_send(p->client, &(struct client_request){
-        .method = "GET", .url = buf_z(&url), .profile = p->profile, .timeout_ms = timeout_ms,
-        .connect_timeout_ms = timeout_ms, .max_body = PEER_BODY_MAX, .data = peer_on_data, .done = peer_on_done,
-        .arg = peer});
-    buf_free(&url);
+    *peer = (struct peer){.query.done = peer_on_report, .renewed_ago = -1};
+    member_query_send(&peer->query, p->client, p->profile, m->address, timeout_ms);
 }
 
 void peer_check_start(struct peer_check *p, const struct cluster_view *view, int64_t timeout_ms)
@@ -154,7 +115,7 @@ size_t peer_check_renewing(const struct peer_check *p, int64_t recent_ms)
 bool peer_check_runs(const struct peer_check *p)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (p->peers[i].call)
+        if (p->peers[i].query.call)
             return true;
     return false;
 }

@@ -26,6 +26,8 @@ struct gone_world {
     atomic_uint reads, removals; /* requests to etcd */
     unsigned failing;            /* the first reads */
     int64_t written, said;       /* said 0: nothing */
+    atomic_bool scrapes;         /* it says that it goes on */
+    atomic_uint asked;
 };
 
 static void gone_handle(void *arg, const struct server_request *q, struct server_response *r)
@@ -41,7 +43,9 @@ static void gone_handle(void *arg, const struct server_request *q, struct server
         base64_add(&text, buf_str(&record));
         buf_printf(&r->body, "{\"kvs\":[{\"value\":\"%s\"}]}", buf_z(&text));
     } else if (w->said > 0) {
-        buf_printf(&r->body, "{\"data\":{\"process\":\"p1\",\"sentUntilMs\":%lld}}", (long long)w->said);
+        atomic_fetch_add(&w->asked, 1);
+        buf_printf(&r->body, "{\"data\":{\"process\":\"p1\",\"role\":\"%s\",\"sentUntilMs\":%lld}}",
+                   atomic_load(&w->scrapes) ? "active" : "fenced", (long long)w->said);
     } else {
         r->status = 404;
     }
@@ -74,10 +78,17 @@ static void gone_world_close(struct gone_world *w)
     http_server_stop(&w->server);
 }
 
-static void gone_world_add(struct gone_world *w, const char *id)
+static struct cluster_member gone_member(struct gone_world *w, const char *id)
 {
-    gone_add(w->gone, &(struct cluster_member){.id = str_of(id), .address = str_of(w->address), .weight = 1, .from = 1}, STR("p1"));
+    return (struct cluster_member){.id = str_of(id), .address = str_of(w->address), .weight = 1, .from = 1};
 }
+
+static void gone_world_add_later(struct gone_world *w, const char *id, int64_t wait_ms)
+{
+    struct cluster_member m = gone_member(w, id);
+    gone_add(w->gone, &m, STR("p1"), wait_ms);
+}
+static void gone_world_add(struct gone_world *w, const char *id) { gone_world_add_later(w, id, 0); }
 
 static bool gone_never_back(void *arg UNUSED, const struct cluster_member *m UNUSED, struct str boot UNUSED) { return false; }
 
@@ -114,6 +125,40 @@ static void test_times_in_the_future_count_as_now(void **state UNUSED)
     gone_world_close(&w);
 }
 
+/* Its lease ended, but it was not suspended or cut off: it is not replaced while it scrapes. */
+static void test_a_member_that_goes_on_is_waited_for(void **state UNUSED)
+{
+    struct gone_world w = {.written = 1000, .said = 2000, .scrapes = true};
+    gone_world_open(&w, KEEP_MS);
+    gone_world_add(&w, "a");
+    for (int64_t end = clock_mono_ms() + PATIENCE_MS; atomic_load(&w.asked) < 3 && clock_mono_ms() < end;)
+        loop_turn(w.loop, 50);
+    assert_true(gone_pending(w.gone));
+    atomic_store(&w.scrapes, false);
+    gone_found(&w);
+    gone_world_close(&w);
+}
+
+/* After an outage of etcd: members that register again within some seconds are not even asked. */
+static void test_members_that_return_are_not_asked(void **state UNUSED)
+{
+    struct gone_world w = {.written = 1000, .said = 2000};
+    struct cluster_member a, rejoined;
+    gone_world_open(&w, KEEP_MS);
+    a = rejoined = gone_member(&w, "a");
+    rejoined.from = 5000; /* it had stopped meanwhile */
+    gone_world_add_later(&w, "a", 60000);
+    assert_true(gone_pending(w.gone));
+    gone_returned(w.gone, &a, STR("p2"));
+    gone_returned(w.gone, &rejoined, STR("p1"));
+    assert_true(gone_pending(w.gone));
+    gone_returned(w.gone, &a, STR("p1"));
+    assert_false(gone_pending(w.gone));
+    assert_int_equal(gone_list(w.gone, gone_never_back, NULL, &a, 1), 0);
+    assert_int_equal(atomic_load(&w.reads) + atomic_load(&w.asked), 0);
+    gone_world_close(&w);
+}
+
 static void test_the_keys_of_all_are_removed(void **state UNUSED)
 {
     static const char *const ids[] = {"a", "b", "c"};
@@ -136,6 +181,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_errors_of_etcd_are_retried),
                                        cmocka_unit_test(test_times_in_the_future_count_as_now),
+                                       cmocka_unit_test(test_a_member_that_goes_on_is_waited_for),
+                                       cmocka_unit_test(test_members_that_return_are_not_asked),
                                        cmocka_unit_test(test_the_keys_of_all_are_removed)};
     return cmocka_run_group_tests_name("gone_members", tests, NULL, NULL);
 }
