@@ -14,17 +14,8 @@
 #include "scraper/scrape_stats.h"
 
 
-struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job, struct sd_manager *sd)
+static void pool_use(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job)
 {
-    struct pool *p = mem_zalloc(sizeof *p);
-    p->discovery = discovery_new(sd, (struct sd_owner){"job", conf->job_name});
-    pool_change(p, conf, g, job);
-    return p;
-}
-
-void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job)
-{
-    discovery_set(p->discovery, &conf->sd);
     p->conf = conf;
     running_job_unref(p->job);
     p->job = job;
@@ -32,6 +23,42 @@ void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *
     if (p->job_set)
         job_set_unref(p->job_set);
     p->job_set = g;
+}
+
+struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job, struct sd_manager *sd)
+{
+    struct pool *p = mem_zalloc(sizeof *p);
+    p->discovery = discovery_new(sd, (struct sd_owner){"job", conf->job_name});
+    discovery_set(p->discovery, &conf->sd);
+    pool_use(p, conf, g, job);
+    return p;
+}
+
+static bool scrape_cluster_equal(const struct scrape_cluster *a, const struct scrape_cluster *b)
+{
+    return a->owner.members == b->owner.members && a->owner.member == b->owner.member &&
+           a->owner.replicas == b->owner.replicas && a->owner.rendezvous == b->owner.rendezvous &&
+           str_list_equal(a->owner.shard_labels, b->owner.shard_labels) && str_eq(a->name, b->name) &&
+           str_eq(a->member.name, b->member.name) && str_eq(a->member.value, b->member.value) &&
+           a->by_view == b->by_view && a->replicas == b->replicas && a->standby == b->standby && a->by_job == b->by_job &&
+           str_list_equal(a->key_labels, b->key_labels) && str_list_equal(a->other_labels, b->other_labels);
+}
+
+/* Whether the same targets are found with both: all keys are equal, and what is no key and target_make() reads. */
+static bool scrape_job_targets_equal(const struct scrape_job *a, const struct scrape_job *b)
+{
+    return a->instance_is_host == b->instance_is_host && a->loose_durations == b->loose_durations &&
+           a->keep_params == b->keep_params && scrape_cluster_equal(&a->cluster, &b->cluster) &&
+           conf_equal(&scrape_job_section, a, b);
+}
+
+bool pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job)
+{
+    bool same = p->job == job && scrape_job_targets_equal(p->conf, conf);
+    if (!same)
+        discovery_set(p->discovery, &conf->sd);
+    pool_use(p, conf, g, job);
+    return !same;
 }
 
 /* ---- what is dropped ---- */

@@ -51,8 +51,9 @@ struct pool_sync {
 /* Transfers the reference of job, not that of g. */
 struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job, struct sd_manager *sd);
 void pool_free(struct pool *p);
-/* Sets a new configuration of the same job; transfers the reference of job. Must be followed by pool_sync. */
-void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job);
+/* Sets a new configuration of the same job; transfers the reference of job. True: it finds other targets, and must be
+ * followed by pool_sync. */
+bool pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job);
 /* Builds the targets again, all or those of the parts that have changed, and records for each lane which are removed,
  * changed or added. */
 void pool_sync(struct pool *p, struct pool_sync *s, enum sd_change change);

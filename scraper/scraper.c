@@ -208,15 +208,14 @@ static void scraper_end_pool(struct scraper *s, struct pool *p, struct pool_sync
     pool_free(p);
 }
 
-/* Reuses existing pools in the new order, creates new ones and removes the rest. */
+/* Reuses existing pools in the new order, creates new ones and removes the rest. changed: of which jobs. */
 static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
-                           struct running_job **runs, struct pool_sync *sync)
+                           struct running_job **runs, struct pool_sync *sync, bool *changed)
 {
     struct pool **pools = mem_zalloc((n + 1) * sizeof *pools);
     for (size_t i = 0; i < n; i++) {
         struct pool *p = take_pool(s, jobs[i].job_name);
-        if (p)
-            pool_change(p, &jobs[i], g, runs[i]);
+        changed[i] = p == NULL || pool_change(p, &jobs[i], g, runs[i]);
         pools[i] = p ? p : scraper_add_pool(s, &jobs[i], g, runs[i]);
     }
     for (size_t i = 0; i < s->n_pools; i++)
@@ -227,16 +226,20 @@ static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, siz
 }
 
 static void scraper_install_jobs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
-                                 struct running_job **runs)
+                                 struct running_job **runs, bool reseeded)
 {
     struct pool_sync sync = sync_start(s);
+    bool *changed = mem_zalloc((n + 1) * sizeof *changed);
     mutex_lock(&s->mutex);
-    exchange_pools(s, jobs, n, g, runs, &sync);
+    exchange_pools(s, jobs, n, g, runs, &sync, changed);
     mutex_unlock(&s->mutex);
     for (size_t i = 0; i < n; i++) {
+        if (!changed[i] && !reseeded)
+            continue;
         pool_show_discovery(s->pools[i], &s->mutex);
         pool_sync(s->pools[i], &sync, SD_ALL);
     }
+    mem_free(changed);
     sync_send(&sync);
     sd_manager_start(s->sd);
 }
@@ -252,12 +255,14 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
         failure_files_open(&s->failure_files);
         job_set->release = release;
         job_set->arg = release_arg;
-        s->seed = seed_of(&g->external_labels);
+        uint64_t seed = seed_of(&g->external_labels);
+        bool reseeded = seed != s->seed;
+        s->seed = seed;
         s->shards = g->shards > 0 ? g->shards : 8;
         s->stale_on_shutdown = g->stale_on_shutdown;
         for (unsigned i = 0; i < s->env.n_lanes; i++)
             atomic_store(&s->lanes[i].metadata_ms, g->metadata_ms);
-        scraper_install_jobs(s, jobs, n, job_set, runs);
+        scraper_install_jobs(s, jobs, n, job_set, runs, reseeded);
     }
     for (size_t i = 0; !ok && i < n; i++)
         running_job_unref(runs[i]);

@@ -57,3 +57,21 @@ def test_counters_go_on_where_they_were():
     assert last["sluice_recent_rejected_samples_total"] >= first["sluice_recent_rejected_samples_total"]
     codes = [name for name in last if name.startswith("vmagent_remotewrite_requests_total")]
     assert len(codes) == len(set(codes)) >= 2
+
+
+def test_a_reload_finds_targets_again_only_where_the_job_changed():
+    def config(*more):
+        return "scrape_configs:\n" + "".join(
+            f"- {{job_name: j{i}, static_configs: [{{targets: ['a:1']}}], {one} relabel_configs: [{{target_label: __scheme__, replacement: ftp}}]}}\n"
+            for i, one in enumerate(more))
+
+    def synced(sluice):
+        return [sluice.metric("prometheus_target_sync_failed_total", f'scrape_job="j{i}"') for i in range(3)]
+    sluice = Sluice(config("", "", ""))
+    assert synced(sluice) == [1, 1, 1], "each target is invalid, and found once"
+    assert sluice.reconfigure(config("", "target_limit: 5,", "scrape_interval: 20s,")).status == 200
+    assert synced(sluice) == [1, 2, 2]
+    assert sluice.reconfigure("global: {external_labels: {a: b}}\n" + config("", "target_limit: 5,", "scrape_interval: 20s,")).status == 200
+    assert synced(sluice) == [2, 3, 3], "the labels of the writer shift the scrapes of all targets"
+    assert sluice.reconfigure("global: {external_labels: {a: b}}\n" + config("", "target_limit: 5,", "scrape_interval: 20s,")).status == 200
+    assert synced(sluice) == [2, 3, 3]
