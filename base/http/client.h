@@ -120,6 +120,7 @@ struct client_reply {
     struct str content_type, content_encoding;
     struct str retry_after;    /* header value, empty when absent */
     struct str location;       /* likewise, of a 3xx that was not followed: may contain secrets */
+    int64_t date;              /* Date, Unix ms; not above 0: it has none, or a cache sent it (Age) */
     bool server_hostname;      /* has X-Server-Hostname, as all responses of VictoriaMetrics */
     /* X-Prometheus-Remote-Write-*-Written: whether there is any; samples and native histograms together */
     bool has_written; uint64_t written;

@@ -8,6 +8,7 @@
 #include "base/http/client_body.h"
 
 #include "base/compress.h"
+#include "base/text/duration.h"
 #include "base/text/num.h"
 
 enum {
@@ -39,6 +40,16 @@ static void body_take_written(struct client_reply *r, struct str name, struct st
         r->written += n;
 }
 
+/* With Age it is the time of an earlier response. */
+static void body_take_date(struct client_reply *r, struct str name, struct str value)
+{
+    enum { FROM_A_CACHE = -1 };
+    if (str_ieq(name, STR("age")))
+        r->date = FROM_A_CACHE;
+    else if (r->date == 0 && !http_date_parse(value, &r->date))
+        r->date = 0;
+}
+
 void client_body_take_header(struct client_call *call, struct str name, struct str value)
 {
     struct client_reply *r = &call->reply;
@@ -52,6 +63,8 @@ void client_body_take_header(struct client_call *call, struct str name, struct s
         keep(call->retry_after, sizeof call->retry_after, &r->retry_after, value);
     else if (str_ieq(name, STR("location")))
         keep(call->location, sizeof call->location, &r->location, value);
+    else if (str_ieq(name, STR("date")) || str_ieq(name, STR("age")))
+        body_take_date(r, name, value);
     else if (str_ieq(name, STR("x-server-hostname")))
         r->server_hostname = true;
     else if ((str_ieq(name, STR("x-consul-index")) || str_ieq(name, STR("x-nomad-index"))) &&
@@ -67,6 +80,7 @@ void client_body_forget_head(struct client_call *call)
     r->content_type = r->content_encoding = r->retry_after = r->location = STR_NONE;
     r->server_hostname = r->has_written = false;
     r->written = r->list_index = 0;
+    r->date = 0;
     call->declared_body = 0;
 }
 

@@ -311,7 +311,7 @@ void buf_add_rfc3339(struct buf *b, int64_t ms)
 }
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT"; the weekday is ignored. */
-static bool parse_http_date(struct str s, int64_t *ms)
+bool http_date_parse(struct str s, int64_t *ms)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     struct civil c = {0};
@@ -340,7 +340,7 @@ bool retry_after_parse(struct str s, int64_t now, int64_t *wait_ms)
         *wait_ms = seconds < (uint64_t)MOST / 1000 ? (int64_t)seconds * 1000 : MOST;
         return true;
     }
-    if (!parse_http_date(s, &at))
+    if (!http_date_parse(s, &at))
         return false;
     *wait_ms = at > now ? at - now : 0;
     return true;

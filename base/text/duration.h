@@ -19,7 +19,8 @@ bool time_from_seconds(double seconds, int64_t *ms) MUST_USE;
  * nanoseconds. */
 bool time_parse(struct str s, int64_t *ms) MUST_USE;
 void buf_add_rfc3339(struct buf *b, int64_t ms);  /* UTC: 2026-01-02T03:04:05.678Z */
-/* Retry-After: an HTTP date (RFC 9110 5.6.7, IMF-fixdate only) or delta seconds. *wait_ms: milliseconds from `now`. */
+bool http_date_parse(struct str s, int64_t *ms) MUST_USE; /* RFC 9110 5.6.7, IMF-fixdate only */
+/* Retry-After: an HTTP date or delta seconds. *wait_ms: milliseconds from `now`. */
 bool retry_after_parse(struct str s, int64_t now, int64_t *wait_ms) MUST_USE;
 
 struct civil { int64_t year; int month, day, hour, minute, second, weekday /* 0 Sunday */, yday /* 1.. */; };

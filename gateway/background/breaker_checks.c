@@ -38,6 +38,7 @@ static void breaker_check_on_done(void *arg, const struct client_reply *reply)
     struct breaker_check *c = arg;
     struct server *s = c->server;
     struct err err = reply->err;
+    server_note_clock(s, reply);
     if (server_check_passed(reply, c->kind)) {
         if (c->kind == SERVER_ITSELF)
             server_succeeded(s, reply->total_ms, reply->body_bytes);
@@ -89,10 +90,16 @@ static bool breaker_check_runs(const struct breaker_checks *b, const struct serv
     return false;
 }
 
+static bool breaker_check_is_due(const struct server *s, unsigned kind, int64_t now)
+{
+    return breaker_needs_check(server_breaker(s, kind), now) ||
+           (kind == SERVER_ITSELF && server_clock_due(&s->health->clock, now));
+}
+
 static void breaker_checks_of(struct breaker_checks *b, struct server *s, int64_t now)
 {
     for (unsigned kind = 0; kind <= SERVER_ITSELF && b->n_in_flight < CHECKS_AT_ONCE; kind++)
-        if (breaker_needs_check(server_breaker(s, kind), now) && !breaker_check_runs(b, s, kind))
+        if (breaker_check_is_due(s, kind, now) && !breaker_check_runs(b, s, kind))
             breaker_check_begin(b, s, kind);
 }
 

@@ -66,6 +66,7 @@ static bool reading_of_samples(struct reading *r)
         queries[i].n_matchers = n;
         queries[i].compare = true;
     }
+    r->request.any_clock = true;
     group_request_start(&r->request);
     bool ok = batch_wait(&r->batch, &err);
     group_request_stop(&r->request);
@@ -160,6 +161,7 @@ static bool reading_of_expr(struct reading *r)
     group_request_init(&r->request, &r->batch, r->job->group, READ_MERGE, &expr_ops, queries, sizeof *queries);
     for (size_t i = 0; i < r->request.n; i++)
         queries[i].reading = r;
+    r->request.any_clock = true;
     group_request_start(&r->request);
     bool ok = batch_wait(&r->batch, &err);
     group_request_stop(&r->request);

@@ -178,6 +178,15 @@ static bool copies_of_all_jobs(const struct copies_slot *slots)
     return any;
 }
 
+bool copies_are_known(struct copies_memory *m, size_t i, size_t k)
+{
+    mutex_lock(&m->mutex);
+    const struct copies_slot *slots = m->pairs[pair_index(i, k)];
+    bool known = slots && copies_of_all_jobs(slots);
+    mutex_unlock(&m->mutex);
+    return known;
+}
+
 bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, struct evidence seen, bool presumed)
 {
     uint64_t hash = hash_bytes(job.p, job.n), equal = seen.equal, all = (uint64_t)seen.equal + seen.apart;

@@ -42,5 +42,7 @@ void copies_compare(struct evidence *e, const struct series *x, const struct ser
  * comparisons, all of which are equal, the job is copies if all other jobs of the pair are. presumed: the
  * result otherwise. m NULL: nothing is remembered. */
 bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, struct evidence seen, bool presumed);
+/* Whether the pair has copies of all jobs that are known, of at least one. */
+bool copies_are_known(struct copies_memory *m, size_t i, size_t k);
 
 #endif

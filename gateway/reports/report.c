@@ -131,6 +131,7 @@ static bool report_query_start(struct report_query *in, const struct report_ques
         in->attempts[i].what = what;
         in->attempts[i].form = text;
     }
+    in->request.any_clock = true;
     group_request_start(&in->request);
     return true;
 }

@@ -23,6 +23,7 @@
 #include "gateway/servers/breaker.h"
 #include "gateway/servers/latency.h"
 #include "gateway/servers/push_samples.h"
+#include "gateway/servers/server_clock.h"
 
 #include <stdatomic.h>
 
@@ -47,6 +48,7 @@ struct server_health {
     struct { _Atomic uint64_t text; _Atomic int64_t until; /* clock_mono_ms */ } useless[SERVER_TEXTS];
     struct push_samples pushed;    /* expressions that it evaluated */
     atomic_bool answered;          /* a request has ended, whichever way */
+    struct server_clock clock;
     struct breaker breaker;
     struct breaker calls[LATENCY_CALLS]; /* of one kind of request, while the server responds to others */
     _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */

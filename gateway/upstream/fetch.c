@@ -351,6 +351,8 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
         if (late || err.kind == ERR_LIMIT)
             batch_give_up(f->batch, f->plan.server, &err);
     }
+    if (!joined)
+        server_note_clock(f->plan.server, reply);
     enum latency_call call = latency_call_of(f->plan.path);
     bool served = ok || (f->plan.refusal && *f->plan.refusal != BLOCKS_WANTED);
     if (!joined && served)

@@ -98,6 +98,20 @@ bool groups_share_series(const struct group *a, const struct group *b)
     return true;
 }
 
+bool group_clock_wrong(const struct group *g, size_t server)
+{
+    bool another = false;
+    if (!server_clock_wrong(&g->servers[server]->health->clock) || g->one_writer)
+        return false;
+    for (size_t i = 0; i < g->n_servers; i++) {
+        bool right = server_clock_right(&g->servers[i]->health->clock);
+        if (right && copies_are_known(g->copies, i, server))
+            return false;
+        another = another || right;
+    }
+    return another;
+}
+
 enum group_failure group_failure(const struct group *g, const struct query_ctx *q)
 {
     switch (q->partial) {

@@ -44,7 +44,7 @@ static void group_complete_replicas(struct group_query *l, const struct matcher 
         return;
     coverage_ask(g->coverage, l->request.batch->q->arena, &query, &known);
     for (size_t i = 0; i < g->n_servers; i++)
-        l->request.attempts[i]->complete = coverage_complete(&known, i) && server_state(g->servers[i]) != SERVER_DOWN;
+        l->request.attempts[i]->complete = coverage_complete(&known, i) && group_may_choose(g, i);
 }
 
 /* Samples before a short window show intervals and gaps at its beginning, unless the time range begins there. */

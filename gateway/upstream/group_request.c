@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/group_request.h"
 
+#include "base/text/duration.h"
 #include "gateway/upstream/server_check.h"
 #include "gateway/upstream/stats.h"
 
@@ -13,7 +14,10 @@ static unsigned attempt_calls(const struct attempt *a)
     return a->request->ops->calls ? a->request->ops->calls(a) : 0;
 }
 
-static bool attempt_is_paused(const struct attempt *a) { return !server_serves(a->server, attempt_calls(a)); }
+static bool attempt_is_paused(const struct attempt *a)
+{
+    return (a->wrong_clock && !a->request->any_clock) || !server_serves(a->server, attempt_calls(a));
+}
 
 static void attempt_enter(struct attempt *a, enum attempt_state next)
 {
@@ -186,6 +190,18 @@ static void request_settle(struct group_request *r, const struct attempt *by)
     }
 }
 
+/* The responses have shown whose clocks are wrong: their samples are not merged with others. */
+static void request_drop_wrong_clocks(struct group_request *r)
+{
+    for (size_t i = 0; i < r->n && !r->any_clock; i++) {
+        struct attempt *a = r->attempts[i];
+        if (a->state != ATTEMPT_SUCCEEDED || a->wrong_clock || !group_clock_wrong(r->group, i))
+            continue;
+        a->wrong_clock = true;
+        attempt_enter(a, ATTEMPT_IDLE);
+    }
+}
+
 void attempt_succeeded(struct attempt *a)
 {
     struct group_request *r = a->request;
@@ -194,6 +210,7 @@ void attempt_succeeded(struct attempt *a)
         request_settle(r, a);
         return;
     }
+    request_drop_wrong_clocks(r);
     int64_t half = request_elapsed(r) / 2;
     if (has_attempt(r, ATTEMPT_RUNNING) && !loop_timer_armed(&r->_late))
         arm_late_timer(r, half > LATE_MIN_MS ? half : LATE_MIN_MS);
@@ -302,7 +319,8 @@ void group_request_init(struct group_request *r, struct request_batch *batch, co
     r->attempts = ARENA_ARRAY(batch->q->arena, struct attempt *, r->n);
     for (size_t i = 0; i < r->n; i++) {
         r->attempts[i] = (struct attempt *)(void *)((char *)items + i * size);
-        *r->attempts[i] = (struct attempt){.request = r, .server = group->servers[i]};
+        *r->attempts[i] = (struct attempt){.request = r, .server = group->servers[i],
+                                           .wrong_clock = group_clock_wrong(group, i)};
         if (!arena_child_init(&r->attempts[i]->arena, batch->q->arena)) /* a batch has no limit: there is space */
             continue;
     }
@@ -331,19 +349,44 @@ static bool attempt_was_skipped(const struct attempt *a)
     return r->mode == READ_MERGE || attempt_is_paused(a);
 }
 
+static bool request_used(const struct group_request *r, const struct server *s)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (r->attempts[i]->server == s && r->attempts[i]->state == ATTEMPT_SUCCEEDED)
+            return true;
+    return false;
+}
+
+/* Also of servers that the plan of a pushed expression has not chosen. */
+static void request_note_clocks(const struct group_request *r)
+{
+    const struct group *g = r->group;
+    for (size_t i = 0; i < g->n_servers && !r->any_clock; i++) {
+        const struct server_clock *clock = &g->servers[i]->health->clock;
+        bool used = request_used(r, g->servers[i]);
+        struct buf off = {0};
+        if (!server_clock_wrong(clock) || (!used && !group_clock_wrong(g, i)))
+            continue;
+        buf_add_duration(&off, atomic_load(&clock->off));
+        notes_info(r->batch->q->notes, "server group \"%.*s\": %.*s%s its clock differs by %s from this host's",
+                   STR_ARG(g->name), STR_ARG(g->servers[i]->shown), used ? ":" : " is not queried, because", buf_z(&off));
+        buf_free(&off);
+    }
+}
+
 void group_request_note_missed(const struct group_request *r)
 {
     struct notes *notes = r->batch->q->notes;
     for (size_t i = 0; i < r->n; i++) {
         const struct attempt *a = r->attempts[i];
-        bool paused = attempt_was_skipped(a);
+        bool paused = !a->wrong_clock && attempt_was_skipped(a);
         atomic_fetch_add(&r->group->traffic->missed, paused || a->state == ATTEMPT_FAILED);
         if (a->state == ATTEMPT_FAILED)
             notes_info(notes, "another replica responded for %s", a->err.text);
         else if (paused)
             notes_info(notes, "another replica responded for server group \"%.*s\": %.*s, which is not queried for "
                        "some time after failures", STR_ARG(r->group->name), STR_ARG(a->server->shown));
-    }
+    }    request_note_clocks(r);
 }
 
 /* Severity of errors, to choose which server's error is reported: the less a retry helps, the higher. */

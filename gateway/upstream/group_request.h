@@ -22,7 +22,7 @@
  *   a second one passes start the next that is complete, if the running one is
  *
  * The next is the first idle one in the order of `attempts` that is not paused, otherwise the first idle one: a paused
- * server is queried if no other is left. If it hung when it was last checked, it is checked again meanwhile: the query
+ * server is queried if no other is left, and so is one whose clock is wrong (group_clock_wrong). If it hung when it was last checked, it is checked again meanwhile: the query
  * waits for it no longer than for the check. A server may be paused for some kinds of requests only.
  *
  * A server that hangs costs the time until it is late, and that of the check (server_check.h). It is late after three
@@ -50,6 +50,7 @@ struct attempt { /* at one server; first member of the caller's struct */
     struct server *server;
     enum attempt_state state;
     bool complete;               /* it has everything that is requested: its response alone is sufficient */
+    bool wrong_clock;            /* group_clock_wrong */
     unsigned passed;             /* checks, while it was late */
     struct err err;              /* FAILED */
     struct arena arena;          /* for the response; freed with the query's, or when the attempt fails or is canceled */
@@ -68,6 +69,7 @@ struct group_request {
     struct attempt **attempts; size_t n; /* in order of preference */
     struct attempt *complete;    /* READ_MERGE: queried alone, since it has everything; all, if it fails. NULL: none */
     bool settled;                /* one has responded whose response is sufficient */
+    bool any_clock;              /* servers whose clock is wrong are queried as any: what is read depends on no clock */
     bool dispensable;            /* the caller can do without a response */
     struct loop_timer _late;
     struct list _node;           /* of request_batch.requests */

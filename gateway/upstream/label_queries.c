@@ -268,7 +268,7 @@ static void label_query_mark_complete(const struct label_query *in, const struct
             whole[k] = (i == 0 || whole[k]) && coverage_complete(&known, k);
     }
     for (size_t k = 0; k < g->n_servers; k++)
-        in->request.attempts[k]->complete = whole[k] && server_state(g->servers[k]) != SERVER_DOWN;
+        in->request.attempts[k]->complete = whole[k] && group_may_choose(g, k);
 }
 
 /* All servers are queried, regardless of the read mode, unless one is known to be complete: each may have items that the

@@ -80,6 +80,7 @@ static bool server_probe_note(struct server_probe *probe, const struct client_re
 {
     struct server *s = probe->server;
     struct err err = {0};
+    server_note_clock(s, reply);
     bool ok = reply->status / 100 == 2 && probe->decoder->finish(probe->decoder, &err);
     if (reply->status == 0)
         err = reply->err;

@@ -153,7 +153,7 @@ static void push_replica_gaps(const struct push_planning *p, const struct group 
     l->outdated = push_spans(p->arena, replica->outdated, replica->n_outdated);
     l->lasting = push_spans(p->arena, replica->lasting, replica->n_lasting);
     *out = (struct plan_gaps){l->spans, replica->n_spans, l->outdated, replica->n_outdated, l->lasting, replica->n_lasting};
-    if (push_chooses(g) && (p->proxied || server_state(g->servers[s]) == SERVER_DOWN ||
+    if (push_chooses(g) && (p->proxied || !group_may_choose(g, s) ||
                             !push_server_ability(g->servers[s]).expressions))
         push_add_gap(l, out, INT64_MIN, INT64_MAX);
 }

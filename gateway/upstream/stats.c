@@ -8,7 +8,7 @@
 
 struct stats_group upstream_stats = STATS_GROUP(UPSTREAM_STATS);
 
-enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, HEDGES, HUNG, BREAKER, IN_FLIGHT, TARGETS, GAPS };
+enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, HEDGES, HUNG, BREAKER, IN_FLIGHT, CLOCK, TARGETS, GAPS };
 
 static double value(struct server *s, enum which which)
 {
@@ -22,6 +22,7 @@ static double value(struct server *s, enum which which)
     case HEDGES: return (double)atomic_load(&s->traffic->hedges);
     case HUNG: return (double)atomic_load(&s->traffic->hung);
     case IN_FLIGHT: return atomic_load(&s->traffic->in_flight);
+    case CLOCK: return (double)atomic_load(&s->health->clock.off) / 1e3;
     case BREAKER: return server_breaker_state(s);
     default: return 0;
     }
@@ -235,4 +236,7 @@ void upstream_collect(struct upstream *u, struct stats_out *o)
     upstream_collect_family(u, o, "sluice_upstream_breaker_state", STATS_GAUGE,
                             "Circuit breaker of the server, or of the kind of requests that is worst: 0 closed, 1 "
                             "half-open, 2 open: not queried if others are left", BREAKER);
+    upstream_collect_family(u, o, "sluice_upstream_clock_offset_seconds", STATS_GAUGE,
+                            "How far the server's clock is ahead of this host's, at least, by the Date of its responses",
+                            CLOCK);
 }

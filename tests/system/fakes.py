@@ -61,6 +61,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string((time.time() if timestamp is None else timestamp) + self.server.owner.clock)
+
     def do_GET(self):
         self.server.owner.answer(self, b"")
 
@@ -87,9 +90,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Fake:
-    """Starts at once on a free port; stop() and start() take it off the network and put it back."""
+    """Starts at once on a free port; stop() and start() take it off the network and put it back. clock: seconds that its
+    clock is ahead."""
 
-    host = "127.0.0.1"
+    host, clock = "127.0.0.1", 0
 
     def __init__(self, port=0):
         self.lock = threading.Lock()

@@ -23,16 +23,17 @@ def result(kind, series):
     return {"status": "success", "data": {"resultType": kind, "result": series}}
 
 
-def series_of(times, total):
-    """Two series whose values tell their times, or their sum."""
+def series_of(times, total, clock=0):
+    """Two series whose values tell the times of their scrapes, or their sum. clock: seconds that the samples' times are
+    ahead of them."""
     if total:
-        return [{"metric": {}, "values": [[t, str(3 * t)] for t in times]}]
-    return [{"metric": {"__name__": "m", "i": str(i)}, "values": [[t, str(t * i)] for t in times]} for i in (1, 2)]
+        return [{"metric": {}, "values": [[t, str(3 * (t - clock))] for t in times]}]
+    return [{"metric": {"__name__": "m", "i": str(i)}, "values": [[t, str((t - clock) * i)] for t in times]} for i in (1, 2)]
 
 
-def read_response():
+def read_response(clock=0):
     """Of remote_read: the same series from START to END."""
-    series = series_of(range(START, END + 1, STEP), False)
+    series = series_of(range(START, END + 1, STEP), False, clock)
     samples = [(s["metric"], [(t * 1000, float(v)) for t, v in s["values"]]) for s in series]
     return wire.snappy_compress(wire.field(1, wire.write_request(samples)))
 
@@ -41,8 +42,8 @@ class Lines(bytes):
     """Of VictoriaMetrics' export."""
 
 
-def exported():
-    series = series_of(range(START, END + 1, STEP), False)
+def exported(clock=0):
+    series = series_of(range(START, END + 1, STEP), False, clock)
     return Lines(b"".join(json.dumps({"metric": s["metric"], "values": [float(v) for _, v in s["values"]],
                                       "timestamps": [t * 1000 for t, _ in s["values"]]}).encode() + b"\n" for s in series))
 
@@ -77,20 +78,20 @@ class Healthy(fakes.Fake):
         if path in LISTS:
             return {"status": "success", "data": LISTS[path]}
         if path.endswith("/read"):
-            return read_response()
+            return read_response(self.clock)
         if path.endswith("/export"):
-            return exported()
+            return exported(self.clock)
         if form.get("query") == CHECK:
             return result("vector", [{"metric": {}, "value": [END, "1"]}])
         total, window = form.get("query", "").startswith("sum"), re.search(r"\[(\d+)ms\]", form.get("query", ""))
         if "step" in form:
             first, last, step = (int(float(form[k])) for k in ("start", "end", "step"))
-            return result("matrix", series_of(range(first, last + 1, step), total))
+            return result("matrix", series_of(range(first, last + 1, step), total, self.clock))
         last = int(float(form.get("time", END)))
         if window:
             before = last * 1000 - int(window.group(1))
-            return result("matrix", series_of(range((before // (STEP * 1000) + 1) * STEP, last + 1, STEP), total))
-        return result("vector", [{"metric": s["metric"], "value": s["values"][0]} for s in series_of([last], total)])
+            return result("matrix", series_of(range((before // (STEP * 1000) + 1) * STEP, last + 1, STEP), total, self.clock))
+        return result("vector", [{"metric": s["metric"], "value": s["values"][0]} for s in series_of([last], total, self.clock)])
 
     def evaluate(self, request, path, form, right):
         return reply_with(request, right)

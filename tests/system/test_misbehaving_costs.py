@@ -136,6 +136,46 @@ def test_every_second_request_of_one_kind():
     check_costs(FIRST, ["range", "labels", "read"], [*HANG, error_with_200, reset_in_the_middle], one_kind=True, every=2)
 
 
+class Skewed(Healthy):
+    """Scrapes by a clock that is wrong, and tells it as its Date."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        super().__init__()
+        self.usual = USUAL
+
+
+def test_replicas_whose_clocks_are_wrong():
+    good, usual, cases = Healthy(), Healthy(), []
+    good.usual = usual.usual = USUAL
+    modes = {"merge": MERGE, "hedge": HEDGE, "first": FIRST, "pushed": {"read_mode": "first_available"}}
+    for clock in (-300, -30, 45, 300):
+        kinds = [("merge", kind) for kind in KINDS] + [(mode, kind) for mode in modes for kind in ("instant", "range")]
+        cases += [Case(kind, [Skewed(clock), good], f"{mode}-{kind}-{clock}", modes[mode]) for mode, kind in dict.fromkeys(kinds)]
+    alone = Case("range", [Skewed(60)], "alone", MERGE)
+    right = {kind: Case(kind, [usual], f"right-{kind}", MERGE) for kind in KINDS}
+    sluice = Sluice(json.dumps({"server_groups": [c.group for c in [*cases, alone, *right.values()]]}))
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2 * len(cases) + 1 + len(right))
+    wanted, pauses = {kind: case.ask(sluice)[1] for kind, case in right.items()}, Pauses()
+    takes = {kind: statistics.median(case.ask(sluice)[0] for _ in range(5)) for kind, case in right.items()}
+    for case in cases:
+        case.tells = True
+        began = time.monotonic()
+        asked = [case.ask(sluice) for _ in range(3)]
+        slack = pauses.slack(time.monotonic() - began)
+        assert all(data == wanted[case.kind] for _, data in asked), (case.name, asked, wanted[case.kind])
+        later = statistics.median(took for took, _ in asked)
+        assert later <= 1.5 * takes[case.kind] + QUIET + slack, (case.name, asked, takes)
+    alone.tells = True
+    assert alone.ask(sluice)[1] != wanted["range"]  # whose clock is wrong cannot be told
+    first = cases[0].servers[0]
+    assert -302 < sluice.metric("sluice_upstream_clock_offset_seconds", first.address) <= -298
+    first.clock = 0
+    wait_until(lambda: sluice.metric("sluice_upstream_clock_offset_seconds", first.address) == 0)
+    cases[0].tells = False
+    assert cases[0].ask(sluice)[1] == wanted[cases[0].kind]
+
+
 class Forwarding(fakes.Fake):
     """Passes requests on to a server; while it `keeps` some, those whose body has this text have no response."""
 

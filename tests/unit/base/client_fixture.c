@@ -42,7 +42,7 @@ static void respond_by_path(void *arg, const struct server_request *request, str
         buf_add(&r->body, zeros, sizeof zeros);
     else if (str_starts(path, STR("/busy"))) {
         r->status = 429;
-        snprintf(r->headers, sizeof r->headers, "Retry-After: 7\r\nContent-Type: text/plain; charset=utf-8\r\n");
+        snprintf(r->headers, sizeof r->headers, "Retry-After: 7\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain; charset=utf-8\r\n");
         buf_add_z(&r->body, "later");
     } else if (str_starts(path, STR("/loop")))
         redirect_response(r, "127.0.0.1", ((struct http_server *)arg)->port, "/loop");

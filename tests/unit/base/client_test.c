@@ -68,6 +68,7 @@ static void an_error_status_is_an_answer(void **state UNUSED)
     client_perform(&req, &res);
     assert_int_equal(res.reply.status, 429);
     assert_string_equal(res.retry_after, "7");
+    assert_int_equal(res.reply.date, INT64_C(784111777000));
     assert_string_equal(buf_z(&res.body), "later");
     assert_int_equal(res.reply.err.kind, ERR_NONE);
     buf_free(&res.body);

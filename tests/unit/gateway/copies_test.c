@@ -45,7 +45,10 @@ static void verdicts(void **state UNUSED)
     struct str job = STR("node");
     copies_memory_init(&m, (const uint64_t[]){1, 2, 3}, 3);
     assert_false(copies_decide(&m, 0, 1, job, (struct evidence){9, 0}, false));   /* too few */
+    assert_false(copies_are_known(&m, 0, 1));
     assert_true(copies_decide(&m, 0, 1, job, (struct evidence){9, 0}, false));    /* with those before */
+    assert_true(copies_are_known(&m, 1, 0));
+    assert_false(copies_are_known(&m, 0, 2));
     assert_true(copies_decide(&m, 0, 1, job, (struct evidence){0, 0}, false));    /* remembered */
     assert_false(copies_decide(&m, 0, 2, job, (struct evidence){0, 0}, false));   /* of another pair */
     assert_false(copies_decide(&m, 0, 1, STR("other"), (struct evidence){0, 0}, false));
@@ -54,6 +57,7 @@ static void verdicts(void **state UNUSED)
     assert_false(copies_decide(&m, 0, 2, job, (struct evidence){800, 200}, false)); /* four of five */
     assert_true(copies_decide(&m, 0, 1, job, (struct evidence){1000, 10}, false));
     assert_false(copies_decide(&m, 0, 1, job, (struct evidence){0, 40}, false));  /* a new setup */
+    assert_false(copies_are_known(&m, 0, 1));
     assert_true(copies_decide(&m, 0, 1, job, (struct evidence){4000, 0}, false));
     copies_memory_free(&m);
 }
