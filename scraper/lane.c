@@ -8,7 +8,7 @@
 #include "scraper/ending.h"
 #include "scraper/scrape_stats.h"
 
-enum { REMIND_MS = 10 * 60 * 1000, REMIND_LOOK_MS = 1000, RESENT_FAMILIES = 500, RESENT_BYTES = 50000 };
+enum { REMIND_MS = 10 * 60 * 1000, REMIND_LOOK_MS = 10000, RESENT_FAMILIES = 500, RESENT_BYTES = 50000 };
 
 static void lane_forget_moved(struct scrape_lane *l);
 
@@ -55,12 +55,25 @@ static void resend_metadata(struct loop_task *task)
         loop_post(l->loop, task);
 }
 
+/* An interval that a reload makes shorter is seen within REMIND_LOOK_MS. */
+static int64_t metadata_interval_ms(struct scrape_lane *l)
+{
+    int64_t set = atomic_load_explicit(&l->metadata_ms, memory_order_relaxed);
+    return set > 0 ? set : REMIND_MS;
+}
+
+static void metadata_timer_start(struct scrape_lane *l)
+{
+    int64_t interval = metadata_interval_ms(l);
+    loop_timer_in(l->loop, &l->metadata_timer, interval < REMIND_LOOK_MS ? interval : REMIND_LOOK_MS);
+}
+
 static void metadata_timer(struct loop_timer *timer)
 {
     struct scrape_lane *l = CONTAINER(timer, struct scrape_lane, metadata_timer);
-    int64_t now = loop_mono(l->loop), set = atomic_load_explicit(&l->metadata_ms, memory_order_relaxed);
-    loop_timer_in(l->loop, timer, REMIND_LOOK_MS);
-    if (now - l->resent_at < (set > 0 ? set : REMIND_MS) || l->resending)
+    int64_t now = loop_mono(l->loop);
+    metadata_timer_start(l);
+    if (now - l->resent_at < metadata_interval_ms(l) || l->resending)
         return;
     l->resent_at = now;
     l->resending = true;
@@ -164,7 +177,7 @@ static void lane_resize_client(struct scrape_lane *l, size_t n_targets)
         client_free(l->client);
     if (l->resent_at == 0) {
         l->resent_at = loop_mono(l->loop);
-        loop_timer_in(l->loop, &l->metadata_timer, REMIND_LOOK_MS);
+        metadata_timer_start(l);
     }
     l->connections = wanted;
     l->client = client_new(l->loop, &(struct client_settings){.max_inflight = l->max_inflight, .connections = wanted,
