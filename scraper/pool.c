@@ -7,12 +7,11 @@
  * 2. builds them again: one that is in the pool already is kept, others are added,
  * 3. removes those that no part uses any more, and pairs them with added ones that continue their series.
  */
-#include "scraper/pool.h"
+#include "scraper/pool_internal.h"
 
 #include "base/telemetry/log.h"
 #include "base/text/url.h"
 #include "scraper/scrape_stats.h"
-
 
 static void pool_use(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job)
 {
@@ -34,24 +33,6 @@ struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct r
     return p;
 }
 
-static bool scrape_cluster_equal(const struct scrape_cluster *a, const struct scrape_cluster *b)
-{
-    return a->owner.members == b->owner.members && a->owner.member == b->owner.member &&
-           a->owner.replicas == b->owner.replicas && a->owner.rendezvous == b->owner.rendezvous &&
-           str_list_equal(a->owner.shard_labels, b->owner.shard_labels) && str_eq(a->name, b->name) &&
-           str_eq(a->member.name, b->member.name) && str_eq(a->member.value, b->member.value) &&
-           a->by_view == b->by_view && a->replicas == b->replicas && a->standby == b->standby && a->by_job == b->by_job &&
-           str_list_equal(a->key_labels, b->key_labels) && str_list_equal(a->other_labels, b->other_labels);
-}
-
-/* Whether the same targets are found with both: all keys are equal, and what is no key and target_make() reads. */
-static bool scrape_job_targets_equal(const struct scrape_job *a, const struct scrape_job *b)
-{
-    return a->instance_is_host == b->instance_is_host && a->loose_durations == b->loose_durations &&
-           a->keep_params == b->keep_params && scrape_cluster_equal(&a->cluster, &b->cluster) &&
-           conf_equal(&scrape_job_section, a, b);
-}
-
 bool pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job)
 {
     bool same = p->job == job && scrape_job_targets_equal(p->conf, conf);
@@ -59,83 +40,6 @@ bool pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *
         discovery_set(p->discovery, &conf->sd);
     pool_use(p, conf, g, job);
     return !same;
-}
-
-/* ---- what is dropped ---- */
-
-static void pool_free_dropped(struct pool_dropped *d)
-{
-    mem_free((uint8_t *)d->discovered.p);
-    mem_free(d->error);
-}
-
-static void clear_dropped(struct pool *p)
-{
-    for (size_t i = 0; i < p->n_dropped; i++)
-        pool_free_dropped(&p->dropped[i]);
-    p->n_dropped = p->dropped_total = p->invalid_total = 0;
-}
-
-static void part_forget_dropped(struct pool *p, struct pool_part *part)
-{
-    p->dropped_total -= part->dropped;
-    p->invalid_total -= part->invalid;
-    for (size_t i = 0; i < p->n_dropped && part->shown > 0;) {
-        if (p->dropped[i].part != part->part) {
-            i++;
-            continue;
-        }
-        pool_free_dropped(&p->dropped[i]);
-        p->dropped[i] = p->dropped[--p->n_dropped];
-        part->shown--;
-    }
-    part->dropped = part->invalid = part->shown = 0;
-}
-
-/* why: NULL: relabel_configs dropped it. */
-static void drop_target(struct pool *p, struct pool_part *part, struct labels discovered, bool invalid, const char *why)
-{
-    *(invalid ? &p->invalid_total : &p->dropped_total) += 1;
-    *(invalid ? &part->invalid : &part->dropped) += 1;
-    if (p->n_dropped == DROPPED_MAX)
-        return;
-    if (p->n_dropped == p->dropped_cap)
-        mem_grow(&p->dropped, &p->dropped_cap, p->n_dropped + 1, sizeof *p->dropped);
-    struct pool_dropped *d = &p->dropped[p->n_dropped++];
-    *d = (struct pool_dropped){part->part, discovered, invalid, why ? mem_strdup(why) : NULL};
-    d->discovered.p = mem_dup(discovered.p, discovered.n);
-    part->shown++;
-}
-
-/* ---- parts ---- */
-
-static struct str part_key(const void *const *part) { return str_n(part, sizeof *part); }
-
-static struct pool_part *pool_get_part(struct pool *p, const void *part)
-{
-    bool added;
-    struct map_entry *e = map_add(&p->parts, part_key(&part), &added);
-    if (!added)
-        return e->value.p;
-    struct pool_part *new = mem_zalloc(sizeof *new);
-    new->part = part;
-    e->key = part_key(&new->part);
-    e->value.p = new;
-    return new;
-}
-
-static void pool_part_free(struct pool_part *part)
-{
-    mem_free(part->targets);
-    mem_free(part);
-}
-
-static void pool_clear_parts(struct pool *p)
-{
-    for (struct map_entry *e = map_next(&p->parts, NULL); e; e = map_next(&p->parts, e))
-        pool_part_free(e->value.p);
-    map_free(&p->parts);
-    p->parts = (struct map){0};
 }
 
 /* ---- life and news ---- */
@@ -166,7 +70,6 @@ static void pool_clear(struct pool *p)
     mem_free(p->targets);
     map_free(&p->ids);
     pool_clear_parts(p);
-    clear_dropped(p);
     mem_free(p->dropped);
 }
 
@@ -182,18 +85,7 @@ void pool_free(struct pool *p)
 
 /* ---- targets ---- */
 
-struct pool_list { struct target **items; size_t n, cap; };
-struct pool_batch {
-    struct pool *pool;
-    struct pool_sync *sync;
-    struct pool_list released;  /* of the parts, before; a target may be in it several times */
-    struct pool_list added, kept;
-    size_t duplicates, invalid;   /* found now */
-    struct buf first_invalid; struct err invalid_err; /* the first invalid address, without secrets, and its error */
-    const struct target *first_duplicate;             /* one of the pool */
-};
-
-static void pool_list_add(struct pool_list *l, struct target *t)
+void target_refs_add(struct target_refs *l, struct target *t)
 {
     if (l->n == l->cap)
         mem_grow(&l->items, &l->cap, l->n + 1, sizeof *l->items);
@@ -219,17 +111,30 @@ static void pool_take_target(struct pool *p, struct target *t)
     t->at = SIZE_MAX;
 }
 
-static void batch_release(struct pool_batch *b, struct pool_part *part)
+void pool_batch_release(struct pool_batch *b, struct pool_part *part)
 {
-    for (size_t i = 0; i < part->n; i++) {
-        part->targets[i]->uses--;
-        pool_list_add(&b->released, part->targets[i]);
+    for (size_t i = 0; i < part->targets.n; i++) {
+        part->targets.items[i]->uses--;
+        target_refs_add(&b->released, part->targets.items[i]);
     }
-    part->n = 0;
+    part->targets.n = 0;
 }
 
-/* `t`: what was built now. It takes the place of one that is equal. */
-static void batch_add(struct pool_batch *b, struct pool_part *part, struct target *t)
+static void part_use(struct pool_part *part, struct target *t)
+{
+    t->uses++;
+    target_refs_add(&part->targets, t);
+}
+
+void pool_batch_keep(struct pool_batch *b, struct pool_part *part, struct target *t)
+{
+    if (t->uses == 0)
+        target_refs_add(&b->kept, t);
+    part_use(part, t);
+}
+
+/* `t`: what was built now. It takes the place of one that is equal. Returns the one that is used. */
+static struct target *batch_add(struct pool_batch *b, struct pool_part *part, struct target *t)
 {
     bool added;
     struct map_entry *e = map_add(&b->pool->ids, id_key(t), &added);
@@ -237,7 +142,7 @@ static void batch_add(struct pool_batch *b, struct pool_part *part, struct targe
     if (added) {
         e->value.p = t;
         pool_add_target(b->pool, t);
-        pool_list_add(&b->added, t);
+        target_refs_add(&b->added, t);
     } else if (use->uses > 0) {
         if (b->duplicates++ == 0)
             b->first_duplicate = use;
@@ -247,14 +152,12 @@ static void batch_add(struct pool_batch *b, struct pool_part *part, struct targe
         use->found_lead = t->lead;
         use->key = t->key; /* labels that are no part of the id, and ownership_labels, may have changed */
         target_take_discovered(use, t);
-        pool_list_add(&b->kept, use);
+        target_refs_add(&b->kept, use);
     }
     if (!added)
         target_unref(t);
-    use->uses++;
-    if (part->n == part->cap)
-        mem_grow(&part->targets, &part->cap, part->n + 1, sizeof *part->targets);
-    part->targets[part->n++] = use;
+    part_use(part, use);
+    return use;
 }
 
 /* Logs one line for all invalid targets of a job, and one for all duplicates: there may be thousands. */
@@ -289,51 +192,57 @@ static void log_emptied(struct pool *p, size_t before)
         log_info("scrape", "job has targets again", LOG_STR("job", job), LOG_U64("targets", p->n));
 }
 
-static void note_invalid(struct pool_batch *b, struct pool_part *part, const struct target_builder *m, struct str address,
-                         const struct err *err)
+static void note_invalid(struct pool_batch *b, struct pool_part *part, struct str address, const struct err *err,
+                         size_t found_at)
 {
     if (b->invalid++ == 0) {
         url_redact_address(&b->first_invalid, address);
         b->invalid_err = *err;
     }
     b->pool->invalid_ever++;
-    drop_target(b->pool, part, m->discovered, true, err->text);
+    pool_drop(b->pool, part, b->sync->builder->discovered, true, err->text, found_at);
 }
 
-/* Whose it is, as far as that is known. */
-static void drop_not_owned(struct pool_batch *b, struct pool_part *part)
+void pool_batch_make(struct pool_batch *b, struct pool_part *part, const struct target_source *from,
+                     struct pool_found *f)
 {
-    const struct pool_sync *s = b->sync;
-    struct buf why = {0};
-    size_t owner;
-    if (!b->pool->conf->cluster.by_view)
-        buf_add_z(&why, "scraped by another member (-promscrape.cluster.*)");
-    else if (s->view == NULL)
-        buf_add_z(&why, "the members of the cluster are not known yet");
-    else if (cluster_view_owners(s->view, s->builder->key, s->now, 1, &owner) == 0)
-        buf_add_z(&why, "no member of the cluster is active");
+    struct target *t = NULL;
+    struct err err;
+    struct target_builder *m = b->sync->builder;
+    struct target_environment env = pool_environment(b->sync);
+    enum target_result made = target_make(m, b->pool->conf, &env, from, &t, &err);
+    size_t found_at = f ? (size_t)(f - part->found) + 1 : 0;
+    if (made == TARGET_CREATED)
+        t = batch_add(b, part, t);
+    else if (made == TARGET_DROPPED)
+        pool_drop(b->pool, part, m->discovered, false, NULL, 0);
+    else if (made == TARGET_INVALID)
+        note_invalid(b, part, from->address, &err, found_at);
     else
-        buf_printf(&why, "scraped by the cluster's member %.*s", STR_ARG(s->view->members[owner].id));
-    drop_target(b->pool, part, s->builder->discovered, false, buf_z(&why));
-    buf_free(&why);
+        pool_drop(b->pool, part, m->discovered, false, f ? NULL : "scraped by another member (-promscrape.cluster.*)",
+                  found_at);
+    if (f == NULL)
+        return;
+    f->key = m->key;
+    f->target = t;
+    f->invalid = made == TARGET_INVALID;
+    f->never = made == TARGET_DROPPED;
 }
 
-static void make_group(struct pool_batch *b, struct pool_part *part, const struct static_group *g, struct target_source *from)
+/* source: its index in the part; index: that of the group in it. */
+static void make_group(struct pool_batch *b, struct pool_part *part, const struct static_group *g,
+                       struct target_source *from, size_t source, size_t index)
 {
-    struct pool_sync *s = b->sync;
     from->labels = g->labels;
     for (size_t i = 0; i < g->targets.n; i++) {
-        struct target *t;
-        struct err err;
+        struct pool_found *f = NULL;
         from->address = g->targets.items[i];
-        switch (target_make(s->builder, b->pool->conf, &(struct target_environment){s->seed, s->view, s->now}, from, &t, &err)) {
-        case TARGET_CREATED: batch_add(b, part, t); break;
-        case TARGET_DROPPED: drop_target(b->pool, part, s->builder->discovered, false, NULL); break;
-        case TARGET_NOT_OWNED:
-            drop_not_owned(b, part);
-            break;
-        case TARGET_INVALID: note_invalid(b, part, s->builder, from->address, &err);
-        }
+        if (b->pool->conf->cluster.by_view)
+            f = pool_part_add_found(part, &(struct pool_found){
+                .source = (uint32_t)source, .group = (uint32_t)index, .at = (uint32_t)i});
+        pool_batch_make(b, part, from, f);
+        if (f && f->never)
+            part->n_found--;
     }
 }
 
@@ -342,16 +251,22 @@ static void make_found(void *batch, const struct sd_found *found)
     struct pool_batch *b = batch;
     struct pool_part *part = pool_get_part(b->pool, found->part);
     struct target_source from = {.mechanism = found->mechanism, .meta = found->meta, .source = found->source};
+    size_t source = b->pool->conf->cluster.by_view ? pool_part_add_source(part, found) : 0;
     for (size_t i = 0; found->groups && i < found->groups->n; i++)
-        make_group(b, part, &found->groups->items[i], &from);
+        make_group(b, part, &found->groups->items[i], &from, source, i);
 }
 
 static void make_static(struct pool_batch *b)
 {
     const struct conf_items *groups = &b->pool->conf->static_configs;
-    struct target_source from = {.mechanism = "static"};
+    struct sd_found found = {.mechanism = "static"};
+    struct target_source from = {.mechanism = found.mechanism};
+    if (groups->n == 0)
+        return;
+    struct pool_part *part = pool_get_part(b->pool, NULL);
+    size_t source = b->pool->conf->cluster.by_view ? pool_part_add_source(part, &found) : 0;
     for (size_t i = 0; i < groups->n; i++)
-        make_group(b, pool_get_part(b->pool, NULL), (const struct static_group *)groups->items + i, &from);
+        make_group(b, part, (const struct static_group *)groups->items + i, &from, source, i);
 }
 
 /* One part that has changed. */
@@ -359,22 +274,19 @@ static void make_changed(void *batch, const struct sd_found *found)
 {
     struct pool_batch *b = batch;
     struct pool_part *part = pool_get_part(b->pool, found->part);
-    batch_release(b, part);
-    part_forget_dropped(b->pool, part);
+    pool_batch_release(b, part);
+    pool_part_clear(b->pool, part);
     make_found(b, found);
-    if (part->n > 0 || part->dropped > 0 || part->invalid > 0)
-        return;
-    map_remove(&b->pool->parts, part_key(&part->part));
-    pool_part_free(part);
+    if (part->targets.n == 0 && part->dropped == 0 && part->invalid == 0)
+        pool_part_remove(b->pool, part);
 }
 
 static void make_all(struct pool_batch *b)
 {
     struct pool *p = b->pool;
     for (struct map_entry *e = map_next(&p->parts, NULL); e; e = map_next(&p->parts, e))
-        batch_release(b, e->value.p);
+        pool_batch_release(b, e->value.p);
     pool_clear_parts(p);
-    clear_dropped(p);
     make_static(b);
     discovery_visit(p->discovery, make_found, b);
 }
@@ -418,8 +330,7 @@ void pool_check(const struct scrape_job *conf, struct target_builder *builder, v
         make_found(&b, &files.listing.items[i]);
     warn_of_found(&b, warn, arg);
     pool_clear(&p);
-    mem_free(b.added.items);
-    buf_free(&b.first_invalid);
+    pool_batch_end(&b);
     sd_checked_free(&files);
 }
 
@@ -499,7 +410,7 @@ static struct str labels_key(const struct target *t) { return str_n(t->labels.wi
 
 /* Pairs each removed target with one added target with equal labels: a reload changed its URL (params, path, scheme),
  * and its series continue. */
-static void note_all_new(struct pool_batch *b, const struct pool_list *removed)
+static void note_all_new(struct pool_batch *b, const struct target_refs *removed)
 {
     struct map by_labels = {0};
     for (size_t i = 0; i < removed->n; i++)
@@ -526,9 +437,9 @@ static bool target_has_moved(const struct pool_batch *b, const struct target *t)
 }
 
 /* Those that no part uses any more. */
-static struct pool_list take_removed(struct pool_batch *b)
+static struct target_refs take_removed(struct pool_batch *b)
 {
-    struct pool_list removed = {0};
+    struct target_refs removed = {0};
     for (size_t i = 0; i < b->released.n; i++) {
         struct target *t = b->released.items[i];
         if (t->uses > 0 || t->at == SIZE_MAX)
@@ -536,15 +447,15 @@ static struct pool_list take_removed(struct pool_batch *b)
         pool_take_target(b->pool, t);
         t->moved = target_has_moved(b, t);
         stats_add(&scrape_stats, CLUSTER_MOVED, t->moved);
-        pool_list_add(&removed, t);
+        target_refs_add(&removed, t);
     }
     return removed;
 }
 
-static void pool_note_batch(struct pool_batch *b)
+void pool_batch_note_changes(struct pool_batch *b)
 {
     struct pool *p = b->pool;
-    struct pool_list removed = take_removed(b);
+    struct target_refs removed = take_removed(b);
     int64_t limit = p->conf->target_limit, exceeded = limit > 0 && p->n > (size_t)limit ? limit : 0;
     bool all = exceeded != p->exceeded_limit;
     p->exceeded_limit = exceeded;
@@ -556,6 +467,14 @@ static void pool_note_batch(struct pool_batch *b)
     for (size_t i = 0; i < removed.n; i++)
         pool_note_removed(b->sync, removed.items[i]);
     mem_free(removed.items);
+}
+
+void pool_batch_end(struct pool_batch *b)
+{
+    mem_free(b->released.items);
+    mem_free(b->added.items);
+    mem_free(b->kept.items);
+    buf_free(&b->first_invalid);
 }
 
 void pool_sync(struct pool *p, struct pool_sync *s, enum sd_change change)
@@ -570,12 +489,9 @@ void pool_sync(struct pool *p, struct pool_sync *s, enum sd_change change)
     else
         discovery_visit_changed(p->discovery, make_changed, &b);
     log_found(&b);
-    pool_note_batch(&b);
+    pool_batch_note_changes(&b);
     mutex_unlock(s->mutex);
-    mem_free(b.released.items);
-    mem_free(b.added.items);
-    mem_free(b.kept.items);
-    buf_free(&b.first_invalid);
+    pool_batch_end(&b);
     log_emptied(p, before);
     stats_add(&scrape_stats, P_TARGET_LIMIT, p->exceeded_limit > 0);
 }

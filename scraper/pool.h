@@ -9,14 +9,35 @@
 
 enum { DROPPED_MAX = 10000 };
 
-/* Owned; error NULL: dropped by relabel_configs. */
-struct pool_dropped { const void *part; struct labels discovered; bool invalid; char *error; };
+struct target_refs { struct target **items; size_t n, cap; };
+/* In a cluster: where a target was found, to build it when this member begins to own it, and not before. */
+struct pool_found {
+    uint32_t source, group, at;  /* of pool_part.sources; of its groups; of the group's targets */
+    uint64_t key;                /* hash of the labels that decide who owns it */
+    struct target *target;       /* borrowed; NULL: another member's, `due` or `invalid` */
+    uint32_t shown;              /* index in pool.dropped + 1; 0: it is not there */
+    bool due, invalid;           /* this member's: to be built; cannot be built */
+    bool never;                  /* dropped by relabel_configs */
+};
+/* As struct sd_found. groups NULL: those of static_configs, which may be those of a newer configuration. */
+struct pool_source { const char *mechanism; struct str meta, text; struct sd_groups *groups; };
 /* What a part of the discovery (discovery.h) has become. */
 struct pool_part {
     const void *part;            /* NULL: static_configs, and all that is discovered without parts */
-    struct target **targets; size_t n, cap; /* a target is used once for each time it was found */
+    struct target_refs targets;  /* a target is used once for each time it was found */
     size_t dropped, invalid;     /* counted */
     size_t shown;                /* of these in pool.dropped */
+    struct pool_found *found; size_t n_found, found_cap;
+    struct pool_source *sources; size_t n_sources;
+    size_t n_due, due_from;      /* of `found`: none before due_from */
+};
+/* Owned. error NULL: dropped by relabel_configs, or another member's if found_at is set. */
+struct pool_dropped {
+    struct pool_part *part;
+    struct labels discovered;
+    bool invalid;
+    char *error;
+    size_t found_at;             /* in part->found + 1; 0: not there */
 };
 
 struct pool {
@@ -28,6 +49,7 @@ struct pool {
     size_t n, cap;
     struct map ids;                     /* of the targets */
     struct map parts;                   /* of struct pool_part */
+    size_t n_due;                       /* targets that this member owns and that are not built yet */
     int64_t exceeded_limit;             /* target_limit if there are more targets; else 0 */
     struct pool_dropped *dropped;       /* including invalid targets */
     size_t n_dropped, dropped_cap;      /* stored */
@@ -64,6 +86,10 @@ void pool_show_discovery(struct pool *p, struct mutex *mutex); /* the same for a
  * log. Waits for the file system. */
 void pool_check(const struct scrape_job *conf, struct target_builder *builder, void (*warn)(void *arg, const char *text),
                 void *arg);
+/* The members of the cluster are others. Records for each lane which targets are removed or changed; those that this
+ * member owns now are left to pool_build_due, which ends at the time (clock_mono_ns). False: some are left. */
+void pool_follow_view(struct pool *p, struct pool_sync *s);
+bool pool_build_due(struct pool *p, struct pool_sync *s, int64_t until_ns) MUST_USE;
 void pool_end(struct pool *p, struct pool_sync *s); /* removes all targets */
 
 #endif

@@ -14,6 +14,7 @@ enum { SCRAPES_SHARE = 16, IDLE_SHARE = 66, FILES_A_LANE_MIN = 16 };
 
 static void scraper_on_news(void *arg);
 static void scraper_view_due(struct loop_timer *t);
+static void scraper_build_due(struct loop_task *t);
 
 static void flush_failure_logs(struct loop_timer *t)
 {
@@ -50,6 +51,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
     s->sd = sd_manager_new(&(struct sd_manager_env){.main = env->main, .kube = env->kube, .news = scraper_on_news, .arg = s});
     s->flush.run = flush_failure_logs;
     s->view_due.run = scraper_view_due;
+    s->build_due.run = scraper_build_due;
     loop_timer_in(env->main, &s->flush, FAILURE_LOG_FLUSH_MS);
     scrape_stats_register();
     stats_collector(scraper_collect, s);
@@ -89,14 +91,29 @@ static void scraper_on_news(void *arg)
 
 /* ---- the cluster ---- */
 
-static void scraper_sync_view(struct scraper *s)
+/* A slice. */
+static void scraper_build_due(struct loop_task *t)
+{
+    struct scraper *s = CONTAINER(t, struct scraper, build_due);
+    struct pool_sync sync = sync_start(s);
+    int64_t until = loop_slice_end(s->env.main);
+    bool complete = true;
+    for (size_t i = 0; i < s->n_pools; i++)
+        complete = pool_build_due(s->pools[i], &sync, until) && complete;
+    sync_send(&sync);
+    if (!complete)
+        loop_post(s->env.main, t);
+}
+
+static void scraper_follow_view(struct scraper *s)
 {
     struct loop *main = s->env.main;
     struct pool_sync sync = sync_start(s);
     for (size_t i = 0; i < s->n_pools; i++)
         if (s->pools[i]->conf->cluster.by_view)
-            pool_sync(s->pools[i], &sync, SD_ALL);
+            pool_follow_view(s->pools[i], &sync);
     sync_send(&sync);
+    loop_post(main, &s->build_due);
     int64_t now = loop_now(main), next = cluster_view_next_change(s->view, now);
     if (next == INT64_MAX)
         loop_timer_stop(main, &s->view_due);
@@ -104,14 +121,17 @@ static void scraper_sync_view(struct scraper *s)
         loop_timer_in(main, &s->view_due, next - now + 1);
 }
 
-static void scraper_view_due(struct loop_timer *t) { scraper_sync_view(CONTAINER(t, struct scraper, view_due)); }
+static void scraper_view_due(struct loop_timer *t) { scraper_follow_view(CONTAINER(t, struct scraper, view_due)); }
 
 void scraper_set_view(struct scraper *s, struct cluster_view *view)
 {
-    cluster_view_unref(s->view);
+    struct cluster_view *before = s->view;
+    mutex_lock(&s->mutex);
     s->view = cluster_view_ref(view);
+    mutex_unlock(&s->mutex);
+    cluster_view_unref(before);
     if (s->stopping == NULL)
-        scraper_sync_view(s);
+        scraper_follow_view(s);
 }
 
 void scraper_set_fence(struct scraper *s, int64_t until_mono)
@@ -313,6 +333,7 @@ void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg)
     sd_manager_stop(s->sd); /* lanes that have stopped accept no targets */
     loop_timer_stop(s->env.main, &s->flush);
     loop_timer_stop(s->env.main, &s->view_due);
+    loop_unpost(s->env.main, &s->build_due);
     s->stop_done = done;
     s->stop_arg = arg;
     s->stopping = mem_zalloc(s->env.n_lanes * sizeof *s->stopping);

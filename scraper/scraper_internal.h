@@ -21,9 +21,10 @@ struct scraper {
     uint64_t seed;               /* hash of the external labels */
     unsigned shards;             /* of the destinations */
     bool stale_on_shutdown;
-    struct cluster_view *view;   /* NULL: none was set */
+    struct cluster_view *view;   /* NULL: none was set; under the mutex */
     _Atomic int64_t fence;       /* scraper_set_fence */
     struct loop_timer view_due;  /* a member begins or ends to take part */
+    struct loop_task build_due;  /* targets that this member begins to own */
     struct loop_timer flush;     /* of the jobs' failure logs */
     struct failure_files failure_files;
     struct stopping *stopping;   /* one per lane, while and after stopping */

@@ -4,6 +4,7 @@
 #include "scraper/scraper_internal.h"
 
 #include "base/map.h"
+#include "base/text/duration.h"
 #include "base/text/url.h"
 #include "scraper/snapshot.h"
 
@@ -81,6 +82,18 @@ static size_t copy_pools(const struct scraper *s, struct arena *a, struct pool_s
     return s->n_pools;
 }
 
+static struct str why_dropped(const struct scraper *s, const struct pool_dropped *d, struct arena *a)
+{
+    size_t owner;
+    if (d->found_at == 0 || d->invalid)
+        return arena_str(a, str_of(d->error));
+    if (s->view == NULL)
+        return STR("the members of the cluster are not known yet");
+    if (cluster_view_owners(s->view, d->part->found[d->found_at - 1].key, clock_wall_ms(), 1, &owner) == 0)
+        return STR("no member of the cluster is active");
+    return arena_printf(a, "scraped by the cluster's member %.*s", STR_ARG(s->view->members[owner].id));
+}
+
 static void copy_dropped(const struct scraper *s, struct arena *a, struct scraper_targets *out)
 {
     size_t n = 0;
@@ -91,8 +104,9 @@ static void copy_dropped(const struct scraper *s, struct arena *a, struct scrape
     for (size_t i = 0; i < s->n_pools; i++) {
         const struct pool *p = s->pools[i];
         for (size_t k = 0; k < p->n_dropped && out->n_dropped < room; k++)
-            out->dropped[out->n_dropped++] = (struct dropped_target){out->pools[i].job,
-                shown_discovered(a, p->dropped[k].discovered), p->dropped[k].invalid, arena_str(a, str_of(p->dropped[k].error))};
+            out->dropped[out->n_dropped++] = (struct dropped_target){
+                out->pools[i].job, shown_discovered(a, p->dropped[k].discovered), p->dropped[k].invalid,
+                why_dropped(s, &p->dropped[k], a)};
     }
 }
 

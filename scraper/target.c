@@ -389,6 +389,11 @@ static uint64_t cluster_place(const struct scrape_job *job, const struct target 
 static const struct cluster_span always = {INT64_MIN, INT64_MAX};
 
 /* A member without a view scrapes nothing: it does not know what the others do. */
+struct cluster_span target_span_of(const struct scrape_job *job, const struct target_environment *env, uint64_t key)
+{
+    return env->view ? cluster_view_span(env->view, key, env->now, job->cluster.replicas) : (struct cluster_span){0};
+}
+
 static struct cluster_span target_span(const struct target_builder *m, const struct scrape_job *job,
                                        const struct target_environment *env, struct buf *text, uint64_t *key)
 {
@@ -399,10 +404,10 @@ static struct cluster_span target_span(const struct target_builder *m, const str
         ownership_key(&(struct ownership_labels){c->key_labels, c->other_labels}, &m->builder, text);
     buf_add_str(text, job->job_name);
     *key = hash_bytes(text->p, text->n);
-    return env->view ? cluster_view_span(env->view, *key, env->now, c->replicas) : (struct cluster_span){0};
+    return target_span_of(job, env, *key);
 }
 
-static struct cluster_span target_lead(const struct scrape_job *job, const struct target_environment *env, uint64_t key)
+struct cluster_span target_lead_of(const struct scrape_job *job, const struct target_environment *env, uint64_t key)
 {
     if (!job->cluster.standby)
         return always;
@@ -437,7 +442,7 @@ enum target_result target_make(struct target_builder *m, const struct scrape_job
         (*out)->place = target_place(job, env, *out);
         (*out)->key = key;
         (*out)->span = span;
-        (*out)->lead = target_lead(job, env, key);
+        (*out)->lead = target_lead_of(job, env, key);
         (*out)->mechanism = from->mechanism;
     }
     return made;

@@ -116,6 +116,9 @@ struct target_environment {
 enum target_result target_make(struct target_builder *m, const struct scrape_job *job, const struct target_environment *env,
                                const struct target_source *from, struct target **out, struct err *err);
 void target_builder_free(struct target_builder *m);
+/* The times at which this member of a cluster scrapes a target with this key, and sends its samples. */
+struct cluster_span target_span_of(const struct scrape_job *job, const struct target_environment *env, uint64_t key);
+struct cluster_span target_lead_of(const struct scrape_job *job, const struct target_environment *env, uint64_t key);
 
 /* The target was discovered again as `again`, with equal labels after relabeling. Under the scraper's mutex. */
 void target_take_discovered(struct target *t, struct target *again);

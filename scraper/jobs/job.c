@@ -372,3 +372,20 @@ bool running_job_reads(const struct running_job *j, struct str label)
             return true;
     return j->reads_all;
 }
+
+static bool scrape_cluster_equal(const struct scrape_cluster *a, const struct scrape_cluster *b)
+{
+    return a->owner.members == b->owner.members && a->owner.member == b->owner.member &&
+           a->owner.replicas == b->owner.replicas && a->owner.rendezvous == b->owner.rendezvous &&
+           str_list_equal(a->owner.shard_labels, b->owner.shard_labels) && str_eq(a->name, b->name) &&
+           str_eq(a->member.name, b->member.name) && str_eq(a->member.value, b->member.value) &&
+           a->by_view == b->by_view && a->replicas == b->replicas && a->standby == b->standby && a->by_job == b->by_job &&
+           str_list_equal(a->key_labels, b->key_labels) && str_list_equal(a->other_labels, b->other_labels);
+}
+
+bool scrape_job_targets_equal(const struct scrape_job *a, const struct scrape_job *b)
+{
+    return a->instance_is_host == b->instance_is_host && a->loose_durations == b->loose_durations &&
+           a->keep_params == b->keep_params && scrape_cluster_equal(&a->cluster, &b->cluster) &&
+           conf_equal(&scrape_job_section, a, b);
+}

@@ -47,4 +47,7 @@ struct running_job *running_job_ref(struct running_job *j);
 void running_job_unref(struct running_job *j);
 bool running_job_reads(const struct running_job *j, struct str label);
 
+/* Whether the same targets are found with both: all keys are equal, and what is no key and target_make() reads. */
+bool scrape_job_targets_equal(const struct scrape_job *a, const struct scrape_job *b);
+
 #endif
