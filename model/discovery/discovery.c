@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The sources of one job or group.
  *
- * A reload keeps the sources whose settings have not changed, with their targets. Those that were removed remain in
- * force until all new ones have been read once, so that a job whose new files hang keeps its targets.
+ * A reload keeps the sources whose settings have not changed, with their targets. Those that were removed are retired:
+ * they go on, and their targets remain in force, until all new sources have been read once, so that a job whose new files
+ * hang keeps its targets. A part that fails for SD_LOST_MS without ever having been read (a service that Consul
+ * refuses to list, one name of many) is not waited for any longer, unless nothing at all was read, or nothing of the
+ * server that the retired source read.
  */
 #include "model/discovery/discovery_internal.h"
 
 #include "base/telemetry/log.h"
 #include "base/text/url.h"
+
+#include <string.h>
 
 /* News of a source wait for the others, unless these hang, or have been reading ever since. */
 enum { NEWS_MS = 1000 };
@@ -113,6 +118,18 @@ void discovery_set(struct discovery *d, const struct sd_conf *conf)
         if (before.items[i])
             sources_add(&d->retired, before.items[i]);
     mem_free(before.items);
+    if (d->retired.n > 0)
+        loop_timer_in(sd_manager_loop(d->manager), &d->retire, SD_LOST_MS);
+}
+
+static void discovery_on_retire(struct loop_timer *t)
+{
+    struct discovery *d = CONTAINER(t, struct discovery, retire);
+    if (d->retired.n == 0)
+        return;
+    d->retire_due = true;
+    loop_timer_in(sd_manager_loop(d->manager), &d->retire, SD_LOST_MS);
+    sd_manager_tell_news(d->manager);
 }
 
 struct discovery *discovery_new(struct sd_manager *m, struct sd_owner owner)
@@ -120,6 +137,7 @@ struct discovery *discovery_new(struct sd_manager *m, struct sd_owner owner)
     struct discovery *d = mem_zalloc(sizeof *d);
     d->manager = m;
     d->owner = (struct sd_owner){owner.kind, str_of(str_dup(owner.name))};
+    d->retire.run = discovery_on_retire;
     sd_manager_add(m, d);
     return d;
 }
@@ -127,6 +145,7 @@ struct discovery *discovery_new(struct sd_manager *m, struct sd_owner owner)
 void discovery_free(struct discovery *d)
 {
     list_remove(&d->node);
+    loop_timer_stop(sd_manager_loop(d->manager), &d->retire);
     sources_free(&d->retired);
     sources_free(&d->sources);
     mem_free((char *)d->owner.name.p);
@@ -156,6 +175,8 @@ static struct sd_source_state discovery_state(const struct discovery *d)
         all.was_read = all.was_read && s.was_read;
         all.has_news = all.has_news || s.has_news;
     }
+    for (size_t i = 0; i < d->retired.n; i++)
+        all.has_news = all.has_news || d->retired.items[i]->ops->state(d->retired.items[i]).has_news;
     return all;
 }
 
@@ -174,11 +195,17 @@ void discovery_visit(struct discovery *d, sd_visit_fn *visit, void *arg)
     map_free(&seen);
 }
 
+static void sources_visit_changed(const struct sd_sources *list, sd_visit_fn *visit, void *arg)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->items[i]->ops->visit_changed)
+            list->items[i]->ops->visit_changed(list->items[i], visit, arg);
+}
+
 void discovery_visit_changed(struct discovery *d, sd_visit_fn *visit, void *arg)
 {
-    for (size_t i = 0; i < d->sources.n; i++)
-        if (d->sources.items[i]->ops->visit_changed)
-            d->sources.items[i]->ops->visit_changed(d->sources.items[i], visit, arg);
+    sources_visit_changed(&d->sources, visit, arg);
+    sources_visit_changed(&d->retired, visit, arg);
 }
 
 static void listing_add(void *arg, const struct sd_found *found)
@@ -281,32 +308,81 @@ void sd_status_free(struct sd_status *s)
     mem_free(s->missing);
 }
 
-static enum sd_change take_changes(struct discovery *d)
+/* Whether this one still has the only targets of what it has read. */
+static bool source_is_needed(const struct discovery *d, const struct sd_source *retired)
+{
+    const struct sd_found *was = retired->reads;
+    for (size_t i = 0; was && i < d->sources.n; i++) {
+        const struct sd_source *s = d->sources.items[i];
+        if (s->reads && strcmp(s->reads->mechanism, was->mechanism) == 0 && str_eq(s->reads->source, was->source) &&
+            !s->ops->state(s).has_some)
+            return true;
+    }
+    return false;
+}
+
+/* Whether the sources have replaced all that are retired, as far as they ever will. */
+static bool discovery_is_settled(const struct discovery *d)
+{
+    bool any = d->sources.n == 0;
+    for (size_t i = 0; i < d->sources.n; i++) {
+        struct sd_source_state s = d->sources.items[i]->ops->state(d->sources.items[i]);
+        if (!s.was_read && !s.lost)
+            return false;
+        any = any || s.has_some;
+    }
+    return any;
+}
+
+/* True: some have gone. */
+static bool release_retired(struct discovery *d)
+{
+    bool settled = d->retired.n > 0 && discovery_is_settled(d);
+    size_t n = 0, before = d->retired.n;
+    for (size_t i = 0; settled && i < before; i++) {
+        struct sd_source *s = d->retired.items[i];
+        if (source_is_needed(d, s))
+            d->retired.items[n++] = s;
+        else
+            s->ops->free(s);
+    }
+    if (settled)
+        d->retired.n = n;
+    return d->retired.n < before;
+}
+
+static enum sd_change sources_take_news(const struct sd_sources *list)
 {
     enum sd_change change = SD_UNCHANGED;
-    for (size_t i = 0; i < d->sources.n; i++) {
-        struct sd_source *s = d->sources.items[i];
+    for (size_t i = 0; i < list->n; i++) {
+        struct sd_source *s = list->items[i];
         bool changed = s->ops->take_news(s);
         enum sd_change one = !changed ? SD_UNCHANGED : s->ops->visit_changed ? SD_PARTS : SD_ALL;
         change = one > change ? one : change;
     }
-    if (d->retired.n == 0 || !discovery_was_read(d))
-        return change;
-    sources_free(&d->retired);
-    return SD_ALL;
+    return change;
+}
+
+static enum sd_change take_changes(struct discovery *d)
+{
+    enum sd_change change = sources_take_news(&d->sources), of_retired = sources_take_news(&d->retired);
+    if (release_retired(d))
+        return SD_ALL;
+    return change > of_retired ? change : of_retired;
 }
 
 bool discovery_take_news(struct discovery *d, enum sd_change *change)
 {
     struct sd_source_state state = discovery_state(d);
     int64_t now = sd_manager_now(d->manager);
-    if (!state.has_news)
+    if (!state.has_news && !d->retire_due)
         return false;
     if (d->news_at == 0)
         d->news_at = now;
     if (state.reads && now - d->news_at < NEWS_MS)
         return false;
     d->news_at = 0;
+    d->retire_due = false;
     *change = take_changes(d);
     return true;
 }

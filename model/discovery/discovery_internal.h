@@ -11,7 +11,9 @@ struct discovery {
     struct sd_manager *manager;
     struct sd_owner owner;        /* name: owned */
     struct sd_sources sources;    /* in the order of the configuration */
-    struct sd_sources retired;    /* of the previous one: in force until all sources have been read once */
+    struct sd_sources retired;    /* of previous ones: in force until the sources have replaced them */
+    struct loop_timer retire;     /* checks that while there are some, without news, too */
+    bool retire_due;
     int64_t file_interval;        /* ms: the shortest refresh_interval of files; 0: no files */
     int64_t news_at;              /* loop_mono of the first news that were not used yet; 0: none */
 };
@@ -21,6 +23,8 @@ bool discovery_awaited(const struct discovery *d); /* reads of the last start ha
 
 void sd_manager_add(struct sd_manager *m, struct discovery *d);
 struct sd_source_env sd_manager_source_env(struct sd_manager *m, struct sd_owner owner);
+void sd_manager_tell_news(struct sd_manager *m);
+struct loop *sd_manager_loop(const struct sd_manager *m);
 int64_t sd_manager_now(const struct sd_manager *m); /* loop_mono */
 
 #endif

@@ -93,6 +93,8 @@ struct sd_source_env sd_manager_source_env(struct sd_manager *m, struct sd_owner
                                   .blocking = sd_manager_blocking, .kube = sd_manager_kube, .arg = m, .owner = owner};
 }
 
+void sd_manager_tell_news(struct sd_manager *m) { sd_manager_post_news(m); }
+struct loop *sd_manager_loop(const struct sd_manager *m) { return m->env.main; }
 int64_t sd_manager_now(const struct sd_manager *m) { return loop_mono(m->env.main); }
 
 /* ---- reading ---- */

@@ -33,8 +33,9 @@ static void files_source_poll(struct sd_source *s, struct dir_watch *dirs)
 static struct sd_source_state files_source_state(const struct sd_source *s)
 {
     const struct file_reader *r = files_reader(s);
+    bool was_read = file_reader_was_read(r);
     return (struct sd_source_state){.reads = file_reader_reads(r), .awaited = file_reader_awaited(r),
-                                    .was_read = file_reader_was_read(r), .has_news = file_reader_has_news(r)};
+                                    .was_read = was_read, .has_some = was_read, .has_news = file_reader_has_news(r)};
 }
 
 static bool files_source_take_news(struct sd_source *s) { return file_reader_take_news(files_reader(s)); }

@@ -203,6 +203,14 @@ static bool kube_source_failing(const struct kube_source *s)
     return false;
 }
 
+static bool kube_source_is_lost(const struct kube_source *s)
+{
+    for (size_t i = 0; s->joined && !s->synced && i < s->n_needs; i++)
+        if (kube_watch_state(s->needs[i].reader.watch).failing_ms >= SD_LOST_MS)
+            return true;
+    return false;
+}
+
 /* The first targets are news at once. */
 static void kube_source_check_state(struct kube_source *s)
 {
@@ -287,7 +295,8 @@ static struct sd_source_state kubernetes_source_state(const struct sd_source *so
     const struct kube_source *s = kube_of_source(source);
     return (struct sd_source_state){.reads = s->joined && !s->synced && !s->late_passed && !kube_source_failing(s),
                                     .awaited = s->awaited || (s->synced && !s->drained && !s->late_passed),
-                                    .was_read = s->synced, .has_news = s->has_news};
+                                    .was_read = s->synced, .has_some = s->synced, .lost = kube_source_is_lost(s),
+                                    .has_news = s->has_news};
 }
 
 static bool kubernetes_source_take_news(struct sd_source *source)

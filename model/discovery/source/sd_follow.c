@@ -176,6 +176,7 @@ static void followed_clear_failures(struct sd_followed *w)
     log_info("sd", "service discovery responds again", f->env.owner.kind, f->env.owner.name.p, "source", f->shown);
     mem_free(f->error);
     f->error = NULL;
+    f->failing_since = 0;
 }
 
 static void followed_note_end(struct sd_followed *w, bool was_read)
@@ -192,6 +193,8 @@ static void followed_failed(struct sd_followed *w, const char *why)
 {
     struct sd_follow *f = w->follow;
     stats_add(&sd_stats, f->failures, 1);
+    if (f->failing_since == 0)
+        f->failing_since = loop_mono(f->env.main);
     if (f->error == NULL || strcmp(f->error, why) != 0) {
         log_warn("sd", "service discovery failed; keeping its previous targets and retrying", f->env.owner.kind,
                  f->env.owner.name.p, "source", f->shown, "err", why);
@@ -349,7 +352,8 @@ static struct sd_source_state follow_source_state(const struct sd_source *s)
     return (struct sd_source_state){
         .reads = f->started && !ended && !f->late_passed,
         .awaited = f->started && !f->late_passed && (!ended || (was_read && !f->drained)),
-        .was_read = was_read, .has_news = f->has_news};
+        .was_read = was_read, .has_some = was_read || f->n_read > 0,
+        .lost = !was_read && sd_failing_for_long(f->env.main, f->failing_since), .has_news = f->has_news};
 }
 
 static bool follow_source_take_news(struct sd_source *s)
@@ -439,6 +443,7 @@ void sd_follow_init(struct sd_follow *f, const struct sd_follow_ops *ops, const 
                             .found = *found, .shown = mem_strdup(shown), .late.run = follow_on_late};
     f->env.owner.name = str_of(str_dup(env->owner.name));
     f->found.source = str_of(str_dup(found->source));
+    f->source.reads = &f->found;
     list_init(&f->order);
     list_init(&f->changed);
     followed_init(&f->list, f);

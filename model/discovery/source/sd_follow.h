@@ -56,6 +56,7 @@ struct sd_follow {               /* first member of the kind's struct */
     const char *header;          /* of each request, or NULL; the kind's */
     struct sd_found found;       /* source: owned; without groups */
     char *shown, *error;         /* owned; error: of the last failure; NULL: no list fails */
+    int64_t failing_since;       /* loop_mono of the first of these failures; 0: none */
     bool fixed;                  /* the services are known: there is no list of them */
     struct sd_followed list;     /* of services */
     struct map services;         /* of struct sd_followed, by name */

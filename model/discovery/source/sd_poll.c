@@ -54,6 +54,7 @@ void sd_poll_succeeded(struct sd_poll *p, struct sd_groups *groups)
         log_info("sd", "service discovery responds again", p->env.owner.kind, p->env.owner.name.p, "source", p->shown);
     mem_free(p->error);
     p->error = NULL;
+    p->failing_since = 0;
     if (groups) {
         sd_parts_set(&p->parts, groups);
         p->drained = p->drained || !sd_parts_changed(&p->parts);
@@ -64,6 +65,8 @@ void sd_poll_succeeded(struct sd_poll *p, struct sd_groups *groups)
 void sd_poll_failed(struct sd_poll *p, const char *why)
 {
     stats_add(&sd_stats, p->failures, 1);
+    if (p->failing_since == 0)
+        p->failing_since = loop_mono(p->env.main);
     if (p->error == NULL || strcmp(p->error, why) != 0) {
         log_warn("sd", "service discovery failed; keeping its previous targets and retrying every refresh_interval",
                  p->env.owner.kind, p->env.owner.name.p, "source", p->shown, "err", why);
@@ -98,13 +101,20 @@ static void poll_source_start(struct sd_source *s, struct dir_watch *dirs UNUSED
         poll_begin(p);
 }
 
+bool sd_failing_for_long(const struct loop *main, int64_t since)
+{
+    return since > 0 && loop_mono(main) - since >= SD_LOST_MS;
+}
+
 /* Until a first read has succeeded, the sources that it replaces remain in force. */
 static struct sd_source_state poll_source_state(const struct sd_source *s)
 {
     const struct sd_poll *p = poll_of(s);
-    return (struct sd_source_state){.reads = p->reading && !p->hangs,
-                                    .awaited = p->awaited || (p->parts.groups && !p->drained),
-                                    .was_read = p->parts.groups != NULL, .has_news = p->has_news};
+    bool was_read = p->parts.groups != NULL;
+    return (struct sd_source_state){.reads = p->reading && !p->hangs, .awaited = p->awaited || (was_read && !p->drained),
+                                    .was_read = was_read, .has_some = was_read,
+                                    .lost = !was_read && sd_failing_for_long(p->env.main, p->failing_since),
+                                    .has_news = p->has_news};
 }
 
 static bool poll_source_take_news(struct sd_source *s)
@@ -189,6 +199,7 @@ void sd_poll_init(struct sd_poll *p, const struct sd_poll_ops *ops, const struct
                           .interval = interval, .failures = failures, .found = *found, .shown = mem_strdup(shown),
                           .due.run = poll_on_due, .late.run = poll_on_late};
     sd_parts_init(&p->parts);
+    p->source.reads = &p->found;
     p->env.owner.name = str_of(str_dup(env->owner.name));
     p->found.source = str_of(str_dup(found->source));
 }

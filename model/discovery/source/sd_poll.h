@@ -30,6 +30,7 @@ struct sd_poll {                 /* first member of the kind's struct */
     char *shown;                 /* the source without secrets, for messages; owned */
     char *error;                 /* of the last read; NULL: it succeeded, or none has ended */
     struct loop_timer due, late;
+    int64_t failing_since;       /* loop_mono of the first failure in a row; 0: none */
     bool reading, hangs, awaited, ended, has_news; /* ended: a read has, whichever way */
     bool drained;                /* all parts of the first list have been visited */
 };
@@ -42,6 +43,7 @@ void sd_poll_failed(struct sd_poll *p, const char *why);
 /* Shared with sd_follow.c, whose sources are read over the network, too. */
 struct sd_found_visit { const struct sd_found *found; sd_visit_fn *visit; void *arg; };
 void sd_found_visit_part(void *arg, const void *part, struct sd_groups *groups); /* sd_part_fn; arg: sd_found_visit */
+bool sd_failing_for_long(const struct loop *main, int64_t since); /* since: loop_mono; 0: not failing */
 /* Appends why the source has no current targets: its last error, or that a read hangs or has not ended. */
 void sd_explain_reads(struct buf *out, const char *shown, const char *error, bool hangs, bool ended);
 

@@ -11,8 +11,11 @@ struct sd_source_state {
     bool reads;                  /* a read is under way, and does not hang */
     bool awaited;                /* the first read after the last start has not ended */
     bool was_read;               /* once at least */
+    bool has_some;               /* targets of a part of what it reads at least, such as one service of many */
+    bool lost;                   /* !was_read, and it has failed for SD_LOST_MS */
     bool has_news;               /* since take_news */
 };
+enum { SD_LOST_MS = 60000 };
 struct sd_source;
 struct sd_source_ops {
     void (*free)(struct sd_source *s);
@@ -33,6 +36,7 @@ struct sd_source_ops {
 struct sd_source {               /* first member of the kind's struct */
     const struct sd_source_ops *ops;
     struct str key;              /* kind and settings: the same source in another configuration; owned */
+    const struct sd_found *reads; /* what it reads, whatever the settings: mechanism and source; NULL: files */
 };
 
 struct sd_source_env {

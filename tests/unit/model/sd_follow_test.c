@@ -2,6 +2,8 @@
 /* Services that a server lists and their instances: responses arrive in any order, and services come and go. */
 #include "model/discovery/source/sd_follow.h"
 
+#include "base/text/duration.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,6 +124,28 @@ static void services_leave_half_of_the_client_to_others(void **state UNUSED)
     end(&f, loop);
 }
 
+/* What was configured before is not waited for any longer (discovery.c). */
+static void a_service_that_always_fails_is_lost_after_a_minute(void **state UNUSED)
+{
+    struct loop *loop = loop_new();
+    struct sd_follow f;
+    struct err err;
+    start(&f, loop);
+    respond_list(&f, 0, 2, 1);
+    respond(service(&f, "s0"), 1);
+    err_set(&err, ERR_BAD_GATEWAY, "HTTP 403");
+    service(&f, "s1")->request.done(&service(&f, "s1")->request, NULL, &err);
+    struct sd_source_state s = f.source.ops->state(&f.source);
+    assert_true(s.has_some && !s.was_read && !s.lost);
+    clock_advance(SD_LOST_MS);
+    loop_turn(loop, 0);
+    assert_true(f.source.ops->state(&f.source).lost);
+    respond(service(&f, "s1"), 1);
+    s = f.source.ops->state(&f.source);
+    assert_true(s.was_read && !s.lost);
+    end(&f, loop);
+}
+
 /* ---- instances ---- */
 
 static void count_targets(void *arg, const struct sd_found *found)
@@ -229,6 +253,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_list_may_have_50000_services),
+        cmocka_unit_test(a_service_that_always_fails_is_lost_after_a_minute),
         cmocka_unit_test(services_leave_half_of_the_client_to_others),
         cmocka_unit_test(what_has_changed_is_visited_once),
         cmocka_unit_test(a_removed_service_is_forgotten_after_its_visit),
