@@ -57,6 +57,8 @@ static void run_release_pending(struct loop_timer *timer)
         held |= pending_release_idle(&ls->joint_pending);
         for (unsigned shard = 0; shard < ls->stream->shards; shard++)
             held |= pending_release_idle(&ls->pending[shard]);
+        for (unsigned lane = 0; lane < l->n_lanes; lane++)
+            held |= pending_release_idle(&ls->staged[lane]);
     }
     if (held)
         loop_timer_in(l->loop, timer, LANE_RELEASE_MS);
@@ -92,8 +94,11 @@ static void free_streams(struct stream_lane *streams, size_t n)
         struct stream_lane *ls = &streams[i];
         for (unsigned shard = 0; shard < ls->stream->shards; shard++)
             pending_free(&ls->pending[shard]);
+        for (unsigned lane = 0; lane < ls->lane->n_lanes; lane++)
+            pending_free(&ls->staged[lane]);
         pending_free(&ls->joint_pending);
         mem_free(ls->pending);
+        mem_free(ls->staged);
         mem_free(ls->target);
         chain_lane_free(&ls->chain);
     }
@@ -109,9 +114,12 @@ static void create_streams(struct writer_lane *l, const struct topology *p)
         ls->stream = &p->streams[i];
         ls->lane = l;
         ls->pending = mem_zalloc(ls->stream->shards * sizeof *ls->pending);
+        ls->staged = mem_zalloc(l->n_lanes * sizeof *ls->staged);
+        for (unsigned lane = 0; lane < l->n_lanes; lane++)
+            ls->staged[lane].divided = true;
         ls->target = mem_alloc(ls->stream->shards * sizeof *ls->target);
         for (unsigned shard = 0; shard < ls->stream->shards; shard++)
-            ls->target[shard] = &ls->pending[shard];
+            ls->target[shard] = shard % l->n_lanes == l->id ? &ls->pending[shard] : &ls->staged[shard % l->n_lanes];
     }
 }
 

@@ -12,7 +12,8 @@ struct stream_lane {
     const struct stream *stream;
     struct writer_lane *lane;
     struct chain_lane chain;
-    struct pending *pending; /* [shards]; a shard that another lane owns: staged until commit */
+    struct pending *pending; /* [shards]; of this lane's */
+    struct pending *staged; /* [lanes]: until commit, of all shards that the other lane owns */
     struct pending joint_pending; /* of all shards of this lane, while `joint` (joint.h) */
     struct pending **target; /* [shards]: where a shard's series are appended */
     bool joint;
@@ -74,6 +75,8 @@ static inline struct pending *stream_lane_pending(struct stream_lane *ls, unsign
         ls->touched = true;
         pending_mark(p);
     }
+    if (p->divided)
+        pending_choose_shard(p, shard);
     return p;
 }
 /* Within a batch: adds what the stages have left of a series. key: its hash, or that of its target. */

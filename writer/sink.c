@@ -234,68 +234,85 @@ void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, 
 /* --- shards of other lanes ---------------------------------------------------------------------------------------- */
 
 /* A batch's bytes of a stream for all shards of another lane. */
-struct handoff_part { unsigned shard; struct pending pending; };
 struct handoff_job {
     struct loop_task task;
     struct writer_lane *to;
     struct topology *topology; /* a reference: `stream` indexes its streams */
     size_t stream;
     struct ack *ack; /* a reference, or NULL */
-    unsigned n;
-    struct handoff_part parts[];
+    struct pending staged;
 };
 
-static void take_handoff_part(struct writer_lane *l, struct handoff_job *j, struct handoff_part *part)
+static void handoff_add_ack(const struct handoff_job *j, struct pending *p)
 {
-    const struct stream *stream = &j->topology->streams[j->stream];
-    if (stream->recent)
-        recent_take(stream->recent, l->id, buf_str(&part->pending.raw), loop_now(l->loop));
-    if (j->topology == l->topology) {
-        struct stream_lane *ls = &l->streams[j->stream];
-        pending_join(ls->target[part->shard], &ls->stream->limits, &part->pending);
-        if (j->ack)
-            pending_add_ack(ls->target[part->shard], ack_ref(j->ack));
-        writer_lane_pending_changed(l, ls, part->shard, flush_due(l, j->ack));
-    } else { /* one of the two lanes has switched its topology, the other has not: earlier bytes go first */
-        writer_lane_seal_all(l);
-        if (j->ack)
-            pending_add_ack(&part->pending, ack_ref(j->ack));
-        writer_lane_seal(l, (struct pending_place){.stream = stream, .shard = part->shard}, &part->pending);
-        for (size_t i = 0; i < l->n_streams; i++) /* the shard may be one that must be empty for a joint block */
-            if (l->streams[i].joint)
-                stream_lane_part(l, &l->streams[i], 0);
+    if (j->ack)
+        pending_add_ack(p, ack_ref(j->ack));
+}
+
+/* Shards that share a block get all of their bytes at once. */
+static void handoff_join(struct writer_lane *l, const struct handoff_job *j)
+{
+    struct stream_lane *ls = &l->streams[j->stream];
+    for (size_t i = 0, end; i <= j->staged.n_blocks; i = end) {
+        struct pending *p = ls->target[pending_block_at(&j->staged, i)->shard];
+        for (end = i + 1; end <= j->staged.n_blocks && ls->target[pending_block_at(&j->staged, end)->shard] == p;)
+            end++;
+        pending_join_some(p, &ls->stream->limits, &j->staged, i, end);
+        p->touched = true;
     }
-    pending_free(&part->pending);
+    for (unsigned shard = l->id; shard < ls->stream->shards; shard += l->n_lanes) {
+        if (!ls->target[shard]->touched)
+            continue;
+        handoff_add_ack(j, ls->target[shard]);
+        writer_lane_pending_changed(l, ls, shard, flush_due(l, j->ack));
+    }
+}
+
+/* One of the two lanes has switched its topology, the other has not: earlier bytes go first. */
+static void handoff_seal(struct writer_lane *l, const struct handoff_job *j, const struct stream *stream)
+{
+    struct pending *parts = mem_zalloc(stream->shards * sizeof *parts);
+    for (size_t i = 0; i <= j->staged.n_blocks; i++)
+        pending_join_some(&parts[pending_block_at(&j->staged, i)->shard], &stream->limits, &j->staged, i, i + 1);
+    writer_lane_seal_all(l);
+    for (unsigned shard = 0; shard < stream->shards; shard++) {
+        if (!pending_empty(&parts[shard])) {
+            handoff_add_ack(j, &parts[shard]);
+            writer_lane_seal(l, (struct pending_place){.stream = stream, .shard = shard}, &parts[shard]);
+        }
+        pending_free(&parts[shard]);
+    }
+    mem_free(parts);
+    for (size_t i = 0; i < l->n_streams; i++) /* the shard may be one that must be empty for a joint block */
+        if (l->streams[i].joint)
+            stream_lane_part(l, &l->streams[i], 0);
 }
 
 static void run_handoff(struct loop_task *task)
 {
     struct handoff_job *j = CONTAINER(task, struct handoff_job, task);
-    for (unsigned i = 0; i < j->n; i++)
-        take_handoff_part(j->to, j, &j->parts[i]);
+    struct writer_lane *l = j->to;
+    const struct stream *stream = &j->topology->streams[j->stream];
+    if (stream->recent)
+        recent_take(stream->recent, l->id, buf_str(&j->staged.raw), loop_now(l->loop));
+    if (j->topology == l->topology)
+        handoff_join(l, j);
+    else
+        handoff_seal(l, j, stream);
     if (j->ack)
         ack_release(j->ack, true);
+    pending_free(&j->staged);
     topology_unref(j->topology);
     mem_free(j);
 }
 
-static void post_to_owner(struct writer_lane *l, size_t stream, unsigned owner, unsigned n, struct ack *r)
+static void post_to_owner(struct writer_lane *l, size_t stream, unsigned owner, struct ack *r)
 {
-    struct stream_lane *ls = &l->streams[stream];
-    struct handoff_job *j = mem_zalloc(sizeof *j + n * sizeof j->parts[0]);
-    j->task.run = run_handoff;
-    j->to = &l->all[owner];
-    j->topology = topology_ref(l->topology);
-    j->stream = stream;
-    j->ack = r ? ack_ref(r) : NULL;
-    for (unsigned shard = owner; shard < ls->stream->shards; shard += l->n_lanes) {
-        struct pending *p = &ls->pending[shard];
-        if (!p->touched)
-            continue;
-        p->touched = false;
-        j->parts[j->n++] = (struct handoff_part){shard, *p};
-        memset(p, 0, sizeof *p);
-    }
+    struct pending *staged = &l->streams[stream].staged[owner];
+    struct handoff_job *j = mem_alloc(sizeof *j);
+    *j = (struct handoff_job){.task.run = run_handoff, .to = &l->all[owner], .topology = topology_ref(l->topology),
+                              .stream = stream, .ack = r ? ack_ref(r) : NULL, .staged = *staged};
+    *staged = (struct pending){.divided = true};
     loop_post(j->to->loop, &j->task);
 }
 
@@ -314,19 +331,12 @@ static void sink_commit_own(struct writer_lane *l, struct stream_lane *ls, unsig
 static void sink_commit_stream(struct writer_lane *l, size_t i, struct ack *r)
 {
     struct stream_lane *ls = &l->streams[i];
-    for (unsigned owner = 0; owner < l->n_lanes; owner++) {
-        unsigned n = 0;
-        for (unsigned shard = owner; shard < ls->stream->shards; shard += l->n_lanes) {
-            if (!ls->target[shard]->touched)
-                continue;
-            if (owner == l->id)
-                sink_commit_own(l, ls, shard, r);
-            else
-                n++;
-        }
-        if (n > 0)
-            post_to_owner(l, i, owner, n, r);
-    }
+    for (unsigned shard = l->id; shard < ls->stream->shards; shard += l->n_lanes)
+        if (ls->target[shard]->touched)
+            sink_commit_own(l, ls, shard, r);
+    for (unsigned owner = 0; owner < l->n_lanes; owner++)
+        if (ls->staged[owner].touched)
+            post_to_owner(l, i, owner, r);
 }
 
 static void count_too_large(struct stream_lane *ls)

@@ -40,6 +40,7 @@ static void pending_close_block(struct pending *p)
     p->blocks[p->n_blocks++] = p->open;
     p->open = empty_block;
     p->open.end = p->raw.n;
+    p->open.shard = p->blocks[p->n_blocks - 1].shard;
 }
 
 static size_t pending_open_begin(const struct pending *p) { return p->n_blocks ? p->blocks[p->n_blocks - 1].end : 0; }
@@ -49,6 +50,13 @@ static bool open_block_exceeds(const struct pending *p, const struct block_limit
     const struct pending_block *c = &p->open;
     return c->n_samples > limits->samples || c->n_metadata > limits->samples || c->n_labels > limits->labels ||
            p->raw.n - pending_open_begin(p) > limits->bytes;
+}
+
+void pending_change_shard(struct pending *p, uint32_t shard)
+{
+    if (p->open.end > pending_open_begin(p))
+        pending_close_block(p);
+    p->open.shard = shard;
 }
 
 static void close_if_full(struct pending *p, const struct block_limits *limits)
@@ -177,6 +185,17 @@ static bool pending_has_space(const struct pending *p, const struct block_limits
            open->n_labels + c->n_labels <= limits->labels && open->end - pending_open_begin(p) + bytes <= limits->bytes;
 }
 
+static void pending_block_add(struct pending_block *sum, const struct pending_block *c)
+{
+    sum->n_samples += c->n_samples;
+    sum->n_labels += c->n_labels;
+    sum->n_metadata += c->n_metadata;
+    if (c->n_samples > 0) {
+        pending_extend_times(sum, c->t_min);
+        pending_extend_times(sum, c->t_max);
+    }
+}
+
 static void pending_join_block(struct pending *to, const struct block_limits *limits, struct str bytes,
                                const struct pending_block *c)
 {
@@ -184,28 +203,36 @@ static void pending_join_block(struct pending *to, const struct block_limits *li
         pending_close_block(to);
     buf_add_str(&to->raw, bytes);
     to->open.end = to->raw.n;
-    to->open.n_samples += c->n_samples;
-    to->open.n_labels += c->n_labels;
-    to->open.n_metadata += c->n_metadata;
-    if (c->n_samples > 0) {
-        pending_extend_times(&to->open, c->t_min);
-        pending_extend_times(&to->open, c->t_max);
-    }
+    pending_block_add(&to->open, c);
     close_if_full(to, limits);
 }
 
-void pending_join(struct pending *to, const struct block_limits *limits, const struct pending *from)
+void pending_join_some(struct pending *p, const struct block_limits *limits, const struct pending *other, size_t from,
+                       size_t to)
 {
-    if (pending_empty(to) && to->n_blocks == 0)
-        to->open = empty_block;
-    to->used = true;
-    size_t begin = 0;
-    for (size_t i = 0; i <= from->n_blocks; i++) {
-        const struct pending_block *c = i < from->n_blocks ? &from->blocks[i] : &from->open;
+    struct pending_block sum = empty_block;
+    size_t begin = from > 0 ? other->blocks[from - 1].end : 0;
+    if (pending_empty(p) && p->n_blocks == 0)
+        p->open = empty_block;
+    p->used = true;
+    for (size_t i = from; i < to; i++)
+        pending_block_add(&sum, pending_block_at(other, i));
+    struct str bytes = str_n(other->raw.p + begin, pending_block_at(other, to - 1)->end - begin);
+    if (pending_has_space(p, limits, bytes.n, &sum)) {
+        pending_join_block(p, limits, bytes, &sum);
+        return;
+    }
+    for (size_t i = from; i < to; i++) {
+        const struct pending_block *c = pending_block_at(other, i);
         if (c->end > begin)
-            pending_join_block(to, limits, str_n(from->raw.p + begin, c->end - begin), c);
+            pending_join_block(p, limits, str_n(other->raw.p + begin, c->end - begin), c);
         begin = c->end;
     }
+}
+
+void pending_join(struct pending *p, const struct block_limits *limits, const struct pending *other)
+{
+    pending_join_some(p, limits, other, 0, other->n_blocks + 1);
 }
 
 void pending_add_ack(struct pending *p, struct ack *a)

@@ -112,6 +112,42 @@ static void no_block_exceeds_a_limit(void **state UNUSED)
     }
 }
 
+/* Bytes that another lane has staged in the order in which they came: each shard gets its own, in this order. */
+static void staged_bytes_find_their_shards(void **state UNUSED)
+{
+    enum { SHARDS = 4 };
+    srand(2);
+    for (int round = 0; round < 100; round++) {
+        struct block_limits most = {.samples = 100, .labels = 1000, .bytes = 1 << 20};
+        struct pending staged = {.divided = true}, parts[SHARDS] = {0}, expected[SHARDS] = {0}, together = {0};
+        struct sample samples[5] = {{1, 1}, {2, 0}, {3, 5}, {4, 1}, {5, 7}};
+        pending_mark(&staged);
+        for (unsigned i = 0; i < 40; i++) {
+            uint32_t shard = (uint32_t)rand() % SHARDS;
+            struct series_in in = {.samples = samples, .n_samples = 1 + (size_t)rand() % LEN(samples)};
+            struct labels labels = labels_of(i, 3);
+            pending_choose_shard(&staged, shard);
+            pending_mark(&expected[shard]);
+            assert_int_equal(pending_add(&staged, &most, labels, &in) + pending_add(&expected[shard], &most, labels, &in), 0);
+        }
+        for (size_t i = 0; i <= staged.n_blocks; i++)
+            pending_join_some(&parts[pending_block_at(&staged, i)->shard], &most, &staged, i, i + 1);
+        for (unsigned shard = 0; shard < SHARDS; shard++) {
+            assert_true(str_eq(buf_str(&parts[shard].raw), buf_str(&expected[shard].raw)));
+            assert_int_equal(check_blocks(&parts[shard], &most), check_blocks(&expected[shard], &most));
+            pending_free(&parts[shard]);
+            pending_free(&expected[shard]);
+        }
+        most.samples = 1000;
+        pending_join(&together, &most, &staged);
+        assert_int_equal(together.n_blocks, 0);
+        assert_true(str_eq(buf_str(&together.raw), buf_str(&staged.raw)));
+        pending_free(&together);
+        pending_free(&staged);
+        arena_free(&arena);
+    }
+}
+
 static void blocks_are_filled_to_the_limit(void **state UNUSED)
 {
     struct block_limits most = {.samples = 5, .labels = 1000, .bytes = 1 << 20};
@@ -197,7 +233,7 @@ int main(void)
     arena_init(&arena, 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metadata_is_cut_into_blocks), cmocka_unit_test(no_block_exceeds_a_limit),
-        cmocka_unit_test(blocks_are_filled_to_the_limit),
+        cmocka_unit_test(staged_bytes_find_their_shards), cmocka_unit_test(blocks_are_filled_to_the_limit),
         cmocka_unit_test(only_a_sample_that_is_too_large_alone_is_skipped),
         cmocka_unit_test(an_abort_takes_back_what_was_cut), cmocka_unit_test(idle_memory_is_freed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
