@@ -30,8 +30,7 @@ struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, struc
     struct aggregate *a = mem_zalloc(sizeof *a);
     a->lane = lane;
     a->n_lanes = n_lanes < AGGREGATE_MOST_LANES ? n_lanes : AGGREGATE_MOST_LANES;
-    a->free_link = TABLE_NONE;
-    table_init(&a->routes, sizeof(struct aggregate_route));
+    aggregate_routes_init(a);
     arena_init(&a->scratch, 0);
     a->builder.scratch = &a->scratch;
     a->parts = mem_zalloc((n + 1) * sizeof *a->parts);
@@ -67,8 +66,7 @@ void aggregate_free(struct aggregate *a)
         aggregate_part_free(&a->parts[i]);
     mem_free(a->parts);
     mem_free(a->own_counts);
-    table_free(&a->routes);
-    mem_free(a->links);
+    aggregate_routes_free(a);
     builder_free(&a->builder);
     arena_free(&a->scratch);
     buf_free(&a->out);
@@ -96,29 +94,10 @@ static void aggregate_part_adopt(struct aggregate_part *p, struct aggregate_part
     aggregate_part_clear(old);
 }
 
-static void aggregate_adopt_routes(struct aggregate *a, struct aggregate *old)
-{
-    a->routes = old->routes;
-    a->links = old->links;
-    a->n_links = old->n_links;
-    a->_cap_links = old->_cap_links;
-    a->free_link = old->free_link;
-    a->sweep = old->sweep;
-    a->sweep_at = old->sweep_at;
-    a->sweeping = old->sweeping;
-    a->swept = old->swept;
-    a->sweep_counted = old->sweep_counted;
-    table_init(&old->routes, sizeof(struct aggregate_route));
-    old->links = NULL;
-    old->n_links = old->_cap_links = 0;
-    old->free_link = TABLE_NONE;
-    old->sweeping = false;
-}
-
 void aggregate_adopt(struct aggregate *a, struct aggregate *old)
 {
     if (aggregate_same_rules(a, old))
-        aggregate_adopt_routes(a, old);
+        aggregate_routes_adopt(a, old);
     else
         aggregate_routes_forget(old);
     for (size_t i = 0; i < a->n_parts; i++) {
@@ -130,6 +109,7 @@ void aggregate_adopt(struct aggregate *a, struct aggregate *old)
         aggregate_part_adopt(&a->parts[i], &old->parts[k]);
         memmove(&old->parts[k], &old->parts[k + 1], (--old->n_parts - k) * sizeof *old->parts);
     }
+    aggregate_note_dead(a);
 }
 
 /* --- samples ------------------------------------------------------------------------------------------------------ */
@@ -137,18 +117,6 @@ void aggregate_adopt(struct aggregate *a, struct aggregate *old)
 struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t hash)
 {
     return aggregate_find_near(a, labels, hash, &a->near);
-}
-
-/* adopted: as in aggregate_push_sent. */
-static void aggregate_receive_route(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n,
-                                    int64_t now, bool adopted)
-{
-    const struct aggregate_route *r = table_at(&a->routes, route);
-    for (uint32_t at = r->link; at != TABLE_NONE; at = a->links[at].next) {
-        const struct aggregate_link *link = &a->links[at];
-        if (link->owner == a->lane && (!adopted || a->parts[link->rule].adopted))
-            aggregate_receive(&a->parts[link->rule], link->at, samples, n, now);
-    }
 }
 
 void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now)

@@ -15,9 +15,9 @@
  * a flush, which is done in slices, has exactly the samples that arrived before it began.
  *
  * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 40 more for rates, 32 more
- * with deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output, twice; 12 for each series
- * that it matches. 16 for each series that arrives, matched or not. The index of each table has 11 to 21 bytes for each
- * record.
+ * with deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output, twice. 12 bytes for each series
+ * that arrives, matched or not; with several rules of which one has records of series, 12 more for each rule that matches
+ * it. The index of each table has 6 to 10 bytes for each record.
  *
  * Functions are called on the lane's thread, except where stated. Labels and samples are borrowed for the call. */
 #ifndef WRITER_AGGREGATE_AGGREGATE_H

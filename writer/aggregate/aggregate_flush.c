@@ -233,7 +233,8 @@ static void aggregate_end_phase(struct aggregate_part *p, int64_t now)
 static bool aggregate_continue(struct aggregate *a, struct aggregate_part *p, int64_t now, int64_t end, const struct aggregate_results *to)
 {
     int64_t begun = clock_mono_ns();
-    while (p->phase != AGGREGATE_IDLE) {
+    bool more = false;
+    while (p->phase != AGGREGATE_IDLE && !more) {
         for (unsigned i = 0; i < FLUSH_STEP && p->phase != AGGREGATE_IDLE; i++)
             if (!aggregate_step(a, p, now, to)) {
                 int64_t ended = clock_mono_ns();
@@ -243,10 +244,11 @@ static bool aggregate_continue(struct aggregate *a, struct aggregate_part *p, in
             }
         if (p->phase != AGGREGATE_IDLE && clock_mono_ns() >= end) {
             p->flush_ns += clock_mono_ns() - begun;
-            return true;
+            more = true;
         }
     }
-    return false;
+    aggregate_note_dead(a);
+    return more;
 }
 
 /* Whether the interval has ended; with windows, whether the samples that are late have had their time, too. */

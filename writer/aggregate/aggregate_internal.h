@@ -77,16 +77,19 @@ struct aggregate_part {
     uint32_t dead_inputs, dead_groups, swept_inputs, swept_groups;
 };
 
-/* What is known of a series that arrives: found by the keyed hash of its labels. */
-struct aggregate_route { uint64_t hash; uint32_t link; uint8_t sweep; bool matched; };
+/* What is known of a series that arrives: found by the keyed hash of its labels. There is one for each series, so it is
+ * small; to: see aggregate_routes.c. */
+struct aggregate_route { uint32_t hash[2], to; };
 struct aggregate_link { uint32_t next; uint32_t at; uint16_t rule; uint16_t owner; }; /* at: input, or without inputs the group */
+struct aggregate_shared_links { uint64_t id; uint32_t first, uses; }; /* id: hash of the links */
 struct aggregate {
     unsigned lane, n_lanes;
     struct aggregate_part *parts; size_t n_parts;
-    struct aggregate_table routes;
+    struct aggregate_table routes, shared;
     uint32_t near, near_sent; /* the next route that is expected: series come in the same order each time */
     struct aggregate_link *links; size_t n_links, _cap_links;
     uint32_t free_link;
+    bool dead; /* routes may lead to dead records */
     uint8_t sweep; uint32_t sweep_at; bool sweeping; /* over the routes: removes those that lead to nothing, or are not used */
     int64_t swept, sweep_counted; /* Unix ms: end of the last one; when `sweep`, which dates the use of routes, was advanced */
     struct { bool active; size_t part; bool inputs; uint32_t at; } save; /* the next record (aggregate_save.c) */
@@ -109,7 +112,14 @@ void aggregate_group_clear(const struct aggregate_part *p, struct aggregate_outp
 /* aggregate_routes.c */
 /* near: expected route, and then that after it. */
 struct aggregate_match aggregate_find_near(struct aggregate *a, struct labels labels, uint64_t hash, uint32_t *near);
+void aggregate_routes_init(struct aggregate *a);
+void aggregate_routes_free(struct aggregate *a);
 void aggregate_routes_forget(struct aggregate *a); /* all; dead records are released */
+void aggregate_routes_adopt(struct aggregate *a, struct aggregate *old);
+/* adopted: as in aggregate_push_sent. */
+void aggregate_receive_route(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now,
+                             bool adopted);
+void aggregate_note_dead(struct aggregate *a);
 bool aggregate_sweep_some(struct aggregate *a, int64_t now, int64_t end); /* true: there is more */
 void aggregate_group_free(struct aggregate_part *p, uint32_t group);
 

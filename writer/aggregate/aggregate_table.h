@@ -10,19 +10,19 @@
 #include "base/mem.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #define TABLE_NONE UINT32_MAX
-enum { TABLE_CHUNK_BITS = 10, TABLE_CHUNK = 1 << TABLE_CHUNK_BITS }; /* records of a chunk */
+enum { TABLE_CHUNK_BITS = 10, TABLE_CHUNK = 1 << TABLE_CHUNK_BITS /* records of a chunk */, TABLE_SEGMENTS = 64 };
 
+struct table_segment { struct table_line *lines; uint32_t n_lines, n; };
 struct aggregate_table {
     char **chunks; size_t n_chunks, _cap_chunks;
-    uint32_t size;      /* bytes of a record, a multiple of 8 */
+    uint32_t size;      /* bytes of a record, a multiple of 4 */
     uint32_t used;      /* records ever used: their numbers are below */
     uint32_t n;         /* that exist */
     uint32_t free;      /* first free number, or TABLE_NONE; the next one follows the identity */
-    uint64_t *slots;    /* 32 bits of the identity, mixed, above number + 1; 0 = empty */
-    uint32_t n_slots;   /* a power of two, or 0 */
-    uint32_t in_slots;  /* records that can be found */
+    struct table_segment *index; /* [TABLE_SEGMENTS], or NULL */
 };
 
 void table_init(struct aggregate_table *t, size_t record_size);
@@ -31,7 +31,12 @@ static inline void *table_at(const struct aggregate_table *t, uint32_t i)
 {
     return t->chunks[i >> TABLE_CHUNK_BITS] + (size_t)(i & (TABLE_CHUNK - 1)) * t->size;
 }
-static inline uint64_t table_id(const struct aggregate_table *t, uint32_t i) { return *(const uint64_t *)table_at(t, i); }
+static inline uint64_t table_id(const struct aggregate_table *t, uint32_t i)
+{
+    uint64_t id;
+    memcpy(&id, table_at(t, i), sizeof id);
+    return id;
+}
 uint32_t table_find(const struct aggregate_table *t, uint64_t id); /* TABLE_NONE: there is none */
 /* Tries *near first, then searches; *near becomes the number after it. Identities that come in the order in which they
  * were added need no search. */
@@ -42,6 +47,7 @@ static inline uint32_t table_find_near(const struct aggregate_table *t, uint64_t
     return at;
 }
 /* A new record, zeroed but for its identity, which is not 0 and not in the table. TABLE_NONE: there are too many. */
+enum { TABLE_MOST = 1 << 28 };
 uint32_t table_add(struct aggregate_table *t, uint64_t id);
 /* It is not found any more; its number remains in use until table_release. */
 void table_forget(struct aggregate_table *t, uint32_t i);

@@ -34,6 +34,36 @@ static void tables(void **state UNUSED)
     table_free(&t);
 }
 
+/* Few identities in a small index, which are added and removed again and again: lines that were full once have been passed
+ * by others, which must still be found, and what is absent must be known to be absent. */
+static void table_that_changes(void **state UNUSED)
+{
+    enum { IDS = 700, STEPS = 200000 };
+    struct aggregate_table t;
+    uint32_t numbers[IDS];
+    uint64_t random = 1;
+    unsigned n = 0;
+    table_init(&t, sizeof(uint64_t) + sizeof(uint32_t));
+    memset(numbers, 0xff, sizeof numbers); /* TABLE_NONE */
+    for (int i = 0; i < STEPS; i++) {
+        random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+        unsigned k = (unsigned)(random >> 33) % IDS;
+        uint64_t id = (k + 1) * UINT64_C(0x9e3779b97f4a7c15);
+        assert_int_equal(table_find(&t, id), numbers[k]);
+        if (numbers[k] == TABLE_NONE) {
+            numbers[k] = table_add(&t, id);
+            n++;
+        } else {
+            table_forget(&t, numbers[k]);
+            table_release(&t, numbers[k]);
+            numbers[k] = TABLE_NONE;
+            n--;
+        }
+        assert_int_equal(t.n, n);
+    }
+    table_free(&t);
+}
+
 static void quantiles_of_many(void **state UNUSED)
 {
     struct value_sample *s = NULL;
@@ -55,7 +85,7 @@ static void quantiles_of_many(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables), cmocka_unit_test(quantiles_of_many),
+        cmocka_unit_test(tables), cmocka_unit_test(table_that_changes), cmocka_unit_test(quantiles_of_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
