@@ -7,8 +7,6 @@
 #include "model/discovery/discovery.h"
 #include "scraper/lane.h"
 
-enum { DROPPED_MAX = 10000 };
-
 struct target_refs { struct target **items; size_t n, cap; };
 /* In a cluster: where a target was found, to build it when this member begins to own it, and not before. */
 struct pool_found {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the parts of a job's discovery have become: targets, and those that are dropped, of which up to DROPPED_MAX are
+/* What the parts of a job's discovery have become: targets, and those that are dropped, of which keep_dropped_targets are
  * stored for pages. */
 #include "scraper/pool_internal.h"
 
@@ -47,7 +47,7 @@ void pool_drop(struct pool *p, struct pool_part *part, struct labels discovered,
 {
     *(invalid ? &p->invalid_total : &p->dropped_total) += 1;
     *(invalid ? &part->invalid : &part->dropped) += 1;
-    if (p->n_dropped == DROPPED_MAX)
+    if (p->n_dropped >= (size_t)p->conf->keep_dropped_targets || p->conf->targets_kept.without_discovered)
         return;
     if (p->n_dropped == p->dropped_cap)
         mem_grow(&p->dropped, &p->dropped_cap, p->n_dropped + 1, sizeof *p->dropped);

@@ -292,7 +292,7 @@ static struct client_call *scrape_request(struct scrape *s)
     return client_send(t->lane->client, &(struct client_request){
         .method = "GET", .url = t->url.p, .socket = t->unix_socket, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers),
         .slot = (uint32_t)t->id, .timeout_ms = t->settings.timeout, .connect_timeout_ms = t->settings.timeout,
-        .max_body = t->settings.body_max, .accept_gzip = conf->enable_compression && !conf->disable_compression,
+        .max_body = t->settings.body_max, .close = conf->disable_keepalive, .accept_gzip = conf->enable_compression && !conf->disable_compression,
         .doubtful = t->timed_out, .data = scrape_body_chunk, .done = scrape_response_done, .arg = s});
 }
 

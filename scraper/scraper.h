@@ -62,6 +62,12 @@ struct scrape_cluster {               /* of scrapers that share the targets */
 /* Whether members, or clusters, have to scrape the same target at different times. */
 static inline bool scrape_cluster_active(const struct scrape_cluster *c) { return c->owner.members > 1 || c->name.n > 0; }
 
+/* What is kept of targets for those who look at them. */
+struct targets_kept {
+    size_t dropped_max;                   /* of all jobs together */
+    bool without_discovered;              /* vmagent: labels before relabeling and dropped targets are not */
+};
+
 /* How the start times of counters, histograms and summaries are sent. */
 struct start_time_rules { bool sent /* with the samples */, zeros /* as samples of 0 */; };
 
@@ -71,7 +77,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     struct str_map external_labels;
     bool external_at_scrape;          /* vmagent: external_labels are added by the scraper, not by the writer (external.h) */
     int64_t sample_limit, label_limit, series_limit, body_size_limit;
-    int64_t target_limit, label_name_length_limit, label_value_length_limit;
+    int64_t target_limit, label_name_length_limit, label_value_length_limit, keep_dropped_targets;
     struct str_list scrape_protocols; /* default depends on the dialect; empty: Prometheus' text format */
     bool protocols_given;             /* by the configuration */
     int metric_name_escaping_scheme;  /* enum escaping */
@@ -96,6 +102,8 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     int64_t suppress_errors_delay;    /* ms: only targets that have been failing for longer are logged */
     bool suppress_duplicates;         /* duplicate targets are not logged */
     struct sd_intervals sd_intervals; /* defaults of refresh_interval */
+    bool disable_compression, disable_keepalive; /* of all jobs */
+    struct targets_kept targets_kept;
     const struct kube_attach *kube_attach; /* default of attach_metadata; lives as long as the jobs */
     int64_t scrape_slot;              /* ms, 0 = none, or CONF_AUTO */
     struct scrape_cluster cluster;
@@ -105,7 +113,9 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
 struct scrape_job {                   /* one scrape_configs entry, as configured */
     struct str job_name, metrics_path, scheme;
     int64_t scrape_interval, scrape_timeout;
-    bool honor_labels, honor_timestamps, enable_compression, disable_compression;
+    bool honor_labels, honor_timestamps, enable_compression, disable_compression, disable_keepalive;
+    int64_t keep_dropped_targets;      /* scrape_job_finish: at most that of all jobs */
+    struct targets_kept targets_kept; /* copied from the globals */
     struct multimap params;
     int64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit;
     int64_t series_limit;              /* 0 and less: none */
@@ -208,7 +218,7 @@ struct pool_status {
 };
 struct scraper_targets {
     struct target_status *active; size_t n_active;  /* sorted by job, url, labels */
-    struct dropped_target *dropped; size_t n_dropped; /* at most 10,000 */
+    struct dropped_target *dropped; size_t n_dropped; /* at most targets_kept.dropped_max */
     struct pool_status *pools; size_t n_pools; /* all jobs, including empty ones */
 };
 /* How a worker reads the state of targets. */

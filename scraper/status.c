@@ -99,7 +99,8 @@ static void copy_dropped(const struct scraper *s, struct arena *a, struct scrape
     size_t n = 0;
     for (size_t i = 0; i < s->n_pools; i++)
         n += s->pools[i]->n_dropped;
-    size_t room = n < DROPPED_MAX ? n : DROPPED_MAX;
+    size_t most = s->n_pools > 0 ? s->pools[0]->conf->targets_kept.dropped_max : 0;
+    size_t room = n < most ? n : most;
     out->dropped = ARENA_ARRAY(a, struct dropped_target, room);
     for (size_t i = 0; i < s->n_pools; i++) {
         const struct pool *p = s->pools[i];

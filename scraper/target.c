@@ -364,7 +364,8 @@ static enum target_result target_finish(struct target_builder *m, const struct s
     struct str unix_socket = arena_str(&m->scratch, builder_get(&m->builder, STR(SOCKET)));
     if (!target_read_settings(&m->builder, job, &settings, err) || !target_make_url(m, job, url, err) ||
         !target_check_socket(unix_socket, err) || !finish_labels(m, job, &labels, err)) return TARGET_INVALID;
-    *out = target_assemble(&settings, job->job_name, buf_str(url), unix_socket, m->discovered, labels);
+    struct labels shown = job->targets_kept.without_discovered ? (struct labels){0} : m->discovered;
+    *out = target_assemble(&settings, job->job_name, buf_str(url), unix_socket, shown, labels);
     return TARGET_CREATED;
 }
 

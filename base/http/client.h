@@ -151,6 +151,7 @@ struct client_request {
     /* the status counts as soon as the response head is complete: a body that is longer than max_body, truncated or
      * late is abandoned without an error */
     bool status_only;
+    bool close;                /* ends the connection after the response, and tells the server so */
     bool no_redirects;         /* overrides the profile: a 3xx is the response */
     bool keep_method;          /* follows only redirects that keep method and body: 307 and 308 */
     /* the peer did not respond last time: such requests use at most half of max_inflight and have a queue of their

@@ -52,6 +52,8 @@ struct client_call *client_call_new(const struct client_request *req, const char
         return call;
     omit_expect(call);
     client_call_add_host(call);
+    if (req->close)
+        client_line_add(&call->headers, CLIENT_CLOSE_LINE);
     for (size_t i = 0; i < req->n_headers; i++)
         client_line_add(&call->headers, req->headers[i]);
     return call;
@@ -65,6 +67,8 @@ void client_call_leave_plain(struct client_call *call)
     struct buf text = {0};
     omit_expect(call);
     client_call_add_host(call);
+    if (call->req.close)
+        client_line_add(&call->headers, CLIENT_CLOSE_LINE);
     while (lines.n > 0 && str_cut(&lines, '\n', &line)) {
         buf_clear(&text);
         buf_add_str(&text, str_trim(line));
@@ -276,6 +280,7 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, req->timeout_ms == 0 ? 0L : timeout_ms > 0 ? (long)timeout_ms : 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)client_call_connect_ms(req));
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)req->close);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->message);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, call_on_header);

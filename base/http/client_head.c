@@ -138,6 +138,8 @@ static void head_add_defaults(struct buf *out, const struct client_request *req,
         buf_add_z(out, "Accept: */*\r\n");
     if (!given->accept_encoding && req->accept_gzip)
         buf_add_z(out, "Accept-Encoding: gzip\r\n");
+    if (req->close)
+        buf_add_z(out, CLIENT_CLOSE_LINE "\r\n");
     if (!is_get && has_body)
         buf_printf(out, "Content-Length: %zu\r\n", req->body.n);
     if (!is_get && has_body && !given->content_type)

@@ -7,6 +7,9 @@
 
 #include "base/http/client.h"
 
+/* Of client_request.close. */
+#define CLIENT_CLOSE_LINE "Connection: close"
+
 struct client_head {
     struct buf text;       /* ends in the empty line */
     struct str host;       /* in the request's URL, without brackets; or its socket */

@@ -132,7 +132,7 @@ static void plain_complete(struct client_call *call, bool keep)
         plain_fail(call, ERR_BAD_GATEWAY, CLIENT_BAD_ENCODING);
         return;
     }
-    keep = keep && x->reader.keeps_open && x->sent == x->head.text.n + call->req.body.n;
+    keep = keep && !call->req.close && x->reader.keeps_open && x->sent == x->head.text.n + call->req.body.n;
     call->reply.err = (struct err){0};
     plain_settle(call, PLAIN_ENDED, keep);
 }

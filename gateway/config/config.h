@@ -29,7 +29,7 @@ struct global_conf {
     bool scrape_native_histograms, always_scrape_classic_histograms, convert_classic_histograms, stale_on_shutdown;
     bool extra_scrape_metrics;
     int64_t sample_limit, label_limit, body_size_limit;
-    int64_t target_limit, label_name_length_limit, label_value_length_limit;
+    int64_t target_limit, label_name_length_limit, label_value_length_limit, keep_dropped_targets;
     struct conf_items relabel_configs, metric_relabel_configs; /* vmagent's: applied before those of each job */
 };
 /* A text that the configuration was made of: what is polled for changes. */

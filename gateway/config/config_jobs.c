@@ -48,6 +48,9 @@ void config_set_globals(struct loader *l)
         .suppress_errors = l->flags->suppress_scrape_errors,
         .suppress_duplicates = l->flags->suppress_duplicate_targets,
         .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
+        .keep_dropped_targets = g->keep_dropped_targets,
+        .disable_compression = l->flags->targets.no_compression, .disable_keepalive = l->flags->targets.no_keep_alive,
+        .targets_kept = {(size_t)l->flags->targets.max_dropped, l->flags->targets.no_discovered},
         .stale_on_shutdown = g->stale_on_shutdown, .no_stale_markers = l->flags->no_stale_markers,
         .sd_intervals = l->flags->sd_intervals,
         .kube_attach = l->flags->kube_attach.node || l->flags->kube_attach.namespace ? &l->flags->kube_attach : NULL};

@@ -67,7 +67,8 @@ static const struct conf_row global_rows[] = {
     ACCEPTED("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
     {CONF_BOOL, "extra_scrape_metrics", GLOBAL(extra_scrape_metrics), .preset = "false",
      .help = "Default of the jobs' `extra_scrape_metrics`"},
-    {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
+    {CONF_INT, "keep_dropped_targets", GLOBAL(keep_dropped_targets), .preset = "0", .min = 0, .max = INT64_MAX,
+     .help = "Default of the jobs' `keep_dropped_targets`"},
     {0}};
 /* Prometheus rejects an explicit timeout above the interval; vmagent lowers it to the interval. */
 static bool check_global(struct conf_context *c, const struct yaml *node, void *value, struct err *err)

@@ -197,6 +197,17 @@ const struct flag_row flag_rows[] = {
              .help = "Maximum size of a scrape response, decompressed"}},
     {.row = {CONF_BOOL, "promscrape.noStaleMarkers", AT(no_stale_markers), .preset = "false",
              .help = "Disable stale markers"}},
+    {.row = {CONF_BOOL, "promscrape.disableCompression", AT(targets.no_compression), .preset = "false",
+             .help = "Request no compressed responses of targets, as `disable_compression` of a job"}},
+    {.row = {CONF_BOOL, "promscrape.disableKeepAlive", AT(targets.no_keep_alive), .preset = "false",
+             .help = "Use a new connection for each scrape, as `disable_keepalive` of a job"}},
+    {.row = {CONF_BOOL, "promscrape.dropOriginalLabels", AT(targets.no_discovered), .preset = "false",
+             .help = "Keep neither the labels of targets before relabeling nor dropped targets: pages and the API show "
+                     "none, and debugging of relabeling begins with no labels"}},
+    {.row = {CONF_INT, "promscrape.maxDroppedTargets", AT(targets.max_dropped), .preset = "10000", .min = 0,
+             .max = UINT32_MAX,
+             .help = "Maximum number of dropped targets that pages and the API show, of all jobs together; all are "
+                     "counted"}},
     {.row = {CONF_INT, "promscrape.seriesLimitPerTarget", AT(series_limit), .preset = "0", .min = INT64_MIN, .max = INT64_MAX,
              .help = "Default of the jobs' `series_limit`; 0 or less = unlimited"}},
     {.row = {CONF_BOOL, "promscrape.suppressDuplicateScrapeTargetErrors", AT(suppress_duplicate_targets),

@@ -98,8 +98,11 @@ static const struct conf_row job_rows[] = {
         .print = conf_print_output_file, .form = "file",
         .help = "File to log each failed scrape to, one JSON object a line, as Prometheus does; reopened at a reload. Default: "
                 "global"},
-    {.type = CONF_IGNORED, .name = "disable_keepalive", .help = "Connections are kept alive"},
-    {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
+    JOB(BOOL, "disable_keepalive", disable_keepalive), .preset = "false",
+        .help = "Use a new connection for each scrape. Default: `--promscrape.disableKeepAlive`"},
+    JOB(INT, "keep_dropped_targets", keep_dropped_targets), .min = 0, .max = INT64_MAX,
+        .help = "Maximum number of dropped targets that are shown; all are counted; 0 = "
+                "`--promscrape.maxDroppedTargets`. Default: global"},
     {0}};
 const struct conf_section scrape_job_section = {
     "scrape_config", sizeof(struct scrape_job), job_rows, NULL, "A scrape job"};
@@ -142,6 +145,13 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
         job->label_name_length_limit = g->label_name_length_limit;
     if (!conf_is_set(node, "label_value_length_limit"))
         job->label_value_length_limit = g->label_value_length_limit;
+    if (!conf_is_set(node, "keep_dropped_targets"))
+        job->keep_dropped_targets = g->keep_dropped_targets;
+    if (job->keep_dropped_targets == 0 || (uint64_t)job->keep_dropped_targets > g->targets_kept.dropped_max)
+        job->keep_dropped_targets = (int64_t)g->targets_kept.dropped_max;
+    job->targets_kept = g->targets_kept;
+    job->disable_compression = job->disable_compression || g->disable_compression;
+    job->disable_keepalive = job->disable_keepalive || g->disable_keepalive;
     if (job->body_size_limit == 0)
         job->body_size_limit = g->body_size_limit;
     if (!conf_is_set(node, "honor_timestamps"))
@@ -192,7 +202,7 @@ static bool finish_protocols(const struct yaml *node, struct scrape_job *job, co
 static bool names_targets(struct str key)
 {
     return str_is(key, "static_configs") || sd_conf_has_key(key) || str_is(key, "relabel_configs") ||
-        str_is(key, "target_limit");
+        str_is(key, "target_limit") || str_is(key, "keep_dropped_targets");
 }
 
 static void add_i64(struct buf *b, int64_t v) { buf_add(b, &v, sizeof v); }

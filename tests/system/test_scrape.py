@@ -276,6 +276,21 @@ def test_failures_are_logged_in_a_file():
     assert not sink.find("scrape_sample_limit", job="common")
 
 
+def test_a_connection_for_each_scrape():
+    """By the keys of a job, and by vmagent's flags for all jobs."""
+    def connections(keys, *flags):
+        exporter = ScriptedExporter()
+        Sluice("scrape_configs:\n- {job_name: x, scrape_interval: 200ms, static_configs: "
+               f"[{{targets: ['{exporter.address}']}}]{keys}}}\n", *flags)
+        wait_until(lambda: exporter.n >= 3, 20, "three scrapes")
+        with exporter.lock:
+            asked = exporter.asked[:3]
+        return [(a.get("Connection"), a.get("Accept-Encoding")) for a in asked]
+    assert connections("") == [(None, "gzip")] * 3
+    assert connections(", disable_keepalive: true, disable_compression: true") == [("close", None)] * 3
+    assert connections("", "-promscrape.disableKeepAlive", "-promscrape.disableCompression") == [("close", None)] * 3
+
+
 def test_an_empty_response_is_no_failure():
     """Its series end, in OpenMetrics, too, where everything else needs `# EOF`. The feature flag writes the extra metrics."""
     exporter, sink = ScriptedExporter(page=lambda n, ms: "m 1\n# EOF\n" if n < 2 else ""), RecordingSink()

@@ -60,6 +60,38 @@ scrape_configs:
     assert sluice.metric("prometheus_sd_discovered_targets", 'config="mixed"') == 4
 
 
+def test_how_much_is_kept_of_targets_that_are_dropped():
+    """As in Prometheus by job, as in vmagent of all jobs; all are counted."""
+    job = ("- {job_name: %s, static_configs: [{targets: [x:1, x:2, x:3, x:4]}], relabel_configs: [{action: drop}]%s}\n")
+    config = "scrape_configs:\n" + job % ("a", ", keep_dropped_targets: 1") + job % ("b", "") + job % ("c", "")
+
+    def kept(sluice):
+        targets = sluice.data("/api/v1/targets?state=dropped")
+        assert targets["droppedTargetCounts"] == {"a": 4, "b": 4, "c": 4}, targets
+        return [t["discoveredLabels"]["job"] for t in targets["droppedTargets"]]
+    sluice = Sluice("global: {keep_dropped_targets: 2}\n" + config)
+    assert kept(sluice) == ["a", "b", "b", "c", "c"]
+    assert sluice.reconfigure(config).status == 200
+    assert kept(sluice) == ["a"] + ["b"] * 4 + ["c"] * 4
+    assert kept(Sluice(config, "-promscrape.maxDroppedTargets=3")) == ["a", "b", "b"]
+
+
+def test_targets_without_their_discovered_labels():
+    exporter = ScriptedExporter()
+    sluice = Sluice(f"""
+scrape_configs:
+- job_name: x
+  static_configs: [{{targets: ['{exporter.address}', 'gone:1', 'ho st:1']}}]
+  relabel_configs: [{{source_labels: [__address__], regex: 'gone:1', action: drop}}]
+""", "-promscrape.dropOriginalLabels")
+    targets = sluice.data("/api/v1/targets")
+    assert [t["discoveredLabels"] for t in targets["activeTargets"]] == [{}]
+    assert [t["labels"] for t in targets["activeTargets"]] == [{"job": "x", "instance": exporter.address}]
+    assert targets["droppedTargets"] == [] and targets["droppedTargetCounts"] == {"x": 2}, targets
+    for page in "/targets", "/service-discovery":
+        assert sluice.get(page).status == 200
+
+
 def failing_job(name, n, rest=""):
     port = free_port()
     addresses = ", ".join(f"'127.0.{i // 250 + 1}.{i % 250 + 1}:{port}'" for i in range(n))

@@ -232,6 +232,25 @@ static void a_server_that_is_left(void **state UNUSED)
     buf_free(&res.body);
 }
 
+/* The server, which keeps connections open, learns it too. */
+static void a_connection_for_one_request(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    replace_client(0);
+    for (unsigned i = 1; i <= 2; i++) {
+        struct client_request req = client_get("/x", &res);
+        req.close = true;
+        client_perform(&req, &res);
+        assert_int_equal(res.reply.status, 200);
+        assert_false(res.reply.reused);
+        turn_until_closed(&client_server, i, NULL);
+        assert_true(http_server_last_contains(&client_server, "\r\nConnection: close\r\n"));
+    }
+    assert_int_equal(client_server.accepted, 2);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 0);
+    buf_free(&res.body);
+}
+
 /* Another one may still send requests to it. */
 static void a_server_that_is_left_while_a_request_is_in_flight(void **state UNUSED)
 {
@@ -352,6 +371,7 @@ int main(void)
         CLIENT_TEST(connections_of_an_idle_client_are_closed),
         CLIENT_TEST(connections_to_one_peer_are_closed_while_others_are_busy),
         CLIENT_TEST(a_server_that_is_left),
+        CLIENT_TEST(a_connection_for_one_request),
         CLIENT_TEST(a_server_that_is_left_while_a_request_is_in_flight),
         CLIENT_TEST(the_longest_idle_connection_is_closed_beyond_the_limit),
         CLIENT_TEST(an_idle_connection_gives_its_descriptor_to_another),

@@ -158,7 +158,8 @@ static inline size_t recorder_containing(const struct recorder *r, const char *p
 /* ---- jobs from YAML ---- */
 
 static const struct scrape_globals prometheus_globals = {
-    .scrape_interval = 60000, .scrape_timeout = 10000, .honor_timestamps = true, .broken_lines_fail = true};
+    .scrape_interval = 60000, .scrape_timeout = 10000, .honor_timestamps = true, .broken_lines_fail = true,
+    .targets_kept = {.dropped_max = 10000}};
 
 static inline bool load_job(struct arena *a, const char *text, const struct scrape_globals *g, struct scrape_job *job,
                             struct err *err)
