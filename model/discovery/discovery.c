@@ -118,6 +118,7 @@ void discovery_set(struct discovery *d, const struct sd_conf *conf)
         if (before.items[i])
             sources_add(&d->retired, before.items[i]);
     mem_free(before.items);
+    d->shared = true; /* not known yet */
     if (d->retired.n > 0)
         loop_timer_in(sd_manager_loop(d->manager), &d->retire, SD_LOST_MS);
 }
@@ -221,7 +222,7 @@ static void sources_list(const struct sd_sources *list, struct map *seen, struct
     for (size_t i = 0; i < list->n; i++) {
         struct sd_source *s = list->items[i];
         if (s->ops->visit_whole)
-            s->ops->visit_whole(s, listing_add, out);
+            s->ops->visit_whole(s, seen, listing_add, out);
         else
             s->ops->visit(s, seen, listing_add, out);
     }
@@ -363,12 +364,34 @@ static enum sd_change sources_take_news(const struct sd_sources *list)
     return change;
 }
 
+/* Whether a file matches two patterns: then it is visited with the first one, and not by parts. */
+static bool sources_share(const struct discovery *d)
+{
+    const struct sd_sources *lists[] = {&d->sources, &d->retired};
+    struct map seen = {0};
+    size_t claiming = 0;
+    bool shared = false;
+    for (size_t k = 0; k < LEN(lists); k++)
+        for (size_t i = 0; i < lists[k]->n; i++)
+            claiming += lists[k]->items[i]->ops->claim != NULL;
+    for (size_t k = 0; k < LEN(lists) && claiming > 1; k++)
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            const struct sd_source *s = lists[k]->items[i];
+            shared = shared || (s->ops->claim && !s->ops->claim(s, &seen));
+        }
+    map_free(&seen);
+    return shared;
+}
+
 static enum sd_change take_changes(struct discovery *d)
 {
     enum sd_change change = sources_take_news(&d->sources), of_retired = sources_take_news(&d->retired);
-    if (release_retired(d))
+    bool shared = sources_share(d), was_shared = d->shared;
+    change = change > of_retired ? change : of_retired;
+    d->shared = shared;
+    if (release_retired(d) || (change == SD_PARTS && (shared || was_shared)))
         return SD_ALL;
-    return change > of_retired ? change : of_retired;
+    return change;
 }
 
 bool discovery_take_news(struct discovery *d, enum sd_change *change)

@@ -14,6 +14,7 @@ struct discovery {
     struct sd_sources retired;    /* of previous ones: in force until the sources have replaced them */
     struct loop_timer retire;     /* checks that while there are some, without news, too */
     bool retire_due;
+    bool shared;                  /* two sources read the same file, or did when changes were taken last */
     int64_t file_interval;        /* ms: the shortest refresh_interval of files; 0: no files */
     int64_t news_at;              /* loop_mono of the first news that were not used yet; 0: none */
 };

@@ -19,7 +19,7 @@ def address(i):
 
 
 def labels(i):
-    return {f"label-{k}": f"value-{i}-{k}" for k in range(8)}
+    return {f"label-{k}": f"value-{i}-{k}" for k in range(4)}
 
 
 class Canned(fakes.Fake):
@@ -89,7 +89,7 @@ class Docker(Kind):
     path = "/containers/json"
 
     def item(self, i):
-        return {"Id": f"c{i:064x}", "Names": [f"/web-{i}"], "Image": "registry.example/web:1", "ImageID": "sha256:c100", "Command": "run", "Created": 1700000000,
+        return {"Id": f"c{i:012x}", "Names": [f"/web-{i}"], "Image": "registry.example/web:1", "ImageID": "sha256:c100", "Command": "run", "Created": 1700000000,
                 "Ports": [{"PrivatePort": 9100, "Type": "tcp"}], "Labels": labels(i), "State": "running", "Status": "Up 2 minutes",
                 "HostConfig": {"NetworkMode": "shop"}, "NetworkSettings": {"Networks": {"shop": {"NetworkID": "n1", "IPAddress": address(i)}}}, "Mounts": []}
 
@@ -157,7 +157,7 @@ class Nomad(Kind):
 
     def item(self, i):
         return {"ID": f"_nomad-task-web-{i}", "ServiceName": "web", "Namespace": "default", "NodeID": "7406e90b", "Datacenter": "dc1", "JobID": "j", "AllocID": f"a{i}",
-                "Tags": [f"value-{i}-{k}" for k in range(8)], "Address": address(i), "Port": 9100}
+                "Tags": [f"value-{i}-{k}" for k in range(4)], "Address": address(i), "Port": 9100}
 
     def conf(self):
         self.server.answers["/v1/services"] = b'[{"Namespace": "default", "Services": [{"ServiceName": "web", "Tags": []}]}]'

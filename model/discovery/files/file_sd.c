@@ -12,6 +12,7 @@
 
 #include "base/json/json_tree.h"
 #include "base/telemetry/log.h"
+#include "model/discovery/groups/sd_parts.h"
 #include "model/discovery/groups/sd_stats.h"
 
 #include <errno.h>
@@ -162,6 +163,8 @@ static bool file_sd_load(struct sd_file *f, int fd, struct err *err)
     bool ok = read_all(fd, f->path, &text, err)
               && sd_file_parse(&g->arena, f->path, buf_str(&text), &g->items, &g->n, err);
     buf_free(&text);
+    if (ok)
+        sd_parts_lay_out(g);
     sd_groups_unref(ok ? f->groups : g);
     if (ok)
         f->groups = g;

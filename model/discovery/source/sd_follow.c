@@ -388,7 +388,7 @@ static void follow_source_visit(struct sd_source *s, struct map *seen UNUSED, sd
     follow_end_visit(f);
 }
 
-static void follow_source_visit_whole(struct sd_source *s, sd_visit_fn *visit, void *arg)
+static void follow_source_visit_whole(struct sd_source *s, struct map *seen UNUSED, sd_visit_fn *visit, void *arg)
 {
     struct sd_follow *f = follow_of(s);
     struct sd_found found = f->found;

@@ -140,7 +140,7 @@ static void poll_source_visit(struct sd_source *s, struct map *seen UNUSED, sd_v
     p->drained = p->parts.groups != NULL;
 }
 
-static void poll_source_visit_whole(struct sd_source *s, sd_visit_fn *visit, void *arg)
+static void poll_source_visit_whole(struct sd_source *s, struct map *seen UNUSED, sd_visit_fn *visit, void *arg)
 {
     struct sd_poll *p = poll_of(s);
     struct sd_found found = p->found;

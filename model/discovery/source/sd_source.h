@@ -29,7 +29,9 @@ struct sd_source_ops {
     /* The parts that have changed since their last visit; NULL: there are no parts. */
     void (*visit_changed)(struct sd_source *s, sd_visit_fn *visit, void *arg);
     /* All in the order of the list, as one part; NULL: as `visit`. */
-    void (*visit_whole)(struct sd_source *s, sd_visit_fn *visit, void *arg);
+    void (*visit_whole)(struct sd_source *s, struct map *seen, sd_visit_fn *visit, void *arg);
+    /* Adds what the source reads to `seen`; false: another source reads some of it, too. NULL: no other does. */
+    bool (*claim)(const struct sd_source *s, struct map *seen);
     void (*show)(const struct sd_source *s, struct sd_status *out, struct map *seen);
     void (*explain)(const struct sd_source *s, struct buf *out);
 };

@@ -2,9 +2,12 @@
 /* The sources of a job over a change of its configuration: until when those that it had before remain in force. */
 #include "model/discovery/discovery.h"
 
+#include "base/map.h"
 #include "base/text/duration.h"
+#include "tests/unit/files.h"
 #include "tests/unit/http_server.h"
 #include "tests/unit/log_capture.h"
+#include "tests/unit/model/rng.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +15,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { DISCOVERY_SOON_MS = 5000, DISCOVERY_INTERVAL_MS = 100 };
 
@@ -173,12 +178,188 @@ static void nothing_new_at_all_keeps_everything(void **state UNUSED)
     fetched_close(&f);
 }
 
+/* ---- files ---- */
+
+enum { FILES = 4, FILE_TARGETS = 40, FILE_ROUNDS = 30 };
+/* What a pool does: the targets by part, and how many parts were visited. */
+struct pooled {
+    struct discovery *discovery;
+    struct map parts;            /* of struct buf, by identity */
+    size_t visits, all;
+};
+
+static void pooled_forget(struct pooled *p)
+{
+    for (struct map_entry *e = map_next(&p->parts, NULL); e; e = map_next(&p->parts, e)) {
+        buf_free(e->value.p);
+        mem_free(e->value.p);
+        mem_free((char *)e->key.p);
+    }
+    map_free(&p->parts);
+    p->parts = (struct map){0};
+}
+
+static void pool_part_found(void *arg, const struct sd_found *found)
+{
+    struct pooled *p = arg;
+    struct buf *targets = map_get(&p->parts, str_n(&found->part, sizeof found->part));
+    p->visits++;
+    if (targets == NULL) {
+        targets = mem_zalloc(sizeof *targets);
+        map_set(&p->parts, str_n(mem_dup(&found->part, sizeof found->part), sizeof found->part), targets);
+    }
+    buf_clear(targets);
+    for (size_t i = 0; found->groups && i < found->groups->n; i++)
+        buf_printf(targets, "%.*s=%.*s ", STR_ARG(found->groups->items[i].targets.items[0]),
+                   STR_ARG(found->groups->items[i].labels.values[0]));
+}
+
+static void pool_files(void *arg)
+{
+    struct pooled *p = arg;
+    enum sd_change change;
+    if (!discovery_take_news(p->discovery, &change))
+        return;
+    p->all += change == SD_ALL;
+    if (change == SD_PARTS)
+        discovery_visit_changed(p->discovery, pool_part_found, p);
+    if (change != SD_ALL)
+        return;
+    pooled_forget(p);
+    discovery_visit(p->discovery, pool_part_found, p);
+}
+
+static int text_order(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* The targets, sorted, so that one that is found twice is in it twice. */
+static void sort_targets(struct buf *text)
+{
+    char *words[2 * FILES * FILE_TARGETS], *state;
+    size_t n = 0;
+    struct buf sorted = {0};
+    buf_add_char(text, 0);
+    for (char *word = strtok_r(text->p, " ", &state); word && n < LEN(words); word = strtok_r(NULL, " ", &state))
+        words[n++] = word;
+    qsort(words, n, sizeof *words, text_order);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&sorted, "%s ", words[i]);
+    buf_free(text);
+    *text = sorted;
+}
+
+static bool pooled_is(struct pooled *p, struct buf *expected)
+{
+    struct buf found = {0};
+    for (struct map_entry *e = map_next(&p->parts, NULL); e; e = map_next(&p->parts, e))
+        buf_add_str(&found, buf_str(e->value.p));
+    sort_targets(&found);
+    bool same = str_eq(buf_str(&found), buf_str(expected));
+    buf_free(&found);
+    return same;
+}
+
+/* Files f0 and so on are there, or not, with or without each target, whose labels change now and then. */
+static struct { bool exists; int labels[FILE_TARGETS]; } files[FILES];
+
+static void write_files(const char *directory, struct buf *expected)
+{
+    buf_clear(expected);
+    for (unsigned i = 0; i < FILES; i++) {
+        struct buf text = {0}, path = {0};
+        buf_printf(&path, "%s/f%u.json", directory, i);
+        for (unsigned k = 0; files[i].exists && k < FILE_TARGETS; k++) {
+            if (files[i].labels[k] == 0)
+                continue;
+            buf_printf(&text, "%s{\"targets\": [\"h%u-%u:1\"], \"labels\": {\"l\": \"%d\"}}", text.n > 0 ? "," : "[", i, k, files[i].labels[k]);
+            buf_printf(expected, "h%u-%u:1=%d ", i, k, files[i].labels[k]);
+        }
+        buf_add_z(&text, text.n > 0 ? "]" : "[]");
+        if (files[i].exists)
+            replace_file(buf_z(&path), buf_z(&text));
+        else
+            remove(buf_z(&path));
+        buf_free(&text);
+        buf_free(&path);
+    }
+    sort_targets(expected);
+}
+
+static void change_files(uint64_t *rng)
+{
+    unsigned i = (unsigned)(rng_next(rng) % FILES);
+    if (rng_next(rng) % 4 == 0)
+        files[i].exists = !files[i].exists;
+    for (unsigned n = (unsigned)(rng_next(rng) % 3); n > 0; n--)
+        files[i].labels[rng_next(rng) % FILE_TARGETS] = (int)(rng_next(rng) % 3);
+}
+
+/* patterns: of which two may match the same file. */
+static void follow_files(const struct str *patterns, size_t n, bool by_parts)
+{
+    char directory[] = "/tmp/sluice-files-XXXXXX";
+    struct pooled p = {0};
+    uint64_t rng = 7;
+    struct buf expected = {0};
+    struct str at[3];
+    assert_non_null(mkdtemp(directory));
+    memset(files, 0, sizeof files);
+    for (unsigned i = 0; i < FILES; i++)
+        for (unsigned k = 0; k < FILE_TARGETS; k++)
+            files[i].labels[k] = 1 + (files[i].exists = true);
+    struct arena a;
+    arena_init(&a, 0);
+    for (size_t i = 0; i < n; i++)
+        at[i] = arena_printf(&a, "%s/%.*s", directory, STR_ARG(patterns[i]));
+    struct loop *loop = loop_new();
+    struct sd_manager *m = sd_manager_new(&(struct sd_manager_env){.main = loop, .news = pool_files, .arg = &p});
+    p.discovery = discovery_new(m, (struct sd_owner){"job", STR("j")});
+    struct file_sd sd = {.files = {at, n}, .refresh_interval = 60000};
+    struct sd_conf conf = {.file_sd_configs = {&sd, 1}};
+    write_files(directory, &expected);
+    discovery_set(p.discovery, &conf);
+    for (unsigned round = 0; round < FILE_ROUNDS; round++) {
+        size_t visits = p.visits;
+        sd_manager_start(m);
+        for (int64_t began = clock_mono_ms(); !pooled_is(&p, &expected) && clock_mono_ms() - began < DISCOVERY_SOON_MS;)
+            loop_turn(loop, 5);
+        assert_true(pooled_is(&p, &expected));
+        assert_true(!by_parts || round < 2 || p.visits - visits <= FILE_TARGETS + 3);
+        change_files(&rng);
+        write_files(directory, &expected);
+    }
+    assert_true(by_parts ? p.all <= 1 : p.all > 2);
+    discovery_free(p.discovery);
+    sd_manager_free(m);
+    pooled_forget(&p);
+    loop_free(loop);
+    arena_free(&a);
+    for (unsigned i = 0; i < FILES; i++)
+        files[i].exists = false;
+    write_files(directory, &expected);
+    assert_int_equal(rmdir(directory), 0);
+    buf_free(&expected);
+}
+
+static void changed_files_are_visited_by_part(void **state UNUSED)
+{
+    const struct str apart[] = {STR("f[01].json"), STR("f[2-9].json"), STR("none*")};
+    follow_files(apart, LEN(apart), true);
+}
+
+static void a_file_of_two_patterns_is_visited_once(void **state UNUSED)
+{
+    const struct str shared[] = {STR("f[01].json"), STR("f*.json")};
+    follow_files(shared, LEN(shared), false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_that_always_fails_keeps_old_targets_for_a_minute),
         cmocka_unit_test(a_list_that_fails_with_other_settings_keeps_its_targets),
         cmocka_unit_test(nothing_new_at_all_keeps_everything),
+        cmocka_unit_test(changed_files_are_visited_by_part),
+        cmocka_unit_test(a_file_of_two_patterns_is_visited_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,7 +110,7 @@ static void note_found(void *arg, const struct sd_found *found)
 static size_t listing_groups(const struct listing *l)
 {
     struct sd_found all = {0};
-    l->source->ops->visit_whole(l->source, note_found, &all);
+    l->source->ops->visit_whole(l->source, NULL, note_found, &all);
     assert_true(str_is(all.meta, "__meta_url") && str_is(all.source, l->url));
     return all.groups ? all.groups->n : SIZE_MAX;
 }
