@@ -24,6 +24,7 @@ struct pool_part {
     const void *part;            /* NULL: static_configs, and all that is discovered without parts */
     struct target_refs targets;  /* a target is used once for each time it was found */
     size_t dropped, invalid;     /* counted */
+    size_t elsewhere;            /* of the dropped ones: other members of the cluster own them */
     size_t shown;                /* of these in pool.dropped */
     struct pool_found *found; size_t n_found, found_cap;
     struct pool_source *sources; size_t n_sources;
@@ -51,7 +52,7 @@ struct pool {
     int64_t exceeded_limit;             /* target_limit if there are more targets; else 0 */
     struct pool_dropped *dropped;       /* including invalid targets */
     size_t n_dropped, dropped_cap;      /* stored */
-    size_t dropped_total, invalid_total;
+    size_t dropped_total, invalid_total, elsewhere_total; /* as in struct pool_part */
     uint64_t invalid_ever;              /* summed over all syncs */
     struct sd_status sd_status;             /* of the discovery, for other threads */
     bool was_emptied;                       /* it had targets and lost all of them */

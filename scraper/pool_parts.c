@@ -36,10 +36,17 @@ static void part_clear_dropped(struct pool *p, struct pool_part *part)
 {
     p->dropped_total -= part->dropped;
     p->invalid_total -= part->invalid;
+    p->elsewhere_total -= part->elsewhere;
     for (size_t i = p->n_dropped; i-- > 0 && part->shown > 0;)
         if (p->dropped[i].part == part)
             pool_remove_dropped(p, i);
-    part->dropped = part->invalid = 0;
+    part->dropped = part->invalid = part->elsewhere = 0;
+}
+
+static void part_count_elsewhere(struct pool *p, struct pool_part *part, bool more)
+{
+    p->elsewhere_total += more ? 1 : (size_t)-1;
+    part->elsewhere += more ? 1 : (size_t)-1;
 }
 
 void pool_drop(struct pool *p, struct pool_part *part, struct labels discovered, bool invalid, const char *error,
@@ -47,6 +54,8 @@ void pool_drop(struct pool *p, struct pool_part *part, struct labels discovered,
 {
     *(invalid ? &p->invalid_total : &p->dropped_total) += 1;
     *(invalid ? &part->invalid : &part->dropped) += 1;
+    if (found_at > 0 && !invalid)
+        part_count_elsewhere(p, part, true);
     if (p->n_dropped >= (size_t)p->conf->keep_dropped_targets || p->conf->targets_kept.without_discovered)
         return;
     if (p->n_dropped == p->dropped_cap)
@@ -63,6 +72,7 @@ void pool_undrop(struct pool *p, struct pool_part *part, struct pool_found *foun
 {
     p->dropped_total--;
     part->dropped--;
+    part_count_elsewhere(p, part, false);
     if (found->shown > 0)
         pool_remove_dropped(p, found->shown - 1);
     found->shown = 0;
@@ -76,6 +86,7 @@ void pool_drop_invalid(struct pool *p, struct pool_part *part, struct pool_found
     p->dropped_total++;
     part->dropped++;
     found->invalid = false;
+    part_count_elsewhere(p, part, true);
     if (d == NULL)
         return;
     mem_free(d->error);
@@ -152,7 +163,7 @@ void pool_clear_parts(struct pool *p)
         mem_free((uint8_t *)p->dropped[i].discovered.p);
         mem_free(p->dropped[i].error);
     }
-    p->n_dropped = p->dropped_total = p->invalid_total = 0;
+    p->n_dropped = p->dropped_total = p->invalid_total = p->elsewhere_total = 0;
     for (struct map_entry *e = map_next(&p->parts, NULL); e; e = map_next(&p->parts, e))
         pool_part_free(p, e->value.p);
     map_free(&p->parts);

@@ -209,11 +209,12 @@ struct target_status {                 /* a copy in the caller's arena */
     bool standby;                      /* its scrapes are kept; another member sends its samples */
     uint64_t id;                       /* stable across restarts: hash of job, url and labels */
 };
-/* error: why the target is invalid, or whose it is; empty: dropped by relabel_configs. */
-struct dropped_target { struct str job; struct labels discovered; bool invalid; struct str error; };
+/* error: why the target is invalid, or whose it is; empty: dropped by relabel_configs. elsewhere: another member of the
+ * cluster owns it. */
+struct dropped_target { struct str job; struct labels discovered; bool invalid, elsewhere; struct str error; };
 struct pool_status {
     struct str job;
-    size_t dropped, invalid;
+    size_t dropped, invalid, elsewhere; /* the last are part of the first */
     struct str missing;                /* file patterns without a match */
 };
 struct scraper_targets {

@@ -77,6 +77,7 @@ static size_t copy_pools(const struct scraper *s, struct arena *a, struct pool_s
     for (size_t i = 0; i < s->n_pools; i++) {
         const struct pool *p = s->pools[i];
         (*out)[i] = (struct pool_status){arena_str(a, p->conf->job_name), p->dropped_total, p->invalid_total,
+                                         p->elsewhere_total,
                                          arena_str(a, str_of(p->sd_status.missing))};
     }
     return s->n_pools;
@@ -104,10 +105,12 @@ static void copy_dropped(const struct scraper *s, struct arena *a, struct scrape
     out->dropped = ARENA_ARRAY(a, struct dropped_target, room);
     for (size_t i = 0; i < s->n_pools; i++) {
         const struct pool *p = s->pools[i];
-        for (size_t k = 0; k < p->n_dropped && out->n_dropped < room; k++)
+        for (size_t k = 0; k < p->n_dropped && out->n_dropped < room; k++) {
+            const struct pool_dropped *d = &p->dropped[k];
             out->dropped[out->n_dropped++] = (struct dropped_target){
-                out->pools[i].job, shown_discovered(a, p->dropped[k].discovered), p->dropped[k].invalid,
-                why_dropped(s, &p->dropped[k], a)};
+                out->pools[i].job, shown_discovered(a, d->discovered), d->invalid, d->found_at > 0 && !d->invalid,
+                why_dropped(s, d, a)};
+        }
     }
 }
 

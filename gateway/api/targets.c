@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Targets, their pools and metadata: sluice's own first, then those of the servers of all groups (gateway/reports). */
+/* Targets, their pools and metadata: sluice's own first, then those of the servers of all groups (gateway/reports). With
+ * `scope`, targets of this member of a cluster, or of all. */
 #include "gateway/api/query.h"
 
 #include "base/text/num.h"
@@ -8,6 +9,8 @@
 #include "gateway/config/external_url.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
+#include "gateway/query/worker.h"
+#include "gateway/reports/cluster_targets.h"
 #include "gateway/reports/targets.h"
 #include "gateway/services/services.h"
 #include "gateway/services/target_state.h"
@@ -22,7 +25,18 @@ static void put_duration(struct json_writer *w, const char *key, int64_t ms)
     buf_free(&text);
 }
 
-static void put_active(struct json_writer *w, const struct flags *f, const struct target_status *t)
+static void put_members(struct json_writer *w, const struct cluster_target *t)
+{
+    json_key(w, "members");
+    json_begin_array(w);
+    for (size_t i = 0; i < t->n_members; i++)
+        json_str(w, t->members[i]);
+    json_end_array(w);
+}
+
+/* of: in a list of the cluster's targets. */
+static void put_active(struct json_writer *w, const struct flags *f, const struct target_status *t,
+                       const struct cluster_target *of)
 {
     struct buf text = {0};
     json_begin_object(w);
@@ -32,7 +46,10 @@ static void put_active(struct json_writer *w, const struct flags *f, const struc
     render_labels(w, t->labels);
     json_field_str(w, "scrapePool", t->job);
     json_field_str(w, "scrapeUrl", t->url);
-    external_url_of_target(&text, f, t->url);
+    if (of && of->global_url.n > 0)
+        buf_add_str(&text, of->global_url);
+    else
+        external_url_of_target(&text, f, t->url);
     json_field_str(w, "globalUrl", buf_str(&text));
     buf_clear(&text);
     json_field_str(w, "lastError", t->last_error);
@@ -49,6 +66,8 @@ static void put_active(struct json_writer *w, const struct flags *f, const struc
     json_field_i64(w, "lastSamplesScraped", (int64_t)t->last_samples);
     if (t->standby)
         json_field_bool(w, "standby", true);
+    if (of)
+        put_members(w, of);
     json_end_object(w);
     buf_free(&text);
 }
@@ -60,6 +79,7 @@ struct targets_filter { struct str pool; bool active, dropped; };
 struct targets_reply {
     struct targets_filter filter;
     struct scraper_targets own;
+    const struct cluster_target *of_cluster; /* of own.active; NULL: there is no scope */
     struct target_list active, dropped; /* of servers */
     struct dropped_counts counts;
 };
@@ -84,7 +104,7 @@ static bool put_actives(struct api_call *c, const struct targets_reply *t)
         if (!api_charge(c, QUERY_CHARGE_WRITE))
             return false;
         if (wanted_pool(t->filter.pool, t->own.active[i].job))
-            put_active(&c->json, &c->r->services->flags, &t->own.active[i]);
+            put_active(&c->json, &c->r->services->flags, &t->own.active[i], t->of_cluster ? &t->of_cluster[i] : NULL);
     }
     bool whole = !t->filter.active || put_reported(c, t, &t->active, true);
     json_end_array(&c->json);
@@ -151,19 +171,42 @@ static bool api_targets_form(void *arg, const struct group *g UNUSED, struct buf
     return true;
 }
 
+static bool api_targets_of_servers(struct api_call *c, struct targets_reply *t)
+{
+    struct report_set reports;
+    struct report_question what = {.path = "/api/v1/targets", .form = api_targets_form, .arg = &t->filter};
+    if (!reports_fetch(c->source, c->q, &what, &reports, &c->err) ||
+        !targets_merge(&reports, &t->active, &t->dropped, &t->counts, &c->work, &c->err))
+        return false;
+    /* what servers reported is in the arena already */
+    return services_targets(c->r, c->q->deadline_mono, &t->own, &c->err);
+}
+
+static bool api_targets_of_members(struct api_call *c, enum target_scope scope, struct targets_reply *t)
+{
+    struct cluster_targets found;
+    struct buf form = {0};
+    (void)api_targets_form(&t->filter, NULL, &form);
+    struct str text = arena_str(c->q->arena, buf_str(&form));
+    buf_free(&form);
+    worker_turn_end(c->q->user);
+    if (!cluster_targets_read(c->r, scope, text, c->q->deadline_mono, c->q->notes, &found, &c->err) ||
+        !worker_turn_begin(c->q->user, c->q, &c->err))
+        return false;
+    t->own = found.all;
+    t->of_cluster = found.targets;
+    return true;
+}
+
 static bool api_targets_list(struct api_call *c)
 {
     struct targets_reply t = {.filter.pool = form_get(&c->r->form, "scrapePool")};
-    struct report_set reports;
+    enum target_scope scope;
     struct str state = form_get(&c->r->form, "state");
     t.filter.active = !str_ieq(state, STR("dropped"));
     t.filter.dropped = !str_ieq(state, STR("active"));
-    struct report_question what = {.path = "/api/v1/targets", .form = api_targets_form, .arg = &t.filter};
-    if (!reports_fetch(c->source, c->q, &what, &reports, &c->err) ||
-        !targets_merge(&reports, &t.active, &t.dropped, &t.counts, &c->work, &c->err))
-        return false;
-    /* what servers reported is in the arena already */
-    if (!services_targets(c->r, c->q->deadline_mono, &t.own, &c->err))
+    if (!target_scope_read(c->r, &scope, &c->err) ||
+        !(scope == SCOPE_PROCESS ? api_targets_of_servers(c, &t) : api_targets_of_members(c, scope, &t)))
         return false;
     json_begin_object(&c->json);
     bool ok = put_actives(c, &t) && put_dropped(c, &t) && put_dropped_counts(c, &t);

@@ -473,7 +473,7 @@ void cluster_end(struct cluster *c, void (*done)(void *arg), void *arg)
 /* ---- life ---- */
 
 /* What is needed for replica_mode `standby`. */
-static void cluster_follow_sent(struct cluster *c, struct client_profile *profile)
+static void cluster_follow_sent(struct cluster *c)
 {
     const struct cluster_conf *conf = c->conf;
     struct str sent = arena_printf(&c->arena, "%.*s/%.*s/sent/", STR_ARG(conf->prefix), STR_ARG(conf->name));
@@ -482,7 +482,7 @@ static void cluster_follow_sent(struct cluster *c, struct client_profile *profil
         .member_key = c->key,
         .boot = c->env.boot, .complete = c->env.complete, .delivered = c->env.delivered, .arg = c->env.arg});
     c->gone = gone_new(&(struct gone_members_conf){
-        .etcd = c->etcd, .profile = profile, .members = c->prefix, .sent = sent, .keep_ms = cluster_keep_ms(conf),
+        .etcd = c->etcd, .profile = c->profile, .members = c->prefix, .sent = sent, .keep_ms = cluster_keep_ms(conf),
         .settled = cluster_on_gone, .arg = c});
 }
 
@@ -491,13 +491,12 @@ static bool cluster_connect(struct cluster *c, struct err *err)
     c->etcd = etcd_access_new(c->env.main, &c->conf->etcd, c->conf->lease / 3, err);
     if (c->etcd == NULL)
         return false;
-    struct client_profile *profile = http_conf_profile(&c->conf->members.http, err);
-    if (profile == NULL)
+    c->profile = http_conf_profile(&c->conf->members.http, err);
+    if (c->profile == NULL)
         return false;
-    c->peers = peer_check_new(c->env.main, profile);
+    c->peers = peer_check_new(c->env.main, c->profile);
     if (c->conf->replica_mode == REPLICA_STANDBY)
-        cluster_follow_sent(c, profile);
-    client_profile_unref(profile);
+        cluster_follow_sent(c);
     return true;
 }
 
@@ -552,6 +551,7 @@ void cluster_free(struct cluster *c)
         gone_free(c->gone);
     if (c->etcd)
         etcd_free(c->etcd);
+    client_profile_unref(c->profile);
     cluster_view_unref(c->view);
     mutex_free(&c->mutex);
     arena_free(&c->arena);

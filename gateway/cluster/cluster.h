@@ -59,6 +59,7 @@ void cluster_status(struct cluster *c, struct cluster_status *out);
 void cluster_status_free(struct cluster_status *s);
 void cluster_none(struct err *err);  /* the error of requests about the cluster while there is none */
 const struct cluster_conf *cluster_settings(const struct cluster *c); /* of the start: id, name, ... */
+struct client_profile *cluster_member_profile(const struct cluster *c); /* of requests to other members; borrowed */
 void cluster_collect(struct cluster *c, struct stats_out *o); /* metrics; NULL: none */
 
 #endif

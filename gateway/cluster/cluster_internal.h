@@ -17,6 +17,7 @@ struct cluster {
     struct etcd *etcd;
     struct etcd_mirror *mirror;
     struct membership *membership;
+    struct client_profile *profile; /* of requests to other members */
     struct peer_check *peers;
     struct sent_times *sent;   /* NULL: replica_mode is `all` */
     struct gone_members *gone; /* likewise */

@@ -12,6 +12,8 @@ size_t cluster_active_members(const struct cluster_view *v, int64_t now)
     return n;
 }
 
+struct client_profile *cluster_member_profile(const struct cluster *c) { return c->profile; }
+
 const struct cluster_conf *cluster_settings(const struct cluster *c) { return c->conf; }
 
 void cluster_none(struct err *err)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* /targets: filtered, and in HTML divided into pages that a browser can show. The text is complete, one line per
  * target, in vmagent's format. Targets of a job are ordered by state: invalid, down, not scraped yet, up; within a
- * state as in the API. Destinations and server groups follow (backends.c).
+ * state as in the API. Destinations and server groups follow (backends.c). With `scope`, targets of this member of a
+ * cluster, or of all.
  */
 #include "base/text/num.h"
 #include "base/regex/regex.h"
 #include "base/text/duration.h"
 #include "gateway/query/params.h"
+#include "gateway/reports/cluster_targets.h"
 #include "gateway/services/services.h"
 #include "gateway/services/target_state.h"
 #include "gateway/pages/backends.h"
@@ -36,6 +38,9 @@ struct targets_view {
     struct http_request *r;
     struct filter filter;
     struct scraper_targets all;
+    enum target_scope scope;
+    const struct cluster_target *of_cluster; /* of all.active; NULL: SCOPE_PROCESS */
+    struct notes notes;           /* what is missing of other members */
     const struct target_status **shown; size_t n_shown; /* after the filter, all pages */
     struct job_count *jobs; size_t n_jobs;
     size_t up, down, invalid;
@@ -171,6 +176,37 @@ static struct job_count *find_job(struct targets_view *v, struct str name)
     return bsearch(&key, v->jobs, v->n_jobs, sizeof key, targets_page_compare_jobs);
 }
 
+/* ---- members of the cluster ---- */
+
+/* Appends those that scrape the target: "a,b". */
+static void add_target_members(const struct targets_view *v, const struct target_status *t, struct buf *out)
+{
+    if (v->of_cluster == NULL || t < v->all.active || t >= v->all.active + v->all.n_active)
+        return;
+    const struct cluster_target *c = &v->of_cluster[t - v->all.active];
+    for (size_t i = 0; i < c->n_members; i++)
+        buf_printf(out, "%s%.*s", i > 0 ? "," : "", STR_ARG(c->members[i]));
+}
+
+static const char *const scope_values[] = {[SCOPE_PROCESS] = "", [SCOPE_MEMBER] = "member", [SCOPE_CLUSTER] = "cluster"};
+
+static bool read_targets(struct targets_view *v, struct err *err)
+{
+    int64_t timeout = v->r->services->flags.query_timeout;
+    int64_t deadline = timeout > 0 ? v->r->started_mono + timeout : 0;
+    struct cluster_targets found;
+    if (!target_scope_read(v->r, &v->scope, err))
+        return false;
+    if (v->scope == SCOPE_PROCESS)
+        return services_targets(v->r, deadline, &v->all, err);
+    v->notes.arena = &v->r->arena;
+    if (!cluster_targets_read(v->r, v->scope, STR_NONE, deadline, &v->notes, &found, err))
+        return false;
+    v->all = found.all;
+    v->of_cluster = found.targets;
+    return true;
+}
+
 /* ---- as text ---- */
 
 static void text_target(struct targets_view *v, const struct target_status *t)
@@ -186,6 +222,10 @@ static void text_target(struct targets_view *v, const struct target_status *t)
     html_ago(out, t->last_scrape, v->now);
     if (t->standby)
         buf_add_z(out, ", standby=true");
+    if (v->of_cluster) {
+        buf_add_z(out, ", members=");
+        add_target_members(v, t, out);
+    }
     if (t->series_limit > 0)
         buf_printf(out, ", series=%u, series_limit=%u", t->series, t->series_limit);
     buf_printf(out, ", scrape_duration=%.0fms, samples_scraped=%" PRIu64 ", error=\"%.*s\"\n", t->last_duration * 1000,
@@ -195,6 +235,8 @@ static void text_target(struct targets_view *v, const struct target_status *t)
 static void text_page(struct targets_view *v)
 {
     size_t i = 0;
+    for (size_t k = 0; k < v->notes.warnings.n; k++)
+        buf_printf(&v->r->out, "warning: %.*s\n", STR_ARG(v->notes.warnings.items[k]));
     for (size_t k = 0; k < v->n_jobs; k++) {
         const struct job_count *job = &v->jobs[k];
         buf_printf(&v->r->out, "job=\"%.*s\" (%zu/%zu up)\n", STR_ARG(job->name), job->up, job->n);
@@ -232,7 +274,13 @@ static void html_target(struct targets_view *v, const struct target_status *t)
     buf_printf(out, "%s<td class=%s data-k=State>%s<td class=l data-k=Labels>", valid ? "</a>" : "",
                valid ? health : "down", health);
     html_labels(v, v->filter.original_labels ? t->discovered : t->labels);
-    if (valid)
+    buf_clear(&v->text);
+    add_target_members(v, t, &v->text);
+    if (v->text.n > 0) {
+        buf_add_z(out, "<br>member ");
+        html_text(out, buf_str(&v->text));
+    }
+    if (valid && t->id != 0) /* 0: another member's */
         buf_printf(out, " <a href='%s/target-relabel-debug?id=%016" PRIx64 "'>relabeling</a>",
                    v->r->services->flags.link_prefix.p, t->id);
     buf_add_z(out, "<td class=n data-k='Last scrape'>");
@@ -284,7 +332,16 @@ static void html_form(struct targets_view *v)
         bool chosen = read_health(str_of(states[i])) == v->filter.health;
         buf_printf(out, "<option value='%s'%s>%s", states[i], chosen ? " selected" : "", i ? states[i] : "any state");
     }
-    buf_add_z(out, "</select> <button>Filter</button></form>");
+    buf_add_z(out, "</select>");
+    if (v->r->services->cluster) {
+        static const char *const scopes[] = {[SCOPE_PROCESS] = "this process", [SCOPE_MEMBER] = "this member",
+                                             [SCOPE_CLUSTER] = "all members"};
+        buf_add_z(out, " <select name=scope>");
+        for (size_t i = 0; i < LEN(scopes); i++)
+            buf_printf(out, "<option value='%s'%s>%s", scope_values[i], i == v->scope ? " selected" : "", scopes[i]);
+        buf_add_z(out, "</select>");
+    }
+    buf_add_z(out, " <button>Filter</button></form>");
 }
 
 /* Begins a link to the page with the same filter; the caller may append to the URL and ends the tag. */
@@ -296,7 +353,7 @@ static void html_page_href(struct targets_view *v, size_t page)
                health == ANY_HEALTH ? "" : target_health_name(health));
     url_encode(out, v->filter.q);
     static const char *const others[] = {"show_only_unhealthy", "show_original_labels", "endpoint_search",
-                                         "label_search"};
+                                         "label_search", "scope"};
     for (size_t i = 0; i < LEN(others); i++) {
         struct str value = form_get(&v->r->form, others[i]);
         if (value.n == 0)
@@ -353,10 +410,15 @@ static void html_summary(struct targets_view *v)
                     "<a href='#server-groups'>Server groups</a></nav><h2 id=targets>Targets</h2>"
                     "<p>%zu targets in %zu jobs, %zu up", v->all.n_active, v->n_jobs, v->up);
     if (v->down > 0)
-        buf_printf(out, ", <a class=down href='?state=down'>%zu down</a>", v->down);
+        buf_printf(out, ", <a class=down href='?state=down&amp;scope=%s'>%zu down</a>", scope_values[v->scope], v->down);
     if (v->invalid > 0)
-        buf_printf(out, ", <a class=down href='?state=invalid'>%zu invalid</a>", v->invalid);
+        buf_printf(out, ", <a class=down href='?state=invalid&amp;scope=%s'>%zu invalid</a>", scope_values[v->scope],
+                   v->invalid);
     buf_printf(out, "; %zu shown", v->n_shown);
+    for (size_t i = 0; i < v->notes.warnings.n; i++) {
+        buf_add_z(out, "<p class=down>");
+        html_text(out, v->notes.warnings.items[i]);
+    }
 }
 
 /* Why no targets are shown, and what to do. */
@@ -380,7 +442,7 @@ static void html_targets(struct targets_view *v)
     size_t first = v->filter.page < v->n_shown / PER_PAGE + 1 ? v->filter.page * PER_PAGE : v->n_shown;
     size_t end = first + PER_PAGE < v->n_shown ? first + PER_PAGE : v->n_shown;
     html_summary(v);
-    if (v->all.n_active + v->invalid > 0)
+    if (v->all.n_active + v->invalid > 0 || v->r->services->cluster)
         html_form(v);
     html_job_links(v);
     html_pages(v, first, end);
@@ -407,8 +469,7 @@ void page_targets(struct http_request *r)
         html_fail(r, "Status", &err);
         return;
     }
-    int64_t timeout = r->services->flags.query_timeout;
-    if (!services_targets(r, timeout > 0 ? r->started_mono + timeout : 0, &v.all, &err)) {
+    if (!read_targets(&v, &err)) {
         html_fail(r, "Status", &err);
         return;
     }

@@ -513,7 +513,7 @@ def parameters():
 # An invalid value of each parameter that has some, and parameters of any text.
 INVALID = {"query": "sum(", "time": "x", "start": "x", "end": "x", "step": "x", "timeout": "x", "lookback_delta": "x", "limit": "x",
            "explain": "x", "match[]": "m{", "limit_per_metric": "x", "match_target": "m{", "type": "x", "exclude_alerts": "x",
-           "group_limit": "x", "group_next_token": "x", "group": "none", "since": "x", "window": "x", "delay": "x", "labels": "["}
+           "group_limit": "x", "group_next_token": "x", "group": "none", "since": "x", "window": "x", "delay": "x", "labels": "[", "scope": "x"}
 TEXTS = {"job", "relabel_configs", "extra_label", "timestamp", "format", "precision", "db", "stats", "metric", "state", "scrapePool", "rule_name[]", "rule_group[]", "file[]", "get_vm_proto_version", "id", "q", "page",
          "show_only_unhealthy", "endpoint_search", "label_search", "show_original_labels"}
 VALID = {"query": "1", "start": 0, "end": 60, "step": 15, "match[]": "m", "scrapePool": "x", "labels": "{}"}
