@@ -103,6 +103,8 @@ static const char *reading_form(const struct coverage_reading_job *job, struct b
     bool hours = w->kind == COVERAGE_HOURS;
     if (hours)
         buf_add_z(&expr, coverage_hours_expr);
+    else if (w->kind == COVERAGE_COUNTS)
+        coverage_counts_expr(job->group->coverage, w, &expr);
     else
         coverage_name_expr(job->group->coverage, w->name, &expr);
     form_add(form, "query", buf_str(&expr));
@@ -206,6 +208,19 @@ static void reading_compare(const struct reading *r)
     replicas_learn(r->job->group, a, series, n);
 }
 
+static void reading_give_counts(const struct reading *r, int64_t now)
+{
+    const struct group *g = r->job->group;
+    unsigned *fewer = ARENA_ARRAY(r->job->arena, unsigned, g->n_servers);
+    coverage_take_counts(g->coverage, r->job->arena, &r->job->work, r->results, now, fewer);
+    for (size_t i = 0; i < g->n_servers; i++)
+        if (fewer[i] > 0)
+            log_warn("upstream", "server has fewer samples than its scrapes and those of its replicas explain; reading these "
+                     "targets from its replicas, too, for an hour", LOG_STR("group", g->name),
+                     LOG_STR("server", g->servers[i]->shown), LOG_STR("metric", r->job->work.name),
+                     LOG_U64("targets", fewer[i]));
+}
+
 static void reading_give(struct reading *r)
 {
     const struct coverage_reading_job *job = r->job;
@@ -217,6 +232,8 @@ static void reading_give(struct reading *r)
         coverage_take_samples(c, job->arena, &job->work, r->results, now);
     else if (job->work.kind == COVERAGE_HOURS)
         coverage_take_hours(c, job->arena, &job->work, r->results, now);
+    else if (job->work.kind == COVERAGE_COUNTS)
+        reading_give_counts(r, now);
     else
         coverage_take_name(c, &job->work, r->results, now);
 }

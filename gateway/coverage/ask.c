@@ -69,7 +69,7 @@ bool coverage_target_lacks(const struct coverage_target *t, size_t replica, int6
 {
     const struct coverage_seen *seen = &t->seen[replica];
     uint32_t first = spans_find(&seen->gaps, from);
-    return seen->due < to || (first < seen->gaps.n && seen->gaps.items[first].from <= to);
+    return seen->distrusted_until > 0 || seen->due < to || (first < seen->gaps.n && seen->gaps.items[first].from <= to);
 }
 
 static void asking_add_target(struct coverage *c, const struct coverage_target *t, size_t r,
@@ -79,6 +79,8 @@ static void asking_add_target(struct coverage *c, const struct coverage_target *
     if (!coverage_target_lacks(t, r, ask->q->from, ask->to) || (narrow && !coverage_concerns(c, t, ask->q)))
         return;
     ask->n_targets++;
+    if (seen->distrusted_until > 0)
+        asking_add(ask, ask->q->from, ask->to);
     asking_add_gaps(ask, &ask->all, ask->scraped ? &seen->missed : &seen->gaps);
     asking_add_gaps(ask, &ask->outdated, &seen->outdated);
     asking_add_gaps(ask, &ask->lasting, &seen->lasting);

@@ -37,8 +37,12 @@
  *
  * A group of one server needs no evidence: its response is the value of the group. It is always complete.
  *
- * Not detected: two replicas that each drop other series of a target, equally many; a gap in one series of a target
- * whose `up` has none.
+ * Samples that a replica lost after its scrapes (rejected, deleted, lost on their way to it) are found by counting: every
+ * COVERAGE_COUNT_MS the samples of one queried metric, those of ten minutes, are counted per target on all replicas. One
+ * that has fewer than its scrapes, beside those of a sibling, explain has a gap for these minutes, and its target is not
+ * known to be complete for COVERAGE_DISTRUST_MS.
+ *
+ * Not detected: two replicas that each drop other series of a target, equally many; what no count has found yet.
  *
  * Threads. coverage_ask: any; it takes the mutex of the group for microseconds (at the end of a reading for
  * milliseconds, with tens of thousands of targets) and sends no request. The reader (gateway/background) requests what
@@ -66,7 +70,9 @@ enum {
     COVERAGE_READ_MS = 10000,       /* between two readings: at most this and half of the shortest interval; more
                                      * for large groups */
     COVERAGE_IDLE_MS = 600000,      /* a group that was not queried for this long is not read */
-    COVERAGE_NAME_MS = 600000,      /* the origin of a metric is requested again */
+    COVERAGE_NAME_MS = 600000,      /* the origin of a metric is requested again, and its samples are counted */
+    COVERAGE_COUNT_MS = 30000,      /* between two counts */
+    COVERAGE_DISTRUST_MS = 3600000,
 };
 static const int64_t COVERAGE_PAST_MS = 31ll * 86400000; /* how far into the past readings extend for queries */
 

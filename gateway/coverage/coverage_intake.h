@@ -16,6 +16,7 @@ enum coverage_work_kind {
     COVERAGE_SAMPLES, /* the samples of coverage_matcher within [from, to] */
     COVERAGE_HOURS,   /* scrapes per hour, of the hours that end after `from` and not after `to`: coverage_hours_expr */
     COVERAGE_NAME,    /* whether the series of the metric `name` come from targets: coverage_name_expr */
+    COVERAGE_COUNTS,  /* the samples of the metric `name` within (from, to], per target: coverage_counts_expr */
 };
 struct coverage_work {
     enum coverage_work_kind kind;
@@ -36,7 +37,7 @@ struct coverage_reading { /* of one replica, in the group's order */
     enum coverage_reading_state state;
     bool shows_late;      /* VictoriaMetrics */
     /* COVERAGE_SAMPLES: series of `up` and scrape_samples_post_metric_relabeling, ascending in time.
-     * COVERAGE_HOURS: the expression's values at the end of each hour. */
+     * COVERAGE_HOURS: the expression's values at the end of each hour. COVERAGE_COUNTS: its values. */
     const struct series *series; size_t n;
     uint64_t bytes;       /* approximate size of the response */
     /* COVERAGE_NAME: current series of the metric; those whose key no target has; those with another timestamp */
@@ -50,6 +51,14 @@ void coverage_take_hours(struct coverage *c, struct arena *a, const struct cover
 void coverage_take_name(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
                         int64_t now);
 
+/* fewer[]: the targets in which each replica was found to have lost samples. */
+void coverage_take_counts(struct coverage *c, struct arena *a, const struct coverage_work *w,
+                          const struct coverage_reading *readings, int64_t now, unsigned *fewer);
+
+/* For COVERAGE_COUNTS: for each value of the labels coverage_by the number of samples (label __part__ is samples), of
+ * series (series) and of scrapes with `up` 1 (scrapes). Evaluate it at the time `to` of the work. */
+void coverage_counts_expr(const struct coverage *c, const struct coverage_work *w, struct buf *out);
+
 /* For COVERAGE_NAME: an expression with at most three values, whose label __part__ is all, alone or other. Evaluate it
  * at the time `to` of the work. */
 void coverage_name_expr(const struct coverage *c, struct str name, struct buf *out);
@@ -60,7 +69,7 @@ extern const char coverage_hours_expr[];
 enum { COVERAGE_HOUR_MS = 3600000 };
 
 /* For pages and metrics. */
-struct coverage_replica_status { unsigned targets, gaps; double gap_seconds; bool unreached; };
+struct coverage_replica_status { unsigned targets, gaps, distrusted; double gap_seconds; bool unreached; };
 struct coverage_target_status { struct labels labels; size_t replica; struct coverage_span last; }; /* its last gap */
 struct coverage_status {
     struct str group;

@@ -17,6 +17,7 @@ struct coverage_seen {         /* one target on one replica */
      * INT64_MAX: no scrape is expected. */
     int64_t due, overdue_from;
     bool ended;                /* its latest sample is a stale marker */
+    int64_t distrusted_until;  /* a count has found fewer samples than its scrapes explain; 0 = no */
     unsigned odd;              /* consecutive readings with a longer interval */
     union {
         struct {
@@ -44,7 +45,7 @@ struct coverage_name {         /* a queried metric */
     enum coverage_origin origin;
     uint64_t lacking;          /* bits: replicas with fewer series of it than a sibling */
     int64_t lacking_since;     /* Unix ms; 0: none was lacking series at the last check */
-    int64_t first_at, asked_at, checked_at, due; /* Unix ms */
+    int64_t first_at, asked_at, checked_at, counted_at, due; /* Unix ms */
 };
 
 struct coverage {
@@ -81,6 +82,7 @@ struct coverage {
     struct coverage_span suspected;
     int64_t raw_to;            /* the past since then is read as samples, not hours; INT64_MAX: none */
     int64_t next_at, next_past_at; /* when to read forward and backward next */
+    int64_t next_count_at;
 };
 
 static const struct coverage_span COVERAGE_NOTHING = {1, 0};
@@ -128,7 +130,7 @@ void coverage_index(struct coverage *c);               /* prepares what queries 
 /* ask.c; the mutex is held. */
 /* Whether the target can have series that the query selects, if they all come from targets. */
 bool coverage_concerns(const struct coverage *c, const struct coverage_target *t, const struct coverage_query *q);
-/* Whether the replica has a gap in the target within [from, to], or its next scrape is overdue. */
+/* Whether the replica has a gap in the target within [from, to], its next scrape is overdue, or it is not trusted. */
 bool coverage_target_lacks(const struct coverage_target *t, size_t replica, int64_t from, int64_t to);
 /* Whether it is known that all series that the query selects come from targets, or trusted that those are as complete
  * that have their labels. */
@@ -137,6 +139,8 @@ bool coverage_attributes(struct coverage *c, const struct coverage_query *q);
 /* names.c; the mutex is held. */
 struct coverage_name *coverage_name_asked(struct coverage *c, struct str name, int64_t now);
 struct coverage_name *coverage_name_due(struct coverage *c, int64_t now);
+/* counts.c; the mutex is held. NULL: none. */
+struct coverage_name *coverage_count_due(struct coverage *c, int64_t now, struct coverage_work *w);
 void coverage_names_free(struct coverage *c);
 
 #endif

@@ -48,6 +48,19 @@ static void target_set_due(struct coverage *c, struct coverage_target *t)
     }
 }
 
+/* Whether queries must look at the target before its scrapes are overdue. */
+static bool target_has_gaps(const struct coverage *c, struct coverage_target *t)
+{
+    bool gaps = false;
+    for (size_t r = 0; r < c->n; r++) {
+        struct coverage_seen *seen = &t->seen[r];
+        if (seen->distrusted_until < c->known.to)
+            seen->distrusted_until = 0;
+        gaps = gaps || seen->gaps.n > 0 || seen->distrusted_until > 0;
+    }
+    return gaps;
+}
+
 /* Lists the targets with gaps, and when the first scrape of each replica is overdue, so that queries need not read all
  * targets. */
 void coverage_index(struct coverage *c)
@@ -57,10 +70,7 @@ void coverage_index(struct coverage *c)
         c->due[r] = INT64_MAX;
     for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e)) {
         struct coverage_target *t = e->value.p;
-        bool gaps = false;
-        for (size_t r = 0; r < c->n; r++)
-            gaps = gaps || t->seen[r].gaps.n > 0;
-        if (gaps) {
+        if (target_has_gaps(c, t)) {
             mem_grow(&c->gappy, &c->cap_gappy, c->n_gappy + 1, sizeof(struct coverage_target *));
             c->gappy[c->n_gappy++] = t;
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Decides what to read from a group next: the newest samples, the origin of a metric, or the past. */
+/* Decides what to read from a group next: the newest samples, the origin of a metric, the past, or counts. */
 #include "gateway/coverage/coverage_internal.h"
 
 enum {
@@ -74,7 +74,7 @@ void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct cove
     size_t n = 0;
     *out = (struct coverage_work){.kind = COVERAGE_REST};
     mutex_lock(&c->mutex);
-    struct coverage_name *due;
+    const struct coverage_name *due = NULL;
     bool asleep = c->n < 2 || c->n > COVERAGE_REPLICAS || now - c->queried_at > COVERAGE_IDLE_MS || now < c->full_until;
     if (!asleep) {
         c->full_until = 0;
@@ -84,12 +84,14 @@ void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct cove
     if (!asleep && !needs_forward(c, now, out)) {
         if ((due = coverage_name_due(c, now)) != NULL) {
             *out = (struct coverage_work){.kind = COVERAGE_NAME, .to = now - schedule_settling(c)};
-            n = due->name.n;
-            memcpy(name, due->name.p, n);
         } else if (!needs_past(c, now, out)) {
             *out = (struct coverage_work){.kind = COVERAGE_REST};
+            due = coverage_count_due(c, now, out);
         }
     }
+    n = due ? due->name.n : 0;
+    if (n > 0)
+        memcpy(name, due->name.p, n);
     if (out->kind == COVERAGE_SAMPLES && out->past && !coverage_span_empty(c->suspected))
         buf_add_str(&only, buf_str(&c->suspects));
     mutex_unlock(&c->mutex);

@@ -8,6 +8,7 @@ static void show_replica(const struct coverage *c, const struct coverage_target 
     int64_t last = seen->latest.alive.run.to;
     if (last != COVERAGE_NEVER && last + coverage_slack(c, t, r) >= c->known.to)
         out->targets++;
+    out->distrusted += seen->distrusted_until > 0;
     for (uint32_t i = 0; i < seen->gaps.n; i++)
         out->gap_seconds += (double)(seen->gaps.items[i].to - seen->gaps.items[i].from + 1) / 1000;
     out->gaps += seen->gaps.n;

@@ -8,7 +8,7 @@
 
 struct stats_group upstream_stats = STATS_GROUP(UPSTREAM_STATS);
 
-enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, HEDGES, HUNG, BREAKER, IN_FLIGHT, CLOCK, TARGETS, GAPS };
+enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, HEDGES, HUNG, BREAKER, IN_FLIGHT, CLOCK, TARGETS, GAPS, DISTRUSTED };
 
 static double value(struct server *s, enum which which)
 {
@@ -137,7 +137,7 @@ static void collect_promxy(struct upstream *u, struct stats_out *o)
 
 static double coverage_of_replica(const struct coverage_replica_status *r, enum which which)
 {
-    return which == TARGETS ? r->targets : r->gaps;
+    return which == TARGETS ? r->targets : which == GAPS ? r->gaps : r->distrusted;
 }
 
 static void collect_coverage_replicas(struct upstream *u, const struct coverage_status *all, struct stats_out *o,
@@ -195,6 +195,9 @@ static void collect_coverage(struct upstream *u, struct stats_out *o)
                               "Targets that a server has scraped until now, by its `up` series", TARGETS);
     collect_coverage_replicas(u, all, o, "sluice_upstream_coverage_gaps",
                               "Known gaps of a server's targets: scrapes that other servers of the group have", GAPS);
+    collect_coverage_replicas(u, all, o, "sluice_upstream_coverage_distrusted",
+                              "Targets of which a server has fewer samples than its scrapes explain, by a count in the last "
+                              "hour", DISTRUSTED);
     collect_coverage_groups(u, all, o, "sluice_upstream_coverage_age_seconds", STATS_GAUGE,
                             "Time since the servers' `up` series were last read", SECONDS);
     collect_coverage_groups(u, all, o, "sluice_upstream_coverage_bytes", STATS_GAUGE,

@@ -187,3 +187,39 @@ def test_victoriametrics_that_agents_fill():
     # what VictoriaMetrics shows may be half a minute late: only then the gap counts up to now
     wait_until(lambda: status(sluice)["replicas"][1]["gaps"] > before, 60, every=0.3)
     await_decision(sluice, [True, False], "scripted_counter")
+
+
+def check_counting(servers):
+    """`up` has no gap. The first replica is the one that is asked, until the counts show what it lacks."""
+    now = int(time.time()) // 15 * 15
+    times, lost = range(now - 900, now + 480, 15), range(now - 480, now - 300)
+    for server in servers:
+        for instance in ("1", "2"):
+            labels = {"job": "node", "instance": instance}
+            lacks = lost if server is servers[0] and instance == "1" else ()
+            series = [({"__name__": "up", **labels}, [(1000 * t, 1.0) for t in times]),
+                      ({"__name__": "scrape_samples_post_metric_relabeling", **labels}, [(1000 * t, 1.0) for t in times]),
+                      ({"__name__": "m", **labels}, [(1000 * t, float(t)) for t in times if t not in lacks])]
+            assert push(server.write_url, series).status in (200, 204)
+        if isinstance(server, VictoriaMetrics):
+            server.flush()
+    sluice = Sluice(f"server_groups: [{{name: west, static_configs: [{{targets: ['{servers[0].address}', "
+                    f"'{servers[1].address}']}}]}}]\n")
+    at = now - 150
+
+    def count(instance):
+        result = sluice.query(f'count_over_time(m{{instance="{instance}"}}[10m])', at)["result"]
+        return result[0]["value"][1], decided(sluice, f'm{{instance="{instance}"}}', at - 600, at)
+    wait_until(lambda: count("1") == ("40", [False, True]), 60, every=0.5)
+    assert count("2") == ("40", [True, True])
+    assert sluice.metric("sluice_upstream_coverage_distrusted", servers[0].address) == 1
+    assert sluice.metric("sluice_upstream_coverage_distrusted", servers[1].address) == 0
+    assert "has fewer samples than its scrapes" in sluice.log() and servers[0].address in sluice.log()
+
+
+def test_samples_lost_after_their_scrapes_are_found_by_counting():
+    check_counting([Prometheus("", name=name) for name in "ab"])
+
+
+def test_samples_lost_by_victoriametrics_are_found_by_counting():
+    check_counting([VictoriaMetrics(name=name) for name in "ab"])

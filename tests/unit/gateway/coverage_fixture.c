@@ -137,6 +137,31 @@ static size_t scraper_hours(struct world *w, size_t r, const struct world_scrape
     return n ? 3 : 0;
 }
 
+/* What coverage_counts_expr gives for one scraper, whose target has ten series of m. */
+static size_t scraper_counts(struct world *w, size_t r, const struct world_scraper *s, const struct coverage_work *work,
+                             struct series *out)
+{
+    enum { EACH = 10 };
+    struct series up, kept;
+    struct coverage_work window = {.from = work->from + 1, .to = work->to};
+    double samples = 0, scrapes = 0;
+    scraper_series(w, r, s, &window, &up, &kept);
+    for (uint32_t i = 0; i < up.n_samples; i++) {
+        bool lost = s->lost_from <= up.samples[i].t && up.samples[i].t < s->lost_to;
+        scrapes += up.samples[i].v;
+        samples += lost ? 0 : EACH * up.samples[i].v;
+    }
+    const struct { const char *part; double v; } parts[] = {{"samples", samples}, {"series", EACH}, {"scrapes", scrapes}};
+    for (size_t i = 0; i < LEN(parts); i++) {
+        struct label labels[] = {{STR("__part__"), str_of(parts[i].part)}, {STR("instance"), str_of(s->instance)},
+                                 {STR("job"), str_of(s->job)}};
+        struct sample *value = ARENA_NEW(&w->arena, struct sample);
+        *value = (struct sample){work->to, parts[i].v};
+        out[i] = (struct series){.labels = labels_from(&w->arena, labels, LEN(labels)), .samples = value, .n_samples = 1};
+    }
+    return LEN(parts);
+}
+
 void world_read(struct world *w, const struct coverage_work *work)
 {
     struct coverage_reading readings[REPLICAS] = {0};
@@ -154,6 +179,10 @@ void world_read(struct world *w, const struct coverage_work *work)
                 reading->n += scraper_hours(w, r, &w->replicas[r].jobs[i], work, &series[reading->n]);
                 continue;
             }
+            if (work->kind == COVERAGE_COUNTS) {
+                reading->n += scraper_counts(w, r, &w->replicas[r].jobs[i], work, &series[reading->n]);
+                continue;
+            }
             if (work->only.n > 0 && !is_selected(work, w->replicas[r].jobs[i].instance))
                 continue;
             scraper_series(w, r, &w->replicas[r].jobs[i], work, &series[reading->n], &series[reading->n + 1]);
@@ -164,11 +193,15 @@ void world_read(struct world *w, const struct coverage_work *work)
     }
     w->readings++;
     w->names_read += work->kind == COVERAGE_NAME;
+    w->counts_read += work->kind == COVERAGE_COUNTS;
     w->now += w->reading_takes;
+    unsigned fewer[REPLICAS] = {0};
     if (work->kind == COVERAGE_HOURS)
         coverage_take_hours(w->coverage, &w->arena, work, readings, w->now);
     else if (work->kind == COVERAGE_SAMPLES)
         coverage_take_samples(w->coverage, &w->arena, work, readings, w->now);
+    else if (work->kind == COVERAGE_COUNTS)
+        coverage_take_counts(w->coverage, &w->arena, work, readings, w->now, fewer);
     else
         coverage_take_name(w->coverage, work, readings, w->now);
 }

@@ -20,6 +20,7 @@ struct world_scraper { /* of one target on one replica */
     int64_t interval, offset, from, to;
     double kept, fewer;
     bool uncounted;
+    int64_t lost_from, lost_to; /* samples of m, although the scrapes are there */
     struct scraper_cut cuts[MOST_CUTS]; size_t n_cuts;
 };
 struct world {
@@ -34,7 +35,7 @@ struct world {
         double all, alone, other;
     } replicas[REPLICAS];
     size_t n;
-    unsigned readings, names_read;
+    unsigned readings, names_read, counts_read;
     uint64_t samples;
     int64_t reading_takes; /* ms */
 };
