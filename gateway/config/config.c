@@ -180,6 +180,7 @@ static bool config_load_recent(struct loader *l, void *arg UNUSED)
     }
     c->recent = f->recent;
     c->audit = f->audit;
+    c->otlp = f->otlp;
     if (c->audit && (c->recent == NULL || c->recent->like.n == 0))
         return conf_err(yaml_get(l->document, "audit"), l->err, "audit: what was written is not known; set recent.like to "
                         "the remote_write entry that fills the server groups");

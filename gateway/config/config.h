@@ -14,6 +14,7 @@
 #include "gateway/cluster/cluster_conf.h"
 #include "gateway/config/access.h"
 #include "gateway/config/flags.h"
+#include "gateway/config/otlp_conf.h"
 #include "gateway/upstream/upstream.h"
 #include "scraper/scraper.h"
 #include "writer/writer.h"
@@ -65,6 +66,7 @@ struct config {
     struct recent_conf *recent;      /* NULL = disabled; enabled by default if there is no destination and no group */
     struct audit_conf *audit;        /* NULL: none in the background */
     struct cluster_conf *cluster;    /* NULL: this process scrapes all targets, or its static share */
+    struct otlp_conf otlp;
     struct tls_server_conf *tls_server; /* of promxy's file; NULL: none */
     const struct yaml *tls_server_node;
     struct access_set *access;       /* of the listeners */

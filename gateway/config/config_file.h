@@ -18,6 +18,7 @@ struct config_file {
     struct pipeline_conf pipeline;
     struct audit_conf *audit;
     struct cluster_conf *cluster;
+    struct otlp_conf otlp;
     struct tls_server_conf *tls_server;
     struct metrics_conf *metrics;          /* of Grafana Agent; NULL: none */
 };

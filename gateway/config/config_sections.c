@@ -142,7 +142,8 @@ static const struct conf_row file_rows[] = {
      .help = "TLS of listeners, as in the file of `--web.config.file`, which is preferable"},
     ACCEPTED("storage", "There is no TSDB; see `recent`"),
     ACCEPTED("tracing", "Traces are not sent"),
-    ACCEPTED("otlp", "Series of `/api/v1/otlp/v1/metrics` are named as by Prometheus' defaults"),
+    {CONF_SECTION, "otlp", FILE_AT(otlp), .section = &otlp_section,
+     .help = "Series of OpenTelemetry's metrics that `/api/v1/otlp/v1/metrics` gets"},
     /* Grafana Agent, static mode */
     {CONF_OPTIONAL, "metrics", FILE_AT(metrics), .section = &metrics_section, .alias = "prometheus",
      .help = "Jobs and destinations of Grafana Agent's static mode"},

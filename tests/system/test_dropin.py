@@ -457,7 +457,7 @@ def test_every_section_of_prometheus_is_known():
         kinds = set(re.findall(r"(\w+)_sd_configs:", f.read()))
     assert len([kind for kind in kinds if f"scrape_config.{kind}_sd_configs (" in discovery[0]]) > 10, discovery
     ignored = [line for line in lines if " is ignored: " in line]
-    for key in ("rule_files", "alerting", "storage", "tracing", "otlp", *names):
+    for key in ("rule_files", "alerting", "storage", "tracing", *names):
         assert any(f"{key.split('.')[-1]} is ignored" in line for line in ignored), f"{key}: {ignored}"
     assert len(ignored) == len(set(ignored))
 

@@ -241,3 +241,84 @@ def test_attributes_that_become_one_label_have_a_limit():
         labels = {"a!": "x" * half, "a-": "y" * (half + more), "a.": "z" * 1000}
         answer = sluice.post(PROMETHEUS_OTLP, otlp.request(otlp.gauge("g", otlp.number(1, T, **labels))), headers=PROTOBUF)
         assert b"attributes are longer than 1048576 bytes" in answer.body, (more, answer.status, answer.body[:200])
+
+
+# Of each strategy: (name, unit, kind) and the name that github.com/prometheus/otlptranslator makes of it
+STRATEGIES = {
+    "NoUTF8EscapingWithSuffixes": {
+        ("a.b", "s", "gauge"): "a.b_seconds", ("requests.total", "", "counter"): "requests_total", ("x", "1", "gauge"): "x_ratio", ("x.ratio", "1", "gauge"): "x_ratio",
+        ("t", "By/s", "gauge"): "t_bytes_per_second", ("t.per_second", "1/s", "gauge"): "t_per_second", ("a.seconds", "s", "counter"): "a.seconds_total",
+        ("ä/x", "{p}", "counter"): "ä/x_total", ("total", "", "counter"): "total_total", ("level", "1", "updown"): "level"},
+    "UnderscoreEscapingWithoutSuffixes": {
+        ("a.b", "s", "counter"): "a_b", ("__x..y@", "", "gauge"): "__x_y", ("1st", "1", "gauge"): "_1st", ("a:b", "By", "gauge"): "a:b"},
+    "NoTranslation": {("a.b", "s", "counter"): "a.b", ("ä x", "1", "gauge"): "ä x"}}
+
+
+def otlp_stored(section, *requests):
+    """What `otlp: section` makes of them, without what is refused."""
+    sink = RecordingSink()
+    sluice = Sluice(f"scrape_configs: []\notlp: {section}\n", f"-remoteWrite.url={sink.url}", name="otlp")
+    for number, body in enumerate((*requests, otlp.request(otlp.gauge("end", otlp.number(1, T))))):
+        assert sluice.post(PROMETHEUS_OTLP, body, headers=PROTOBUF).status == 200, number
+    wait_until(lambda: sink.find("end"), 30)
+    sluice.stop()
+    return sink
+
+
+def test_section_otlp_names():
+    for strategy, names in STRATEGIES.items():
+        sink = otlp_stored(f"{{translation_strategy: {strategy}}}", otlp.request(
+            *(one_named(i, *key) for i, key in enumerate(names)), otlp.gauge("labels", otlp.number(1, T, **{"a.b": "1", "_c": "2"}))))
+        found = {int(dict(k)["i"]): dict(k)["__name__"] for k in sink.samples() if "i" in dict(k)}
+        assert found == dict(enumerate(names.values())), (strategy, [(k, found.get(i), v) for i, (k, v) in enumerate(names.items()) if found.get(i) != v])
+        (labels,) = sink.find("labels")
+        escaped = strategy.startswith("Underscore")
+        assert dict(labels) == {"__name__": "labels", **({"a_b": "1", "key_c": "2"} if escaped else {"a.b": "1", "_c": "2"})}, labels
+
+
+def test_section_otlp_labels():
+    resource = {"service.name": "svc", "service.instance.id": "i", "host.name": "h", "k8s.pod": "p", "own": "resource"}
+    body = otlp.request(otlp.gauge("m", otlp.number(1, T, own="point")), resource=resource, scope=("lib", "1.2", {"a.b": "x"}))
+    only = otlp.request(otlp.gauge("only", otlp.number(1, T)), resource={"service.name": "svc", "service.instance.id": "i"})
+    own = {"__name__": "m", "job": "svc", "instance": "i", "own": "point"}
+    info = {"__name__": "target_info", "job": "svc", "instance": "i", "host_name": "h", "k8s_pod": "p", "own": "resource"}
+
+    def stored(section):
+        sink = otlp_stored(section, body, only)
+        targets = sink.find("target_info")
+        assert len(targets) <= 1, targets
+        return [dict(k) for name in ("m", "target_info") for k in sink.find(name)]
+    assert stored("{}") == [own, info]
+    assert stored("{promote_resource_attributes: [host.name, own, absent]}") == [{**own, "host_name": "h"}, info]
+    assert stored("{promote_all_resource_attributes: true, ignore_resource_attributes: [k8s.pod, service.name]}") == \
+        [{**own, "host_name": "h", "service_instance_id": "i"}, info]
+    assert stored("{keep_identifying_resource_attributes: true}") == [own, {**info, "service_name": "svc", "service_instance_id": "i"}]
+    assert stored("{promote_scope_metadata: true}") == [{**own, "otel_scope_name": "lib", "otel_scope_version": "1.2", "otel_scope_a_b": "x"}, info]
+    assert stored("{label_name_underscore_sanitization: false, promote_all_resource_attributes: true, translation_strategy: NoTranslation}")[0] == \
+        {**own, "host.name": "h", "k8s.pod": "p", "service.name": "svc", "service.instance.id": "i"}
+
+
+def test_section_otlp_histograms():
+    bounds = [1.0, 2.5, 10.0]
+    sluice = Sluice("recent: {retention: 1h}\notlp: {convert_histograms_to_nhcb: true}\n")
+    now = now_ms()
+    body = otlp.request(otlp.histogram("h", now, [1, 0, 3, 2], bounds, 12.5, a="b"), otlp.histogram("nosum", now, [3, 4], [1.0]))
+    assert sluice.post(PROMETHEUS_OTLP, body, headers=PROTOBUF).status == 200
+    wait_until(lambda: sluice.query("h")["result"], 30)
+    (found,) = sluice.query("h")["result"]
+    assert found["metric"] == {"__name__": "h", "a": "b"} and found["histogram"][1]["count"] == "6" and found["histogram"][1]["sum"] == "12.5", found
+    assert [(b[1], b[2], b[3]) for b in found["histogram"][1]["buckets"]] == [("-Inf", "1", "1"), ("2.5", "10", "3"), ("10", "+Inf", "2")], found
+    assert not sluice.query("h_bucket")["result"]
+    assert sluice.query("histogram_count(nosum)")["result"][0]["value"][1] == "7"
+    bad = sluice.post(PROMETHEUS_OTLP, otlp.request(otlp.histogram("bad", now, [1, 1, 1], [2.0, 1.0])), headers=PROTOBUF)
+    assert bad.status == 200 and b"order" in bad.body, bad
+
+
+def test_section_otlp_is_checked():
+    for section, error in (("{promote_all_resource_attributes: true, promote_resource_attributes: [a]}", "cannot both be set"),
+                           ("{ignore_resource_attributes: [a]}", "needs promote_all_resource_attributes"),
+                           ("{promote_resource_attributes: [a, ' a']}", "occurs twice"), ("{promote_resource_attributes: ['']}", "empty"),
+                           ("{translation_strategy: None}", "translation_strategy")):
+        sluice = Sluice(f"otlp: {section}\n", start=False)
+        sluice.start()
+        assert sluice.wait_exit() != 0 and error in sluice.log(), (section, sluice.log())

@@ -23,18 +23,10 @@
 
 /* ---- resources, scopes and metrics ---- */
 
-static bool flag_names(const struct str_list *list, struct str name)
-{
-    for (size_t i = 0; i < list->n; i++)
-        if (str_eq(list->items[i], name))
-            return true;
-    return false;
-}
-
 static bool promoted(const struct ingest_flags *f, struct str name)
 {
-    return f->otlp_all_resource_attributes ? !flag_names(&f->otlp_ignored_attributes, name)
-                                           : flag_names(&f->otlp_resource_attributes, name);
+    return f->otlp_all_resource_attributes ? !otlp_list_has(&f->otlp_ignored_attributes, name)
+                                           : otlp_list_has(&f->otlp_resource_attributes, name);
 }
 
 static bool read_resource_labels(struct ingest *in, struct str resource, struct err *err)
@@ -76,7 +68,7 @@ static bool read_resource(struct ingest *in, struct str message, struct err *err
     return c.p == c.end || otlp_bad(err, "ResourceMetrics");
 }
 
-static void add_scope_label(struct otlp_state *s, const char *name, struct str value)
+void otlp_add_scope_label(struct otlp_state *s, const char *name, struct str value)
 {
     if (value.n == 0)
         return;
@@ -91,7 +83,7 @@ static bool read_scope_labels(struct otlp_state *s, struct str scope, struct err
     struct pb_field f;
     while (pb_next(&c.p, c.end, &f)) {
         if (f.number == 1 || f.number == 2)
-            add_scope_label(s, f.number == 1 ? "scope.name" : "scope.version", f.bytes);
+            otlp_add_scope_label(s, f.number == 1 ? "scope.name" : "scope.version", f.bytes);
         else if (f.number == 3 && !otlp_add_attribute(&s->arena, &s->labels, STR("scope.attributes"), f.bytes, err))
             return false;
     }
@@ -110,6 +102,8 @@ static bool read_scope(struct ingest *in, struct str message, struct err *err)
             return false;
     if (!s->prometheus)
         otlp_store_label_names(in, &s->arena, &s->labels, s->resource_labels.n);
+    else if (!otlp_prometheus_scope(s, message, err))
+        return false;
     return c.p == c.end || otlp_bad(err, "ScopeMetrics");
 }
 
@@ -154,7 +148,7 @@ static void otlp_set_full_name(struct ingest *in)
                                : s->kind == OTLP_GAUGE || (s->kind == OTLP_SUM && !s->prometheus) ? OTLP_NAME_GAUGE
                                                                                                   : OTLP_NAME_OTHER;
     if (s->prometheus)
-        otlp_name_prometheus(&s->full_name, s->name, s->unit, kind);
+        otlp_prometheus_name(s, kind);
     else if (f->otlp_prometheus_names || f->otlp_prometheus_metric_names)
         otlp_name_vmagent(&s->full_name, s->name, s->unit, kind);
     else
@@ -250,6 +244,8 @@ static bool otlp_begin(struct ingest *in, struct err *err UNUSED)
 {
     struct otlp_state *s = in->state = mem_zalloc(sizeof *s);
     s->prometheus = in->format == &ingest_otlp_prometheus;
+    s->config = s->prometheus ? services_config_on_lane(in->services) : NULL;
+    s->conf = s->config ? &s->config->otlp : NULL;
     arena_init(&s->arena, 0); /* bounded by struct otlp_labels */
     in->max_text = (size_t)in->services->flags.ingest.otlp_max_request;
     struct str type = http_header(in->r, "Content-Type"), media;
@@ -295,6 +291,8 @@ static void otlp_end(struct ingest *in)
     struct otlp_state *s = in->state;
     if (s == NULL)
         return;
+    config_unref(s->config);
+    classic_free(&s->classic);
     arena_free(&s->arena);
     ingest_json_free(&s->json);
     buf_free(&s->full_name);

@@ -5,9 +5,12 @@
 #define GATEWAY_INGEST_OTLP_OTLP_H
 
 #include "base/protobuf.h"
+#include "gateway/config/otlp_conf.h"
 #include "gateway/ingest/ingest_json.h"
 #include "gateway/ingest/otlp/otlp_attributes.h"
 #include "gateway/ingest/otlp/otlp_delta.h"
+#include "gateway/ingest/otlp/otlp_names.h"
+#include "model/exposition/classic_histogram.h"
 #include "model/histogram/histogram.h"
 
 enum otlp_kind { OTLP_GAUGE = 5, OTLP_SUM = 7, OTLP_HISTOGRAM = 9, OTLP_EXPONENTIAL = 10, OTLP_SUMMARY = 11 };
@@ -20,7 +23,9 @@ struct otlp_state {
     struct otlp_labels labels;  /* of the resource, then of the scope */
     struct otlp_labels resource_labels;
     struct str name, description, unit;
-    bool prometheus;            /* as Prometheus' receiver stores them */
+    bool prometheus;            /* as Prometheus' receiver stores them, by `otlp` of the configuration: */
+    struct config *config; const struct otlp_conf *conf; /* a reference; NULL: not `prometheus` */
+    struct otlp_labels promoted; /* of the resource: its series get those that they lack */
     bool temporality;           /* of the metric: cumulative, summed up, or none needed */
     struct otlp_labels target;  /* of target_info; n 0: there is none */
     int64_t target_from, target_to; /* ms: of the data points of the resource; from > to: there are none */
@@ -33,12 +38,24 @@ struct otlp_state {
     size_t n_skipped;           /* data points, since the document has been read from its start */
     struct err skipped;         /* why the first data point was skipped; kind ERR_NONE: none was */
     struct buf histogram;
+    struct classic_histogram classic; /* becomes a native one */
 };
 
 static inline bool otlp_bad(struct err *err, const char *what)
 {
     return err_set(err, ERR_BAD_DATA, "%s is no valid protobuf message", what);
 }
+
+static inline bool otlp_list_has(const struct str_list *list, struct str name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (str_eq(list->items[i], name))
+            return true;
+    return false;
+}
+
+/* A label of the scope; none if the value is empty. */
+void otlp_add_scope_label(struct otlp_state *s, const char *name, struct str value);
 
 /* ---- otlp_points.c ---- */
 
@@ -62,10 +79,14 @@ void otlp_store_label_names(struct ingest *in, struct arena *a, struct otlp_labe
 
 /* ---- otlp_prometheus.c ---- */
 
-/* Makes job and instance the labels of the resource, and its other attributes those of target_info. */
+/* Makes job and instance the labels of the resource, its other attributes those of target_info, and some promoted ones. */
 bool otlp_prometheus_resource(struct otlp_state *s, struct err *err) MUST_USE;
 /* Sorts attributes, gives them the names of labels, and joins the values of those that become the same by a semicolon. */
-bool otlp_prometheus_labels(struct arena *a, struct otlp_labels *l, struct err *err) MUST_USE;
+bool otlp_prometheus_labels(const struct otlp_conf *c, struct arena *a, struct otlp_labels *l, struct err *err) MUST_USE;
+/* Adds the labels of a ScopeMetrics, if they are promoted. */
+bool otlp_prometheus_scope(struct otlp_state *s, struct str scope_metrics, struct err *err) MUST_USE;
+/* Sets the name of the current metric. */
+void otlp_prometheus_name(struct otlp_state *s, enum otlp_name_kind kind);
 /* Reports target_info for the times of the resource's data points. */
 void otlp_prometheus_target(struct ingest *in);
 

@@ -129,14 +129,33 @@ static struct str plain_unit(struct str unit, struct str (*word)(struct str unit
     return str_find(unit, '{') < unit.n || str_find(unit, '}') < unit.n ? STR_NONE : word(unit);
 }
 
+static void plain_name_begins(struct buf *out)
+{
+    if (out->n > 0 && out->p[0] >= '0' && out->p[0] <= '9' && buf_reserve(out, 1)) {
+        memmove(out->p + 1, out->p, out->n++);
+        out->p[0] = '_';
+    }
+}
+
+static struct str suffix_of_kind(struct str unit, enum otlp_name_kind kind)
+{
+    return kind == OTLP_NAME_COUNTER ? STR("total") : kind == OTLP_NAME_GAUGE && str_is(unit, "1") ? STR("ratio") : STR_NONE;
+}
+
+static void plain_unit_words(struct str unit, struct str *main, struct str *per)
+{
+    struct str rest = unit;
+    *main = STR_NONE;
+    str_cut(&rest, '/', main);
+    *main = plain_unit(*main, otlp_unit_word);
+    *per = str_find(unit, '/') < unit.n ? plain_unit(rest, otlp_unit_per_word) : STR_NONE;
+}
+
 void otlp_name_prometheus(struct buf *out, struct str name, struct str unit, enum otlp_name_kind kind)
 {
-    struct str rest = unit, main = STR_NONE, last = kind == OTLP_NAME_COUNTER ? STR("total")
-                      : kind == OTLP_NAME_GAUGE && str_is(unit, "1") ? STR("ratio") : STR_NONE;
+    struct str main, per, last = suffix_of_kind(unit, kind);
     bool found = false, ignored = false;
-    str_cut(&rest, '/', &main);
-    main = plain_unit(main, otlp_unit_word);
-    struct str per = str_find(unit, '/') < unit.n ? plain_unit(rest, otlp_unit_per_word) : STR_NONE;
+    plain_unit_words(unit, &main, &per);
     buf_clear(out);
     add_plain_words(out, name, last, main, &found);
     if (!found)
@@ -147,10 +166,54 @@ void otlp_name_prometheus(struct buf *out, struct str name, struct str unit, enu
     }
     if (last.n > 0)
         add_token(out, last);
-    if (out->n > 0 && out->p[0] >= '0' && out->p[0] <= '9' && buf_reserve(out, 1)) {
-        memmove(out->p + 1, out->p, out->n++);
-        out->p[0] = '_';
+    plain_name_begins(out);
+}
+
+/* Underscores stay; a run of other bytes becomes one, but for those at both ends. */
+void otlp_name_escaped(struct buf *out, struct str name)
+{
+    buf_clear(out);
+    for (size_t i = 0, n; i < name.n; i += n) {
+        for (n = 0; i + n < name.n && (plain_name_byte(name.p[i + n]) || name.p[i + n] == '_'); n++) {}
+        if (n > 0)
+            add_token(out, str_n(name.p + i, n));
+        n += n == 0;
     }
+    plain_name_begins(out);
+}
+
+static void add_suffix(struct buf *out, struct str suffix)
+{
+    if (suffix.n == 0)
+        return;
+    buf_add_char(out, '_');
+    buf_add_str(out, suffix);
+}
+
+/* Without a suffix and the character before it: it moves to the end. */
+static struct str without_suffix(struct str name, struct str suffix)
+{
+    bool has = suffix.n > 0 && name.n > suffix.n + 1 && str_ends(name, suffix);
+    return has ? str_first(name, name.n - suffix.n - 1) : name;
+}
+
+void otlp_name_utf8(struct buf *out, struct str name, struct str unit, enum otlp_name_kind kind)
+{
+    struct str main, per, last = suffix_of_kind(unit, kind);
+    struct buf per_unit = {0};
+    plain_unit_words(unit, &main, &per);
+    if (per.n > 0) {
+        buf_add_z(&per_unit, "per_");
+        buf_add_str(&per_unit, per);
+    }
+    name = without_suffix(without_suffix(name, last), buf_str(&per_unit));
+    buf_clear(out);
+    buf_add_str(out, name);
+    if (!str_ends(name, main))
+        add_suffix(out, main);
+    add_suffix(out, buf_str(&per_unit));
+    add_suffix(out, last);
+    buf_free(&per_unit);
 }
 
 /* ---- labels ---- */

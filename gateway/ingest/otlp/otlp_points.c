@@ -131,6 +131,9 @@ static bool begin_point(struct ingest *in, const struct otlp_point *p, struct er
             return err_set(err, ERR_BAD_DATA, "an attribute of a data point is not UTF-8, or has no name");
         builder_set(in->labels, l.name, l.value);
     }
+    for (size_t i = 0; s->prometheus && i < s->promoted.n; i++)
+        if (builder_get(in->labels, s->promoted.items[i].name).n == 0)
+            builder_set(in->labels, s->promoted.items[i].name, s->promoted.items[i].value);
     for (size_t i = 0; s->prometheus && i < s->labels.n; i++) /* they replace attributes of the point */
         builder_set(in->labels, s->labels.items[i].name, s->labels.items[i].value);
     return true;
@@ -185,10 +188,37 @@ static bool otlp_check_histogram(size_t counts, size_t bounds, struct err *err)
            || err_set(err, ERR_BAD_DATA, "a histogram has more than %d buckets", HISTOGRAM_MAX_BUCKETS);
 }
 
+/* values: count, sum, and the count of each bucket. */
+static bool put_custom_buckets(struct ingest *in, const struct otlp_point *p, const double *values, size_t bounds,
+                               struct err *err)
+{
+    struct otlp_state *s = in->state;
+    struct classic_histogram *c = &s->classic;
+    double below = 0;
+    size_t n;
+    buf_clear(&s->histogram);
+    if (p->flags & OTLP_NO_VALUE) {
+        histogram_encode(&s->histogram, &(struct histogram){.sum = stale_nan()}, p->t);
+        return ingest_series_histogram(in, buf_str(&s->histogram), err);
+    }
+    classic_start(c);
+    for (size_t i = 0; i < bounds; i++) {
+        below += values[2 + i];
+        classic_add_bucket(c, double_from_bits(packed_u64(p->bounds, i)), below);
+    }
+    classic_set_count(c, values[0]);
+    classic_set_sum(c, values[1]);
+    if (!classic_convert(c, RESET_UNKNOWN, p->t, in->scratch, &s->histogram, &n))
+        return err_set(err, ERR_BAD_DATA, "a histogram has fewer observations than its buckets, or bounds that are not in order");
+    return ingest_series_histogram(in, buf_str(&s->histogram), err);
+}
+
 /* One without buckets has count and sum only. */
 static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct err *err)
 {
     size_t n = p->counts.n / sizeof(uint64_t), bounds = p->bounds.n / sizeof(double);
+    const struct otlp_state *s = in->state;
+    bool nhcb = s->prometheus && s->conf->histograms_to_nhcb;
     double below = 0;
     if (!otlp_check_histogram(n, bounds, err))
         return false;
@@ -198,8 +228,10 @@ static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct 
     for (size_t i = 0; i < n; i++)
         counts[i] = (double)packed_u64(p->counts, i);
     const uint64_t shape[] = {p->has_sum, hash_keyed(p->bounds.p, p->bounds.n)};
-    if (((struct otlp_state *)in->state)->delta && !otlp_sum_values(in, p, hash_keyed(shape, sizeof shape), values, n + 2, err))
+    if (s->delta && !otlp_sum_values(in, p, hash_keyed(shape, sizeof shape), values, n + 2, err))
         return false;
+    if (nhcb)
+        return put_custom_buckets(in, p, values, bounds, err);
     if (!put_named(in, p, "_count", values[0], err) || (p->has_sum && !put_named(in, p, "_sum", values[1], err)))
         return false;
     for (size_t i = 0; i < bounds; i++) {
@@ -207,8 +239,7 @@ static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct 
         if (!put_bucket(in, p, double_from_bits(packed_u64(p->bounds, i)), below, err))
             return false;
     }
-    bool prometheus = ((struct otlp_state *)in->state)->prometheus;
-    return put_bucket(in, p, INFINITY, n > 0 && !prometheus ? below + counts[bounds] : values[0], err);
+    return put_bucket(in, p, INFINITY, n > 0 && !s->prometheus ? below + counts[bounds] : values[0], err);
 }
 
 static bool put_quantiles(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
@@ -316,7 +347,7 @@ bool otlp_point(struct ingest *in, struct str message, struct err *err)
         err_set(&why, ERR_BAD_DATA, "a metric has no name");
     else if (!s->temporality)
         err_set(&why, ERR_BAD_DATA, "its temporality is not cumulative; see --enable-feature=otlp-deltatocumulative");
-    else if (s->prometheus && !otlp_prometheus_labels(in->scratch, &p.attributes, &why)) {}
+    else if (s->prometheus && !otlp_prometheus_labels(s->conf, in->scratch, &p.attributes, &why)) {}
     else if (begin_point(in, &p, &why) && put_all(in, &p, message, &why))
         return true;
     if (s->skipped.kind == ERR_NONE)
