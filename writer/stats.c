@@ -165,16 +165,20 @@ static const struct stats_family families[] = {
 
 /* ---- over reloads ---- */
 
-enum { CARRIED = LEN(families) + DROP_REASONS, KEPT = CARRIED + 2 * DESTINATION_STATUSES };
+enum { STAGE_COUNTERS = STAGE_KINDS_N * STAGE_RESULTS, STAGES_AT = LEN(families) + DROP_REASONS };
+enum { CARRIED = STAGES_AT + STAGE_COUNTERS, KEPT = CARRIED + 2 * DESTINATION_STATUSES };
 
 static double dropped_for(struct destination *d, int reason)
 {
     return writer_stats_load(&d->dropped_samples[reason]) + (reason == DROPPED_NO_SPACE ? QUEUE(samples_dropped) : 0);
 }
 
-/* What the destination itself counted; at: of families, then of the reasons for which samples were dropped. */
+/* What the destination itself counted; at: of families, then of the reasons for which samples were dropped, then of its
+ * stages. */
 static double counted_value(struct destination *d, size_t at)
 {
+    if (at >= STAGES_AT)
+        return writer_stats_load(&d->stages.n[(at - STAGES_AT) / STAGE_RESULTS][(at - STAGES_AT) % STAGE_RESULTS]);
     return at < LEN(families) ? families[at].value(d) : dropped_for(d, (int)(at - LEN(families)));
 }
 
@@ -262,6 +266,43 @@ static void write_dropped(struct destination *d, void *arg)
         stats_value(v->out, "sluice_remotewrite_samples_dropped_total", labels, 2,
                     shown_value(d, LEN(families) + (size_t)i));
     }
+}
+
+static const char *const stage_results[] = {"passed", "dropped", "absorbed", "emitted"};
+_Static_assert(LEN(stage_results) == STAGE_RESULTS, "a name for each result");
+
+/* d: NULL for the stages before all destinations. Stages without samples are not shown. */
+static void write_stage_counters(struct stats_out *out, const struct destination *d, const double *values)
+{
+    for (int kind = 0; kind < STAGE_KINDS_N; kind++) {
+        double sum = 0;
+        for (int i = 0; i < STAGE_RESULTS; i++)
+            sum += values[kind * STAGE_RESULTS + i];
+        for (int i = 0; i < STAGE_RESULTS && sum > 0; i++) {
+            const struct stats_label labels[] = {{"stage", str_of(stage_kind_name((enum stage_kind)kind))},
+                                                 {"result", str_of(stage_results[i])}, {"url", d ? str_of(d->name) : STR_NONE}};
+            stats_value(out, "sluice_pipeline_samples_total", labels, 3, values[kind * STAGE_RESULTS + i]);
+        }
+    }
+}
+
+static void write_destination_stages(struct destination *d, void *arg)
+{
+    double values[STAGE_COUNTERS];
+    for (size_t i = 0; i < STAGE_COUNTERS; i++)
+        values[i] = shown_value(d, STAGES_AT + i);
+    write_stage_counters(((struct stats_visit *)arg)->out, d, values);
+}
+
+static void write_stages(struct writer *w, struct stats_out *out)
+{
+    double values[STAGE_COUNTERS];
+    for (size_t i = 0; i < STAGE_COUNTERS; i++)
+        values[i] = writer_stats_load(&w->stages.n[i / STAGE_RESULTS][i % STAGE_RESULTS]);
+    stats_family(out, "sluice_pipeline_samples_total", STATS_COUNTER,
+                 "Samples by stage of the pipeline and by what became of them there; url: of a destination's own stage");
+    write_stage_counters(out, NULL, values);
+    writer_each_destination(w, write_destination_stages, &(struct stats_visit){out, NULL});
 }
 
 struct recent_family { const char *name; enum stats_kind kind; const char *help; size_t at; };
@@ -404,6 +445,7 @@ static void writer_collect(struct stats_out *out, void *arg)
     writer_each_destination(w, write_statuses, &(struct stats_visit){out, NULL});
     stats_family(out, "sluice_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples dropped, by reason");
     writer_each_destination(w, write_dropped, &(struct stats_visit){out, NULL});
+    write_stages(w, out);
     stats_single(out, "sluice_queues_hung", STATS_GAUGE,
                  "Destinations that are not in use because their queue directories do not respond", writer_late(w));
     stats_single(out, "vm_app_prev_shutdown_unclean", STATS_GAUGE,

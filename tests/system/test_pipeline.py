@@ -147,3 +147,29 @@ def test_one_replica_of_each_cluster():
     assert all(dict(labels).get("__replica__") is None for labels in sink.samples())
     changes = dict(re.findall(r'^sluice_ha_elected_replica_changes_total\{cluster="(.)"\} (\d+)', sluice.get("/metrics").text, re.M))
     assert int(changes.pop("e")) > 1 and changes == {"c": "2", "d": "1"}, changes
+
+
+def test_each_stage_counts_its_samples():
+    """What comes in passes, is dropped or absorbed; what a stage emits comes into the next ones."""
+    sinks = [RecordingSink(in_order=False) for _ in range(2)]
+    common = write_file("common.yml", '- {source_labels: [__name__], regex: dropped, action: drop}\n')
+    own = write_file("own.yml", '- {source_labels: [i], regex: "[0-4]", action: drop}\n')
+    aggregation = write_file("aggregation.yml", "- {match: summed, interval: 1s, outputs: [sum_samples]}\n")
+    sluice = Sluice(None, *(f"-remoteWrite.url={sink.url}" for sink in sinks), f"-remoteWrite.relabelConfig={common}",
+                    f"-remoteWrite.urlRelabelConfig={own}", "-remoteWrite.urlRelabelConfig=", f"-streamAggr.config={aggregation}",
+                    "-maxLabelsPerTimeseries=3", "-remoteWrite.flushInterval=100ms")
+    now = now_ms()
+    series = [({"__name__": name, "i": str(i), **more}, [(now, 1.0), (now + 1, 2.0)])
+              for name, more in (("plain", {}), ("dropped", {}), ("summed", {}), ("long", {"a": "1", "b": "2"})) for i in range(10)]
+    assert push(f"{sluice.url}/api/v1/write", series).status == 204
+
+    def counts(stage, url=None):
+        found = re.findall(r'^sluice_pipeline_samples_total\{stage="(\w+)",result="(\w+)",url="([^"]*)"\} (\d+)$', sluice.get("/metrics").text, re.M)
+        return {result: int(n) for of, result, at, n in found if of == stage and at == (url or "")}
+    wait_until(lambda: counts("stream_aggregation").get("emitted") == 10 and len(sinks[1].samples()) == 20, 20, "sums at the sinks")
+    nothing = {"passed": 0, "dropped": 0, "absorbed": 0, "emitted": 0}
+    assert counts("relabel") == {**nothing, "passed": 60, "dropped": 20}, counts("relabel")
+    assert counts("label_limits") == {**nothing, "passed": 40, "dropped": 20}, counts("label_limits")
+    assert counts("stream_aggregation") == {**nothing, "passed": 20, "absorbed": 20, "emitted": 10}, counts("stream_aggregation")
+    assert counts("relabel", "1:secret-url") == {**nothing, "passed": 15, "dropped": 15}, sluice.get("/metrics").text
+    assert len(sinks[0].samples()) == 10

@@ -39,11 +39,15 @@ static inline bool chain_lane_run(struct chain_lane *l, size_t from, struct pipe
     for (size_t i = from; i < l->n; i++) {
         struct stage_lane *st = l->stages[i];
         st->_touched = true;
+        size_t n = s->in.n_samples + s->in.n_hists;
         enum stage_result result = st->_apply(st, s);
         if (result != STAGE_PASSED) {
-            st->_counts[result] += s->in.n_samples + s->in.n_hists;
+            st->_counts[result] += n;
             return false;
         }
+        size_t left = s->in.n_samples + s->in.n_hists;
+        st->_counts[STAGE_PASSED] += left;
+        st->_counts[STAGE_ABSORBED] += n - left;
     }
     return true;
 }

@@ -71,7 +71,7 @@ const char *stage_kind_name(enum stage_kind kind);
 
 /* What became of samples. EMITTED: sent by stage_emit. */
 enum stage_result { STAGE_PASSED, STAGE_DROPPED, STAGE_ABSORBED, STAGE_EMITTED, STAGE_RESULTS };
-/* Samples and histograms by kind and result; relaxed, updated once a batch. PASSED is not counted. */
+/* Samples and histograms by kind and result; relaxed, updated once a batch. */
 struct stage_counts { atomic_ullong n[STAGE_KINDS_N][STAGE_RESULTS]; };
 
 struct pipeline_series {
