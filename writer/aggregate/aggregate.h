@@ -14,8 +14,8 @@
  * timestamp, and the results are written later by the greatest delay that samples had. The state is kept twice, so that
  * a flush, which is done in slices, has exactly the samples that arrived before it began.
  *
- * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 40 more for rates, 32 more
- * with deduplication; 40 bytes and the labels for each group, and 8 to 32 for each output, twice. 12 bytes for each series
+ * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 16 more for rates (with
+ * windows 40), 16 more with deduplication (with windows, or without outputs, 32); 40 bytes and the labels for each group, and 8 to 32 for each output, twice. 12 bytes for each series
  * that arrives, matched or not; with several rules of which one has records of series, 12 more for each rule that matches
  * it. The index of each table has 6 to 10 bytes for each record.
  *

@@ -15,9 +15,51 @@ static struct aggregate_rates *input_rates(const struct aggregate_part *p, struc
 {
     return (struct aggregate_rates *)((char *)in + p->layout.rates);
 }
-static struct aggregate_pending *input_pending(const struct aggregate_part *p, struct aggregate_input *in)
+
+/* --- the end of a window of a series ------------------------------------------------------------------------------ */
+
+void aggregate_end_rate(struct aggregate_part *p, struct aggregate_input *in, unsigned window)
 {
-    return (struct aggregate_pending *)((char *)in + p->layout.dedup);
+    struct aggregate_rates *r = input_rates(p, in);
+    struct aggregate_output_group *g = table_at(&p->groups, in->group);
+    double *increase = &r->increase[p->layout.rates_twice ? window : 0];
+    int64_t t = p->layout.rates_twice ? r->t[window] : input_counter(p, in)->t;
+    double seconds = ((double)t - (double)r->before) / 1000;
+    if (seconds > 0) {
+        g->words[p->layout.rate].d += *increase / seconds;
+        g->words[p->layout.rate_n].u++;
+    }
+    r->before = t;
+    *increase = 0;
+    in->flags &= ~(INPUT_RATED << window);
+}
+
+void aggregate_end_kept(struct aggregate_part *p, struct aggregate_input *in, unsigned window, int64_t now)
+{
+    const struct aggregate_pending *kept = aggregate_kept(p, in, window);
+    struct sample s = {kept->t, kept->value};
+    in->flags &= ~(INPUT_PENDING << window);
+    aggregate_add(p, table_at(&p->groups, in->group), in, s,
+                  &(struct aggregate_arrival){now, p->dedup_time + p->rule->staleness, 0});
+}
+
+/* --- a sample ----------------------------------------------------------------------------------------------------- */
+
+static void aggregate_add_rate(struct aggregate_part *p, struct aggregate_input *in, struct sample s, bool known,
+                               double increase, unsigned window)
+{
+    struct aggregate_rates *r = input_rates(p, in);
+    if (!known) {
+        memset(r, 0, p->layout.rates_twice ? sizeof *r : offsetof(struct aggregate_rates, increase[1]));
+        r->before = s.t;
+        in->flags &= ~(INPUT_RATED | INPUT_RATED << 1);
+    } else if (!p->layout.rates_twice && in->flags & INPUT_RATED << !window) {
+        aggregate_end_rate(p, in, !window); /* the flush has not come to this series yet */
+    }
+    r->increase[p->layout.rates_twice ? window : 0] += increase;
+    if (p->layout.rates_twice)
+        r->t[window] = s.t;
+    in->flags |= INPUT_RATED << window;
 }
 
 static void aggregate_add_counter(struct aggregate_part *p, union aggregate_word *w, struct aggregate_input *in, struct sample s,
@@ -43,16 +85,8 @@ static void aggregate_add_counter(struct aggregate_part *p, union aggregate_word
     } else if (l->increase && second >= p->ignore_first_until) {
         w[l->increase].d += s.v;
     }
-    if (l->rates) {
-        struct aggregate_rates *r = input_rates(p, in);
-        if (!known) {
-            *r = (struct aggregate_rates){.before = s.t};
-            in->flags &= ~(INPUT_RATED | INPUT_RATED << 1);
-        }
-        r->windows[window].increase += increase;
-        r->windows[window].t = s.t;
-        in->flags |= INPUT_RATED << window;
-    }
+    if (l->rates)
+        aggregate_add_rate(p, in, s, known, increase, window);
     *c = (struct aggregate_counter){s.v, s.t};
     in->flags |= INPUT_KNOWN;
     in->deadline = how->deadline;
@@ -112,9 +146,12 @@ void aggregate_add(struct aggregate_part *p, struct aggregate_output_group *g, s
 
 /* Of several samples of an interval the newest is kept; of equal times a number rather than a stale marker, and the greater
  * one. */
-static void aggregate_keep_newest(struct aggregate_part *p, struct aggregate_input *in, struct sample s, unsigned window)
+static void aggregate_keep_newest(struct aggregate_part *p, struct aggregate_input *in, struct sample s,
+                                  unsigned window, int64_t now)
 {
-    struct aggregate_pending *kept = &input_pending(p, in)[window];
+    struct aggregate_pending *kept = aggregate_kept(p, in, window);
+    if (!p->layout.dedup_twice && in->flags & INPUT_PENDING << !window)
+        aggregate_end_kept(p, in, !window, now); /* the flush has not come to this series yet */
     if ((in->flags & INPUT_PENDING << window) == 0) {
         in->flags |= INPUT_PENDING << window;
         *kept = (struct aggregate_pending){s.v, s.t};
@@ -161,7 +198,7 @@ void aggregate_receive(struct aggregate_part *p, uint32_t at, const struct sampl
             p->lag = samples[i].t > 0 ? now - samples[i].t : now;
         how.window = aggregate_choose_window(p, samples[i].t);
         if (p->layout.dedup)
-            aggregate_keep_newest(p, in, samples[i], how.window);
+            aggregate_keep_newest(p, in, samples[i], how.window, now);
         else
             aggregate_add(p, g, in, samples[i], &how);
     }

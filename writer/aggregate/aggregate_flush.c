@@ -103,41 +103,26 @@ static void aggregate_begin_flush(struct aggregate_part *p, int64_t now)
 static void aggregate_dedup_input(struct aggregate_part *p, struct aggregate_input *in, unsigned window, int64_t now,
                                   const struct aggregate_results *to)
 {
-    const struct aggregate_pending *kept = &((struct aggregate_pending *)((char *)in + p->layout.dedup))[window];
-    struct aggregate_output_group *g = table_at(&p->groups, in->group);
-    struct sample s = {kept->t, kept->value};
-    int64_t deadline = p->dedup_time + p->rule->staleness;
-    in->flags &= ~(INPUT_PENDING << window);
     if (!p->rule->passes) {
-        aggregate_add(p, g, in, s, &(struct aggregate_arrival){now, deadline, 0});
+        aggregate_end_kept(p, in, window, now);
         return;
     }
-    in->deadline = deadline;
+    const struct aggregate_pending *kept = aggregate_kept(p, in, window);
+    const struct aggregate_output_group *g = table_at(&p->groups, in->group);
+    struct sample s = {kept->t, kept->value};
+    in->flags &= ~(INPUT_PENDING << window);
+    in->deadline = p->dedup_time + p->rule->staleness;
     if (to) {
         to->write(to->arg, (struct labels){g->labels, g->n, g->count}, &s);
         aggregate_count(&p->counts->output_samples, 1);
     }
 }
 
-static void aggregate_rate_input(struct aggregate_part *p, struct aggregate_input *in, unsigned window)
-{
-    struct aggregate_rates *r = (struct aggregate_rates *)((char *)in + p->layout.rates);
-    struct aggregate_output_group *g = table_at(&p->groups, in->group);
-    double seconds = ((double)r->windows[window].t - (double)r->before) / 1000;
-    if (seconds > 0) {
-        g->words[p->layout.rate].d += r->windows[window].increase / seconds;
-        g->words[p->layout.rate_n].u++;
-    }
-    r->before = r->windows[window].t;
-    r->windows[window].increase = 0;
-    in->flags &= ~(INPUT_RATED << window);
-}
-
 static void aggregate_end_input(struct aggregate_part *p, uint32_t at, struct aggregate_input *in, unsigned window)
 {
     in->flags &= ~(INPUT_SEEN << window);
     if (p->layout.rates && in->flags & INPUT_RATED << window)
-        aggregate_rate_input(p, in, window);
+        aggregate_end_rate(p, in, window);
     if (p->flush_time > in->deadline) {
         in->flags &= ~(INPUT_KNOWN | INPUT_RATED | INPUT_RATED << 1);
         if (in->flags & (INPUT_PENDING | INPUT_PENDING << 1 | INPUT_SEEN | INPUT_SEEN << 1))

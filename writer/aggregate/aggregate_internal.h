@@ -20,6 +20,7 @@ struct aggregate_layout {
     /* from the end of the windows on */
     uint8_t total, total_known, sum_total, buckets_total, rate, rate_n;
     uint16_t counter, rates, dedup, input_size; /* bytes in an input's record; 0 = not kept */
+    bool rates_twice, dedup_twice; /* both windows may be in use, not only while one ends */
     bool inputs; /* there are records of inputs */
 };
 
@@ -38,9 +39,10 @@ struct aggregate_input {
 struct aggregate_counter { double value; int64_t t; }; /* of the last sample */
 struct aggregate_rates {
     int64_t before;            /* time of the last sample of the intervals before */
-    struct { double increase; int64_t t; } windows[2];
+    double increase[2];        /* of a window, or without rates_twice [1], of that which INPUT_RATED tells */
+    int64_t t[2];              /* likewise: of the last sample; without rates_twice it is that of the counter */
 };
-struct aggregate_pending { double value; int64_t t; }; /* [2] */
+struct aggregate_pending { double value; int64_t t; }; /* [2], or without dedup_twice [1], likewise */
 
 enum { GROUP_LIVE = 1, GROUP_DEAD = INPUT_DEAD };
 struct aggregate_output_group {
@@ -131,6 +133,14 @@ static inline unsigned aggregate_owner(const struct aggregate *a, uint64_t group
 struct aggregate_arrival { int64_t now, deadline; unsigned window; };
 void aggregate_add(struct aggregate_part *p, struct aggregate_output_group *g, struct aggregate_input *in, struct sample s,
                    const struct aggregate_arrival *how);
+/* Ends the window for the input: adds its rate to the group, or the sample that deduplication has kept. */
+void aggregate_end_rate(struct aggregate_part *p, struct aggregate_input *in, unsigned window);
+void aggregate_end_kept(struct aggregate_part *p, struct aggregate_input *in, unsigned window, int64_t now);
+static inline struct aggregate_pending *aggregate_kept(const struct aggregate_part *p, struct aggregate_input *in,
+                                                       unsigned window)
+{
+    return (struct aggregate_pending *)((char *)in + p->layout.dedup) + (p->layout.dedup_twice ? window : 0);
+}
 void aggregate_receive(struct aggregate_part *p, uint32_t at, const struct sample *samples, size_t n, int64_t now);
 
 /* aggregate_flush.c */

@@ -47,11 +47,13 @@ void aggregate_layout_init(struct aggregate_layout *l, const struct aggregate_ru
     }
     if (needs & AGGREGATE_NEEDS_RATE) {
         l->rates = (uint16_t)bytes;
-        bytes += sizeof(struct aggregate_rates);
+        l->rates_twice = r->enable_windows && r->dedup_interval == 0;
+        bytes += l->rates_twice ? sizeof(struct aggregate_rates) : offsetof(struct aggregate_rates, increase[1]);
     }
     if (r->dedup_interval > 0) {
         l->dedup = (uint16_t)bytes;
-        bytes += 2 * sizeof(struct aggregate_pending);
+        l->dedup_twice = r->enable_windows || r->passes;
+        bytes += (l->dedup_twice ? 2 : 1) * sizeof(struct aggregate_pending);
     }
     l->input_size = (uint16_t)bytes;
     l->inputs = bytes > sizeof(struct aggregate_input) || needs & AGGREGATE_NEEDS_SERIES;

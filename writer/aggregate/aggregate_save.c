@@ -12,7 +12,7 @@
 #include "base/text/duration.h"
 
 enum {
-    SAVE_VERSION = 0x61670001, SAVE_STEP = 32, SAVE_HEAD = AGGREGATE_FRAME_HEAD, SAVE_MOST_LABELS = LABELS_MAX_BYTES,
+    SAVE_VERSION = 0x61670002, SAVE_STEP = 32, SAVE_HEAD = AGGREGATE_FRAME_HEAD, SAVE_MOST_LABELS = LABELS_MAX_BYTES,
     /* A frame is checked as a whole, in memory. A group whose unique values are more is not saved. */
     SAVE_MOST_RECORD = 64 << 20, SAVE_MOST_FRAME = 2 * AGGREGATE_FRAME + SAVE_MOST_RECORD
 };
@@ -327,12 +327,12 @@ static void swap_input_windows(const struct aggregate_part *p, struct aggregate_
 {
     const unsigned first = p->layout.dedup ? INPUT_PENDING : INPUT_SEEN | INPUT_RATED, second = first << 1;
     in->flags = (in->flags & ~(first | second)) | (in->flags & first) << 1 | (in->flags & second) >> 1;
-    if (p->layout.dedup) {
-        struct aggregate_pending *kept = (struct aggregate_pending *)((char *)in + p->layout.dedup);
-        swap_bytes(&kept[0], &kept[1], sizeof *kept);
-    } else if (p->layout.rates) {
+    if (p->layout.dedup_twice)
+        swap_bytes(aggregate_kept(p, in, 0), aggregate_kept(p, in, 1), sizeof(struct aggregate_pending));
+    else if (p->layout.rates_twice) {
         struct aggregate_rates *rates = (struct aggregate_rates *)((char *)in + p->layout.rates);
-        swap_bytes(&rates->windows[0], &rates->windows[1], sizeof rates->windows[0]);
+        swap_bytes(&rates->increase[0], &rates->increase[1], sizeof *rates->increase);
+        swap_bytes(&rates->t[0], &rates->t[1], sizeof *rates->t);
     }
 }
 

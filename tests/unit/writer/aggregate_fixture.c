@@ -147,6 +147,8 @@ void aggr_pass(int64_t ms)
     }
 }
 
+bool aggr_flush_some(void) { return aggregate_flush(aggr.lanes[0], aggr.now, 0, &to_lines); }
+
 void aggr_finish(void)
 {
     for (unsigned i = 0; i < aggr.n_lanes; i++)

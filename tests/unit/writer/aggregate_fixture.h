@@ -43,6 +43,7 @@ static inline bool aggr_saved_completely(struct str bytes)
 void aggr_push_at(unsigned lane, const char *series, double v, int64_t t); /* series: name{a="b",...} */
 void aggr_push(const char *series, double v);
 void aggr_pass(int64_t ms);       /* advances the clock, second by second */
+bool aggr_flush_some(void);       /* on lane 0, 64 records; true: there is more */
 void aggr_finish(void);
 const char *aggr_results(void);   /* since the last call, sorted, with times after t0 */
 void aggr_clear_lines(void);      /* forgets them */

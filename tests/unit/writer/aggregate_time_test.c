@@ -8,6 +8,9 @@
 
 #include "aggregate_fixture.h"
 
+#include <limits.h>
+#include <stdio.h>
+
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
 static void intervals(void **state UNUSED)
@@ -80,6 +83,59 @@ static void windows_of_counters(void **state UNUSED)
     assert_string_equal(aggr_results(), "a:10s_rate_sum 1 20000\na:10s_total 40 20000\n");
 }
 
+enum { FLUSH_SERIES = 300 };
+static void push_all(double v)
+{
+    char name[32];
+    for (int i = 0; i < FLUSH_SERIES; i++) {
+        snprintf(name, sizeof name, "c{i=\"%d\"}", i);
+        aggr_push(name, v * (i + 1));
+    }
+}
+
+/* Four intervals; the samples of each come when the flush of the one before has done so many slices. */
+static char *results_with_samples_after(const char *config, int slices)
+{
+    struct buf all = {0};
+    aggr.now = t0;
+    aggr_start(config);
+    push_all(1);
+    aggr_pass(59000);
+    for (int round = 2; round < 6; round++) {
+        aggr.now += round == 2 ? 1000 : 60000;
+        bool more = true;
+        for (int i = 0; i < slices && more; i++)
+            more = aggr_flush_some();
+        push_all(round * round);
+        while (more && aggr_flush_some())
+            ;
+        buf_add_z(&all, aggr_results());
+    }
+    char *text = str_dup(buf_str(&all));
+    buf_free(&all);
+    aggr_free_lanes();
+    return text;
+}
+
+/* A flush is done in slices: samples that come in between belong to the next interval, wherever it is. */
+static void samples_during_a_flush(void **state UNUSED)
+{
+    static const char *const configs[] = {
+        "- interval: 1m\n  without: [i]\n  outputs: [rate_sum, total, increase, count_series, sum_samples]\n",
+        "- interval: 1m\n  dedup_interval: 1m\n  without: [i]\n  outputs: [rate_sum, total, increase, count_series]\n",
+        "- interval: 1m\n  enable_windows: true\n  without: [i]\n  outputs: [rate_avg, total, increase, count_series]\n"};
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        char *after = results_with_samples_after(configs[i], INT_MAX);
+        assert_non_null(strstr(after, "rate_"));
+        for (int slices = 1; slices < 12; slices++) {
+            char *during = results_with_samples_after(configs[i], slices);
+            assert_string_equal(during, after);
+            mem_free(during);
+        }
+        mem_free(after);
+    }
+}
+
 static void flush_at_shutdown(void **state UNUSED)
 {
     aggr_start("- match: a\n  interval: 1m\n  flush_on_shutdown: true\n  outputs: [count_samples]\n"
@@ -149,7 +205,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         AGGR_TEST(intervals), AGGR_TEST(seven_seconds), AGGR_TEST(windows),
-        AGGR_TEST(windows_of_counters), AGGR_TEST(flush_at_shutdown), AGGR_TEST(deduplication),
+        AGGR_TEST(windows_of_counters), AGGR_TEST(samples_during_a_flush), AGGR_TEST(flush_at_shutdown),
+        AGGR_TEST(deduplication),
         AGGR_TEST(deduplication_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
