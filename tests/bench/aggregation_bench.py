@@ -44,8 +44,7 @@ def make_bodies():
     return out
 
 
-def send(port, bodies):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+def send(c, bodies):
     for body in bodies:
         c.request("POST", "/api/v1/write", body)
         answer = c.getresponse()
@@ -53,8 +52,12 @@ def send(port, bodies):
         assert answer.status // 100 == 2, answer.status
 
 
-def push_round(port, bodies):
-    threads = [threading.Thread(target=send, args=(port, bodies[k::CLIENTS])) for k in range(CLIENTS)]
+def connect(port):
+    return [http.client.HTTPConnection("127.0.0.1", port, timeout=120) for _ in range(CLIENTS)]
+
+
+def push_round(clients, bodies):
+    threads = [threading.Thread(target=send, args=(c, bodies[k::CLIENTS])) for k, c in enumerate(clients)]
     for t in threads:
         t.start()
     for t in threads:
@@ -69,11 +72,12 @@ def measure(program, name, bodies):
     flags = [f"-remoteWrite.url={sink.url}", f"-streamAggr.config={rules}"]
     agent = (lib.VMAgent("scrape_configs: []", *flags) if program == "vmagent" else
              lib.Sluice("scrape_configs: []", *flags, "--dialect=vmagent"))
+    clients = connect(agent.port)  # which stay, as those of agents do
     at = [agent.cpu_seconds()]
-    push_round(agent.port, bodies)
+    push_round(clients, bodies)
     at.append(agent.cpu_seconds())
     for _ in range(ROUNDS):
-        push_round(agent.port, bodies)
+        push_round(clients, bodies)
     time.sleep(12)  # until the last results are written
     at.append(agent.cpu_seconds())
     memory = agent.memory_kib()["VmHWM"] / 1024

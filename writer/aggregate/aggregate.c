@@ -43,6 +43,8 @@ struct aggregate *aggregate_new(const struct aggregate_rule *const *rules, struc
         aggregate_layout_init(&p->layout, rules[i]);
         aggregate_part_clear(p);
     }
+    a->direct = n == 1 && a->parts[0].layout.inputs && rules[0]->drop_input_labels.n == 0 &&
+                rules[0]->input_relabel.n == 0;
     aggregate_parts_start(a, now);
     return a;
 }
@@ -114,7 +116,7 @@ void aggregate_adopt(struct aggregate *a, struct aggregate *old)
 
 /* --- samples ------------------------------------------------------------------------------------------------------ */
 
-struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t hash)
+struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t *hash)
 {
     return aggregate_find_near(a, labels, hash, &a->near);
 }
@@ -127,7 +129,7 @@ void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sam
 void aggregate_push_sent(struct aggregate *a, struct labels labels, uint64_t hash, const struct sample *samples,
                          size_t n, int64_t now, bool adopted)
 {
-    struct aggregate_match m = aggregate_find_near(a, labels, hash, &a->near_sent);
+    struct aggregate_match m = aggregate_find_near(a, labels, &hash, &a->near_sent);
     if (m.route != AGGREGATE_NO_ROUTE)
         aggregate_receive_route(a, m.route, samples, n, now, adopted);
 }

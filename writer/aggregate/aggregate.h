@@ -17,7 +17,7 @@
  * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 16 more for rates (with
  * windows 40), 16 more with deduplication (with windows, or without outputs, 32); 40 bytes and the labels for each group, and 8 to 32 for each output, twice. 12 bytes for each series
  * that arrives, matched or not; with several rules of which one has records of series, 12 more for each rule that matches
- * it. The index of each table has 6 to 10 bytes for each record.
+ * it. Series of a single rule that has records of them, and no relabeling, have only those on the lane of their group. The index of each table has 6 to 10 bytes for each record.
  *
  * Functions are called on the lane's thread, except where stated. Labels and samples are borrowed for the call. */
 #ifndef WRITER_AGGREGATE_AGGREGATE_H
@@ -55,7 +55,8 @@ void aggregate_free(struct aggregate *a); /* NULL is fine */
  * order, what is decided about series moves, too. */
 void aggregate_adopt(struct aggregate *a, struct aggregate *old);
 
-/* What the rules make of a series. hash: hash_keyed() of the labels, not 0. */
+/* What the rules make of a series. hash: hash_keyed() of the labels, at least 1; or 0, then it is set if it is needed: for
+ * series of other lanes. */
 struct aggregate_match {
     uint32_t route;   /* for aggregate_add_samples, until aggregate_flush is called; AGGREGATE_NO_ROUTE: no space */
     bool matched;     /* by a rule */
@@ -63,7 +64,7 @@ struct aggregate_match {
     uint64_t others;  /* bits of the other lanes that must be sent the series and its samples (aggregate_push_sent) */
 };
 #define AGGREGATE_NO_ROUTE UINT32_MAX
-struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t hash);
+struct aggregate_match aggregate_find(struct aggregate *a, struct labels labels, uint64_t *hash);
 void aggregate_add_samples(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now);
 /* Samples from another lane, for the groups of this one. adopted: only those of rules whose state was adopted: the
  * other lane has the rules from before. */

@@ -88,7 +88,10 @@ struct aggregate {
     unsigned lane, n_lanes;
     struct aggregate_part *parts; size_t n_parts;
     struct aggregate_table routes, shared;
-    uint32_t near, near_sent; /* the next route that is expected: series come in the same order each time */
+    /* A series of the only rule, which does not relabel, is found by the hash of its labels among the inputs: it has no
+     * route if it is this lane's. */
+    bool direct;
+    struct aggregate_near { uint32_t route, input; } near, near_sent; /* expected next: series come in the same order */
     struct aggregate_link *links; size_t n_links, _cap_links;
     uint32_t free_link;
     bool dead; /* routes may lead to dead records */
@@ -112,8 +115,9 @@ void aggregate_group_clear_window(const struct aggregate_part *p, union aggregat
 void aggregate_group_clear(const struct aggregate_part *p, struct aggregate_output_group *g); /* as if it were new */
 
 /* aggregate_routes.c */
-/* near: expected route, and then that after it. */
-struct aggregate_match aggregate_find_near(struct aggregate *a, struct labels labels, uint64_t hash, uint32_t *near);
+/* near: what is expected, and then what follows it. */
+struct aggregate_match aggregate_find_near(struct aggregate *a, struct labels labels, uint64_t *hash,
+                                           struct aggregate_near *near);
 void aggregate_routes_init(struct aggregate *a);
 void aggregate_routes_free(struct aggregate *a);
 void aggregate_routes_forget(struct aggregate *a); /* all; dead records are released */

@@ -247,15 +247,43 @@ static bool aggregate_route_dead(const struct aggregate *a, const struct aggrega
     return false;
 }
 
-struct aggregate_match aggregate_find_near(struct aggregate *a, struct labels labels, uint64_t hash, uint32_t *near)
+/* --- finding ------------------------------------------------------------------------------------------------------ */
+
+/* In a route's number: it is that of a record of inputs of the only rule. */
+static const uint32_t route_direct = UINT32_C(1) << 31;
+
+static struct aggregate_match aggregate_match_input(uint32_t input, struct aggregate_near *near)
 {
-    struct aggregate_match m = {.route = table_find_near(&a->routes, hash, near)};
-    bool new = m.route == TABLE_NONE;
-    if (new && (m.route = table_add(&a->routes, hash)) == TABLE_NONE)
-        return m;
-    *near = m.route + 1;
-    struct aggregate_route *route = table_at(&a->routes, m.route);
-    if (new || (a->dead && aggregate_route_dead(a, route))) {
+    near->input = input + 1;
+    return (struct aggregate_match){.route = route_direct | input, .matched = true, .own = true};
+}
+
+static bool aggregate_input_expected(const struct aggregate *a, uint32_t input, uint64_t id)
+{
+    return table_is_at(&a->parts[0].inputs, input, id) && !aggregate_record_dead(&a->parts[0], input);
+}
+
+static struct aggregate_match aggregate_find_new(struct aggregate *a, struct labels labels, uint64_t hash,
+                                                 struct aggregate_near *near)
+{
+    struct aggregate_route new = {.to = ROUTE_NOWHERE};
+    aggregate_route_make(a, &new, labels);
+    if (a->direct && route_kind(&new) == ROUTE_INPUT)
+        return aggregate_match_input(route_number(&new), near);
+    struct aggregate_match m = {.route = table_add(&a->routes, hash)};
+    if (m.route == TABLE_NONE)
+        aggregate_route_unlink(a, &new);
+    else
+        ((struct aggregate_route *)table_at(&a->routes, m.route))->to = new.to;
+    return m;
+}
+
+/* The series' route is known: what it leads to. */
+static struct aggregate_match aggregate_match_route(struct aggregate *a, struct labels labels, uint32_t number)
+{
+    struct aggregate_match m = {.route = number};
+    struct aggregate_route *route = table_at(&a->routes, number);
+    if (a->dead && aggregate_route_dead(a, route)) {
         aggregate_route_unlink(a, route);
         aggregate_route_make(a, route, labels);
     } else if (route_sweep(route) != (a->sweep & ROUTE_MASK)) {
@@ -270,9 +298,39 @@ struct aggregate_match aggregate_find_near(struct aggregate *a, struct labels la
     return m;
 }
 
+struct aggregate_match aggregate_find_near(struct aggregate *a, struct labels labels, uint64_t *hash,
+                                           struct aggregate_near *near)
+{
+    uint64_t id = a->direct ? labels_hash(labels) : 0;
+    if (a->direct && aggregate_input_expected(a, near->input, id))
+        return aggregate_match_input(near->input, near);
+    if (*hash == 0)
+        *hash = hash_keyed(labels.p, labels.n);
+    *hash += *hash == 0;
+    uint32_t at = near->route;
+    if (!table_is_at(&a->routes, at, *hash)) {
+        if (a->direct && (at = table_find(&a->parts[0].inputs, id)) != TABLE_NONE)
+            return aggregate_match_input(at, near);
+        at = table_find(&a->routes, *hash);
+    }
+    if (at == TABLE_NONE) {
+        struct aggregate_match m = aggregate_find_new(a, labels, *hash, near);
+        if (m.own || m.route == AGGREGATE_NO_ROUTE)
+            return m;
+        at = m.route;
+    }
+    near->route = at + 1;
+    return aggregate_match_route(a, labels, at);
+}
+
 void aggregate_receive_route(struct aggregate *a, uint32_t route, const struct sample *samples, size_t n, int64_t now,
                              bool adopted)
 {
+    if (route & route_direct) {
+        if (!adopted || a->parts[0].adopted)
+            aggregate_receive(&a->parts[0], route & ~route_direct, samples, n, now);
+        return;
+    }
     const struct aggregate_route *r = table_at(&a->routes, route);
     if (route_kind(r) == ROUTE_INPUT && (!adopted || a->parts[0].adopted))
         aggregate_receive(&a->parts[0], route_number(r), samples, n, now);

@@ -38,13 +38,11 @@ static inline uint64_t table_id(const struct aggregate_table *t, uint32_t i)
     return id;
 }
 uint32_t table_find(const struct aggregate_table *t, uint64_t id); /* TABLE_NONE: there is none */
-/* Tries *near first, then searches; *near becomes the number after it. Identities that come in the order in which they
- * were added need no search. */
-static inline uint32_t table_find_near(const struct aggregate_table *t, uint64_t id, uint32_t *near)
+/* Whether it is the record of this number, which has perhaps been forgotten: identities that come in the order in which
+ * they were added need no search. */
+static inline bool table_is_at(const struct aggregate_table *t, uint32_t i, uint64_t id)
 {
-    uint32_t at = *near < t->used && table_id(t, *near) == id ? *near : table_find(t, id);
-    *near = at + 1;
-    return at;
+    return i < t->used && table_id(t, i) == id;
 }
 /* A new record, zeroed but for its identity, which is not 0 and not in the table. TABLE_NONE: there are too many. */
 enum { TABLE_MOST = 1 << 28 };

@@ -177,12 +177,11 @@ static void aggregate_set_aside(struct aggregate_lane *l, uint32_t set, uint32_t
 /* True: a rule of the set matches the series. */
 static bool aggregate_take(struct aggregate_lane *l, uint32_t set, struct pipeline_series *s)
 {
-    uint64_t hash = pipeline_series_hash(s);
-    struct aggregate_match m = aggregate_find(l->of.sets[set], s->in.labels, hash);
+    struct aggregate_match m = aggregate_find(l->of.sets[set], s->in.labels, &s->hash);
     if (s->in.n_samples > 0 && m.own)
         aggregate_set_aside(l, set, m.route, &s->in);
     if (s->in.n_samples > 0 && m.others != 0)
-        aggregate_send(l, set, m.others, s, hash);
+        aggregate_send(l, set, m.others, s, pipeline_series_hash(s));
     return m.matched;
 }
 

@@ -93,7 +93,7 @@ void aggr_push_at(unsigned lane, const char *series, double v, int64_t t)
     struct sample s = {t, v};
     struct labels l = parse_series(series);
     uint64_t hash = hash_keyed(l.p, l.n);
-    struct aggregate_match m = aggregate_find(aggr.lanes[lane], l, hash);
+    struct aggregate_match m = aggregate_find(aggr.lanes[lane], l, &hash);
     assert_int_not_equal(m.route, AGGREGATE_NO_ROUTE);
     aggregate_add_samples(aggr.lanes[lane], m.route, &s, 1, aggr.now);
     for (unsigned i = 0; i < aggr.n_lanes; i++)
