@@ -15,6 +15,7 @@ struct ending {
     struct list node;         /* of lane.endings */
     struct target *target;    /* a reference: the markers have its labels */
     struct scrape_cache last; /* the series to end */
+    struct scrape_cache also; /* more of them; series that both have end once */
     int64_t t;
     bool begun;
 };
@@ -51,6 +52,21 @@ void ending_add(struct target *target, int64_t t)
     loop_post(l->loop, &l->work);
 }
 
+void ending_add_stream(struct target *target, struct scrape_cache *written, bool last, int64_t t)
+{
+    struct scrape_lane *l = target->lane;
+    struct ending *e = mem_zalloc(sizeof *e);
+    *e = (struct ending){.target = target_ref(target), .last = *written, .t = t};
+    *written = (struct scrape_cache){0};
+    target->series_t = t;
+    if (last) {
+        e->also = target->last;
+        target->last = (struct scrape_cache){0};
+    }
+    list_push_back(&l->endings, &e->node);
+    loop_post(l->loop, &l->work);
+}
+
 /* False: finished and freed. */
 static bool ending_step(struct scrape_lane *l, struct ending *e)
 {
@@ -59,8 +75,15 @@ static bool ending_step(struct scrape_lane *l, struct ending *e)
     e->begun = true;
     if (markers_end_some(&l->stale, e->t, LINES))
         return true;
+    if (e->also.templates) {
+        e->last = e->also;
+        e->also = (struct scrape_cache){0};
+        markers_end_also(&l->stale, &e->last);
+        return true;
+    }
     ending_count(&l->stale);
     e->target->ended = l->stale.ended;
+    marker_writer_end(&l->stale);
     list_remove(&e->node);
     target_unref(e->target);
     mem_free(e);
@@ -80,6 +103,6 @@ size_t endings_series(const struct scrape_lane *l)
 {
     size_t n = 0;
     for (const struct list *node = l->endings.next; node != &l->endings; node = node->next)
-        n += CONTAINER(node, struct ending, node)->last.n;
+        n += CONTAINER(node, struct ending, node)->last.n + CONTAINER(node, struct ending, node)->also.n;
     return n;
 }

@@ -11,6 +11,8 @@ struct scrape_lane;
 
 /* On the target's lane. Ends the target's cached series at time t (ms); t->last is empty afterwards. */
 void ending_add(struct target *target, int64_t t);
+/* The same for series that a stream has written, which are *written and then empty, and if `last` for the cached ones. */
+void ending_add_stream(struct target *target, struct scrape_cache *written, bool last, int64_t t);
 /* Works until clock_mono_ns() reaches `until`; false: more is left. */
 bool endings_work(struct scrape_lane *l, int64_t until);
 size_t endings_series(const struct scrape_lane *l); /* of the endings that are left; some may have markers */

@@ -92,6 +92,7 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     list_init(&l->targets);
     list_init(&l->moved);
     list_init(&l->waiting);
+    list_init(&l->streams);
     standby_init(&l->standby, n_lanes);
     list_init(&l->endings);
     list_init(&l->changes);

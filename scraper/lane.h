@@ -35,6 +35,8 @@ struct scrape_lane {
     struct list endings;         /* large failed or removed targets whose series are being ended (ending.c) */
     struct list changes;         /* from the main thread; the first is being applied */
     struct standby standby;      /* scrapes kept for other members */
+    struct list streams;         /* struct scrape_stream with text to read; the first is next (stream.h) */
+    bool stream_next;            /* its step is before that of the page being parsed */
     struct list waiting;         /* scrapes with a complete response; the first is being parsed if `reading` */
     bool reading;
     bool page_ends;              /* the last page is to be ended by page_end before the next one starts */

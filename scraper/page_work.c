@@ -4,8 +4,8 @@
 #include "base/hash.h"
 #include "base/text/duration.h"
 #include "scraper/ending.h"
-#include "scraper/scrape_internal.h"
 #include "scraper/scrape_stats.h"
+#include "scraper/stream.h"
 
 enum {
     STEP_LINES = 512,
@@ -57,7 +57,7 @@ static bool update_metadata(struct scrape_lane *l, struct target *t, const struc
         set_metadata(l, t, known);
         return false;
     }
-    metadata_build_start(&l->metadata_builder, &l->metadata, hash, route, p->reader.page, p->reader.metadata,
+    metadata_build_start(&l->metadata_builder, &l->metadata, hash, route, page_reader_metadata_text(&p->reader), p->reader.metadata,
                          p->reader.n_metadata);
     return true;
 }
@@ -83,7 +83,7 @@ static void count_page(const struct page *p)
         stats_add(&scrape_stats, SERIES_COLD, (double)r->uncached_lines);
 }
 
-static bool within_limit(const struct target *t, struct page_result *r)
+bool scrape_within_limit(const struct target *t, struct page_result *r)
 {
     uint32_t limit = t->settings.sample_limit;
     size_t samples = t->job->conf->page.limit_counts_lines ? r->post_relabeling : r->post_relabeling - r->duplicates;
@@ -101,37 +101,40 @@ static void leave_page(struct scrape_lane *l, struct scrape *s)
     l->reading = false;
 }
 
-/* The page ends in slices: it refers to neither the scrape nor the target any more. */
+struct page *scrape_page(const struct scrape *s) { return s->stream ? &s->stream->page : &s->target->lane->page; }
+
+/* The page ends in slices: it refers to neither the scrape nor the target any more. That of a stream has released most
+ * already, and ends with the scrape. */
 static void end_page(struct scrape_lane *l, struct scrape *s)
 {
     leave_page(l, s);
-    l->page_ends = true;
+    l->page_ends = s->stream == NULL;
 }
 
 static void page_failed(struct scrape_lane *l, struct scrape *s)
 {
-    struct err err = l->page.result.err;
+    const struct page_result *r = &scrape_page(s)->result;
+    struct err err = r->err;
     end_page(l, s);
-    scrape_fail(s, &l->page.result, &err);
+    scrape_fail(s, r, &err);
 }
 
 static void page_done(struct scrape_lane *l, struct scrape *s)
 {
-    const struct page_result *p = &l->page.result;
+    const struct page_result *p = &scrape_page(s)->result;
     bool again = p->digest.n > 0 && p->digest.n == s->target->ended.n && p->digest.sum == s->target->ended.sum;
     struct scrape_report r = {.up = 1, .scraped = (double)p->scraped, .post_relabeling = (double)p->post_relabeling,
                               .added = again ? 0 : (double)p->added, .over_series_limit = (double)p->over_series_limit};
     s->target->series_t = s->t;
-    count_page(&l->page);
+    count_page(scrape_page(s));
     stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);
     stats_observe(&scrape_samples, (double)p->scraped);
-    stats_observe(&scrape_sizes, (double)s->body.n);
+    stats_observe(&scrape_sizes, (double)(s->stream ? s->stream->read : s->body.n));
     end_page(l, s);
     scrape_publish(s, &r, NULL);
 }
 
-/* With the limit in force; NULL: none. */
-static struct series_limit *target_series_limit(struct target *t)
+struct series_limit *scrape_series_limit(struct target *t)
 {
     if (t->settings.series_limit == 0) {
         if (t->series)
@@ -149,7 +152,7 @@ static void read_page(struct scrape_lane *l, struct scrape *s, struct page_text 
 {
     struct target *t = s->target;
     const struct scrape_job *conf = t->job->conf;
-    page_start(&l->page, t->source, &t->labels, t->templates, &t->last, target_series_limit(t), page, s->t);
+    page_start(&l->page, t->source, &t->labels, t->templates, &t->last, scrape_series_limit(t), page, s->t);
     l->page.exemplars.starts = (struct start_times){
         .sent = conf->start_times.sent, .zeros = conf->start_times.zeros,
         .after = t->series_t > 0 ? t->series_t : t->span.from > l->since ? t->span.from : l->since};
@@ -206,16 +209,22 @@ static void begin_protobuf(struct scrape_lane *l, struct scrape *s)
         .max_bytes = made_page_max(s->target)});
 }
 
-/* False: the page is read as it is. */
-static bool begin_rewrite(struct scrape_lane *l, struct scrape *s, enum exposition_format format)
+void scrape_rewrite_options(const struct scrape *s, struct page_rewrite_options *options)
 {
     const struct scrape_job *conf = s->target->job->conf;
-    struct page_rewrite_options options = {
+    *options = (struct page_rewrite_options){
         .custom = conf->convert_classic_histograms, .classic_too = conf->always_scrape_classic_histograms,
         .starts = conf->start_times.sent || conf->start_times.zeros, .family_labels = conf->type_and_unit_labels,
         .lax = conf->page.lax, .skips_lines = !conf->broken_lines_fail, .own_times = conf->honor_timestamps,
         .bucket_limit = (uint32_t)conf->native_histogram_bucket_limit, .t = s->t,
         .max_bytes = made_page_max(s->target)};
+}
+
+/* False: the page is read as it is. */
+static bool begin_rewrite(struct scrape_lane *l, struct scrape *s, enum exposition_format format)
+{
+    struct page_rewrite_options options;
+    scrape_rewrite_options(s, &options);
     if (!page_rewrite_needed(&options, format))
         return false;
     page_rewrite_start(&l->rewritten, buf_str(&s->body), format, &options);
@@ -272,14 +281,14 @@ static bool unpack_some(struct scrape_lane *l, struct scrape *s)
 /* Executes one step of the current page; false when it is finished. */
 static bool page_work_step(struct scrape_lane *l, struct scrape *s)
 {
-    struct page *p = &l->page;
+    struct page *p = scrape_page(s);
     bool more = false, ok = true;
     switch (s->step) {
     case STEP_CONVERT: return convert_some(l, s);
     case STEP_PARSE: more = parse_some(p, &ok); break;
     case STEP_COMPARE: /* finds the duplicates, which do not count as samples */
         more = page_compare(p, COMPARE_LINES);
-        ok = more || within_limit(s->target, &p->result);
+        ok = more || scrape_within_limit(s->target, &p->result);
         break;
     case STEP_LIMIT: more = page_limit(p, COMPARE_LINES); break;
     case STEP_WRITE: more = !s->mute && page_write(p); break;
@@ -314,7 +323,7 @@ static struct scrape *next_page(struct scrape_lane *l)
         s->step = STEP_KEEP;
     else if (s && s->failure)
         s->step = STEP_FAIL;
-    else if (s)
+    else if (s && s->stream == NULL)
         begin_page(l, s);
     l->reading = replay || s;
     return replay ? replay : s;
@@ -338,8 +347,13 @@ static bool work_step(struct scrape_lane *l, int64_t until)
     }
     if (mem_release_some(&l->interner.release) || metadata_free_unused(&l->metadata, METADATA_FAMILIES))
         return true;
+    l->stream_next = !l->stream_next;
+    if (l->stream_next && scrape_streams_work(l))
+        return true;
     struct scrape *s = next_page(l);
-    return s && (page_work_step(l, s), true);
+    if (s)
+        page_work_step(l, s);
+    return s || scrape_streams_work(l);
 }
 
 void scrape_work(struct scrape_lane *l)

@@ -2,7 +2,7 @@
 /* One scrape, in steps on the lane's loop:
  *
  * 1. The timer fires and the request is sent.
- * 2. The response is collected.
+ * 2. The response is collected, or read as it arrives (stream.h).
  * 3. When it is complete, the page is parsed, compared, written and cached, in slices (page_work.c); while another page is
  *    being read, it is queued.
  * 4. The automatic series (`up` and others) are written, and the state for the API is published.
@@ -15,8 +15,8 @@
 #include "scraper/ending.h"
 #include "model/exposition/scrape_protocols.h"
 #include "scraper/schedule.h"
-#include "scraper/scrape_internal.h"
 #include "scraper/scrape_stats.h"
+#include "scraper/stream.h"
 
 #include <stdio.h>
 
@@ -79,6 +79,7 @@ static void scrape_end(struct scrape *s, const struct scrape_report *r, const st
     stats_observe(&scrape_durations, r->duration);
     standby_ended(s);
     t->scrape = NULL;
+    scrape_stream_free(s);
     scrape_reuse_body(l, &s->body);
     mem_free(s);
     scrape_arm(t);
@@ -99,7 +100,7 @@ void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err 
     struct target *t = s->target;
     r->duration = (double)(s->replay ? s->duration_ns : clock_mono_ns() - s->start_ns) / 1e9;
     r->timeout = (double)t->settings.timeout / 1e3;
-    r->bytes = (double)s->body.n;
+    r->bytes = (double)(s->stream ? s->stream->read : s->body.n);
     r->body_size = err && err->kind == ERR_TOO_LARGE ? -1 : r->bytes;
     r->sample_limit = (double)t->settings.sample_limit;
     r->label_limit = (double)t->settings.label_limit;
@@ -139,7 +140,10 @@ void scrape_fail(struct scrape *s, const struct page_result *p, const struct err
         r.scraped = (double)p->scraped;
         r.post_relabeling = (double)p->post_relabeling;
     }
-    ending_add(t, s->t);
+    if (s->stream)
+        scrape_stream_end_series(s, true);
+    else
+        ending_add(t, s->t);
     stats_add(&scrape_stats, SCRAPES_FAILED, 1);
     scrape_publish(s, &r, &shown);
 }
@@ -194,15 +198,29 @@ static void add_without_returns(struct buf *body, struct str piece)
     body->n = (size_t)(to - body->p);
 }
 
+static void scrape_take_format(struct scrape *s, const struct client_reply *r)
+{
+    const struct scrape_job *conf = s->target->job->conf;
+    if (!conf->page.text_only)
+        s->format = protocols_format(r->content_type, conf->fallback_scrape_protocol);
+}
+
 static bool scrape_body_chunk(void *arg, const struct client_reply *reply, struct str piece, struct err *err UNUSED)
 {
     struct scrape *s = arg;
-    if (s->body.cap == 0)
+    if (reply->status != 200)
+        return true;
+    if (s->body.cap == 0) {
         scrape_take_spare(s);
-    if (reply->status == 200 && s->target->job->conf->broken_lines_fail)
+        scrape_take_format(s, reply);
+        scrape_stream_begin(s, reply);
+    }
+    if (s->target->job->conf->broken_lines_fail)
         buf_add_str(&s->body, piece);
-    else if (reply->status == 200)
+    else
         add_without_returns(&s->body, piece);
+    if (s->stream)
+        scrape_stream_take(s);
     return true;
 }
 
@@ -244,8 +262,7 @@ static int64_t time_after(const struct target *t, int64_t time)
     return time > t->last_t || t->last_t - time > jitter ? time : t->last_t + 1;
 }
 
-/* A scrape that queued for a slot is timestamped when it was sent, not when it was due. */
-static void shift_start(struct scrape *s, const struct client_reply *r)
+void scrape_shift_start(struct scrape *s, const struct client_reply *r)
 {
     struct target *t = s->target;
     struct loop *loop = t->lane->loop;
@@ -262,18 +279,21 @@ static void scrape_response_done(void *arg, const struct client_reply *r)
     struct scrape_lane *l = s->target->lane;
     s->call = NULL;
     s->target->timed_out = r->err.kind == ERR_GATEWAY_TIME;
-    shift_start(s, r);
+    if (s->stream == NULL)
+        scrape_shift_start(s, r);
     count_reply(r);
     if (r->status != 200) {
         fail_reply(s, r);
         return;
     }
-    const struct scrape_job *conf = s->target->job->conf;
-    if (!conf->page.text_only)
-        s->format = protocols_format(r->content_type, conf->fallback_scrape_protocol);
+    scrape_take_format(s, r);
     bool text = s->format != SCRAPE_PROTOBUF;
-    if (text && !conf->broken_lines_fail && s->body.n > 0 && s->body.p[s->body.n - 1] == '\r')
+    if (text && !s->target->job->conf->broken_lines_fail && s->body.n > 0 && s->body.p[s->body.n - 1] == '\r')
         s->body.n--;
+    if (s->stream) {
+        scrape_stream_take_end(s);
+        return;
+    }
     bool next = list_empty(&l->waiting);
     list_push_back(&l->waiting, &s->node);
     if (next) /* its page is still in the processor's cache, and its buffer may serve the next response */
@@ -400,6 +420,9 @@ void scrape_cancel(struct target *t)
     if (list_linked(&s->node))
         list_remove(&s->node);
     standby_ended(s);
+    if (s->stream && !t->lane->stopping)
+        scrape_stream_end_series(s, false);
+    scrape_stream_free(s);
     mem_release_buf(&t->lane->interner.release, &s->body);
     loop_post(t->lane->loop, &t->lane->work);
     mem_free(s);
@@ -411,7 +434,10 @@ void scrape_end_target(struct target *t)
     int64_t time = time_after(t, loop_now(t->lane->loop));
     if (!standby_leads(t, loop_now(t->lane->loop))) /* the member that does ends them */
         return;
-    ending_add(t, time);
+    if (t->scrape && t->scrape->stream)
+        scrape_stream_end_series(t->scrape, true);
+    else
+        ending_add(t, time);
     if (t->last_t > 0 && !t->job->conf->no_stale_markers)
         report_end(t, time);
 }

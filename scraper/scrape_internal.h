@@ -13,6 +13,7 @@ struct scrape {
     struct client_call *call;  /* NULL when the response is complete */
     struct list node;          /* in lane.waiting, when the response is complete */
     struct buf body;
+    struct scrape_stream *stream; /* NULL: the response is to be complete before it is read (stream.h) */
     enum scrape_format format; /* of the body */
     int64_t start_ns;
     int64_t queued;            /* loop_mono ms at which it was passed to the client */
@@ -30,6 +31,13 @@ struct scrape {
     struct buf packed;         /* of a replay: the response in frames */
     size_t unpacked;           /* bytes of body that are kept, or of packed that are unpacked */
 };
+
+struct page *scrape_page(const struct scrape *s);       /* that it is read by */
+struct series_limit *scrape_series_limit(struct target *t); /* with the limit in force; NULL: none */
+bool scrape_within_limit(const struct target *t, struct page_result *r); /* of samples; false: r->err is set */
+void scrape_rewrite_options(const struct scrape *s, struct page_rewrite_options *options);
+/* A scrape that queued for a slot is timestamped when it was sent, not when it was due. */
+void scrape_shift_start(struct scrape *s, const struct client_reply *r);
 
 /* Both write the automatic series, publish the state for the API, free the scrape and arm the target's next one. */
 void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err *err); /* err NULL: it succeeded */

@@ -95,7 +95,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     bool track_timestamps_staleness;  /* default depends on the dialect */
     bool keep_params;                 /* Prometheus: `params` are sent even when their label is empty or removed */
     struct page_rules page;
-    bool no_stale_markers;
+    bool no_stale_markers, stream_parse;
     bool stale_on_shutdown;           /* scraper_stop writes stale markers */
     int64_t metadata_ms;              /* interval of resending unchanged metadata; 0: 10 minutes */
     bool suppress_errors;             /* failing scrapes are not logged */
@@ -135,7 +135,7 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     struct sd_conf sd;
     int64_t scrape_offset;             /* -1 after scrape_job_finish: each target has its own */
     int64_t scrape_align_interval;
-    bool no_stale_markers, suppress_errors, suppress_duplicates;
+    bool no_stale_markers, stream_parse, suppress_errors, suppress_duplicates;
     int64_t suppress_errors_delay;
     int64_t scrape_slot;               /* copied from the globals, as are the next six */
     bool broken_lines_fail, instance_is_host, loose_durations, keep_params;

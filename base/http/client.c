@@ -532,6 +532,19 @@ struct client_call *client_send(struct client *c, const struct client_request *r
     return call;
 }
 
+void client_pause(struct client_call *call, bool pause)
+{
+    struct client *c = call->client;
+    bool in_curl = c->in_curl;
+    if (call->is_plain) {
+        plain_pause(call, pause);
+    } else if (call->state == CALL_RUNNING) { /* curl may call back at once */
+        c->in_curl = true;
+        curl_easy_pause(call->easy, pause ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+        c->in_curl = in_curl;
+    }
+}
+
 void client_cancel(struct client_call *call)
 {
     struct client *c = call->client;

@@ -170,6 +170,8 @@ struct client_call *client_send(struct client *c, const struct client_request *r
 /* Of a call in progress: whether the head of the response has arrived, and the bytes of the body on the wire. */
 struct client_progress { bool has_head; uint64_t body_bytes; };
 struct client_progress client_progress(const struct client_call *call);
+/* A call in progress: stops reading its connection, or goes on; `data` may still be called with what has been read. */
+void client_pause(struct client_call *call, bool pause);
 void client_cancel(struct client_call *call); /* no callback follows; allowed in callbacks */
 /* Called when one of those who send requests to the server of `url` sends no more of them: closes the connection to it
  * that has been idle for longest. Not from a callback. */

@@ -46,6 +46,7 @@ struct plain_exchange {
     bool refused;                         /* the server takes no more of the request, but may have responded */
     bool answered;                        /* a byte of the response has arrived */
     bool repeated;                        /* on a new connection */
+    bool paused;                          /* nothing is received */
     struct response_reader reader;
 };
 

@@ -205,9 +205,18 @@ static void plain_receive(struct client_call *call)
             plain_complete(call, false);
         else if (n <= 0)
             plain_lost(call, n < 0 ? errno : 0);
-        if (n <= 0 || !plain_read(call, str_n(buffer, (size_t)n)) || n < PLAIN_RECEIVE)
+        if (n <= 0 || !plain_read(call, str_n(buffer, (size_t)n)) || n < PLAIN_RECEIVE || x->paused)
             return;
     }
+}
+
+/* A connection that cannot be watched again is closed by the deadline. */
+void plain_pause(struct client_call *call, bool pause)
+{
+    struct plain_exchange *x = &call->plain;
+    x->paused = pause;
+    if (x->connection)
+        (void)!connection_watch(x->connection, pause ? 0 : EPOLLIN);
 }
 
 /* ---- the request ---- */

@@ -32,6 +32,7 @@ void plain_free(struct client_plain *plain); /* its calls must have ended */
 
 /* False: reply.err has the reason, and `settled` is not called. */
 bool plain_start(struct client_plain *plain, struct client_call *call) MUST_USE;
+void plain_pause(struct client_call *call, bool pause);
 void plain_stop(struct client_call *call); /* `settled` is not called; no effect when not started or settled */
 
 #endif

@@ -208,6 +208,8 @@ const struct flag_row flag_rows[] = {
              .max = UINT32_MAX,
              .help = "Maximum number of dropped targets that pages and the API show, of all jobs together; all are "
                      "counted"}},
+    {.row = {CONF_BOOL, "promscrape.streamParse", AT(stream_parse), .preset = "false",
+             .help = "Set `stream_parse` for all jobs"}},
     {.row = {CONF_INT, "promscrape.seriesLimitPerTarget", AT(series_limit), .preset = "0", .min = INT64_MIN, .max = INT64_MAX,
              .help = "Default of the jobs' `series_limit`; 0 or less = unlimited"}},
     {.row = {CONF_BOOL, "promscrape.suppressDuplicateScrapeTargetErrors", AT(suppress_duplicate_targets),

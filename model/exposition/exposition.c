@@ -29,7 +29,8 @@ void exposition_skip_line(struct exposition *e)
 {
     const char *eol = line_end(e->p, e->end);
     eol += eol < e->end;
-    struct exposition rest = {.p = eol, .end = e->end, ._start = eol, .format = e->format, .lax = e->lax};
+    struct exposition rest = {.p = eol, .end = e->end, ._start = eol, .format = e->format, .lax = e->lax,
+                              .goes_on = e->goes_on};
     *e = rest;
 }
 

@@ -202,7 +202,7 @@ static enum exposition_kind openmetrics_series(struct exposition *e, const char 
 enum exposition_kind openmetrics_next(struct exposition *e)
 {
     if (e->p == e->end)
-        return fail_no_eof(e, e->p);
+        return e->goes_on ? EXPOSITION_END : fail_no_eof(e, e->p);
     return *e->p == '#' ? read_metadata(e, e->p) : openmetrics_series(e, e->p);
 }
 

@@ -81,7 +81,9 @@ static const struct conf_row job_rows[] = {
         .help = "Write `scrape_sample_limit` and `scrape_body_size_bytes`; `scrape_timeout_seconds` is always written. Default: global"},
     UNUSED_KEY("relabel_debug", "Relabeling is not logged"),
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
-    {.type = CONF_IGNORED, .name = "stream_parse", .help = "A scrape is always forwarded completely or not at all"},
+    JOB(BOOL, "stream_parse", stream_parse), .preset = "false",
+        .help = "Forward the samples of a page while it arrives, so that large pages take little memory; a late error then leaves "
+                "a part of the scrape. Not for protobuf and pages that are rewritten"},
     JOB(BOOL, "convert_classic_histograms_to_nhcb", convert_classic_histograms),
         .help = "Store classic histograms as native ones with custom buckets; with always_scrape_classic_histograms "
                 "both. Default: global"},
@@ -159,6 +161,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     if (!conf_is_set(node, "scrape_offset"))
         job->scrape_offset = job->scrape_align_interval > 0 ? 0 : -1;
     job->no_stale_markers = job->no_stale_markers || g->no_stale_markers;
+    job->stream_parse = job->stream_parse || g->stream_parse;
     job->broken_lines_fail = g->broken_lines_fail;
     job->instance_is_host = g->instance_is_host;
     job->loose_durations = g->loose_durations;
@@ -233,7 +236,8 @@ static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job
                 4 * job->extra_scrape_metrics + 8 * job->convert_classic_histograms + 16 * job->start_times.sent +
                 32 * job->start_times.zeros + 64 * job->type_and_unit_labels);
     buf_add_str(&b, job->scrape_failure_log_file);
-    add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail + 8 * job->track_timestamps_staleness);
+    add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail + 8 * job->track_timestamps_staleness +
+                16 * job->stream_parse);
     for (size_t i = 0; i < job->external_labels.n; i++)
         labels_append(&b, job->external_labels.keys[i], job->external_labels.values[i]);
     uint64_t hash = hash_bytes(b.p, b.n);

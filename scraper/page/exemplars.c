@@ -14,6 +14,8 @@ void exemplar_writer_start(struct exemplar_writer *w)
     buf_clear(&w->hashes);
 }
 
+void exemplar_writer_continue(struct exemplar_writer *w) { w->next = w->next_extra = 0; }
+
 void exemplar_writer_free(struct exemplar_writer *w)
 {
     buf_free(&w->hashes);

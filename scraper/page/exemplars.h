@@ -27,6 +27,7 @@ struct exemplar_writer {
     struct str *list; size_t n, cap; /* exemplars of the last series */
 };
 void exemplar_writer_start(struct exemplar_writer *w);
+void exemplar_writer_continue(struct exemplar_writer *w); /* with the next part of a page in parts */
 void exemplar_writer_free(struct exemplar_writer *w);
 /* Adds to `in` what belongs to the staged line, if anything does; valid until the next call. Lines are asked for in
  * order; those without a sample may be left out. Uses the reader's interner. */

@@ -30,6 +30,8 @@ void page_start(struct page *p, uint64_t source, const struct target_labels *tar
     p->last = last;
     p->written = p->compared = p->compared_uncached = 0;
     p->comparing = p->ready = false;
+    p->series = 0;
+    p->in_parts = false;
     p->limit = limit;
     p->limited = p->limited_uncached = 0;
     p->limiting = LIMIT_BEGIN;
@@ -58,7 +60,7 @@ static void find_duplicates(struct page *p, size_t end)
         bool first = identity_set_add(&p->markers.set, identity);
         if (first && p->last->n == 0)
             series_digest_add(&p->result.digest, identity);
-        if (p->reader.timed > 0)
+        if (p->in_parts ? (s->id & ID_TIMED) != 0 : p->reader.timed > 0)
             first = identity_set_add(&p->times, identity_at(identity, s->t));
         s->skip = !first;
         p->result.duplicates += !first;
@@ -90,9 +92,13 @@ bool page_compare(struct page *p, size_t lines)
         find_duplicates(p, p->reader.n - p->compared > lines ? p->compared + lines : p->reader.n);
         return true;
     }
-    if (markers_find_gone(&p->markers, lines))
+    if (p->markers.found == 0)
+        p->series = p->markers.set.n;
+    if (p->in_parts) /* those of the last page are not counted in */
+        identity_set_make_room(&p->markers.set, lines);
+    if (identity_set_settle(&p->markers.set) || markers_find_gone(&p->markers, lines))
         return true;
-    p->result.added = p->markers.set.n - p->markers.common;
+    p->result.added = p->series - p->markers.common;
     return false;
 }
 
@@ -206,25 +212,46 @@ static bool page_begin_update(struct page *p)
     return true;
 }
 
-static bool page_update_lines(struct page *p, size_t lines)
+static void page_cache_line(struct page *p, const struct staged *s)
 {
     struct page_reader *r = &p->reader;
     struct scrape_cache *x = &p->next;
-    for (; x->n < r->n && lines > 0; lines--) {
-        const struct staged *s = &r->stage[x->n];
-        x->ids[x->n++] = s->id;
-        if (id_uncached(s->id))
-            scrape_cache_add_text(x, r->interner, &p->texts, str_n(r->page.text.p + s->at, s->n));
-        else
-            entry_ref(r->interner, r->templates, id_entry(s->id));
-    }
-    if (x->n < r->n)
-        return true;
-    scrape_cache_flush_texts(x, r->interner, &p->texts);
+    x->ids[x->n++] = s->id;
+    if (id_uncached(s->id))
+        scrape_cache_add_text(x, r->interner, &p->texts, str_n(r->page.text.p + s->at, s->n));
+    else
+        entry_ref(r->interner, r->templates, id_entry(s->id));
+}
+
+static void page_cache_texts(struct page *p)
+{
+    struct scrape_cache *x = &p->next;
+    scrape_cache_flush_texts(x, p->reader.interner, &p->texts);
     buf_free(&p->texts);
     x->texts.p = mem_realloc(x->texts.p, x->texts.n);
     x->texts.cap = x->texts.n;
+}
+
+static bool page_update_lines(struct page *p, size_t lines)
+{
+    struct page_reader *r = &p->reader;
+    for (; p->next.n < r->n && lines > 0; lines--)
+        page_cache_line(p, &r->stage[p->next.n]);
+    if (p->next.n < r->n)
+        return true;
+    page_cache_texts(p);
     return false;
+}
+
+/* The lines of a page in parts are in `next` already. */
+static void page_stream_cache(struct page *p)
+{
+    struct scrape_cache *x = &p->next;
+    page_cache_texts(p);
+    x->ids = mem_realloc(x->ids, (x->n + 1) * sizeof *x->ids);
+    x->cap = x->n + 1;
+    x->uncached = mem_realloc(x->uncached, (x->n_uncached + 1) * sizeof *x->uncached);
+    x->duplicates = p->result.duplicates > 0;
 }
 
 bool page_update_cache(struct page *p, size_t lines)
@@ -232,9 +259,14 @@ bool page_update_cache(struct page *p, size_t lines)
     switch (p->updating) {
     case UPDATE_BEGIN:
         exemplar_writer_end(&p->exemplars, &p->reader, p->last);
-        if (!page_begin_update(p))
+        if (!p->in_parts && !page_begin_update(p))
             return false;
-        p->updating = UPDATE_LINES;
+        if (p->in_parts) {
+            page_stream_cache(p);
+            p->next.exemplars = p->last->exemplars;
+            p->last->exemplars = (struct buf){0};
+        }
+        p->updating = p->in_parts ? UPDATE_CLEAR : UPDATE_LINES;
         return true;
     case UPDATE_LINES:
         if (!page_update_lines(p, lines))
@@ -244,6 +276,7 @@ bool page_update_cache(struct page *p, size_t lines)
         if (scrape_cache_clear_some(p->last, p->reader.interner, lines))
             return true;
         *p->last = p->next;
+        p->next = (struct scrape_cache){0};
         break;
     }
     return false;
@@ -257,4 +290,73 @@ bool page_end(struct page *p, size_t lines)
     exemplar_writer_release(&p->exemplars, &p->reader.interner->release);
     identity_set_release(&p->times, &p->reader.interner->release);
     return false;
+}
+
+/* ---- in parts ---- */
+
+/* Identities are always compared: what this page has shown may be needed when a line is not the expected one. */
+void page_stream_begin(struct page *p)
+{
+    p->in_parts = true;
+    p->next = (struct scrape_cache){.templates = template_group_ref(p->reader.templates)};
+    p->next_ids_cap = p->next_uncached_cap = 0;
+    identity_set_start(&p->markers.set, p->last->n);
+    if (p->limit)
+        series_limit_renew(p->limit, p->reader.t);
+}
+
+enum page_state page_stream_parse(struct page *p, struct str text, bool last, size_t lines, size_t *read)
+{
+    struct page_reader *r = &p->reader;
+    page_reader_continue(r, text, last);
+    exemplar_writer_continue(&p->exemplars);
+    p->compared = p->compared_uncached = p->written = p->limited = p->limited_uncached = 0;
+    enum page_state state = page_reader_parse(r, lines);
+    *read = page_reader_leave(r);
+    if (state == PAGE_INVALID && page_reader_may_want_more(r)) {
+        r->result->err = (struct err){0};
+        state = PAGE_COMPLETE;
+    }
+    if (state == PAGE_INVALID)
+        return state;
+    identity_set_touch(&p->markers.set);
+    identity_set_make_room(&p->markers.set, r->n);
+    if (r->timed > 0)
+        identity_set_make_room(&p->times, r->n);
+    find_duplicates(p, r->n);
+    return state;
+}
+
+void page_stream_write(struct page *p)
+{
+    struct page_reader *r = &p->reader;
+    struct scrape_cache *x = &p->next;
+    p->limiting = p->limit ? LIMIT_LINES : LIMIT_DONE;
+    page_limit(p, r->n);
+    while (page_write(p)) {
+    }
+    if (p->next_ids_cap < x->n + r->n)
+        mem_grow(&x->ids, &p->next_ids_cap, x->n + r->n, sizeof *x->ids);
+    if (p->next_uncached_cap < x->n_uncached + r->n_uncached)
+        mem_grow(&x->uncached, &p->next_uncached_cap, x->n_uncached + r->n_uncached, sizeof *x->uncached);
+    for (size_t i = 0; i < r->n; i++)
+        page_cache_line(p, &r->stage[i]);
+    for (size_t i = 0; i < r->n_uncached; i++)
+        x->uncached[x->n_uncached++] = r->uncached[i];
+    p->result.uncached_lines += r->n_uncached;
+}
+
+void page_stream_complete(struct page *p)
+{
+    page_reader_continue(&p->reader, STR_NONE, true);
+    p->comparing = p->ready = true;
+    p->compared = p->written = 0;
+    p->limiting = LIMIT_DONE;
+}
+
+void page_stream_take(struct page *p, struct scrape_cache *to)
+{
+    page_stream_cache(p);
+    *to = p->next;
+    p->next = (struct scrape_cache){0};
 }

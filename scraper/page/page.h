@@ -15,6 +15,14 @@
  * 3. PAGE_INVALID: result.err is set and nothing was written. The caller ends the series of the last page.
  * 4. Always: page_end while it returns true. It needs neither text, target nor cache any more.
  *
+ * In parts (stream_parse): the samples of a page are written while it arrives, so that its text is never complete in
+ * memory. Such a page is a struct page of its own, since others are read meanwhile.
+ *
+ * 1. page_start with an empty text, then page_stream_begin.
+ * 2. page_stream_parse and page_stream_write, a step each, with what has arrived.
+ * 3. PAGE_COMPLETE of the last part: page_stream_complete, then as 2. above.
+ * 4. Otherwise page_stream_take: the series that were written so far are to be ended, and those of the last page.
+ *
  * Identities are compared only when the lines differ from those of the last page.
  */
 #ifndef SCRAPER_PAGE_H
@@ -40,12 +48,15 @@ struct page {
     struct buf labels, texts;    /* scratch; texts: a frame of uncached ones */
     struct scrape_cache *last;
     bool comparing, ready;       /* page_compare has begun; its sets are ready */
+    size_t series;               /* different ones of this page, known when its lines are compared */
     size_t compared, compared_uncached; /* progress of page_compare: staged lines, uncached lines */
     struct series_limit *limit;  /* of the target; NULL: none */
     size_t limited, limited_uncached; /* progress of page_limit: staged lines, uncached lines */
     enum { LIMIT_BEGIN, LIMIT_LINES, LIMIT_DONE } limiting;
     size_t written;              /* staged samples that are written */
     struct scrape_cache next;    /* built by page_update_cache from the first next.n staged lines */
+    bool in_parts;
+    size_t next_ids_cap, next_uncached_cap; /* in parts: of the arrays of `next` */
     enum { UPDATE_BEGIN, UPDATE_LINES, UPDATE_CLEAR } updating;
 };
 
@@ -64,5 +75,15 @@ bool page_write(struct page *p);   /* one batch */
 bool page_mark_vanished(struct page *p, int64_t t); /* one batch; before page_update_cache */
 bool page_update_cache(struct page *p, size_t lines);   /* the page becomes *last */
 bool page_end(struct page *p, size_t lines);
+
+void page_stream_begin(struct page *p);
+/* Reads up to `lines` lines of the text, which begins with the first unread byte and has complete lines unless it is the
+ * `last` part. *read: number of bytes that are read now. PAGE_MORE: there are more lines. PAGE_COMPLETE: the part is read, as
+ * far as it can be without the next one. PAGE_INVALID: none of these lines count. */
+enum page_state page_stream_parse(struct page *p, struct str text, bool last, size_t lines, size_t *read);
+void page_stream_write(struct page *p); /* what page_stream_parse has read; no line was invalid */
+void page_stream_complete(struct page *p);
+/* Moves the series of what was written so far to *to. */
+void page_stream_take(struct page *p, struct scrape_cache *to);
 
 #endif

@@ -13,6 +13,8 @@
 enum {
     RESYNC = 16,             /* missing lines that are skipped before this page leaves the fast path */
     STAGE_KEEP = 32768,      /* number of lines for which memory is kept between pages */
+    METADATA_TEXT_MAX = 16 << 20, /* of a page in parts; further metadata is left out */
+    VALUE_LINES_MAX = 64 << 10,   /* bytes of a series of which a value has line feeds, in a page in parts */
 };
 
 void page_reader_init(struct page_reader *r, struct interner *in, struct page_result *result)
@@ -28,6 +30,16 @@ void page_reader_free(struct page_reader *r)
     mem_free(r->borrowed);
     mem_free(r->exemplars);
     mem_free(r->metadata);
+    buf_free(&r->metadata_text);
+}
+
+static void page_reader_begin_text(struct page_reader *r, struct page_text page)
+{
+    r->page = page;
+    exposition_start(&r->exposition, page.text);
+    r->exposition.format = page.format;
+    r->exposition.lines_left_out = page.lines_left_out;
+    r->exposition.lax = r->templates->job->conf->page.lax;
 }
 
 void page_reader_start(struct page_reader *r, uint64_t source, const struct target_labels *target,
@@ -38,16 +50,59 @@ void page_reader_start(struct page_reader *r, uint64_t source, const struct targ
     r->target = target;
     r->templates = template_group_ref(c); /* the target may get another group while the page is parsed */
     r->last = last;
-    r->page = page;
     r->t = t;
-    exposition_start(&r->exposition, page.text);
-    r->exposition.format = page.format;
-    r->exposition.lines_left_out = page.lines_left_out;
-    r->exposition.lax = c->job->conf->page.lax;
+    r->in_parts = false;
+    buf_clear(&r->metadata_text);
+    page_reader_begin_text(r, page);
     r->type = BOUNDS_OTHER;
     r->n = r->n_uncached = r->n_new_entries = r->n_borrowed = r->n_exemplars = r->n_metadata = 0;
     r->expect = r->expect_uncached = r->timed = 0;
     r->same = last->templates == c;
+}
+
+/* Entries that no cache uses are gone afterwards. True while there is more. */
+static bool page_reader_release_entries(struct page_reader *r, size_t lines)
+{
+    for (; r->n_new_entries > 0 && lines > 0; lines--)
+        entry_sweep(r->interner, r->templates, r->new_entries[--r->n_new_entries]);
+    for (; r->n_borrowed > 0 && lines > 0; lines--)
+        entry_unref(r->interner, r->templates, r->borrowed[--r->n_borrowed]);
+    return r->n_new_entries + r->n_borrowed > 0;
+}
+
+static unsigned count_lines(struct str text)
+{
+    unsigned n = 0;
+    for (const char *p = text.p, *end = text.p + text.n; p < end && (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+        n++;
+    return n;
+}
+
+void page_reader_continue(struct page_reader *r, struct str part, bool last)
+{
+    page_reader_release_entries(r, SIZE_MAX);
+    r->in_parts = true;
+    page_reader_begin_text(r, (struct page_text){.text = part, .format = r->page.format, .lines_left_out = r->page.lines_left_out});
+    r->exposition.goes_on = !last;
+    r->n = r->n_uncached = r->n_exemplars = 0;
+}
+
+size_t page_reader_leave(struct page_reader *r)
+{
+    size_t n = r->page.text.n > 0 ? (size_t)(r->exposition.p - r->page.text.p) : 0;
+    r->page.lines_left_out += count_lines(str_first(r->page.text, n));
+    return n;
+}
+
+bool page_reader_may_want_more(const struct page_reader *r)
+{
+    const struct exposition *e = &r->exposition;
+    return e->goes_on && e->err.kind != ERR_NONE && e->end - e->p < VALUE_LINES_MAX;
+}
+
+struct page_text page_reader_metadata_text(const struct page_reader *r)
+{
+    return r->in_parts ? (struct page_text){.text = buf_str(&r->metadata_text), .format = r->page.format} : r->page;
 }
 
 static struct staged *page_reader_stage(struct page_reader *r)
@@ -198,6 +253,19 @@ static bool stage_other(struct page_reader *r)
     return stage_new(r, text, hash, keep);
 }
 
+/* The part is gone when the metadata of the page are stored. */
+static bool keep_metadata_text(struct page_reader *r, struct metadata_line *line)
+{
+    const struct exposition *e = &r->exposition;
+    if (r->metadata_text.n + e->name.n + e->text.n > METADATA_TEXT_MAX)
+        return false;
+    line->name_at = (uint32_t)r->metadata_text.n;
+    buf_add_str(&r->metadata_text, e->name);
+    line->text_at = (uint32_t)r->metadata_text.n;
+    buf_add_str(&r->metadata_text, e->text);
+    return true;
+}
+
 static void note_metadata(struct page_reader *r, enum exposition_kind kind)
 {
     const struct exposition *e = &r->exposition;
@@ -206,11 +274,14 @@ static void note_metadata(struct page_reader *r, enum exposition_kind kind)
         r->type = str_is(e->text, "histogram") ? BOUNDS_HISTOGRAM : str_is(e->text, "summary") ? BOUNDS_SUMMARY
                                                                                               : BOUNDS_OTHER;
     r->result->metadata_hash = (r->result->metadata_hash ^ (h + (uint64_t)kind)) * 0x9e3779b97f4a7c15ull;
-    if (r->n_metadata == r->metadata_cap)
-        mem_grow(&r->metadata, &r->metadata_cap, r->n_metadata + 1, sizeof *r->metadata);
-    r->metadata[r->n_metadata++] = (struct metadata_line){
+    struct metadata_line line = {
         .name_at = (uint32_t)(e->name.p - r->page.text.p), .name_n = (uint32_t)e->name.n,
         .text_at = (uint32_t)(e->text.p - r->page.text.p), .text_n = (uint32_t)e->text.n, .kind = kind};
+    if (r->in_parts && !keep_metadata_text(r, &line))
+        return;
+    if (r->n_metadata == r->metadata_cap)
+        mem_grow(&r->metadata, &r->metadata_cap, r->n_metadata + 1, sizeof *r->metadata);
+    r->metadata[r->n_metadata++] = line;
 }
 
 /* The vmagent dialect skips lines that it cannot parse. A page without its end is invalid in every dialect. */
@@ -281,11 +352,7 @@ static void release_lines(struct page_reader *r, void *items, size_t *cap, size_
 
 bool page_reader_end(struct page_reader *r, size_t lines)
 {
-    for (; r->n_new_entries > 0 && lines > 0; lines--)
-        entry_sweep(r->interner, r->templates, r->new_entries[--r->n_new_entries]);
-    for (; r->n_borrowed > 0 && lines > 0; lines--)
-        entry_unref(r->interner, r->templates, r->borrowed[--r->n_borrowed]);
-    if (r->n_new_entries + r->n_borrowed > 0)
+    if (page_reader_release_entries(r, lines))
         return true;
     template_group_unref(r->interner, r->templates);
     r->templates = NULL;

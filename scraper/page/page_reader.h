@@ -42,9 +42,11 @@ struct page_reader {
     size_t n_exemplars, exemplars_cap;
     struct metadata_line *metadata;
     size_t n_metadata, metadata_cap;
+    struct buf metadata_text;    /* of a page that arrives in parts: names and texts of its metadata lines */
     /* The page, and how far it is parsed: */
     struct exposition exposition;
     struct page_text page;
+    bool in_parts;               /* page.text is a part (page_reader_continue) */
     uint64_t source;             /* id of the target */
     const struct target_labels *target;
     struct template_group *templates; /* a reference */
@@ -63,6 +65,14 @@ void page_reader_free(struct page_reader *r);
 void page_reader_start(struct page_reader *r, uint64_t source, const struct target_labels *target,
                        struct template_group *c, const struct scrape_cache *last, struct page_text page, int64_t t);
 enum page_state page_reader_parse(struct page_reader *r, size_t lines);
+/* A page that arrives in parts is started with an empty text. Each part begins with the first byte that the reader has not
+ * read, and has complete lines unless it is the last. What earlier parts have staged is gone. PAGE_COMPLETE: the part is
+ * read, or only `# EOF` is left of it. */
+void page_reader_continue(struct page_reader *r, struct str part, bool last);
+size_t page_reader_leave(struct page_reader *r); /* number of bytes of the part that are read; once for each part */
+/* An invalid line, which may be valid when more of the page has arrived: a label value has line feeds. */
+bool page_reader_may_want_more(const struct page_reader *r);
+struct page_text page_reader_metadata_text(const struct page_reader *r); /* that `metadata` refers to */
 /* The uncached lines, n_uncached of them; the caller's. */
 struct uncached *page_reader_take_uncached(struct page_reader *r);
 /* Releases entries that the cache does not use, then the page. In slices (page.h); true while there is more. */

@@ -28,18 +28,25 @@ void marker_writer_end(struct marker_writer *w)
     mem_release_items(&w->interner->release, &w->removed, &w->removed_cap, sizeof *w->removed, KEEP);
 }
 
+static void markers_start_cache(struct marker_writer *w, struct scrape_cache *last)
+{
+    w->timed = last->templates && last->templates->job->conf->track_timestamps_staleness;
+    w->last = last;
+    w->n_removed = w->found = w->found_uncached = w->common = 0;
+    w->written = w->at = w->at_uncached = 0;
+    w->texts.at = w->texts.next = w->texts.frame.n = 0;
+}
+
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                          struct scrape_cache *last, const struct series_limit *limit)
 {
     w->source = source;
     w->limit = limit;
-    w->timed = last->templates && last->templates->job->conf->track_timestamps_staleness;
     w->target = target;
-    w->last = last;
-    w->n_removed = w->markers = w->busy = w->found = w->found_uncached = w->common = 0;
-    w->written = w->at = w->at_uncached = 0;
+    w->also = false;
+    w->markers = w->busy = 0;
     w->ended = (struct series_digest){0};
-    w->texts.at = w->texts.next = w->texts.frame.n = 0;
+    markers_start_cache(w, last);
 }
 
 /* False: dropped by relabeling, not a series. */
@@ -141,18 +148,25 @@ void markers_end_begin(struct marker_writer *w, uint64_t source, const struct ta
     identity_set_start(&w->set, last->n);
 }
 
+void markers_end_also(struct marker_writer *w, struct scrape_cache *also)
+{
+    w->also = true;
+    markers_start_cache(w, also);
+}
+
 bool markers_end_some(struct marker_writer *w, int64_t t, size_t lines)
 {
     if (w->found == 0 && identity_set_touch(&w->set))
         return true;
     if (w->found < w->last->n) {
+        if (w->also)
+            identity_set_make_room(&w->set, lines);
+        if (identity_set_settle(&w->set))
+            return true;
         markers_find_gone(w, lines);
         return true;
     }
-    if (markers_write(w, t) || scrape_cache_clear_some(w->last, w->interner, lines))
-        return true;
-    marker_writer_end(w);
-    return false;
+    return markers_write(w, t) || scrape_cache_clear_some(w->last, w->interner, lines);
 }
 
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
@@ -161,4 +175,5 @@ void markers_end_all(struct marker_writer *w, uint64_t source, const struct targ
     markers_end_begin(w, source, target, last, limit);
     while (markers_end_some(w, t, SIZE_MAX)) {
     }
+    marker_writer_end(w);
 }

@@ -33,6 +33,7 @@ struct marker_writer {
     uint64_t source;             /* id of the target */
     const struct target_labels *target;
     struct scrape_cache *last;
+    bool also;                   /* it is the second one that is ended: the set may be too small */
     bool timed;                  /* series whose samples had their own timestamps get markers, too */
     const struct series_limit *limit; /* NULL: every series was written */
     size_t markers, busy;        /* written; refused by the sink */
@@ -55,7 +56,9 @@ bool markers_write(struct marker_writer *w, int64_t t);
 void markers_end_begin(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                        struct scrape_cache *last, const struct series_limit *limit);
 bool markers_end_some(struct marker_writer *w, int64_t t, size_t lines);
-/* Both, to the end. */
+/* Then, those of another cache of the target; of series that both have, the first one's is written. */
+void markers_end_also(struct marker_writer *w, struct scrape_cache *also);
+/* All of the first, to the end. */
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                      struct scrape_cache *last, const struct series_limit *limit, int64_t t);
 

@@ -485,7 +485,7 @@ def test_what_operators_write_loads():
     """The configurations that the operators of the charts kube-prometheus-stack and victoria-metrics-k8s-stack write: nothing in them
     is unknown or unsafe to ignore; vmagent takes its own, too."""
     for name, dialect, jobs, ignored in (("prometheus_operator.yml", "prometheus", 4, {"keep_dropped_targets", "enable_http2"}),
-                                         ("vm_operator.yml", "vmagent", 3, {"stream_parse"})):
+                                         ("vm_operator.yml", "vmagent", 3, set())):
         code, lines = check_file(configuration_file(name), f"--dialect={dialect}")
         assert code == 0 and f"is valid: {jobs} scrape jobs" in lines[-1], lines
         assert all(any(f"{key} is ignored" in line for key in ignored) for line in lines if " is ignored" in line), lines

@@ -309,6 +309,46 @@ static void failures_of_dialing_and_of_gzip(void **state UNUSED)
     buf_free(&res.body);
 }
 
+static struct { struct client_call *call; unsigned pauses; bool paused; size_t n, before, most; } reading;
+
+static bool pause_at_each_piece(void *arg UNUSED, const struct client_reply *r UNUSED, struct str piece, struct err *err UNUSED)
+{
+    reading.n += piece.n;
+    client_pause(reading.call, true);
+    reading.pauses += !reading.paused;
+    reading.paused = true;
+    return true;
+}
+
+/* While a call is paused, at most what was received already is delivered. */
+static void a_call_can_pause(void **state UNUSED)
+{
+    enum { RECEIVED = 256 << 10, TURNS = 5 };
+    struct client_result whole = {0}, res = {0};
+    struct client_request req = client_get("/big", &whole);
+    client_perform(&req, &whole);
+    req = client_get("/big", &res);
+    req.data = pause_at_each_piece;
+    memset(&reading, 0, sizeof reading);
+    reading.call = client_start(&req, &res);
+    while (!res.done) {
+        loop_turn(client_loop, reading.paused ? 1 : -1);
+        for (int i = 0; reading.paused && i < TURNS; i++)
+            loop_turn(client_loop, 1);
+        reading.most = reading.n - reading.before > reading.most ? reading.n - reading.before : reading.most;
+        reading.before = reading.n;
+        reading.paused = false;
+        if (!res.done)
+            client_pause(reading.call, false);
+    }
+    assert_int_equal(res.reply.status, 200);
+    assert_int_equal(reading.n, whole.body.n);
+    assert_true(reading.pauses > 1);
+    assert_true(reading.most <= RECEIVED);
+    buf_free(&whole.body);
+    buf_free(&res.body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +361,7 @@ int main(void)
         CLIENT_TEST(the_data_callback_ends_or_cancels_a_call),
         CLIENT_TEST(a_status_counts_whatever_the_body_does),
         CLIENT_TEST(a_head_is_reported),
+        CLIENT_TEST(a_call_can_pause),
         CLIENT_TEST(failures_are_told_in_words),
         CLIENT_TEST(sent_bytes_are_those_that_the_server_got),
         CLIENT_TEST(failures_of_dialing_and_of_gzip),

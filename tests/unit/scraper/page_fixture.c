@@ -83,17 +83,64 @@ static struct page_text feed_page(struct feed *f, const char *text, int64_t t)
     return page_rewrite_text(&f->rewritten);
 }
 
+/* What has arrived of `text` is in memory that moves with each part, up to the last line feed. */
+static enum page_state feed_parts(struct feed *f, struct str text)
+{
+    struct page *p = &f->page;
+    size_t done = 0, arrived = 0;
+    enum page_state state = PAGE_MORE;
+    page_stream_begin(p);
+    while (state != PAGE_INVALID && !(state == PAGE_COMPLETE && arrived == text.n)) {
+        if (state == PAGE_COMPLETE || arrived == 0)
+            arrived = text.n - arrived > f->part ? arrived + f->part : text.n;
+        struct str rest = str_skip(str_first(text, arrived), done);
+        const char *eol = rest.n > 0 ? memrchr(rest.p, '\n', rest.n) : NULL;
+        bool last = arrived == text.n;
+        size_t n = last ? rest.n : eol ? (size_t)(eol + 1 - rest.p) : 0, read;
+        char *copy = mem_alloc(n + 1);
+        if (n > 0)
+            memcpy(copy, rest.p, n);
+        state = page_stream_parse(p, str_n(copy, n), last, 3, &read);
+        if (state != PAGE_INVALID)
+            page_stream_write(p);
+        mem_free(copy);
+        done += read;
+    }
+    return state;
+}
+
 bool feed_show(struct feed *f, struct source *s, const char *text, int64_t t)
 {
     struct page *p = &f->page;
     recorder_forget(&f->sink);
-    page_start(p, s->id, &s->labels, s->templates, &s->last, f->limit, feed_page(f, text, t), t);
-    p->exemplars.starts = f->starts;
+    struct page_text page = feed_page(f, text, t);
+    bool in_parts = f->part > 0 && !f->rewrites;
+    struct scrape_cache written = {0};
     enum page_state state;
-    while ((state = page_parse(p, 3)) == PAGE_MORE) {
-    }
+    page_start(p, s->id, &s->labels, s->templates, &s->last, f->limit,
+               in_parts ? (struct page_text){.format = page.format} : page, t);
+    p->exemplars.starts = f->starts;
+    if (in_parts)
+        state = feed_parts(f, page.text);
+    else
+        while ((state = page_parse(p, 3)) == PAGE_MORE) {
+        }
+    if (state == PAGE_COMPLETE && in_parts)
+        page_stream_complete(p);
+    if (state == PAGE_INVALID && in_parts)
+        page_stream_take(p, &written);
     if (state == PAGE_INVALID) {
         while (page_end(p, 3)) {
+        }
+        if (in_parts) {
+            markers_end_begin(&p->markers, s->id, &s->labels, &written, f->limit);
+            while (markers_end_some(&p->markers, t + 1, 3)) {
+            }
+            markers_end_also(&p->markers, &s->last);
+            while (markers_end_some(&p->markers, t + 1, 3)) {
+            }
+            marker_writer_end(&p->markers);
+            return false;
         }
         markers_end_all(&p->markers, s->id, &s->labels, &s->last, f->limit, t);
         return false;

@@ -23,6 +23,7 @@ struct feed {
     struct page_rewrite_options options;
     struct page_rewrite rewritten;
     struct start_times starts;
+    size_t part;                   /* pages arrive in parts of this many bytes, and are read so; 0: complete */
 };
 struct source { /* a target */
     struct target_labels labels;
@@ -42,15 +43,19 @@ void source_close(struct feed *f, struct source *s);
 bool feed_show(struct feed *f, struct source *s, const char *text, int64_t t);
 void feed_write(struct feed *f, int64_t t); /* its end, once the page is parsed */
 
-/* Each test runs twice: with everything kept, and with a budget of nothing, so that every text is cold. */
+/* BOTH: with everything kept, and with a budget of nothing, so that every text is cold; THRICE: also with pages that arrive
+ * in parts. */
+enum { FEED_KEPT, FEED_COLD, FEED_PARTS };
 #define WITH(yaml)                                                        \
     struct feed f;                                                        \
     feed_open(&f, yaml);                                                  \
-    f.interner.private_max = *state ? 0 : INTERN_PRIVATE_MAX;             \
+    f.interner.private_max = *state == (void *)FEED_COLD ? 0 : INTERN_PRIVATE_MAX; \
+    f.part = *state == (void *)FEED_PARTS ? 11 : 0;                       \
     struct source s = standard_source(&f)
 #define DONE              \
     source_close(&f, &s); \
     feed_close(&f)
-#define BOTH(test) {#test, test, NULL, NULL, NULL}, {#test " (cold)", test, NULL, NULL, (void *)1}
+#define BOTH(test) {#test, test, NULL, NULL, NULL}, {#test " (cold)", test, NULL, NULL, (void *)FEED_COLD}
+#define THRICE(test) BOTH(test), {#test " (in parts)", test, NULL, NULL, (void *)FEED_PARTS}
 
 #endif

@@ -196,17 +196,17 @@ static void a_changed_type_changes_the_spelling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(labels_of_the_page_are_moved_or_honored),
-        BOTH(honored_labels_win),
-        BOTH(automatic_series_of_a_page_are_renamed),
-        BOTH(rules_drop_and_rewrite),
-        BOTH(rules_may_not_make_a_monster),
-        BOTH(limits_fail_the_page),
-        BOTH(names_may_have_any_bytes_with_vmagents_rules),
-        BOTH(external_labels_rename_with_vmagents_rules),
-        BOTH(labels_with_two_underscores_end_with_vmagents_rules),
-        BOTH(bounds_are_spelled_as_prometheus_does),
-        BOTH(a_changed_type_changes_the_spelling),
+        THRICE(labels_of_the_page_are_moved_or_honored),
+        THRICE(honored_labels_win),
+        THRICE(automatic_series_of_a_page_are_renamed),
+        THRICE(rules_drop_and_rewrite),
+        THRICE(rules_may_not_make_a_monster),
+        THRICE(limits_fail_the_page),
+        THRICE(names_may_have_any_bytes_with_vmagents_rules),
+        THRICE(external_labels_rename_with_vmagents_rules),
+        THRICE(labels_with_two_underscores_end_with_vmagents_rules),
+        THRICE(bounds_are_spelled_as_prometheus_does),
+        THRICE(a_changed_type_changes_the_spelling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,9 +131,9 @@ static void start_times_are_sent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(times_are_seconds), BOTH(an_exemplar_is_sent_once), BOTH(dropped_series_have_no_exemplars),
-        BOTH(what_the_queue_refuses_is_sent_later), BOTH(a_page_without_its_end_is_invalid),
-        BOTH(start_times_become_zeros), BOTH(start_times_are_sent),
+        THRICE(times_are_seconds), THRICE(an_exemplar_is_sent_once), THRICE(dropped_series_have_no_exemplars),
+        THRICE(what_the_queue_refuses_is_sent_later), BOTH(a_page_without_its_end_is_invalid),
+        THRICE(start_times_become_zeros), THRICE(start_times_are_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

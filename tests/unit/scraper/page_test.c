@@ -263,19 +263,19 @@ static void a_large_page_goes_in_batches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(samples_get_the_labels_of_the_target),
-        BOTH(a_series_that_goes_ends_once),
-        BOTH(series_beyond_the_limit_are_dropped),
+        THRICE(samples_get_the_labels_of_the_target),
+        THRICE(a_series_that_goes_ends_once),
+        THRICE(series_beyond_the_limit_are_dropped),
         cmocka_unit_test(the_set_of_series_grows),
-        BOTH(another_order_is_no_end),
-        BOTH(of_two_texts_that_are_one_series_the_first_counts),
+        THRICE(another_order_is_no_end),
+        THRICE(of_two_texts_that_are_one_series_the_first_counts),
         BOTH(a_broken_page_writes_nothing_and_ends_all),
-        BOTH(a_target_ends_while_a_page_is_read),
-        BOTH(own_timestamps_have_no_end),
-        BOTH(timestamps_may_be_ignored),
-        BOTH(a_busy_sink_takes_nothing),
-        BOTH(broken_lines_are_stepped_over_in_the_other_dialect),
-        BOTH(random_pages_agree_with_a_model),
+        THRICE(a_target_ends_while_a_page_is_read),
+        THRICE(own_timestamps_have_no_end),
+        THRICE(timestamps_may_be_ignored),
+        THRICE(a_busy_sink_takes_nothing),
+        THRICE(broken_lines_are_stepped_over_in_the_other_dialect),
+        THRICE(random_pages_agree_with_a_model),
         BOTH(a_large_page_goes_in_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
