@@ -275,7 +275,7 @@ static void start_scraper(struct program *p)
     for (unsigned i = 0; i < s->n_lanes; i++)
         s->lanes[i].sink = p->lane_sinks[i] = ingest_rate_sink(s->ingest_rate, i, writer_sink(s->writer, i));
     struct scraper_env env = {.main = s->control, .kube = s->kube_watches, .lanes = p->lane_loops, .n_lanes = s->n_lanes,
-                              .sinks = p->lane_sinks};
+                              .sinks = p->lane_sinks, .moves = services_expect_target, .moves_arg = s};
     s->scraper = scraper_new(&env);
 }
 

@@ -174,8 +174,10 @@ void metrics_start(struct services *s)
     stats_register(&ingest_rate_stats);
     stats_register(&line_stats);
     stats_register(&dispatch_stats);
+    stats_register(&handover_stats);
     stats_register(&upstream_stats);
     stats_register_histogram(&query_durations);
+    stats_register_histogram(&handover_durations);
     stats_register_histogram(&lane_turns);
     resolver_register_stats();
     watched_file_register_stats();

@@ -91,6 +91,8 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     l->resend.run = resend_metadata;
     list_init(&l->targets);
     list_init(&l->moved);
+    list_init(&l->handed);
+    list_init(&l->holds);
     list_init(&l->waiting);
     list_init(&l->streams);
     standby_init(&l->standby, n_lanes);
@@ -118,6 +120,7 @@ static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
 {
     scrape_cancel(t);
     loop_timer_stop(l->loop, &t->timer);
+    hold_forget(t);
     standby_forget(t);
     scrape_cache_clear(&t->last, &l->interner);
     template_group_unref(&l->interner, t->templates);
@@ -132,6 +135,13 @@ static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
     target_unref(t);
 }
 
+static void set_lead(struct target *t, struct cluster_span lead)
+{
+    if (lead.from != t->lead.from && lead.from > t->lane->since && lead.from < INT64_MAX)
+        t->taken_at = lead.from;
+    t->lead = lead;
+}
+
 /* Transfers the job's reference to the target. */
 static void set_job(struct scrape_lane *l, const struct target_change *a)
 {
@@ -144,7 +154,8 @@ static void set_job(struct scrape_lane *l, const struct target_change *a)
     t->exceeded_limit = a->exceeded_limit;
     t->settings = a->settings;
     t->span = a->span;
-    t->lead = a->lead;
+    set_lead(t, a->lead);
+    hold_set(t, a->hold);
     standby_update(t);
 }
 
@@ -225,6 +236,12 @@ static void change_leave(struct scrape_lane *l, struct target *t)
         scrape_cancel(t);
 }
 
+void scrape_lane_forget_moved(struct target *t)
+{
+    scrape_lane_forget_target(t->lane, t);
+    target_unref(t);
+}
+
 static void change_gone(struct scrape_lane *l, struct target *t)
 {
     if (t->moved && t->scrape && standby_leads(t, t->tick)) { /* no other member repeats it */
@@ -237,8 +254,8 @@ static void change_gone(struct scrape_lane *l, struct target *t)
     scrape_cancel(t); /* ends a connection that is in use */
     if (l->client)
         client_leave_server(l->client, t->url.p, (uint32_t)t->id);
-    scrape_lane_forget_target(l, t);
-    target_unref(t);
+    if (!t->moved || l->stopping || !handed_keep(t))
+        scrape_lane_forget_moved(t);
 }
 
 static void lane_forget_moved(struct scrape_lane *l)
@@ -352,6 +369,8 @@ static bool drop_targets(struct scrape_lane *l, bool end_series, int64_t until)
         scrape_cancel(t);
         change_gone(l, t);
     }
+    while (!list_empty(&l->handed))
+        scrape_lane_forget_moved(CONTAINER(l->handed.next, struct target, node));
     while (!list_empty(&l->targets)) {
         struct target *t = CONTAINER(l->targets.next, struct target, node);
         if (end_series) /* nothing is left in its cache: it is dropped at once */

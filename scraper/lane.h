@@ -9,6 +9,7 @@
 #include "model/exposition/page_rewrite.h"
 #include "scraper/page/metadata.h"
 #include "scraper/page/page.h"
+#include "scraper/handover.h"
 #include "scraper/standby.h"
 #include "scraper/target.h"
 
@@ -21,6 +22,8 @@ struct scrape_lane {
     const _Atomic int64_t *fence; /* of the scraper */
     const char *user_agent;
     struct list targets;
+    struct list handed;          /* targets that have moved: their last pages may be requested (handover.h) */
+    struct list holds;           /* of struct held_targets */
     struct list moved;           /* removed targets whose last scrape is in progress; counted in n_targets */
     size_t n_targets;
     size_t slot_targets;         /* the number that the length of slots was chosen for */
@@ -65,6 +68,7 @@ struct target_change {
     struct running_job *job;
     struct target_settings settings; int64_t exceeded_limit; /* as in struct target */
     struct cluster_span span, lead;
+    struct scraper_hold hold;   /* from 0: none */
     struct target *predecessor; /* of an added target: one of `removed` with the same labels, whose series it inherits;
                                  * or NULL */
 };
@@ -88,6 +92,9 @@ void scrape_lane_drop_metadata(struct scrape_lane *l, struct metadata_list *list
 /* On the lane's thread: cancels scrapes and drops targets. Stale markers are those of changes under way, and with
  * end_series those of all targets. A slice of it: false while there is more to do. */
 bool scrape_lane_stop(struct scrape_lane *l, int64_t max_ms, bool end_series);
+
+/* Releases the lane's part of a target that has moved and was removed. */
+void scrape_lane_forget_moved(struct target *t);
 
 /* Start and end of a scrape (scrape.c), and work on its response (page_work.c). */
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */

@@ -235,7 +235,9 @@ static void begin_page(struct scrape_lane *l, struct scrape *s)
 {
     /* an empty response has no series, and no end of OpenMetrics */
     enum exposition_format format = s->body.n > 0 ? scrape_text_format(s->format) : EXPOSITION_TEXT;
-    if (s->format == SCRAPE_PROTOBUF)
+    if (s->handed)
+        read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = EXPOSITION_TEXT});
+    else if (s->format == SCRAPE_PROTOBUF)
         begin_protobuf(l, s);
     else if (!begin_rewrite(l, s, format))
         read_page(l, s, (struct page_text){.text = buf_str(&s->body), .format = format});
@@ -293,7 +295,7 @@ static bool page_work_step(struct scrape_lane *l, struct scrape *s)
     case STEP_LIMIT: more = page_limit(p, COMPARE_LINES); break;
     case STEP_WRITE: more = !s->mute && page_write(p); break;
     case STEP_MARK: more = !s->mute && page_mark_vanished(p, s->t); break;
-    case STEP_METADATA: more = update_metadata(l, s->target, p); break;
+    case STEP_METADATA: more = !s->handed && update_metadata(l, s->target, p); break;
     case STEP_UPDATE: more = page_update_cache(p, COMPARE_LINES); break;
     case STEP_KEEP: return keep_some(l, s);
     case STEP_UNPACK: return unpack_some(l, s);

@@ -9,6 +9,7 @@
  */
 #include "scraper/pool_internal.h"
 
+#include "base/hash.h"
 #include "base/telemetry/log.h"
 #include "base/text/url.h"
 #include "scraper/scrape_stats.h"
@@ -361,6 +362,32 @@ static void pool_note(struct target_change **items, size_t *n, size_t *cap, stru
     (*items)[(*n)++] = what;
 }
 
+/* Whether another member, which announces that it leaves or that this one joins, sent the target's samples before. */
+static void pool_find_hold(const struct pool *p, struct pool_sync *s, struct target *t)
+{
+    int64_t from = t->wanted_lead.from;
+    struct cluster_move m;
+    if (!p->conf->cluster.hands_over || s->view == NULL || from == INT64_MIN || from >= t->wanted_lead.until ||
+        from + HOLD_MS <= s->now || t->wanted_hold.from == from ||
+        !cluster_view_move(s->view, t->key, from, p->conf->cluster.replicas, &m) || m.to != s->view->self)
+        return;
+    struct str id = s->view->members[m.from].id;
+    t->wanted_hold = (struct scraper_hold){from, hash_bytes(id.p, id.n)};
+    moved_arrives(s->moved, &(struct target_arrival){m.from, from, t->id});
+    stats_add(&scrape_stats, CLUSTER_TAKEN, 1);
+}
+
+/* The next owner may request its last page. To be called before wanted_lead changes. */
+static void pool_note_moved(const struct pool *p, struct pool_sync *s, struct target *t)
+{
+    struct cluster_span led = t->wanted_lead;
+    struct cluster_move m;
+    int64_t at = led.until < s->now ? led.until : s->now;
+    if (p->conf->cluster.hands_over && s->view && led.from < led.until && led.from <= at &&
+        cluster_view_move(s->view, t->key, at, p->conf->cluster.replicas, &m) && m.from == s->view->self)
+        moved_add(s->moved, t);
+}
+
 /* A target that is kept may have a new interval or settings; its labels and URL are equal. */
 static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t)
 {
@@ -368,15 +395,18 @@ static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t
         t->wanted_exceeded_limit == p->exceeded_limit && cluster_span_equal(t->wanted_span, t->found_span) &&
         cluster_span_equal(t->wanted_lead, t->found_lead))
         return;
+    if (t->wanted_lead.until <= s->now)
+        pool_note_moved(p, s, t);
     t->wanted_span = t->found_span;
     t->wanted_lead = t->found_lead;
     t->wanted = p->job;
     t->wanted_settings = t->found;
     t->wanted_exceeded_limit = p->exceeded_limit;
+    pool_find_hold(p, s, t);
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->changed, &c->n_changed, &c->changed_cap,
          (struct target_change){t, p->job, t->wanted_settings, p->exceeded_limit, t->wanted_span, t->wanted_lead,
-                                NULL});
+                                t->wanted_hold, NULL});
 }
 
 /* A target is scraped by the lane that owns its shard: the writer's shard is id % shards, owned by lane shard % lanes.
@@ -395,6 +425,7 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
     t->wanted_span = t->found_span = t->span;
     t->wanted_lead = t->found_lead = t->lead;
     t->wanted_exceeded_limit = p->exceeded_limit;
+    pool_find_hold(p, s, t);
     t->lane = predecessor ? predecessor->lane : &s->lanes[lane_of_target(s, t)];
     if (predecessor) {
         t->source = predecessor->source;
@@ -403,7 +434,8 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
     }
     struct scrape_lane_change *c = change_of(s, t->lane);
     pool_note(&c->added, &c->n_added, &c->added_cap,
-         (struct target_change){t, p->job, t->settings, p->exceeded_limit, t->span, t->lead, predecessor});
+         (struct target_change){t, p->job, t->settings, p->exceeded_limit, t->span, t->lead, t->wanted_hold,
+                                predecessor});
 }
 
 static struct str labels_key(const struct target *t) { return str_n(t->labels.wire.p, t->labels.wire.n); }
@@ -446,6 +478,8 @@ static struct target_refs take_removed(struct pool_batch *b)
             continue;
         pool_take_target(b->pool, t);
         t->moved = target_has_moved(b, t);
+        if (t->moved)
+            pool_note_moved(b->pool, b->sync, t);
         stats_add(&scrape_stats, CLUSTER_MOVED, t->moved);
         target_refs_add(&removed, t);
     }

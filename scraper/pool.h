@@ -6,6 +6,7 @@
 
 #include "model/discovery/discovery.h"
 #include "scraper/lane.h"
+#include "scraper/moved_targets.h"
 
 struct target_refs { struct target **items; size_t n, cap; };
 /* In a cluster: where a target was found, to build it when this member begins to own it, and not before. */
@@ -68,6 +69,7 @@ struct pool_sync {
     uint64_t seed;
     const struct cluster_view *view;           /* NULL: none was set */
     int64_t now;                               /* Unix ms */
+    struct moved_targets *moved;
 };
 /* Transfers the reference of job, not that of g. */
 struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job, struct sd_manager *sd);

@@ -95,6 +95,23 @@ static void replay_end(struct scrape *s)
     mem_free(s);
 }
 
+/* The first scrape after a target has moved here: how many slots are missing since the former owner's last one, or since it
+ * was due, or how many are scraped twice. */
+static void note_sent_slot(struct target *t, int64_t tick)
+{
+    int64_t interval = t->settings.interval, slots = 0;
+    if (t->taken_at > 0 && t->prior_tick > 0)
+        slots = (tick - t->prior_tick + interval / 2) / interval - 1;
+    else if (t->taken_at > 0)
+        slots = (tick - t->taken_at) / interval;
+    if (slots > 0)
+        stats_add(&scrape_stats, CLUSTER_GAPS, (double)slots);
+    if (slots < 0)
+        stats_add(&scrape_stats, CLUSTER_OVERLAPS, (double)-slots);
+    t->taken_at = t->prior_tick = 0;
+    t->sent_tick = tick;
+}
+
 void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err *err)
 {
     struct target *t = s->target;
@@ -106,8 +123,10 @@ void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err 
     r->label_limit = (double)t->settings.label_limit;
     r->series_limit = (double)t->settings.series_limit;
     r->series = t->series ? (double)t->series->seen.n : 0;
-    if (!s->mute)
+    if (!s->mute) {
         report_write(t, r, s->t);
+        note_sent_slot(t, s->tick);
+    }
     if (s->replay)
         replay_end(s);
     else
@@ -152,7 +171,7 @@ void scrape_fail(struct scrape *s, const struct page_result *p, const struct err
 static void scrape_failed(struct scrape *s, const struct err *err)
 {
     struct scrape_lane *l = s->target->lane;
-    if (!s->target->job->conf->cluster.standby) {
+    if (!s->target->job->conf->cluster.standby && s->target->hold == NULL) {
         scrape_fail(s, NULL, err);
         return;
     }

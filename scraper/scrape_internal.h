@@ -26,6 +26,7 @@ struct scrape {
     /* standby.c: */
     struct list leading;
     bool replay, mute;         /* replay: it was kept; mute: it only fills the cache */
+    bool handed;               /* its page is the former owner's (page/cache_page.h) */
     int64_t duration_ns;       /* of a replay */
     char *failure; enum err_kind failure_kind; /* why it failed, until its turn; NULL: it did not */
     struct buf packed;         /* of a replay: the response in frames */

@@ -43,13 +43,19 @@
       "Scrapes that this member did not make because it was fenced; they are missing unless another member made them") \
     X(CLUSTER_MOVED, "sluice_cluster_moved_targets_total", STATS_COUNTER,                                            \
       "Targets that this member scraped and that other members scrape now")                                          \
+    X(CLUSTER_TAKEN, "sluice_cluster_taken_targets_total", STATS_COUNTER,                                            \
+      "Targets that other members scraped and that this member scrapes now, as planned")                             \
+    X(CLUSTER_GAPS, "sluice_cluster_gap_slots_total", STATS_COUNTER,                                                 \
+      "Scrapes of targets that this member took over that were due before its first one and that no member sent")       \
+    X(CLUSTER_OVERLAPS, "sluice_cluster_overlap_slots_total", STATS_COUNTER,                                         \
+      "Scrapes of targets that this member took over that the former owner sent, too")                               \
     X(STANDBY_KEPT, "sluice_cluster_standby_scrapes", STATS_GAUGE,                                                   \
-      "Scrapes in memory that are kept in case that another member crashes")                                         \
+      "Scrapes in memory that are kept in case that another member crashes, or until a former owner's are sent")                                         \
     X(STANDBY_BYTES, "sluice_cluster_standby_bytes", STATS_GAUGE, "Their memory, compressed")                        \
     X(STANDBY_DROPPED, "sluice_cluster_standby_dropped_total", STATS_COUNTER,                                        \
       "Kept scrapes that were dropped because standby_memory was used up")                                           \
     X(STANDBY_REPLAYED, "sluice_cluster_standby_replayed_total", STATS_COUNTER,                                      \
-      "Kept scrapes whose samples were sent because the member that had to send them was gone")                      \
+      "Kept scrapes whose samples this member has sent")                      \
     X(P_SAMPLE_LIMIT, "prometheus_target_scrapes_exceeded_sample_limit_total", STATS_COUNTER,                      \
       "Scrapes that exceeded sample_limit")                                                                        \
     X(P_BUCKET_LIMIT, "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total", STATS_COUNTER,     \

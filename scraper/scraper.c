@@ -47,6 +47,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
     for (unsigned i = 0; i < env->n_lanes; i++)
         s->lanes[i].fence = &s->fence;
     mutex_init(&s->mutex, RANK_SCRAPER);
+    moved_init(&s->moved, env->main, &s->mutex);
     stats_kept_init(&s->kept, 1);
     s->sd = sd_manager_new(&(struct sd_manager_env){.main = env->main, .kube = env->kube, .news = scraper_on_news, .arg = s});
     s->flush.run = flush_failure_logs;
@@ -64,15 +65,25 @@ static struct pool_sync sync_start(struct scraper *s)
 {
     return (struct pool_sync){.mutex = &s->mutex, .lanes = s->lanes, .n_lanes = s->env.n_lanes, .shards = s->shards,
                               .builder = &s->builder, .seed = s->seed, .view = s->view, .now = loop_now(s->env.main),
+                              .moved = &s->moved,
                               .changes = mem_zalloc(s->env.n_lanes * sizeof(struct scrape_lane_change *))};
 }
 
-static void sync_send(struct pool_sync *sync)
+static void scraper_announce_arrivals(struct scraper *s)
+{
+    struct moved_targets *m = &s->moved;
+    for (size_t i = 0; i < m->n_arrivals && s->env.moves; i++)
+        s->env.moves(s->env.moves_arg, s->view, m->arrivals[i].from, m->arrivals[i].time, m->arrivals[i].id);
+    m->n_arrivals = 0;
+}
+
+static void sync_send(struct scraper *s, struct pool_sync *sync)
 {
     for (unsigned i = 0; i < sync->n_lanes; i++)
         if (sync->changes[i])
             scrape_lane_change_post(sync->changes[i]);
     mem_free(sync->changes);
+    scraper_announce_arrivals(s);
 }
 
 /* ---- discovery ---- */
@@ -86,7 +97,7 @@ static void scraper_on_news(void *arg)
         if (change != SD_UNCHANGED)
             pool_sync(s->pools[i], &sync, change);
     }
-    sync_send(&sync);
+    sync_send(s, &sync);
 }
 
 /* ---- the cluster ---- */
@@ -100,7 +111,7 @@ static void scraper_build_due(struct loop_task *t)
     bool complete = true;
     for (size_t i = 0; i < s->n_pools; i++)
         complete = pool_build_due(s->pools[i], &sync, until) && complete;
-    sync_send(&sync);
+    sync_send(s, &sync);
     if (!complete)
         loop_post(s->env.main, t);
 }
@@ -112,7 +123,7 @@ static void scraper_follow_view(struct scraper *s)
     for (size_t i = 0; i < s->n_pools; i++)
         if (s->pools[i]->conf->cluster.by_view)
             pool_follow_view(s->pools[i], &sync);
-    sync_send(&sync);
+    sync_send(s, &sync);
     loop_post(main, &s->build_due);
     int64_t now = loop_now(main), next = cluster_view_next_change(s->view, now);
     if (next == INT64_MAX)
@@ -260,7 +271,7 @@ static void scraper_install_jobs(struct scraper *s, const struct scrape_job *job
         pool_sync(s->pools[i], &sync, SD_ALL);
     }
     mem_free(changed);
-    sync_send(&sync);
+    sync_send(s, &sync);
     sd_manager_start(s->sd);
 }
 
@@ -334,6 +345,7 @@ void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg)
     loop_timer_stop(s->env.main, &s->flush);
     loop_timer_stop(s->env.main, &s->view_due);
     loop_unpost(s->env.main, &s->build_due);
+    loop_timer_stop(s->env.main, &s->moved.due);
     s->stop_done = done;
     s->stop_arg = arg;
     s->stopping = mem_zalloc(s->env.n_lanes * sizeof *s->stopping);
@@ -359,6 +371,7 @@ void scraper_free(struct scraper *s)
         pool_free(s->pools[i]);
     }
     sd_manager_free(s->sd);
+    moved_free(&s->moved);
     cluster_view_unref(s->view);
     for (unsigned i = 0; i < s->env.n_lanes; i++)
         scrape_lane_free(&s->lanes[i]);

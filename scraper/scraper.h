@@ -53,6 +53,7 @@ struct scrape_cluster {               /* of scrapers that share the targets */
     /* The members are those of scraper_set_view(), and `owner` is not used: */
     bool by_view;
     unsigned replicas;                /* members that scrape a target */
+    bool hands_over;                  /* one member sends at a time, and targets that move are handed over (handover.h) */
     bool standby;                     /* the first one sends its scrapes, the others keep theirs for it (standby.h), */
     int64_t keep_ms;                  /* for this long, */
     uint64_t keep_bytes;              /* in at most this much memory */
@@ -162,6 +163,9 @@ struct scraper_env {
     const char *user_agent;            /* NULL: "sluice/VERSION" */
     unsigned max_inflight;             /* concurrent scrapes per lane; 0: as many as file descriptors allow */
     int64_t stop_ms;                   /* for scraper_stop; 0: 2 s */
+    /* On the main loop: a target moves here from view->members[from]. May be NULL. */
+    void (*moves)(void *arg, const struct cluster_view *view, size_t from, int64_t time, uint64_t id);
+    void *moves_arg;
 };
 struct scraper *scraper_new(const struct scraper_env *env); /* copies env; the loops and sinks remain the caller's */
 /* Applies a new set of jobs. Everything is checked and built first; on false nothing has changed (and release is not
@@ -176,6 +180,24 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
  * before. A target that another member scrapes from some time on is scraped until then, and its series do not end here;
  * one that is new here is scraped from that time on. Takes a reference. Main thread. */
 void scraper_set_view(struct scraper *s, struct cluster_view *view);
+/* A target moves to this member at a time from another one: where its last page is, and when that member's samples are
+ * acknowledged. Its scrapes are kept until scraper_release, HOLD_MS at most. */
+struct scraper_hold { int64_t from; uint64_t by; }; /* Unix ms; hash_bytes of the other member's id */
+/* Pages of the last scrapes before targets moved: "ID TICK LENGTH\n", and as many bytes of text, for each. TICK: the
+ * time of the last scrape, Unix ms, 0: none. */
+struct scraper_read;
+/* Any thread: appends the pages of targets that moved away at `time`, in any order, until there are `max` bytes. */
+struct scraper_wishes { const uint64_t *ids; size_t n; int64_t time; };
+bool scraper_handed_pages(struct scraper *s, const struct scraper_read *read, const struct scraper_wishes *wishes,
+                          size_t max, struct buf *out, struct err *err) MUST_USE;
+/* Any thread: the targets that have moved away and whose pages the members that scrape them now have not requested yet. */
+size_t scraper_not_handed(struct scraper *s);
+/* Takes the bytes from `body`; `answered` is called for each page. False: they are not what scraper_handed_pages writes.
+ * Main thread. */
+bool scraper_take_pages(struct scraper *s, const struct scraper_hold *hold, struct buf *body,
+                        void (*answered)(void *arg, uint64_t id), void *arg, struct err *err) MUST_USE;
+/* The scrapes that were kept since are sent. Main thread. */
+void scraper_release(struct scraper *s, const struct scraper_hold *hold);
 /* Jobs whose cluster.by_view is set scrape until then, loop_mono; before the first call without an end. Any thread. */
 void scraper_set_fence(struct scraper *s, int64_t until_mono);
 /* Unix ms: all earlier scrapes that this member sends, of jobs with cluster.by_view, are committed to the sinks.

@@ -23,6 +23,7 @@ struct scraper {
     bool stale_on_shutdown;
     struct cluster_view *view;   /* NULL: none was set; under the mutex */
     _Atomic int64_t fence;       /* scraper_set_fence */
+    struct moved_targets moved;  /* under the mutex */
     struct loop_timer view_due;  /* a member begins or ends to take part */
     struct loop_task build_due;  /* targets that this member begins to own */
     struct loop_timer flush;     /* of the jobs' failure logs */

@@ -6,6 +6,7 @@
 
 enum {
     STATES_A_STEP = 64, /* each may miss the cache several times */
+    LINES_A_STEP = 512, /* of a page */
     POLL_MS = 50,       /* how often a waiting worker checks whether its client has left */
 };
 
@@ -18,6 +19,7 @@ static void snapshot_drop_references(struct target_snapshot *s)
         if (s->states[i].target)
             target_unref(s->states[i].target);
         target_discovered_unref(s->states[i].discovered);
+        buf_free(&s->states[i].page);
         s->states[i].live.last_error = NULL;
         s->states[i].target = NULL;
         s->states[i].discovered = NULL;
@@ -63,6 +65,15 @@ static void snapshot_copy_state(struct target_state *to, bool with_metadata)
     }
 }
 
+static void snapshot_part_done(struct snapshot_part *p)
+{
+    struct target_snapshot *s = p->snapshot;
+    atomic_fetch_add_explicit(&s->n_copied, 1, memory_order_release);
+    semaphore_post(&s->copied);
+    if (!s->with_metadata)
+        snapshot_part_leave(p);
+}
+
 static void snapshot_copy_slice(struct loop_task *task)
 {
     struct snapshot_part *p = CONTAINER(task, struct snapshot_part, copy);
@@ -76,10 +87,42 @@ static void snapshot_copy_slice(struct loop_task *task)
             return;
         }
     }
-    atomic_fetch_add_explicit(&s->n_copied, 1, memory_order_release);
-    semaphore_post(&s->copied);
-    if (!s->with_metadata)
-        snapshot_part_leave(p);
+    snapshot_part_done(p);
+}
+
+/* Some lines of the target's page; true while there are more. A cache that changes meanwhile is a newer owner's. */
+static bool snapshot_page_some(struct snapshot_part *p, struct target_state *to)
+{
+    struct target *t = to->target;
+    struct target_snapshot *s = p->snapshot;
+    if (p->page.at == 0 && atomic_load_explicit(&s->page_room, memory_order_relaxed) <= 0)
+        return false;
+    if (p->page.at == 0) {
+        p->page_of = t->last.ids;
+        to->sent_tick = t->sent_tick;
+    }
+    to->has_page = t->last.ids == p->page_of;
+    if (to->has_page && cache_page_some(&p->page, &t->last, &p->lane->interner, LINES_A_STEP, &to->page))
+        return true;
+    cache_page_end(&p->page);
+    atomic_fetch_sub_explicit(&s->page_room, (long long)to->page.n, memory_order_relaxed);
+    return false;
+}
+
+static void snapshot_page_slice(struct loop_task *task)
+{
+    struct snapshot_part *p = CONTAINER(task, struct snapshot_part, copy);
+    struct target_snapshot *s = p->snapshot;
+    int64_t until = loop_slice_end(p->lane->loop);
+    while (p->at < p->n && !atomic_load_explicit(&s->abandoned, memory_order_relaxed)) {
+        p->at += !snapshot_page_some(p, &s->states[p->targets[p->at]]);
+        if (p->at < p->n && clock_mono_ns() >= until) {
+            loop_post(p->lane->loop, task);
+            return;
+        }
+    }
+    cache_page_end(&p->page);
+    snapshot_part_done(p);
 }
 
 /* Once the loop is stopping there may be no next turn. */
@@ -180,6 +223,14 @@ void snapshot_begin(struct target_snapshot *s, bool with_metadata)
         refs_take(&s->refs);
     for (unsigned i = 0; i < s->n_parts; i++)
         loop_post(s->parts[i].lane->loop, &s->parts[i].copy);
+}
+
+void snapshot_begin_pages(struct target_snapshot *s, size_t max_bytes)
+{
+    atomic_init(&s->page_room, (long long)max_bytes);
+    for (unsigned i = 0; i < s->n_parts; i++)
+        s->parts[i].copy.run = snapshot_page_slice;
+    snapshot_begin(s, false);
 }
 
 bool snapshot_read_ended(const struct scraper_read *read, struct err *err)

@@ -14,6 +14,7 @@
 #define SCRAPER_SNAPSHOT_H
 
 #include "scraper/lane.h"
+#include "scraper/page/cache_page.h"
 
 struct target_state {               /* of one target */
     struct target *target;          /* a reference */
@@ -23,6 +24,7 @@ struct target_state {               /* of one target */
     uint32_t series_limit;
     bool standby;
     struct target_live live;        /* its error: a reference */
+    struct buf page; int64_t sent_tick; bool has_page; /* of snapshot_begin_pages */
     struct metadata_list *metadata; /* a reference, of the lane's store; NULL: none, or not requested */
 };
 struct snapshot_part {              /* of one lane */
@@ -30,6 +32,8 @@ struct snapshot_part {              /* of one lane */
     struct target_snapshot *snapshot;
     struct scrape_lane *lane;
     uint32_t *targets; size_t n;    /* of the lane: indexes in snapshot.states */
+    struct cache_page page;         /* the lane's: progress in one page, */
+    const uint32_t *page_of;        /* and the ids of its cache */
     size_t at;                      /* the lane's: how many are copied, or have metadata to be released */
 };
 struct target_snapshot {
@@ -39,6 +43,7 @@ struct target_snapshot {
     atomic_bool abandoned;          /* lanes need not go on copying */
     bool complete;                  /* snapshot_wait has succeeded */
     bool with_metadata;
+    atomic_llong page_room;         /* bytes of pages that may still be made */
     struct loop *main;              /* where it is freed, unless by the worker */
     struct loop_task free;
     struct budget *memory; size_t bytes; /* charged */
@@ -57,6 +62,9 @@ struct target_snapshot *snapshot_new(const struct snapshot_targets *pools, size_
 void snapshot_full_error(size_t n, struct err *err); /* that of n targets finds no memory */
 /* Posts the requests. */
 void snapshot_begin(struct target_snapshot *s, bool with_metadata);
+/* Instead: of targets that have moved, pages that yield their scrape caches (page/cache_page.h). Begins no page once
+ * there are max_bytes. */
+void snapshot_begin_pages(struct target_snapshot *s, size_t max_bytes);
 /* Whether the deadline has passed or the client has left. */
 bool snapshot_read_ended(const struct scraper_read *read, struct err *err) MUST_USE;
 bool snapshot_wait(struct target_snapshot *s, const struct scraper_read *read, struct err *err) MUST_USE;

@@ -4,6 +4,7 @@
 
 #include "base/compress.h"
 #include "base/text/duration.h"
+#include "scraper/handover.h"
 #include "scraper/scrape_internal.h"
 #include "scraper/scrape_stats.h"
 
@@ -23,6 +24,7 @@ struct kept_scrape {
     enum err_kind failure_kind;
     struct buf frames;           /* of the response: 4 bytes of length and zstd each */
     size_t n;                    /* uncompressed */
+    struct handed_pages *pages; struct str text; /* instead of both: of the former owner; a reference */
 };
 
 /* ---- complete ---- */
@@ -41,8 +43,11 @@ static void standby_publish_complete(struct loop_timer *timer)
     }
     if (s->missed > 0 && s->missed < complete)
         complete = s->missed;
+    int64_t held = holds_earliest(lane_of_standby(s));
+    complete = held < complete ? held : complete;
     if (list_empty(&s->replays) && s->replaying == NULL)
         atomic_store_explicit(&s->complete, complete, memory_order_release);
+    holds_expire(lane_of_standby(s));
     loop_timer_in(loop, timer, STANDBY_TIMER_MS);
 }
 
@@ -95,7 +100,7 @@ static void standby_add_bytes(struct standby *y, int64_t n)
     stats_add(&scrape_stats, STANDBY_BYTES, (double)n);
 }
 
-static int64_t kept_bytes(const struct kept_scrape *k) { return (int64_t)(k->frames.cap + sizeof *k); }
+static int64_t kept_bytes(const struct kept_scrape *k) { return (int64_t)(k->frames.cap + k->text.n + sizeof *k); }
 
 static void kept_free(struct standby *y, struct kept_scrape *k)
 {
@@ -104,6 +109,7 @@ static void kept_free(struct standby *y, struct kept_scrape *k)
     standby_add_bytes(y, -kept_bytes(k));
     stats_add(&scrape_stats, STANDBY_KEPT, -1);
     mem_release_buf(&lane_of_standby(y)->interner.release, &k->frames);
+    handed_pages_unref(k->pages);
     mem_free(k->failure);
     mem_free(k);
 }
@@ -128,7 +134,10 @@ static bool lane_is_fenced(const struct scrape_lane *l)
 bool standby_keeps(const struct scrape *s)
 {
     const struct target *t = s->target;
-    return !s->replay && t->job->conf->cluster.standby && (!standby_leads(t, s->tick) || lane_is_fenced(t->lane));
+    if (s->replay)
+        return false;
+    return hold_covers(t, s->tick) ||
+           (t->job->conf->cluster.standby && (!standby_leads(t, s->tick) || lane_is_fenced(t->lane)));
 }
 
 static void standby_queue_replay(struct target *t)
@@ -142,8 +151,12 @@ static void standby_limit(struct target *t, int64_t now)
 {
     struct standby *y = &t->lane->standby;
     const struct scrape_cluster *c = &t->job->conf->cluster;
-    for (struct kept_scrape *k = kept_first(t); k && k->tick < now - c->keep_ms; k = kept_first(t))
+    for (struct kept_scrape *k = kept_first(t); k && t->hold == NULL && k->tick < now - c->keep_ms; k = kept_first(t))
         kept_free(y, k);
+    if (y->bytes > c->keep_bytes / y->n_lanes && !list_empty(&t->lane->holds)) {
+        holds_release_all(t->lane); /* these would be lost: rather they are sent out of order */
+        return;
+    }
     while (y->bytes > c->keep_bytes / y->n_lanes && !list_empty(&y->kept)) {
         kept_free(y, CONTAINER(y->kept.next, struct kept_scrape, lane_node));
         stats_add(&scrape_stats, STANDBY_DROPPED, 1);
@@ -165,9 +178,14 @@ static void keep_done(struct scrape *s)
     list_push_back(&y->kept, &k->lane_node);
     standby_add_bytes(y, kept_bytes(k));
     stats_add(&scrape_stats, STANDBY_KEPT, 1);
-    if (standby_leads(t, s->tick)) /* it arrived after the fence, and is incomplete until it is sent */
+    if (standby_leads(t, s->tick) && !hold_covers(t, s->tick)) /* it arrived after the fence, and is incomplete until it is sent */
         standby_queue_replay(t);
     standby_limit(t, s->tick);
+}
+
+bool standby_cache_is_sent(const struct target *t)
+{
+    return t->sent_tick > 0 && t->sent_tick >= loop_now(t->lane->loop) - 2 * t->settings.interval - HANDED_MS;
 }
 
 /* First frees the scrape cache of the time when this member was the first owner: that of the current one is newer. */
@@ -175,7 +193,8 @@ bool standby_keep_some(struct scrape *s)
 {
     struct interner *in = &s->target->lane->interner;
     struct buf *frames = &s->target->lane->standby.frames;
-    if (s->target->last.n > 0 && scrape_cache_clear_some(&s->target->last, in, CLEARED_LINES))
+    if (s->target->last.n > 0 && !hold_covers(s->target, s->tick) && !standby_cache_is_sent(s->target) &&
+        scrape_cache_clear_some(&s->target->last, in, CLEARED_LINES))
         return true;
     if (s->failure == NULL && s->unpacked < s->body.n) {
         size_t n = s->body.n - s->unpacked < FRAME ? s->body.n - s->unpacked : FRAME, at = frames->n;
@@ -208,7 +227,7 @@ void standby_update(struct target *t)
     struct loop_timer *timer = &t->lane->standby.timer;
     if (t->job->conf->cluster.by_view && !loop_timer_armed(timer))
         loop_timer_in(loop, timer, 1);
-    if (!t->job->conf->cluster.standby) {
+    if (!t->job->conf->cluster.by_view) {
         standby_forget(t);
         return;
     }
@@ -223,18 +242,35 @@ void standby_replay_before(const struct scrape *s)
         list_push_front(&t->lane->standby.replays, &t->replay);
 }
 
+/* Earlier scrapes are another member's: lead.from may be that of a span that began long ago. */
+static int64_t replay_from(const struct target *t) { return t->lead.from > t->held_from ? t->lead.from : t->held_from; }
+
 /* The target's next scrape to replay; drops those that are not needed. mute: it only fills the cache. NULL: none. */
 static struct kept_scrape *replay_pick(struct target *t, bool *mute)
 {
     for (struct kept_scrape *k; (k = kept_first(t)) != NULL; kept_free(&t->lane->standby, k)) {
         const struct kept_scrape *next = kept_second(t);
-        if (k->tick >= t->lead.until)
+        if (k->tick >= t->lead.until || hold_covers(t, k->tick))
             return NULL;
-        *mute = k->tick < t->lead.from;
-        if (!*mute || (k->failure == NULL && t->last.n == 0 && (next == NULL || next->tick >= t->lead.from)))
+        *mute = k->pages || k->tick < replay_from(t);
+        if (!*mute || (k->failure == NULL && t->last.n == 0 && (next == NULL || next->tick >= replay_from(t))))
             return k;
     }
     return NULL;
+}
+
+void standby_add_page(struct target *t, struct handed_pages *pages, const struct handed_page *page)
+{
+    struct standby *y = &t->lane->standby;
+    struct kept_scrape *k = mem_zalloc(sizeof *k);
+    refs_take(&pages->refs);
+    *k = (struct kept_scrape){.target = t, .tick = page->tick, .t = page->tick, .n = page->text.n, .pages = pages,
+                              .text = page->text};
+    list_push_front(&t->kept, &k->node);
+    list_push_front(&y->kept, &k->lane_node);
+    standby_add_bytes(y, kept_bytes(k));
+    stats_add(&scrape_stats, STANDBY_KEPT, 1);
+    standby_queue_replay(t);
 }
 
 struct scrape *standby_next_replay(struct scrape_lane *l)
@@ -251,8 +287,10 @@ struct scrape *standby_next_replay(struct scrape_lane *l)
         struct scrape *s = mem_zalloc(sizeof *s);
         *s = (struct scrape){.target = t, .replay = true, .mute = mute, .tick = k->tick, .t = k->t, .format = k->format,
                              .start_ns = clock_mono_ns() - k->duration_ns, .packed = k->frames, .failure = k->failure,
-                             .failure_kind = k->failure_kind, .step = STEP_UNPACK, .duration_ns = k->duration_ns};
+                             .failure_kind = k->failure_kind, .step = STEP_UNPACK, .duration_ns = k->duration_ns,
+                             .handed = k->pages != NULL};
         buf_reserve(&s->body, k->n);
+        buf_add_str(&s->body, k->text);
         standby_add_bytes(y, -(int64_t)k->frames.cap);
         k->frames = (struct buf){0};
         k->failure = NULL;

@@ -9,8 +9,11 @@
  *    owner sent. That scrape is replayed too, but only fills the scrape cache, so that series that have vanished since
  *    then end.
  *
+ * When a target moves here as planned, its scrapes are kept, too, until the former owner's samples are acknowledged
+ * (handover.h), and the page of the former owner's last scrape is replayed to fill the scrape cache.
+ *
  * Memory: scrapes older than scrape_cluster.keep_ms are dropped when a newer one is kept, and the oldest ones of the
- * lane when there are more than keep_bytes.
+ * lane when there are more than keep_bytes; targets that are held are released before.
  *
  * When does a member of a cluster know that its own scrapes are committed? A timer of the lane, which runs after all
  * scrapes that were due earlier, publishes the time up to which all led scrapes are complete (standby_complete). A
@@ -29,6 +32,8 @@
 #include <stdatomic.h>
 
 enum { STANDBY_TIMER_MS = 200 };
+struct handed_page;
+struct handed_pages;
 struct scrape;
 struct scrape_lane;
 struct target;
@@ -57,6 +62,11 @@ void standby_ended(struct scrape *s);                /* committed, kept or cance
 /* The target, its settings or its lead are new. */
 void standby_update(struct target *t);
 void standby_forget(struct target *t);               /* drops what is kept */
+
+/* Whether the scrape cache is that of a recent scrape that this member has sent, and kept for its next owner. */
+bool standby_cache_is_sent(const struct target *t);
+/* Replays a page of the last scrape by the former owner: it only fills the cache. */
+void standby_add_page(struct target *t, struct handed_pages *pages, const struct handed_page *page);
 
 /* Whether a waiting response is kept, by standby_keep_some, which returns true while there is more to do. */
 bool standby_keeps(const struct scrape *s);

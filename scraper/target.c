@@ -410,10 +410,12 @@ static struct cluster_span target_span(const struct target_builder *m, const str
 
 struct cluster_span target_lead_of(const struct scrape_job *job, const struct target_environment *env, uint64_t key)
 {
-    if (!job->cluster.standby)
+    if (!job->cluster.hands_over)
         return always;
     if (env->view == NULL)
         return (struct cluster_span){0};
+    if (!job->cluster.standby)
+        return cluster_view_span(env->view, key, env->now, job->cluster.replicas);
     return cluster_view_lead(env->view, key, env->now, env->now - job->cluster.keep_ms, job->cluster.replicas);
 }
 

@@ -66,6 +66,7 @@ struct target {
     struct target_settings found; /* when it was discovered last */
     struct cluster_span wanted_span, found_span, wanted_lead, found_lead;
     bool moved;                   /* set before it is removed: another member scrapes it, its series go on */
+    struct scraper_hold wanted_hold; /* the newest; from 0: none */
     unsigned uses;                /* how often the parts of its pool have it */
     size_t at;                    /* its place in the pool */
     /* Lane only: */
@@ -90,7 +91,12 @@ struct target {
     struct target_settings settings;
     struct cluster_span span;     /* the times of its scrapes */
     struct cluster_span lead;     /* times of those that this process sends; others are kept (standby.h) */
-    struct list kept;             /* of struct kept_scrape, oldest first; only for targets with a standby */
+    struct list kept;             /* of struct kept_scrape, oldest first */
+    struct held_targets *hold; struct list held; /* it is held (handover.h); in hold.targets. NULL: it is not */
+    int64_t held_from;            /* of the newest hold, which may have ended */
+    int64_t sent_tick;            /* of the last scrape that this process has sent; 0: none */
+    int64_t taken_at;             /* since when it sends the samples, until the first is sent; 0: none */
+    int64_t prior_tick;           /* of the former owner's last scrape, likewise; 0: not known */
     struct list replay;           /* in lane.replays */
     struct target_live live;
     struct metadata_list *metadata;

@@ -3,8 +3,10 @@
 #include "gateway/api/api.h"
 
 #include "base/text/duration.h"
+#include "base/text/num.h"
 #include "gateway/cluster/cluster.h"
 #include "gateway/services/services.h"
+#include "gateway/services/target_state.h"
 
 /* RFC 3339, or null. */
 static void put_cluster_time(struct json_writer *w, const char *key, int64_t ms)
@@ -51,6 +53,11 @@ static void put_this_member(struct json_writer *w, const struct cluster_conf *co
     json_field_z(w, "role", cluster_role_name(s->role));
     put_ms_ago(w, "leaseRenewedMsAgo", s->renewed_ago);
     json_field_z(w, "error", s->error);
+    json_key(w, "completeMs");
+    if (s->complete == INT64_MAX)
+        json_put_null(w);
+    else
+        json_i64(w, s->complete);
     json_field_i64(w, "sentUntilMs", s->sent_until);
 }
 
@@ -118,6 +125,27 @@ void api_cluster_sd(struct http_request *r)
             put_member_target(&w, cluster_settings(r->services->cluster), &s.view->members[i]);
     json_end_array(&w);
     cluster_status_free(&s);
+}
+
+/* The body: numbers of targets that the other member scrapes now, one a line. The response: see scraper_handed_pages. */
+void api_cluster_handover(struct http_request *r)
+{
+    enum { PAGES_MAX = 16 << 20, DEADLINE_MS = 10000 };
+    struct str rest = r->body, line;
+    struct err err;
+    uint64_t *ids = ARENA_ARRAY(&r->arena, uint64_t, HANDOVER_IDS);
+    struct scraper_wishes wishes = {.ids = ids};
+    while (rest.n > 0 && str_cut(&rest, '\n', &line)) {
+        if (wishes.n == HANDOVER_IDS || !num_parse_u64(line, &ids[wishes.n])) {
+            err_set(&err, ERR_BAD_DATA, "expected at most %d lines with the number of a target", HANDOVER_IDS);
+            http_error(r, &err);
+            return;
+        }
+        wishes.n++;
+    }
+    r->content_type = "text/plain; charset=utf-8";
+    if (!services_handed_pages(r, clock_mono_ms() + DEADLINE_MS, &wishes, PAGES_MAX, &err))
+        http_error(r, &err);
 }
 
 void api_cluster(struct http_request *r)

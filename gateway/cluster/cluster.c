@@ -226,6 +226,8 @@ static void cluster_on_removed(void *arg, const struct etcd_key *k)
         return;
     }
     log_info("cluster", "a member has left the cluster", LOG_STR("member", member_id(c, k)));
+    if (c->handovers)
+        handovers_member_left(c->handovers, member_id(c, k));
     if (c->gone)
         cluster_note_gone(c, k);
 }
@@ -377,6 +379,7 @@ static void cluster_note_state(struct cluster *c)
     c->status.role = cluster_find_role(c);
     c->renewed = membership_renewed(c->membership);
     c->current = etcd_mirror_current_at(c->mirror);
+    c->status.complete = c->env.complete(c->env.arg);
     c->status.sent_until = c->sent ? sent_times_until(c->sent) : 0;
     snprintf(c->status.error, sizeof c->status.error, "%s", error ? error : "");
     mutex_unlock(&c->mutex);
@@ -404,8 +407,8 @@ static void cluster_on_tick(struct loop_timer *t)
 {
     struct cluster *c = CONTAINER(t, struct cluster, tick);
     cluster_watch_lease(c);
-    if (c->sent && c->env.has_standbys(c->env.arg))
-        sent_times_tick(c->sent, membership_lease(c->membership));
+    if (c->sent)
+        sent_times_tick(c->sent, c->env.has_standbys(c->env.arg) ? membership_lease(c->membership) : 0);
     if (c->gone)
         gone_tick(c->gone, cluster_is_first(c));
     if (c->postponed && cluster_is_quiet(c)) {
@@ -419,13 +422,14 @@ static void cluster_on_tick(struct loop_timer *t)
 
 /* ---- leaving ---- */
 
-/* Scrapes of times before `until` are this member's to the end. */
+/* Scrapes of times before `until` are this member's to the end, and their pages are there for the next owners. */
 static void cluster_end_leave(struct loop_timer *t)
 {
     struct cluster *c = CONTAINER(t, struct cluster, leave_due);
     void (*left)(void *arg) = c->left;
     bool planned = c->until < INT64_MAX;
-    if (planned && c->env.complete(c->env.arg) < c->until && loop_now(c->env.main) < c->until + LAST_SCRAPES_MS) {
+    bool works = c->env.complete(c->env.arg) < c->until || (c->handovers && c->env.not_handed(c->env.arg) > 0);
+    if (planned && works && loop_now(c->env.main) < c->until + LAST_SCRAPES_MS) {
         loop_timer_in(c->env.main, t, LEAVE_CHECK_MS);
         return;
     }
@@ -439,6 +443,8 @@ void cluster_leave(struct cluster *c, void (*done)(void *arg), void *arg)
     bool others = c->view && cluster_active_members(c->view, now) > 1 && c->from <= now && cluster_may_scrape(c);
     c->left = done;
     c->left_arg = arg;
+    if (c->handovers)
+        handovers_release_all(c->handovers);
     if (others) {
         c->until = cluster_switch_time(c);
         membership_update(c->membership);
@@ -484,6 +490,15 @@ static void cluster_follow_sent(struct cluster *c)
     c->gone = gone_new(&(struct gone_members_conf){
         .etcd = c->etcd, .profile = c->profile, .members = c->prefix, .sent = sent, .keep_ms = cluster_keep_ms(conf),
         .settled = cluster_on_gone, .arg = c});
+    c->handovers = handovers_new(&(struct handovers_conf){
+        .loop = c->env.main, .profile = c->profile, .take = c->env.take_pages, .release = c->env.release,
+        .arg = c->env.arg});
+}
+
+void cluster_expect(struct cluster *c, const struct cluster_member *from, int64_t time, uint64_t target)
+{
+    if (c->handovers)
+        handovers_expect(c->handovers, from, time, target);
 }
 
 static bool cluster_connect(struct cluster *c, struct err *err)
@@ -549,6 +564,8 @@ void cluster_free(struct cluster *c)
         sent_times_free(c->sent);
     if (c->gone)
         gone_free(c->gone);
+    if (c->handovers)
+        handovers_free(c->handovers);
     if (c->etcd)
         etcd_free(c->etcd);
     client_profile_unref(c->profile);

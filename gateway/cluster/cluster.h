@@ -18,6 +18,7 @@
 #define GATEWAY_CLUSTER_CLUSTER_H
 
 #include "gateway/cluster/cluster_conf.h"
+#include "gateway/cluster/handovers.h"
 #include "model/cluster/cluster_view.h"
 #include "base/telemetry/stats.h"
 
@@ -31,11 +32,18 @@ struct cluster_env {
     void (*fence)(void *arg, int64_t until_mono);       /* it may scrape until then */
     int64_t (*complete)(void *arg), (*delivered)(void *arg); /* struct sent_times_conf */
     bool (*has_standbys)(void *arg); /* others keep the same scrapes */
+    size_t (*not_handed)(void *arg); /* targets that have moved away and that their new owners have not asked for yet */
+    /* struct handovers_conf: */
+    bool (*take_pages)(void *arg, const struct handover_source *of, struct buf *body,
+                       void (*answered)(void *answered_arg, uint64_t id), void *answered_arg, struct err *err);
+    void (*release)(void *arg, const struct handover_source *of);
     void *arg;
 };
 /* The section must live as long. NULL: a client cannot be made. */
 struct cluster *cluster_new(const struct cluster_env *env, const struct cluster_conf *conf, struct err *err) MUST_USE;
 void cluster_free(struct cluster *c); /* NULL is fine */
+/* A target moves here from another member at a time. */
+void cluster_expect(struct cluster *c, const struct cluster_member *from, int64_t time, uint64_t target);
 /* Announces that this member leaves; `done` is called when the others scrape its targets, at once if there are none. */
 void cluster_leave(struct cluster *c, void (*done)(void *arg), void *arg);
 /* Removes the member's key, after its samples were sent or written to disk; waits at most a second. */
@@ -51,6 +59,7 @@ struct cluster_status {              /* a copy */
     enum cluster_role role;
     int64_t renewed_ago;             /* ms since the lease was renewed; -1: there is none */
     int64_t view_at;                 /* Unix ms when the members changed last; 0: never */
+    int64_t complete;                /* Unix ms before which its scrapes are complete; INT64_MAX: it has none */
     int64_t sent_until;              /* Unix ms before which its scrapes are sent; 0: not known */
     int64_t current_ago;             /* ms since the members were known to be current; -1: never */
     char error[256];                 /* why etcd is not followed; empty: it is */

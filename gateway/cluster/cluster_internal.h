@@ -21,6 +21,7 @@ struct cluster {
     struct peer_check *peers;
     struct sent_times *sent;   /* NULL: replica_mode is `all` */
     struct gone_members *gone; /* likewise */
+    struct handovers *handovers; /* likewise */
     struct str prefix, key;    /* of the members; of this one */
     struct str address;
     struct arena arena;

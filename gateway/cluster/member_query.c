@@ -25,7 +25,8 @@ static void member_query_done(void *arg, const struct client_reply *reply)
     q->done(q, &(struct member_report){
         .responded = doc != NULL, .process = json_tree_str(json_tree_get(data, "process")),
         .scrapes = str_is(role, "active") || str_is(role, "leaving"),
-        .renewed_ago = member_number(data, "leaseRenewedMsAgo"), .sent_until = sent_until > 0 ? sent_until : 0});
+        .renewed_ago = member_number(data, "leaseRenewedMsAgo"), .complete = member_number(data, "completeMs"),
+        .sent_until = sent_until > 0 ? sent_until : 0});
     json_tree_free(doc);
 }
 

@@ -10,6 +10,7 @@ struct member_report {
     struct str process;   /* its id; valid during the call */
     bool scrapes;         /* it takes part and may scrape, or leaves */
     int64_t renewed_ago;  /* ms since it renewed its lease; -1: it has none, or did not respond */
+    int64_t complete;     /* Unix ms before which its scrapes are complete; -1: not known */
     int64_t sent_until;   /* Unix ms before which its scrapes are sent; 0: not known */
 };
 struct member_query {

@@ -26,7 +26,8 @@ struct sent_times_conf {
 };
 struct sent_times *sent_times_new(const struct sent_times_conf *conf);
 void sent_times_free(struct sent_times *s);
-void sent_times_tick(struct sent_times *s, uint64_t lease); /* of the member's key; 0: it is not registered */
+/* lease: of the member's key; 0: it is not registered, or nobody would read the key. */
+void sent_times_tick(struct sent_times *s, uint64_t lease);
 int64_t sent_times_until(const struct sent_times *s);       /* Unix ms; 0: not known */
 void sent_times_delete(struct sent_times *s);               /* the key, without waiting */
 

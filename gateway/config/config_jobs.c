@@ -79,6 +79,7 @@ static bool config_use_cluster(struct loader *l, struct scrape_cluster *c)
     *c = (struct scrape_cluster){.by_view = true, .replicas = (unsigned)conf->replication_factor,
                                  .member = {conf->replica_label, conf->id}, /* no name: none */
                                  .by_job = conf->distribute == DISTRIBUTE_JOB,
+                                 .hands_over = conf->replica_mode == REPLICA_STANDBY,
                                  .standby = conf->replication_factor > 1 && conf->replica_mode == REPLICA_STANDBY,
                                  .keep_ms = cluster_keep_ms(conf), .keep_bytes = (uint64_t)conf->standby_memory,
                                  .key_labels = sorted_list(l->conf.arena, &conf->ownership_labels),

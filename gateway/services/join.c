@@ -21,6 +21,27 @@ static bool join_has_standbys(void *arg)
     return s->_config && s->_config->scrape.cluster.standby;
 }
 
+static size_t join_not_handed(void *arg) { return scraper_not_handed(((struct services *)arg)->scraper); }
+
+static bool join_take_pages(void *arg, const struct handover_source *of, struct buf *body,
+                            void (*answered)(void *answered_arg, uint64_t id), void *answered_arg, struct err *err)
+{
+    struct services *s = arg;
+    return scraper_take_pages(s->scraper, &(struct scraper_hold){of->from, of->by}, body, answered, answered_arg, err);
+}
+
+static void join_release(void *arg, const struct handover_source *of)
+{
+    scraper_release(((struct services *)arg)->scraper, &(struct scraper_hold){of->from, of->by});
+}
+
+void services_expect_target(void *services, const struct cluster_view *view, size_t from, int64_t time, uint64_t id)
+{
+    struct services *s = services;
+    if (s->cluster)
+        cluster_expect(s->cluster, &view->members[from], time, id);
+}
+
 static int64_t join_delivered(void *arg) { return writer_delivered(((struct services *)arg)->writer); }
 static void join_on_fence(void *arg, int64_t until) { scraper_set_fence(((struct services *)arg)->scraper, until); }
 
@@ -55,7 +76,8 @@ bool services_join_cluster(struct services *s, struct config *c, struct err *err
     s->cluster = cluster_new(&(struct cluster_env){
         .main = s->control, .default_address = buf_str(&address), .boot = str_of(s->id), .ready = join_ready,
         .view = join_on_view, .fence = join_on_fence, .complete = join_complete,
-        .delivered = join_delivered, .has_standbys = join_has_standbys, .arg = s}, c->cluster, err);
+        .delivered = join_delivered, .has_standbys = join_has_standbys, .not_handed = join_not_handed,
+        .take_pages = join_take_pages, .release = join_release, .arg = s}, c->cluster, err);
     buf_free(&address);
     if (s->cluster)
         s->_cluster_config = config_ref(c);

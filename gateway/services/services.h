@@ -121,6 +121,8 @@ void services_stop_discovery(struct services *s); /* control thread: server grou
 /* ---- join.c ---- */
 
 /* Control thread: makes this process a member of the configuration's cluster. A reload cannot change which. */
+/* Of struct scraper_env. */
+void services_expect_target(void *services, const struct cluster_view *view, size_t from, int64_t time, uint64_t id);
 bool services_join_cluster(struct services *s, struct config *c, struct err *err) MUST_USE;
 void services_check_cluster(const struct services *s, const struct config *c); /* warns of what needs a restart */
 /* `next` is called when the others scrape this member's targets, and when its key is gone; at once without a cluster. */

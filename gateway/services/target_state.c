@@ -38,6 +38,14 @@ bool services_targets_metadata(struct http_request *r, int64_t deadline_mono, co
     return report_charge(r, err) && scraper_metadata(r->services->scraper, &read, v, err);
 }
 
+bool services_handed_pages(struct http_request *r, int64_t deadline_mono, const struct scraper_wishes *wishes, size_t max,
+                           struct err *err)
+{
+    struct scraper_read read = report_read(r, deadline_mono);
+    return report_charge(r, err) && scraper_handed_pages(r->services->scraper, &read, wishes, max, &r->out, err) &&
+           services_report_complete(r, err);
+}
+
 bool services_report_complete(struct http_request *r, struct err *err)
 {
     if (r->out.over)

@@ -15,6 +15,9 @@ bool services_targets(struct http_request *r, int64_t deadline_mono, struct scra
                       struct err *err) MUST_USE;
 bool services_targets_metadata(struct http_request *r, int64_t deadline_mono, const struct metadata_visit *v,
                                struct err *err) MUST_USE;
+/* scraper_handed_pages, into the response. */
+bool services_handed_pages(struct http_request *r, int64_t deadline_mono, const struct scraper_wishes *wishes, size_t max,
+                           struct err *err) MUST_USE;
 /* After the response is rendered: false, with err, if it needed more than the memory that was left. */
 bool services_report_complete(struct http_request *r, struct err *err) MUST_USE;
 

@@ -384,6 +384,17 @@ struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t tar
     return s;
 }
 
+bool cluster_view_move(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas,
+                       struct cluster_move *out)
+{
+    size_t before[CLUSTER_REPLICAS_MAX], after[CLUSTER_REPLICAS_MAX];
+    if (cluster_view_owners(v, target, time - 1, replicas, before) == 0 ||
+        cluster_view_owners(v, target, time, replicas, after) == 0)
+        return false;
+    *out = (struct cluster_move){before[0], after[0]};
+    return before[0] != after[0] && !v->members[before[0]].gone;
+}
+
 size_t cluster_view_registered(const struct cluster_view *v)
 {
     size_t n = 0;

@@ -76,6 +76,12 @@ struct cluster_span cluster_view_lead(const struct cluster_view *v, uint64_t tar
 /* The span that contains `time`, or the first one after it. */
 struct cluster_span cluster_view_span(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas);
 
+/* A planned change of the first owner: at `time` it is `to`, before that it was `from`, which is not gone. False: there is
+ * none. */
+struct cluster_move { size_t from, to; };
+bool cluster_view_move(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas,
+                       struct cluster_move *out) MUST_USE;
+
 size_t cluster_view_registered(const struct cluster_view *v); /* its members that are not gone */
 
 #endif

@@ -28,26 +28,26 @@ scrape_configs:
 remote_write:
 - url: {sink}
   queue_config: {{batch_send_deadline: 100ms}}
-  write_relabel_configs: [{{source_labels: [__name__], regex: up, action: keep}}]
+  write_relabel_configs: [{{source_labels: [__name__], regex: 'up|going_.*', action: keep}}]
 {sections}
 """
 
 
 class Cluster:
-    def __init__(self, targets=TARGETS, lease=LEASE_S, more="", interval_ms=INTERVAL_MS, sink_url=None, sections=""):
-        self.etcd, self.sink, self.exporter = Etcd(), RecordingSink(), ScriptedExporter(series=1)
+    def __init__(self, targets=TARGETS, lease=LEASE_S, more="", interval_ms=INTERVAL_MS, sink_url=None, sections="", page=None):
+        self.etcd, self.sink, self.exporter = Etcd(), RecordingSink(), ScriptedExporter(series=1, page=page)
         self.sections, self.sink_url = sections, sink_url or self.sink.url
         self.targets, self.lease, self.more, self.interval, self.members = targets, lease, more, interval_ms, {}
 
-    def start(self, name, etcd=None, address=None, **more):
+    def start(self, name, etcd=None, address=None, sink_url=None, **more):
         """etcd: the port at which this member reaches it. address: of a link at which the others reach it, a function of the
-        member's port."""
+        member's port. sink_url: its destination, if it has another one."""
         port = free_port()
         targets = "\n".join(f"  - {{targets: ['{self.exporter.address}'], labels: {{n: '{i}'}}}}" for i in range(self.targets))
         reached_at = address(port) if address else f"127.0.0.1:{port}"
         config = CONFIG.format(id=name, address=f"http://{reached_at}", lease=self.lease, handover=HANDOVER_MS,
                                etcd=etcd or self.etcd.port, interval=self.interval, timeout=self.interval - 100, targets=targets,
-                               sink=self.sink_url, sections=self.sections, more=self.more.format(id=name, **more))
+                               sink=sink_url or self.sink_url, sections=self.sections, more=self.more.format(id=name, **more))
         self.members[name] = Sluice(config, name=name, port=port)
         return self.members[name]
 
