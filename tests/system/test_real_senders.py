@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -103,27 +104,27 @@ def test_agents_as_replicas_of_which_one_dies():
     assert sluice.metric("sluice_ha_elected_replica_changes_total", 'cluster="c"') == 2
 
 
-def collectd():
-    """The directory of collectd: Debian's package, unpacked beside the other peers."""
-    to = f"{ROOT}/build/peers/collectd"
-    with open(f"{ROOT}/build/peers/collectd.lock", "w") as lock:
+def debian(package, program, *test):
+    """The directory of Debian's package, unpacked beside the other peers. test: flags with which the program ends at once."""
+    to = f"{ROOT}/build/peers/{package}"
+    with open(f"{to}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(to):
             shutil.rmtree(f"{to}.part", ignore_errors=True)
             os.makedirs(f"{to}.part")
-            got = subprocess.run("apt-get -q download collectd-core && dpkg -x ./*.deb . && rm ./*.deb", shell=True, cwd=f"{to}.part",
+            got = subprocess.run(f"apt-get -q download {package} && dpkg -x ./*.deb . && rm ./*.deb", shell=True, cwd=f"{to}.part",
                                  capture_output=True, text=True, timeout=100)
             if got.returncode:
-                raise Skip(f"collectd-core (apt-get download: {got.stderr[-200:]})")
+                raise Skip(f"{package} (apt-get download: {got.stderr[-200:]})")
             os.rename(f"{to}.part", to)
-    if subprocess.run([f"{to}/usr/sbin/collectd", "-h"], capture_output=True, timeout=20).returncode:
-        raise Skip("collectd does not start here")
+    if subprocess.run([f"{to}/{program}", *test], capture_output=True, timeout=20).returncode:
+        raise Skip(f"{package} does not start here")
     return to
 
 
 def test_collectd_over_graphite_opentsdb_and_influx():
     """Its three plugins for line protocols send what it writes to CSV files."""
-    home, ports, sink = collectd(), {k: free_port() for k in ("graphite", "opentsdb", "influx")}, RecordingSink()
+    home, ports, sink = debian("collectd-core", "usr/sbin/collectd", "-h"), {k: free_port() for k in ("graphite", "opentsdb", "influx")}, RecordingSink()
     relay(sink, "", *(f"-{k}ListenAddr=127.0.0.1:{port}" for k, port in ports.items()), "--dialect=vmagent")
     data = f"{folder()}/collectd"
     plugins = "csv", "write_graphite", "write_tsdb", "write_influxdb_udp", "load", "uptime", "contextswitch", "memory"
@@ -188,3 +189,95 @@ Interval 1
     for protocol, select in (("graphite", lambda k: k["__name__"].startswith("graphite.")), ("opentsdb", lambda k: k.get("via") == "opentsdb"),
                              ("influx", lambda k: not k["__name__"].startswith("graphite.") and "via" not in k)):
         wait_until(lambda: same(found(select)), 20, f"what collectd has recorded, over {protocol}")
+
+
+BATCH = 100  # lines
+
+
+def test_carbon_relay_over_an_outage():
+    """Graphite's relay queues what it cannot send: it arrives when sluice has returned, once. The protocol has no
+    acknowledgements: the batch with which the relay notices the outage may be lost, or sent after others."""
+    home, port, entry, sink = debian("carbon-c-relay", "usr/bin/carbon-c-relay", "-v"), free_port(), free_port(), RecordingSink()
+    sluice = relay(sink, "", f"-graphiteListenAddr=127.0.0.1:{port}", "--dialect=vmagent")
+    path = write_file("relay.conf", f"cluster out forward 127.0.0.1:{port} proto tcp; match * send to out stop;\n"
+                                    f"listen type linemode 127.0.0.1:{entry} proto tcp;\n")
+    sender = Process("carbon-c-relay", [f"{home}/usr/bin/carbon-c-relay", "-f", path, "-q", "100000", "-b", str(BATCH), "-w", "1"])
+    start = int(time.time()) - 1000
+
+    def send(seconds):
+        with socket.create_connection(("127.0.0.1", entry)) as s:
+            s.sendall("".join(f"relay.m{i}.x;k=v {t * 100 + i}.5 {start + t}\n" for t in seconds for i in range(50)).encode())
+
+    def arrived(i):
+        return [v for _, v in sink.find(f"relay.m{i}.x", k="v").get((("__name__", f"relay.m{i}.x"), ("k", "v")), [])]
+
+    wait_until(lambda: "listening on" in sender.log(), 20, "the relay listens")
+    send(range(100))
+    wait_until(lambda: all(len(arrived(i)) == 100 for i in range(50)), 30, "the samples before the outage")
+    sluice.stop()
+    send(range(100, 200))
+    sluice.start()
+    sluice.wait_ready()
+    wait_until(lambda: sum(len(arrived(i)) for i in range(50)) >= 50 * 200 - 2 * BATCH, 60, "those of the outage")
+    for i in range(50):
+        values = arrived(i)
+        assert values[:100] == [t * 100 + i + 0.5 for t in range(100)] and len(values) == len(set(values)), (i, values)
+    sender.stop()
+
+
+def test_netdata_over_graphite_and_opentsdb():
+    """Both of its exporters send the same values."""
+    home, sink = debian("netdata-core", "usr/sbin/netdata", "-v"), RecordingSink(in_order=False)
+    ports = {k: free_port() for k in ("graphite", "opentsdbHTTP")}
+    sluice = relay(sink, "", *(f"-{k}ListenAddr=127.0.0.1:{port}" for k, port in ports.items()), "--dialect=vmagent")
+    data = f"{folder()}/netdata"
+    for part in ("etc", "cache", "lib", "log"):
+        os.makedirs(f"{data}/{part}")
+    exporter = "    enabled = yes\n    data source = as collected\n    update every = 1\n    hostname = host\n    send names instead of ids = no\n"
+    with open(f"{data}/etc/exporting.conf", "w", encoding="utf-8") as f:
+        f.write(f"[exporting:global]\n    enabled = yes\n    update every = 1\n"
+                f"[graphite:g]\n{exporter}    destination = 127.0.0.1:{ports['graphite']}\n    prefix = g\n"
+                f"[opentsdb:http:o]\n{exporter}    destination = 127.0.0.1:{ports['opentsdbHTTP']}\n    prefix = o\n")
+    path = write_file("netdata.conf", f"""
+[global]
+    run as user = {os.environ.get("USER") or "root"}
+[directories]
+    config = {data}/etc
+    stock config = {home}/usr/lib/netdata/conf.d
+    web = {home}/usr/share/netdata/web
+    cache = {data}/cache
+    lib = {data}/lib
+    log = {data}/log
+    plugins = {data}/etc
+[db]
+    mode = ram
+[web]
+    mode = none
+[ml]
+    enabled = no
+[health]
+    enabled = no
+[statsd]
+    enabled = no
+""")
+    sender = Process("netdata", [f"{home}/usr/sbin/netdata", "-D", "-c", path, "-P", f"{data}/pid", "-i", "127.0.0.1"])
+
+    def of(prefix):
+        """{rest of the name: {t in s: value}}"""
+        out = {}
+        for labels, samples in sink.samples().items():
+            name = dict(labels)["__name__"]
+            if name.startswith(prefix):
+                out.setdefault(name[len(prefix):], {}).update((t // 1000, v) for t, v in samples)
+        return out
+
+    def common():
+        ours, theirs = of("g.host."), of("o.")
+        return [(name, t, v, theirs[name][t]) for name in ours for t, v in ours[name].items() if t in theirs.get(name, {})]
+    wait_until(lambda: len(common()) > 100, 60, "samples of both exporters")
+    sender.stop()
+    pairs = common()
+    assert len({name for name, *_ in pairs}) > 10, len(pairs)
+    different = [p for p in pairs if abs(p[2] - p[3]) > 1e-6 * abs(p[2])]
+    assert not different, different[:5]
+    assert not sluice.metric("vm_rows_invalid_total", 'type="graphite"') and not sluice.metric("vm_rows_invalid_total", 'type="opentsdbhttp"')
