@@ -322,3 +322,24 @@ def test_section_otlp_is_checked():
         sluice = Sluice(f"otlp: {section}\n", start=False)
         sluice.start()
         assert sluice.wait_exit() != 0 and error in sluice.log(), (section, sluice.log())
+
+
+def many_of(n):
+    """A histogram with n bounds, one that is added up beside it, and a summary with n quantiles."""
+    counts = [(i * 7) % 5 for i in range(n + 1)]
+    return [otlp.histogram("many", T, counts, [i / 2 for i in range(n)], 12.5, n=str(n)),
+            otlp.summary("quantiles", T, 10, 20.5, {i / n: float(i) for i in range(n)}), otlp.gauge("behind", otlp.number(n, T))]
+
+
+def test_points_of_many_series():
+    """They are reported in steps, between which other requests have their turns; the series are the same."""
+    compare([Case(OTLP, otlp.request(*many_of(n), resource=RESOURCE), headers=PROTOBUF) for n in (1, 255, 256, 257, 511, 512, 1000)])
+    sink = RecordingSink()
+    sluice = Sluice("scrape_configs: []", f"-remoteWrite.url={sink.url}", "--enable-feature=otlp-deltatocumulative")
+    for start in (T, T + 1000):
+        delta = otlp.histogram("delta", start + 1000, [1] * 601, [float(i) for i in range(600)], 2.0, temporality=1)
+        assert sluice.post(PROMETHEUS_OTLP, otlp.request(delta, resource=RESOURCE), headers=PROTOBUF).body == b""
+    wait_until(lambda: len(sink.find("delta_bucket")) == 601 and all(len(v) == 2 for v in sink.find("delta_bucket").values()), 30)
+    found = {dict(k)["le"]: v for k, v in sink.find("delta_bucket").items()}
+    assert found["0"] == [(T + 1000, 1.0), (T + 2000, 2.0)] and found["599"] == [(T + 1000, 600.0), (T + 2000, 1200.0)], found["599"]
+    assert found["+Inf"] == [(T + 1000, 601.0), (T + 2000, 1202.0)], found["+Inf"]

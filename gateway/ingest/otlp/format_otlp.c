@@ -191,6 +191,7 @@ static bool otlp_document(struct ingest *in, struct str body, struct err *err UN
     s->request = pb_cursor_of(s->is_json ? ingest_json_document(&s->json, body) : body);
     s->resource = s->scope = s->data = (struct pb_cursor){0};
     s->n_skipped = 0;
+    s->rest.message = STR_NONE;
     return true;
 }
 
@@ -219,7 +220,9 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
         s->request = pb_cursor_of(buf_str(&s->json.message));
         return INGEST_ITEM;
     }
-    if (cursor_next(&s->data, 1, &message, &bad))
+    if (s->rest.message.p)
+        ok = otlp_point_more(in, err);
+    else if (cursor_next(&s->data, 1, &message, &bad))
         ok = otlp_point(in, message, err);
     else if (cursor_next(&s->scope, 2, &message, &bad))
         ok = read_metric(in, message, err);
@@ -298,6 +301,7 @@ static void otlp_end(struct ingest *in)
     buf_free(&s->full_name);
     buf_free(&s->text);
     buf_free(&s->histogram);
+    buf_free(&s->rest.values);
     mem_free(s);
 }
 

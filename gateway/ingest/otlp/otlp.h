@@ -37,6 +37,8 @@ struct otlp_state {
     struct ingest_json json;
     size_t n_skipped;           /* data points, since the document has been read from its start */
     struct err skipped;         /* why the first data point was skipped; kind ERR_NONE: none was */
+    /* Of a data point with many buckets or quantiles, of which a step reports some; message.p NULL: there is none. */
+    struct { struct str message; struct buf values; struct pb_cursor quantiles; size_t at; double below; } rest;
     struct buf histogram;
     struct classic_histogram classic; /* becomes a native one */
 };
@@ -74,6 +76,7 @@ struct otlp_point { /* the numbers of its fields differ by kind */
 /* A data point of the current metric: reads it and reports its series. False: the message is corrupted. One that cannot be
  * stored, because its labels or the shape of a histogram are invalid, is skipped and counted. */
 bool otlp_point(struct ingest *in, struct str message, struct err *err) MUST_USE;
+bool otlp_point_more(struct ingest *in, struct err *err) MUST_USE; /* likewise, of one that is reported in part */
 /* Gives the labels from this index on the names that they are stored with. */
 void otlp_store_label_names(struct ingest *in, struct arena *a, struct otlp_labels *labels, size_t from);
 

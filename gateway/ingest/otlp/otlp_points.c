@@ -10,6 +10,8 @@
 
 #include <math.h>
 
+enum { OTLP_STEP_SERIES = 256 /* of a point, reported in a step of the lane */ };
+
 /* ---- data points ---- */
 
 static double bits_double(uint64_t bits)
@@ -184,7 +186,7 @@ static bool otlp_check_histogram(size_t counts, size_t bounds, struct err *err)
 {
     if (counts != bounds + 1 && counts + bounds > 0)
         return err_set(err, ERR_BAD_DATA, "a histogram has %zu buckets and %zu bounds; one less is expected", counts, bounds);
-    return counts <= HISTOGRAM_MAX_BUCKETS /* its series are one step of the lane, and one batch */
+    return counts <= HISTOGRAM_MAX_BUCKETS
            || err_set(err, ERR_BAD_DATA, "a histogram has more than %d buckets", HISTOGRAM_MAX_BUCKETS);
 }
 
@@ -213,13 +215,32 @@ static bool put_custom_buckets(struct ingest *in, const struct otlp_point *p, co
     return ingest_series_histogram(in, buf_str(&s->histogram), err);
 }
 
+/* values: as above. Reports some buckets from rest.at on; sets rest.message if some are left, of this message. */
+static bool put_some_buckets(struct ingest *in, const struct otlp_point *p, struct str message, const double *values,
+                             struct err *err)
+{
+    struct otlp_state *s = in->state;
+    size_t n = p->counts.n / sizeof(uint64_t), bounds = p->bounds.n / sizeof(double);
+    size_t end = bounds - s->rest.at > OTLP_STEP_SERIES ? s->rest.at + OTLP_STEP_SERIES : bounds;
+    s->rest.message = STR_NONE;
+    for (; s->rest.at < end; s->rest.at++) {
+        s->rest.below += values[2 + s->rest.at];
+        if (!put_bucket(in, p, double_from_bits(packed_u64(p->bounds, s->rest.at)), s->rest.below, err))
+            return false;
+    }
+    if (end < bounds) {
+        s->rest.message = message;
+        return true;
+    }
+    return put_bucket(in, p, INFINITY, n > 0 && !s->prometheus ? s->rest.below + values[2 + bounds] : values[0], err);
+}
+
 /* One without buckets has count and sum only. */
-static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct err *err)
+static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
 {
     size_t n = p->counts.n / sizeof(uint64_t), bounds = p->bounds.n / sizeof(double);
-    const struct otlp_state *s = in->state;
+    struct otlp_state *s = in->state;
     bool nhcb = s->prometheus && s->conf->histograms_to_nhcb;
-    double below = 0;
     if (!otlp_check_histogram(n, bounds, err))
         return false;
     double *values = ARENA_ARRAY(in->scratch, double, n + 2), *counts = values + 2;
@@ -234,20 +255,25 @@ static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct 
         return put_custom_buckets(in, p, values, bounds, err);
     if (!put_named(in, p, "_count", values[0], err) || (p->has_sum && !put_named(in, p, "_sum", values[1], err)))
         return false;
-    for (size_t i = 0; i < bounds; i++) {
-        below += counts[i];
-        if (!put_bucket(in, p, double_from_bits(packed_u64(p->bounds, i)), below, err))
-            return false;
-    }
-    return put_bucket(in, p, INFINITY, n > 0 && !s->prometheus ? below + counts[bounds] : values[0], err);
+    s->rest.at = 0;
+    s->rest.below = 0;
+    buf_clear(&s->rest.values);
+    if (bounds > OTLP_STEP_SERIES)
+        buf_add(&s->rest.values, values, (n + 2) * sizeof *values);
+    return put_some_buckets(in, p, message, values, err);
 }
 
-static bool put_quantiles(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
+/* Some of those from rest.quantiles on; sets rest.message if some are left, of this message. */
+static bool put_some_quantiles(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
 {
-    struct pb_cursor c = pb_cursor_of(message), value;
+    struct otlp_state *s = in->state;
+    struct pb_cursor *c = &s->rest.quantiles, value;
     struct pb_field f, part;
     char text[NUM_PLAIN_MAX];
-    while (pb_next(&c.p, c.end, &f)) {
+    s->rest.message = STR_NONE;
+    for (size_t n = 0; n < OTLP_STEP_SERIES; n++) {
+        if (!pb_next(&c->p, c->end, &f))
+            return true;
         double q = 0, v = 0;
         if (f.number != 6)
             continue;
@@ -257,6 +283,7 @@ static bool put_quantiles(struct ingest *in, const struct otlp_point *p, struct 
         if (!put_named(in, p, "", v, err))
             return false;
     }
+    s->rest.message = message;
     return true;
 }
 
@@ -327,11 +354,22 @@ static bool put_all(struct ingest *in, const struct otlp_point *p, struct str me
 {
     switch (((struct otlp_state *)in->state)->kind) {
     case OTLP_GAUGE: case OTLP_SUM: return otlp_put_number(in, p, err);
-    case OTLP_HISTOGRAM: return put_histogram(in, p, err);
+    case OTLP_HISTOGRAM: return put_histogram(in, p, message, err);
     case OTLP_EXPONENTIAL: return put_exponential(in, p, err);
-    case OTLP_SUMMARY: return put_count_and_sum(in, p, err) && put_quantiles(in, p, message, err);
+    case OTLP_SUMMARY:
+        ((struct otlp_state *)in->state)->rest.quantiles = pb_cursor_of(message);
+        return put_count_and_sum(in, p, err) && put_some_quantiles(in, p, message, err);
     }
     return true;
+}
+
+static void otlp_skip_point(struct ingest *in, const struct err *why)
+{
+    struct otlp_state *s = in->state;
+    if (s->skipped.kind == ERR_NONE)
+        err_set(&s->skipped, why->kind, "metric `%.*s`: %.400s", STR_ARG(str_first(s->name, 200)), why->text);
+    s->n_skipped++;
+    ingest_skip(in, why);
 }
 
 bool otlp_point(struct ingest *in, struct str message, struct err *err)
@@ -350,9 +388,23 @@ bool otlp_point(struct ingest *in, struct str message, struct err *err)
     else if (s->prometheus && !otlp_prometheus_labels(s->conf, in->scratch, &p.attributes, &why)) {}
     else if (begin_point(in, &p, &why) && put_all(in, &p, message, &why))
         return true;
-    if (s->skipped.kind == ERR_NONE)
-        err_set(&s->skipped, why.kind, "metric `%.*s`: %.400s", STR_ARG(str_first(s->name, 200)), why.text);
-    s->n_skipped++;
-    ingest_skip(in, &why);
+    otlp_skip_point(in, &why);
+    return true;
+}
+
+bool otlp_point_more(struct ingest *in, struct err *err)
+{
+    struct otlp_point p;
+    struct err why;
+    struct otlp_state *s = in->state;
+    struct str message = s->rest.message;
+    if (!read_point(in, message, &p, err))
+        return false;
+    if ((s->prometheus && !otlp_prometheus_labels(s->conf, in->scratch, &p.attributes, &why)) || !begin_point(in, &p, &why)
+        || !(s->kind == OTLP_SUMMARY ? put_some_quantiles(in, &p, message, &why)
+                                     : put_some_buckets(in, &p, message, (const double *)s->rest.values.p, &why))) {
+        s->rest.message = STR_NONE;
+        otlp_skip_point(in, &why);
+    }
     return true;
 }
