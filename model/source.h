@@ -25,6 +25,7 @@ struct query_ctx {
     const atomic_bool *canceled;  /* its client has left; may be NULL */
     const atomic_bool *stopped;   /* an operator has canceled it; may be NULL */
     enum partial_response partial;
+    unsigned turn;                /* another one for each query: which of several servers is preferred */
     void *user;                   /* the gateway's own state of this query; its sources know the type */
     void *remembered;             /* what a source remembers of this query between calls; its own, in the arena */
     struct query_trace *trace;    /* what sources tell of their work, for explain; NULL: nothing is told */

@@ -56,11 +56,17 @@ struct plan_known {
                               * stale marker */
 };
 
+/* The order in which the servers of a group are preferred: the first `of` of them in turn, beginning with `first`. Zeroed:
+ * their own order. */
+struct plan_turn { size_t first, of; };
+static inline size_t plan_turn_at(struct plan_turn t, size_t i) { return i < t.of ? (t.first + i) % t.of : i; }
+
 struct plan_group {
     struct str name;
     struct labels labels;    /* added to its series */
     const struct label_view *view; /* what else it changes, with these labels; NULL: nothing */
     size_t n_servers;        /* to choose from; 1 where any of them may respond */
+    struct plan_turn turn;
     const char *refusal;     /* why nothing may be pushed to it; NULL: it may */
     uint64_t old;            /* bits: servers that are Prometheus 2, to which less may be pushed (plan_old.c) */
     uint64_t shortsighted;   /* those of them whose lookback is not known to be as long as the query's */

@@ -139,7 +139,8 @@ static int plan_step_server(const struct step_choice *c, size_t group, size_t ta
 {
     int newest = PLAN_NO_SERVER;
     size_t n = c->p->groups[group].n_servers;
-    for (size_t s = 0; s < n; s++) {
+    for (size_t i = 0; i < n; i++) {
+        size_t s = plan_turn_at(c->p->groups[group].turn, i);
         enum steps_known known = plan_steps_known(c, group, target * n + s, t, t);
         if (known == STEPS_COMPLETE)
             return (int)s;
@@ -162,8 +163,8 @@ static bool plan_has_all_steps(const struct step_choice *c, size_t group, size_t
 
 static int plan_common_server(const struct step_choice *c, size_t group)
 {
-    for (size_t s = 0; s < c->p->groups[group].n_servers; s++) {
-        size_t target = 0;
+    for (size_t i = 0; i < c->p->groups[group].n_servers; i++) {
+        size_t target = 0, s = plan_turn_at(c->p->groups[group].turn, i);
         while (target < plan_part_values(c->p, group) && plan_has_all_steps(c, group, target, s))
             target++;
         if (target == plan_part_values(c->p, group))
@@ -552,8 +553,8 @@ void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value
 static size_t plan_base_server(const struct step_choice *c, size_t group)
 {
     size_t base = 0, most = 0;
-    for (size_t s = 0; s < c->p->groups[group].n_servers; s++) {
-        size_t n = 0;
+    for (size_t i = 0; i < c->p->groups[group].n_servers; i++) {
+        size_t n = 0, s = plan_turn_at(c->p->groups[group].turn, i);
         for (size_t target = 0; target < plan_part_values(c->p, group); target++)
             n += plan_has_all_steps(c, group, target, s);
         base = n > most ? s : base;

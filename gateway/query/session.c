@@ -5,12 +5,14 @@
 
 enum { RETRY_SECONDS = 2 };
 
+static atomic_uint session_turns;
+
 void query_session_begin(struct query_session *s, const struct query_session_conf *conf)
 {
     *s = (struct query_session){.service = *conf->service, .notes.arena = conf->arena, .active = conf->active,
                                 ._memory = conf->memory, ._shared = conf->shared};
     s->q = (struct query_ctx){.arena = conf->arena, .notes = &s->notes, .deadline_mono = conf->deadline_mono,
-                              .canceled = conf->canceled,
+                              .canceled = conf->canceled, .turn = atomic_fetch_add(&session_turns, 1),
                               .stopped = conf->active ? &conf->active->stopped : NULL, .user = worker_self()};
 }
 

@@ -98,6 +98,15 @@ bool groups_share_series(const struct group *a, const struct group *b)
     return true;
 }
 
+struct plan_turn group_turn(const struct group *g, unsigned turn)
+{
+    size_t n = 0;
+    while (n < g->n_servers && g->servers[n]->near)
+        n++;
+    n = n > 0 ? n : g->n_servers;
+    return g->rotates && n > 1 ? (struct plan_turn){turn % n, n} : (struct plan_turn){0};
+}
+
 bool group_clock_wrong(const struct group *g, size_t server)
 {
     bool another = false;

@@ -12,6 +12,7 @@
 #include "gateway/coverage/coverage.h"
 #include "gateway/merge/copies.h"
 #include "gateway/merge/merge.h"
+#include "gateway/query/plan.h"
 #include "gateway/upstream/group_filter.h"
 #include "gateway/upstream/group_times.h"
 #include "gateway/upstream/server.h"
@@ -44,6 +45,7 @@ struct group {
     struct merge_rule rule;
     enum overlap overlap;
     enum read_mode read_mode;
+    bool rotates;                    /* which server is preferred depends on the query */
     enum push_down push_down;
     struct group_times times;
     struct group_filter *filter;     /* NULL: none */
@@ -87,6 +89,8 @@ bool groups_share_series(const struct group *a, const struct group *b);
 /* Whether the clock of a server is wrong while another one's is right, and they do not have copies of one stream: samples
  * that it scraped have other times. It is queried only where no other server is left. */
 bool group_clock_wrong(const struct group *g, size_t server);
+/* The servers near this process, or all if none is, are preferred in turn. */
+struct plan_turn group_turn(const struct group *g, unsigned turn);
 /* Whether its response may be used alone. */
 static inline bool group_may_choose(const struct group *g, size_t server)
 {

@@ -60,6 +60,7 @@ static struct group *group_with(struct group_list *list, size_t first, const str
         .name = conf->name, .labels = labels, .registry = env->registry,
         .times = conf->times, .aligned_ranges = conf->align_query_range_with_step,
         .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
+        .rotates = conf->balance == BALANCE_ROTATE,
         .push_down = (enum push_down)conf->push_down,
         .one_writer = conf->written_by.n > 0 && conf->written_by.items[0].n > 0,
         .failure = group_configured_failure(conf, env),

@@ -80,6 +80,7 @@ static const struct conf_section client_section = {
 #define ROW(field) offsetof(struct server_group_conf, field)
 static const char *const schemes[] = {"http", "https", NULL};
 static const char *const overlaps[] = {[OVERLAP_NONE] = "none", [OVERLAP_MERGE] = "merge", NULL};
+static const char *const balances[] = {[BALANCE_FIRST] = "first", [BALANCE_ROTATE] = "rotate", NULL};
 static const char *const read_modes[] = {
     [READ_MERGE] = "merge", [READ_HEDGE] = "hedge", [READ_FIRST] = "first_available", NULL};
 static const char *const compressions[] = {
@@ -152,6 +153,10 @@ static const struct conf_row rows[] = {
     {CONF_ENUM, "read_mode", ROW(read_mode), .preset = "merge", .names = read_modes,
      .help = "`merge`: query all replicas; `hedge`: query a second one if the first is slow; `first_available`: query "
              "a second one if the first fails"},
+    {CONF_ENUM, "balance", ROW(balance), .preset = "first", .names = balances,
+     .help = "Where one server is read, because it is complete or `read_mode` says so: `first`: the first one of them; "
+             "`rotate`: another one with each query. Values of copies are equal; independent replicas scraped at other "
+             "times, so that values change a little between equal queries"},
     {CONF_ENUM, "compression", ROW(compression), .preset = "auto", .names = compressions,
      .help = "Whether responses are requested compressed, which costs the servers more time than a fast network takes; "
              "`auto`: except from this host"},

@@ -39,6 +39,12 @@ static void attempt_enter(struct attempt *a, enum attempt_state next)
         arena_free(&a->arena);
 }
 
+/* The i-th in the order of preference. */
+static struct attempt *request_nth(const struct group_request *r, size_t i)
+{
+    return r->attempts[plan_turn_at(r->turn, i)];
+}
+
 static bool has_attempt(const struct group_request *r, enum attempt_state state)
 {
     for (size_t i = 0; i < r->n; i++)
@@ -51,11 +57,12 @@ static struct attempt *next_attempt(const struct group_request *r)
 {
     struct attempt *paused = NULL;
     for (size_t i = 0; i < r->n; i++) {
-        if (r->attempts[i]->state != ATTEMPT_IDLE)
+        struct attempt *a = request_nth(r, i);
+        if (a->state != ATTEMPT_IDLE)
             continue;
-        if (!attempt_is_paused(r->attempts[i]))
-            return r->attempts[i];
-        paused = paused ? paused : r->attempts[i];
+        if (!attempt_is_paused(a))
+            return a;
+        paused = paused ? paused : a;
     }
     return paused;
 }
@@ -133,7 +140,7 @@ static void ask_all(struct group_request *r)
 static struct attempt *next_complete(const struct group_request *r)
 {
     for (size_t i = 0; i < r->n; i++) {
-        struct attempt *a = r->attempts[i];
+        struct attempt *a = request_nth(r, i);
         if (a->complete && a->state == ATTEMPT_IDLE && !attempt_is_paused(a))
             return a;
     }
@@ -164,8 +171,8 @@ void group_request_start(struct group_request *r)
 static bool attempt_gives_way(const struct attempt *a, const struct attempt *by)
 {
     const struct group_request *r = a->request;
-    for (size_t i = 0; r->mode != READ_MERGE && i < r->n && r->attempts[i] != by; i++)
-        if (r->attempts[i] == a)
+    for (size_t i = 0; r->mode != READ_MERGE && i < r->n && request_nth(r, i) != by; i++)
+        if (request_nth(r, i) == a)
             return true; /* it was late when the other one was queried */
     return a->passed > 0;
 }
@@ -315,6 +322,7 @@ void group_request_init(struct group_request *r, struct request_batch *batch, co
                         enum read_mode mode, const struct attempt_ops *ops, void *items, size_t size)
 {
     *r = (struct group_request){.batch = batch, .group = group, .mode = mode, .ops = ops, .n = group->n_servers,
+                                .turn = group_turn(group, batch->q->turn),
                                 ._late.run = on_late_timer};
     r->attempts = ARENA_ARRAY(batch->q->arena, struct attempt *, r->n);
     for (size_t i = 0; i < r->n; i++) {
@@ -343,8 +351,8 @@ static bool attempt_was_skipped(const struct attempt *a)
     const struct group_request *r = a->request;
     if (a->state != ATTEMPT_IDLE || r->complete || (r->settled && r->mode == READ_MERGE))
         return false;
-    for (size_t i = 0; r->mode != READ_MERGE && i < r->n && r->attempts[i] != a; i++)
-        if (r->attempts[i]->state == ATTEMPT_SUCCEEDED)
+    for (size_t i = 0; r->mode != READ_MERGE && i < r->n && request_nth(r, i) != a; i++)
+        if (request_nth(r, i)->state == ATTEMPT_SUCCEEDED)
             return false;
     return r->mode == READ_MERGE || attempt_is_paused(a);
 }

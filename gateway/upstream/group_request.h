@@ -21,7 +21,7 @@
  *   a check fails       the running one at this server fails     likewise
  *   a second one passes start the next that is complete, if the running one is
  *
- * The next is the first idle one in the order of `attempts` that is not paused, otherwise the first idle one: a paused
+ * The next is the first idle one in the order of preference that is not paused, otherwise the first idle one: a paused
  * server is queried if no other is left, and so is one whose clock is wrong (group_clock_wrong). If it hung when it was last checked, it is checked again meanwhile: the query
  * waits for it no longer than for the check. A server may be paused for some kinds of requests only.
  *
@@ -66,7 +66,8 @@ struct group_request {
     const struct group *group;
     enum read_mode mode;
     const struct attempt_ops *ops;
-    struct attempt **attempts; size_t n; /* in order of preference */
+    struct attempt **attempts; size_t n; /* of the group's servers, or of those chosen */
+    struct plan_turn turn;       /* in which they are preferred */
     struct attempt *complete;    /* READ_MERGE: queried alone, since it has everything; all, if it fails. NULL: none */
     bool settled;                /* one has responded whose response is sufficient */
     bool any_clock;              /* servers whose clock is wrong are queried as any: what is read depends on no clock */

@@ -266,7 +266,7 @@ static bool push_divide(void *arg, size_t group, const struct plan_read *reads, 
     return true;
 }
 
-static void push_describe_groups(struct push_planning *p, int64_t lookback)
+static void push_describe_groups(struct push_planning *p, int64_t lookback, unsigned turn)
 {
     const struct group_list *list = &p->u->groups;
     p->groups = ARENA_ARRAY(p->arena, struct plan_group, list->n);
@@ -276,6 +276,7 @@ static void push_describe_groups(struct push_planning *p, int64_t lookback)
                                            .n_servers = push_chooses(g) ? g->n_servers : 1,
                                            .aligned = g->aligned_ranges, .disjoint = g->push_down == PUSH_TRUSTED};
         p->groups[i].compact = true;
+        p->groups[i].turn = push_chooses(g) ? group_turn(g, turn) : (struct plan_turn){0};
         for (size_t k = 0; k < g->n_servers; k++)
             p->groups[i].compact = p->groups[i].compact && g->servers[k]->wants_read && !atomic_load(&g->servers[k]->health->cannot_read);
         p->groups[i].target_labels = coverage_labels(g->coverage, &p->groups[i].n_target_labels);
@@ -332,7 +333,7 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
     struct plan *plan = ARENA_NEW(q->arena, struct plan);
     struct push_planning planning = {.u = u, .arena = q->arena, .recent_from = recent_from, .now = clock_wall_ms(),
                                     .trace = q->trace, .proxied = ((const struct worker *)q->user)->n_proxied > 0};
-    push_describe_groups(&planning, question->lookback);
+    push_describe_groups(&planning, question->lookback, q->turn);
     struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .admits = push_admits,
                            .divide = push_divide, .match = push_match, .has_function = push_has_function, .arg = &planning};
     plan_make(q->arena, question, &env, plan);

@@ -100,6 +100,7 @@ static void push_query_choose(struct push_query *query)
     size_t n = r->n;
     r->attempts = ARENA_ARRAY(r->batch->q->arena, struct attempt *, n);
     r->n = 0;
+    r->turn = (struct plan_turn){0};
     r->attempts[r->n++] = all[query->server];
     for (size_t i = 0; i < n && i < 64; i++)
         if (i != query->server && (query->others >> i & 1))

@@ -17,6 +17,7 @@
 #include "model/source.h"
 
 enum overlap { OVERLAP_NONE, OVERLAP_MERGE };
+enum balance { BALANCE_FIRST, BALANCE_ROTATE };
 enum read_mode { READ_MERGE, READ_HEDGE, READ_FIRST };
 enum compression { COMPRESSION_AUTO, COMPRESSION_ON, COMPRESSION_OFF };
 enum group_partial { GROUP_PARTIAL_AUTO, GROUP_PARTIAL_ON, GROUP_PARTIAL_OFF };
@@ -41,7 +42,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     int64_t timeout;                   /* ms of one request; default from the query's timeout */
     bool ignore_error, downgrade_error;
     int partial_response;              /* enum group_partial: as downgrade_error, or what the process has set */
-    int overlap, read_mode, kind, push_down, compression;
+    int overlap, read_mode, balance, kind, push_down, compression;
     struct str_list coverage_by;       /* labels that identify the target of a series; empty: job, instance */
     bool trust_untargeted;
     struct str_list written_by;        /* names of the destinations that fill the group */

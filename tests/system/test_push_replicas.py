@@ -54,3 +54,24 @@ def test_label_apis_ask_one_complete_replica():
     assert asked(pushing, "/api/v1/labels", late)[1] == 1  # the first one has all of it
     assert asked(pushing, "/api/v1/labels", {})[1] == 2
     assert asked(pushing, "/api/v1/labels", {**times, "start": promql_data.BEGIN - 40 * 86400})[1] == 2
+
+
+def test_balanced_servers_are_asked_in_turn():
+    """All servers get their share, and copies have equal results."""
+    servers = [push_down.prometheus(f"replica-{k}", push_down.Scraped("24")) for k in range(2)]
+    targets = ", ".join(f"'{s.address}'" for s in servers)
+    for mode in ("merge", "first_available"):
+        sluice = Sluice(f"server_groups: [{{name: pair, balance: rotate, read_mode: {mode}, trust_untargeted: true, "
+                        f"static_configs: [{{targets: [{targets}]}}]}}]\n", name=mode)
+        wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+        at = promql_data.BEGIN + 900
+        if mode == "merge":
+            push_down.await_coverage(sluice, at)
+        for query in ("temperature[5m]", "sum(max_over_time(temperature[5m]))"):
+            wait_until(lambda: len(requests_of(sluice, {"query": query, "time": at})[1]["requests"]) == 1)
+            asked, right = [], sluice.query(query, at)
+            for _ in range(5):
+                asked.append(sluice.data("/api/v1/explain", {"query": query, "time": at})["requests"][0]["server"])
+                same_answer(sluice.query(query, at), right)
+                sluice.query("vector(1)", at)  # has its turn, too
+            assert all(asked.count(f"http://{s.address}") >= 2 for s in servers), (mode, query, asked)
