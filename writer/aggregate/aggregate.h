@@ -15,9 +15,11 @@
  * a flush, which is done in slices, has exactly the samples that arrived before it began.
  *
  * Memory per rule: 24 bytes for each series, 16 more for counters (total, increase, rate), 16 more for rates (with
- * windows 40), 16 more with deduplication (with windows, or without outputs, 32); 40 bytes and the labels for each group, and 8 to 32 for each output, twice. 12 bytes for each series
- * that arrives, matched or not; with several rules of which one has records of series, 12 more for each rule that matches
- * it. Series of a single rule that has records of them, and no relabeling, have only those on the lane of their group. The index of each table has 6 to 10 bytes for each record.
+ * windows 40), 16 more with deduplication (with windows, or without outputs, 32); 40 bytes and the labels for each
+ * group, and 8 to 32 for each output, twice. 12 bytes for each series that arrives, matched or not; with several rules
+ * of which one has records of series, 12 more for each rule that matches it. Series of a single rule that has records
+ * of them, and no relabeling, have only those on the lane of their group. The index of each table has 6 to 10 bytes
+ * for each record.
  *
  * Functions are called on the lane's thread, except where stated. Labels and samples are borrowed for the call. */
 #ifndef WRITER_AGGREGATE_AGGREGATE_H
@@ -55,8 +57,8 @@ void aggregate_free(struct aggregate *a); /* NULL is fine */
  * order, what is decided about series moves, too. */
 void aggregate_adopt(struct aggregate *a, struct aggregate *old);
 
-/* What the rules make of a series. hash: hash_keyed() of the labels, at least 1; or 0, then it is set if it is needed: for
- * series of other lanes. */
+/* What the rules make of a series. hash: hash_keyed() of the labels, at least 1; or 0, then it is set if it is needed:
+ * for series of other lanes. */
 struct aggregate_match {
     uint32_t route;   /* for aggregate_add_samples, until aggregate_flush is called; AGGREGATE_NO_ROUTE: no space */
     bool matched;     /* by a rule */
@@ -81,17 +83,18 @@ bool aggregate_flush(struct aggregate *a, int64_t now, int64_t end, const struct
  * more, call again. */
 bool aggregate_finish(struct aggregate *a, int64_t now, int64_t end, const struct aggregate_results *to);
 
-/* The state as bytes, which outlive the process: frames of at most about AGGREGATE_FRAME bytes, each with a checksum. Groups
- * are written before their series: what arrives meanwhile may be lost, but is never counted twice. */
+/* The state as bytes, which outlive the process: frames of at most about AGGREGATE_FRAME bytes, each with a checksum.
+ * Groups are written before their series: what arrives meanwhile may be lost, but is never counted twice. */
 enum { AGGREGATE_FRAME = 1 << 20, AGGREGATE_FRAME_HEAD = 16 };
 enum aggregate_saving { AGGREGATE_SAVE_MORE, AGGREGATE_SAVE_DONE, AGGREGATE_SAVE_BROKEN /* a flush began: begin again */ };
-/* False: a flush is under way, try again later. */
-bool aggregate_save_begin(struct aggregate *a);
+/* whole: not only what has changed since the last saving, which must be in the bytes before. False: a flush is under
+ * way, try again later. */
+bool aggregate_save_begin(struct aggregate *a, bool whole);
 /* Appends a frame with what can be written until clock_mono_ns() is `end`. */
 enum aggregate_saving aggregate_save_some(struct aggregate *a, int64_t now, int64_t end, struct buf *out);
-/* Takes from `bytes`, all frames of a complete saving, what belongs to this lane's rules: an interval that has ended since is
- * written next, and the time since then does not count for staleness. Bytes that are not of this form are ignored. Returns
- * the number of series and groups. */
+/* Takes from `bytes`, all frames of a whole saving and of those that follow it, what belongs to this lane's rules: an
+ * interval that has ended since is written next, and the time since then does not count for staleness. Bytes that are
+ * not of this form are ignored. Returns the number of series and groups. */
 size_t aggregate_restore(struct aggregate *a, struct str bytes, int64_t now);
 /* How many bytes follow a frame's first AGGREGATE_FRAME_HEAD; 0: it is no frame, or larger than any that is written. */
 size_t aggregate_frame_size(const char *head);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Samples into the state of a rule.
  *
- * Counters. Of each series the last value is known. A sample adds the difference to it, or its value if it is lower: the
- * counter was reset. The first sample of a series adds its value to `increase` and `total`, since the series has begun since
- * the last one was not there; but not soon after the start, when it cannot be known (ignore_first_sample_interval). A sample
- * that is older than the last one is ignored. */
+ * Counters. Of each series the last value is known. A sample adds the difference to it, or its value if it is lower:
+ * the counter was reset. The first sample of a series adds its value to `increase` and `total`, since the series has
+ * begun since the last one was not there; but not soon after the start, when it cannot be known
+ * (ignore_first_sample_interval). A sample that is older than the last one is ignored. */
 #include "writer/aggregate/aggregate_internal.h"
 
 static struct aggregate_counter *input_counter(const struct aggregate_part *p, struct aggregate_input *in)
@@ -144,8 +144,8 @@ void aggregate_add(struct aggregate_part *p, struct aggregate_output_group *g, s
         in->deadline = how->deadline;
 }
 
-/* Of several samples of an interval the newest is kept; of equal times a number rather than a stale marker, and the greater
- * one. */
+/* Of several samples of an interval the newest is kept; of equal times a number rather than a stale marker, and the
+ * greater one. */
 static void aggregate_keep_newest(struct aggregate_part *p, struct aggregate_input *in, struct sample s,
                                   unsigned window, int64_t now)
 {
@@ -187,7 +187,8 @@ static bool aggregate_ignores(struct aggregate_part *p, struct sample s)
 void aggregate_receive(struct aggregate_part *p, uint32_t at, const struct sample *samples, size_t n, int64_t now)
 {
     struct aggregate_input *in = p->layout.inputs ? table_at(&p->inputs, at) : NULL;
-    struct aggregate_output_group *g = table_at(&p->groups, in ? in->group : at);
+    uint32_t group = in ? in->group : at;
+    struct aggregate_output_group *g = table_at(&p->groups, group);
     struct aggregate_arrival how = {now, now + p->rule->staleness, 0};
     uint64_t matched = 0;
     for (size_t i = 0; i < n; i++) {
@@ -201,6 +202,11 @@ void aggregate_receive(struct aggregate_part *p, uint32_t at, const struct sampl
             aggregate_keep_newest(p, in, samples[i], how.window, now);
         else
             aggregate_add(p, g, in, samples[i], &how);
+    }
+    if (matched > 0) {
+        aggregate_group_changed(p, g, group);
+        if (in)
+            aggregate_input_changed(p, in, at);
     }
     aggregate_count(&p->counts->matched, matched);
 }

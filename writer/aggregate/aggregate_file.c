@@ -57,14 +57,16 @@ static bool left_read_frame(FILE *f, struct buf *all, bool *last)
            aggregate_frame_check(str_n(all->p + begin, all->n - begin), last);
 }
 
+/* As far as the last complete saving: one that was being appended when the process was killed is not used. */
 static bool left_read_file(const char *path, struct buf *all, const char **why)
 {
     FILE *f = fopen(path, "re");
-    bool ok = f != NULL, last = false;
-    for (int c; ok && (c = fgetc(f)) != EOF;)
-        ok = ungetc(c, f) == c && left_read_frame(f, all, &last);
-    ok = ok && last && !ferror(f);
+    size_t complete = 0;
+    for (bool last; f && left_read_frame(f, all, &last);)
+        complete = last ? all->n : complete;
+    all->n = complete;
     *why = f == NULL || ferror(f) ? strerror(errno) : "it is corrupted";
+    bool ok = complete > 0 && !ferror(f);
     if (f)
         fclose(f);
     return ok;
@@ -175,7 +177,7 @@ struct str aggregate_left_bytes(const struct aggregate_left *l, unsigned lane, s
 
 /* ---- on a thread for files --------------------------------------------------------------------------------------- */
 
-struct file_frames { struct file_frames *next; struct buf bytes; bool first, last; };
+struct file_frames { struct file_frames *next; struct buf bytes; bool first, last, whole; };
 struct aggregate_file {
     struct file_work work;
     char *dir, *path, *next_path;
@@ -184,7 +186,7 @@ struct aggregate_file {
     struct mutex lock;                        /* guards the next line */
     struct file_frames *frames, **frames_end; bool remove;
     atomic_size_t queued;                     /* bytes */
-    atomic_bool busy;
+    atomic_bool busy, lost;
     bool leaving;                             /* the lane has released it */
     int fd; bool broken, failing;             /* the work's */
 };
@@ -195,6 +197,7 @@ static void aggregate_file_fail(struct aggregate_file *f)
         log_warn("stream_aggregation", "cannot write the checkpoint; after a crash, aggregates continue from an older "
                  "one; retrying", "file", f->path, "err", strerror(errno));
     f->failing = f->broken = true;
+    atomic_store(&f->lost, true);
 }
 
 static void aggregate_file_close(struct aggregate_file *f)
@@ -204,19 +207,23 @@ static void aggregate_file_close(struct aggregate_file *f)
     f->fd = -1;
 }
 
-static void aggregate_file_begin(struct aggregate_file *f)
+static void aggregate_file_begin(struct aggregate_file *f, bool whole)
 {
     aggregate_file_close(f);
     f->broken = false;
     (void)!mkdir(f->dir, 0750);
-    f->fd = open(f->next_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (whole)
+        atomic_store(&f->lost, false);
+    f->fd = whole ? open(f->next_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640)
+                  : open(f->path, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (f->fd < 0)
         aggregate_file_fail(f);
 }
 
-static void aggregate_file_complete(struct aggregate_file *f)
+static void aggregate_file_complete(struct aggregate_file *f, bool whole)
 {
-    if (fdatasync(f->fd) != 0 || rename(f->next_path, f->path) != 0 || !queue_sync_names(f->dir, 1)) {
+    if (fdatasync(f->fd) != 0 ||
+        (whole && (rename(f->next_path, f->path) != 0 || !queue_sync_names(f->dir, 1)))) {
         aggregate_file_fail(f);
         return;
     }
@@ -230,11 +237,11 @@ static void aggregate_file_complete(struct aggregate_file *f)
 static void aggregate_file_write(struct aggregate_file *f, const struct file_frames *frames)
 {
     if (frames->first)
-        aggregate_file_begin(f);
+        aggregate_file_begin(f, frames->whole);
     if (!f->broken && !write_all(f->fd, buf_str(&frames->bytes)))
         aggregate_file_fail(f);
     if (!f->broken && frames->last)
-        aggregate_file_complete(f);
+        aggregate_file_complete(f, frames->whole);
     if (frames->last)
         aggregate_file_close(f);
 }
@@ -267,6 +274,7 @@ static void aggregate_file_delete(struct aggregate_file *f)
         return;
     aggregate_file_close(f);
     f->broken = true; /* until the next saving begins */
+    atomic_store(&f->lost, true);
     (void)!unlink(f->next_path);
     (void)!unlink(f->path);
 }
@@ -356,15 +364,17 @@ bool aggregate_file_busy(struct aggregate_file *f)
     return busy;
 }
 
+bool aggregate_file_lost(struct aggregate_file *f) { return atomic_load(&f->lost); }
 bool aggregate_file_full(struct aggregate_file *f) { return atomic_load(&f->queued) > FILE_FULL; }
 
-void aggregate_file_add(struct aggregate_file *f, struct buf *bytes, bool first, bool last)
+void aggregate_file_add(struct aggregate_file *f, struct buf *bytes, unsigned which)
 {
     struct file_frames *frames = mem_zalloc(sizeof *frames);
-    *frames = (struct file_frames){.bytes = *bytes, .first = first, .last = last};
+    *frames = (struct file_frames){.bytes = *bytes, .first = which & AGGREGATE_FILE_FIRST,
+                                   .last = which & AGGREGATE_FILE_LAST, .whole = which & AGGREGATE_FILE_WHOLE};
     *bytes = (struct buf){0};
     atomic_fetch_add(&f->queued, frames->bytes.n);
-    if (last)
+    if (frames->last)
         atomic_store(&f->busy, true);
     mutex_lock(&f->lock);
     *f->frames_end = frames;

@@ -3,9 +3,10 @@
  * stopped.
  *
  * DIR/aggregation/PLACE.LANE has the state of a stage on a lane (aggregate_save_some), PLACE being the hash that
- * identifies the stage, in hexadecimal. It is written to PLACE.LANE.new while the lane saves, synced and renamed when
- * the saving is complete, by the threads for files: a lane hands over frames and never waits for a disk. What is read
- * is checked by the frames' checksums; a file that is not complete is ignored and logged. */
+ * identifies the stage, in hexadecimal. A whole saving is written to PLACE.LANE.new while the lane saves, synced and
+ * renamed when it is complete; what has changed since is appended and synced. The threads for files do this: a lane
+ * hands over frames and never waits for a disk. What is read is checked by the frames' checksums: a file ends with the
+ * last saving that is complete, and one without is ignored and logged. */
 #ifndef WRITER_AGGREGATE_AGGREGATE_FILE_H
 #define WRITER_AGGREGATE_AGGREGATE_FILE_H
 
@@ -35,9 +36,11 @@ struct aggregate_file *aggregate_file_new(const char *dir, uint64_t place, unsig
 void aggregate_file_free(struct aggregate_file *f);
 bool aggregate_file_busy(struct aggregate_file *f); /* the last complete saving is not on disk yet */
 bool aggregate_file_full(struct aggregate_file *f); /* the disk is slower: hand over the next frame later */
-/* Hands over the next frames of a saving, and empties the buffer. first: of a saving, which replaces one that was not
- * completed; last: the file is complete. */
-void aggregate_file_add(struct aggregate_file *f, struct buf *frames, bool first, bool last);
+bool aggregate_file_lost(struct aggregate_file *f); /* something could not be written: the next saving must be whole */
+/* Hands over the next frames of a saving, and empties the buffer. FIRST: of a saving, which replaces one that was not
+ * completed; LAST: it is complete; WHOLE: it replaces those before it. */
+enum { AGGREGATE_FILE_FIRST = 1, AGGREGATE_FILE_LAST = 2, AGGREGATE_FILE_WHOLE = 4 };
+void aggregate_file_add(struct aggregate_file *f, struct buf *frames, unsigned which);
 void aggregate_file_remove(struct aggregate_file *f);
 void aggregate_file_wait(void); /* a little, at the stop of the program */
 

@@ -118,6 +118,13 @@ static void aggregate_dedup_input(struct aggregate_part *p, struct aggregate_inp
     }
 }
 
+/* Whether it has something of an interval, or expires. */
+static bool aggregate_flush_changes(const struct aggregate_part *p, const struct aggregate_input *in)
+{
+    const unsigned first = INPUT_SEEN | INPUT_RATED | INPUT_PENDING;
+    return (in->flags & (first | first << 1)) != 0 || (p->phase == AGGREGATE_INPUTS && p->flush_time > in->deadline);
+}
+
 static void aggregate_end_input(struct aggregate_part *p, uint32_t at, struct aggregate_input *in, unsigned window)
 {
     in->flags &= ~(INPUT_SEEN << window);
@@ -138,6 +145,7 @@ static void aggregate_end_input(struct aggregate_part *p, uint32_t at, struct ag
 static void aggregate_end_group(struct aggregate *a, struct aggregate_part *p, uint32_t at, struct aggregate_output_group *g,
                                 unsigned window, const struct aggregate_results *to)
 {
+    aggregate_group_changed(p, g, at);
     bool received = p->layout.words > 0 && aggregate_window(p, g, window)[0].u > 0;
     if (g->flags & GROUP_LIVE && (received || p->flush_time <= g->deadline)) {
         aggregate_write_results(a, p, g, window, to);
@@ -176,6 +184,10 @@ static bool aggregate_step(struct aggregate *a, struct aggregate_part *p, int64_
     struct aggregate_input *in = record;
     if (in->flags & INPUT_DEAD)
         return true;
+    if (aggregate_flush_changes(p, in)) {
+        aggregate_input_changed(p, in, at);
+        aggregate_group_changed(p, table_at(&p->groups, in->group), in->group);
+    }
     if (p->phase == AGGREGATE_INPUTS)
         aggregate_end_input(p, at, in, p->layout.dedup ? 0 : window);
     else if (in->flags & INPUT_PENDING << window)

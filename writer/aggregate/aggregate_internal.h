@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One lane's state of a rule, for the files of this directory only.
  *
- * A series of a rule has a record (aggregate_input) if something has to be known of each series: counters, deduplication,
- * count_series. A group has a record (aggregate_output_group) with words for what the rule's outputs need, once for each window; the
- * offsets are the same for all groups of the rule (aggregate_layout). */
+ * A series of a rule has a record (aggregate_input) if something has to be known of each series: counters,
+ * deduplication, count_series. A group has a record (aggregate_output_group) with words for what the rule's outputs
+ * need, once for each window; the offsets are the same for all groups of the rule (aggregate_layout). */
 #ifndef WRITER_AGGREGATE_AGGREGATE_INTERNAL_H
 #define WRITER_AGGREGATE_AGGREGATE_INTERNAL_H
 
@@ -29,7 +29,8 @@ enum { /* bits of flags; those of a window are shifted by it */
     INPUT_SEEN = 2,     /* << window: counted by count_series */
     INPUT_RATED = 8,    /* << window: has an accepted sample for the rate */
     INPUT_PENDING = 32, /* << window: has a sample that waits for the end of the deduplication interval */
-    INPUT_DEAD = 128    /* cannot be found any more; exists until no route leads to it */
+    INPUT_DEAD = 128,   /* cannot be found any more; exists until no route leads to it */
+    INPUT_CHANGED = 256 /* since it was saved */
 };
 struct aggregate_input {
     uint64_t id;
@@ -44,7 +45,7 @@ struct aggregate_rates {
 };
 struct aggregate_pending { double value; int64_t t; }; /* [2], or without dedup_twice [1], likewise */
 
-enum { GROUP_LIVE = 1, GROUP_DEAD = INPUT_DEAD };
+enum { GROUP_LIVE = 1, GROUP_CHANGED = 2, GROUP_DEAD = INPUT_DEAD };
 struct aggregate_output_group {
     uint64_t id;
     uint32_t inputs, flags;    /* number of its inputs */
@@ -61,6 +62,8 @@ struct aggregate_part {
     struct aggregate_counts *counts;
     bool adopted;                 /* its state is that of an equal rule of the configuration before */
     bool restored;                /* its times are those of the process before */
+    /* What the file that is being restored has: from these numbers on. */
+    struct { bool rule; uint32_t groups, inputs; } from;
     int64_t ignore_first_until;   /* Unix s: first samples of counters do not count before */
     /* times, Unix ms */
     int64_t least, most;          /* the current interval of what is received: of deduplication, or of aggregation */
@@ -97,13 +100,24 @@ struct aggregate {
     bool dead; /* routes may lead to dead records */
     uint8_t sweep; uint32_t sweep_at; bool sweeping; /* over the routes: removes those that lead to nothing, or are not used */
     int64_t swept, sweep_counted; /* Unix ms: end of the last one; when `sweep`, which dates the use of routes, was advanced */
-    struct { bool active; size_t part; bool inputs; uint32_t at; } save; /* the next record (aggregate_save.c) */
+    struct { bool active, whole; size_t part; bool inputs; uint32_t at; } save; /* the next record (aggregate_save.c) */
     struct { size_t part; unsigned flushes; } finish; /* of aggregate_finish: the part, and its flushes so far */
     struct aggregate_counts *own_counts; /* NULL: they are the caller's */
     struct labels_builder builder;
     struct arena scratch;
     struct buf out, text;
 };
+
+static inline void aggregate_input_changed(struct aggregate_part *p, struct aggregate_input *in, uint32_t at)
+{
+    in->flags |= INPUT_CHANGED;
+    table_touch(&p->inputs, at);
+}
+static inline void aggregate_group_changed(struct aggregate_part *p, struct aggregate_output_group *g, uint32_t at)
+{
+    g->flags |= GROUP_CHANGED;
+    table_touch(&p->groups, at);
+}
 
 /* aggregate_layout.c */
 void aggregate_layout_init(struct aggregate_layout *l, const struct aggregate_rule *r);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Routes: what the rules make of a series that arrives, decided once.
  *
- * A route is found by the keyed hash of the series' labels and has a link for each rule that matches: to the record of the
- * series or of its group on this lane, or to the lane that owns the group. With a single rule, it leads to the record itself. Records that expire are marked dead first. The
- * sweep, in slices over all routes, removes routes to them and routes that were not used during two sweeps; when it has seen
- * all routes, records that were dead before it began are released. */
+ * A route is found by the keyed hash of the series' labels and has a link for each rule that matches: to the record of
+ * the series or of its group on this lane, or to the lane that owns the group. With a single rule, it leads to the
+ * record itself. Records that expire are marked dead first. The sweep, in slices over all routes, removes routes to
+ * them and routes that were not used during two sweeps; when it has seen all routes, records that were dead before it
+ * began are released. */
 #include "writer/aggregate/aggregate_internal.h"
 
 #include "base/hash.h"
@@ -60,15 +61,16 @@ static bool aggregate_record_dead(const struct aggregate_part *p, uint32_t at)
 
 /* --- links -------------------------------------------------------------------------------------------------------- */
 
-/* Where a route leads: a number, above its kind and the sweep in which it was last used. A list of links that has no record
- * of one series only is shared by all series that have an equal one: by those of a group, or all that another lane owns. */
+/* Where a route leads: a number, above its kind and the sweep in which it was last used. A list of links that has no
+ * record of one series only is shared by all series that have an equal one: by those of a group, or all that another
+ * lane owns. */
 enum route_kind {
     ROUTE_NOWHERE, /* 1: a rule matches; 0: none */
     ROUTE_INPUT,   /* a record of inputs of the only rule */
     ROUTE_OWN,     /* the first link */
     ROUTE_SHARED   /* shared links */
 };
-enum { ROUTE_KIND_BITS = 2, ROUTE_SWEEP_BITS = 2, ROUTE_NUMBER_SHIFT = ROUTE_KIND_BITS + ROUTE_SWEEP_BITS, ROUTE_MASK = 3 };
+enum { ROUTE_KIND_BITS = 2, ROUTE_NUMBER_SHIFT = 4, ROUTE_MASK = 3 };
 
 static enum route_kind route_kind(const struct aggregate_route *r) { return (enum route_kind)(r->to & ROUTE_MASK); }
 static uint32_t route_number(const struct aggregate_route *r) { return r->to >> ROUTE_NUMBER_SHIFT; }

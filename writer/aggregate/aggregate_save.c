@@ -4,8 +4,12 @@
  *   frame    hash u64 | size u32 | version u32 | records            the hash is of all that follows it
  *   record   'R' rule and its times | 'G' group, its labels and words, what words point to | 'I' its group, series | 'E' end
  *
- * Numbers are in the byte order of the machine, as the records are in memory: the file is read on the machine that wrote it,
- * and one of another version, or a rule whose records have other words, is ignored. A record is in one frame. */
+ * A saving begins each rule with a frame, and ends with 'E'. One that has only what has changed follows those before
+ * it: its records replace theirs. One that has expired meanwhile remains, and expires when it is read.
+ *
+ * Numbers are in the byte order of the machine, as the records are in memory: the file is read on the machine that
+ * wrote it, and one of another version, or a rule whose records have other words, is ignored. A record is in one
+ * frame. */
 #include "writer/aggregate/aggregate_internal.h"
 
 #include "base/hash.h"
@@ -28,13 +32,14 @@ struct saved_group { uint64_t id; int64_t deadline; uint32_t flags, n, count, _u
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
-bool aggregate_save_begin(struct aggregate *a)
+bool aggregate_save_begin(struct aggregate *a, bool whole)
 {
     for (size_t i = 0; i < a->n_parts; i++)
         if (a->parts[i].phase != AGGREGATE_IDLE)
             return false;
     memset(&a->save, 0, sizeof a->save);
     a->save.active = true;
+    a->save.whole = whole;
     return true;
 }
 
@@ -96,6 +101,14 @@ static void save_group(const struct aggregate_part *p, struct aggregate_output_g
         save_buckets(out, g->words[l->buckets_total].buckets);
 }
 
+/* True: it is written, and has not changed since. */
+static bool save_takes(const struct aggregate *a, uint32_t *flags, unsigned changed, unsigned dead)
+{
+    bool takes = (*flags & dead) == 0 && (a->save.whole || *flags & changed);
+    *flags &= ~changed;
+    return takes;
+}
+
 static void save_input(const struct aggregate_part *p, const struct aggregate_input *in, struct buf *out)
 {
     const struct aggregate_output_group *g = table_at(&p->groups, in->group);
@@ -113,6 +126,11 @@ static bool save_step(struct aggregate *a, int64_t now, struct buf *out)
     struct aggregate_table *t = a->save.inputs ? &p->inputs : &p->groups;
     if (!a->save.inputs && a->save.at == 0)
         save_rule(p, now, out);
+    uint32_t next = table_skip_untouched(t, a->save.at);
+    if (next != a->save.at && !a->save.whole) {
+        a->save.at = next;
+        return true;
+    }
     if (a->save.at >= t->used) {
         a->save.at = 0;
         a->save.part += a->save.inputs;
@@ -123,10 +141,12 @@ static bool save_step(struct aggregate *a, int64_t now, struct buf *out)
     if (*(uint64_t *)record == 0)
         return true;
     size_t before = out->n;
-    if (!a->save.inputs && (((struct aggregate_output_group *)record)->flags & GROUP_DEAD) == 0)
-        save_group(p, record, out);
-    else if (a->save.inputs && (((struct aggregate_input *)record)->flags & INPUT_DEAD) == 0)
-        save_input(p, record, out);
+    struct aggregate_output_group *g = record;
+    struct aggregate_input *in = record;
+    if (!a->save.inputs && save_takes(a, &g->flags, GROUP_CHANGED, GROUP_DEAD))
+        save_group(p, g, out);
+    else if (a->save.inputs && save_takes(a, &in->flags, INPUT_CHANGED, INPUT_DEAD))
+        save_input(p, in, out);
     if (out->n - before > SAVE_MOST_RECORD)
         out->n = before;
     return true;
@@ -195,7 +215,7 @@ struct restoring { /* a->parts[part] is that of the last 'R'; NULL: it is none o
     struct aggregate *a;
     struct aggregate_part *p;
     struct saved_rule rule;
-    int64_t now, away;
+    int64_t now, away; /* away: since the last saving */
     bool swap; /* its windows are the other way round */
     struct str rest;
     size_t n;
@@ -229,14 +249,13 @@ static bool restore_rule(struct restoring *r)
         return false;
     const struct saved_rule *s = &r->rule;
     r->p = NULL;
-    if (s->saved_at < r->now - oldest_saved_ms)
+    if (r->away > oldest_saved_ms)
         return true;
-    r->away = r->now > s->saved_at ? r->now - s->saved_at : 0;
     for (size_t i = 0; i < r->a->n_parts && r->p == NULL; i++)
         if (saved_rule_fits(s, &r->a->parts[i], r->now))
             r->p = &r->a->parts[i];
-    if (r->p && !r->p->restored) {
-        r->p->restored = true;
+    if (r->p && (!r->p->restored || r->p->from.rule)) {
+        r->p->restored = r->p->from.rule = true;
         r->p->least = s->least;
         r->p->most = s->most;
         r->p->flush_at = s->flush_at;
@@ -354,10 +373,13 @@ static bool restore_group(struct restoring *r)
         return false;
     r->rest = str_skip(r->rest, s.n);
     struct aggregate_output_group *g = NULL;
-    uint32_t at = TABLE_NONE;
-    if (aggregate_owner(r->a, s.id) == r->a->lane && table_find(&r->p->groups, s.id) == TABLE_NONE)
+    uint32_t at = table_find(&r->p->groups, s.id), new = at == TABLE_NONE;
+    if (new && aggregate_owner(r->a, s.id) == r->a->lane)
         at = aggregate_group_find(r->p, labels, s.id);
+    else if (!new && at < r->p->from.groups)
+        at = TABLE_NONE;
     g = at != TABLE_NONE ? table_at(&r->p->groups, at) : mem_zalloc(r->p->groups.size);
+    aggregate_group_clear(r->p, g);
     bool ok = saved_take(r, g->words, r->p->layout.words * sizeof *g->words) && restore_pointers(r, g);
     if (r->swap)
         swap_group_windows(r->p, g);
@@ -367,7 +389,7 @@ static bool restore_group(struct restoring *r)
         aggregate_group_clear(r->p, g);
         mem_free(g);
     }
-    r->n += at != TABLE_NONE;
+    r->n += at != TABLE_NONE && new;
     return ok;
 }
 
@@ -380,11 +402,14 @@ static bool restore_input(struct restoring *r)
     uint64_t id;
     memcpy(&id, bytes, sizeof id);
     r->rest = str_skip(r->rest, r->p->layout.input_size);
-    uint32_t g = table_find(&r->p->groups, group), at;
-    if (g == TABLE_NONE || id == 0 || table_find(&r->p->inputs, id) != TABLE_NONE ||
-        (at = table_add(&r->p->inputs, id)) == TABLE_NONE)
+    uint32_t g = table_find(&r->p->groups, group), at = id ? table_find(&r->p->inputs, id) : TABLE_NONE;
+    bool new = at == TABLE_NONE;
+    if (g == TABLE_NONE || id == 0 || (!new && at < r->p->from.inputs) ||
+        (new && (at = table_add(&r->p->inputs, id)) == TABLE_NONE))
         return true;
     struct aggregate_input *in = table_at(&r->p->inputs, at);
+    if (!new)
+        ((struct aggregate_output_group *)table_at(&r->p->groups, in->group))->inputs--;
     memcpy(in, bytes, r->p->layout.input_size);
     in->group = g;
     in->flags &= INPUT_DEAD - 1;
@@ -392,13 +417,47 @@ static bool restore_input(struct restoring *r)
         swap_input_windows(r->p, in);
     in->deadline = restore_deadline(r, in->deadline);
     ((struct aggregate_output_group *)table_at(&r->p->groups, g))->inputs++;
-    r->n++;
+    r->n += new;
     return true;
+}
+
+/* How long ago the last saving was. */
+static int64_t restore_away(struct str bytes, int64_t now)
+{
+    int64_t last = 0;
+    for (struct str frame; saved_frame(&bytes, &frame);) {
+        struct saved_rule rule;
+        if (frame.p[0] != 'R' || frame.n < 1 + sizeof rule)
+            continue;
+        memcpy(&rule, frame.p + 1, sizeof rule);
+        last = rule.saved_at > last ? rule.saved_at : last;
+    }
+    return last > 0 && last < now ? now - last : 0;
+}
+
+/* Groups that had expired when the last results were written: only those whose state changes are saved again. */
+static void restore_expired(const struct restoring *r, struct aggregate_part *p)
+{
+    const struct aggregate_rule *rule = p->rule;
+    int64_t written = p->flush_at - rule->interval - (rule->staleness < rule->interval ? rule->interval : 0);
+    for (uint32_t at = p->from.groups; at < p->groups.used; at++) {
+        struct aggregate_output_group *g = table_at(&p->groups, at);
+        if (g->id == 0 || g->deadline - r->away >= written)
+            continue;
+        aggregate_group_clear(p, g);
+        g->flags &= ~(uint32_t)GROUP_LIVE;
+    }
 }
 
 size_t aggregate_restore(struct aggregate *a, struct str bytes, int64_t now)
 {
-    struct restoring r = {.a = a, .now = now};
+    struct restoring r = {.a = a, .now = now, .away = restore_away(bytes, now)};
+    for (size_t i = 0; i < a->n_parts; i++) {
+        struct aggregate_part *p = &a->parts[i];
+        p->from.rule = false;
+        p->from.groups = p->groups.used;
+        p->from.inputs = p->inputs.used;
+    }
     for (struct str frame; saved_frame(&bytes, &frame);) {
         bool ok = true;
         for (r.rest = frame; ok && r.rest.n > 0;) {
@@ -407,5 +466,7 @@ size_t aggregate_restore(struct aggregate *a, struct str bytes, int64_t now)
             ok = kind == 'R' ? restore_rule(&r) : kind == 'G' ? restore_group(&r) : kind == 'I' && restore_input(&r);
         }
     }
+    for (size_t i = 0; i < a->n_parts; i++)
+        restore_expired(&r, &a->parts[i]);
     return r.n;
 }

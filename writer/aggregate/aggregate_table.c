@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An index of numbers over chunks of records, in lines of the size of a cache line: 12 numbers and a byte of each identity,
- * so that hardly any record is read but the one that is looked for. What does not fit in its line is in one of the next
- * ones; each line counts what has passed it. Where an identity belongs is determined by its product with an odd number that
- * the process draws: who chooses the identities cannot choose the lines.
+/* An index of numbers over chunks of records, in lines of the size of a cache line: 12 numbers and a byte of each
+ * identity, so that hardly any record is read but the one that is looked for. What does not fit in its line is in one
+ * of the next ones; each line counts what has passed it. Where an identity belongs is determined by its product with
+ * an odd number that the process draws: who chooses the identities cannot choose the lines.
  *
- * The index is divided into segments, which grow one by one: by a half, so that little memory is unused, and in a fraction
- * of a millisecond. */
+ * The index is divided into segments, which grow one by one: by a half, so that little memory is unused, and in a
+ * fraction of a millisecond. */
 #include "writer/aggregate/aggregate_table.h"
 
 #include "base/hash.h"
@@ -25,7 +25,7 @@ void table_init(struct aggregate_table *t, size_t record_size)
 void table_free(struct aggregate_table *t)
 {
     for (size_t i = 0; i < t->n_chunks; i++)
-        mem_free(t->chunks[i]);
+        mem_free(t->chunks[i].records);
     for (size_t i = 0; t->index && i < TABLE_SEGMENTS; i++)
         mem_free(t->index[i].lines);
     mem_free(t->chunks);
@@ -58,7 +58,10 @@ static uint8_t mix_tag(uint64_t mix)
     uint8_t tag = (uint8_t)(mix >> 18);
     return tag ? tag : 1;
 }
-static uint32_t line_after(const struct table_segment *s, uint32_t line) { return line + 1 < s->n_lines ? line + 1 : 0; }
+static uint32_t line_after(const struct table_segment *s, uint32_t line)
+{
+    return line + 1 < s->n_lines ? line + 1 : 0;
+}
 
 /* The upper bit of each byte that equals `tag`, and perhaps of bytes above one that does. */
 static uint32_t tags_equal(uint32_t tags, uint8_t tag)
@@ -161,7 +164,7 @@ static uint32_t table_take_number(struct aggregate_table *t)
     i = t->used++;
     if (i >> TABLE_CHUNK_BITS >= t->n_chunks) {
         mem_grow(&t->chunks, &t->_cap_chunks, t->n_chunks + 1, sizeof *t->chunks);
-        t->chunks[t->n_chunks++] = mem_alloc((size_t)TABLE_CHUNK * t->size);
+        t->chunks[t->n_chunks++] = (struct table_chunk){mem_alloc((size_t)TABLE_CHUNK * t->size), true};
     }
     return i;
 }

@@ -11,6 +11,7 @@ enum {
 static void checkpoint_begin(struct aggregate_checkpoint *c, int64_t now)
 {
     c->saving = true;
+    c->whole = c->appended >= c->whole_bytes || aggregate_file_lost(c->file);
     c->changed = c->begun = c->handed = false;
     c->set = 0;
     c->bytes = 0;
@@ -18,9 +19,17 @@ static void checkpoint_begin(struct aggregate_checkpoint *c, int64_t now)
     c->full_since = 0;
 }
 
-static void checkpoint_end(struct aggregate_checkpoint *c)
+/* What this saving has taken is not written: the next one must be whole. */
+static void checkpoint_forget(struct aggregate_checkpoint *c)
 {
-    int64_t paced = (int64_t)(c->bytes * 1000 / CHECKPOINT_RATE);
+    buf_clear(&c->frame);
+    c->whole_bytes = c->appended = 0;
+}
+
+/* pace: the next one begins so much later that CHECKPOINT_RATE is kept. */
+static void checkpoint_end(struct aggregate_checkpoint *c, bool pace)
+{
+    int64_t paced = pace ? (int64_t)(c->bytes * 1000 / CHECKPOINT_RATE) : 0;
     c->saving = false;
     c->due = c->since + (paced > c->interval ? paced : c->interval);
 }
@@ -28,7 +37,7 @@ static void checkpoint_end(struct aggregate_checkpoint *c)
 /* The next frame of the set; false: it cannot be saved now. */
 static bool checkpoint_frame(struct aggregate_checkpoint *c, struct aggregate *a, int64_t now, int64_t end, bool *done)
 {
-    if (!c->begun && !aggregate_save_begin(a))
+    if (!c->begun && !aggregate_save_begin(a, c->whole))
         return false;
     c->begun = true;
     size_t before = c->frame.n;
@@ -41,9 +50,9 @@ static bool checkpoint_frame(struct aggregate_checkpoint *c, struct aggregate *a
 /* It is begun again later. */
 static enum checkpoint_state checkpoint_give_up(struct aggregate_checkpoint *c)
 {
-    buf_clear(&c->frame);
+    checkpoint_forget(c);
     c->changed = true;
-    checkpoint_end(c);
+    checkpoint_end(c, true);
     return CHECKPOINT_IDLE;
 }
 
@@ -68,13 +77,16 @@ static enum checkpoint_state checkpoint_continue(struct aggregate_checkpoint *c,
         c->set += done;
         bool last = c->set == n;
         if (c->frame.n >= AGGREGATE_FRAME || (last && c->frame.n > 0)) {
-            aggregate_file_add(c->file, &c->frame, !c->handed, last);
+            aggregate_file_add(c->file, &c->frame, (c->handed ? 0 : AGGREGATE_FILE_FIRST) |
+                               (last ? AGGREGATE_FILE_LAST : 0) | (c->whole ? AGGREGATE_FILE_WHOLE : 0));
             c->handed = true;
         }
         if (!last && clock_mono_ns() >= end)
             return CHECKPOINT_MORE;
     }
-    checkpoint_end(c);
+    c->appended = c->whole ? 0 : c->appended + c->bytes;
+    c->whole_bytes = c->whole ? c->bytes : c->whole_bytes;
+    checkpoint_end(c, !c->whole);
     return CHECKPOINT_IDLE;
 }
 
@@ -123,7 +135,8 @@ void checkpoint_finish(struct aggregate_checkpoint *c, struct aggregate *const *
 {
     if (c->file == NULL)
         return;
-    buf_clear(&c->frame);
+    if (c->saving)
+        checkpoint_forget(c);
     checkpoint_begin(c, now);
     for (int64_t until = clock_mono_ms() + CHECKPOINT_STOP_MS; clock_mono_ms() < until;) {
         if (c->saving)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* When the state of aggregation on a lane is saved (writer/aggregate/aggregate_file.h). The lane's thread.
  *
- * - Each flush interval, if anything has changed; a larger state less often, so that at most CHECKPOINT_RATE bytes a
- *   second are written.
+ * - Each flush interval, if anything has changed: what has. If that is much, less often, so that at most
+ *   CHECKPOINT_RATE
+ *   bytes a second are appended. The whole state is saved instead when as much as it has been appended, and at first.
  * - Right before results of an interval are written, and then not before these are on disk in their queues: a process
  *   that follows one that was killed in between writes the same results again, rather than none. If results follow each
  *   other more quickly than that, the state is saved before some of them, when those before may not be on disk yet.
@@ -25,6 +26,8 @@ struct aggregate_checkpoint {
     bool flushes;                        /* results are being written */
     bool saved;                          /* right before these */
     bool saving, begun; unsigned set;    /* which set is being saved; begun: it has begun */
+    bool whole;                          /* this saving */
+    size_t whole_bytes, appended;        /* of the last whole saving, and since; 0: the next one must be whole */
     bool handed;                         /* frames of this saving, to the file */
     int64_t due, hold, since;            /* Unix ms: of the next saving; not before; when this one began */
     int64_t full_since;                  /* Unix ms: since when the disk has been too slow; 0: it is not */

@@ -375,6 +375,7 @@ static void aggregate_lane_adopt(struct stage_lane *lane, struct stage_lane *old
     }
     l->checkpoint = from->checkpoint;
     l->checkpoint.changed = true;
+    l->checkpoint.whole_bytes = l->checkpoint.appended = 0; /* the rules may be others */
     from->checkpoint = (struct aggregate_checkpoint){0};
     if (aggregate_stage_of(l)->n_rules == 0 && l->checkpoint.file)
         aggregate_file_remove(l->checkpoint.file);

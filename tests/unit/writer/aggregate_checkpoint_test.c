@@ -167,7 +167,7 @@ static void a_disk_that_hangs_does_not_stop_results(void **state UNUSED)
     assert_true(aggregate_file_busy(c.file));
     for (size_t n = 0; n < (5 << 20); n += sizeof dir)
         buf_add(&some, dir, sizeof dir);
-    aggregate_file_add(c.file, &some, false, false); /* behind the frame that the file does not take */
+    aggregate_file_add(c.file, &some, 0); /* behind the frame that the file does not take */
     c.saving = c.changed = true; /* the next frame of a large state */
     c.set = 0;
     c.begun = c.handed = false;
@@ -203,12 +203,12 @@ static void a_removed_file_does_not_come_back(void **state UNUSED)
     for (int i = 0; i < 50; i++) {
         struct aggregate_file *f = aggregate_file_new(dir, PLACE, 0, 1, NULL);
         struct buf frame = {0};
-        assert_true(aggregate_save_begin(a));
+        assert_true(aggregate_save_begin(a, true));
         assert_int_equal(aggregate_save_some(a, now, INT64_MAX, &frame), AGGREGATE_SAVE_MORE);
-        aggregate_file_add(f, &frame, true, false);
+        aggregate_file_add(f, &frame, AGGREGATE_FILE_WHOLE | AGGREGATE_FILE_FIRST);
         while (aggregate_save_some(a, now, INT64_MAX, &frame) == AGGREGATE_SAVE_MORE) {
         }
-        aggregate_file_add(f, &frame, false, true);
+        aggregate_file_add(f, &frame, AGGREGATE_FILE_WHOLE | AGGREGATE_FILE_LAST);
         if (i % 2 == 0)
             while (aggregate_file_busy(f))
                 aggregate_file_wait();
@@ -230,7 +230,7 @@ static const char everything[] =
 
 static void save_to(struct aggregate *a, struct buf *out)
 {
-    assert_true(aggregate_save_begin(a));
+    assert_true(aggregate_save_begin(a, true));
     while (aggregate_save_some(a, now, INT64_MAX, out) == AGGREGATE_SAVE_MORE) {
     }
 }
@@ -291,6 +291,56 @@ static void any_bytes_are_read_safely(void **state UNUSED)
     }
     buf_free(&all);
     buf_free(&copy);
+    aggregate_free(a);
+}
+
+static size_t left_bytes(void)
+{
+    struct aggregate_left *left = aggregate_left_read(dir, PLACE);
+    size_t n = left ? aggregate_left_bytes(left, 0, 0).n : 0;
+    aggregate_left_unref(left);
+    return n;
+}
+
+static size_t file_saving(struct aggregate_file *f, struct aggregate *a, bool whole)
+{
+    struct buf saving = {0};
+    assert_true(aggregate_save_begin(a, whole));
+    while (aggregate_save_some(a, now, INT64_MAX, &saving) == AGGREGATE_SAVE_MORE) {
+    }
+    size_t n = saving.n;
+    aggregate_file_add(f, &saving, AGGREGATE_FILE_FIRST | AGGREGATE_FILE_LAST | (whole ? AGGREGATE_FILE_WHOLE : 0));
+    while (aggregate_file_busy(f))
+        aggregate_file_wait();
+    return n;
+}
+
+/* What was being appended when the process was killed is not used, and what was before is. When nothing can be
+ * appended, a whole saving is asked for. */
+static void changes_are_appended(void **state UNUSED)
+{
+    struct aggregate *a = lane_new(everything, 0, 1);
+    struct aggregate_file *f = aggregate_file_new(dir, PLACE, 0, 1, NULL);
+    push_to(a, "c", 1);
+    push_to(a, "d", 1);
+    size_t whole = file_saving(f, a, true);
+    assert_int_equal(left_bytes(), whole);
+    push_to(a, "c", 2);
+    size_t changes = file_saving(f, a, false);
+    assert_in_range(changes, 1, whole - 1);
+    assert_int_equal(left_bytes(), whole + changes);
+    assert_int_equal(truncate(path_of(0), (off_t)(whole + changes - 1)), 0);
+    assert_int_equal(left_bytes(), whole);
+    assert_int_equal(truncate(path_of(0), (off_t)whole - 1), 0);
+    assert_int_equal(left_bytes(), 0);
+    assert_false(aggregate_file_lost(f));
+    assert_int_equal(unlink(path_of(0)), 0);
+    (void)file_saving(f, a, false);
+    assert_true(aggregate_file_lost(f));
+    whole = file_saving(f, a, true);
+    assert_false(aggregate_file_lost(f));
+    assert_int_equal(left_bytes(), whole);
+    aggregate_file_free(f);
     aggregate_free(a);
 }
 
@@ -381,6 +431,7 @@ int main(void)
         CHECKPOINT_TEST(intervals_of_any_length_are_saved), CHECKPOINT_TEST(results_do_not_need_a_disk),
         CHECKPOINT_TEST(a_disk_that_hangs_does_not_stop_results), CHECKPOINT_TEST(a_removed_file_does_not_come_back),
         CHECKPOINT_TEST(any_bytes_are_read_safely), CHECKPOINT_TEST(a_foreign_file_takes_no_memory),
+        CHECKPOINT_TEST(changes_are_appended),
         CHECKPOINT_TEST(each_lane_continues_at_its_own_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 
 #include "writer/aggregate/aggregate.h"
 
-enum { AGGR_LANES = 4, AGGR_RULES = 4, AGGR_RESULTS = 400 }; /* at most */
+enum { AGGR_LANES = 4, AGGR_RULES = 4, AGGR_RESULTS = 2000 }; /* at most */
 static const int64_t t0 = INT64_C(1700000040) * 1000; /* a multiple of a minute */
 
 struct aggregate_fixture {

@@ -49,17 +49,19 @@ static void push_some(int round)
     aggr_push("other", round);
 }
 
-static void save_all(struct buf *out)
+static void save_lanes(struct buf *out, bool whole)
 {
     for (unsigned i = 0; i < aggr.n_lanes; i++) {
         enum aggregate_saving s;
-        assert_true(aggregate_save_begin(aggr.lanes[i]));
+        assert_true(aggregate_save_begin(aggr.lanes[i], whole));
         do
             s = aggregate_save_some(aggr.lanes[i], aggr.now, 0, out); /* 32 records a frame */
         while (s == AGGREGATE_SAVE_MORE);
         assert_int_equal(s, AGGREGATE_SAVE_DONE);
     }
 }
+
+static void save_all(struct buf *out) { save_lanes(out, true); }
 
 static void restart(unsigned n, const char *config, int64_t away, const struct buf *saved, size_t *restored)
 {
@@ -107,6 +109,78 @@ static void restored_state_goes_on(void **state UNUSED)
     buf_free(&saved);
 }
 
+/* Some series come, others pause or end, over several intervals; what changes is saved behind a whole saving. */
+static char *results_after_changes(bool interrupted, unsigned lanes)
+{
+    struct buf saved = {0};
+    size_t restored;
+    aggr.now = t0;
+    aggr_start_lanes(lanes, everything, NULL);
+    push_some(1);
+    aggr_pass(3000);
+    if (interrupted)
+        save_all(&saved);
+    for (int round = 2; round < 16; round++) {
+        char name[64];
+        for (int i = round % 4; i < 30 - round; i += 1 + round % 3) {
+            snprintf(name, sizeof name, "c{g=\"%d\",i=\"%d\"}", i % 3, i);
+            aggr_push(name, round * 10 + i % 7);
+        }
+        aggr_push("new", round);
+        aggr_pass(round % 2 ? 2700 : 3300);
+        aggr_clear_lines();
+        if (interrupted)
+            save_lanes(&saved, false);
+    }
+    if (interrupted)
+        restart(lanes + 1, everything, 0, &saved, &restored);
+    push_some(20);
+    aggr_pass(9000);
+    push_some(21);
+    aggr_pass(20000);
+    char *results = strdup(aggr_results());
+    aggr_free_lanes();
+    buf_free(&saved);
+    return results;
+}
+
+static void changes_follow_a_whole_saving(void **state UNUSED)
+{
+    for (unsigned lanes = 1; lanes < AGGR_LANES; lanes++) {
+        char *expected = results_after_changes(false, lanes), *found = results_after_changes(true, lanes);
+        assert_true(strlen(expected) > 2000);
+        assert_string_equal(found, expected);
+        free(expected);
+        free(found);
+    }
+}
+
+/* A saving of changes has the series and groups that have changed, and no others. */
+static void only_changes_are_saved(void **state UNUSED)
+{
+    struct buf whole = {0}, nothing = {0}, one = {0};
+    aggr_start("- interval: 10s\n  by: [g]\n  outputs: [total]\n");
+    for (int i = 0; i < 5000; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "c{g=\"%d\",i=\"%d\"}", i % 50, i);
+        aggr_push(name, i);
+    }
+    save_lanes(&whole, true);
+    save_lanes(&nothing, false);
+    aggr_push("c{g=\"7\",i=\"7\"}", 8);
+    save_lanes(&one, false);
+    assert_true(whole.n > 5000 * 40);
+    assert_true(nothing.n < 1000);
+    assert_in_range(one.n, nothing.n + 40, nothing.n + 500);
+    aggr_pass(10000); /* the results change the groups; without samples and rates nothing of the series */
+    buf_clear(&one);
+    save_lanes(&one, false);
+    assert_in_range(one.n, 50 * 40, whole.n / 8);
+    buf_free(&whole);
+    buf_free(&nothing);
+    buf_free(&one);
+}
+
 /* The interval ended while the program was away: its results are written at the start, and counters go on as if there
  * had been no gap, although the silence was longer than the staleness interval. */
 static void results_of_the_time_away(void **state UNUSED)
@@ -138,7 +212,7 @@ static void saving_is_broken_by_a_flush(void **state UNUSED)
     struct buf saved = {0};
     aggr_start(everything);
     push_some(1);
-    assert_true(aggregate_save_begin(aggr.lanes[0]));
+    assert_true(aggregate_save_begin(aggr.lanes[0], true));
     assert_int_equal(aggregate_save_some(aggr.lanes[0], aggr.now, 0, &saved), AGGREGATE_SAVE_MORE);
     aggr_pass(10000);
     assert_int_equal(aggregate_save_some(aggr.lanes[0], aggr.now, 0, &saved), AGGREGATE_SAVE_BROKEN);
@@ -172,7 +246,8 @@ static void damaged_state_is_ignored(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        AGGR_TEST(restored_state_goes_on), AGGR_TEST(results_of_the_time_away),
+        AGGR_TEST(restored_state_goes_on), AGGR_TEST(changes_follow_a_whole_saving),
+        AGGR_TEST(only_changes_are_saved), AGGR_TEST(results_of_the_time_away),
         AGGR_TEST(saving_is_broken_by_a_flush), AGGR_TEST(damaged_state_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

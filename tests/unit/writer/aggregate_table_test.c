@@ -34,8 +34,8 @@ static void tables(void **state UNUSED)
     table_free(&t);
 }
 
-/* Few identities in a small index, which are added and removed again and again: lines that were full once have been passed
- * by others, which must still be found, and what is absent must be known to be absent. */
+/* Few identities in a small index, which are added and removed again and again: lines that were full once have been
+ * passed by others, which must still be found, and what is absent must be known to be absent. */
 static void table_that_changes(void **state UNUSED)
 {
     enum { IDS = 700, STEPS = 200000 };

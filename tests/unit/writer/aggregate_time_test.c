@@ -123,7 +123,8 @@ static void samples_during_a_flush(void **state UNUSED)
     static const char *const configs[] = {
         "- interval: 1m\n  without: [i]\n  outputs: [rate_sum, total, increase, count_series, sum_samples]\n",
         "- interval: 1m\n  dedup_interval: 1m\n  without: [i]\n  outputs: [rate_sum, total, increase, count_series]\n",
-        "- interval: 1m\n  enable_windows: true\n  without: [i]\n  outputs: [rate_avg, total, increase, count_series]\n"};
+        "- interval: 1m\n  enable_windows: true\n  without: [i]\n"
+        "  outputs: [rate_avg, total, increase, count_series]\n"};
     for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
         char *after = results_with_samples_after(configs[i], INT_MAX);
         assert_non_null(strstr(after, "rate_"));
