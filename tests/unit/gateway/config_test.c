@@ -211,7 +211,7 @@ static void test_inert_keys(void **state UNUSED)
             "server_group.serverset_sd_configs is not supported yet: Its servers would not be queried");
     refused("remote_read:\n\n- url: http://a/read\n", 1, "--accept-inert=remote_read");
     static const char *const accepted[] = {"--accept-inert=scrape_config.proxy_headers", NULL};
-    const char *text = "rule_files: [x]\nscrape_configs:\n- {job_name: a, proxy_headers: [a], relabel_debug: true}\n"
+    const char *text = "rule_files: [x]\nscrape_configs:\n- {job_name: a, proxy_headers: [a]}\n"
                        "- {job_name: b, proxy_headers: [a], serverset_sd_configs: [{role: pod}]}\n";
     struct config *c = load_as("config.file", text, accepted);
     if (c == NULL)
