@@ -24,6 +24,7 @@ const struct route routes[] = {
     {READ, "/", page_index, PAGE},
     {READ, "/targets", page_targets, PAGE},
     {READ, "/service-discovery", page_service_discovery, PAGE},
+    {READ, "/target_response", page_target_response, PAGE},
     {FORM, "/metric-relabel-debug", page_metric_relabel_debug, PAGE},
     {FORM, "/target-relabel-debug", page_target_relabel_debug, PAGE},
     {READ, "/metrics", page_metrics, .class = ROUTE_ADMIN, .on_worker = true, .always = true,

@@ -256,6 +256,11 @@ size_t scraper_pools(struct scraper *s, struct arena *a, struct pool_status **ou
 bool scraper_targets(struct scraper *s, const struct scraper_read *read, struct arena *a, struct scraper_targets *out,
                      struct err *err) MUST_USE;
 
+/* Requests the target as a scrape does, and appends its response of at most TARGET_RESPONSE_MAX bytes, and of what the job
+ * allows. On a worker, which waits for it at most until deadline_mono (0: none) and for the job's timeout. */
+enum { TARGET_RESPONSE_MAX = 64 << 20 };
+bool scraper_fetch_target(struct scraper *s, uint64_t id, int64_t deadline_mono, struct buf *out, struct err *err) MUST_USE;
+
 /* HELP, TYPE and UNIT of active targets; metric empty = all. `visit` is called for each, in the order of the targets, and
  * may return false to end: the result is then false too. Its arguments are valid during the call, from which it must
  * return (no longjmp). */

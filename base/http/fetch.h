@@ -17,6 +17,7 @@ bool fetch_text(const char *url, size_t max, int64_t ms, struct buf *out, struct
 struct client_profile;
 struct fetch_call {
     const char *method, *url;
+    const char *socket;              /* as in struct client_request; NULL: none */
     struct client_profile *profile;  /* borrowed */
     const char *const *headers; size_t n_headers; /* "Name: value" */
     struct str body;

@@ -18,6 +18,8 @@ void page_targets(struct http_request *r);
 /* What the jobs have discovered, before and after relabeling. On a worker. Parameters: q (part of a label or error), state
  * (active, dropped, invalid), job, page. */
 void page_service_discovery(struct http_request *r);
+/* What a target responds to a scrape. On a worker. Parameter: id. */
+void page_target_response(struct http_request *r);
 /* What relabel rules do, step by step: to a series, to the labels of a target. On a worker. Parameters: metric,
  * relabel_configs, id (of a target), format=json. */
 void page_metric_relabel_debug(struct http_request *r);

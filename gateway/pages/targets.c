@@ -228,8 +228,10 @@ static void text_target(struct targets_view *v, const struct target_status *t)
     }
     if (t->series_limit > 0)
         buf_printf(out, ", series=%u, series_limit=%u", t->series, t->series_limit);
-    buf_printf(out, ", scrape_duration=%.0fms, samples_scraped=%" PRIu64 ", error=\"%.*s\"\n", t->last_duration * 1000,
-               t->last_samples, STR_ARG(t->last_error));
+    bool large = t->last_bytes >= 1024;
+    buf_printf(out, ", scrape_duration=%.0fms, scrape_response_size=%" PRIu64 "%s, samples_scraped=%" PRIu64 ", error=\"%.*s\"\n",
+               t->last_duration * 1000, large ? (t->last_bytes + 1023) / 1024 : t->last_bytes, large ? "KiB" : "B", t->last_samples,
+               STR_ARG(t->last_error));
 }
 
 static void text_page(struct targets_view *v)
@@ -261,6 +263,15 @@ static void html_labels(struct targets_view *v, struct labels l)
     buf_add_z(&v->r->out, "</code>");
 }
 
+static void html_target_links(struct targets_view *v, uint64_t id)
+{
+    static const struct { const char *path, *word; } pages[] = {
+        {"target_response", "response"}, {"target-relabel-debug", "relabeling"}, {"metric-relabel-debug", "of metrics"}};
+    for (size_t i = 0; i < LEN(pages); i++)
+        buf_printf(&v->r->out, " <a href='%s/%s?id=%016" PRIx64 "'>%s</a>", v->r->services->flags.link_prefix.p,
+                   pages[i].path, id, pages[i].word);
+}
+
 static void html_target(struct targets_view *v, const struct target_status *t)
 {
     struct buf *out = &v->r->out;
@@ -281,8 +292,7 @@ static void html_target(struct targets_view *v, const struct target_status *t)
         html_text(out, buf_str(&v->text));
     }
     if (valid && t->id != 0) /* 0: another member's */
-        buf_printf(out, " <a href='%s/target-relabel-debug?id=%016" PRIx64 "'>relabeling</a>",
-                   v->r->services->flags.link_prefix.p, t->id);
+        html_target_links(v, t->id);
     buf_add_z(out, "<td class=n data-k='Last scrape'>");
     html_ago(out, t->last_scrape, v->now);
     buf_printf(out, "<td class=n data-k=Duration>%.0f ms<td class=n data-k=Samples>", t->last_duration * 1000);

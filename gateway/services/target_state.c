@@ -46,6 +46,11 @@ bool services_handed_pages(struct http_request *r, int64_t deadline_mono, const 
            services_report_complete(r, err);
 }
 
+bool services_target_response(struct http_request *r, uint64_t id, int64_t deadline_mono, struct err *err)
+{
+    return report_charge(r, err) && scraper_fetch_target(r->services->scraper, id, deadline_mono, &r->out, err);
+}
+
 bool services_report_complete(struct http_request *r, struct err *err)
 {
     if (r->out.over)

@@ -18,6 +18,8 @@ bool services_targets_metadata(struct http_request *r, int64_t deadline_mono, co
 /* scraper_handed_pages, into the response. */
 bool services_handed_pages(struct http_request *r, int64_t deadline_mono, const struct scraper_wishes *wishes, size_t max,
                            struct err *err) MUST_USE;
+/* Appends what the target responds to the response. */
+bool services_target_response(struct http_request *r, uint64_t id, int64_t deadline_mono, struct err *err) MUST_USE;
 /* After the response is rendered: false, with err, if it needed more than the memory that was left. */
 bool services_report_complete(struct http_request *r, struct err *err) MUST_USE;
 

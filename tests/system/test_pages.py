@@ -147,6 +147,43 @@ recent: {}
         assert page.status == answer.status and "<textarea" in page.text
 
 
+def test_the_response_of_a_target():
+    """A link of /targets shows what the target sends to the request of a scrape, as vmagent does; what fails is an error."""
+    exporter = ScriptedExporter(series=3)
+    exporter.page = lambda n, ms: f"a{{b=\"<i>\"}} {n}\n"
+    config = f"""
+scrape_configs:
+- job_name: j
+  scrape_interval: 1h
+  headers: ['X-Scope: a']
+  authorization: {{credentials: hunter2}}
+  params: {{p: [x]}}
+  static_configs: [{{targets: ['{exporter.address}']}}]
+"""
+    sluice, vmagent = Sluice(config, "--dialect=vmagent"), VMAgent(config, "-remoteWrite.url=http://127.0.0.1:1/")
+    for program, headers in (sluice, None), (vmagent, HTML):
+        path = re.search(r"target_response\?id=\w+", program.get("/targets", headers=HTML).text)[0]
+        exporter.asked.clear()
+        answer = program.get("/" + path)
+        asked = exporter.asked[-1]
+        assert answer.status == 200 and re.fullmatch(r'a\{b="<i>"\} \d+\n', answer.text), answer
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8", answer.headers
+        assert asked["Authorization"] == "Bearer hunter2" and asked["X-Scope"] == "a", asked
+        assert "X-Prometheus-Scrape-Timeout-Seconds" in asked, asked
+        exporter.status = 500
+        assert program.get("/" + path).status in (400, 502)
+        exporter.status = 200
+    exporter.gzip = True
+    path = "/" + re.search(r"target_response\?id=\w+", sluice.get("/targets", headers=HTML).text)[0]
+    assert sluice.get(path, headers=HTML).text.startswith("a{b="), "compressed"
+    exporter.status = 500
+    answer = sluice.get(path)
+    assert answer.status == 502 and "HTTP status 500" in answer.text and "hunter2" not in answer.text, answer
+    for id, status in ("0", 404), ("x", 400), ("", 400), ("1" * 17, 400):
+        assert sluice.get(f"/target_response?id={id}").status == status, id
+        assert "<header>" in sluice.get(f"/target_response?id={id}", headers=HTML).text
+
+
 def test_only_posts_change_state():
     """GET and HEAD of every path, also with a body: no reload, no end, no sample."""
     sluice = Sluice("scrape_configs: []\nrecent: {}\n", "--web.enable-lifecycle")
