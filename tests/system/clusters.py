@@ -100,8 +100,8 @@ class Cluster:
         return self.count_slots(self.sink.find("up"), since, until)
 
     def count_slots(self, found, since, until):
-        """The same for {labels: [(t, v)]}."""
-        missing = double = stale = 0
+        """The same for {labels: [(t, v)]}; most_missing: of one target."""
+        missing = double = stale = self.most_missing = 0
         assert len(found) == self.targets, len(found)
         for samples in found.values():
             # A scrape that begins late has its own time as its timestamp; slots are counted from the target's usual one.
@@ -110,7 +110,9 @@ class Cluster:
             slots = range((since + self.interval - phase) // self.interval + 1, (until + self.interval - phase) // self.interval)
             stale += sum(is_stale(v) for t, v in samples)
             double += sum(max(times[slot] - 1, 0) for slot in slots)
-            missing += sum(times[slot] == 0 for slot in slots)
+            here = sum(times[slot] == 0 for slot in slots)
+            missing += here
+            self.most_missing = max(self.most_missing, here)
         return missing, double, stale
 
     def now(self):

@@ -29,8 +29,10 @@ class Phases:
         until = self.c.now()
         self.c.wait_slots(until)
         missing, double, stale = self.c.slots(since, until)
-        print(f"{what}: {missing} slots missing, {double} double, {stale} stale markers so far, in {(until - since) / 1000:.0f} s", flush=True)
+        c = self.c
+        print(f"{what}: {missing} slots missing ({c.most_missing} of one target), {double} double, {stale} stale markers so far, in {(until - since) / 1000:.0f} s", flush=True)
         assert double <= most_double and stale == 0 and missing <= most_missing, (what, missing, double, stale)
+        assert c.most_missing <= LEASE_S * 1000 // INTERVAL_MS + 1, (what, c.most_missing)  # the lease and one interval
 
     def slots_of(self, name, seconds):
         return len(self.c.owned(name)) * (seconds * 1000 // INTERVAL_MS + 1)
