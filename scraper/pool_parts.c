@@ -114,13 +114,13 @@ struct pool_found *pool_part_add_found(struct pool_part *part, const struct pool
 
 void pool_set_due(struct pool *p, struct pool_part *part, struct pool_found *found, bool due)
 {
+    size_t at = (size_t)(found - part->found);
+    part->due_from = due && at < part->due_from ? at : part->due_from; /* also one that was due before the last change */
     if (found->due == due)
         return;
-    size_t at = (size_t)(found - part->found);
     found->due = due;
     p->n_due += due ? 1 : (size_t)-1;
     part->n_due += due ? 1 : (size_t)-1;
-    part->due_from = due && at < part->due_from ? at : part->due_from;
 }
 
 static void part_clear_found(struct pool *p, struct pool_part *part)

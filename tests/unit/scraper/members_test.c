@@ -34,7 +34,8 @@ static void members_apply(struct scraper_fixture *f, unsigned replicas, bool by_
     }
     struct scrape_job *job = ARENA_NEW(&c->arena, struct scrape_job);
     must_load_job(&c->arena, buf_z(&text), job);
-    job->cluster = (struct scrape_cluster){.by_view = true, .replicas = replicas, .standby = replicas > 1,
+    job->cluster = (struct scrape_cluster){.by_view = true, .replicas = replicas, .hands_over = true,
+                                           .standby = replicas > 1,
                                            .keep_ms = 25000, .keep_bytes = 1 << 20};
     buf_free(&text);
     assert_true(scraper_apply(f->scraper, job, 1, &prometheus_globals, release, c, &err));
@@ -122,6 +123,8 @@ static void members_change(unsigned replicas, bool by_rack)
         struct cluster_view *v = random_members(&state, loop_now(f.loop));
         if (i % 5 == 4) /* a reload without a change, which the targets that were found survive */
             members_apply(&f, replicas, by_rack);
+        if (i % 3 == 2) /* another change before the targets of the last one are built */
+            scraper_set_view(f.scraper, v);
         members_set(&f, v);
         must_be_as_new(&f, v, replicas, by_rack);
         cluster_view_unref(v);
