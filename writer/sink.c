@@ -171,12 +171,17 @@ static void seal_blocks(struct writer_lane *l, struct pending_place to, const st
     }
 }
 
-static void writer_lane_seal(struct writer_lane *l, struct pending_place to, struct pending *p)
+static void sink_release_acks(struct pending *p)
 {
-    seal_blocks(l, to, p, p->n_blocks + 1);
     for (size_t i = 0; i < p->n_acks; i++)
         ack_release(p->acks[i], true);
     p->n_acks = 0;
+}
+
+static void writer_lane_seal(struct writer_lane *l, struct pending_place to, struct pending *p)
+{
+    seal_blocks(l, to, p, p->n_blocks + 1);
+    sink_release_acks(p);
     pending_clear(p);
     stream_charge_pending(to.stream, p);
     if (list_linked(&p->node))
@@ -219,8 +224,10 @@ void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, 
     stream_charge_pending(ls->stream, p);
     if (!loop_timer_armed(&l->release))
         loop_timer_in(l->loop, &l->release, LANE_RELEASE_MS);
-    if (pending_empty(p))
+    if (pending_empty(p)) { /* all of the batch was too large for a block */
+        sink_release_acks(p);
         return;
+    }
     if (p->due == 0 || due < p->due)
         p->due = due;
     if (!list_linked(&p->node))

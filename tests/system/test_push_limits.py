@@ -156,3 +156,12 @@ def test_pushes_wait_above_the_ingestion_rate():
     sluice.stop()
     again.join()
     assert time.monotonic() - began < 10
+
+
+def test_a_push_of_samples_that_are_too_large_is_answered():
+    """Nothing of it waits to be sent, and nothing else is pushed that would carry its acknowledgement."""
+    sink = RecordingSink()
+    sluice = Sluice(f"remote_write: [{{url: '{sink.url}', name: small, queue_config: {{max_block_bytes: 100}}}}]\n")
+    series = [({"__name__": "m", "i": str(i), "long": "x" * 200}, [(now_ms(), 1.0)]) for i in range(20)]
+    assert push(f"{sluice.url}/api/v1/write", series, timeout=10).status == 204
+    assert sluice.metric("sluice_remotewrite_samples_dropped_total", 'reason="too_large"') == 20
