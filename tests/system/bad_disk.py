@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk that fails or hangs, and a mount that hangs (bad_disk.c, so it needs a compiler)."""
 import os
-import subprocess
-import tempfile
 
-from lib import Skip, folder
+from lib import folder
+from preload import Preload
 
 
 class BadDisk:
@@ -15,13 +14,9 @@ class BadDisk:
         self.data_folder, self.path = f"{folder()}/disk", f"{folder()}/faults"
         self.mount = f"{folder()}/mount"
         os.makedirs(self.mount, exist_ok=True)
-        self.library = tempfile.TemporaryDirectory() # LD_PRELOAD takes no path with a blank
-        library = f"{self.library.name}/bad_disk.so"
-        here = os.path.dirname(os.path.abspath(__file__))
-        if subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, f"{here}/bad_disk.c", "-ldl"]).returncode:
-            raise Skip("a C compiler")
-        self.env = {"LD_PRELOAD": library, "BAD_DISK": self.path, "ASAN_OPTIONS": "verify_asan_link_order=0",
-                    "BAD_MOUNT_DIR": self.mount, "BAD_DISK_DIR": f"{self.data_folder}/{part}" if part else self.data_folder}
+        self.library = Preload("bad_disk")
+        self.env = {**self.library.env, "BAD_DISK": self.path, "BAD_MOUNT_DIR": self.mount,
+                    "BAD_DISK_DIR": f"{self.data_folder}/{part}" if part else self.data_folder}
         self.set("")
 
     def set(self, faults):
