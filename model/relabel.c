@@ -4,7 +4,9 @@
 #include "model/relabel.h"
 
 #include "base/hash.h"
+#include "base/text/letters.h"
 #include "base/text/num.h"
+#include "model/graphite_rule.h"
 
 static struct str relabel_value_of(const struct labels_builder *b, struct str name)
 {
@@ -154,14 +156,12 @@ void relabel_drop_reserved(struct labels_builder *b)
     }
 }
 
-static void change_case(const struct relabel_rule *r, struct labels_builder *b, char first, char last)
+static void change_case(const struct relabel_rule *r, struct labels_builder *b, void (*add)(struct buf *out, struct str text))
 {
-    struct str text = arena_str(b->scratch, source(r, b));
-    char *p = (char *)text.p;
-    for (size_t i = 0; i < text.n; i++)
-        if (p[i] >= first && p[i] <= last)
-            p[i] ^= 'a' ^ 'A';
-    builder_set(b, r->target_label, text);
+    struct str text = source(r, b);
+    buf_clear(&b->_text);
+    add(&b->_text, text);
+    builder_set(b, r->target_label, relabel_composed(b));
 }
 
 static bool equal(const struct relabel_rule *r, struct labels_builder *b)
@@ -223,6 +223,18 @@ static bool target_contains_sources(const struct relabel_rule *r, const struct l
     return true;
 }
 
+static void relabel_graphite(const struct relabel_rule *r, struct labels_builder *b)
+{
+    struct graphite_captures captures;
+    if (!graphite_match(b->scratch, r->match, relabel_value_of(b, STR(METRIC_NAME)), &captures))
+        return;
+    for (size_t i = 0; i < r->labels.n; i++) {
+        buf_clear(&b->_text);
+        graphite_expand(&b->_text, r->labels.values[i], &captures);
+        builder_set(b, r->labels.keys[i], relabel_composed(b));
+    }
+}
+
 static bool relabel_apply_rule(const struct relabel_rule *r, struct labels_builder *b)
 {
     if (r->only_if && !label_filters_match(r->only_if, b))
@@ -239,15 +251,15 @@ static bool relabel_apply_rule(const struct relabel_rule *r, struct labels_build
     case RELABEL_LABELMAP: labelmap(r, b); break;
     case RELABEL_LABELDROP: relabel_drop_labels(r, b, true); break;
     case RELABEL_LABELKEEP: relabel_drop_labels(r, b, false); break;
-    case RELABEL_LOWERCASE: change_case(r, b, 'A', 'Z'); break;
-    case RELABEL_UPPERCASE: change_case(r, b, 'a', 'z'); break;
+    case RELABEL_LOWERCASE: change_case(r, b, letters_add_lower); break;
+    case RELABEL_UPPERCASE: change_case(r, b, letters_add_upper); break;
     case RELABEL_REPLACE_ALL: replace_all(r, b); break;
     case RELABEL_LABELMAP_ALL: labelmap_all(r, b); break;
     case RELABEL_KEEP_IF_EQUAL: return sources_are_equal(r, b);
     case RELABEL_DROP_IF_EQUAL: return !sources_are_equal(r, b);
     case RELABEL_KEEP_IF_CONTAINS: return target_contains_sources(r, b);
     case RELABEL_DROP_IF_CONTAINS: return !target_contains_sources(r, b);
-    case RELABEL_GRAPHITE: break; /* rejected by the configuration */
+    case RELABEL_GRAPHITE: relabel_graphite(r, b); break;
     }
     return true;
 }
@@ -274,10 +286,12 @@ static void relabel_print_list(struct buf *out, struct str_list list)
 
 static void relabel_print_rule(struct buf *out, const struct relabel_rule *r)
 {
-    const struct str texts[] = {r->separator, r->target_label, r->regex_text, r->replacement};
+    const struct str texts[] = {r->separator, r->target_label, r->regex_text, r->replacement, r->match};
     buf_printf(out, "%d %lld %d%d%d ", r->action, (long long)r->modulus, r->xxhash, r->ends_chain, r->refers);
     relabel_print_list(out, r->source_labels);
     relabel_print_list(out, r->if_texts);
+    relabel_print_list(out, (struct str_list){r->labels.keys, r->labels.n});
+    relabel_print_list(out, (struct str_list){r->labels.values, r->labels.n});
     relabel_print_list(out, (struct str_list){.items = (struct str *)texts, .n = LEN(texts)});
 }
 
@@ -332,6 +346,8 @@ void relabel_reads(struct relabel_rules r, struct arena *a, struct str_list *nam
         struct str template = rule->refers ? rule->replacement : STR(""), before, name;
         while (next_reference(&template, &before, &name))
             add_name(a, names, &cap, name);
+        if (rule->action == RELABEL_GRAPHITE)
+            add_name(a, names, &cap, STR(METRIC_NAME));
         if (reads_target(rule->action))
             add_name(a, names, &cap, rule->target_label);
         if (rule->only_if)

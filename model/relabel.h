@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Relabel rules: every action of Prometheus (replace keep drop keepequal dropequal hashmod labelmap labeldrop
- * labelkeep lowercase uppercase; the last two change only ASCII letters, Prometheus' all of Unicode), vmagent's
- * actions except graphite, vmagent's `if`, and its {{name}} in `replacement`. Rules are immutable and shared by
- * threads; the builder holds the state.
+ * labelkeep lowercase uppercase), vmagent's actions, its `if`, and its {{name}} in `replacement`. Rules are immutable
+ * and shared by threads; the builder holds the state.
  *
  * Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config
  *         https://docs.victoriametrics.com/victoriametrics/relabeling/
@@ -30,6 +29,7 @@ struct relabel_rule {
     bool xxhash;       /* hashmod by XXH64 as in vmagent; else by MD5 as in Prometheus */
     bool refers;       /* vmagent, replace: the replacement refers to labels as {{name}} */
     bool ends_chain;   /* vmagent, last rule of a destination: then drops labels that begin with __, except the name */
+    struct str match; struct str_map labels; /* graphite (graphite_rule.h) */
     struct regex *regex; /* replace_all, labelmap_all: not anchored */
     /* The rule applies to series that one of them accepts; keep drops series that none accepts. NULL: to every
      * series. */

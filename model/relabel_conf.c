@@ -34,7 +34,7 @@ static const unsigned short demands[] = {
     [RELABEL_DROP_IF_CONTAINS] = NEEDS_SOURCE | NEEDS_TARGET | NO_REGEX,
     [RELABEL_KEEP_METRICS] = NO_SOURCE | NEEDS_REGEX_OR_IF,
     [RELABEL_DROP_METRICS] = NO_SOURCE | NEEDS_REGEX_OR_IF,
-    [RELABEL_GRAPHITE] = 0,
+    [RELABEL_GRAPHITE] = NO_SOURCE | NO_TARGET | NO_REGEX | NO_REPLACEMENT,
 };
 
 static bool check_target(const struct yaml *node, const struct relabel_rule *r, struct err *err)
@@ -64,8 +64,11 @@ static bool check_fields(const struct yaml *node, const struct relabel_rule *r, 
         return conf_err(node, err, "'regex' can not be set for %s action", action);
     if (d & NEEDS_REGEX_OR_IF && r->only_if == NULL && (!conf_is_set(node, "regex") || r->regex_text.n == 0))
         return conf_err(node, err, "%s action requires 'regex' or 'if'", action);
-    if (r->action == RELABEL_GRAPHITE)
-        return conf_err(node, err, "action graphite is not supported yet");
+    bool graphite = r->action == RELABEL_GRAPHITE;
+    if (graphite ? r->match.n == 0 : r->match.n > 0)
+        return conf_err(node, err, graphite ? "graphite action requires 'match'" : "'match' can not be set for %s action", action);
+    if (graphite ? r->labels.n == 0 : r->labels.n > 0)
+        return conf_err(node, err, graphite ? "graphite action requires 'labels'" : "'labels' can not be set for %s action", action);
     return true;
 }
 
@@ -182,8 +185,11 @@ static const struct conf_row rows[] = {
      .help =
          "Series selectors (`up{job=\"a\" or env=~\"dev.*\"}`): the rule applies only to series that one of them "
          "accepts; keep drops the others"},
-    {.type = CONF_GUARD, .name = "match", .help = "Rules of action graphite would have no effect"},
-    {.type = CONF_GUARD, .name = "labels", .help = "Rules of action graphite would have no effect"},
+    {CONF_STRING, "match", AT(match),
+     .help = "For graphite: metric names, with `*` for what is between dots; also `a*.b`"},
+    {CONF_MAP, "labels", AT(labels),
+     .help = "For graphite: labels to set, whose values may refer to what the first `*` matched as `$1` or `${1}`, and "
+             "so on"},
     {0},
 };
 #undef AT
