@@ -2,8 +2,10 @@
 """What tests/relabel/vmagent.test says of relabel rules is what vmagent says."""
 import html
 import json
+import random
 import re
 
+import relabel_random
 from lib import *
 
 LABEL = re.compile(r'"?([^",{}= ]+)"?="((?:[^"\\]|\\.)*)"')
@@ -20,21 +22,27 @@ def cases(path):
 def labels_of(text):
     """The labels in m{a="b"}, {"m", a="b"} or {a="b"}."""
     found = dict(LABEL.findall(text))
-    name = re.match(r'[^{]*', text)[0]
+    name = re.match(r'[^{]*', text)[0] or (re.match(r'{"([^"]*)"(?!=)', text) or ["", ""])[1]
     return {**found, **({"__name__": name} if name else {})}
+
+
+def in_braces(labels):
+    """With the name as a label: vmagent reads `{"m"}` otherwise."""
+    return "{" + ", ".join(f"{json.dumps(name)}={relabel_random.text(value)}" for name, value in labels.items()) + "}"
 
 
 def test_actions_of_vmagent():
     vmagent, checked = VMAgent("scrape_configs: []\n", "-remoteWrite.url=http://127.0.0.1:1/"), 0
     for name, labels, rules, outcome in cases("tests/relabel/vmagent.test"):
-        said = vmagent.get("/metric-relabel-debug", {"metric": labels, "relabel_configs": rules, "format": "json"}).json()
+        metric = in_braces(labels_of(labels)) if labels.startswith('{"') else labels
+        said = vmagent.get("/metric-relabel-debug", {"metric": metric, "relabel_configs": rules, "format": "json"}).json()
         assert (said["status"] == "success") == (not outcome.startswith("case:")), f"{name}: {said}"
         if said["status"] == "success":
             result = html.unescape(said["resultingLabels"]).replace("\\u0027", "'")
             assert labels_of(result) == ({} if outcome == "dropped" else labels_of(outcome)), \
                 f"{name}: {said}"
         checked += 1
-    assert checked >= 46
+    assert checked >= 56
 
 
 def test_relabel_steps_of_a_job():
@@ -62,3 +70,48 @@ def test_relabel_steps_of_a_job():
                         ({"scrapePool": "x", "labels": '{"a": 1}'}, "expected a string"), ({"scrapePool": "x", "labels": "{"}, "error parsing labels")):
         answer = sluice.get(path, params)
         assert answer.status == 400 and why in answer.json()["error"], (params, answer)
+
+
+def test_random_rules_as_prometheus_applies_them():
+    """Labels of targets after random rules of jobs, and which targets they drop. Prometheus' labelmap may make a label
+    without a name."""
+    generator, jobs = random.Random(13), []
+    for i in range(200):
+        labels = {name: value for name, value in relabel_random.labels(generator).items() if value}
+        rules = [{"target_label": "__address__", "replacement": f"h:{i + 1}"}, *relabel_random.rules(generator, relabel_random.common_rule)]
+        jobs.append({"job_name": f"j{i}", "scrape_interval": "1d", "relabel_configs": rules,
+                     "static_configs": [{"targets": [f"h:{i + 1}"], "labels": labels}]})
+    config = relabel_random.text({"scrape_configs": jobs})
+
+    def outcome(server):
+        def read():
+            targets = server.data("/api/v1/targets")
+            active = {t["scrapePool"]: {name: value for name, value in t["labels"].items() if name}
+                      for t in targets["activeTargets"]}
+            return len(active) + sum(targets["droppedTargetCounts"].values()) == len(jobs) and active
+        return wait_until(read, 30, "targets")
+    expected, found = outcome(Prometheus(config)), outcome(Sluice(config, "--dialect=prometheus"))
+    assert 50 < len(expected) < len(jobs), len(expected)
+    for job in jobs:
+        name = job["job_name"]
+        assert found.get(name) == expected.get(name), f"{job}\nPrometheus: {expected.get(name)}\nsluice: {found.get(name)}"
+
+
+def test_random_rules_as_vmagent_applies_them():
+    generator = random.Random(14)
+    vmagent = VMAgent("scrape_configs: []\n", "-remoteWrite.url=http://127.0.0.1:1/")
+    sluice = Sluice("scrape_configs: []\n", config_flag="-promscrape.config")
+    kept = 0
+    for _ in range(300):
+        labels = {"__name__": generator.choice(["m", "a.b", "a.b.c", "other"]), **relabel_random.labels(generator)}
+        metric = in_braces(labels)
+        rules = relabel_random.text(relabel_random.rules(generator, relabel_random.common_rule, relabel_random.vmagent_rule))
+        params = {"metric": metric, "relabel_configs": rules, "format": "json"}
+        results = []
+        for server in vmagent, sluice:
+            said = server.get("/metric-relabel-debug", params).json()
+            assert said["status"] == "success", (server, metric, rules, said)
+            results.append(labels_of(html.unescape(said["resultingLabels"])))
+        assert results[0] == results[1], f"{metric}\n{rules}\nvmagent: {results[0]}\nsluice: {results[1]}"
+        kept += bool(results[0])
+    assert 50 < kept < 290, kept
