@@ -82,6 +82,7 @@ struct scrape_globals {               /* defaults of scrape_configs, from `globa
     struct str_list scrape_protocols; /* default depends on the dialect; empty: Prometheus' text format */
     bool protocols_given;             /* by the configuration */
     int metric_name_escaping_scheme;  /* enum escaping */
+    int metric_name_validation_scheme; /* enum name_scheme */
     bool scrape_native_histograms, always_scrape_classic_histograms, convert_classic_histograms;
     struct start_time_rules start_times;
     bool type_and_unit_labels;        /* series get __type__ and __unit__ */
@@ -129,7 +130,7 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     bool type_and_unit_labels;         /* likewise */
     struct str_list scrape_protocols;
     struct str fallback_scrape_protocol;
-    int metric_name_escaping_scheme;
+    int metric_name_escaping_scheme, metric_name_validation_scheme;
     struct http_conf http;
     struct conf_items relabel_configs, metric_relabel_configs; /* struct relabel_rule */
     struct conf_items static_configs;  /* struct static_group */

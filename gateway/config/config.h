@@ -26,7 +26,7 @@ struct global_conf {
     struct str query_log_file, scrape_failure_log_file; /* empty: none */
     struct str_map external_labels;
     struct str_list scrape_protocols;
-    int metric_name_escaping_scheme;
+    int metric_name_escaping_scheme, metric_name_validation_scheme;
     bool scrape_native_histograms, always_scrape_classic_histograms, convert_classic_histograms, stale_on_shutdown;
     bool extra_scrape_metrics;
     int64_t sample_limit, label_limit, body_size_limit;

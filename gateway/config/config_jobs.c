@@ -18,6 +18,14 @@ static bool config_extra_metrics(const struct loader *l)
                ? l->file.global.extra_scrape_metrics : config_feature(l, "extra-scrape-metrics");
 }
 
+static int config_escaping(const struct loader *l)
+{
+    const struct global_conf *g = &l->file.global;
+    bool legacy = g->metric_name_validation_scheme == NAMES_LEGACY;
+    return legacy && !conf_is_set(config_global_node(l), "metric_name_escaping_scheme") ? (int)ESCAPING_UNDERSCORES
+                                                                                       : g->metric_name_escaping_scheme;
+}
+
 void config_set_globals(struct loader *l)
 {
     const struct dialect_defaults *d = &dialects[l->flags->dialect];
@@ -35,7 +43,8 @@ void config_set_globals(struct loader *l)
         .convert_classic_histograms = g->convert_classic_histograms, .scrape_slot = g->scrape_slot,
         .start_times = {config_feature(l, "st-storage"), config_feature(l, "created-timestamp-zero-ingestion")},
         .type_and_unit_labels = config_feature(l, "type-and-unit-labels"), .sample_limit = g->sample_limit,
-        .metric_name_escaping_scheme = g->metric_name_escaping_scheme,
+        .metric_name_escaping_scheme = config_escaping(l),
+        .metric_name_validation_scheme = g->metric_name_validation_scheme,
         .external_labels = g->external_labels, .external_at_scrape = d->external_at_scrape,
         .label_limit = g->label_limit,
         .series_limit = l->flags->series_limit, .scrape_failure_log_file = g->scrape_failure_log_file,

@@ -5,6 +5,7 @@
 
 #include <strings.h>
 
+const char *const name_scheme_names[] = {[NAMES_UTF8] = "utf8", [NAMES_LEGACY] = "legacy", NULL};
 const char *const escaping_names[] = {"allow-utf-8", "underscores", "dots", "values", NULL};
 
 static const struct protocol {

@@ -10,6 +10,10 @@
 enum escaping { ESCAPING_ALLOW_UTF8, ESCAPING_UNDERSCORES, ESCAPING_DOTS, ESCAPING_VALUES };
 extern const char *const escaping_names[];
 
+/* Names that a job accepts: any, or those of ASCII letters, digits and _. */
+enum name_scheme { NAMES_UTF8, NAMES_LEGACY };
+extern const char *const name_scheme_names[];
+
 /* What Prometheus requests by default, and with native histograms. */
 extern const struct str_list protocols_of_prometheus, protocols_with_histograms;
 

@@ -95,7 +95,10 @@ static const struct conf_row job_rows[] = {
     JOB(BOOL, "track_timestamps_staleness", track_timestamps_staleness),
         .help = "Write stale markers for series whose samples had their own timestamps, too. Default: false, with vmagent's flags "
                 "true"},
-    UNUSED_KEY("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
+    JOB(ENUM, "metric_name_validation_scheme", metric_name_validation_scheme), .names = name_scheme_names,
+        .help = "Names of metrics and labels that are accepted after metric_relabel_configs; the scrape fails if there are "
+                "others: `utf8`, any, or `legacy`, those of ASCII letters, digits, `_`, and `:` of metrics. Default: "
+                "global"},
     JOB(CUSTOM, "scrape_failure_log_file", scrape_failure_log_file), .custom = conf_read_output_file,
         .print = conf_print_output_file, .form = "file",
         .help = "File to log each failed scrape to, one JSON object a line, as Prometheus does; reopened at a reload. Default: "
@@ -176,6 +179,20 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     sd_conf_finish(&job->sd, &g->sd_intervals, g->kube_attach);
 }
 
+static bool finish_names(const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g, struct err *err)
+{
+    bool own = conf_is_set(node, "metric_name_validation_scheme");
+    if (!own)
+        job->metric_name_validation_scheme = g->metric_name_validation_scheme;
+    bool legacy = job->metric_name_validation_scheme == NAMES_LEGACY;
+    if (!conf_is_set(node, "metric_name_escaping_scheme"))
+        job->metric_name_escaping_scheme = !own ? g->metric_name_escaping_scheme
+                                         : legacy ? (int)ESCAPING_UNDERSCORES : (int)ESCAPING_ALLOW_UTF8;
+    return !legacy || job->metric_name_escaping_scheme != ESCAPING_ALLOW_UTF8
+           || conf_err(node, err, "scrape_config.metric_name_escaping_scheme: allow-utf-8 contradicts "
+                       "metric_name_validation_scheme: legacy");
+}
+
 static bool finish_protocols(const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g,
                              struct err *err)
 {
@@ -192,8 +209,6 @@ static bool finish_protocols(const struct yaml *node, struct scrape_job *job, co
     bool proto = job->scrape_native_histograms || g->start_times.sent || g->start_times.zeros;
     if (!given)
         job->scrape_protocols = proto && !g->protocols_given ? protocols_with_histograms : g->scrape_protocols;
-    if (!conf_is_set(node, "metric_name_escaping_scheme"))
-        job->metric_name_escaping_scheme = g->metric_name_escaping_scheme;
     job->page.text_only = job->page.text_only && job->scrape_protocols.n == 0 && !fallback;
     return protocols_check(yaml_get(node, "scrape_protocols"), "scrape_config.scrape_protocols", &job->scrape_protocols,
                            err) &&
@@ -231,7 +246,7 @@ static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job
     add_i64(&b, job->scrape_slot);
     for (size_t i = 0; i < job->scrape_protocols.n; i++)
         buf_add_str(&b, job->scrape_protocols.items[i]);
-    add_i64(&b, job->metric_name_escaping_scheme);
+    add_i64(&b, job->metric_name_escaping_scheme + 16 * job->metric_name_validation_scheme);
     add_i64(&b, job->scrape_native_histograms + 2 * job->always_scrape_classic_histograms +
                 4 * job->extra_scrape_metrics + 8 * job->convert_classic_histograms + 16 * job->start_times.sent +
                 32 * job->start_times.zeros + 64 * job->type_and_unit_labels);
@@ -256,7 +271,7 @@ bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct s
     if (!http_conf_check(node, &job->http, err) || !finish_times(c, node, job, g, err))
         return false;
     finish_limits(node, job, g);
-    if (!finish_protocols(node, job, g, err))
+    if (!finish_names(node, job, g, err) || !finish_protocols(node, job, g, err))
         return false;
     job->fingerprint = job_fingerprint(node, job);
     return true;

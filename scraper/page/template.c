@@ -12,6 +12,7 @@
 #include "base/refs.h"
 #include "base/text/num.h"
 #include "model/exposition/exposition.h"
+#include "model/exposition/scrape_protocols.h"
 #include "scraper/jobs/external.h"
 
 #include <math.h>
@@ -272,6 +273,12 @@ static bool limit_error(struct err *err, const char *limit, struct str metric, c
                    (long long)max);
 }
 
+static bool invalid_name(struct err *err, struct str metric, struct str name)
+{
+    return err_set(err, ERR_BAD_DATA, "invalid name \"%.*s\" (metric: %.*s, metric_name_validation_scheme: legacy)",
+                   STR_ARG(str_first(name, 50)), STR_ARG(str_first(metric, 50)));
+}
+
 static bool check_limits(const struct template_group *c, struct labels l, struct err *err)
 {
     const struct scrape_job *job = c->job->conf;
@@ -283,10 +290,15 @@ static bool check_limits(const struct template_group *c, struct labels l, struct
                        STR_ARG(str_first(metric, 50)));
     if (c->label_limit > 0 && l.count > c->label_limit)
         return limit_error(err, "label_limit", metric, "number of labels", l.count, c->label_limit);
-    if (job->label_name_length_limit <= 0 && job->label_value_length_limit <= 0)
+    bool legacy = job->metric_name_validation_scheme == NAMES_LEGACY;
+    if (legacy && !metric_name_legacy(metric))
+        return invalid_name(err, metric, metric);
+    if (job->label_name_length_limit <= 0 && job->label_value_length_limit <= 0 && !legacy)
         return true;
     struct labels_iter it = labels_iter(l);
     for (struct label pair; labels_next(&it, &pair); ) {
+        if (legacy && !label_name_legacy(pair.name))
+            return invalid_name(err, metric, pair.name);
         if (job->label_name_length_limit > 0 && pair.name.n > (size_t)job->label_name_length_limit)
             return limit_error(err, "label_name_length_limit", metric, "length", pair.name.n,
                                job->label_name_length_limit);

@@ -180,6 +180,36 @@ def of_page(server, query='{job="formats",__name__!~"up|scrape_.*"}'):
 
 
 @waits
+def test_legacy_names_as_prometheus_checks_them():
+    """After metric_relabel_configs: the scrape fails if there is another name, of a metric or of a label."""
+    pages = {"metric": 'a_b 1\n{"a.b"} 1\n', "label": 'a_b{"x.y"="1"} 1\n', "none": "a_b:c 1\n"}
+    exporters = {name: ScriptedExporter(page=lambda n, ms, text=text: text) for name, text in pages.items()}
+    jobs = "".join(f"- {{job_name: {name}{suffix}, scrape_interval: 1s, static_configs: [{{targets: ['{e.address}']}}]{keys}}}\n"
+                   for name, e in exporters.items() for suffix, keys in (
+                       ("", ""), ("_utf8", ", metric_name_validation_scheme: utf8"),
+                       ("_dropped", ", metric_relabel_configs: [{source_labels: [__name__], regex: 'a[.]b', action: drop}, "
+                        "{regex: 'x.*', action: labeldrop}]")))
+    config = "global: {metric_name_validation_scheme: legacy}\nscrape_configs:\n" + jobs
+
+    def health(server):
+        def known():
+            targets = server.data("/api/v1/targets")["activeTargets"]
+            found = {t["scrapePool"]: t["health"] for t in targets}
+            return len(found) == 9 and "unknown" not in found.values() and found
+        return wait_until(known, 30, "a scrape of each target")
+    sluice = Sluice(config, "--dialect=prometheus")
+    expected = health(Prometheus(config))
+    assert health(sluice) == expected and sorted(job for job, h in expected.items() if h == "down") == ["label", "metric"]
+    errors = {t["scrapePool"]: t["lastError"] for t in sluice.data("/api/v1/targets")["activeTargets"] if t["lastError"]}
+    assert 'invalid name "a.b"' in errors["metric"] and 'invalid name "x.y" (metric: a_b' in errors["label"], errors
+    with exporters["none"].lock:
+        asked = {a["Accept"].split("escaping=")[1].split(";")[0].split(",")[0] for a in exporters["none"].asked[2:]}
+    assert asked == {"underscores", "allow-utf-8"}, asked
+    refused = Sluice("global: {metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}\n"
+                     "scrape_configs: [{job_name: x}]\n", ready=False)
+    assert refused.wait_exit() == 1 and "allow-utf-8 contradicts" in refused.log()
+
+
 def test_protobuf_as_prometheus_reads_it():
     """The same response of a real Prometheus, with and without native histograms, with both kinds, and with fewer buckets."""
     body, pairs = recorded(), []
