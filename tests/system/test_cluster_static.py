@@ -143,6 +143,27 @@ scrape_configs:
     assert len(expected) == 3
 
 
+def test_storage_keeps_one_of_two_replicas():
+    """Two of three members scrape each target and send it to one VictoriaMetrics, which keeps one sample an interval."""
+    exporters, storage = [ScriptedExporter(series=1) for _ in range(6)], VictoriaMetrics("-dedup.minScrapeInterval=2s")
+    config = ("scrape_configs:\n- {job_name: x, scrape_interval: 2s, static_configs: [{targets: ["
+              + ", ".join(f"'{e.address}'" for e in exporters) + "]}]}\n")
+    members = [Sluice(config, "-promscrape.cluster.membersCount=3", f"-promscrape.cluster.memberNum={number}",
+                      "-promscrape.cluster.replicationFactor=2", f"-remoteWrite.url={storage.write_url}", "--dialect=vmagent",
+                      name=f"sluice-{number}") for number in range(3)]
+    assert sum(len(m.data("/api/v1/targets")["activeTargets"]) for m in members) == 2 * len(exporters)
+    wait_until(lambda: all(e.n >= 10 for e in exporters), 60, "five intervals")
+    for member in members:
+        member.stop()
+    kept = storage.raw('up{job="x"}')
+    assert len(kept) == len(exporters), kept.keys()
+    sent = sum(e.n for e in exporters)
+    for labels, samples in kept.items():
+        times = [t // 2000 if t % 2000 else t // 2000 - 1 for t, _ in samples]
+        assert len(times) == len(set(times)) >= 4 and all(v == 1 for _, v in samples), (labels, samples)
+    assert sum(len(samples) for samples in kept.values()) < 0.7 * sent, (kept, sent)
+
+
 def test_invalid_members_are_refused():
     for number, why in (("5", "from 0 to 4"), ("x", "expected a number"), ("pod-", "expected a number")):
         sluice = Sluice("scrape_configs: []", "-promscrape.cluster.membersCount=5", f"-promscrape.cluster.memberNum={number}", ready=False)
