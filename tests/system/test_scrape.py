@@ -81,6 +81,22 @@ def test_stale_markers():
     assert times == sorted(set(times)), "in order, and each time once"
 
 
+def test_keys_of_stale_markers():
+    """no_stale_markers, -promscrape.noStaleMarkers, and track_timestamps_staleness for series with their own timestamps."""
+    def ends(keys, *flags):
+        sink, exporter = RecordingSink(), ScriptedExporter(page=lambda n, ms: "stays 1\n" + (
+            f"goes 2\nstamped 3 {ms}\n" if n < 2 else ""))
+        Sluice(f"scrape_configs:\n- {{job_name: x, scrape_interval: 500ms, static_configs: [{{targets: ['{exporter.address}']}}]{keys}}}\n"
+               f"remote_write: [{{url: '{sink.url}'}}]\n", *flags)
+        wait_until(lambda: len(values(sink, "stays")) >= 4, 20, "four scrapes")
+        return [name for name in ("goes", "stamped") if any(map(is_stale, values(sink, name)))]
+    assert ends("") == ["goes"]
+    assert ends(", track_timestamps_staleness: true") == ["goes", "stamped"]
+    assert ends(", track_timestamps_staleness: true, no_stale_markers: true") == []
+    assert ends(", track_timestamps_staleness: true", "-promscrape.noStaleMarkers") == []
+    assert ends(", honor_timestamps: false") == ["goes", "stamped"]
+
+
 def test_stale_markers_at_a_stop():
     """With write_stale_on_shutdown all scraped series end, those of large targets too, and the automatic ones."""
     for name, option, wanted in (("ends", "write_stale_on_shutdown: true", True), ("restarts", "", False)):
@@ -287,6 +303,7 @@ def test_a_connection_for_each_scrape():
             asked = exporter.asked[:3]
         return [(a.get("Connection"), a.get("Accept-Encoding")) for a in asked]
     assert connections("") == [(None, "gzip")] * 3
+    assert connections(", enable_compression: false") == [(None, None)] * 3
     assert connections(", disable_keepalive: true, disable_compression: true") == [("close", None)] * 3
     assert connections("", "-promscrape.disableKeepAlive", "-promscrape.disableCompression") == [("close", None)] * 3
 
