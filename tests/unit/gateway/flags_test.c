@@ -206,14 +206,14 @@ static void test_inert(void **state UNUSED)
 {
     struct flags f;
     assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d",
-                      "-promscrape.maxDroppedTargets=5", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
+                      "-loggerMaxArgLen=5", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
                       "--log-level=trace", "-enableMultitenantHandlers=false", "-promscrape.cluster.membersCount=1"));
     assert_int_equal(f.warnings.n, 2);
     assert_str(f.warnings.items[0], "--loggerTimezone is ignored: logs are written to stderr, in UTC, with fixed fields");
     assert_str(f.ignored.items[1], "storage.tsdb.retention.time");
     assert_str(f.log_level, "trace");
     assert_int_equal(f.tuning.n, 3);
-    assert_str(f.tuning.items[1], "promscrape.maxDroppedTargets");
+    assert_str(f.tuning.items[1], "loggerMaxArgLen");
     flags_free(&f);
     assert_false(PARSE(&f, "-enableMultitenancyViaHeaders=true", "-enableMultitenantHandlers", "-enableTCP6"));
     assert_int_equal(f.errors.n, 2);
