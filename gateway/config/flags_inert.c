@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Flags of vmagent 1.145, Prometheus 3.5 and promxy that sluice does not implement, so that their command lines work
+/* Flags of vmagent 1.145, Prometheus up to 3.14 and promxy that sluice does not implement, so that their command lines work
  * unchanged: none of their flags is unknown. The class of a flag tells whether ignoring it is silent, a warning or an
  * error (flags_table.h).
  */
@@ -105,6 +105,15 @@ const struct inert_flag inert_flags[] = {
     TUNES_SWITCH("web.enable-remote-write-receiver", "pushes are always accepted; see --web.listen-classes"),
     TUNES("alertmanager.notification-batch-size", "alerts are not sent"),
     TUNES("alertmanager.notification-queue-capacity", "alerts are not sent"),
+    LOSES_SWITCH("config.auto-reload", "the configuration is checked for changes with --promscrape.configCheckInterval"),
+    TUNES_SWITCH("storage.agent.checkpoint-from-in-memory-series", "the queue on disk works differently"),
+    TUNES_SWITCH("storage.tsdb.allow-overlapping-compaction", "there is no TSDB"),
+    TUNES("auto-gomemlimit.refresh-interval", "see --memory.allowedPercent"),
+    TUNES("storage.agent.checkpoint-batch-size", "the queue on disk works differently"),
+    TUNES("storage.tsdb.block-reload-interval", "there is no TSDB"),
+    TUNES("storage.tsdb.delay-compact-file.path", "there is no TSDB"),
+    TUNES("storage.tsdb.delayed-compaction.max-percent", "there is no TSDB"),
+    TUNES("web.search.max-limit", "there is no search API"),
     TUNES("auto-gomemlimit.ratio", "see --memory.allowedPercent"),
     TUNES("rules.alert.for-grace-period", "rules are not evaluated"),
     TUNES("rules.alert.for-outage-tolerance", "rules are not evaluated"),
