@@ -108,6 +108,7 @@ static void gone_on_report(struct member_query *q, const struct member_report *r
     bool same = r->responded && str_is(r->process, m->boot);
     bool scrapes = same && r->scrapes && loop_mono(loop) - m->since < GONE_SCRAPES_MS;
     int64_t until = same ? r->sent_until : 0; /* another process has sent nothing of it */
+    m->asks = scrapes ? 0 : m->asks; /* what it reports is not the last word */
     if (scrapes || (until > m->until && m->asks < GONE_ASKS))
         loop_timer_in(loop, &m->again, GONE_ASK_AGAIN_MS);
     m->until = until > m->until ? until : m->until;
