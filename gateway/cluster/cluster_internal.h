@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* struct cluster, for cluster.c (the member) and cluster_status.c (what other threads see of it). */
+/* struct cluster, for cluster.c (the member), cluster_fence.c and cluster_status.c (what other threads see of it). */
 #ifndef GATEWAY_CLUSTER_CLUSTER_INTERNAL_H
 #define GATEWAY_CLUSTER_CLUSTER_INTERNAL_H
 
@@ -45,5 +45,12 @@ struct cluster {
 };
 
 size_t cluster_active_members(const struct cluster_view *v, int64_t now);
+
+/* ---- cluster_fence.c ---- */
+
+bool cluster_may_scrape(const struct cluster *c);
+/* Tells the scraper. A member that has not announced its first scrape owns nothing, whatever an older view says. */
+void cluster_set_fence(const struct cluster *c);
+void cluster_watch_lease(struct cluster *c); /* some times a second, and when the lease has been renewed or lost */
 
 #endif
