@@ -105,7 +105,7 @@ def run_long_page(size, interval, most_mib):
 
 @seconds(300)
 def test_a_long_page():
-    agents = run_long_page(30 << 20, 5, 40)
+    agents = run_long_page(30 << 20, 5, 60)
     # a connection that breaks in the middle: the series of the part and those of before have ended
     agents.page.cut_at = agents.page.lines // 2
     agents.page.first = agents.page.lines // 5
