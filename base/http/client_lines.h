@@ -4,6 +4,11 @@
 #ifndef BASE_HTTP_CLIENT_LINES_H
 #define BASE_HTTP_CLIENT_LINES_H
 
+#include "base/http/client.h"
+
+/* Whether all that a profile puts into header lines is fit for them. */
+bool client_lines_check(const struct client_profile_conf *c, struct err *err) MUST_USE;
+
 struct curl_slist;
 void client_line_add(struct curl_slist **list, const char *line); /* appends a copy */
 void client_lines_free(struct curl_slist *list);

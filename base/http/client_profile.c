@@ -49,55 +49,14 @@ struct client_profile {
     char *sigv4_service;        /* the token has keys of AWS, which sign requests to this service; NULL: it is sent */
     char **proxy_headers;
     size_t n_proxy_headers;
+    struct client_profile *proxy; /* for the connection to the proxy; NULL: nothing */
+    const char *login_header;   /* "Authorization", or of a `proxy` "Proxy-Authorization" */
     uint64_t hash; /* of all settings */
 };
 
 /* ---- making ---- */
 
 static char *profile_copy_text(const char *s) { return s && *s ? mem_strdup(s) : NULL; }
-
-/* The value is a secret: only what is before a space or an equals sign, the probable name, is shown. */
-static bool check_header(const char *key, const char *line, struct err *err)
-{
-    struct str rest = str_of(line), name;
-    if (!str_cut(&rest, ':', &name) || rest.p == NULL || name.n == 0 || strpbrk(line, "\r\n")) {
-        size_t n = strcspn(line, ":= \t\r\n");
-        return err_set(err, ERR_BAD_DATA, "%s: \"%.*s%s<secret>\" is not of the form \"Name: value\"", key,
-                       line[n] ? (int)n : 0, line, line[n] == ':' ? ":" : line[n] ? " " : "");
-    }
-    return true;
-}
-
-/* Checks a text that becomes part of a header line as it is: the login of basic_auth is encoded, as in Go. A text block of YAML ends in a line break, which would end the head
- * early. The value is secret: it is not part of the error. */
-static bool check_word(const char *key, const char *text, struct err *err)
-{
-    for (; text && *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            return err_set(err, ERR_BAD_DATA, "%s: a line break or another control character is in it", key);
-    return true;
-}
-
-static bool check_words(const struct client_profile_conf *c, struct err *err)
-{
-    const struct { const char *key, *text; } words[] = {
-        {"authorization type", c->auth_type}, {"credentials or bearer_token", c->credentials},
-        {"proxy_url", c->proxy_url}};
-    for (size_t i = 0; i < LEN(words); i++)
-        if (!check_word(words[i].key, words[i].text, err))
-            return false;
-    for (size_t i = 0; i < c->n_headers; i++)
-        if (!check_header("headers", c->headers[i], err))
-            return false;
-    for (size_t i = 0; i < c->n_proxy_headers; i++)
-        if (!check_header("proxy_connect_header", c->proxy_headers[i], err))
-            return false;
-    for (size_t i = 0; i < c->n_header_files; i++)
-        if (c->header_files[i].name[0] == 0 || strpbrk(c->header_files[i].name, ": \t\r\n"))
-            return err_set(err, ERR_BAD_DATA, "http_headers: the name of the header with the file %s is invalid",
-                           c->header_files[i].path);
-    return true;
-}
 
 /* The proxy resolves the names, as Prometheus and vmagent have it: libcurl's other two would do it here, and block. */
 static char *copy_proxy(const char *url)
@@ -118,7 +77,8 @@ static char *copy_proxy(const char *url)
 bool client_profile_check(const struct client_profile_conf *c, struct err *err)
 {
     struct tls_versions versions;
-    return tls_versions_parse(c->min_version, c->max_version, &versions, err) && check_words(c, err) &&
+    return tls_versions_parse(c->min_version, c->max_version, &versions, err) && client_lines_check(c, err) &&
+           (c->proxy == NULL || client_profile_check(c->proxy, err) || err_wrap(err, "proxy")) &&
            (c->oauth2 == NULL || oauth2_check(c->oauth2, err)) &&
            (c->sigv4 == NULL || aws_credentials_check(c->sigv4, err));
 }
@@ -160,6 +120,8 @@ static uint64_t profile_hash_settings(const struct client_profile_conf *c)
     }
     for (size_t i = 0; i < c->n_proxy_headers; i++)
         profile_add_setting(&all, c->proxy_headers[i]);
+    if (c->proxy)
+        buf_printf(&all, " %llu ", (unsigned long long)profile_hash_settings(c->proxy));
     if (c->oauth2)
         oauth2_settings(c->oauth2, &all);
     if (c->sigv4) {
@@ -171,17 +133,43 @@ static uint64_t profile_hash_settings(const struct client_profile_conf *c)
     return hash;
 }
 
+static bool url_has_login(const char *text)
+{
+    struct url u;
+    return text && url_parse(str_of(text), &u, NULL) && u.user.n > 0;
+}
+
+/* False with err. *proxy: NULL if nothing is set. */
+static bool profile_make_proxy(const struct client_profile_conf *c, struct client_profile **proxy, struct err *err)
+{
+    *proxy = NULL;
+    if (c->proxy == NULL)
+        return true;
+    struct client_profile_conf own = *c->proxy;
+    if (url_has_login(c->proxy_url))
+        own.username = own.username_file = own.password = own.password_file = own.credentials = own.credentials_file = NULL;
+    *proxy = client_profile_new(&own, err);
+    if (*proxy)
+        (*proxy)->login_header = "Proxy-Authorization";
+    return *proxy != NULL || err_wrap(err, "proxy");
+}
+
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
 {
     struct tls_versions versions;
     struct token_source *token = NULL;
-    if (!tls_versions_parse(c->min_version, c->max_version, &versions, err) || !check_words(c, err) ||
-        (c->oauth2 && (token = oauth2_get(c->oauth2, err)) == NULL) ||
-        (c->sigv4 && (token = aws_credentials_get(c->sigv4, err)) == NULL))
+    struct client_profile *proxy = NULL;
+    if (!tls_versions_parse(c->min_version, c->max_version, &versions, err) || !client_lines_check(c, err) ||
+        !profile_make_proxy(c, &proxy, err) || (c->oauth2 && (token = oauth2_get(c->oauth2, err)) == NULL) ||
+        (c->sigv4 && (token = aws_credentials_get(c->sigv4, err)) == NULL)) {
+        client_profile_unref(proxy);
         return NULL;
+    }
     struct client_profile *p = mem_zalloc(sizeof *p);
     refs_init(&p->refs);
     p->token = token;
+    p->proxy = proxy;
+    p->login_header = "Authorization";
     if (c->sigv4)
         p->sigv4_service = mem_strdup(c->sigv4->service && *c->sigv4->service ? c->sigv4->service : "aps");
     p->hash = profile_hash_settings(c);
@@ -257,6 +245,7 @@ void client_profile_unref(struct client_profile *p)
     for (size_t i = 0; i < p->n_proxy_headers; i++)
         mem_free(p->proxy_headers[i]);
     mem_free(p->proxy_headers);
+    client_profile_unref(p->proxy);
     token_source_unref(p->token);
     mem_free(p);
 }
@@ -306,7 +295,7 @@ static bool format_credentials(const struct client_profile *p, struct buf *line,
     if (!profile_value_take(&p->credentials, &credentials, err))
         return false;
     if (credentials.text.p)
-        buf_printf(line, "Authorization: %s %.*s\n", p->auth_type, STR_ARG(credentials.text));
+        buf_printf(line, "%s: %s %.*s\n", p->login_header, p->auth_type, STR_ARG(credentials.text));
     value_now_release(&credentials);
     return true;
 }
@@ -318,7 +307,7 @@ static bool format_basic_auth(const struct client_profile *p, struct buf *line, 
     bool ok = profile_value_take(&p->username, &name, err) && profile_value_take(&p->password, &password, err);
     if (ok && (name.text.p || password.text.p)) {
         buf_printf(&login, "%.*s:%.*s", STR_ARG(name.text), STR_ARG(password.text));
-        buf_add_z(line, "Authorization: Basic ");
+        buf_printf(line, "%s: Basic ", p->login_header);
         base64_add(line, buf_str(&login));
         buf_add_char(line, '\n');
     }
@@ -412,6 +401,8 @@ static void list_secrets(const struct client_profile *p, struct secrets *list)
     for (size_t i = 0; i < p->n_proxy_headers; i++)
         secrets_add_header(list, str_of(p->proxy_headers[i]));
     secrets_add_url(list, str_of(p->proxy_url));
+    if (p->proxy)
+        list_secrets(p->proxy, list);
     if (p->token)
         token_source_secrets(p->token, list);
 }
@@ -456,25 +447,36 @@ static bool apply_pem(const struct profile_value *v, CURL *easy, CURLoption opti
     return true;
 }
 
+/* curl's options for the TLS of a server, and of a proxy. */
+struct tls_options { CURLoption version, ciphers, verify_peer, verify_host, ca_path, ca, cert, key; };
+static const struct tls_options server_tls = {
+    CURLOPT_SSLVERSION, CURLOPT_SSL_CIPHER_LIST, CURLOPT_SSL_VERIFYPEER, CURLOPT_SSL_VERIFYHOST, CURLOPT_CAPATH,
+    CURLOPT_CAINFO_BLOB, CURLOPT_SSLCERT_BLOB, CURLOPT_SSLKEY_BLOB};
+static const struct tls_options proxy_tls = {
+    CURLOPT_PROXY_SSLVERSION, CURLOPT_PROXY_SSL_CIPHER_LIST, CURLOPT_PROXY_SSL_VERIFYPEER, CURLOPT_PROXY_SSL_VERIFYHOST,
+    CURLOPT_PROXY_CAPATH, CURLOPT_PROXY_CAINFO_BLOB, CURLOPT_PROXY_SSLCERT_BLOB, CURLOPT_PROXY_SSLKEY_BLOB};
+
 /* Without CAPATH: curl would search the system's directory for authorities at each handshake, even if others are
  * configured, and would not cache the contents of the system's file. */
-static bool apply_tls(const struct client_profile *p, CURL *easy, struct client_profile_hold *hold, struct err *err)
+static bool apply_tls(const struct client_profile *p, CURL *easy, const struct tls_options *o, struct file_text *files[3],
+                      struct err *err)
 {
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, p->versions.option);
+    curl_easy_setopt(easy, o->version, p->versions.option);
     if (p->versions.min < CURL_SSLVERSION_TLSv1_2) /* their signatures with SHA-1 are forbidden from OpenSSL's level 1 on */
-        curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, "DEFAULT:@SECLEVEL=0");
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, p->insecure_skip_verify ? 0L : 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, p->insecure_skip_verify ? 0L : 2L);
-    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-    return apply_pem(&p->ca, easy, CURLOPT_CAINFO_BLOB, &hold->files[0], err)
-           && apply_pem(&p->cert, easy, CURLOPT_SSLCERT_BLOB, &hold->files[1], err)
-           && apply_pem(&p->key, easy, CURLOPT_SSLKEY_BLOB, &hold->files[2], err);
+        curl_easy_setopt(easy, o->ciphers, "DEFAULT:@SECLEVEL=0");
+    curl_easy_setopt(easy, o->verify_peer, p->insecure_skip_verify ? 0L : 1L);
+    curl_easy_setopt(easy, o->verify_host, p->insecure_skip_verify ? 0L : 2L);
+    curl_easy_setopt(easy, o->ca_path, NULL);
+    return apply_pem(&p->ca, easy, o->ca, &files[0], err) && apply_pem(&p->cert, easy, o->cert, &files[1], err)
+           && apply_pem(&p->key, easy, o->key, &files[2], err);
 }
 
 void client_profile_release(struct client_profile_hold *hold)
 {
-    for (size_t i = 0; i < LEN(hold->files); i++)
+    for (size_t i = 0; i < LEN(hold->files); i++) {
         file_text_unref(hold->files[i]);
+        file_text_unref(hold->proxy_files[i]);
+    }
     client_lines_free(hold->connect_to);
     client_lines_free(hold->proxy_headers);
     *hold = (struct client_profile_hold){0};
@@ -511,13 +513,18 @@ static bool apply_server_name(const struct client_profile *p, CURL *easy, const 
     return ok;
 }
 
-/* libcurl sends them with CONNECT, or with a request that the proxy forwards. */
-static void apply_proxy_headers(const struct client_profile *p, CURL *easy, struct client_profile_hold *hold)
+/* libcurl sends the headers with CONNECT, or with a request that the proxy forwards. */
+static bool apply_proxy(const struct client_profile *p, CURL *easy, const struct client_request *req,
+                        struct client_profile_hold *hold, struct err *err)
 {
     for (size_t i = 0; i < p->n_proxy_headers; i++)
         client_line_add(&hold->proxy_headers, p->proxy_headers[i]);
+    if (p->proxy && (!apply_tls(p->proxy, easy, &proxy_tls, hold->proxy_files, err) ||
+                     !apply_lines(p->proxy, req, &hold->proxy_headers, err)))
+        return err_wrap(err, "proxy");
     if (hold->proxy_headers)
         curl_easy_setopt(easy, CURLOPT_PROXYHEADER, hold->proxy_headers);
+    return true;
 }
 
 bool client_profile_apply(struct client_profile *p, void *easy, const struct client_request *req,
@@ -526,14 +533,15 @@ bool client_profile_apply(struct client_profile *p, void *easy, const struct cli
     static struct client_profile defaults = {.versions = {CURL_SSLVERSION_TLSv1_2, CURL_SSLVERSION_TLSv1_2}};
     if (p == NULL)
         p = &defaults;
-    if (!apply_tls(p, easy, hold, err))
+    if (!apply_tls(p, easy, &server_tls, hold->files, err))
         return false;
     if (!p->proxy_from_environment || p->proxy_url)
         curl_easy_setopt(easy, CURLOPT_PROXY, p->proxy_url ? p->proxy_url : "");
     set_text(easy, CURLOPT_NOPROXY, p->no_proxy);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, p->no_follow_redirects ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
-    apply_proxy_headers(p, easy, hold);
+    if (!apply_proxy(p, easy, req, hold, err))
+        return false;
     if (p->server_name && strncmp(req->url, "https:", 6) == 0
         && !apply_server_name(p, easy, req->url, headers, &hold->connect_to, err))
         return false;

@@ -10,7 +10,7 @@
 /* What a handle points to until its request has ended; zeroed = nothing. */
 struct client_profile_hold {
     struct curl_slist *connect_to; /* NULL unless tls server_name is set */
-    struct file_text *files[3];    /* of tls_config */
+    struct file_text *files[3], *proxy_files[3]; /* of tls_config, and that of the proxy */
     struct curl_slist *proxy_headers;
 };
 void client_profile_release(struct client_profile_hold *hold);

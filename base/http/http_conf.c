@@ -289,6 +289,18 @@ bool proxy_headers_equal(const void *a, const void *b) { return str_map_equal(a,
 
 /* ---- the complete configuration ---- */
 
+static bool check_proxy_conf(const struct yaml *node, const struct proxy_conf *p, struct err *err)
+{
+    int kinds = (p->basic_auth != NULL) + (p->authorization != NULL) + (p->bearer_token.n > 0) +
+                (p->bearer_token_file.n > 0);
+    if (kinds > 1)
+        return conf_err(node, err, "several of proxy_basic_auth, proxy_authorization, proxy_bearer_token and "
+                                   "proxy_bearer_token_file are set; keep one kind of credentials");
+    return p->tls.server_name.n == 0 ||
+           conf_err(yaml_get(node, "proxy_tls_config"), err, "proxy_tls_config: server_name is not supported; the name in "
+                                                             "proxy_url is verified");
+}
+
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)
 {
     const char *set_keys[8];
@@ -312,23 +324,24 @@ bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct 
     if (n > 1)
         return conf_err(node, err, "%s and %s are both set; keep one kind of credentials", set_keys[0],
                         set_keys[1]);
-    return true;
+    return check_proxy_conf(node, &h->proxy, err);
 }
 
-static void set_credentials(struct client_profile_conf *p, const struct http_conf *h)
+static void set_credentials(struct client_profile_conf *p, const struct basic_auth_conf *basic,
+                            const struct authorization_conf *authorization, struct str token, struct str token_file)
 {
-    if (h->basic_auth) {
-        p->username = h->basic_auth->username.p;
-        p->username_file = h->basic_auth->username_file.p;
-        p->password = h->basic_auth->password.p;
-        p->password_file = h->basic_auth->password_file.p;
+    if (basic) {
+        p->username = basic->username.p;
+        p->username_file = basic->username_file.p;
+        p->password = basic->password.p;
+        p->password_file = basic->password_file.p;
     }
-    p->credentials = h->bearer_token.p;
-    p->credentials_file = h->bearer_token_file.p;
-    if (h->authorization) {
-        p->auth_type = h->authorization->type.p;
-        p->credentials = h->authorization->credentials.p;
-        p->credentials_file = h->authorization->credentials_file.p;
+    p->credentials = token.p;
+    p->credentials_file = token_file.p;
+    if (authorization) {
+        p->auth_type = authorization->type.p;
+        p->credentials = authorization->credentials.p;
+        p->credentials_file = authorization->credentials_file.p;
     }
 }
 
@@ -409,6 +422,14 @@ static void free_lines(char **lines, size_t n)
     mem_free(lines);
 }
 
+static bool has_proxy_conf(const struct proxy_conf *p)
+{
+    const struct tls_conf *t = &p->tls;
+    return p->basic_auth || p->authorization || p->bearer_token.n > 0 || p->bearer_token_file.n > 0 || p->headers.n > 0 ||
+           t->insecure_skip_verify || t->ca.n > 0 || t->ca_file.n > 0 || t->cert.n > 0 || t->cert_file.n > 0 ||
+           t->key.n > 0 || t->key_file.n > 0 || t->min_version.n > 0 || t->max_version.n > 0;
+}
+
 /* Calls use() with what a profile is made of. */
 static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struct client_profile_conf *c, void *arg,
                                                                      struct err *err), void *arg, struct err *err)
@@ -417,8 +438,16 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
                                     .no_proxy = h->no_proxy.p,
                                     .proxy_from_environment = h->proxy_from_environment,
                                     .no_follow_redirects = !h->follow_redirects};
-    set_credentials(&p, h);
+    set_credentials(&p, h->basic_auth, h->authorization, h->bearer_token, h->bearer_token_file);
     set_tls(&p, &h->tls);
+    struct client_profile_conf proxy = {.n_headers = h->proxy.headers.n};
+    char **to_proxy = mem_zalloc((h->proxy.headers.n + 1) * sizeof *to_proxy);
+    for (size_t i = 0; i < h->proxy.headers.n; i++)
+        to_proxy[i] = str_dup(h->proxy.headers.items[i]);
+    proxy.headers = (const char *const *)to_proxy;
+    set_credentials(&proxy, h->proxy.basic_auth, h->proxy.authorization, h->proxy.bearer_token, h->proxy.bearer_token_file);
+    set_tls(&proxy, &h->proxy.tls);
+    p.proxy = has_proxy_conf(&h->proxy) ? &proxy : NULL;
     struct client_oauth2 oauth2;
     struct oauth2_texts texts = {0};
     if (h->oauth2) {
@@ -460,6 +489,7 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
     p.n_header_files = files->n;
     bool ok = use(&p, arg, err);
     free_lines(lines, n);
+    free_lines(to_proxy, h->proxy.headers.n);
     free_lines(proxy_lines, h->proxy_connect_header.n);
     mem_free(paths);
     arena_free(&texts_of_tokens);

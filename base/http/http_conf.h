@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The rows shared by every section with an HTTP client (Prometheus' http_config): basic_auth, authorization,
- * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, oauth2, sigv4, ... and the profile
- * made from them. */
+ * bearer_token[_file], tls_config, proxy_url, proxy_*, follow_redirects, headers / http_headers, oauth2, sigv4, ... and the
+ * profile made from them. */
 #ifndef BASE_HTTP_HTTP_CONF_H
 #define BASE_HTTP_HTTP_CONF_H
 
@@ -64,6 +64,13 @@ struct http_conf {
     struct str_list headers;      /* vmagent: "Name: value" */
     struct http_headers http_headers;
     struct str_map proxy_connect_header; /* one entry for each value */
+    struct proxy_conf {           /* vmagent: for the connection to the proxy */
+        struct basic_auth_conf *basic_auth;
+        struct authorization_conf *authorization;
+        struct str bearer_token, bearer_token_file;
+        struct tls_conf tls;
+        struct str_list headers;
+    } proxy;
 };
 /* Rows to include in a section: HTTP_CONF_ROWS(struct scrape_conf, http). Uses offsetof(type, field.x). */
 extern const struct conf_section basic_auth_section, authorization_section, tls_section, oauth2_section, sigv4_section,
@@ -103,7 +110,19 @@ bool proxy_headers_equal(const void *a, const void *b);
      .help = "Token of Azure"},                                                                                      \
     {CONF_CUSTOM, "proxy_connect_header", offsetof(type, field.proxy_connect_header), .custom = proxy_headers_custom, \
      .print = proxy_headers_print, .equal = proxy_headers_equal, .form = "mapping",                                  \
-     .help = "Headers for the proxy: name to a list of values"}
+     .help = "Headers for the proxy: name to a list of values"},                                                     \
+    {CONF_OPTIONAL, "proxy_basic_auth", offsetof(type, field.proxy.basic_auth), .section = &basic_auth_section,       \
+     .help = "User name and password for the proxy; those in `proxy_url` win"},                                      \
+    {CONF_OPTIONAL, "proxy_authorization", offsetof(type, field.proxy.authorization),                                 \
+     .section = &authorization_section, .help = "Proxy-Authorization header"},                                       \
+    {CONF_SECRET, "proxy_bearer_token", offsetof(type, field.proxy.bearer_token),                                     \
+     .help = "Token for `Proxy-Authorization: Bearer`"},                                                             \
+    {CONF_FILE, "proxy_bearer_token_file", offsetof(type, field.proxy.bearer_token_file),                             \
+     .help = "File with that token, re-read each second"},                                                           \
+    {CONF_SECTION, "proxy_tls_config", offsetof(type, field.proxy.tls), .section = &tls_section,                      \
+     .help = "TLS of the connection to an https proxy, without `server_name`"},                                      \
+    {CONF_HEADERS, "proxy_headers", offsetof(type, field.proxy.headers),                                              \
+     .help = "Headers for the proxy, `Name: value`"}
 
 /* Accepts at most one kind of credentials; otherwise an error at the node. */
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err) MUST_USE;

@@ -210,15 +210,15 @@ static void test_inert_keys(void **state UNUSED)
     refused("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  serverset_sd_configs:\n    - role: node\n", 3,
             "server_group.serverset_sd_configs is not supported yet: Its servers would not be queried");
     refused("remote_read:\n\n- url: http://a/read\n", 1, "--accept-inert=remote_read");
-    static const char *const accepted[] = {"--accept-inert=scrape_config.proxy_headers", NULL};
-    const char *text = "rule_files: [x]\nscrape_configs:\n- {job_name: a, proxy_headers: [a]}\n"
-                       "- {job_name: b, proxy_headers: [a], serverset_sd_configs: [{role: pod}]}\n";
+    static const char *const accepted[] = {"--accept-inert=scrape_config.proxy_oauth2", NULL};
+    const char *text = "rule_files: [x]\nscrape_configs:\n- {job_name: a, proxy_oauth2: {a: b}}\n"
+                       "- {job_name: b, proxy_oauth2: {a: b}, serverset_sd_configs: [{role: pod}]}\n";
     struct config *c = load_as("config.file", text, accepted);
     if (c == NULL)
         fail_msg("%s", err.text);
     assert_int_equal(c->warnings.n, 4);
     assert_int_equal(c->ignored.n, 3); /* each key once */
-    assert_str(c->ignored.items[1], "scrape_config.proxy_headers");
+    assert_str(c->ignored.items[1], "scrape_config.proxy_oauth2");
     end(c);
     static const char *const strict[] = {"--strict", NULL};
     assert_null(load_as("config.file", "rule_files: [x]\n", strict));
@@ -230,11 +230,11 @@ static void test_all_errors_at_once(void **state UNUSED)
 {
     static const char *const want[] = {
         "main.yml:2: global.scrape_interval: \"x\" is not a duration", "main.yml:3: global: unknown key \"surprise\"",
-        "main.yml:5: scrape_config: missing required key \"job_name\"", "main.yml:6: scrape_config.proxy_headers",
+        "main.yml:5: scrape_config: missing required key \"job_name\"", "main.yml:6: scrape_config.proxy_oauth2",
         "main.yml:8: scrape_config.scheme: expected a string, got a list", "main.yml:9: remote_write: missing required key \"url\"",
         "main.yml:10: alertting"};
     struct conf_errors errors = {0};
-    put("main.yml", "global:\n  scrape_interval: x\n  surprise: 1\nscrape_configs:\n- metrics_path: /a\n  proxy_headers:\n"
+    put("main.yml", "global:\n  scrape_interval: x\n  surprise: 1\nscrape_configs:\n- metrics_path: /a\n  proxy_oauth2:\n"
                     "    5\n- {job_name: b, scheme: [a]}\nremote_write: [{name: a}]\nalertting: {}\n");
     parse_flags("config.file", NULL);
     assert_null(config_load(&flags, &errors, &err));
