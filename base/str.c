@@ -26,6 +26,14 @@ int str_icmp(struct str a, struct str b)
 
 bool str_ieq(struct str a, struct str b) { return a.n == b.n && str_icmp(a, b) == 0; }
 
+bool str_contains_any_case(struct str s, struct str sub)
+{
+    for (size_t i = 0; i + sub.n <= s.n; i++)
+        if (str_ieq(str_n(s.p + i, sub.n), sub))
+            return true;
+    return false;
+}
+
 size_t str_find(struct str s, char c)
 {
     const char *hit = s.n ? memchr(s.p, c, s.n) : NULL;

@@ -48,6 +48,7 @@ int str_icmp(struct str a, struct str b);         /* the same, ignoring the case
 bool str_ieq(struct str a, struct str b);
 size_t str_find(struct str s, char c);            /* s.n when not found */
 size_t str_count(struct str s, char c);           /* how often it occurs */
+bool str_contains_any_case(struct str s, struct str sub); /* ASCII letters are equal in any case */
 size_t str_find_str(struct str s, struct str sub); /* s.n when not found; 0 for an empty sub */
 struct str str_trim(struct str s);                /* without ASCII white space at both ends */
 

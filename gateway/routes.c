@@ -124,6 +124,7 @@ const struct route routes[] = {
     {READ, "/api/v1/cluster/member", api_cluster_member, STATUS},
     {READ, "/api/v1/cluster/sd", api_cluster_sd, STATUS},
     {HTTP_POST, "/api/v1/cluster/handover", api_cluster_handover, REPORT, .no_form = true},
+    {READ, "/api/v1/cluster/owners", api_cluster_owners, REPORT},
     {FORM, "/api/v1/status/audit", api_status_audit, QUERY},
     {READ, "/api/v1/status/flags", api_status_flags, REPORT, .auth_key = AUTH_KEY_FLAGS},
     {READ, "/api/v1/status/active_queries", api_active_queries, REPORT},

@@ -231,10 +231,17 @@ struct target_status {                 /* a copy in the caller's arena */
     uint32_t series, series_limit;     /* limit 0: none, and they are not counted */
     bool standby;                      /* its scrapes are kept; another member sends its samples */
     uint64_t id;                       /* stable across restarts: hash of job, url and labels */
+    uint64_t owner_key;                /* what decides which members of a cluster own it (cluster_view_owners) */
 };
 /* error: why the target is invalid, or whose it is; empty: dropped by relabel_configs. elsewhere: another member of the
  * cluster owns it. */
-struct dropped_target { struct str job; struct labels discovered; bool invalid, elsewhere; struct str error; };
+struct dropped_target {
+    struct str job;
+    struct labels discovered;
+    bool invalid, elsewhere;
+    struct str error;
+    uint64_t owner_key;                /* if elsewhere, as above */
+};
 struct pool_status {
     struct str job;
     size_t dropped, invalid, elsewhere; /* the last are part of the first */

@@ -159,6 +159,7 @@ static void snapshot_place_targets(struct target_snapshot *s, const struct snaps
         for (size_t k = 0; k < pools[i].n; k++, n++) {
             s->states[n].target = target_ref(pools[i].targets[k]);
             s->states[n].discovered = target_discovered_ref(pools[i].targets[k]->discovered);
+            s->states[n].key = pools[i].targets[k]->key;
         }
 }
 

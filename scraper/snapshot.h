@@ -19,6 +19,7 @@
 struct target_state {               /* of one target */
     struct target *target;          /* a reference */
     struct target_discovered *discovered; /* likewise */
+    uint64_t key;                   /* as when the snapshot was made */
     enum target_health health;
     int64_t interval, timeout;
     uint32_t series_limit;

@@ -49,6 +49,7 @@ static void copy_target(const struct target_state *from, struct arena *a, struct
     const struct target *t = from->target;
     const struct target_live *live = &from->live;
     *out = (struct target_status){.job = arena_str(a, t->job_name), .url = shown_address(a, t->url), .id = t->id,
+                                  .owner_key = from->key,
                                   .health = from->health, .interval = from->interval, .timeout = from->timeout,
                                   .last_scrape = live->last_scrape, .last_duration = live->last_duration,
                                   .scrapes = live->scrapes, .failures = live->failures,
@@ -107,9 +108,10 @@ static void copy_dropped(const struct scraper *s, struct arena *a, struct scrape
         const struct pool *p = s->pools[i];
         for (size_t k = 0; k < p->n_dropped && out->n_dropped < room; k++) {
             const struct pool_dropped *d = &p->dropped[k];
+            bool elsewhere = d->found_at > 0 && !d->invalid;
             out->dropped[out->n_dropped++] = (struct dropped_target){
-                out->pools[i].job, shown_discovered(a, d->discovered), d->invalid, d->found_at > 0 && !d->invalid,
-                why_dropped(s, d, a)};
+                out->pools[i].job, shown_discovered(a, d->discovered), d->invalid, elsewhere, why_dropped(s, d, a),
+                elsewhere ? d->part->found[d->found_at - 1].key : 0};
         }
     }
 }

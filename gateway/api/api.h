@@ -16,6 +16,7 @@ void api_cluster(struct http_request *r);
 void api_cluster_member(struct http_request *r);
 void api_cluster_sd(struct http_request *r);
 void api_cluster_handover(struct http_request *r);
+void api_cluster_owners(struct http_request *r);
 void api_version(struct http_request *r);
 void api_walreplay(struct http_request *r);
 void api_notifications(struct http_request *r);

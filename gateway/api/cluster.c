@@ -5,6 +5,8 @@
 #include "base/text/duration.h"
 #include "base/text/num.h"
 #include "gateway/cluster/cluster.h"
+#include "gateway/query/render.h"
+#include "gateway/reports/owners.h"
 #include "gateway/services/services.h"
 #include "gateway/services/target_state.h"
 
@@ -170,4 +172,77 @@ void api_cluster(struct http_request *r)
     json_end_object(&w);
     api_end(&w);
     cluster_status_free(&s);
+}
+
+/* ---- owners of targets ---- */
+
+static void put_choice(struct json_writer *w, const struct owners_report *o, const struct owned_target *t, size_t i)
+{
+    const struct cluster_choice *c = &t->choices[i];
+    const struct cluster_member *m = &o->status.view->members[c->member];
+    struct buf hash = {0};
+    json_begin_object(w);
+    json_field_str(w, "id", m->id);
+    json_field_u64(w, "rank", i + 1);
+    json_field_u64(w, "owner", c->owner);
+    json_field_z(w, "reason", owner_reason(o, t, c));
+    buf_printf(&hash, "%016llx", (unsigned long long)c->hash);
+    json_field_str(w, "hash", buf_str(&hash));
+    buf_free(&hash);
+    json_key(w, "score");
+    json_double(w, c->score);
+    if (c->later_score > 0) {
+        json_key(w, "laterScore");
+        json_double(w, c->later_score);
+    }
+    json_field_str(w, "zone", m->zone);
+    json_key(w, "weight");
+    json_double(w, m->weight);
+    json_field_z(w, "state", cluster_member_state(m, clock_wall_ms()));
+    json_end_object(w);
+}
+
+static void put_owned_target(struct json_writer *w, const struct owners_report *o, const struct owned_target *t)
+{
+    struct buf key = {0};
+    json_begin_object(w);
+    json_field_str(w, "scrapePool", t->job);
+    json_key(w, "labels");
+    render_labels(w, t->labels);
+    buf_printf(&key, "%016llx", (unsigned long long)t->key);
+    json_field_str(w, "key", buf_str(&key));
+    buf_free(&key);
+    json_key(w, "members");
+    json_begin_array(w);
+    for (size_t i = 0; i < o->status.view->n; i++)
+        put_choice(w, o, t, i);
+    json_end_array(w);
+    json_end_object(w);
+}
+
+void api_cluster_owners(struct http_request *r)
+{
+    struct owners_report *o = ARENA_NEW(&r->arena, struct owners_report);
+    struct json_writer w;
+    struct err err;
+    if (r->services->cluster == NULL)
+        cluster_none(&err);
+    if (r->services->cluster == NULL || !owners_read(r, o, &err)) {
+        http_error(r, &err);
+        return;
+    }
+    api_begin(r, &w);
+    json_begin_object(&w);
+    json_field_u64(&w, "replicationFactor", o->replicas);
+    json_field_u64(&w, "matches", o->matches);
+    json_key(&w, "targets");
+    json_begin_array(&w);
+    for (size_t i = 0; i < o->n; i++)
+        put_owned_target(&w, o, &o->targets[i]);
+    json_end_array(&w);
+    json_end_object(&w);
+    api_end(&w);
+    owners_free(o);
+    if (!services_report_complete(r, &err))
+        http_error(r, &err);
 }

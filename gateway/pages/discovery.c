@@ -46,7 +46,7 @@ static bool found_is_wanted(struct discovery_page *p, const struct found_target 
     labels_print(&p->text, t->discovered);
     labels_print(&p->text, t->labels);
     buf_add_str(&p->text, t->error);
-    return html_contains(buf_str(&p->text), p->q);
+    return str_contains_any_case(buf_str(&p->text), p->q);
 }
 
 static int found_compare(const void *x, const void *y)

@@ -64,14 +64,6 @@ void html_text(struct buf *out, struct str s)
         }
 }
 
-bool html_contains(struct str text, struct str part)
-{
-    for (size_t i = 0; i + part.n <= text.n; i++)
-        if (str_ieq(str_n(text.p + i, part.n), part))
-            return true;
-    return false;
-}
-
 void html_fail(struct http_request *r, const char *title, const struct err *err)
 {
     int status = err_http_status(err->kind);

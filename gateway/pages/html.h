@@ -10,7 +10,6 @@ void html_begin(struct http_request *r, const char *title); /* up to <main>, inc
 void html_end(struct http_request *r);
 /* The response becomes an error, with a link to the page without parameters. */
 void html_fail(struct http_request *r, const char *title, const struct err *err);
-bool html_contains(struct str text, struct str part); /* in any case: what a filter of a page finds */
 void html_text(struct buf *out, struct str s);      /* escaped, for elements and attributes */
 void html_ago(struct buf *out, int64_t then, int64_t now); /* "3.2s ago", "never" for 0 */
 void html_count(struct buf *out, uint64_t n);       /* 12,345 */

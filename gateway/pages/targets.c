@@ -99,11 +99,11 @@ static bool matches_filter(struct targets_view *v, const struct target_status *t
         return false;
     if ((f->endpoint && !regex_match(f->endpoint, t->url)) || !matchers_match(f->labels, f->n_labels, t->labels))
         return false;
-    if (f->q.n == 0 || html_contains(t->url, f->q) || html_contains(t->last_error, f->q))
+    if (f->q.n == 0 || str_contains_any_case(t->url, f->q) || str_contains_any_case(t->last_error, f->q))
         return true;
     buf_clear(&v->text);
     labels_print(&v->text, t->labels);
-    return html_contains(buf_str(&v->text), f->q);
+    return str_contains_any_case(buf_str(&v->text), f->q);
 }
 
 /* Targets that cannot be scraped, in the form of others, with the address as URL. */

@@ -334,6 +334,31 @@ unsigned cluster_view_rank(const struct cluster_view *v, uint64_t target, int64_
     return replicas;
 }
 
+static int compare_choices(const void *a, const void *b)
+{
+    const struct cluster_choice *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
+    return x->member < y->member ? -1 : 1;
+}
+
+void cluster_view_explain(const struct cluster_view *v, uint64_t target, int64_t time, size_t most,
+                          struct cluster_choice *out)
+{
+    size_t owners[CLUSTER_REPLICAS_MAX], n = cluster_view_owners(v, target, time, most, owners);
+    const double *factors = v->_zoned && most > 1 ? view_zone_factors(v, time, most) : NULL;
+    for (size_t i = 0; i < v->n; i++) {
+        const struct cluster_member *m = &v->members[i];
+        uint64_t hash = rank_member(v, i, target).hash;
+        out[i] = (struct cluster_choice){.member = i, .hash = hash, .score = rank_score(m->weight, hash)};
+        if (factors)
+            out[i].later_score = factors[v->_zones[i]] * rank_score(m->weight, rank_for(v, i, target, CHOICE_LATER).hash);
+        for (size_t k = 0; k < n; k++)
+            out[i].owner = owners[k] == i ? (unsigned)k + 1 : out[i].owner;
+    }
+    qsort(out, v->n, sizeof *out, compare_choices);
+}
+
 /* ---- times ---- */
 
 int64_t cluster_view_next_change(const struct cluster_view *v, int64_t time)

@@ -60,6 +60,18 @@ size_t cluster_view_owners(const struct cluster_view *v, uint64_t target, int64_
 /* The rank of this process among the owners: 0 is the first. `replicas`: it is none of them. */
 unsigned cluster_view_rank(const struct cluster_view *v, uint64_t target, int64_t time, unsigned replicas);
 
+/* Why a target has its owners: the members by their scores for it, the highest first. */
+struct cluster_choice {
+    size_t member;                        /* its index */
+    uint64_t hash;                        /* of target and member, which the score is made from */
+    double score;                         /* those that take part: the highest is the first owner */
+    double later_score;                   /* with zones, for the next owners: the highest of another zone. 0: without zones */
+    unsigned owner;                       /* 1: the first; 0: none */
+};
+/* out: v->n of them. */
+void cluster_view_explain(const struct cluster_view *v, uint64_t target, int64_t time, size_t most,
+                          struct cluster_choice *out);
+
 /* When, after `time`, a member begins or ends to take part; INT64_MAX: never. */
 int64_t cluster_view_next_change(const struct cluster_view *v, int64_t time);
 

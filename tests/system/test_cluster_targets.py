@@ -98,3 +98,35 @@ def test_errors_of_the_scope():
     answer = alone.get("/api/v1/targets", {"scope": "all"})
     assert answer.status == 400 and "scope must be cluster or member" in answer.json()["error"], answer
     assert "scope" not in html_page(alone, "/targets")
+
+
+@waits
+def test_owners_of_a_target():
+    """Which members own a target, and why: all members agree, and with what they scrape."""
+    c = Cluster(targets=12, more="  replication_factor: 2\n  weight: {weight}\n  zone: {zone}\n")
+    for name, zone, weight in (("a", "x", 1), ("b", "y", 1), ("c", "y", 2)):
+        c.start(name, zone=zone, weight=weight)
+    c.settle("a", "b", "c")
+    owned = {name: c.owned(name) for name in "abc"}
+    reports = [m.data("/api/v1/cluster/owners", {"q": "n=", "scrapePool": "shared"}) for m in c.members.values()]
+    for report in reports:
+        assert report["replicationFactor"] == 2 and report["matches"] == 12 and len(report["targets"]) == 12, report
+        for target in report["targets"]:
+            n, members = target["labels"]["n"], target["members"]
+            owners = {m["owner"]: m for m in members}
+            assert [m["rank"] for m in members] == [1, 2, 3] and members[0]["owner"] == 1, members
+            assert n in owned[members[0]["id"]] and members[0]["reason"] == "the highest score"
+            assert sorted((m["score"] for m in members), reverse=True) == [m["score"] for m in members]
+            assert owners[2]["zone"] != members[0]["zone"] and owners[2]["reason"] == "the highest later score of the zones without an owner"
+            assert owners[0]["reason"] in ("its zone has an owner", "a lower score"), owners
+            assert {m["id"]: (m["zone"], m["weight"]) for m in members} == {"a": ("x", 1), "b": ("y", 1), "c": ("y", 2)}
+    why = [sorted((t["key"], t["members"]) for t in report["targets"]) for report in reports]
+    assert why[0] == why[1] == why[2]
+    member = c.members["a"]
+    assert member.data("/api/v1/cluster/owners", {"q": "n=", "scrapePool": "other"})["matches"] == 0
+    page = html_page(member, "/cluster", {"q": 'N="3"'})
+    assert "1 targets match" in page and page.count("<td class=n data-k=Rank>") == 3 and "the highest score" in page, page
+    assert "Owners of a target" in html_page(member, "/cluster")
+    text = member.get("/cluster", {"q": 'n="3"'}).body.decode()
+    assert text.startswith("1 targets match") and text.count("\trank=") == 3, text
+    assert Sluice("scrape_configs: []\n").get("/api/v1/cluster/owners").status == 404
