@@ -49,6 +49,7 @@ static inline void identity_set_start(struct identity_set *s, size_t max_element
         cap *= 2;
     mem_free(s->old);
     s->old = NULL;
+    s->old_cap = 0;
     /* a huge table is faster zeroed by the kernel page by page */
     if (cap > s->cap || cap < s->cap / 16 || cap > IDENTITY_SET_KEEP) {
         mem_free(s->slots);
@@ -97,6 +98,7 @@ static inline bool identity_set_settle(struct identity_set *s)
         return true;
     mem_free(s->old);
     s->old = NULL;
+    s->old_cap = 0;
     return false;
 }
 
