@@ -113,7 +113,7 @@ bool group_clock_wrong(const struct group *g, size_t server)
     if (!server_clock_wrong(&g->servers[server]->health->clock) || g->one_writer)
         return false;
     for (size_t i = 0; i < g->n_servers; i++) {
-        bool right = server_clock_right(&g->servers[i]->health->clock);
+        bool right = i != server && server_clock_right(&g->servers[i]->health->clock);
         if (right && copies_are_known(g->copies, i, server))
             return false;
         another = another || right;

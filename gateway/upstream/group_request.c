@@ -14,10 +14,16 @@ static unsigned attempt_calls(const struct attempt *a)
     return a->request->ops->calls ? a->request->ops->calls(a) : 0;
 }
 
-static bool attempt_is_paused(const struct attempt *a)
+enum attempt_rank { SERVES, SERVES_BY_WRONG_CLOCK, SERVES_NOT };
+
+static enum attempt_rank attempt_rank(const struct attempt *a)
 {
-    return (a->wrong_clock && !a->request->any_clock) || !server_serves(a->server, attempt_calls(a));
+    if (!server_serves(a->server, attempt_calls(a)))
+        return SERVES_NOT;
+    return a->wrong_clock && !a->request->any_clock ? SERVES_BY_WRONG_CLOCK : SERVES;
 }
+
+static bool attempt_is_paused(const struct attempt *a) { return attempt_rank(a) != SERVES; }
 
 static void attempt_enter(struct attempt *a, enum attempt_state next)
 {
@@ -55,16 +61,13 @@ static bool has_attempt(const struct group_request *r, enum attempt_state state)
 
 static struct attempt *next_attempt(const struct group_request *r)
 {
-    struct attempt *paused = NULL;
+    struct attempt *next = NULL;
     for (size_t i = 0; i < r->n; i++) {
         struct attempt *a = request_nth(r, i);
-        if (a->state != ATTEMPT_IDLE)
-            continue;
-        if (!attempt_is_paused(a))
-            return a;
-        paused = paused ? paused : a;
+        if (a->state == ATTEMPT_IDLE && (next == NULL || attempt_rank(a) < attempt_rank(next)))
+            next = a;
     }
-    return paused;
+    return next;
 }
 
 /* What the server usually takes for a kind of request, or the slowest of its replicas if it has responded to none. */
@@ -126,14 +129,12 @@ static void ask_idle(struct attempt *a)
 
 static void ask_all(struct group_request *r)
 {
-    bool any = false;
+    enum attempt_rank best = SERVES_NOT;
     for (size_t i = 0; i < r->n; i++)
-        if (!attempt_is_paused(r->attempts[i])) {
+        best = attempt_rank(r->attempts[i]) < best ? attempt_rank(r->attempts[i]) : best;
+    for (size_t i = 0; i < r->n; i++)
+        if (attempt_rank(r->attempts[i]) <= best)
             ask_idle(r->attempts[i]);
-            any = true;
-        }
-    for (size_t i = 0; i < r->n && !any; i++)
-        ask_idle(r->attempts[i]);
 }
 
 /* The next that may be queried instead of another complete one. NULL: none. */
@@ -197,16 +198,19 @@ static void request_settle(struct group_request *r, const struct attempt *by)
     }
 }
 
-/* The responses have shown whose clocks are wrong: their samples are not merged with others. */
+/* Responses show whose clocks are wrong: their samples are not merged with those of others. Of a merge all servers of the
+ * group have attempts. */
 static void request_drop_wrong_clocks(struct group_request *r)
 {
-    for (size_t i = 0; i < r->n && !r->any_clock; i++) {
+    bool others = false;
+    for (size_t i = 0; i < r->n; i++) {
         struct attempt *a = r->attempts[i];
-        if (a->state != ATTEMPT_SUCCEEDED || a->wrong_clock || !group_clock_wrong(r->group, i))
-            continue;
-        a->wrong_clock = true;
-        attempt_enter(a, ATTEMPT_IDLE);
+        a->wrong_clock = a->wrong_clock || group_clock_wrong(r->group, i);
+        others = others || (a->state == ATTEMPT_SUCCEEDED && !a->wrong_clock);
     }
+    for (size_t i = 0; i < r->n && others && !r->any_clock; i++)
+        if (r->attempts[i]->state == ATTEMPT_SUCCEEDED && r->attempts[i]->wrong_clock)
+            attempt_enter(r->attempts[i], ATTEMPT_IDLE);
 }
 
 void attempt_succeeded(struct attempt *a)
@@ -394,7 +398,8 @@ void group_request_note_missed(const struct group_request *r)
         else if (paused)
             notes_info(notes, "another replica responded for server group \"%.*s\": %.*s, which is not queried for "
                        "some time after failures", STR_ARG(r->group->name), STR_ARG(a->server->shown));
-    }    request_note_clocks(r);
+    }
+    request_note_clocks(r);
 }
 
 /* Severity of errors, to choose which server's error is reported: the less a retry helps, the higher. */

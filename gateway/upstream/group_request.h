@@ -21,9 +21,10 @@
  *   a check fails       the running one at this server fails     likewise
  *   a second one passes start the next that is complete, if the running one is
  *
- * The next is the first idle one in the order of preference that is not paused, otherwise the first idle one: a paused
- * server is queried if no other is left, and so is one whose clock is wrong (group_clock_wrong). If it hung when it was last checked, it is checked again meanwhile: the query
- * waits for it no longer than for the check. A server may be paused for some kinds of requests only.
+ * The next is the first idle one in the order of preference that is not paused and whose clock is not wrong
+ * (group_clock_wrong), otherwise the first that is not paused, otherwise the first: such servers are queried if no other
+ * is left. If the server hung when it was last checked, it is checked again meanwhile: the query waits for it no longer
+ * than for the check. A server may be paused for some kinds of requests only.
  *
  * A server that hangs costs the time until it is late, and that of the check (server_check.h). It is late after three
  * times its usual response time for the same kind of request, or, of replicas that are merged, after half as long again

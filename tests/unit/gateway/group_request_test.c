@@ -29,6 +29,7 @@ struct world {
     struct server_traffic traffic[SERVERS];
     struct server *order[SERVERS];
     struct group group;
+    struct copies_memory copies;
     struct group_traffic group_traffic;
     struct fake fakes[SERVERS];
     struct group_request request;
@@ -91,6 +92,8 @@ static int set_up(void **state)
         w.order[i] = &w.servers[i];
     }
     w.group.traffic = &w.group_traffic;
+    copies_memory_init(&w.copies, (const uint64_t[]){1, 2, 3}, SERVERS);
+    w.group.copies = &w.copies;
     batch_begin(&w.batch, &w.q, 0);
     *state = &w;
     return 0;
@@ -101,6 +104,7 @@ static int tear_down(void **state)
     struct world *w = *state;
     group_request_stop(&w->request);
     batch_end(&w->batch);
+    copies_memory_free(&w->copies);
     if (w->worker.client)
         client_free(w->worker.client);
     close(w->silent);
@@ -113,6 +117,12 @@ static void pause_server(struct world *w, size_t i)
 {
     atomic_store(&w->health[i].breaker.failures, BREAKER_PATIENCE);
     atomic_store(&w->health[i].breaker.pause_ends, clock_mono_ms() + 3600000);
+}
+
+static void set_clock(struct world *w, size_t i, int64_t off)
+{
+    atomic_store(&w->health[i].clock.off, off);
+    atomic_store(&w->health[i].clock.at, 1);
 }
 
 static void start(struct world *w, enum read_mode mode)
@@ -578,6 +588,58 @@ static void a_check_at_the_end_of_a_batch_leaves_a_suspicion(void **state)
     assert_false(breaker_needs_check(&w->health[1].breaker, clock_mono_ms()));
 }
 
+static void a_wrong_clock_serves_if_no_other_server_does(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_MERGE);
+    check(w, "rrr");
+    refuse(w, 1, ERR_UNAVAILABLE, "refused");
+    refuse(w, 2, ERR_UNAVAILABLE, "refused");
+    set_clock(w, 0, 60000);
+    set_clock(w, 1, 0);
+    answer(w, 0);
+    check(w, "aff");
+}
+
+static void samples_of_a_wrong_clock_are_not_merged(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_MERGE);
+    answer(w, 0);
+    set_clock(w, 0, 60000);
+    set_clock(w, 1, 0);
+    answer(w, 1);
+    check(w, "iar");
+}
+
+static void nor_those_of_one_that_was_queried_as_a_last_resort(void **state)
+{
+    struct world *w = *state;
+    for (size_t i = 0; i < SERVERS; i++)
+        pause_server(w, i);
+    set_clock(w, 0, 60000);
+    set_clock(w, 1, 0);
+    start(w, READ_MERGE);
+    check(w, "rrr");
+    answer(w, 0);
+    answer(w, 1);
+    check(w, "iar");
+}
+
+static void a_wrong_clock_is_preferred_to_a_paused_server(void **state)
+{
+    struct world *w = *state;
+    pause_server(w, 0);
+    pause_server(w, 1);
+    set_clock(w, 0, 0);
+    set_clock(w, 2, -60000);
+    start(w, READ_MERGE);
+    check(w, "iir");
+    group_request_stop(&w->request);
+    start(w, READ_FIRST);
+    check(w, "iir");
+}
+
 static void attempts_may_fail_while_they_start(void **state)
 {
     struct world *w = *state;
@@ -638,6 +700,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_kind_of_requests_that_hangs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_may_be_paused_for_a_kind_of_requests, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_check_at_the_end_of_a_batch_leaves_a_suspicion, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_wrong_clock_serves_if_no_other_server_does, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(samples_of_a_wrong_clock_are_not_merged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nor_those_of_one_that_was_queried_as_a_last_resort, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_wrong_clock_is_preferred_to_a_paused_server, set_up, tear_down),
         cmocka_unit_test_setup_teardown(attempts_may_fail_while_they_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_worst_error_is_reported, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_any_error_the_group_is_named, set_up, tear_down),
