@@ -176,7 +176,7 @@ torture: $(OUT)/$(NAME)
 layers:
 	$(Q)tests/layers.sh
 compatibility: $(OUT)/$(NAME)
-	$(Q)tests/compatibility/generate.py $< >docs/compatibility.md.new && mv docs/compatibility.md.new docs/compatibility.md
+	$(Q)tests/compatibility/generate.py $< >$(BUILD)/compatibility.md && cp $(BUILD)/compatibility.md docs/compatibility.md
 bench: $(OUT)/$(NAME) $(call chosen,$(BENCH))
 	$(Q)tests/bench/run $(T)
 

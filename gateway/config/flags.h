@@ -65,7 +65,7 @@ struct flags {
     struct target_flags { bool no_compression, no_keep_alive, no_discovered; int64_t max_dropped; } targets;
     struct cluster_flags {             /* scrapers that share the targets, without coordination */
         int64_t members, replicas;
-        struct str member, name, member_label;
+        struct str member, name, member_label, member_url;
         struct str_list shard_labels;
         int hash;                      /* enum cluster_hash */
     } cluster;

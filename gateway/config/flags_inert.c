@@ -15,7 +15,6 @@ const struct inert_flag inert_flags[] = {
     /* vmagent */
     GUARDS_SWITCH("enableMultitenantHandlers", "pushes to /insert/ would be rejected"),
     GUARDS_SWITCH("enableMultitenancyViaHeaders", "data of all tenants would be mixed"),
-    TUNES("promscrape.cluster.memberURLTemplate", "no page has links to other members"),
     TUNES("remoteWrite.aws.ec2Endpoint", "keys of the machine are read from its fixed address"),
     LOSES_SWITCH("usePromCompatibleNaming", "metric and label names are not changed"),
     LOSES("pushmetrics.url", "metrics of sluice are not pushed anywhere"),

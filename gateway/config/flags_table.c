@@ -254,6 +254,9 @@ const struct flag_row flag_rows[] = {
              .help = "Name of this cluster of scrapers: another one with the same targets scrapes them at other times"}},
     {.row = {CONF_STRING, "promscrape.cluster.memberLabel", CLUSTER(member_label), .preset = "",
              .help = "Label with the value of `--promscrape.cluster.memberNum` that all scraped series get"}},
+    {.row = {CONF_STRING, "promscrape.cluster.memberURLTemplate", CLUSTER(member_url), .preset = "",
+             .help = "URL of a member, with `%d` for its number: `/service-discovery` links to the members that scrape a "
+                     "target, such as `http://agent-%d:8429/targets`"}},
     {.row = {CONF_STRINGS, "promscrape.cluster.shardByLabels", CLUSTER(shard_labels),
              .help = "Labels that decide which member scrapes a target, so that targets with the same values stay together; of "
                      "targets with none of them all labels decide"}},

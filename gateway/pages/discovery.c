@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-enum { FOUND_PER_PAGE = 200 };
+enum { FOUND_PER_PAGE = 200, FOUND_OWNERS = 16 };
 enum found_state { FOUND_INVALID, FOUND_DROPPED, FOUND_ACTIVE, FOUND_ANY };
 static const char *const found_states[] = {"invalid", "dropped", "active"};
 
@@ -31,7 +31,8 @@ struct discovery_page {
     struct scraper_targets all;
     struct found_target *found; size_t n; /* after the filter */
     struct labels_builder builder;
-    struct buf text;                   /* scratch */
+    struct buf text, key;              /* scratch */
+    unsigned owners[FOUND_OWNERS]; size_t n_owners; /* of the target whose reason was asked for last */
 };
 
 /* ---- selection ---- */
@@ -97,22 +98,35 @@ static const struct scrape_job *found_job(const struct discovery_page *p, struct
     return NULL;
 }
 
-/* The text may be in p->text. */
-static struct str found_reason(struct discovery_page *p, const struct found_target *t)
+/* The index of the rule that drops it; rules.n: none does, and p->builder has the labels. */
+static size_t found_relabel(struct discovery_page *p, const struct found_target *t, struct relabel_rules rules)
 {
-    const struct scrape_job *job = t->state == FOUND_DROPPED && t->error.n == 0 ? found_job(p, t->job) : NULL;
-    if (job == NULL)
-        return t->error;
-    struct relabel_rules rules = relabel_rules(job->relabel_configs);
-    builder_start(&p->builder, t->discovered);
     size_t i = 0;
+    builder_start(&p->builder, t->discovered);
     while (i < rules.n && relabel_apply((struct relabel_rules){&rules.rules[i], 1}, &p->builder))
         i++;
+    return i;
+}
+
+/* Sets p->owners of a target that another member of -promscrape.cluster.* scrapes. The text may be in p->text. */
+static struct str found_reason(struct discovery_page *p, const struct found_target *t)
+{
+    const struct scrape_job *job = t->state == FOUND_DROPPED ? found_job(p, t->job) : NULL;
+    p->n_owners = 0;
+    if (job == NULL || (t->error.n > 0 && job->cluster.owner.members <= 1))
+        return t->error;
+    struct relabel_rules rules = relabel_rules(job->relabel_configs);
+    size_t rule = found_relabel(p, t, rules);
     buf_clear(&p->text);
-    if (i < rules.n)
-        buf_printf(&p->text, "rule %zu of relabel_configs drops it", i + 1);
-    else /* the configuration is newer than the target */
+    if (t->error.n > 0) {
+        p->n_owners = ownership_list(&job->cluster.owner, &p->builder, &p->key, p->owners, FOUND_OWNERS);
+        for (size_t i = 0; i < p->n_owners; i++)
+            buf_printf(&p->text, "%s%u", i == 0 ? "scraped by member " : ", ", p->owners[i]);
+    } else if (rule < rules.n) {
+        buf_printf(&p->text, "rule %zu of relabel_configs drops it", rule + 1);
+    } else { /* the configuration is newer than the target */
         buf_add_z(&p->text, "relabel_configs drop it");
+    }
     return buf_str(&p->text);
 }
 
@@ -149,6 +163,18 @@ static void found_html_labels(struct discovery_page *p, struct labels l)
     buf_add_z(&p->r->out, "</code>");
 }
 
+/* rest: a URL with %d for the number of the member. */
+static void found_html_owner(struct discovery_page *p, struct str rest, unsigned member)
+{
+    buf_clear(&p->text);
+    for (size_t at = 0; (at = str_find_str(rest, STR("%d"))) < rest.n; rest = str_skip(rest, at + 2))
+        buf_printf(&p->text, "%.*s%u", (int)at, rest.p, member);
+    buf_add_str(&p->text, rest);
+    buf_add_z(&p->r->out, " <a href=\"");
+    html_text(&p->r->out, buf_str(&p->text));
+    buf_printf(&p->r->out, "\">member %u</a>", member);
+}
+
 static void found_html_row(struct discovery_page *p, const struct found_target *t)
 {
     struct buf *out = &p->r->out;
@@ -162,6 +188,9 @@ static void found_html_row(struct discovery_page *p, const struct found_target *
         found_html_labels(p, t->labels);
     else
         html_text(out, found_reason(p, t));
+    struct str url = p->r->services->flags.cluster.member_url;
+    for (size_t i = 0; !active && i < p->n_owners && url.n > 0; i++)
+        found_html_owner(p, url, p->owners[i]);
 }
 
 static void found_html_link(struct discovery_page *p, size_t page, const char *word)
@@ -253,6 +282,7 @@ void page_service_discovery(struct http_request *r)
     config_unref(p.config);
     builder_free(&p.builder);
     buf_free(&p.text);
+    buf_free(&p.key);
     if (!services_report_complete(r, &err))
         html_fail(r, "Service discovery", &err);
 }

@@ -66,6 +66,37 @@ static bool among_highest(const struct ownership *o, uint64_t target)
     return higher < o->replicas;
 }
 
+/* `members` has the highest scores of those before `member`, in descending order; a tie is the lower member's. */
+static size_t rank_shard_member(uint64_t target, unsigned *members, size_t n, size_t most, unsigned member)
+{
+    uint64_t score = member_score(target, member);
+    size_t at = n;
+    while (at > 0 && member_score(target, members[at - 1]) < score)
+        at--;
+    if (at == most)
+        return n;
+    n = n < most ? n + 1 : most;
+    memmove(&members[at + 1], &members[at], (n - at - 1) * sizeof *members);
+    members[at] = member;
+    return n;
+}
+
+size_t ownership_list(const struct ownership *o, const struct labels_builder *target, struct buf *key, unsigned *members,
+                      size_t most)
+{
+    size_t n = 0;
+    most = o->replicas < most ? o->replicas : most;
+    ownership_key(&(struct ownership_labels){.only = o->shard_labels}, target, key);
+    uint64_t hash = o->rendezvous ? hash_bytes(key->p, key->n) : hash_xxh64(key->p, key->n) % o->members;
+    for (unsigned i = 0; i < o->members && (o->rendezvous || n < most); i++) {
+        if (o->rendezvous)
+            n = rank_shard_member(hash, members, n, most, i);
+        else
+            members[n++] = (unsigned)((hash + i) % o->members);
+    }
+    return n;
+}
+
 bool ownership_has(const struct ownership *o, const struct labels_builder *target, struct buf *key)
 {
     if (o->members <= 1 || o->replicas >= o->members)

@@ -31,5 +31,8 @@ struct ownership_labels { struct str_list only, never; /* sorted */ };
 void ownership_key(const struct ownership_labels *which, const struct labels_builder *target, struct buf *key);
 /* Meta labels (__meta_*) do not count. `key` is a buffer to reuse. */
 bool ownership_has(const struct ownership *o, const struct labels_builder *target, struct buf *key);
+/* The members that own it, at most `most` of them, the first replica first; returns their number. */
+size_t ownership_list(const struct ownership *o, const struct labels_builder *target, struct buf *key, unsigned *members,
+                      size_t most);
 
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scrapers that share the targets without coordination (-promscrape.cluster.*), with vmagent as a member, too."""
 import collections
+import re
 
 from fakes import RecordingSink, ScriptedExporter
 from lib import *
@@ -36,7 +37,7 @@ scrape_configs:
 
 def members_of(targets, flags, kinds):
     """{(job, address): members that scrape it}, from the targets that each member lists as active."""
-    owners = collections.defaultdict(list)
+    owners, elsewhere = collections.defaultdict(list), {}
     config = CONFIG.format(targets=", ".join(f"'{t}'" for t in targets))
     sink = RecordingSink()
     for number in range(MEMBERS):
@@ -52,9 +53,15 @@ def members_of(targets, flags, kinds):
             owners[(t["labels"]["job"], t["discoveredLabels"]["__address__"])].append(number)
         if kind == "sluice": # the targets of others are no invalid ones
             found = agent.get("/service-discovery").text
-            assert "state=dropped" in found and "state=invalid" not in found and "scraped by another member" in found, found
+            assert "state=dropped" in found and "state=invalid" not in found, found
+            for line in found.splitlines():
+                job = re.match('job="(.*)"', line) and line or job
+                if "state=dropped" in line:
+                    target = re.search('job="(.*)"', job)[1], re.search('__address__="(.*?)"', line)[1]
+                    elsewhere[target] = [int(n) for n in re.search("scraped by member (.*)\"", line)[1].split(", ")]
             assert "another member" not in agent.get("/targets").text
         agent.stop()
+    assert all(sorted(owners[target]) == sorted(numbers) for target, numbers in elsewhere.items()), (owners, elsewhere)
     return owners
 
 
@@ -169,3 +176,15 @@ def test_invalid_members_are_refused():
         sluice = Sluice("scrape_configs: []", "-promscrape.cluster.membersCount=5", f"-promscrape.cluster.memberNum={number}", ready=False)
         assert sluice.wait_exit() == 1
         assert f"--promscrape.cluster.memberNum={number}" in sluice.log() and why in sluice.log(), sluice.log()
+
+
+def test_pages_link_to_the_members_that_scrape_a_target():
+    config = CONFIG.format(targets=", ".join(f"'{t}'" for t in ADDRESSES))
+    flags = [f"-promscrape.cluster.membersCount={MEMBERS}", "-promscrape.cluster.memberNum=1"]
+    for template in "http://vmagent-%d:8429/targets?m=%d", "":
+        sluice = Sluice(config, *flags, *([f"-promscrape.cluster.memberURLTemplate={template}"] if template else []))
+        wait_until(lambda: "state=dropped" in sluice.get("/service-discovery").text, 20, "the first discovery")
+        page = sluice.get("/service-discovery?state=dropped", headers={"Accept": "text/html"}).text
+        members = set(re.findall('<a href="http://vmagent-(.):8429/targets\\?m=\\1">member \\1</a>', page))
+        assert members == ({"0", "2", "3", "4"} if template else set()) and "scraped by member 3" in page, page
+        sluice.stop()

@@ -34,6 +34,16 @@ static void find_owners(unsigned members, unsigned replicas, bool rendezvous, ui
             owned[i] |= (uint32_t)ownership_has(&o, &b, &key) << m;
         }
         assert_int_equal(__builtin_popcount(owned[i]), replicas < members ? replicas : members);
+        unsigned list[MOST] = {0};
+        struct ownership o = {.members = members, .replicas = replicas, .rendezvous = rendezvous};
+        size_t n = ownership_list(&o, &b, &key, list, MOST);
+        uint32_t listed = 0;
+        for (size_t k = 0; k < n; k++)
+            listed |= 1u << list[k];
+        assert_int_equal(n, replicas);
+        assert_int_equal(listed, owned[i]);
+        assert_int_equal(ownership_list(&o, &b, &key, list, 1), 1);
+        assert_true(owned[i] >> list[0] & 1);
     }
     builder_free(&b);
     buf_free(&key);
