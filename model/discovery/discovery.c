@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The sources of one job or group.
  *
- * A reload keeps the sources whose settings have not changed, with their targets. Those that were removed are retired:
- * they go on, and their targets remain in force, until all new sources have been read once, so that a job whose new files
- * hang keeps its targets. A part that fails for SD_LOST_MS without ever having been read (a service that Consul
+ * A reload keeps the sources whose settings have not changed, with their targets. Those that were removed are retired
+ * if they have targets: they go on, and their targets remain in force, until all new sources have been read once, so
+ * that a job whose new files hang keeps its targets. A part that fails for SD_LOST_MS without ever having been read (a service that Consul
  * refuses to list, one name of many) is not waited for any longer, unless nothing at all was read, or nothing of the
  * server that the retired source read.
  */
@@ -104,9 +104,19 @@ static void discovery_set_names(struct discovery *d, struct sd_sources *before, 
         discovery_add_source(d, before, dns_source_new(&env, sd, sd->names.items[i]));
 }
 
+/* One without targets has none to keep in force: reloads while a server is down must not add up its sources. */
+static void discovery_retire(struct discovery *d, struct sd_source *s)
+{
+    if (s->ops->state(s).has_some)
+        sources_add(&d->retired, s);
+    else
+        s->ops->free(s);
+}
+
 void discovery_set(struct discovery *d, const struct sd_conf *conf)
 {
     struct sd_sources before = d->sources;
+    int64_t file_interval = d->file_interval;
     d->sources = (struct sd_sources){0};
     d->file_interval = 0;
     for (size_t i = 0; i < conf->file_sd_configs.n; i++)
@@ -116,11 +126,14 @@ void discovery_set(struct discovery *d, const struct sd_conf *conf)
         discovery_set_names(d, &before, (const struct dns_sd *)conf->dns_sd_configs.items + i);
     for (size_t i = 0; i < before.n; i++)
         if (before.items[i])
-            sources_add(&d->retired, before.items[i]);
+            discovery_retire(d, before.items[i]);
     mem_free(before.items);
     d->shared = true; /* not known yet */
-    if (d->retired.n > 0)
-        loop_timer_in(sd_manager_loop(d->manager), &d->retire, SD_LOST_MS);
+    if (d->retired.n == 0)
+        return;
+    if (d->file_interval == 0)
+        d->file_interval = file_interval;
+    loop_timer_in(sd_manager_loop(d->manager), &d->retire, SD_LOST_MS);
 }
 
 static void discovery_on_retire(struct loop_timer *t)
@@ -159,11 +172,17 @@ void discovery_start(struct discovery *d, struct dir_watch *dirs)
         d->sources.items[i]->ops->start(d->sources.items[i], dirs);
 }
 
+static void sources_poll(const struct sd_sources *list, struct dir_watch *dirs)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->items[i]->ops->poll)
+            list->items[i]->ops->poll(list->items[i], dirs);
+}
+
 void discovery_poll(struct discovery *d, struct dir_watch *dirs)
 {
-    for (size_t i = 0; i < d->sources.n; i++)
-        if (d->sources.items[i]->ops->poll)
-            d->sources.items[i]->ops->poll(d->sources.items[i], dirs);
+    sources_poll(&d->sources, dirs);
+    sources_poll(&d->retired, dirs);
 }
 
 static struct sd_source_state discovery_state(const struct discovery *d)

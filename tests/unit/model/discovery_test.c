@@ -27,12 +27,14 @@ struct fetched {
     struct sd_manager *manager;
     struct discovery *discovery;
     unsigned all;                /* changes of anything */
-    atomic_bool fails;           /* /bad does; other paths have one target */
+    atomic_bool fails;           /* /bad does, and what begins with it; other paths have one target */
+    atomic_uint bad_first;       /* requests of /bad-first */
 };
 
 static void respond_to_path(void *arg, const struct server_request *request, struct server_response *response)
 {
     struct fetched *f = arg;
+    atomic_fetch_add(&f->bad_first, str_is(request->path, "/bad-first"));
     snprintf(response->headers, sizeof response->headers, "Content-Type: application/json\r\n");
     response->status = atomic_load(&f->fails) && str_starts(request->path, STR("/bad")) ? 500 : 200;
     buf_printf(&response->body, "[{\"targets\": [\"%.*s:1\"]}]", STR_ARG(str_skip(request->path, 1)));
@@ -176,6 +178,44 @@ static void nothing_new_at_all_keeps_everything(void **state UNUSED)
     atomic_store(&f.fails, false);
     wait_for_fetched(&f, "bad ");
     fetched_close(&f);
+}
+
+static void what_had_no_targets_ends_at_once(void **state UNUSED)
+{
+    struct fetched f;
+    fetched_open(&f);
+    fetched_set(&f, "bad-first", DISCOVERY_INTERVAL_MS);
+    pass_requests(&f, 2);
+    fetched_set(&f, "bad-second", DISCOVERY_INTERVAL_MS);
+    pass_requests(&f, 2);
+    unsigned before = atomic_load(&f.bad_first);
+    pass_requests(&f, 4);
+    assert_int_equal(atomic_load(&f.bad_first), before);
+    fetched_close(&f);
+}
+
+static void files_are_followed_until_they_are_replaced(void **state UNUSED)
+{
+    char directory[] = "/tmp/sluice-files-XXXXXX", path[64];
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/f.json", directory);
+    struct str pattern = str_of(path);
+    struct file_sd sd = {.files = {&pattern, 1}, .refresh_interval = DISCOVERY_INTERVAL_MS};
+    struct sd_conf conf = {.file_sd_configs = {&sd, 1}};
+    struct fetched f;
+    fetched_open(&f);
+    replace_file(path, "[{\"targets\": [\"a:1\"]}]");
+    discovery_set(f.discovery, &conf);
+    sd_manager_start(f.manager);
+    wait_for_fetched(&f, "a ");
+    fetched_set(&f, "bad", DISCOVERY_INTERVAL_MS);
+    replace_file(path, "[{\"targets\": [\"b:1\"]}]");
+    wait_for_fetched(&f, "b ");
+    atomic_store(&f.fails, false);
+    wait_for_fetched(&f, "bad ");
+    fetched_close(&f);
+    remove(path);
+    assert_int_equal(rmdir(directory), 0);
 }
 
 /* ---- files ---- */
@@ -358,6 +398,8 @@ int main(void)
         cmocka_unit_test(a_part_that_always_fails_keeps_old_targets_for_a_minute),
         cmocka_unit_test(a_list_that_fails_with_other_settings_keeps_its_targets),
         cmocka_unit_test(nothing_new_at_all_keeps_everything),
+        cmocka_unit_test(what_had_no_targets_ends_at_once),
+        cmocka_unit_test(files_are_followed_until_they_are_replaced),
         cmocka_unit_test(changed_files_are_visited_by_part),
         cmocka_unit_test(a_file_of_two_patterns_is_visited_once),
     };
