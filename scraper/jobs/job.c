@@ -402,7 +402,8 @@ static bool scrape_cluster_equal(const struct scrape_cluster *a, const struct sc
            a->owner.replicas == b->owner.replicas && a->owner.rendezvous == b->owner.rendezvous &&
            str_list_equal(a->owner.shard_labels, b->owner.shard_labels) && str_eq(a->name, b->name) &&
            str_eq(a->member.name, b->member.name) && str_eq(a->member.value, b->member.value) &&
-           a->by_view == b->by_view && a->replicas == b->replicas && a->standby == b->standby && a->by_job == b->by_job &&
+           a->by_view == b->by_view && a->replicas == b->replicas && a->hands_over == b->hands_over &&
+           a->standby == b->standby && a->keep_ms == b->keep_ms && a->by_job == b->by_job &&
            str_list_equal(a->key_labels, b->key_labels) && str_list_equal(a->other_labels, b->other_labels);
 }
 

@@ -247,6 +247,22 @@ static void jobs_inherit_and_are_checked(void **state UNUSED)
     arena_free(&a);
 }
 
+/* What is no key of the job, but of the cluster, the dialect or the flags. */
+static void jobs_that_find_the_same_targets(void **state UNUSED)
+{
+    struct scrape_job a = {0}, b[7] = {{0}};
+    assert_true(scrape_job_targets_equal(&a, &b[0]));
+    b[0].cluster.by_view = true;
+    b[1].cluster.hands_over = true;
+    b[2].cluster.keep_ms = 1;
+    b[3].cluster.replicas = 2;
+    b[4].cluster.standby = true;
+    b[5].keep_params = true;
+    b[6].relabel_configs = (struct conf_items){&(struct relabel_rule){0}, 1};
+    for (size_t i = 0; i < LEN(b); i++)
+        assert_false(scrape_job_targets_equal(&a, &b[i]));
+}
+
 static void schedule_times(void **state UNUSED)
 {
     assert_int_equal(schedule_next(1000, 100, 30, 0), 1030);
@@ -292,6 +308,7 @@ int main(void)
         cmocka_unit_test(too_many_labels_are_no_target),
         cmocka_unit_test(the_identity_is_of_job_url_and_labels),
         cmocka_unit_test(jobs_inherit_and_are_checked),
+        cmocka_unit_test(jobs_that_find_the_same_targets),
         cmocka_unit_test(schedule_times),
         cmocka_unit_test(slots_hold_some_tens_of_targets),
     };
