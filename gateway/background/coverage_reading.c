@@ -215,8 +215,8 @@ static void reading_give_counts(const struct reading *r, int64_t now)
     coverage_take_counts(g->coverage, r->job->arena, &r->job->work, r->results, now, fewer);
     for (size_t i = 0; i < g->n_servers; i++)
         if (fewer[i] > 0)
-            log_warn("upstream", "server has fewer samples than its scrapes and those of its replicas explain; reading these "
-                     "targets from its replicas, too, for an hour", LOG_STR("group", g->name),
+            log_warn("upstream", "server has fewer samples than its scrapes and those of its replicas explain; reading "
+                     "these targets from its replicas, too, for an hour", LOG_STR("group", g->name),
                      LOG_STR("server", g->servers[i]->shown), LOG_STR("metric", r->job->work.name),
                      LOG_U64("targets", fewer[i]));
 }

@@ -65,11 +65,16 @@ bool coverage_concerns(const struct coverage *c, const struct coverage_target *t
     return true;
 }
 
-bool coverage_target_lacks(const struct coverage_target *t, size_t replica, int64_t from, int64_t to)
+bool coverage_target_lacks_scrapes(const struct coverage_target *t, size_t replica, int64_t from, int64_t to)
 {
     const struct coverage_seen *seen = &t->seen[replica];
     uint32_t first = spans_find(&seen->gaps, from);
-    return seen->distrusted_until > 0 || seen->due < to || (first < seen->gaps.n && seen->gaps.items[first].from <= to);
+    return seen->due < to || (first < seen->gaps.n && seen->gaps.items[first].from <= to);
+}
+
+bool coverage_target_lacks(const struct coverage_target *t, size_t replica, int64_t from, int64_t to)
+{
+    return t->seen[replica].distrusted_until > 0 || coverage_target_lacks_scrapes(t, replica, from, to);
 }
 
 static void asking_add_target(struct coverage *c, const struct coverage_target *t, size_t r,

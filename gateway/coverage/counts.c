@@ -6,18 +6,27 @@
  *     samples + 2 * series < samples of a sibling * scrapes / scrapes of the sibling
  *
  * since a window begins and ends at other moments between the scrapes of each, and so does a series. Replicas that are
- * known to have a gap in the window are not compared.
+ * known to have a gap in the window are not compared. The window becomes a gap; if the last count that found one was
+ * less than COVERAGE_DISTRUST_MS ago, so does the time since then.
  */
 #include "gateway/coverage/coverage_internal.h"
 
 #include <math.h>
 
-enum { COUNT_WINDOW_MS = COVERAGE_NAME_MS, COUNT_LEAST_MS = 60000, COUNT_AGE_MS = 120000 /* samples may arrive late */ };
+enum {
+    COUNT_WINDOW_MS = COVERAGE_NAME_MS,
+    COUNT_LEAST_MS = 60000,
+    COUNT_AGE_MS = 120000, /* samples may arrive late */
+};
 enum count_part { COUNT_SAMPLES, COUNT_SERIES, COUNT_SCRAPES, COUNT_PARTS };
 static const char *const count_parts[] = {"samples", "series", "scrapes"};
 
 struct counted { double parts[COUNT_PARTS]; };             /* on one replica */
-struct counted_key { struct labels labels; struct counted *replicas; };
+struct counted_key {           /* values of the labels coverage_by */
+    struct counted *replicas;
+    bool suspect;              /* a replica has fewer samples than a sibling's explain */
+    struct coverage_target **targets; size_t n, cap;
+};
 
 /* The metric that was counted longest ago. */
 struct coverage_name *coverage_count_due(struct coverage *c, int64_t now, struct coverage_work *w)
@@ -27,11 +36,13 @@ struct coverage_name *coverage_count_due(struct coverage *c, int64_t now, struct
     int64_t to = now - COUNT_AGE_MS, from = coverage_max(to - COUNT_WINDOW_MS, c->known.from);
     for (size_t r = 0; r < c->n; r++)
         unreached = unreached || c->unreached[r];
-    if (now < c->next_count_at || unreached || coverage_span_empty(c->known) || to > c->known.to || to - from < COUNT_LEAST_MS)
+    if (now < c->next_count_at || unreached || coverage_span_empty(c->known) || to > c->known.to ||
+        to - from < COUNT_LEAST_MS)
         return NULL;
     for (struct map_entry *e = map_next(&c->names, NULL); e; e = map_next(&c->names, e)) {
         struct coverage_name *n = e->value.p;
-        bool due = n->origin == ORIGIN_TARGETS && now - n->counted_at >= COVERAGE_NAME_MS && now - n->asked_at < COVERAGE_IDLE_MS;
+        bool due = n->origin == ORIGIN_TARGETS && now - n->counted_at >= COVERAGE_NAME_MS &&
+                   now - n->asked_at < COVERAGE_IDLE_MS;
         if (due && (oldest == NULL || n->counted_at < oldest->counted_at))
             oldest = n;
     }
@@ -43,11 +54,11 @@ struct coverage_name *coverage_count_due(struct coverage *c, int64_t now, struct
     return oldest;
 }
 
-static void counts_add_part(struct buf *out, const char *aggregate, const char *by, const char *function, const char *metric,
-                            int64_t window, enum count_part part)
+static void counts_add_part(struct buf *out, const char *aggregate, const char *by, const char *function,
+                            const char *metric, int64_t window, enum count_part part)
 {
-    buf_printf(out, "%slabel_replace(%s by(%s)(%s(%s[%lldms])),\"__part__\",\"%s\",\"\",\"\")", part ? " or " : "", aggregate,
-               by, function, metric, (long long)window, count_parts[part]);
+    buf_printf(out, "%slabel_replace(%s by(%s)(%s(%s[%lldms])),\"__part__\",\"%s\",\"\",\"\")", part ? " or " : "",
+               aggregate, by, function, metric, (long long)window, count_parts[part]);
 }
 
 void coverage_counts_expr(const struct coverage *c, const struct coverage_work *w, struct buf *out)
@@ -69,19 +80,32 @@ void coverage_counts_expr(const struct coverage *c, const struct coverage_work *
 
 /* --- responses ---------------------------------------------------------------------------------------------------- */
 
-struct counts { struct map by_key; struct counted_key *keys; size_t n, cap; }; /* index of keys */
+struct counts {
+    struct map by_key;         /* index of keys */
+    struct counted_key *keys; size_t n, cap;
+    struct buf key;
+};
 
-static void counts_add(struct counts *x, struct arena *a, size_t n_replicas, size_t r, const struct series *s)
+static struct str counts_key(struct counts *x, const struct coverage *c, struct labels labels)
 {
-    static const struct str part_name = {"__part__", 8};
-    struct labels labels = labels_drop(a, s->labels, &part_name, 1);
-    struct str part = labels_get(s->labels, part_name);
+    buf_clear(&x->key);
+    for (size_t i = 0; i < c->n_by; i++) {
+        struct str value = labels_get(labels, c->by[i]);
+        buf_printf(&x->key, "%zu:", value.n);
+        buf_add_str(&x->key, value);
+    }
+    return buf_str(&x->key);
+}
+
+static void counts_add(struct counts *x, const struct coverage *c, struct arena *a, size_t r, const struct series *s)
+{
+    struct str part = labels_get(s->labels, STR("__part__"));
     bool added;
-    struct map_entry *e = map_add(&x->by_key, coverage_label_key(labels), &added);
+    struct map_entry *e = map_add(&x->by_key, arena_str(a, counts_key(x, c, s->labels)), &added);
     if (added) {
         e->value.u = x->n;
         arena_grow(a, &x->keys, &x->cap, x->n + 1, sizeof *x->keys);
-        x->keys[x->n++] = (struct counted_key){labels, ARENA_ARRAY(a, struct counted, n_replicas)};
+        x->keys[x->n++] = (struct counted_key){.replicas = ARENA_ARRAY(a, struct counted, c->n)};
     }
     for (unsigned i = 0; i < COUNT_PARTS; i++)
         if (str_is(part, count_parts[i]) && s->n_samples > 0)
@@ -96,50 +120,74 @@ static bool counted_is_short(const struct counted *of, const struct counted *sib
            of->parts[COUNT_SAMPLES] + 2 * series * fmax(share, 1) < sibling->parts[COUNT_SAMPLES] * share;
 }
 
-static bool target_has_key(const struct coverage *c, const struct coverage_target *t, struct labels key)
+static bool counts_find_suspects(struct counts *x, size_t n_replicas)
 {
-    for (size_t i = 0; i < c->n_by; i++) {
-        struct str a = labels_get(t->labels, c->by[i]), b = labels_get(key, c->by[i]);
-        if (a.n != b.n || (a.n > 0 && memcmp(a.p, b.p, a.n) != 0))
-            return false;
+    bool any = false;
+    for (size_t i = 0; i < x->n; i++) {
+        struct counted_key *k = &x->keys[i];
+        for (size_t r = 0; r < n_replicas && !k->suspect; r++)
+            for (size_t s = 0; s < n_replicas && !k->suspect; s++)
+                k->suspect = s != r && counted_is_short(&k->replicas[r], &k->replicas[s]);
+        any = any || k->suspect;
     }
-    return true;
+    return any;
 }
 
-/* Of all that have the key. */
-static bool key_lacks(struct coverage *c, struct labels key, size_t r, const struct coverage_work *w)
+static void counts_add_targets(struct counts *x, struct coverage *c, struct arena *a)
 {
-    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e)) {
-        const struct coverage_target *t = e->value.p;
-        if (coverage_target_lacks(t, r, w->from, w->to) && target_has_key(c, t, key))
-            return true;
-    }
-    return false;
-}
-
-static unsigned key_distrust(struct coverage *c, struct labels key, size_t r, const struct coverage_work *w, int64_t now)
-{
-    struct coverage_span span = {coverage_max(w->from, c->known.from), coverage_min(w->to, c->known.to)};
-    unsigned n = 0;
     for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e)) {
         struct coverage_target *t = e->value.p;
-        if (!target_has_key(c, t, key))
+        const struct map_entry *found = map_find(&x->by_key, counts_key(x, c, t->labels));
+        struct counted_key *k = found ? &x->keys[found->value.u] : NULL;
+        if (k == NULL || !k->suspect)
             continue;
-        n++;
-        t->seen[r].distrusted_until = now + COVERAGE_DISTRUST_MS;
-        for (size_t i = 0; i < LEN(t->seen[r].lists) && span.from <= span.to; i++)
-            coverage_add_span(c, &t->seen[r].lists[i], span);
+        arena_grow(a, &k->targets, &k->cap, k->n + 1, sizeof(struct coverage_target *));
+        k->targets[k->n++] = t;
     }
-    return n;
 }
 
-static bool key_is_short(struct coverage *c, const struct counted_key *k, size_t r, const struct coverage_work *w)
+static bool key_lacks_scrapes(const struct counted_key *k, size_t r, const struct coverage_work *w)
 {
-    for (size_t s = 0; s < c->n; s++)
-        if (s != r && counted_is_short(&k->replicas[r], &k->replicas[s]) && !key_lacks(c, k->labels, r, w) &&
-            !key_lacks(c, k->labels, s, w))
+    for (size_t i = 0; i < k->n; i++)
+        if (coverage_target_lacks_scrapes(k->targets[i], r, w->from + 1, w->to))
             return true;
     return false;
+}
+
+static void key_distrust(struct coverage *c, const struct counted_key *k, size_t r, const struct coverage_work *w,
+                         int64_t now)
+{
+    for (size_t i = 0; i < k->n; i++) {
+        struct coverage_seen *seen = &k->targets[i]->seen[r];
+        int64_t last = seen->distrusted_until - COVERAGE_DISTRUST_MS - COUNT_AGE_MS - COUNT_WINDOW_MS;
+        int64_t from = seen->distrusted_until > 0 ? coverage_min(last, w->from) : w->from;
+        struct coverage_span span = {coverage_max(from, c->known.from), coverage_min(w->to, c->known.to)};
+        seen->distrusted_until = now + COVERAGE_DISTRUST_MS;
+        for (size_t l = 0; l < LEN(seen->lists) && span.from <= span.to; l++)
+            coverage_add_span(c, &seen->lists[l], span);
+    }
+}
+
+static bool key_is_short(const struct coverage *c, const struct counted_key *k, size_t r, const struct coverage_work *w)
+{
+    for (size_t s = 0; s < c->n; s++)
+        if (s != r && counted_is_short(&k->replicas[r], &k->replicas[s]) && !key_lacks_scrapes(k, r, w) &&
+            !key_lacks_scrapes(k, s, w))
+            return true;
+    return false;
+}
+
+static void counts_apply(struct counts *x, struct coverage *c, struct arena *a, const struct coverage_work *w,
+                         int64_t now, unsigned *fewer)
+{
+    counts_add_targets(x, c, a);
+    for (size_t i = 0; i < x->n; i++)
+        for (size_t r = 0; r < c->n && x->keys[i].suspect; r++)
+            if (key_is_short(c, &x->keys[i], r, w)) {
+                key_distrust(c, &x->keys[i], r, w, now);
+                fewer[r] += (unsigned)x->keys[i].n;
+            }
+    coverage_index(c);
 }
 
 void coverage_take_counts(struct coverage *c, struct arena *a, const struct coverage_work *w,
@@ -153,13 +201,12 @@ void coverage_take_counts(struct coverage *c, struct arena *a, const struct cove
     mutex_unlock(&c->mutex);
     for (size_t r = 0; r < c->n && !failed; r++)
         for (size_t i = 0; i < readings[r].n; i++)
-            counts_add(&counts, a, c->n, r, &readings[r].series[i]);
-    mutex_lock(&c->mutex);
-    for (size_t i = 0; i < counts.n; i++)
-        for (size_t r = 0; r < c->n; r++)
-            if (key_is_short(c, &counts.keys[i], r, w))
-                fewer[r] += key_distrust(c, counts.keys[i].labels, r, w, now);
-    coverage_index(c);
-    mutex_unlock(&c->mutex);
+            counts_add(&counts, c, a, r, &readings[r].series[i]);
+    if (counts_find_suspects(&counts, c->n)) {
+        mutex_lock(&c->mutex);
+        counts_apply(&counts, c, a, w, now, fewer);
+        mutex_unlock(&c->mutex);
+    }
     map_free(&counts.by_key);
+    buf_free(&counts.key);
 }

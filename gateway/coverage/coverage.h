@@ -38,9 +38,10 @@
  * A group of one server needs no evidence: its response is the value of the group. It is always complete.
  *
  * Samples that a replica lost after its scrapes (rejected, deleted, lost on their way to it) are found by counting: every
- * COVERAGE_COUNT_MS the samples of one queried metric, those of ten minutes, are counted per target on all replicas. One
- * that has fewer than its scrapes, beside those of a sibling, explain has a gap for these minutes, and its target is not
- * known to be complete for COVERAGE_DISTRUST_MS.
+ * COVERAGE_COUNT_MS the samples of one queried metric, those of ten minutes, are counted per target on all replicas. A
+ * replica has a gap in these minutes if it has fewer samples than its scrapes and those of a sibling explain. For
+ * COVERAGE_DISTRUST_MS it is not complete for this target at any time, and the gap is extended if another count shows
+ * the same.
  *
  * Not detected: two replicas that each drop other series of a target, equally many; what no count has found yet.
  *

@@ -130,7 +130,9 @@ void coverage_index(struct coverage *c);               /* prepares what queries 
 /* ask.c; the mutex is held. */
 /* Whether the target can have series that the query selects, if they all come from targets. */
 bool coverage_concerns(const struct coverage *c, const struct coverage_target *t, const struct coverage_query *q);
-/* Whether the replica has a gap in the target within [from, to], its next scrape is overdue, or it is not trusted. */
+/* Whether the replica has a gap in the target within [from, to], or its next scrape is overdue. */
+bool coverage_target_lacks_scrapes(const struct coverage_target *t, size_t replica, int64_t from, int64_t to);
+/* The same, or a count has shown lately that it loses samples. */
 bool coverage_target_lacks(const struct coverage_target *t, size_t replica, int64_t from, int64_t to);
 /* Whether it is known that all series that the query selects come from targets, or trusted that those are as complete
  * that have their labels. */

@@ -8,7 +8,9 @@
 
 struct stats_group upstream_stats = STATS_GROUP(UPSTREAM_STATS);
 
-enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, HEDGES, HUNG, BREAKER, IN_FLIGHT, CLOCK, TARGETS, GAPS, DISTRUSTED };
+enum which {
+    REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, HEDGES, HUNG, BREAKER, IN_FLIGHT, CLOCK, TARGETS, GAPS, DISTRUSTED,
+};
 
 static double value(struct server *s, enum which which)
 {

@@ -30,6 +30,21 @@ static void lost_samples_are_found(void **state UNUSED)
     world_end(&w);
 }
 
+static void a_loss_that_lasts_is_one_gap(void **state UNUSED)
+{
+    struct world w;
+    world_begin_pair(&w, false);
+    w.replicas[0].jobs[0].lost_from = T0 - 8 * MIN;
+    w.replicas[0].jobs[0].lost_to = T0 + 2 * HOUR;
+    world_ask(&w, T0 - HOUR);
+    world_run_queried(&w, 2 * HOUR);
+    world_run_queried(&w, 80 * MIN); /* trusted again, but for what was counted */
+    assert_string_equal(world_gaps(&w, 0, T0 - 8 * MIN, T0 + 2 * HOUR), "-480..7200");
+    assert_string_equal(world_gaps(&w, 0, T0 + 130 * MIN, T0 + 3 * HOUR), "");
+    assert_string_equal(world_gaps(&w, 1, T0 - 8 * MIN, T0 + 3 * HOUR), "");
+    world_end(&w);
+}
+
 /* Other intervals, other moments, and what is known to be missing. */
 static void equal_replicas_are_not_accused(void **state UNUSED)
 {
@@ -72,6 +87,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lost_samples_are_found),
+        cmocka_unit_test(a_loss_that_lasts_is_one_gap),
         cmocka_unit_test(equal_replicas_are_not_accused),
         cmocka_unit_test(what_the_servers_evaluate),
     };
