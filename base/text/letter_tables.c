@@ -1,4 +1,5 @@
-/* Written by letter_tables.py. */
+// SPDX-License-Identifier: Apache-2.0 AND Unicode-3.0
+/* Written by letter_tables.py from the Unicode Character Database 14.0.0 (see NOTICE). */
 #include "base/text/letter_tables.h"
 
 const size_t n_letters_upper = 199;

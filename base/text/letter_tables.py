@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes base/text/letter_tables.c: python3 base/text/letter_tables.py > base/text/letter_tables.c
 
-The simple case mappings of Unicode, by which one letter is another one: what Go's strings.ToUpper and ToLower apply. Python
-has the full ones, by which one letter may be several; those that differ have a title case of one letter, or none."""
+It has Unicode's simple case mappings, from one code point to one, as Go's strings.ToUpper and ToLower apply them. Python
+has the full mappings, which may yield several code points. Where that is so, the simple mapping is the title case if that
+is one code point, otherwise there is none.
+
+Source: the Unicode Character Database as it is in Python's str (Unicode License, see NOTICE)."""
+import unicodedata
 
 
 def upper(c):
@@ -17,7 +21,7 @@ def lower(c):
 
 
 def ranges(mapping):
-    """(first, last, step, what is added): runs of letters, or of every second one."""
+    """(first, last, step, difference): runs of letters, or of every second one, with the same difference."""
     runs = []
     for c in range(0x80, 0x110000):
         added = 0 if 0xd800 <= c < 0xe000 else mapping(c) - c
@@ -31,7 +35,8 @@ def ranges(mapping):
     return [(first, last, step or 1, added) for first, last, step, added in runs]
 
 
-print("/* Written by letter_tables.py. */")
+print("// SPDX-License-Identifier: Apache-2.0 AND Unicode-3.0")
+print(f"/* Written by letter_tables.py from the Unicode Character Database {unicodedata.unidata_version} (see NOTICE). */")
 print('#include "base/text/letter_tables.h"')
 for name, mapping in ("upper", upper), ("lower", lower):
     table = ranges(mapping)

@@ -23,7 +23,8 @@ static uint32_t letter_map(const struct letter_range *ranges, size_t n, uint32_t
 }
 
 /* first, last: the ASCII letters of the other case. */
-static void letters_add(struct buf *out, struct str text, char first, char last, const struct letter_range *ranges, size_t n)
+static void letters_add(struct buf *out, struct str text, char first, char last, const struct letter_range *ranges,
+                        size_t n)
 {
     while (text.n > 0) {
         size_t length = 1;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Upper and lower case of UTF-8 text, letter by letter as in Go (ß stays). Pure; any thread. */
+/* Upper and lower case of UTF-8 text by Unicode's simple mappings, as Go's strings.ToUpper and ToLower: ß stays. Invalid
+ * bytes are copied. Pure; any thread. */
 #ifndef BASE_TEXT_LETTERS_H
 #define BASE_TEXT_LETTERS_H
 
