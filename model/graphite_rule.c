@@ -5,7 +5,7 @@
 
 static struct str graphite_next_literal(struct str match) { return str_first(match, str_find(match, '*')); }
 
-/* What a * before the rest of `match` matches at the start of `name`; false: nothing. Cuts both. */
+/* Takes the text that a * before the rest of `match` matches, and the literal after it. Advances both; false: no match. */
 static bool graphite_take(struct str *match, struct str *name, struct str *taken)
 {
     struct str rest = *name;

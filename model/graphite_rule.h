@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Relabel rules of vmagent's action graphite: the parts of a metric name, such as `servers.*.cpu.*`, become values of
- * labels.
+/* Relabel rules of vmagent's action graphite: parts of a metric name, matched by a pattern such as `servers.*.cpu.*`,
+ * become values of labels.
  *
- * A * of `match` matches any number of bytes but dots, up to the first place where the text behind it goes on. In the
- * templates of `labels`, $0 is the name, $1 or ${1} what the first * matched; what refers to no * stays as it is.
+ * A * of `match` takes the text up to the first occurrence of the literal that follows it, which must contain no dot;
+ * there is no backtracking, so that a match takes linear time. In the templates of `labels`, $0 is the name, and $1 or
+ * ${1} the text that the first * matched; references to a * that does not exist stay unchanged.
  *
  * Source: https://docs.victoriametrics.com/victoriametrics/relabeling/#graphite-relabeling
  */

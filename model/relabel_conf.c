@@ -48,6 +48,25 @@ static bool check_target(const struct yaml *node, const struct relabel_rule *r, 
     return true;
 }
 
+static bool check_graphite(const struct yaml *node, const struct relabel_rule *r, struct err *err)
+{
+    if (r->match.n == 0)
+        return conf_err(node, err, "graphite action requires 'match'");
+    if (r->labels.n == 0)
+        return conf_err(node, err, "graphite action requires 'labels'");
+    for (size_t i = 0; i < r->labels.n; i++)
+        if (!label_name_valid(r->labels.keys[i]))
+            return conf_err(yaml_get(node, "labels"), err, "\"%.*s\" is not a valid label name",
+                            STR_ARG(r->labels.keys[i]));
+    return true;
+}
+
+static bool check_no_graphite(const struct yaml *node, const struct relabel_rule *r, struct err *err)
+{
+    const char *key = r->match.n > 0 ? "match" : r->labels.n > 0 ? "labels" : NULL;
+    return key == NULL || conf_err(node, err, "'%s' can not be set for %s action", key, actions[r->action]);
+}
+
 /* Checks of vmagent's actions. */
 static bool check_fields(const struct yaml *node, const struct relabel_rule *r, struct err *err)
 {
@@ -64,12 +83,7 @@ static bool check_fields(const struct yaml *node, const struct relabel_rule *r, 
         return conf_err(node, err, "'regex' can not be set for %s action", action);
     if (d & NEEDS_REGEX_OR_IF && r->only_if == NULL && (!conf_is_set(node, "regex") || r->regex_text.n == 0))
         return conf_err(node, err, "%s action requires 'regex' or 'if'", action);
-    bool graphite = r->action == RELABEL_GRAPHITE;
-    if (graphite ? r->match.n == 0 : r->match.n > 0)
-        return conf_err(node, err, graphite ? "graphite action requires 'match'" : "'match' can not be set for %s action", action);
-    if (graphite ? r->labels.n == 0 : r->labels.n > 0)
-        return conf_err(node, err, graphite ? "graphite action requires 'labels'" : "'labels' can not be set for %s action", action);
-    return true;
+    return r->action == RELABEL_GRAPHITE ? check_graphite(node, r, err) : check_no_graphite(node, r, err);
 }
 
 static bool check_demands(const struct yaml *node, const struct relabel_rule *r, struct err *err)
@@ -186,10 +200,10 @@ static const struct conf_row rows[] = {
          "Series selectors (`up{job=\"a\" or env=~\"dev.*\"}`): the rule applies only to series that one of them "
          "accepts; keep drops the others"},
     {CONF_STRING, "match", AT(match),
-     .help = "For graphite: metric names, with `*` for what is between dots; also `a*.b`"},
+     .help = "For graphite: pattern of metric names, such as `servers.*.cpu.*`; `*` matches any text without dots"},
     {CONF_MAP, "labels", AT(labels),
-     .help = "For graphite: labels to set, whose values may refer to what the first `*` matched as `$1` or `${1}`, and "
-             "so on"},
+     .help = "For graphite: labels to set; in their values `$1` or `${1}` is the text that the first `*` matched, and `$0` "
+             "the metric name"},
     {0},
 };
 #undef AT

@@ -90,9 +90,9 @@ static const struct conf_row job_rows[] = {
         .help = "Write stale markers for series whose samples had their own timestamps, too. Default: false, with vmagent's flags "
                 "true"},
     JOB(ENUM, "metric_name_validation_scheme", metric_name_validation_scheme), .names = name_scheme_names,
-        .help = "Names of metrics and labels that are accepted after metric_relabel_configs; the scrape fails if there are "
-                "others: `utf8`, any, or `legacy`, those of ASCII letters, digits, `_`, and `:` of metrics. Default: "
-                "global"},
+        .help = "Valid names of metrics and labels, checked after metric_relabel_configs: `utf8`, all, or `legacy`, ASCII "
+                "letters, digits, `_`, and `:` in metrics. The scrape fails if a name is invalid; with vmagent's flags the "
+                "series is skipped. Default: global"},
     JOB(CUSTOM, "scrape_failure_log_file", scrape_failure_log_file), .custom = conf_read_output_file,
         .print = conf_print_output_file, .form = "file",
         .help = "File to log each failed scrape to, one JSON object a line, as Prometheus does; reopened at a reload. Default: "
@@ -182,8 +182,8 @@ static bool finish_names(const struct yaml *node, struct scrape_job *job, const 
     if (!conf_is_set(node, "metric_name_escaping_scheme"))
         job->metric_name_escaping_scheme = !own ? g->metric_name_escaping_scheme
                                          : legacy ? (int)ESCAPING_UNDERSCORES : (int)ESCAPING_ALLOW_UTF8;
-    return !legacy || job->metric_name_escaping_scheme != ESCAPING_ALLOW_UTF8
-           || conf_err(node, err, "scrape_config.metric_name_escaping_scheme: allow-utf-8 contradicts "
+    return !legacy || job->metric_name_escaping_scheme != ESCAPING_ALLOW_UTF8 ||
+           conf_err(node, err, "scrape_config.metric_name_escaping_scheme: allow-utf-8 contradicts "
                        "metric_name_validation_scheme: legacy");
 }
 
