@@ -21,9 +21,10 @@ static bool config_extra_metrics(const struct loader *l)
 static int config_escaping(const struct loader *l)
 {
     const struct global_conf *g = &l->file.global;
-    bool legacy = g->metric_name_validation_scheme == NAMES_LEGACY;
-    return legacy && !conf_is_set(config_global_node(l), "metric_name_escaping_scheme") ? (int)ESCAPING_UNDERSCORES
-                                                                                       : g->metric_name_escaping_scheme;
+    if (g->metric_name_validation_scheme == NAMES_LEGACY &&
+        !conf_is_set(config_global_node(l), "metric_name_escaping_scheme"))
+        return ESCAPING_UNDERSCORES;
+    return g->metric_name_escaping_scheme;
 }
 
 void config_set_globals(struct loader *l)

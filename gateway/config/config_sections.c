@@ -78,6 +78,10 @@ static bool check_global(struct conf_context *c, const struct yaml *node, void *
     const struct yaml *protocols = yaml_get(node, "scrape_protocols");
     if (!protocols_check(protocols, "global.scrape_protocols", &g->scrape_protocols, err))
         return false;
+    for (size_t i = 0; g->metric_name_validation_scheme == NAMES_LEGACY && i < g->external_labels.n; i++)
+        if (!label_name_legacy(g->external_labels.keys[i]))
+            return conf_err(yaml_get(node, "external_labels"), err, "global.external_labels: \"%.*s\" is not a valid "
+                            "label name of metric_name_validation_scheme: legacy", STR_ARG(g->external_labels.keys[i]));
     if (c->loose_durations || !conf_is_set(node, "scrape_timeout") || g->scrape_timeout <= g->scrape_interval)
         return true;
     return conf_err(yaml_get(node, "scrape_timeout"), err,
@@ -156,7 +160,16 @@ static const struct conf_row file_rows[] = {
     ACCEPTED("server", "Grafana Agent's server; flags set addresses and the log"),
     {.type = CONF_IGNORED, .name = "runtime", .help = "Settings of the Go runtime"},
     {0}};
-const struct conf_section file_section = {"", sizeof(struct config_file), file_rows, NULL, "The file"};
+
+static bool check_file(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct config_file *f = value;
+    return f->global.metric_name_validation_scheme != NAMES_LEGACY || otlp_conf_escapes(&f->otlp) ||
+           conf_err(yaml_get(yaml_get(node, "otlp"), "translation_strategy"), err, "otlp.translation_strategy: it does not "
+                    "escape names, as global.metric_name_validation_scheme: legacy requires");
+}
+
+const struct conf_section file_section = {"", sizeof(struct config_file), file_rows, check_file, "The file"};
 
 /* Appends the sections nested in s to list[0..n), without duplicates; returns their new number. */
 static size_t add_nested(const struct conf_section **list, size_t n, size_t max, const struct conf_section *s)

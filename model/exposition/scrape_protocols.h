@@ -10,7 +10,7 @@
 enum escaping { ESCAPING_ALLOW_UTF8, ESCAPING_UNDERSCORES, ESCAPING_DOTS, ESCAPING_VALUES };
 extern const char *const escaping_names[];
 
-/* Names that a job accepts: any, or those of ASCII letters, digits and _. */
+/* Valid names of a job: all, or those of Prometheus 2 (label_name_legacy, metric_name_legacy). */
 enum name_scheme { NAMES_UTF8, NAMES_LEGACY };
 extern const char *const name_scheme_names[];
 

@@ -198,18 +198,20 @@ def test_legacy_names_as_prometheus_checks_them():
             return len(found) == 9 and "unknown" not in found.values() and found
         return wait_until(known, 30, "a scrape of each target")
     sluice = Sluice(config, "--dialect=prometheus")
+    found = health(sluice)
+    with exporters["none"].lock: # before Prometheus asks, too
+        asked = {a["Accept"].split("escaping=")[1].split(";")[0].split(",")[0] for a in exporters["none"].asked}
+    assert asked == {"underscores", "allow-utf-8"}, asked
     expected = health(Prometheus(config))
-    assert health(sluice) == expected and sorted(job for job, h in expected.items() if h == "down") == ["label", "metric"]
+    assert found == expected and sorted(job for job, h in expected.items() if h == "down") == ["label", "metric"]
     errors = {t["scrapePool"]: t["lastError"] for t in sluice.data("/api/v1/targets")["activeTargets"] if t["lastError"]}
     assert 'invalid name "a.b"' in errors["metric"] and 'invalid name "x.y" (metric: a_b' in errors["label"], errors
-    with exporters["none"].lock:
-        asked = {a["Accept"].split("escaping=")[1].split(";")[0].split(",")[0] for a in exporters["none"].asked[2:]}
-    assert asked == {"underscores", "allow-utf-8"}, asked
     refused = Sluice("global: {metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}\n"
                      "scrape_configs: [{job_name: x}]\n", ready=False)
     assert refused.wait_exit() == 1 and "allow-utf-8 contradicts" in refused.log()
 
 
+@waits
 def test_protobuf_as_prometheus_reads_it():
     """The same response of a real Prometheus, with and without native histograms, with both kinds, and with fewer buckets."""
     body, pairs = recorded(), []

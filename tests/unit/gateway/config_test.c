@@ -543,6 +543,8 @@ static void test_errors(void **state UNUSED)
     refused("remote_write: [{url: 'http://a/w', name: p}]\nserver_groups:\n- static_configs: [{targets: ['a:1']}]\n  written_by: [p, q]\n", 4, "\"q\"");
     refused("remote_read: [{url: x}]\n", 1, "server_groups");
     refused("global: {scrape_interval: 5s, scrape_timeout: 6s}\n", 1, "must not exceed scrape_interval");
+    refused("global:\n  metric_name_validation_scheme: legacy\n  external_labels: {a_b: x, a.b: y}\n", 3, "\"a.b\"");
+    refused("global: {metric_name_validation_scheme: legacy}\notlp:\n  translation_strategy: NoTranslation\n", 3, "legacy");
     refused("a: b\n  c: d\n", 2, "");
     put("more-3.yml", "job_name: x\n");
     assert_null(load_as("config.file", "scrape_config_files: [more-3.yml]\n", NULL));

@@ -103,6 +103,22 @@ static void names_may_have_any_bytes_with_vmagents_rules(void **state)
     DONE;
 }
 
+static void legacy_names_fail_the_page_and_vmagents_rules_skip_the_others(void **state)
+{
+    WITH("{job_name: j, metric_name_validation_scheme: legacy}");
+    const char *page = "a:b{_x=\"1\"} 1\n{\"a.b\"} 2\nc{\"x.y\"=\"1\"} 3\nd{\"x:y\"=\"1\"} 4\n";
+    assert_false(feed_show(&f, &s, page, 1000));
+    assert_non_null(strstr(f.page.result.err.text, "invalid name \"a.b\""));
+    f.job.broken_lines_fail = false;
+    for (int64_t t = 2000; t <= 3000; t += 1000) {
+        assert_true(feed_show(&f, &s, page, t));
+        assert_int_equal(f.page.result.invalid_lines, 3);
+        assert_int_equal(f.sink.samples, 1);
+    }
+    assert_line(&f.sink, "a:b{_x=\"1\", instance=\"i:1\", job=\"j\"} 1 @3000");
+    DONE;
+}
+
 static void external_labels_rename_with_vmagents_rules(void **state)
 {
     WITH("job_name: j\nlabel_limit: 6");
@@ -203,6 +219,7 @@ int main(void)
         THRICE(rules_may_not_make_a_monster),
         THRICE(limits_fail_the_page),
         THRICE(names_may_have_any_bytes_with_vmagents_rules),
+        THRICE(legacy_names_fail_the_page_and_vmagents_rules_skip_the_others),
         THRICE(external_labels_rename_with_vmagents_rules),
         THRICE(labels_with_two_underscores_end_with_vmagents_rules),
         THRICE(bounds_are_spelled_as_prometheus_does),
