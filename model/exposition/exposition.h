@@ -39,7 +39,7 @@ struct exposition {
     const char *_start;
     enum exposition_format format; /* set after exposition_start, else EXPOSITION_TEXT; and so is: */
     bool lax;             /* the text format as vmagent reads it; in OpenMetrics any bytes in unquoted names */
-    bool goes_on;         /* more lines will follow, for the next one: the end is not that of the page */
+    bool goes_on;         /* the page continues after `end`: no # EOF is required there */
     unsigned line;        /* ERROR: number of the invalid line, 1-based */
     unsigned lines_left_out; /* set after exposition_start: counted in `line` */
     struct str series;    /* SERIES: the text from the name to the closing brace, the key of a series of this target */
