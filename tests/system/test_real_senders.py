@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that push, as they are in the field: what they have arrives at the destination, no less and no more."""
-import fcntl
 import glob
 import json
 import os
 import re
-import shutil
 import socket
-import subprocess
 import time
 
 from fakes import RecordingSink, ScriptedExporter
 from lib import *
+from packages import unpack_program
 
 
 class Agent(HTTPProcess):
@@ -104,27 +102,10 @@ def test_agents_as_replicas_of_which_one_dies():
     assert sluice.metric("sluice_ha_elected_replica_changes_total", 'cluster="c"') == 2
 
 
-def debian(package, program, *test):
-    """The directory of Debian's package, unpacked beside the other peers. test: flags with which the program ends at once."""
-    to = f"{ROOT}/build/peers/{package}"
-    with open(f"{to}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(to):
-            shutil.rmtree(f"{to}.part", ignore_errors=True)
-            os.makedirs(f"{to}.part")
-            got = subprocess.run(f"apt-get -q download {package} && dpkg -x ./*.deb . && rm ./*.deb", shell=True, cwd=f"{to}.part",
-                                 capture_output=True, text=True, timeout=100)
-            if got.returncode:
-                raise Skip(f"{package} (apt-get download: {got.stderr[-200:]})")
-            os.rename(f"{to}.part", to)
-    if subprocess.run([f"{to}/{program}", *test], capture_output=True, timeout=20).returncode:
-        raise Skip(f"{package} does not start here")
-    return to
-
-
 def test_collectd_over_graphite_opentsdb_and_influx():
     """Its three plugins for line protocols send what it writes to CSV files."""
-    home, ports, sink = debian("collectd-core", "usr/sbin/collectd", "-h"), {k: free_port() for k in ("graphite", "opentsdb", "influx")}, RecordingSink()
+    home, sink = unpack_program("collectd-core", "usr/sbin/collectd", "-h"), RecordingSink()
+    ports = {k: free_port() for k in ("graphite", "opentsdb", "influx")}
     relay(sink, "", *(f"-{k}ListenAddr=127.0.0.1:{port}" for k, port in ports.items()), "--dialect=vmagent")
     data = f"{folder()}/collectd"
     plugins = "csv", "write_graphite", "write_tsdb", "write_influxdb_udp", "load", "uptime", "contextswitch", "memory"
@@ -197,7 +178,8 @@ BATCH = 100  # lines
 def test_carbon_relay_over_an_outage():
     """Graphite's relay queues what it cannot send: it arrives when sluice has returned, once. The protocol has no
     acknowledgements: the batch with which the relay notices the outage may be lost, or sent after others."""
-    home, port, entry, sink = debian("carbon-c-relay", "usr/bin/carbon-c-relay", "-v"), free_port(), free_port(), RecordingSink()
+    home = unpack_program("carbon-c-relay", "usr/bin/carbon-c-relay", "-v")
+    port, entry, sink = free_port(), free_port(), RecordingSink()
     sluice = relay(sink, "", f"-graphiteListenAddr=127.0.0.1:{port}", "--dialect=vmagent")
     path = write_file("relay.conf", f"cluster out forward 127.0.0.1:{port} proto tcp; match * send to out stop;\n"
                                     f"listen type linemode 127.0.0.1:{entry} proto tcp;\n")
@@ -227,7 +209,7 @@ def test_carbon_relay_over_an_outage():
 
 def test_netdata_over_graphite_and_opentsdb():
     """Both of its exporters send the same values."""
-    home, sink = debian("netdata-core", "usr/sbin/netdata", "-v"), RecordingSink(in_order=False)
+    home, sink = unpack_program("netdata-core", "usr/sbin/netdata", "-v"), RecordingSink(in_order=False)
     ports = {k: free_port() for k in ("graphite", "opentsdbHTTP")}
     sluice = relay(sink, "", *(f"-{k}ListenAddr=127.0.0.1:{port}" for k, port in ports.items()), "--dialect=vmagent")
     data = f"{folder()}/netdata"
