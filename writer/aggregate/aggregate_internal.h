@@ -45,7 +45,12 @@ struct aggregate_rates {
 };
 struct aggregate_pending { double value; int64_t t; }; /* [2], or without dedup_twice [1], likewise */
 
-enum { GROUP_LIVE = 1, GROUP_CHANGED = 2, GROUP_DEAD = INPUT_DEAD };
+enum {
+    GROUP_LIVE = 1,
+    GROUP_CHANGED = 2, /* since it was saved */
+    GROUP_SAVED = 4,   /* at least once */
+    GROUP_DEAD = INPUT_DEAD
+};
 struct aggregate_output_group {
     uint64_t id;
     uint32_t inputs, flags;    /* number of its inputs */

@@ -4,8 +4,9 @@
  *   frame    hash u64 | size u32 | version u32 | records            the hash is of all that follows it
  *   record   'R' rule and its times | 'G' group, its labels and words, what words point to | 'I' its group, series | 'E' end
  *
- * A saving begins each rule with a frame, and ends with 'E'. One that has only what has changed follows those before
- * it: its records replace theirs. One that has expired meanwhile remains, and expires when it is read.
+ * A saving begins each rule with a frame, and ends with a frame that has only 'E'. One that has only what has changed
+ * follows those before it: its records replace theirs. A record that has expired meanwhile remains, and expires when it
+ * is read. A series whose group is newer than the groups of a saving is part of the next one, as its group is.
  *
  * Numbers are in the byte order of the machine, as the records are in memory: the file is read on the machine that
  * wrote it, and one of another version, or a rule whose records have other words, is ignored. A record is in one
@@ -82,6 +83,7 @@ static void save_group(const struct aggregate_part *p, struct aggregate_output_g
 {
     const struct aggregate_layout *l = &p->layout;
     struct saved_group s = {.id = g->id, .deadline = g->deadline, .flags = g->flags, .n = g->n, .count = g->count};
+    g->flags |= GROUP_SAVED;
     buf_add_char(out, 'G');
     buf_add(out, &s, sizeof s);
     buf_add(out, g->labels, g->n);
@@ -109,9 +111,13 @@ static bool save_takes(const struct aggregate *a, uint32_t *flags, unsigned chan
     return takes;
 }
 
-static void save_input(const struct aggregate_part *p, const struct aggregate_input *in, struct buf *out)
+static void save_input(struct aggregate_part *p, struct aggregate_input *in, uint32_t at, struct buf *out)
 {
     const struct aggregate_output_group *g = table_at(&p->groups, in->group);
+    if ((g->flags & GROUP_SAVED) == 0) {
+        aggregate_input_changed(p, in, at);
+        return;
+    }
     buf_add_char(out, 'I');
     buf_add(out, &g->id, sizeof g->id);
     buf_add(out, in, p->layout.input_size);
@@ -137,7 +143,8 @@ static bool save_step(struct aggregate *a, int64_t now, struct buf *out)
         a->save.inputs = !a->save.inputs;
         return true;
     }
-    void *record = table_at(t, a->save.at++);
+    uint32_t at = a->save.at++;
+    void *record = table_at(t, at);
     if (*(uint64_t *)record == 0)
         return true;
     size_t before = out->n;
@@ -146,7 +153,7 @@ static bool save_step(struct aggregate *a, int64_t now, struct buf *out)
     if (!a->save.inputs && save_takes(a, &g->flags, GROUP_CHANGED, GROUP_DEAD))
         save_group(p, g, out);
     else if (a->save.inputs && save_takes(a, &in->flags, INPUT_CHANGED, INPUT_DEAD))
-        save_input(p, in, out);
+        save_input(p, in, at, out);
     if (out->n - before > SAVE_MOST_RECORD)
         out->n = before;
     return true;
@@ -196,7 +203,7 @@ bool aggregate_frame_check(struct str frame, bool *last)
     if (frame.n <= SAVE_HEAD || aggregate_frame_size(frame.p) != frame.n - SAVE_HEAD)
         return false;
     memcpy(&hash, frame.p, sizeof hash);
-    *last = frame.p[frame.n - 1] == 'E';
+    *last = frame.n == SAVE_HEAD + 1 && frame.p[SAVE_HEAD] == 'E';
     return hash == hash_bytes(frame.p + sizeof hash, frame.n - sizeof hash);
 }
 

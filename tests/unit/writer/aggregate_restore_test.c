@@ -181,6 +181,63 @@ static void only_changes_are_saved(void **state UNUSED)
     buf_free(&one);
 }
 
+/* A series and its group that arrive when the groups have been saved, but not the series: the next saving has both. */
+static void series_that_arrive_during_a_saving(void **state UNUSED)
+{
+    struct buf saved = {0};
+    size_t restored;
+    const char *config = "- interval: 10s\n  ignore_first_sample_interval: 0s\n  outputs: [total]\n";
+    aggr_start(config);
+    for (int i = 0; i < 40; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "c%d", i);
+        aggr_push(name, i);
+    }
+    aggr_pass(10000);
+    aggr_clear_lines();
+    assert_true(aggregate_save_begin(aggr.lanes[0], true));
+    for (int i = 0; i < 2; i++) /* the groups, and some series */
+        assert_int_equal(aggregate_save_some(aggr.lanes[0], aggr.now, 0, &saved), AGGREGATE_SAVE_MORE);
+    aggr_push("new", 100);
+    while (aggregate_save_some(aggr.lanes[0], aggr.now, 0, &saved) == AGGREGATE_SAVE_MORE)
+        ;
+    save_lanes(&saved, false);
+    restart(1, config, 0, &saved, &restored);
+    assert_int_equal(restored, 2 * 41);
+    aggr_push("new", 130);
+    aggr_pass(10000);
+    assert_non_null(strstr(aggr_results(), "new:10s_total 130 20000\n"));
+    buf_free(&saved);
+}
+
+/* Only the last frame completes a saving: not one whose last value has an 'E' at its end. */
+static void only_the_last_frame_completes_a_saving(void **state UNUSED)
+{
+    enum { SERIES = 200 };
+    const double value = 0x1p81; /* its highest byte is 0x45 */
+    struct buf saved = {0};
+    unsigned frames = 0, complete = 0;
+    aggr_start("- interval: 10s\n  outputs: [max]\n");
+    for (int window = 0; window < 2; window++, aggr_pass(window < 2 ? 10000 : 0))
+        for (int i = 0; i < SERIES; i++) {
+            char name[64];
+            snprintf(name, sizeof name, "c%d", i);
+            aggr_push(name, value);
+        }
+    save_all(&saved);
+    for (size_t at = 0; at < saved.n; frames++) {
+        size_t n = AGGREGATE_FRAME_HEAD + aggregate_frame_size(saved.p + at);
+        bool last;
+        assert_true(aggregate_frame_check(str_n(saved.p + at, n), &last));
+        complete += last;
+        at += n;
+    }
+    assert_in_range(frames, SERIES / 40, SERIES);
+    assert_int_equal(complete, 1);
+    assert_true(aggr_saved_completely(buf_str(&saved)));
+    buf_free(&saved);
+}
+
 /* The interval ended while the program was away: its results are written at the start, and counters go on as if there
  * had been no gap, although the silence was longer than the staleness interval. */
 static void results_of_the_time_away(void **state UNUSED)
@@ -247,7 +304,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         AGGR_TEST(restored_state_goes_on), AGGR_TEST(changes_follow_a_whole_saving),
-        AGGR_TEST(only_changes_are_saved), AGGR_TEST(results_of_the_time_away),
+        AGGR_TEST(only_changes_are_saved), AGGR_TEST(series_that_arrive_during_a_saving),
+        AGGR_TEST(only_the_last_frame_completes_a_saving), AGGR_TEST(results_of_the_time_away),
         AGGR_TEST(saving_is_broken_by_a_flush), AGGR_TEST(damaged_state_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
