@@ -210,7 +210,9 @@ static void aggregate_file_close(struct aggregate_file *f)
 static void aggregate_file_begin(struct aggregate_file *f, bool whole)
 {
     aggregate_file_close(f);
-    f->broken = false;
+    f->broken = !whole && atomic_load(&f->lost); /* what it would be appended to is incomplete */
+    if (f->broken)
+        return;
     (void)!mkdir(f->dir, 0750);
     if (whole)
         atomic_store(&f->lost, false);

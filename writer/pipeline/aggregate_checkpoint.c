@@ -84,9 +84,10 @@ static enum checkpoint_state checkpoint_continue(struct aggregate_checkpoint *c,
         if (!last && clock_mono_ns() >= end)
             return CHECKPOINT_MORE;
     }
+    bool pace = !c->whole || c->appended < c->whole_bytes; /* a whole one has been paced by what was appended before */
     c->appended = c->whole ? 0 : c->appended + c->bytes;
     c->whole_bytes = c->whole ? c->bytes : c->whole_bytes;
-    checkpoint_end(c, !c->whole);
+    checkpoint_end(c, pace);
     return CHECKPOINT_IDLE;
 }
 

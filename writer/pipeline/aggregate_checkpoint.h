@@ -2,8 +2,8 @@
 /* When the state of aggregation on a lane is saved (writer/aggregate/aggregate_file.h). The lane's thread.
  *
  * - Each flush interval, if anything has changed: what has. If that is much, less often, so that at most
- *   CHECKPOINT_RATE
- *   bytes a second are appended. The whole state is saved instead when as much as it has been appended, and at first.
+ *   CHECKPOINT_RATE bytes a second are appended. The whole state is saved instead when as much as it has been appended,
+ *   at first, and at the same rate after the disk has failed.
  * - Right before results of an interval are written, and then not before these are on disk in their queues: a process
  *   that follows one that was killed in between writes the same results again, rather than none. If results follow each
  *   other more quickly than that, the state is saved before some of them, when those before may not be on disk yet.
