@@ -280,7 +280,8 @@ static void write_stage_counters(struct stats_out *out, const struct destination
             sum += values[kind * STAGE_RESULTS + i];
         for (int i = 0; i < STAGE_RESULTS && sum > 0; i++) {
             const struct stats_label labels[] = {{"stage", str_of(stage_kind_name((enum stage_kind)kind))},
-                                                 {"result", str_of(stage_results[i])}, {"url", d ? str_of(d->name) : STR_NONE}};
+                                                 {"result", str_of(stage_results[i])},
+                                                 {"url", d ? str_of(d->name) : STR_NONE}};
             stats_value(out, "sluice_pipeline_samples_total", labels, 3, values[kind * STAGE_RESULTS + i]);
         }
     }
@@ -300,7 +301,8 @@ static void write_stages(struct writer *w, struct stats_out *out)
     for (size_t i = 0; i < STAGE_COUNTERS; i++)
         values[i] = writer_stats_load(&w->stages.n[i / STAGE_RESULTS][i % STAGE_RESULTS]);
     stats_family(out, "sluice_pipeline_samples_total", STATS_COUNTER,
-                 "Samples by stage of the pipeline and by what became of them there; url: of a destination's own stage");
+                 "Samples by stage of the pipeline and by what became of them there; url: of a destination's own "
+                 "stage");
     write_stage_counters(out, NULL, values);
     writer_each_destination(w, write_destination_stages, &(struct stats_visit){out, NULL});
 }

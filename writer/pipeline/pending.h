@@ -60,7 +60,8 @@ static inline const struct pending_block *pending_block_at(const struct pending 
 {
     return i < p->n_blocks ? &p->blocks[i] : &p->open;
 }
-/* Appends the bytes of the blocks from..to-1 of another one: as one if they fit into the open block, else block by block. */
+/* Appends the bytes of the blocks from..to-1 of another one: as one if they fit into the open block, else block by
+ * block. */
 void pending_join_some(struct pending *p, const struct block_limits *limits, const struct pending *other, size_t from,
                        size_t to);
 void pending_join(struct pending *p, const struct block_limits *limits, const struct pending *other);
