@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/discovery/source/sd_follow.h"
 
-#include "base/hash.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "model/discovery/source/sd_poll.h"
@@ -133,14 +132,12 @@ static void follow_reject_list(struct sd_follow *f)
 
 /* ---- requests ---- */
 
-static int64_t follow_backoff(struct sd_follow *f, unsigned failures)
+static int64_t follow_backoff(unsigned failures)
 {
-    struct { const void *f; uint64_t drawn; } seed = {f, ++f->drawn};
     int64_t longest = FOLLOW_RETRY_MIN_MS;
     for (unsigned i = 1; i < failures && longest < FOLLOW_RETRY_MS; i++)
         longest *= 2;
-    longest = longest > FOLLOW_RETRY_MS ? FOLLOW_RETRY_MS : longest;
-    return longest / 2 + (int64_t)(hash_keyed(&seed, sizeof seed) % (uint64_t)(longest / 2 + 1));
+    return sd_jitter(longest > FOLLOW_RETRY_MS ? FOLLOW_RETRY_MS : longest);
 }
 
 static void followed_read(struct sd_followed *w)
@@ -203,7 +200,7 @@ static void followed_failed(struct sd_followed *w, const char *why)
     }
     f->n_failing += w->failures++ == 0;
     followed_note_end(w, false);
-    loop_timer_in(f->env.main, &w->due, follow_backoff(f, w->failures));
+    loop_timer_in(f->env.main, &w->due, follow_backoff(w->failures));
 }
 
 static void followed_succeeded(struct sd_followed *w)

@@ -4,7 +4,7 @@
  * changed, or after FOLLOW_WAIT_S. Requests for a list begin at least one interval apart. If an index goes back or is
  * missing, the list is requested without it, once an interval.
  *
- * A list that fails keeps its instances, and is retried after a second or more, up to FOLLOW_RETRY_MS, half of it
+ * A list that fails keeps its instances, and is retried after a second, doubled up to FOLLOW_RETRY_MS, half of it
  * random. A list of more than FOLLOW_SERVICES_MOST services is refused. The cost of a response about one service does
  * not depend on the number of services. Blocking queries use a separate client, and other requests at most half of the
  * shared one, so that a slow server delays no other discovery. Main thread.
@@ -65,7 +65,6 @@ struct sd_follow {               /* first member of the kind's struct */
     size_t n_read, n_ended;      /* of the services */
     size_t n_listed;             /* by the list that is being taken */
     uint32_t mark;
-    uint64_t drawn;              /* random numbers so far */
     struct loop_timer late;
     bool too_many, started, late_passed, has_news, drained;
 };

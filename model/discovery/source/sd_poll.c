@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/discovery/source/sd_poll.h"
 
+#include "base/hash.h"
 #include "base/telemetry/log.h"
 
 #include <string.h>
@@ -33,11 +34,18 @@ static void poll_on_late(struct loop_timer *t)
 
 /* ---- the end of a read ---- */
 
-static void poll_end(struct sd_poll *p)
+int64_t sd_jitter(int64_t ms)
+{
+    static uint64_t drawn;
+    drawn++;
+    return ms / 2 + (int64_t)(hash_keyed(&drawn, sizeof drawn) % (uint64_t)(ms - ms / 2 + 1));
+}
+
+static void poll_end(struct sd_poll *p, int64_t next)
 {
     if (p->drained || p->parts.groups == NULL)
         loop_timer_stop(p->env.main, &p->late);
-    loop_timer_in(p->env.main, &p->due, p->interval);
+    loop_timer_in(p->env.main, &p->due, next);
     p->reading = p->hangs = p->awaited = false;
     p->has_news = p->ended = true;
     p->env.news(p->env.arg);
@@ -59,7 +67,7 @@ void sd_poll_succeeded(struct sd_poll *p, struct sd_groups *groups)
         sd_parts_set(&p->parts, groups);
         p->drained = p->drained || !sd_parts_changed(&p->parts);
     }
-    poll_end(p);
+    poll_end(p, sd_jitter(p->interval));
 }
 
 void sd_poll_failed(struct sd_poll *p, const char *why)
@@ -68,12 +76,12 @@ void sd_poll_failed(struct sd_poll *p, const char *why)
     if (p->failing_since == 0)
         p->failing_since = loop_mono(p->env.main);
     if (p->error == NULL || strcmp(p->error, why) != 0) {
-        log_warn("sd", "service discovery failed; keeping its previous targets and retrying every refresh_interval",
+        log_warn("sd", "service discovery failed; keeping its previous targets and retrying",
                  p->env.owner.kind, p->env.owner.name.p, "source", p->shown, "err", why);
         mem_free(p->error);
         p->error = mem_strdup(why);
     }
-    poll_end(p);
+    poll_end(p, sd_jitter(p->interval));
 }
 
 /* ---- as a source ---- */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Private to model/discovery/: a source that is read over the network, once an interval: a URL, a name of the DNS.
  *
- * A read that fails keeps the targets of the last one that succeeded. Errors are counted each time and logged when they
- * begin or change. Nobody waits longer than SD_POLL_LATE_MS for the end of a read. Changes are reported by part
- * (groups/sd_parts.h).
+ * A read that fails keeps the targets of the last one that succeeded, and is retried after a random time between half an
+ * interval and a whole one. Errors are counted each time and logged when they begin or change. Nobody waits longer than
+ * SD_POLL_LATE_MS for the end of a read. Changes are reported by part (groups/sd_parts.h).
  */
 #ifndef MODEL_DISCOVERY_SD_POLL_H
 #define MODEL_DISCOVERY_SD_POLL_H
@@ -43,6 +43,9 @@ void sd_poll_failed(struct sd_poll *p, const char *why);
 /* Shared with sd_follow.c, whose sources are read over the network, too. */
 struct sd_found_visit { const struct sd_found *found; sd_visit_fn *visit; void *arg; };
 void sd_found_visit_part(void *arg, const void *part, struct sd_groups *groups); /* sd_part_fn; arg: sd_found_visit */
+/* Half of ms and a random part of the other half, so that sources that failed together are not retried together. Main
+ * thread. */
+int64_t sd_jitter(int64_t ms);
 bool sd_failing_for_long(const struct loop *main, int64_t since); /* since: loop_mono; 0: not failing */
 /* Appends why the source has no current targets: its last error, or that a read hangs or has not ended. */
 void sd_explain_reads(struct buf *out, const char *shown, const char *error, bool hangs, bool ended);

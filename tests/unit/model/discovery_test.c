@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The sources of a job over a change of its configuration: until when those that it had before remain in force. */
-#include "model/discovery/discovery.h"
+#include "model/discovery/source/sd_poll.h"
 
 #include "base/map.h"
 #include "base/text/duration.h"
@@ -192,6 +192,37 @@ static void what_had_no_targets_ends_at_once(void **state UNUSED)
     pass_requests(&f, 4);
     assert_int_equal(atomic_load(&f.bad_first), before);
     fetched_close(&f);
+}
+
+static unsigned failing_sources(const struct fetched *f)
+{
+    struct sd_status s = discovery_status(f->discovery);
+    unsigned n = (unsigned)s.unanswered;
+    sd_status_free(&s);
+    return n;
+}
+
+static void failed_reads_are_retried_apart(void **state UNUSED)
+{
+    enum { SOURCES = 4, MINUTE = 60000, BEFORE_HALF = 20000, BEFORE_END = 59000 };
+    struct fetched f;
+    fetched_open(&f);
+    fetched_set(&f, "bad-1 bad-2 bad-3 bad-4", MINUTE);
+    for (int64_t began = clock_mono_ms(); clock_mono_ms() - began < DISCOVERY_SOON_MS && failing_sources(&f) < SOURCES;)
+        loop_turn(f.loop, 5);
+    assert_int_equal(atomic_load(&f.server.requests), SOURCES);
+    clock_advance(BEFORE_HALF);
+    for (unsigned i = 0; i < 10; i++)
+        loop_turn(f.loop, 5);
+    assert_int_equal(atomic_load(&f.server.requests), SOURCES);
+    clock_advance(BEFORE_END - BEFORE_HALF);
+    for (unsigned i = 0; i < 100 && atomic_load(&f.server.requests) == SOURCES; i++)
+        loop_turn(f.loop, 5);
+    assert_true(atomic_load(&f.server.requests) > SOURCES);
+    fetched_close(&f);
+    for (int64_t ms = 1; ms < MINUTE; ms = 3 * ms + 1)
+        for (int i = 0; i < 100; i++)
+            assert_in_range(sd_jitter(ms), ms / 2, ms);
 }
 
 static void files_are_followed_until_they_are_replaced(void **state UNUSED)
@@ -399,6 +430,7 @@ int main(void)
         cmocka_unit_test(a_list_that_fails_with_other_settings_keeps_its_targets),
         cmocka_unit_test(nothing_new_at_all_keeps_everything),
         cmocka_unit_test(what_had_no_targets_ends_at_once),
+        cmocka_unit_test(failed_reads_are_retried_apart),
         cmocka_unit_test(files_are_followed_until_they_are_replaced),
         cmocka_unit_test(changed_files_are_visited_by_part),
         cmocka_unit_test(a_file_of_two_patterns_is_visited_once),
