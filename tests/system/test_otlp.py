@@ -312,6 +312,18 @@ def test_section_otlp_histograms():
     assert sluice.query("histogram_count(nosum)")["result"][0]["value"][1] == "7"
     bad = sluice.post(PROMETHEUS_OTLP, otlp.request(otlp.histogram("bad", now, [1, 1, 1], [2.0, 1.0])), headers=PROTOBUF)
     assert bad.status == 200 and b"order" in bad.body, bad
+    for bounds in ([2.0, 1.0], [1.0, 1.0], [float("nan"), 1.0], [1.0, float("nan")]):  # empty buckets, whose counts say nothing
+        bad = sluice.post(PROMETHEUS_OTLP, otlp.request(otlp.histogram("bad", now, [0, 0, 1], bounds)), headers=PROTOBUF)
+        assert bad.status == 200 and b"order" in bad.body, (bounds, bad)
+
+
+def test_attributes_of_a_resource_are_utf8():
+    """Those that are labels of its series: their data points are rejected, others are stored."""
+    for name, section in (("host.name", "{promote_resource_attributes: [host.name]}"), ("service.name", "{}")):
+        broken = otlp.field(1, name) + otlp.field(2, otlp.field(1, b"\xff"))
+        body = otlp.field(1, otlp.field(1, otlp.field(1, broken)) + otlp.field(2, otlp.field(2, otlp.gauge("broken", otlp.number(1, T)))))
+        sink = otlp_stored(section, body)
+        assert not sink.find("broken") and not sink.find("target_info"), (name, sink.samples())
 
 
 def test_section_otlp_is_checked():
@@ -343,3 +355,12 @@ def test_points_of_many_series():
     found = {dict(k)["le"]: v for k, v in sink.find("delta_bucket").items()}
     assert found["0"] == [(T + 1000, 1.0), (T + 2000, 2.0)] and found["599"] == [(T + 1000, 600.0), (T + 2000, 1200.0)], found["599"]
     assert found["+Inf"] == [(T + 1000, 601.0), (T + 2000, 1202.0)], found["+Inf"]
+
+
+def test_points_in_steps_are_read_once():
+    """Its cost is linear, whatever a point has besides its quantiles."""
+    point = otlp.fixed(3, T * 10**6) + otlp.field(15, 0) * 2_000_000
+    sluice = Sluice("scrape_configs: []", "-remoteWrite.url=http://127.0.0.1:1")
+    before = sluice.cpu_seconds()
+    assert sluice.post(OTLP, otlp.request(otlp.metric("m", 11, otlp.field(1, point))), headers=PROTOBUF, timeout=100).status == 200
+    assert sluice.cpu_seconds() - before < 10

@@ -104,6 +104,7 @@ static bool read_scope(struct ingest *in, struct str message, struct err *err)
         otlp_store_label_names(in, &s->arena, &s->labels, s->resource_labels.n);
     else if (!otlp_prometheus_scope(s, message, err))
         return false;
+    s->scope_end = arena_mark(&s->arena);
     return c.p == c.end || otlp_bad(err, "ScopeMetrics");
 }
 
@@ -191,7 +192,7 @@ static bool otlp_document(struct ingest *in, struct str body, struct err *err UN
     s->request = pb_cursor_of(s->is_json ? ingest_json_document(&s->json, body) : body);
     s->resource = s->scope = s->data = (struct pb_cursor){0};
     s->n_skipped = 0;
-    s->rest.message = STR_NONE;
+    s->rest.left = false;
     return true;
 }
 
@@ -220,8 +221,8 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
         s->request = pb_cursor_of(buf_str(&s->json.message));
         return INGEST_ITEM;
     }
-    if (s->rest.message.p)
-        ok = otlp_point_more(in, err);
+    if (s->rest.left)
+        otlp_point_more(in);
     else if (cursor_next(&s->data, 1, &message, &bad))
         ok = otlp_point(in, message, err);
     else if (cursor_next(&s->scope, 2, &message, &bad))

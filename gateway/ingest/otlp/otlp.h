@@ -16,10 +16,22 @@
 enum otlp_kind { OTLP_GAUGE = 5, OTLP_SUM = 7, OTLP_HISTOGRAM = 9, OTLP_EXPONENTIAL = 10, OTLP_SUMMARY = 11 };
 enum { OTLP_NS_PER_MS = 1000000, OTLP_NO_VALUE = 1 /* of a point's flags */ };
 
+struct otlp_point { /* the numbers of its fields differ by kind */
+    struct otlp_labels attributes;
+    int64_t start, t;                 /* ms */
+    uint64_t flags, count;
+    double sum, value;
+    bool has_sum;
+    struct str bounds, counts;        /* packed, of a histogram */
+    struct str positive, negative;    /* Buckets of an exponential one */
+    int32_t scale;
+    uint64_t zero_count;
+    double zero_threshold;
+};
 struct otlp_state {
     struct pb_cursor request, resource, scope, data;
-    struct arena arena;         /* labels of the resource and the scope */
-    struct arena_mark resource_end;
+    struct arena arena;         /* labels of the resource, the scope and the data point */
+    struct arena_mark resource_end, scope_end;
     struct otlp_labels labels;  /* of the resource, then of the scope */
     struct otlp_labels resource_labels;
     struct str name, description, unit;
@@ -37,8 +49,14 @@ struct otlp_state {
     struct ingest_json json;
     size_t n_skipped;           /* data points, since the document has been read from its start */
     struct err skipped;         /* why the first data point was skipped; kind ERR_NONE: none was */
-    /* Of a data point with many buckets or quantiles, of which a step reports some; message.p NULL: there is none. */
-    struct { struct str message; struct buf values; struct pb_cursor quantiles; size_t at; double below; } rest;
+    struct otlp_point point;    /* the current one */
+    struct { /* of a point with many buckets or quantiles, of which a step reports some */
+        bool left;
+        struct buf values;
+        struct pb_cursor quantiles;
+        size_t at;
+        double below;
+    } rest;
     struct buf histogram;
     struct classic_histogram classic; /* becomes a native one */
 };
@@ -61,22 +79,10 @@ void otlp_add_scope_label(struct otlp_state *s, const char *name, struct str val
 
 /* ---- otlp_points.c ---- */
 
-struct otlp_point { /* the numbers of its fields differ by kind */
-    struct otlp_labels attributes;
-    int64_t start, t;                 /* ms */
-    uint64_t flags, count;
-    double sum, value;
-    bool has_sum;
-    struct str bounds, counts;        /* packed, of a histogram */
-    struct str positive, negative;    /* Buckets of an exponential one */
-    int32_t scale;
-    uint64_t zero_count;
-    double zero_threshold;
-};
 /* A data point of the current metric: reads it and reports its series. False: the message is corrupted. One that cannot be
  * stored, because its labels or the shape of a histogram are invalid, is skipped and counted. */
 bool otlp_point(struct ingest *in, struct str message, struct err *err) MUST_USE;
-bool otlp_point_more(struct ingest *in, struct err *err) MUST_USE; /* likewise, of one that is reported in part */
+void otlp_point_more(struct ingest *in); /* reports further series of the point, if rest.left */
 /* Gives the labels from this index on the names that they are stored with. */
 void otlp_store_label_names(struct ingest *in, struct arena *a, struct otlp_labels *labels, size_t from);
 

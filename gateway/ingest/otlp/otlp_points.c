@@ -67,15 +67,18 @@ static void summary_field(struct otlp_point *p, const struct pb_field *f)
     }
 }
 
-static bool read_point(struct ingest *in, struct str message, struct otlp_point *p, struct err *err)
+static bool read_point(struct ingest *in, struct str message, struct err *err)
 {
-    enum otlp_kind kind = ((struct otlp_state *)in->state)->kind;
+    struct otlp_state *s = in->state;
+    struct otlp_point *p = &s->point;
+    enum otlp_kind kind = s->kind;
     unsigned attributes = kind == OTLP_HISTOGRAM ? 9 : kind == OTLP_EXPONENTIAL ? 1 : 7;
     struct pb_cursor c = pb_cursor_of(message);
     struct pb_field f;
-    *p = (struct otlp_point){.attributes.whole_maps = ((struct otlp_state *)in->state)->prometheus};
+    arena_release(&s->arena, s->scope_end);
+    *p = (struct otlp_point){.attributes.whole_maps = s->prometheus};
     while (pb_next(&c.p, c.end, &f)) {
-        if (f.number == attributes && !otlp_add_attribute(in->scratch, &p->attributes, STR_NONE, f.bytes, err))
+        if (f.number == attributes && !otlp_add_attribute(&s->arena, &p->attributes, STR_NONE, f.bytes, err))
             return false;
         if (f.number == 2)
             p->start = (int64_t)(f.value / OTLP_NS_PER_MS);
@@ -116,6 +119,14 @@ static struct str bound_text(const struct ingest *in, char text[NUM_PLAIN_MAX], 
     return str_n(text, plain ? num_format_plain(text, v) : num_format_go(text, v));
 }
 
+static bool otlp_set_label(struct ingest *in, struct label l, struct err *err)
+{
+    if (!label_name_valid(l.name) || !utf8_valid(l.value))
+        return err_set(err, ERR_BAD_DATA, "an attribute is not UTF-8, or has no name");
+    builder_set(in->labels, l.name, l.value);
+    return true;
+}
+
 static bool begin_point(struct ingest *in, const struct otlp_point *p, struct err *err)
 {
     const struct otlp_state *s = in->state;
@@ -129,15 +140,15 @@ static bool begin_point(struct ingest *in, const struct otlp_point *p, struct er
         struct label l = p->attributes.items[i];
         if (!s->prometheus)
             l.name = otlp_stored_label(in, in->scratch, l.name);
-        if (!label_name_valid(l.name) || !utf8_valid(l.value))
-            return err_set(err, ERR_BAD_DATA, "an attribute of a data point is not UTF-8, or has no name");
-        builder_set(in->labels, l.name, l.value);
+        if (!otlp_set_label(in, l, err))
+            return false;
     }
     for (size_t i = 0; s->prometheus && i < s->promoted.n; i++)
-        if (builder_get(in->labels, s->promoted.items[i].name).n == 0)
-            builder_set(in->labels, s->promoted.items[i].name, s->promoted.items[i].value);
+        if (builder_get(in->labels, s->promoted.items[i].name).n == 0 && !otlp_set_label(in, s->promoted.items[i], err))
+            return false;
     for (size_t i = 0; s->prometheus && i < s->labels.n; i++) /* they replace attributes of the point */
-        builder_set(in->labels, s->labels.items[i].name, s->labels.items[i].value);
+        if (!otlp_set_label(in, s->labels.items[i], err))
+            return false;
     return true;
 }
 
@@ -196,7 +207,7 @@ static bool put_custom_buckets(struct ingest *in, const struct otlp_point *p, co
 {
     struct otlp_state *s = in->state;
     struct classic_histogram *c = &s->classic;
-    double below = 0;
+    double below = 0, last = -INFINITY;
     size_t n;
     buf_clear(&s->histogram);
     if (p->flags & OTLP_NO_VALUE) {
@@ -205,38 +216,39 @@ static bool put_custom_buckets(struct ingest *in, const struct otlp_point *p, co
     }
     classic_start(c);
     for (size_t i = 0; i < bounds; i++) {
+        double bound = double_from_bits(packed_u64(p->bounds, i));
+        if (!(bound > last))
+            return err_set(err, ERR_BAD_DATA, "bounds of a histogram are not in ascending order");
+        last = bound;
         below += values[2 + i];
-        classic_add_bucket(c, double_from_bits(packed_u64(p->bounds, i)), below);
+        classic_add_bucket(c, bound, below);
     }
     classic_set_count(c, values[0]);
     classic_set_sum(c, values[1]);
     if (!classic_convert(c, RESET_UNKNOWN, p->t, in->scratch, &s->histogram, &n))
-        return err_set(err, ERR_BAD_DATA, "a histogram has fewer observations than its buckets, or bounds that are not in order");
+        return err_set(err, ERR_BAD_DATA, "a histogram has fewer observations than its buckets");
     return ingest_series_histogram(in, buf_str(&s->histogram), err);
 }
 
-/* values: as above. Reports some buckets from rest.at on; sets rest.message if some are left, of this message. */
-static bool put_some_buckets(struct ingest *in, const struct otlp_point *p, struct str message, const double *values,
-                             struct err *err)
+/* values: as above. Reports some buckets from rest.at on; sets rest.left. */
+static bool put_some_buckets(struct ingest *in, const struct otlp_point *p, const double *values, struct err *err)
 {
     struct otlp_state *s = in->state;
     size_t n = p->counts.n / sizeof(uint64_t), bounds = p->bounds.n / sizeof(double);
     size_t end = bounds - s->rest.at > OTLP_STEP_SERIES ? s->rest.at + OTLP_STEP_SERIES : bounds;
-    s->rest.message = STR_NONE;
     for (; s->rest.at < end; s->rest.at++) {
         s->rest.below += values[2 + s->rest.at];
         if (!put_bucket(in, p, double_from_bits(packed_u64(p->bounds, s->rest.at)), s->rest.below, err))
             return false;
     }
-    if (end < bounds) {
-        s->rest.message = message;
+    s->rest.left = end < bounds;
+    if (s->rest.left)
         return true;
-    }
     return put_bucket(in, p, INFINITY, n > 0 && !s->prometheus ? s->rest.below + values[2 + bounds] : values[0], err);
 }
 
 /* One without buckets has count and sum only. */
-static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
+static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct err *err)
 {
     size_t n = p->counts.n / sizeof(uint64_t), bounds = p->bounds.n / sizeof(double);
     struct otlp_state *s = in->state;
@@ -260,17 +272,17 @@ static bool put_histogram(struct ingest *in, const struct otlp_point *p, struct 
     buf_clear(&s->rest.values);
     if (bounds > OTLP_STEP_SERIES)
         buf_add(&s->rest.values, values, (n + 2) * sizeof *values);
-    return put_some_buckets(in, p, message, values, err);
+    return put_some_buckets(in, p, values, err);
 }
 
-/* Some of those from rest.quantiles on; sets rest.message if some are left, of this message. */
-static bool put_some_quantiles(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
+/* Some of those from rest.quantiles on; sets rest.left. */
+static bool put_some_quantiles(struct ingest *in, const struct otlp_point *p, struct err *err)
 {
     struct otlp_state *s = in->state;
     struct pb_cursor *c = &s->rest.quantiles, value;
     struct pb_field f, part;
     char text[NUM_PLAIN_MAX];
-    s->rest.message = STR_NONE;
+    s->rest.left = false;
     for (size_t n = 0; n < OTLP_STEP_SERIES; n++) {
         if (!pb_next(&c->p, c->end, &f))
             return true;
@@ -283,7 +295,7 @@ static bool put_some_quantiles(struct ingest *in, const struct otlp_point *p, st
         if (!put_named(in, p, "", v, err))
             return false;
     }
-    s->rest.message = message;
+    s->rest.left = true;
     return true;
 }
 
@@ -352,13 +364,14 @@ static bool put_exponential(struct ingest *in, const struct otlp_point *p, struc
 
 static bool put_all(struct ingest *in, const struct otlp_point *p, struct str message, struct err *err)
 {
-    switch (((struct otlp_state *)in->state)->kind) {
+    struct otlp_state *s = in->state;
+    switch (s->kind) {
     case OTLP_GAUGE: case OTLP_SUM: return otlp_put_number(in, p, err);
-    case OTLP_HISTOGRAM: return put_histogram(in, p, message, err);
+    case OTLP_HISTOGRAM: return put_histogram(in, p, err);
     case OTLP_EXPONENTIAL: return put_exponential(in, p, err);
     case OTLP_SUMMARY:
-        ((struct otlp_state *)in->state)->rest.quantiles = pb_cursor_of(message);
-        return put_count_and_sum(in, p, err) && put_some_quantiles(in, p, message, err);
+        s->rest.quantiles = pb_cursor_of(message);
+        return put_count_and_sum(in, p, err) && put_some_quantiles(in, p, err);
     }
     return true;
 }
@@ -369,42 +382,37 @@ static void otlp_skip_point(struct ingest *in, const struct err *why)
     if (s->skipped.kind == ERR_NONE)
         err_set(&s->skipped, why->kind, "metric `%.*s`: %.400s", STR_ARG(str_first(s->name, 200)), why->text);
     s->n_skipped++;
+    s->rest.left = false;
     ingest_skip(in, why);
 }
 
 bool otlp_point(struct ingest *in, struct str message, struct err *err)
 {
-    struct otlp_point p;
     struct err why;
     struct otlp_state *s = in->state;
-    if (!read_point(in, message, &p, err))
+    struct otlp_point *p = &s->point;
+    if (!read_point(in, message, err))
         return false;
-    s->target_from = p.t < s->target_from ? p.t : s->target_from;
-    s->target_to = p.t > s->target_to ? p.t : s->target_to;
+    s->target_from = p->t < s->target_from ? p->t : s->target_from;
+    s->target_to = p->t > s->target_to ? p->t : s->target_to;
     if (s->name.n == 0)
         err_set(&why, ERR_BAD_DATA, "a metric has no name");
     else if (!s->temporality)
         err_set(&why, ERR_BAD_DATA, "its temporality is not cumulative; see --enable-feature=otlp-deltatocumulative");
-    else if (s->prometheus && !otlp_prometheus_labels(s->conf, in->scratch, &p.attributes, &why)) {}
-    else if (begin_point(in, &p, &why) && put_all(in, &p, message, &why))
+    else if (s->prometheus && !otlp_prometheus_labels(s->conf, &s->arena, &p->attributes, &why)) {}
+    else if (begin_point(in, p, &why) && put_all(in, p, message, &why))
         return true;
     otlp_skip_point(in, &why);
     return true;
 }
 
-bool otlp_point_more(struct ingest *in, struct err *err)
+void otlp_point_more(struct ingest *in)
 {
-    struct otlp_point p;
     struct err why;
     struct otlp_state *s = in->state;
-    struct str message = s->rest.message;
-    if (!read_point(in, message, &p, err))
-        return false;
-    if ((s->prometheus && !otlp_prometheus_labels(s->conf, in->scratch, &p.attributes, &why)) || !begin_point(in, &p, &why)
-        || !(s->kind == OTLP_SUMMARY ? put_some_quantiles(in, &p, message, &why)
-                                     : put_some_buckets(in, &p, message, (const double *)s->rest.values.p, &why))) {
-        s->rest.message = STR_NONE;
+    const struct otlp_point *p = &s->point;
+    if (!begin_point(in, p, &why)
+        || !(s->kind == OTLP_SUMMARY ? put_some_quantiles(in, p, &why)
+                                     : put_some_buckets(in, p, (const double *)s->rest.values.p, &why)))
         otlp_skip_point(in, &why);
-    }
-    return true;
 }
