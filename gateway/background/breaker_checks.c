@@ -92,8 +92,9 @@ static bool breaker_check_runs(const struct breaker_checks *b, const struct serv
 
 static bool breaker_check_is_due(const struct server *s, unsigned kind, int64_t now)
 {
-    return breaker_needs_check(server_breaker(s, kind), now) ||
-           (kind == SERVER_ITSELF && server_clock_due(&s->health->clock, now));
+    const struct breaker *b = server_breaker(s, kind);
+    return breaker_needs_check(b, now) ||
+           (kind == SERVER_ITSELF && breaker_closed(b) && server_clock_due(&s->health->clock, now));
 }
 
 static void breaker_checks_of(struct breaker_checks *b, struct server *s, int64_t now)

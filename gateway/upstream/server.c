@@ -220,13 +220,15 @@ void server_note_clock(struct server *s, const struct client_reply *reply)
 {
     struct server_clock *clock = &s->health->clock;
     int64_t sent = clock_wall_ms() - reply->total_ms;
+    if (reply->status != 0 && reply->date == 0 && server_clock_wrong(clock))
+        server_clock_forget(clock);
     if (reply->status == 0 || reply->date <= 0 ||
         !server_clock_take(clock, reply->date, sent, sent + reply->first_byte_ms, clock_mono_ms()))
         return;
     if (server_clock_wrong(clock))
-        log_warn("upstream", "the clock of a server of a server group differs from this host's; reading from replicas whose "
-                 "clocks do not, except of copies", LOG_STR("group", s->group), LOG_STR("server", s->shown_url),
-                 LOG_DURATION("ahead", atomic_load(&clock->off)));
+        log_warn("upstream", "the clock of a server of a server group differs from this host's; reading from replicas "
+                 "whose clocks do not, except if they have copies of one stream", LOG_STR("group", s->group),
+                 LOG_STR("server", s->shown_url), LOG_DURATION("ahead", atomic_load(&clock->off)));
     else
         log_info("upstream", "the clock of a server of a server group is right again", LOG_STR("group", s->group),
                  LOG_STR("server", s->shown_url));

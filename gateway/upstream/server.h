@@ -58,7 +58,7 @@ void server_asked(struct server *s); /* a request is being sent */
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes);
 /* damaged: the response was invalid; the network worked. A server that responded with an error is not paused. */
 void server_failed(struct server *s, const struct client_reply *reply, bool damaged, const char *why);
-/* A response has arrived just now: measures the server's clock by it. */
+/* Measures the server's clock by a response, as soon as it is complete. */
 void server_note_clock(struct server *s, const struct client_reply *reply);
 /* A check of a kind of requests failed (server_check.h): opens its breaker. late: there was no response. */
 void server_check_failed(struct server *s, unsigned call, bool late, const char *why);
