@@ -316,12 +316,12 @@ static struct scrape *next_page(struct scrape_lane *l)
     struct scrape *s = list_empty(&l->waiting) ? NULL : CONTAINER(l->waiting.next, struct scrape, node);
     if (l->reading || l->stopping)
         return l->reading ? s : NULL;
-    if (s)
+    if (s && s->stream == NULL)
         standby_replay_before(s);
     struct scrape *replay = standby_next_replay(l);
     if (replay)
         list_push_front(&l->waiting, &replay->node);
-    else if (s && standby_keeps(s))
+    else if (s && s->stream == NULL && standby_keeps(s)) /* a reload may come while a stream is written */
         s->step = STEP_KEEP;
     else if (s && s->failure)
         s->step = STEP_FAIL;

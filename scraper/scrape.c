@@ -171,7 +171,7 @@ void scrape_fail(struct scrape *s, const struct page_result *p, const struct err
 static void scrape_failed(struct scrape *s, const struct err *err)
 {
     struct scrape_lane *l = s->target->lane;
-    if (!s->target->job->conf->cluster.standby && s->target->hold == NULL) {
+    if (s->stream || (!s->target->job->conf->cluster.standby && s->target->hold == NULL)) {
         scrape_fail(s, NULL, err);
         return;
     }

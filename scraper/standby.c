@@ -279,7 +279,8 @@ struct scrape *standby_next_replay(struct scrape_lane *l)
     while (!list_empty(&y->replays) && !lane_is_fenced(l)) {
         struct target *t = CONTAINER(y->replays.next, struct target, replay);
         bool mute = false;
-        struct kept_scrape *k = t->leaving ? NULL : replay_pick(t, &mute);
+        bool busy = t->scrape && t->scrape->stream; /* it reads the cache; the next scrape replays before */
+        struct kept_scrape *k = t->leaving || busy ? NULL : replay_pick(t, &mute);
         if (k == NULL) {
             list_remove(&t->replay);
             continue;

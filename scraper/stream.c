@@ -10,9 +10,12 @@ enum { STREAM_LINES = 512 }; /* per step */
 
 static bool stream_wanted(const struct scrape *s)
 {
-    const struct scrape_job *conf = s->target->job->conf;
+    const struct target *t = s->target;
+    const struct scrape_job *conf = t->job->conf;
     struct page_rewrite_options rewrite;
-    if (!conf->stream_parse || conf->cluster.standby || s->format == SCRAPE_PROTOBUF)
+    if (!conf->stream_parse || s->format == SCRAPE_PROTOBUF)
+        return false;
+    if (conf->cluster.standby || t->hold || !list_empty(&t->kept)) /* it may be kept, or earlier ones are sent first */
         return false;
     scrape_rewrite_options(s, &rewrite);
     return !page_rewrite_needed(&rewrite, scrape_text_format(s->format));

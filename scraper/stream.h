@@ -11,7 +11,7 @@
  *
  * A scrape that fails late, by an invalid line, a limit or the connection, has written a part of its samples. All series
  * of this part and of the last scrape then end, 1 ms after it. Pages that must be complete before they can be read are not
- * streams: protobuf, text that is rewritten, and those that a standby keeps.
+ * streams: protobuf, text that is rewritten, and those that may be kept for another member, or follow kept ones (standby.h).
  *
  * Lane's thread only.
  */

@@ -13,7 +13,7 @@
 enum {
     RESYNC = 16,             /* missing lines that are skipped before this page leaves the fast path */
     STAGE_KEEP = 32768,      /* number of lines for which memory is kept between pages */
-    METADATA_TEXT_MAX = 16 << 20, /* of a page in parts; further metadata is left out */
+    METADATA_PARTS_MAX = 32 << 20, /* bytes, of a page in parts; further metadata is left out */
     VALUE_LINES_MAX = 64 << 10,   /* bytes of a series of which a value has line feeds, in a page in parts */
 };
 
@@ -257,7 +257,8 @@ static bool stage_other(struct page_reader *r)
 static bool keep_metadata_text(struct page_reader *r, struct metadata_line *line)
 {
     const struct exposition *e = &r->exposition;
-    if (r->metadata_text.n + e->name.n + e->text.n > METADATA_TEXT_MAX)
+    size_t lines = r->n_metadata * sizeof *r->metadata;
+    if (lines + r->metadata_text.n + e->name.n + e->text.n > METADATA_PARTS_MAX)
         return false;
     line->name_at = (uint32_t)r->metadata_text.n;
     buf_add_str(&r->metadata_text, e->name);

@@ -9,6 +9,8 @@
 
 enum { T0 = 1000000, INTERVAL = 10000, MOVES_AT = T0 + INTERVAL + 5000, PAGES = 1 << 20 };
 
+static bool stream_parse; /* of the job */
+
 /* Both scrape the server of the first. */
 static void handover_apply(struct scraper_fixture *f, int port)
 {
@@ -18,7 +20,8 @@ static void handover_apply(struct scraper_fixture *f, int port)
     c->fixture = f;
     buf_printf(&text, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 5s\nscrape_offset: 0s\n"
                "static_configs: [{targets: ['127.0.0.1:%d'], labels: {instance: i}}]\n"
-               "metric_relabel_configs: [{source_labels: [__name__], regex: dropped, action: drop}]\n", port);
+               "metric_relabel_configs: [{source_labels: [__name__], regex: dropped, action: drop}]\nstream_parse: %s\n",
+               port, stream_parse ? "true" : "false");
     struct scrape_job *job = ARENA_NEW(&c->arena, struct scrape_job);
     must_load_job(&c->arena, buf_z(&text), job);
     job->page.spells_bounds = true;
@@ -155,6 +158,15 @@ static void series_end_at_the_new_owner(void **state UNUSED)
     end_series_at_the_new_owner(true);
 }
 
+/* They are held, too. */
+static void streams_are_handed_over(void **state UNUSED)
+{
+    stream_parse = true;
+    end_series_at_the_new_owner(false);
+    end_series_at_the_new_owner(true);
+    stream_parse = false;
+}
+
 /* Nothing is heard of the former owner. */
 static void scrapes_are_released_in_the_end(void **state UNUSED)
 {
@@ -219,7 +231,8 @@ static void large_pages_are_handed_over(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(series_end_at_the_new_owner), cmocka_unit_test(scrapes_are_released_in_the_end),
+        cmocka_unit_test(series_end_at_the_new_owner), cmocka_unit_test(streams_are_handed_over),
+        cmocka_unit_test(scrapes_are_released_in_the_end),
         cmocka_unit_test(pages_that_are_unknown_or_invalid), cmocka_unit_test(large_pages_are_handed_over)};
     return cmocka_run_group_tests_name("handover", tests, NULL, NULL);
 }
