@@ -25,7 +25,7 @@ struct merged_targets { /* while it is made */
     struct arena *arena;
     struct cluster_targets *out;
     size_t n, targets_cap, dropped_cap, pools_cap;
-    struct map *known, *dropped;         /* indices of targets; what is dropped */
+    struct map *known, *dropped, *pools; /* indices of targets; what is dropped; indices of pools */
     struct json_labels labels;           /* scratch */
 };
 
@@ -82,20 +82,20 @@ static void merge_dropped(struct merged_targets *m, const struct dropped_target 
     all->dropped[all->n_dropped++] = *d;
 }
 
-/* Each member drops the same; their number is small. */
+/* Each member drops the same. */
 static void merge_pool(struct merged_targets *m, const struct pool_status *p)
 {
     struct scraper_targets *all = &m->out->all;
-    for (size_t i = 0; i < all->n_pools; i++) {
-        struct pool_status *known = &all->pools[i];
-        if (!str_eq(known->job, p->job))
-            continue;
-        if (p->dropped + p->invalid > known->dropped + known->invalid)
-            *known = *p;
+    bool added;
+    struct map_entry *e = map_add(m->pools, p->job, &added);
+    if (added) {
+        arena_grow(m->arena, &all->pools, &m->pools_cap, all->n_pools + 1, sizeof *all->pools);
+        all->pools[e->value.u = all->n_pools++] = *p;
         return;
     }
-    arena_grow(m->arena, &all->pools, &m->pools_cap, all->n_pools + 1, sizeof *all->pools);
-    all->pools[all->n_pools++] = *p;
+    struct pool_status *known = &all->pools[e->value.u];
+    if (p->dropped + p->invalid > known->dropped + known->invalid)
+        *known = *p;
 }
 
 static void merge_own(struct merged_targets *m, const struct scraper_targets *own, struct str id)
@@ -151,7 +151,8 @@ static bool member_target(struct merged_targets *m, const struct json_value *v, 
         .timeout = member_duration(json_value_get(v, "scrapeTimeout")),
         .last_samples = member_count(json_value_get(v, "lastSamplesScraped")),
         .standby = standby && standby->kind == JSON_TRUE};
-    return member_labels(m, json_value_get(v, "discoveredLabels"), &out->discovered) &&
+    return (str_starts(out->url, STR("http://")) || str_starts(out->url, STR("https://"))) && /* it becomes a link */
+           member_labels(m, json_value_get(v, "discoveredLabels"), &out->discovered) &&
            member_labels(m, json_value_get(v, "labels"), &out->labels);
 }
 
@@ -188,7 +189,7 @@ static bool merge_others(struct merged_targets *m, struct http_request *r, const
         return false;
     for (size_t i = 0; i < answers.n; i++)
         if (!merge_answer(m, &answers.items[i]))
-            notes_warn(notes, "cluster member %.*s: labels of its targets are invalid; some of what it has is missing",
+            notes_warn(notes, "cluster member %.*s: invalid labels or URL of a target; some of its targets are missing",
                        STR_ARG(answers.items[i].member->id));
     return true;
 }
@@ -208,7 +209,8 @@ static void merge_end(struct merged_targets *m)
 {
     struct cluster_targets *out = m->out;
     json_labels_free(&m->labels);
-    qsort(out->targets, m->n, sizeof *out->targets, order_cluster_targets);
+    if (m->n > 0)
+        qsort(out->targets, m->n, sizeof *out->targets, order_cluster_targets);
     out->all.active = ARENA_ARRAY(m->arena, struct target_status, m->n + 1);
     for (; out->all.n_active < m->n; out->all.n_active++)
         out->all.active[out->all.n_active] = out->targets[out->all.n_active].status;
@@ -226,6 +228,7 @@ bool cluster_targets_read(struct http_request *r, enum target_scope scope, struc
     struct arena_limits saved = arena_suspend_limit(&r->arena); /* the view and scratch memory are not in it */
     m.known = report_map(&r->arena);
     m.dropped = report_map(&r->arena);
+    m.pools = report_map(&r->arena);
     cluster_status(r->services->cluster, &status);
     merge_own(&m, &own, cluster_settings(r->services->cluster)->id);
     bool ok = scope != SCOPE_CLUSTER || status.view == NULL ||

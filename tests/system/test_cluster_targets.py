@@ -71,6 +71,7 @@ def test_members_that_fail_are_named():
     fakes = {"good": FakeMember(reply(200, json.dumps({"status": "success", "data": data}))),
              "junk": FakeMember(reply(200, '{"status": "success", "data": {"activeTargets": [')),
              "labels": FakeMember(reply(200, json.dumps({"data": {"activeTargets": [{**target, "labels": {"": "x"}}]}}))),
+             "script": FakeMember(reply(200, json.dumps({"data": {"activeTargets": [{**target, "scrapeUrl": "javascript:a"}]}}))),
              "empty": FakeMember(reply(200, "{}")),
              "refused": FakeMember(reply(401, "")),
              "hung": FakeMember(lambda request: time.sleep(8))}
@@ -85,7 +86,7 @@ def test_members_that_fail_are_named():
     assert far == {**target, "members": ["good"]}, far
     assert found["data"]["droppedTargetCounts"] == {"shared": 3}
     named = sorted(w.split(":")[0] for w in found["warnings"])
-    assert named == [f"cluster member {name}" for name in ("empty", "hung", "junk", "labels", "refused")], found["warnings"]
+    assert named == [f"cluster member {name}" for name in ("empty", "hung", "junk", "labels", "refused", "script")], found["warnings"]
     asked = [r for r in fakes["good"].requests if r[0].startswith("/api/v1/targets")]
     basic = "Basic " + base64.b64encode(b"sluice:secret").decode()
     assert asked == [("/api/v1/targets?scope=member", basic)], asked
