@@ -396,10 +396,11 @@ static bool flags_check_set(const struct flags *f, struct err *err)
     return true;
 }
 
-/* The default of --config.auto-reload-interval in Prometheus, which has an effect with this feature only. */
-static void flags_reload_by_feature(struct flags *f)
+/* The default of --config.auto-reload-interval in Prometheus. The feature is the flag's older form. */
+static void flags_use_auto_reload(struct flags *f)
 {
-    if (str_list_has(&f->enable_features, "auto-reload-config") && f->config_check_interval == 0)
+    f->auto_reload |= str_list_has(&f->enable_features, "auto-reload-config");
+    if (f->auto_reload && f->config_check_interval == 0)
         f->config_check_interval = 30 * 1000;
 }
 
@@ -472,7 +473,7 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
     if (!flags_hide(&p))
         return false;
     flags_open_reload(out);
-    flags_reload_by_feature(out);
+    flags_use_auto_reload(out);
     if (out->systemd_socket && !out->dry_run && !flags_listen_on_passed(out, err))
         return false;
     return external_url_apply(out, flags_is_set(out, "web.route-prefix"), err) && flags_check_set(out, err) && flags_judge(out, p.uses, p.n_uses, err);

@@ -61,6 +61,7 @@ struct flags {
     bool keep_references;              /* %{NAME}, in the trees of files: for `sluice config convert` */
     bool strict_parse;
     int64_t config_check_interval;
+    bool auto_reload;
     int64_t max_scrape_size, series_limit; bool no_stale_markers, stream_parse; struct sd_intervals sd_intervals; struct kube_attach kube_attach;
     struct target_flags { bool no_compression, no_keep_alive, no_discovered; int64_t max_dropped; } targets;
     struct cluster_flags {             /* scrapers that share the targets, without coordination */

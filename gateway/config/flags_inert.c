@@ -104,7 +104,6 @@ const struct inert_flag inert_flags[] = {
     TUNES_SWITCH("web.enable-remote-write-receiver", "pushes are always accepted; see --web.listen-classes"),
     TUNES("alertmanager.notification-batch-size", "alerts are not sent"),
     TUNES("alertmanager.notification-queue-capacity", "alerts are not sent"),
-    LOSES_SWITCH("config.auto-reload", "the configuration is checked for changes with --promscrape.configCheckInterval"),
     TUNES_SWITCH("storage.agent.checkpoint-from-in-memory-series", "the queue on disk works differently"),
     TUNES_SWITCH("storage.tsdb.allow-overlapping-compaction", "there is no TSDB"),
     TUNES("auto-gomemlimit.refresh-interval", "see --memory.allowedPercent"),

@@ -183,11 +183,13 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_FLOAT, "memory.allowedPercent", AT(memory_percent), .preset = "60", .min = 1, .max = 100,
              .help = "Memory for queries and HTTP as a percentage of the memory of the machine or control group"}},
     {.row = {CONF_STRINGS, "enable-feature", AT(enable_features),
-             .help = "Feature flags of Prometheus to enable, comma-separated; those without an effect are warnings, and "
-                     "`auto-reload-config` sets `promscrape.configCheckInterval` to 30s, `extra-scrape-metrics` the default of that key"}},
+             .help = "Feature flags of Prometheus to enable, comma-separated; those without an effect are warnings. "
+                     "`auto-reload-config` is `config.auto-reload`, `extra-scrape-metrics` the default of that key"}},
 
     {.row = {CONF_BOOL, "promscrape.config.strictParse", AT(strict_parse), .preset = "true",
              .help = "Treat unknown keys of the configuration file as errors instead of warnings"}},
+    {.row = {CONF_BOOL, "config.auto-reload", AT(auto_reload), .preset = "false",
+             .help = "Check the configuration for changes every 30s, unless `promscrape.configCheckInterval` is set"}},
     {.row = {CONF_DURATION, "promscrape.configCheckInterval", AT(config_check_interval),
              .preset = "0s", .min = 0, .max = YEAR,
              .help = "Interval for checking the configuration, and all files and URLs that it was made of, for changes; 0 = "

@@ -273,7 +273,10 @@ static void test_features(void **state UNUSED)
     assert_true(PARSE(&f, "--enable-feature=auto-reload-config"));
     assert_true(f.warnings.n == 0 && f.config_check_interval == 30000);
     flags_free(&f);
-    assert_true(PARSE(&f, "--enable-feature=auto-reload-config", "--config.auto-reload-interval=5s"));
+    assert_true(PARSE(&f, "--config.auto-reload"));
+    assert_true(f.warnings.n == 0 && f.config_check_interval == 30000);
+    flags_free(&f);
+    assert_true(PARSE(&f, "--config.auto-reload", "--config.auto-reload-interval=5s"));
     assert_int_equal(f.config_check_interval, 5000);
     flags_free(&f);
     assert_false(PARSE(&f, "--enable-feature=bogus", "--strict"));
