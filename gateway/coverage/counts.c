@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Counts the samples of queried metrics per target on all replicas: what was lost after the scrape leaves no gap in `up`.
+/* Counts the samples of queried metrics per target on all replicas: samples lost after the scrape leave no gap in `up`.
  *
  * A replica has fewer samples than it should when
  *

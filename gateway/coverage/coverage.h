@@ -37,13 +37,13 @@
  *
  * A group of one server needs no evidence: its response is the value of the group. It is always complete.
  *
- * Samples that a replica lost after its scrapes (rejected, deleted, lost on their way to it) are found by counting: every
- * COVERAGE_COUNT_MS the samples of one queried metric, those of ten minutes, are counted per target on all replicas. A
- * replica has a gap in these minutes if it has fewer samples than its scrapes and those of a sibling explain. For
- * COVERAGE_DISTRUST_MS it is not complete for this target at any time, and the gap is extended if another count shows
+ * Samples that a replica lost after its scrapes (rejected, deleted, lost on their way to it) are found by counting:
+ * every COVERAGE_COUNT_MS the samples of one queried metric, those of ten minutes, are counted per target on all
+ * replicas. A replica has a gap in these minutes if it has fewer samples than its scrapes and those of a sibling explain.
+ * For COVERAGE_DISTRUST_MS it is not complete for this target at any time, and the gap is extended if another count shows
  * the same.
  *
- * Not detected: two replicas that each drop other series of a target, equally many; what no count has found yet.
+ * Not detected: two replicas that each drop other series of a target, equally many; losses that no count has found yet.
  *
  * Threads. coverage_ask: any; it takes the mutex of the group for microseconds (at the end of a reading for
  * milliseconds, with tens of thousands of targets) and sends no request. The reader (gateway/background) requests what

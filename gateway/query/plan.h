@@ -56,8 +56,8 @@ struct plan_known {
                               * stale marker */
 };
 
-/* The order in which the servers of a group are preferred: the first `of` of them in turn, beginning with `first`. Zeroed:
- * their own order. */
+/* The order in which the servers of a group are preferred: the first `of` of them in turn, beginning with `first`.
+ * Zeroed: their configured order. */
 struct plan_turn { size_t first, of; };
 static inline size_t plan_turn_at(struct plan_turn t, size_t i) { return i < t.of ? (t.first + i) % t.of : i; }
 

@@ -86,12 +86,12 @@ bool group_replaces(const struct group *backup, const struct group *g, int64_t f
 /* Whether they may have the same series at different times: one has a time range, or is filled by backups, and no label
  * tells them apart. */
 bool groups_share_series(const struct group *a, const struct group *b);
-/* Whether the clock of a server is wrong while another one's is right, and they do not have copies of one stream: samples
- * that it scraped have other times. It is queried only where no other server is left. */
+/* Whether the clock of a server is wrong while another one's is right, and they do not have copies of one stream:
+ * samples that it scraped have other times. It is queried only if no other server is left. */
 bool group_clock_wrong(const struct group *g, size_t server);
 /* The servers near this process, or all if none is, are preferred in turn. */
 struct plan_turn group_turn(const struct group *g, unsigned turn);
-/* Whether its response may be used alone. */
+/* Whether a server may be chosen to be read alone. */
 static inline bool group_may_choose(const struct group *g, size_t server)
 {
     return server_state(g->servers[server]) != SERVER_DOWN && !group_clock_wrong(g, server);

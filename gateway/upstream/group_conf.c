@@ -154,9 +154,9 @@ static const struct conf_row rows[] = {
      .help = "`merge`: query all replicas; `hedge`: query a second one if the first is slow; `first_available`: query "
              "a second one if the first fails"},
     {CONF_ENUM, "balance", ROW(balance), .preset = "first", .names = balances,
-     .help = "Where one server is read, because it is complete or `read_mode` says so: `first`: the first one of them; "
-             "`rotate`: another one with each query. Values of copies are equal; independent replicas scraped at other "
-             "times, so that values change a little between equal queries"},
+     .help = "Which server is read where one is sufficient, because it is complete or `read_mode` says so: `first`: "
+             "the first of them; `rotate`: the next one with each query. With independent replicas, which scrape at "
+             "other times, results of equal queries then differ a little"},
     {CONF_ENUM, "compression", ROW(compression), .preset = "auto", .names = compressions,
      .help = "Whether responses are requested compressed, which costs the servers more time than a fast network takes; "
              "`auto`: except from this host"},

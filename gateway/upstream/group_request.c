@@ -198,8 +198,8 @@ static void request_settle(struct group_request *r, const struct attempt *by)
     }
 }
 
-/* Responses show whose clocks are wrong: their samples are not merged with those of others. Of a merge all servers of the
- * group have attempts. */
+/* Responses show whose clocks are wrong: their samples are not merged with those of others. For READ_MERGE the attempts
+ * are those of all servers of the group, in its order. */
 static void request_drop_wrong_clocks(struct group_request *r)
 {
     bool others = false;
@@ -381,7 +381,8 @@ static void request_note_clocks(const struct group_request *r)
             continue;
         buf_add_duration(&off, atomic_load(&clock->off));
         notes_info(r->batch->q->notes, "server group \"%.*s\": %.*s%s its clock differs by %s from this host's",
-                   STR_ARG(g->name), STR_ARG(g->servers[i]->shown), used ? ":" : " is not queried, because", buf_z(&off));
+                   STR_ARG(g->name), STR_ARG(g->servers[i]->shown), used ? ":" : " is not queried, because",
+                   buf_z(&off));
         buf_free(&off);
     }
 }

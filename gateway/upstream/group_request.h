@@ -22,9 +22,9 @@
  *   a second one passes start the next that is complete, if the running one is
  *
  * The next is the first idle one in the order of preference that is not paused and whose clock is not wrong
- * (group_clock_wrong), otherwise the first that is not paused, otherwise the first: such servers are queried if no other
- * is left. If the server hung when it was last checked, it is checked again meanwhile: the query waits for it no longer
- * than for the check. A server may be paused for some kinds of requests only.
+ * (group_clock_wrong), otherwise the first that is not paused, otherwise the first: such servers are queried if no
+ * other is left. If the server hung when it was last checked, it is checked again meanwhile: the query waits for it no
+ * longer than for the check. A server may be paused for some kinds of requests only.
  *
  * A server that hangs costs the time until it is late, and that of the check (server_check.h). It is late after three
  * times its usual response time for the same kind of request, or, of replicas that are merged, after half as long again
@@ -71,7 +71,7 @@ struct group_request {
     struct plan_turn turn;       /* in which they are preferred */
     struct attempt *complete;    /* READ_MERGE: queried alone, since it has everything; all, if it fails. NULL: none */
     bool settled;                /* one has responded whose response is sufficient */
-    bool any_clock;              /* servers whose clock is wrong are queried as any: what is read depends on no clock */
+    bool any_clock;              /* servers are queried regardless of their clocks */
     bool dispensable;            /* the caller can do without a response */
     struct loop_timer _late;
     struct list _node;           /* of request_batch.requests */

@@ -198,8 +198,8 @@ static void collect_coverage(struct upstream *u, struct stats_out *o)
     collect_coverage_replicas(u, all, o, "sluice_upstream_coverage_gaps",
                               "Known gaps of a server's targets: scrapes that other servers of the group have", GAPS);
     collect_coverage_replicas(u, all, o, "sluice_upstream_coverage_distrusted",
-                              "Targets of which a server has fewer samples than its scrapes explain, by a count in the last "
-                              "hour", DISTRUSTED);
+                              "Targets of which a server has fewer samples than its scrapes explain, by a count in the "
+                              "last hour", DISTRUSTED);
     collect_coverage_groups(u, all, o, "sluice_upstream_coverage_age_seconds", STATS_GAUGE,
                             "Time since the servers' `up` series were last read", SECONDS);
     collect_coverage_groups(u, all, o, "sluice_upstream_coverage_bytes", STATS_GAUGE,
@@ -242,6 +242,6 @@ void upstream_collect(struct upstream *u, struct stats_out *o)
                             "Circuit breaker of the server, or of the kind of requests that is worst: 0 closed, 1 "
                             "half-open, 2 open: not queried if others are left", BREAKER);
     upstream_collect_family(u, o, "sluice_upstream_clock_offset_seconds", STATS_GAUGE,
-                            "How far the server's clock is ahead of this host's, at least, by the Date of its responses",
-                            CLOCK);
+                            "How far the server's clock is ahead of this host's, at least, by the Date of its "
+                            "responses", CLOCK);
 }

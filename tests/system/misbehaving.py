@@ -28,7 +28,8 @@ def series_of(times, total, clock=0):
     ahead of them."""
     if total:
         return [{"metric": {}, "values": [[t, str(3 * (t - clock))] for t in times]}]
-    return [{"metric": {"__name__": "m", "i": str(i)}, "values": [[t, str((t - clock) * i)] for t in times]} for i in (1, 2)]
+    return [{"metric": {"__name__": "m", "i": str(i)}, "values": [[t, str((t - clock) * i)] for t in times]}
+            for i in (1, 2)]
 
 
 def read_response(clock=0):
@@ -90,8 +91,10 @@ class Healthy(fakes.Fake):
         last = int(float(form.get("time", END)))
         if window:
             before = last * 1000 - int(window.group(1))
-            return result("matrix", series_of(range((before // (STEP * 1000) + 1) * STEP, last + 1, STEP), total, self.clock))
-        return result("vector", [{"metric": s["metric"], "value": s["values"][0]} for s in series_of([last], total, self.clock)])
+            times = range((before // (STEP * 1000) + 1) * STEP, last + 1, STEP)
+            return result("matrix", series_of(times, total, self.clock))
+        return result("vector", [{"metric": s["metric"], "value": s["values"][0]}
+                                 for s in series_of([last], total, self.clock)])
 
     def evaluate(self, request, path, form, right):
         return reply_with(request, right)

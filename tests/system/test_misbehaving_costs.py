@@ -151,7 +151,8 @@ def test_replicas_whose_clocks_are_wrong():
     modes = {"merge": MERGE, "hedge": HEDGE, "first": FIRST, "pushed": {"read_mode": "first_available"}}
     for clock in (-300, -30, 45, 300):
         kinds = [("merge", kind) for kind in KINDS] + [(mode, kind) for mode in modes for kind in ("instant", "range")]
-        cases += [Case(kind, [Skewed(clock), good], f"{mode}-{kind}-{clock}", modes[mode]) for mode, kind in dict.fromkeys(kinds)]
+        cases += [Case(kind, [Skewed(clock), good], f"{mode}-{kind}-{clock}", modes[mode])
+                  for mode, kind in dict.fromkeys(kinds)]
     alone = Case("range", [Skewed(60)], "alone", MERGE)
     right = {kind: Case(kind, [usual], f"right-{kind}", MERGE) for kind in KINDS}
     sluice = Sluice(json.dumps({"server_groups": [c.group for c in [*cases, alone, *right.values()]]}))
