@@ -163,10 +163,11 @@ static size_t call_on_header(char *p, size_t one UNUSED, size_t n, void *arg)
 static size_t on_body(char *p, size_t one UNUSED, size_t n, void *arg)
 {
     struct client_call *call = arg;
-    if (call->state == CALL_CANCELED)
+    if (call->state == CALL_CANCELED || call->refused_body)
         return 0;
     call->reply.status = status_of(call);
-    return client_body_take(call, str_n(p, n)) ? n : 0;
+    call->refused_body = !client_body_take(call, str_n(p, n));
+    return call->refused_body ? 0 : n;
 }
 
 struct client_progress client_progress(const struct client_call *call)
@@ -210,7 +211,7 @@ void client_call_ended(struct client_call *call, int code)
     long connects = 0, redirects = 0;
     if (call->req.status_only && call->head_complete && call->state != CALL_CANCELED)
         code = CURLE_OK;
-    else if ((code == CURLE_OK && !client_body_end(call)) || call->corrupted_body)
+    else if ((code == CURLE_OK && (call->refused_body || !client_body_end(call))) || call->corrupted_body)
         code = call->corrupted_body ? CURLE_BAD_CONTENT_ENCODING : CURLE_WRITE_ERROR;
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);

@@ -74,6 +74,7 @@ struct client_call {
     struct gunzip *gunzip; /* of a compressed body that is large or not gzip */
     struct buf decompressed;   /* decompressed, not yet delivered */
     bool complete_body, corrupted_body;   /* the compressed body */
+    bool refused_body;     /* client_body_take returned false; libcurl does not note it if client_pause has delivered */
     bool head_complete;    /* of the final response */
     bool redirected;       /* by libcurl, which followed */
     /* the transfer ended, or will end, because libcurl needs the address of a name (client_names.h) */

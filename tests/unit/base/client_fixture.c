@@ -32,12 +32,29 @@ static void redirect_response(struct server_response *r, const char *host, int p
     snprintf(r->headers, sizeof r->headers, "Location: http://%s:%d%s\r\n", host, port, path);
 }
 
+/* Small chunks: libcurl reads several of them at once, and delivers them one by one. */
+static void chunked_response(struct server_response *r, struct str body)
+{
+    enum { CHUNK = 1000 };
+    r->raw = true;
+    buf_add_z(&r->body, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (struct str rest = body; rest.n > 0; rest = str_skip(rest, CHUNK)) {
+        struct str chunk = str_first(rest, CHUNK);
+        buf_printf(&r->body, "%zx\r\n", chunk.n);
+        buf_add_str(&r->body, chunk);
+        buf_add_z(&r->body, "\r\n");
+    }
+    buf_add_z(&r->body, "0\r\n\r\n");
+}
+
 static void respond_by_path(void *arg, const struct server_request *request, struct server_response *r)
 {
     static const char zeros[2 << 20];
     struct str path = request->path;
     if (str_starts(path, STR("/gzip")))
         gzip_response(r, path, str_n(zeros, str_starts(path, STR("/gzip/large")) ? sizeof zeros : sizeof zeros / 2));
+    else if (str_starts(path, STR("/chunks")))
+        chunked_response(r, str_n(zeros, sizeof zeros / 16));
     else if (str_starts(path, STR("/big")))
         buf_add(&r->body, zeros, sizeof zeros);
     else if (str_starts(path, STR("/busy"))) {

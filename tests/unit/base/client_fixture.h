@@ -25,6 +25,7 @@ struct client_result {
     struct client_reply reply;
     char content_type[64], retry_after[16];
     bool refuse;              /* data returns false */
+    size_t refused_from;      /* pause_at_each_piece: once it has so many bytes */
     struct client_call *call; /* data cancels it */
 };
 /* The callbacks of a request, whose arg is a struct client_result. */

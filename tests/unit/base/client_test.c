@@ -311,13 +311,14 @@ static void failures_of_dialing_and_of_gzip(void **state UNUSED)
 
 static struct { struct client_call *call; unsigned pauses; bool paused; size_t n, before, most; } reading;
 
-static bool pause_at_each_piece(void *arg UNUSED, const struct client_reply *r UNUSED, struct str piece, struct err *err UNUSED)
+static bool pause_at_each_piece(void *arg, const struct client_reply *r UNUSED, struct str piece, struct err *err)
 {
+    const struct client_result *res = arg;
     reading.n += piece.n;
     client_pause(reading.call, true);
     reading.pauses += !reading.paused;
     reading.paused = true;
-    return true;
+    return !res->refuse || reading.n < res->refused_from || err_set(err, ERR_LIMIT, "enough");
 }
 
 /* While a call is paused, at most what was received already is delivered. */
@@ -349,6 +350,27 @@ static void a_call_can_pause(void **state UNUSED)
     buf_free(&res.body);
 }
 
+/* Also what was received before the pause, and is delivered after it: here the last piece. */
+static void a_call_that_has_paused_can_be_refused(void **state UNUSED)
+{
+    struct client_result whole = {0}, res = {.refuse = true};
+    struct client_request req = client_get("/chunks", &whole);
+    client_perform(&req, &whole);
+    req = client_get("/chunks", &res);
+    req.data = pause_at_each_piece;
+    memset(&reading, 0, sizeof reading);
+    reading.call = client_start(&req, &res);
+    res.refused_from = whole.body.n;
+    while (!res.done) {
+        loop_turn(client_loop, 1);
+        if (reading.paused && !res.done)
+            client_pause(reading.call, reading.paused = false);
+    }
+    assert_int_equal(res.reply.status, 0);
+    assert_string_equal(res.reply.err.text, "enough");
+    buf_free(&whole.body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +384,7 @@ int main(void)
         CLIENT_TEST(a_status_counts_whatever_the_body_does),
         CLIENT_TEST(a_head_is_reported),
         CLIENT_TEST(a_call_can_pause),
+        CLIENT_TEST(a_call_that_has_paused_can_be_refused),
         CLIENT_TEST(failures_are_told_in_words),
         CLIENT_TEST(sent_bytes_are_those_that_the_server_got),
         CLIENT_TEST(failures_of_dialing_and_of_gzip),
