@@ -18,7 +18,8 @@
 
 enum {
     SAVE_VERSION = 0x61670002, SAVE_STEP = 32, SAVE_HEAD = AGGREGATE_FRAME_HEAD, SAVE_MOST_LABELS = LABELS_MAX_BYTES,
-    /* A frame is checked as a whole, in memory. A group whose unique values are more is not saved. */
+    /* A frame is checked as a whole, in memory. A group whose unique values are more is not saved:
+     * a reader takes what was saved of it before. */
     SAVE_MOST_RECORD = 64 << 20, SAVE_MOST_FRAME = 2 * AGGREGATE_FRAME + SAVE_MOST_RECORD
 };
 static const int64_t oldest_saved_ms = 3600 * 1000; /* what is older is not restored */

@@ -96,6 +96,7 @@ static void aggregate_lane_restore(struct aggregate_lane *l, int64_t now)
             if (l->of.sets[k])
                 (void)aggregate_restore(l->of.sets[k], aggregate_left_bytes(s->left, l->lane.lane, i), now);
     aggregate_left_taken(s->left, l->lane.n_lanes);
+    l->checkpoint.changed = true; /* other lanes replace the files that it has read */
 }
 
 static void aggregate_lane_init(struct stage_lane *lane)

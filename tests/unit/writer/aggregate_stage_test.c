@@ -269,6 +269,25 @@ static void totals_continue_after_a_restart(void **state UNUSED)
     fixture.n_lanes = 0;
 }
 
+static bool two_checkpoints(void) { return checkpoint_files() == 2; }
+
+/* What a lane has taken from the files of others is in its own file at once, although no sample arrives and no interval
+ * ends: those files are replaced by states that do not have it. */
+static void restored_state_is_saved_at_once(void **state UNUSED)
+{
+    const char *rules = count_rule("1h", 0, "");
+    fixture.n_lanes = 3;
+    start(false, rules);
+    fixture_push(1, 1, true);
+    fixture_stop(5000);
+    assert_int_equal(checkpoint_files(), 3);
+    fixture.n_lanes = 2;
+    start(false, rules);
+    fixture_wait_until(two_checkpoints);
+    fixture_stop(5000);
+    fixture.n_lanes = 0;
+}
+
 static atomic_int aborted;
 static void run_aborted(struct loop_task *task UNUSED)
 {
@@ -306,7 +325,8 @@ int main(void)
         FIXTURE_TEST(no_sample_of_a_deduplication_that_ends_is_lost), FIXTURE_TEST(nor_of_that_of_a_destination),
         FIXTURE_TEST(shared_rules_are_exact), FIXTURE_TEST(totals_continue),
         FIXTURE_TEST(a_backup_of_a_backup_sends_no_results),
-        FIXTURE_TEST(totals_continue_after_a_restart), FIXTURE_TEST(aborted_batches_are_not_counted),
+        FIXTURE_TEST(totals_continue_after_a_restart), FIXTURE_TEST(restored_state_is_saved_at_once),
+        FIXTURE_TEST(aborted_batches_are_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
