@@ -67,22 +67,22 @@ size_t scraper_not_handed(struct scraper *s)
 
 /* ---- the new owner: main ---- */
 
-static bool read_page_head(struct str *rest, struct handed_page *out, uint64_t *length)
+static bool read_page_head(struct str *rest, int64_t tick_max, struct handed_page *out, uint64_t *length)
 {
     struct str line, id, tick;
     return str_cut(rest, '\n', &line) && str_cut(&line, ' ', &id) && str_cut(&line, ' ', &tick) &&
            num_parse_u64(id, &out->id) && num_parse_i64(tick, &out->tick) && num_parse_u64(line, length) &&
-           out->tick >= 0 && *length <= rest->n;
+           out->tick >= 0 && out->tick <= tick_max && *length <= rest->n;
 }
 
-static bool read_pages(struct handed_pages *p, struct err *err)
+static bool read_pages(struct handed_pages *p, const struct scraper_hold *hold, struct err *err)
 {
     struct str rest = buf_str(&p->body);
     size_t cap = 0;
     while (rest.n > 0) {
         struct handed_page page = {0};
         uint64_t length = 0;
-        if (!read_page_head(&rest, &page, &length))
+        if (p->n == HANDED_PAGES_MAX || !read_page_head(&rest, hold->from + HOLD_MS, &page, &length))
             return err_set(err, ERR_BAD_DATA, "invalid list of pages at byte %zu", p->body.n - rest.n);
         page.text = str_first(rest, (size_t)length);
         rest = str_skip(rest, (size_t)length);
@@ -106,7 +106,7 @@ bool scraper_take_pages(struct scraper *s, const struct scraper_hold *hold, stru
     refs_init(&p->refs);
     p->body = *body;
     *body = (struct buf){0};
-    bool ok = read_pages(p, err);
+    bool ok = read_pages(p, hold, err);
     if (ok && p->n > 0)
         qsort(p->pages, p->n, sizeof *p->pages, compare_page_ids);
     for (size_t i = 0; ok && i < p->n; i++)

@@ -187,8 +187,9 @@ struct scraper_hold { int64_t from; uint64_t by; }; /* Unix ms; hash_bytes of th
 /* Pages of the last scrapes before targets moved: "ID TICK LENGTH\n", and as many bytes of text, for each. TICK: the
  * time of the last scrape, Unix ms, 0: none. */
 struct scraper_read;
-/* Any thread: appends the pages of targets that moved away at `time`, in any order, until there are `max` bytes. */
-struct scraper_wishes { const uint64_t *ids; size_t n; int64_t time; };
+enum { HANDED_PAGES_MAX = 1000 }; /* of a request */
+/* Any thread: appends the pages of targets that moved away, in any order, until there are `max` bytes. */
+struct scraper_wishes { const uint64_t *ids; size_t n; };
 bool scraper_handed_pages(struct scraper *s, const struct scraper_read *read, const struct scraper_wishes *wishes,
                           size_t max, struct buf *out, struct err *err) MUST_USE;
 /* Any thread: the targets that have moved away and whose pages the members that scrape them now have not requested yet. */

@@ -23,6 +23,8 @@ static bool join_has_standbys(void *arg)
 
 static size_t join_not_handed(void *arg) { return scraper_not_handed(((struct services *)arg)->scraper); }
 
+_Static_assert((int)HANDOVER_IDS <= (int)HANDED_PAGES_MAX, "a response has a page of each target");
+
 static bool join_take_pages(void *arg, const struct handover_source *of, struct buf *body,
                             void (*answered)(void *answered_arg, uint64_t id), void *answered_arg, struct err *err)
 {
