@@ -131,7 +131,7 @@ static void hold_take_pages(const struct held_targets *h, struct handed_pages *p
             continue;
         t->prior_tick = page->tick;
         if (page->text.n > 0 && t->last.n == 0)
-            standby_add_page(t, pages, page);
+            standby_add_page(t, pages, page, page->tick < h->hold.from ? page->tick : h->hold.from - 1);
     }
 }
 
@@ -168,6 +168,8 @@ bool handed_keep(struct target *t)
     struct scrape_lane *l = t->lane;
     if (!t->job->conf->cluster.hands_over || !standby_cache_is_sent(t))
         return false;
+    hold_forget(t);
+    standby_forget(t);
     list_remove(&t->node);
     list_push_back(&l->handed, &t->node);
     t->timer.run = handed_expire;

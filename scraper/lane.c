@@ -242,9 +242,15 @@ void scrape_lane_forget_moved(struct target *t)
     target_unref(t);
 }
 
+/* No other member sends what this one has scraped as the first owner. */
+static bool moved_is_unfinished(const struct target *t)
+{
+    return t->moved && ((t->scrape && standby_leads(t, t->tick)) || (!t->lane->stopping && standby_owes(t)));
+}
+
 static void change_gone(struct scrape_lane *l, struct target *t)
 {
-    if (t->moved && t->scrape && standby_leads(t, t->tick)) { /* no other member repeats it */
+    if (moved_is_unfinished(t)) {
         list_remove(&t->node);
         list_push_back(&l->moved, &t->node);
         return;
@@ -263,7 +269,7 @@ static void lane_forget_moved(struct scrape_lane *l)
     for (struct list *n = l->moved.next, *next; n != &l->moved; n = next) {
         struct target *t = CONTAINER(n, struct target, node);
         next = n->next;
-        if (t->scrape == NULL)
+        if (t->scrape == NULL && !moved_is_unfinished(t))
             change_gone(l, t);
     }
 }

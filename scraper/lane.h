@@ -24,7 +24,7 @@ struct scrape_lane {
     struct list targets;
     struct list handed;          /* targets that have moved: their last pages may be requested (handover.h) */
     struct list holds;           /* of struct held_targets */
-    struct list moved;           /* removed targets whose last scrape is in progress; counted in n_targets */
+    struct list moved;           /* removed targets whose last scrapes are not complete; counted in n_targets */
     size_t n_targets;
     size_t slot_targets;         /* the number that the length of slots was chosen for */
     struct interner interner;

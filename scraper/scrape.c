@@ -88,10 +88,13 @@ static void scrape_end(struct scrape *s, const struct scrape_report *r, const st
 /* Its outcome was published when it was kept. */
 static void replay_end(struct scrape *s)
 {
+    struct scrape_lane *l = s->target->lane;
+    if (s->target->leaving) /* it may have waited for this */
+        loop_post(l->loop, &l->work);
     standby_replayed(s);
     standby_ended(s);
-    mem_release_buf(&s->target->lane->interner.release, &s->packed);
-    scrape_reuse_body(s->target->lane, &s->body);
+    mem_release_buf(&l->interner.release, &s->packed);
+    scrape_reuse_body(l, &s->body);
     mem_free(s);
 }
 
@@ -415,8 +418,10 @@ void scrape_arm(struct target *t)
 {
     struct loop *loop = t->lane->loop;
     if (t->leaving) {
-        if (t->moved)
+        if (t->moved) {
+            standby_update(t); /* a stream was in the way */
             loop_post(loop, &t->lane->work);
+        }
         return;
     }
     const struct scrape_job *conf = t->job->conf;

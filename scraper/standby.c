@@ -25,6 +25,7 @@ struct kept_scrape {
     struct buf frames;           /* of the response: 4 bytes of length and zstd each */
     size_t n;                    /* uncompressed */
     struct handed_pages *pages; struct str text; /* instead of both: of the former owner; a reference */
+    bool owed;                   /* this member led when it began: sent after the hold, whoever leads then */
 };
 
 /* ---- complete ---- */
@@ -131,13 +132,19 @@ static bool lane_is_fenced(const struct scrape_lane *l)
     return loop_mono(l->loop) >= atomic_load_explicit(l->fence, memory_order_relaxed);
 }
 
+/* One that has begun as the first owner's remains that: no other member sends it. */
+static bool scrape_is_led(const struct scrape *s)
+{
+    return list_linked(&s->leading) || standby_leads(s->target, s->tick);
+}
+
 bool standby_keeps(const struct scrape *s)
 {
     const struct target *t = s->target;
     if (s->replay)
         return false;
     return hold_covers(t, s->tick) ||
-           (t->job->conf->cluster.standby && (!standby_leads(t, s->tick) || lane_is_fenced(t->lane)));
+           (t->job->conf->cluster.standby && (!scrape_is_led(s) || lane_is_fenced(t->lane)));
 }
 
 static void standby_queue_replay(struct target *t)
@@ -170,7 +177,8 @@ static void keep_done(struct scrape *s)
     struct kept_scrape *k = mem_zalloc(sizeof *k);
     *k = (struct kept_scrape){.target = t, .tick = s->tick, .t = s->t, .duration_ns = clock_mono_ns() - s->start_ns,
                               .format = s->format, .failure = s->failure ? mem_strdup(s->failure) : NULL,
-                              .failure_kind = s->failure_kind, .n = s->body.n};
+                              .failure_kind = s->failure_kind, .n = s->body.n,
+                              .owed = hold_covers(t, s->tick) && scrape_is_led(s)};
     buf_reserve(&k->frames, y->frames.n); /* without the spare capacity of one that has grown */
     buf_add_str(&k->frames, buf_str(&y->frames));
     buf_clear(&y->frames);
@@ -178,7 +186,7 @@ static void keep_done(struct scrape *s)
     list_push_back(&y->kept, &k->lane_node);
     standby_add_bytes(y, kept_bytes(k));
     stats_add(&scrape_stats, STANDBY_KEPT, 1);
-    if (standby_leads(t, s->tick) && !hold_covers(t, s->tick)) /* it arrived after the fence, and is incomplete until it is sent */
+    if (standby_leads(t, s->tick) && !hold_covers(t, s->tick)) /* it came after the fence: incomplete until sent */
         standby_queue_replay(t);
     standby_limit(t, s->tick);
 }
@@ -212,6 +220,20 @@ bool standby_keep_some(struct scrape *s)
 
 /* ---- replaying ---- */
 
+static bool has_owed_scrapes(const struct target *t)
+{
+    for (const struct list *n = t->kept.next; n != &t->kept; n = n->next)
+        if (CONTAINER(n, struct kept_scrape, node)->owed)
+            return true;
+    return false;
+}
+
+bool standby_owes(const struct target *t)
+{
+    const struct scrape *s = t->lane->standby.replaying;
+    return (s && s->target == t) || has_owed_scrapes(t);
+}
+
 void standby_forget(struct target *t)
 {
     struct standby *y = &t->lane->standby;
@@ -231,7 +253,7 @@ void standby_update(struct target *t)
         standby_forget(t);
         return;
     }
-    if (!list_empty(&t->kept) && t->lead.from <= loop_now(loop))
+    if (!list_empty(&t->kept) && (t->lead.from <= loop_now(loop) || has_owed_scrapes(t)))
         standby_queue_replay(t);
 }
 
@@ -250,21 +272,23 @@ static struct kept_scrape *replay_pick(struct target *t, bool *mute)
 {
     for (struct kept_scrape *k; (k = kept_first(t)) != NULL; kept_free(&t->lane->standby, k)) {
         const struct kept_scrape *next = kept_second(t);
-        if (k->tick >= t->lead.until || hold_covers(t, k->tick))
+        bool later = !k->owed && k->tick >= t->lead.until;
+        if (hold_covers(t, k->tick) || (later && !has_owed_scrapes(t)))
             return NULL;
-        *mute = k->pages || k->tick < replay_from(t);
-        if (!*mute || (k->failure == NULL && t->last.n == 0 && (next == NULL || next->tick >= replay_from(t))))
+        *mute = !k->owed && (later || k->pages || k->tick < replay_from(t));
+        bool last = next == NULL || next->owed || next->tick >= replay_from(t);
+        if (!*mute || (k->failure == NULL && t->last.n == 0 && last))
             return k;
     }
     return NULL;
 }
 
-void standby_add_page(struct target *t, struct handed_pages *pages, const struct handed_page *page)
+void standby_add_page(struct target *t, struct handed_pages *pages, const struct handed_page *page, int64_t tick)
 {
     struct standby *y = &t->lane->standby;
     struct kept_scrape *k = mem_zalloc(sizeof *k);
     refs_take(&pages->refs);
-    *k = (struct kept_scrape){.target = t, .tick = page->tick, .t = page->tick, .n = page->text.n, .pages = pages,
+    *k = (struct kept_scrape){.target = t, .tick = tick, .t = tick, .n = page->text.n, .pages = pages,
                               .text = page->text};
     list_push_front(&t->kept, &k->node);
     list_push_front(&y->kept, &k->lane_node);
@@ -280,7 +304,7 @@ struct scrape *standby_next_replay(struct scrape_lane *l)
         struct target *t = CONTAINER(y->replays.next, struct target, replay);
         bool mute = false;
         bool busy = t->scrape && t->scrape->stream; /* it reads the cache; the next scrape replays before */
-        struct kept_scrape *k = t->leaving || busy ? NULL : replay_pick(t, &mute);
+        struct kept_scrape *k = busy || (t->leaving && !t->moved) ? NULL : replay_pick(t, &mute);
         if (k == NULL) {
             list_remove(&t->replay);
             continue;

@@ -62,11 +62,12 @@ void standby_ended(struct scrape *s);                /* committed, kept or cance
 /* The target, its settings or its lead are new. */
 void standby_update(struct target *t);
 void standby_forget(struct target *t);               /* drops what is kept */
+bool standby_owes(const struct target *t);           /* a scrape is replayed, or held one is to be sent */
 
 /* Whether the scrape cache is that of a recent scrape that this member has sent, and kept for its next owner. */
 bool standby_cache_is_sent(const struct target *t);
-/* Replays a page of the last scrape by the former owner: it only fills the cache. */
-void standby_add_page(struct target *t, struct handed_pages *pages, const struct handed_page *page);
+/* Replays a page of the last scrape by the former owner, as one of `tick`: it only fills the cache. */
+void standby_add_page(struct target *t, struct handed_pages *pages, const struct handed_page *page, int64_t tick);
 
 /* Whether a waiting response is kept, by standby_keep_some, which returns true while there is more to do. */
 bool standby_keeps(const struct scrape *s);

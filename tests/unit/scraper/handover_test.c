@@ -184,7 +184,8 @@ static void scrapes_are_released_in_the_end(void **state UNUSED)
 
 static void pages_that_are_unknown_or_invalid(void **state UNUSED)
 {
-    static const char *const invalid[] = {"1", "1 2\n", "x 2 0\n", "1 -2 0\n", "1 2 5\nabcd", "1 2 -1\n", "\n"};
+    static const char *const invalid[] = {"1", "1 2\n", "x 2 0\n", "1 -2 0\n", "1 2 5\nabcd", "1 2 -1\n", "\n",
+                                          "1 9223372036854775807 0\n"};
     struct two_members m;
     struct err err;
     struct scraper_hold hold = from_old();
@@ -199,10 +200,63 @@ static void pages_that_are_unknown_or_invalid(void **state UNUSED)
         buf_add_z(&pages, invalid[i]);
         assert_false(scraper_take_pages(m.new.scraper, &hold, &pages, count_answer, NULL, &err));
     }
+    for (int i = 0; i <= HANDED_PAGES_MAX; i++)
+        buf_printf(&pages, "%d 0 0\n", i);
+    assert_false(scraper_take_pages(m.new.scraper, &hold, &pages, count_answer, NULL, &err));
     assert_int_equal(answers, 0);
     advance_clock(&m.old, HANDED_MS); /* and then they are forgotten */
     turns(&m.old, 5);
     assert_int_equal(scraper_not_handed(m.old.scraper), 0);
+    two_members_close(&m);
+}
+
+/* The former owner scraped once more after the change: its page fills the cache all the same. */
+static void a_page_of_a_later_scrape_delays_nothing(void **state UNUSED)
+{
+    struct two_members m;
+    struct err err;
+    struct scraper_hold hold = from_old();
+    struct buf pages = {0};
+    two_members_open(&m, "m 1\n");
+    scrape_after_the_change(&m, "m 2\n");
+    buf_printf(&pages, "%llu %d 6\nold 1\n", (unsigned long long)arrived, MOVES_AT + 1000);
+    assert_true(scraper_take_pages(m.new.scraper, &hold, &pages, count_answer, NULL, &err));
+    scraper_release(m.new.scraper, &hold);
+    handover_wait_for(&m.new, "up{instance=\"i\", job=\"j\"} 1 @1020000");
+    assert_line(&m.new.sink, "old{instance=\"i\", job=\"j\"} stale @1020000");
+    two_members_close(&m);
+}
+
+/* The new owner's scrapes are still held when the target moves on: it sends them, and hands over the last one. */
+static void a_held_target_that_moves_again_loses_nothing(void **state UNUSED)
+{
+    enum { MOVES_ON_AT = MOVES_AT + INTERVAL };
+    struct two_members m;
+    struct scraper_hold hold = from_old();
+    const struct cluster_member members[] = {
+        {.id = STR("new"), .weight = 1, .from = MOVES_AT, .until = MOVES_ON_AT},
+        {.id = STR("old"), .weight = 1, .until = MOVES_AT},
+        {.id = STR("third"), .weight = 1, .from = MOVES_ON_AT, .until = INT64_MAX}};
+    struct cluster_view *v = cluster_view_new(members, LEN(members), STR("new"), 2);
+    two_members_open(&m, "m 1\n");
+    scraper_set_view(m.new.scraper, v);
+    cluster_view_unref(v);
+    scrape_after_the_change(&m, "m 2\n");
+    advance_clock(&m.new, INTERVAL);
+    turns(&m.new, 20);
+    assert_int_equal(m.new.sink.samples, 0);
+    for (int i = 0; i < 4; i++) {
+        advance_clock(&m.new, STANDBY_TIMER_MS);
+        turns(&m.new, 3);
+    }
+    assert_int_equal(scraper_complete(m.new.scraper), MOVES_AT); /* the third member waits */
+    scraper_release(m.new.scraper, &hold);
+    handover_wait_for(&m.new, "up{instance=\"i\", job=\"j\"} 1 @1020000");
+    assert_line(&m.new.sink, "m{instance=\"i\", job=\"j\"} 2 @1020000");
+    struct buf pages = pages_of(&m.new, arrived, PAGES);
+    assert_non_null(strstr(buf_z(&pages), " 1020000 "));
+    assert_non_null(strstr(buf_z(&pages), "m 1\n"));
+    buf_free(&pages);
     two_members_close(&m);
 }
 
@@ -233,6 +287,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(series_end_at_the_new_owner), cmocka_unit_test(streams_are_handed_over),
         cmocka_unit_test(scrapes_are_released_in_the_end),
-        cmocka_unit_test(pages_that_are_unknown_or_invalid), cmocka_unit_test(large_pages_are_handed_over)};
+        cmocka_unit_test(pages_that_are_unknown_or_invalid), cmocka_unit_test(large_pages_are_handed_over),
+        cmocka_unit_test(a_page_of_a_later_scrape_delays_nothing),
+        cmocka_unit_test(a_held_target_that_moves_again_loses_nothing)};
     return cmocka_run_group_tests_name("handover", tests, NULL, NULL);
 }

@@ -148,6 +148,28 @@ static void a_planned_change_repeats_nothing(void **state UNUSED)
     fixture_close(&f);
 }
 
+/* This member is the first owner until the other one joins, while a scrape is in progress. */
+static void a_scrape_that_has_begun_before_a_planned_change_is_sent(void **state UNUSED)
+{
+    struct scraper_fixture f;
+    struct cluster_member members[2];
+    fixture_with_standby(&f, 1 << 20);
+    for (size_t i = 0; i < 2; i++)
+        members[i] = (struct cluster_member){.id = str_of(member_names[i]), .weight = 1, .until = INT64_MAX,
+                                             .from = i == second ? 0 : T0 + INTERVAL + 50};
+    struct cluster_view *v = cluster_view_new(members, 2, str_of(member_names[second]), 1);
+    scraper_set_view(f.scraper, v);
+    cluster_view_unref(v);
+    turns(&f, 3);
+    http_server_respond(&f.server, 200, "m 1\n");
+    advance_clock(&f, INTERVAL);
+    loop_turn(f.loop, 0);
+    advance_clock(&f, 100);
+    standby_wait_for(&f, "up{instance=\"i\", job=\"j\"} 1 @1010000");
+    assert_true(target_is_standby(&f));
+    fixture_close(&f);
+}
+
 static void old_scrapes_and_too_many_are_dropped(void **state UNUSED)
 {
     struct scraper_fixture f;
@@ -241,6 +263,7 @@ int main(void)
         cmocka_unit_test(failed_scrapes_are_kept_too),
         cmocka_unit_test(a_planned_change_repeats_nothing), cmocka_unit_test(old_scrapes_and_too_many_are_dropped),
         cmocka_unit_test(large_responses_are_kept), cmocka_unit_test(a_standby_ends_no_series),
-        cmocka_unit_test(a_response_after_the_fence_is_not_complete)};
+        cmocka_unit_test(a_response_after_the_fence_is_not_complete),
+        cmocka_unit_test(a_scrape_that_has_begun_before_a_planned_change_is_sent)};
     return cmocka_run_group_tests_name("standby", tests, NULL, NULL);
 }
