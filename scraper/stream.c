@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-enum { STREAM_LINES = 512 }; /* per step */
-
 static bool stream_wanted(const struct scrape *s)
 {
     const struct target *t = s->target;
@@ -148,9 +146,9 @@ static void stream_step(struct scrape *s)
 {
     struct scrape_stream *x = s->stream;
     struct page_result *r = &x->page.result;
-    size_t read;
+    size_t read, lines = x->page.reader.same ? PAGE_BATCH : PAGE_BATCH_CHANGED;
     struct str text = stream_text(s);
-    enum page_state state = page_stream_parse(&x->page, text, x->complete, STREAM_LINES, &read);
+    enum page_state state = page_stream_parse(&x->page, text, x->complete, lines, &read);
     x->at += read;
     x->read += read;
     if (state == PAGE_INVALID && r->err.kind == ERR_LIMIT)
