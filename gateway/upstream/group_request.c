@@ -392,7 +392,7 @@ void group_request_note_missed(const struct group_request *r)
     struct notes *notes = r->batch->q->notes;
     for (size_t i = 0; i < r->n; i++) {
         const struct attempt *a = r->attempts[i];
-        bool paused = !a->wrong_clock && attempt_was_skipped(a);
+        bool paused = attempt_rank(a) != SERVES_BY_WRONG_CLOCK && attempt_was_skipped(a);
         atomic_fetch_add(&r->group->traffic->missed, paused || a->state == ATTEMPT_FAILED);
         if (a->state == ATTEMPT_FAILED)
             notes_info(notes, "another replica responded for %s", a->err.text);

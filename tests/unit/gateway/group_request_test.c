@@ -626,6 +626,23 @@ static void nor_those_of_one_that_was_queried_as_a_last_resort(void **state)
     check(w, "iar");
 }
 
+/* Requests that depend on no clock. */
+static void a_paused_server_is_missed_whatever_its_clock(void **state)
+{
+    struct world *w = *state;
+    pause_server(w, 0);
+    set_clock(w, 0, 60000);
+    set_clock(w, 1, 0);
+    group_request_init(&w->request, &w->batch, &w->group, READ_MERGE, &fake_ops, w->fakes, sizeof *w->fakes);
+    w->request.any_clock = true;
+    group_request_start(&w->request);
+    check(w, "irr");
+    answer(w, 1);
+    answer(w, 2);
+    group_request_note_missed(&w->request);
+    assert_int_equal(atomic_load(&w->group_traffic.missed), 1);
+}
+
 static void a_wrong_clock_is_preferred_to_a_paused_server(void **state)
 {
     struct world *w = *state;
@@ -704,6 +721,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(samples_of_a_wrong_clock_are_not_merged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nor_those_of_one_that_was_queried_as_a_last_resort, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wrong_clock_is_preferred_to_a_paused_server, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_paused_server_is_missed_whatever_its_clock, set_up, tear_down),
         cmocka_unit_test_setup_teardown(attempts_may_fail_while_they_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_worst_error_is_reported, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_any_error_the_group_is_named, set_up, tear_down),
