@@ -93,12 +93,6 @@ static bool read_pages(struct handed_pages *p, const struct scraper_hold *hold, 
     return true;
 }
 
-static int compare_page_ids(const void *a, const void *b)
-{
-    uint64_t x = ((const struct handed_page *)a)->id, y = ((const struct handed_page *)b)->id;
-    return (x > y) - (x < y);
-}
-
 bool scraper_take_pages(struct scraper *s, const struct scraper_hold *hold, struct buf *body,
                         void (*answered)(void *arg, uint64_t id), void *arg, struct err *err)
 {
@@ -108,7 +102,7 @@ bool scraper_take_pages(struct scraper *s, const struct scraper_hold *hold, stru
     *body = (struct buf){0};
     bool ok = read_pages(p, hold, err);
     if (ok && p->n > 0)
-        qsort(p->pages, p->n, sizeof *p->pages, compare_page_ids);
+        qsort(p->pages, p->n, sizeof *p->pages, handed_page_compare);
     for (size_t i = 0; ok && i < p->n; i++)
         answered(arg, p->pages[i].id);
     for (unsigned i = 0; ok && p->n > 0 && s->stopping == NULL && i < s->env.n_lanes; i++)

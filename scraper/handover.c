@@ -115,7 +115,7 @@ void handed_pages_unref(struct handed_pages *p)
     mem_free(p);
 }
 
-static int compare_handed_ids(const void *a, const void *b)
+int handed_page_compare(const void *a, const void *b)
 {
     uint64_t x = ((const struct handed_page *)a)->id, y = ((const struct handed_page *)b)->id;
     return (x > y) - (x < y);
@@ -126,7 +126,7 @@ static void hold_take_pages(const struct held_targets *h, struct handed_pages *p
     for (struct list *n = h->targets.next; n != &h->targets; n = n->next) {
         struct target *t = CONTAINER(n, struct target, held);
         const struct handed_page *page = bsearch(&(struct handed_page){.id = t->id}, pages->pages, pages->n,
-                                                 sizeof *pages->pages, compare_handed_ids);
+                                                 sizeof *pages->pages, handed_page_compare);
         if (page == NULL)
             continue;
         t->prior_tick = page->tick;

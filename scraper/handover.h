@@ -45,7 +45,8 @@ struct handed_pages {
     struct buf body;
     struct handed_page *pages; size_t n; /* sorted by id */
 };
-void handed_pages_unref(struct handed_pages *p); /* any thread */
+int handed_page_compare(const void *a, const void *b); /* by id */
+void handed_pages_unref(struct handed_pages *p);       /* any thread */
 
 /* From main: the pages of held targets; NULL: they are released. */
 struct hold_message {
