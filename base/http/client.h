@@ -45,8 +45,8 @@ struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     size_t n_header_files;
     const char *const *proxy_headers; /* sent to the proxy only, n_proxy_headers of them */
     size_t n_proxy_headers;
-    /* Credentials (but for tokens), headers and TLS of the connection to the proxy itself; NULL: those of proxy_url, and curl's
-     * defaults. A login in proxy_url wins over other credentials. server_name is not supported. */
+    /* Credentials (but for tokens), headers and TLS of the connection to the proxy; NULL: those of proxy_url, and
+     * curl's defaults. A login in proxy_url wins over other credentials. server_name is not supported. */
     const struct client_profile_conf *proxy;
     const struct client_oauth2 *oauth2; /* NULL: none */
     const struct client_sigv4 *sigv4;   /* likewise */

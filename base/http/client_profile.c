@@ -133,10 +133,12 @@ static uint64_t profile_hash_settings(const struct client_profile_conf *c)
     return hash;
 }
 
-static bool url_has_login(const char *text)
+/* As libcurl, which accepts proxies without a scheme. */
+static bool proxy_has_login(const char *url)
 {
-    struct url u;
-    return text && url_parse(str_of(text), &u, NULL) && u.user.n > 0;
+    const char *scheme_end = url ? strstr(url, "://") : NULL, *authority = scheme_end ? scheme_end + 3 : url;
+    const char *at = url ? memchr(authority, '@', strcspn(authority, "/?#")) : NULL;
+    return at && at > authority;
 }
 
 /* False with err. *proxy: NULL if nothing is set. */
@@ -146,8 +148,9 @@ static bool profile_make_proxy(const struct client_profile_conf *c, struct clien
     if (c->proxy == NULL)
         return true;
     struct client_profile_conf own = *c->proxy;
-    if (url_has_login(c->proxy_url))
-        own.username = own.username_file = own.password = own.password_file = own.credentials = own.credentials_file = NULL;
+    if (proxy_has_login(c->proxy_url))
+        own.username = own.username_file = own.password = own.password_file = own.credentials =
+            own.credentials_file = NULL;
     *proxy = client_profile_new(&own, err);
     if (*proxy)
         (*proxy)->login_header = "Proxy-Authorization";
@@ -458,8 +461,8 @@ static const struct tls_options proxy_tls = {
 
 /* Without CAPATH: curl would search the system's directory for authorities at each handshake, even if others are
  * configured, and would not cache the contents of the system's file. */
-static bool apply_tls(const struct client_profile *p, CURL *easy, const struct tls_options *o, struct file_text *files[3],
-                      struct err *err)
+static bool apply_tls(const struct client_profile *p, CURL *easy, const struct tls_options *o,
+                      struct file_text *files[3], struct err *err)
 {
     curl_easy_setopt(easy, o->version, p->versions.option);
     if (p->versions.min < CURL_SSLVERSION_TLSv1_2) /* their signatures with SHA-1 are forbidden from OpenSSL's level 1 on */

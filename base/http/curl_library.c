@@ -13,9 +13,9 @@
 
 #define LIBCURL_FILE "libcurl.so.4" /* the interface of <curl/curl.h> since 7.16 */
 #define LIBCURL_FUNCTIONS(X)                                                                                           \
-    X(curl_easy_cleanup) X(curl_easy_getinfo) X(curl_easy_init) X(curl_easy_pause) X(curl_easy_reset)                 \
-    X(curl_easy_setopt) X(curl_easy_strerror) X(curl_free) X(curl_global_init) X(curl_multi_add_handle) X(curl_multi_assign)               \
-    X(curl_multi_cleanup) X(curl_multi_info_read) X(curl_multi_init) X(curl_multi_remove_handle)                       \
+    X(curl_easy_cleanup) X(curl_easy_getinfo) X(curl_easy_init) X(curl_easy_pause) X(curl_easy_reset)                  \
+    X(curl_easy_setopt) X(curl_easy_strerror) X(curl_free) X(curl_global_init) X(curl_multi_add_handle)                \
+    X(curl_multi_assign) X(curl_multi_cleanup) X(curl_multi_info_read) X(curl_multi_init) X(curl_multi_remove_handle)  \
     X(curl_multi_setopt) X(curl_multi_socket_action) X(curl_multi_strerror) X(curl_url) X(curl_url_cleanup)            \
     X(curl_url_get) X(curl_url_set)
 

@@ -57,9 +57,9 @@ static void text_fetch_run(struct text_fetch *f, struct loop *loop, const struct
 {
     struct client *client = client_new(loop, &(struct client_settings){.max_inflight = 1});
     (void)client_send(client, &(struct client_request){
-        .method = c->method, .url = c->url, .socket = c->socket, .profile = c->profile, .headers = c->headers, .n_headers = c->n_headers,
-        .body = c->body, .timeout_ms = c->ms, .max_body = c->max, .accept_gzip = true, .data = text_fetch_on_data,
-        .done = text_fetch_on_done, .arg = f});
+        .method = c->method, .url = c->url, .socket = c->socket, .profile = c->profile, .headers = c->headers,
+        .n_headers = c->n_headers, .body = c->body, .timeout_ms = c->ms, .max_body = c->max, .accept_gzip = true,
+        .data = text_fetch_on_data, .done = text_fetch_on_done, .arg = f});
     while (!f->ended)
         loop_turn(loop, -1);
     client_free(client);

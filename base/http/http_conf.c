@@ -297,8 +297,8 @@ static bool check_proxy_conf(const struct yaml *node, const struct proxy_conf *p
         return conf_err(node, err, "several of proxy_basic_auth, proxy_authorization, proxy_bearer_token and "
                                    "proxy_bearer_token_file are set; keep one kind of credentials");
     return p->tls.server_name.n == 0 ||
-           conf_err(yaml_get(node, "proxy_tls_config"), err, "proxy_tls_config: server_name is not supported; the name in "
-                                                             "proxy_url is verified");
+           conf_err(yaml_get(node, "proxy_tls_config"), err,
+                    "proxy_tls_config: server_name is not supported; the name in proxy_url is verified");
 }
 
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)
@@ -425,9 +425,9 @@ static void free_lines(char **lines, size_t n)
 static bool has_proxy_conf(const struct proxy_conf *p)
 {
     const struct tls_conf *t = &p->tls;
-    return p->basic_auth || p->authorization || p->bearer_token.n > 0 || p->bearer_token_file.n > 0 || p->headers.n > 0 ||
-           t->insecure_skip_verify || t->ca.n > 0 || t->ca_file.n > 0 || t->cert.n > 0 || t->cert_file.n > 0 ||
-           t->key.n > 0 || t->key_file.n > 0 || t->min_version.n > 0 || t->max_version.n > 0;
+    return p->basic_auth || p->authorization || p->bearer_token.n > 0 || p->bearer_token_file.n > 0 ||
+           p->headers.n > 0 || t->insecure_skip_verify || t->ca.n > 0 || t->ca_file.n > 0 || t->cert.n > 0 ||
+           t->cert_file.n > 0 || t->key.n > 0 || t->key_file.n > 0 || t->min_version.n > 0 || t->max_version.n > 0;
 }
 
 /* Calls use() with what a profile is made of. */
@@ -445,7 +445,8 @@ static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struc
     for (size_t i = 0; i < h->proxy.headers.n; i++)
         to_proxy[i] = str_dup(h->proxy.headers.items[i]);
     proxy.headers = (const char *const *)to_proxy;
-    set_credentials(&proxy, h->proxy.basic_auth, h->proxy.authorization, h->proxy.bearer_token, h->proxy.bearer_token_file);
+    set_credentials(&proxy, h->proxy.basic_auth, h->proxy.authorization, h->proxy.bearer_token,
+                    h->proxy.bearer_token_file);
     set_tls(&proxy, &h->proxy.tls);
     p.proxy = has_proxy_conf(&h->proxy) ? &proxy : NULL;
     struct client_oauth2 oauth2;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The rows shared by every section with an HTTP client (Prometheus' http_config): basic_auth, authorization,
- * bearer_token[_file], tls_config, proxy_url, proxy_*, follow_redirects, headers / http_headers, oauth2, sigv4, ... and the
- * profile made from them. */
+ * bearer_token[_file], tls_config, proxy_url, proxy_*, follow_redirects, headers / http_headers, oauth2, sigv4, ... and
+ * the profile made from them. */
 #ifndef BASE_HTTP_HTTP_CONF_H
 #define BASE_HTTP_HTTP_CONF_H
 

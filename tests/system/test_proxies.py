@@ -75,6 +75,18 @@ def test_a_proxy_with_tls():
     assert proxy.seen == expected, "a client without a certificate, or one that does not trust the proxy, has reached it"
 
 
+@waits
+def test_the_login_of_a_proxy_url_wins():
+    proxy = Proxy()
+    Sluice("scrape_configs:\n" + "".join(
+        f"- {{job_name: j{i}, scrape_interval: 300ms, scrape_timeout: 300ms, proxy_url: '{scheme}name:own@{proxy.address}', "
+        f"proxy_basic_auth: {{username: u, password: p}}, static_configs: [{{targets: ['127.1.0.{i + 1}:1']}}]}}\n"
+        for i, scheme in enumerate(("http://", ""))))
+    expected = {("GET", f"127.1.0.{i}", "Basic bmFtZTpvd24=", None, None) for i in (1, 2)}
+    wait_until(lambda: len(proxy.seen) >= 2, 20, lambda: str(proxy.seen))
+    assert proxy.seen == expected, str(proxy.seen)
+
+
 def test_credentials_for_the_proxy_that_are_invalid():
     def refused(keys, words):
         sluice = Sluice(f"scrape_configs: [{{job_name: j, proxy_url: 'http://p:1', {keys}}}]\n", start=False)
