@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the parts of a job's discovery have become: targets, and those that are dropped, of which keep_dropped_targets are
- * stored for pages. */
+/* What the parts of a job's discovery have become: targets, and dropped ones, of which keep_dropped_targets are stored
+ * for pages. */
 #include "scraper/pool_internal.h"
 
 static struct str part_key(const void *const *part) { return str_n(part, sizeof *part); }
@@ -115,7 +115,8 @@ struct pool_found *pool_part_add_found(struct pool_part *part, const struct pool
 void pool_set_due(struct pool *p, struct pool_part *part, struct pool_found *found, bool due)
 {
     size_t at = (size_t)(found - part->found);
-    part->due_from = due && at < part->due_from ? at : part->due_from; /* also one that was due before the last change */
+    if (due && at < part->due_from)
+        part->due_from = at; /* also one that was due before the last change */
     if (found->due == due)
         return;
     found->due = due;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The sources of one job or group.
  *
- * A reload keeps the sources whose settings have not changed, with their targets. Those that were removed are retired
- * if they have targets: they go on, and their targets remain in force, until all new sources have been read once, so
- * that a job whose new files hang keeps its targets. A part that fails for SD_LOST_MS without ever having been read (a service that Consul
- * refuses to list, one name of many) is not waited for any longer, unless nothing at all was read, or nothing of the
- * server that the retired source read.
+ * A reload keeps the sources whose settings have not changed, with their targets. Removed sources that have targets are
+ * retired: they are still read, and their targets remain in force, until all new sources have been read once, so that a
+ * job whose new files hang keeps its targets. The wait for a part that has failed for SD_LOST_MS and was never read (a
+ * service that Consul refuses to list, one name of many) ends, unless nothing at all was read, or nothing of the server
+ * that the retired source read.
  */
 #include "model/discovery/discovery_internal.h"
 

@@ -43,8 +43,8 @@ void sd_manager_await(struct sd_manager *m, struct loop_task *task);
 struct discovery;
 struct discovery *discovery_new(struct sd_manager *m, struct sd_owner owner); /* copies the owner's name */
 void discovery_free(struct discovery *d);
-/* Sources that were configured before continue with their targets. Those that are configured no more remain in force until
- * all new ones have been read once, or cannot be read (discovery.c). */
+/* Sources that were configured before continue with their targets. Those that were removed remain in force until all
+ * new ones have been read once, or cannot be read (discovery.c). */
 void discovery_set(struct discovery *d, const struct sd_conf *conf);
 /* Parts. A source whose targets change one by one lists them in parts, each with its own groups, and reports which of them
  * have changed: so a change costs as much as it concerns, however many targets there are. */

@@ -32,8 +32,8 @@ struct running_job {
     const struct scrape_job *conf;
     struct client_profile *profile;
     struct relabel_rules metric_rules;
-    /* Target labels whose values metric_rules read, beside those that external labels rename; all if reads_all. Names that labeldrop and labelkeep match
-     * are not included. */
+    /* Target labels whose values metric_rules read, beside those that external labels rename; all if reads_all. Names
+     * that labeldrop and labelkeep match are not included. */
     struct str_list reads;
     bool reads_all;
     int max_schema;               /* of native histograms */

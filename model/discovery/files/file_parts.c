@@ -105,7 +105,8 @@ void file_parts_settle(struct file_parts *p)
     }
 }
 
-void file_parts_visit(struct file_parts *p, const struct sd_files *files, struct map *seen, sd_visit_fn *visit, void *arg)
+void file_parts_visit(struct file_parts *p, const struct sd_files *files, struct map *seen, sd_visit_fn *visit,
+                      void *arg)
 {
     file_parts_settle(p);
     for (size_t i = 0; i < files->n; i++) {

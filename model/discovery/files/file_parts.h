@@ -18,7 +18,8 @@ void file_parts_free(struct file_parts *p);
 void file_parts_set(struct file_parts *p, const struct sd_files *files);
 static inline bool file_parts_changed(const struct file_parts *p) { return !list_empty(&p->changed); }
 /* All parts of the files that are not in `seen`, which has their paths then. None counts as changed afterwards. */
-void file_parts_visit(struct file_parts *p, const struct sd_files *files, struct map *seen, sd_visit_fn *visit, void *arg);
+void file_parts_visit(struct file_parts *p, const struct sd_files *files, struct map *seen, sd_visit_fn *visit,
+                      void *arg);
 /* Changed ones, at least one, until clock_mono_ns() reaches `until`. */
 void file_parts_visit_changed(struct file_parts *p, int64_t until, sd_visit_fn *visit, void *arg);
 void file_parts_settle(struct file_parts *p); /* as if all had been visited */

@@ -119,8 +119,8 @@ static struct sd_source_state poll_source_state(const struct sd_source *s)
 {
     const struct sd_poll *p = poll_of(s);
     bool was_read = p->parts.groups != NULL;
-    return (struct sd_source_state){.reads = p->reading && !p->hangs, .awaited = p->awaited || (was_read && !p->drained),
-                                    .was_read = was_read, .has_some = was_read,
+    return (struct sd_source_state){.reads = p->reading && !p->hangs,
+                                    .awaited = p->awaited || (was_read && !p->drained), .was_read = was_read, .has_some = was_read,
                                     .lost = !was_read && sd_failing_for_long(p->env.main, p->failing_since),
                                     .has_news = p->has_news};
 }
