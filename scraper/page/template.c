@@ -64,9 +64,11 @@ struct zstd *interner_zstd(struct interner *in)
 
 /* ---- template groups ---- */
 
+/* Targets of a group share the check of label_value_length_limit: a label that exceeds it needs another group. */
 static struct str template_group_key(struct interner *in, const struct running_job *job, const struct target_labels *t,
                                      uint32_t label_limit)
 {
+    int64_t length_limit = job->conf->label_value_length_limit;
     struct buf *b = &in->wire;
     buf_clear(b);
     buf_add(b, &job, sizeof job);
@@ -74,8 +76,9 @@ static struct str template_group_key(struct interner *in, const struct running_j
     struct labels_iter it = labels_iter(t->wire);
     for (struct label l; labels_next(&it, &l); ) {
         bool read = running_job_reads(job, l.name);
+        bool exceeds = length_limit > 0 && l.value.n > (size_t)length_limit;
         labels_append(b, l.name, read ? l.value : STR_NONE);
-        buf_add_char(b, read ? 'v' : 'n'); /* a value that is read may be empty */
+        buf_add_char(b, read ? 'v' : exceeds ? 'x' : 'n'); /* a value that is read may be empty */
     }
     return buf_str(b);
 }

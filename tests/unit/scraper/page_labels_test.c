@@ -87,6 +87,20 @@ static void limits_fail_the_page(void **state)
     DONE;
 }
 
+static void limits_are_those_of_each_target(void **state)
+{
+    WITH("{job_name: j, label_value_length_limit: 5}");
+    const struct label other[] = {{STR("instance"), STR("i:2345")}, {STR("job"), STR("j")}};
+    struct source s2 = source_open(&f, other, LEN(other));
+    for (int64_t t = 1000; t <= 2000; t += 1000) {
+        assert_true(feed_show(&f, &s, "m 1\n", t));
+        assert_false(feed_show(&f, &s2, "m 1\n", t));
+        assert_non_null(strstr(f.page.result.err.text, "label_value_length_limit exceeded (metric: m, length: 6, limit: 5)"));
+    }
+    source_close(&f, &s2);
+    DONE;
+}
+
 static void names_may_have_any_bytes_with_vmagents_rules(void **state)
 {
     WITH("job_name: j");
@@ -218,6 +232,7 @@ int main(void)
         THRICE(rules_drop_and_rewrite),
         THRICE(rules_may_not_make_a_monster),
         THRICE(limits_fail_the_page),
+        THRICE(limits_are_those_of_each_target),
         THRICE(names_may_have_any_bytes_with_vmagents_rules),
         THRICE(legacy_names_fail_the_page_and_vmagents_rules_skip_the_others),
         THRICE(external_labels_rename_with_vmagents_rules),
