@@ -63,10 +63,10 @@ struct scrape_cluster {               /* of scrapers that share the targets */
 /* Whether members, or clusters, have to scrape the same target at different times. */
 static inline bool scrape_cluster_active(const struct scrape_cluster *c) { return c->owner.members > 1 || c->name.n > 0; }
 
-/* What is kept of targets for those who look at them. */
+/* What pages and the API can show of targets. */
 struct targets_kept {
-    size_t dropped_max;                   /* of all jobs together */
-    bool without_discovered;              /* vmagent: labels before relabeling and dropped targets are not */
+    size_t dropped_max;                   /* dropped targets of all jobs together */
+    bool without_discovered;              /* vmagent: neither labels before relabeling nor dropped targets */
 };
 
 /* How the start times of counters, histograms and summaries are sent. */

@@ -2,9 +2,9 @@
 #include "gateway/config/backups.h"
 
 static const char *const backup_taken_keys[] = {"write_relabel_configs", "extra_labels", "limits", "stream_aggregation",
-                                                "significant_figures",
-                                                "round_digits", "send_metadata", "send_exemplars",
-                                                "send_native_histograms", "metadata_config", "protobuf_message"};
+                                                "significant_figures", "round_digits", "send_metadata",
+                                                "send_exemplars", "send_native_histograms", "metadata_config",
+                                                "protobuf_message"};
 static const char *const backup_taken_queue_keys[] = {"shards", "max_samples_per_send", "max_block_bytes"};
 
 /* A key that the primary decides. NULL: there is none. */

@@ -62,8 +62,7 @@ void config_set_globals(struct loader *l)
         .disable_compression = l->flags->targets.no_compression, .disable_keepalive = l->flags->targets.no_keep_alive,
         .targets_kept = {(size_t)l->flags->targets.max_dropped, l->flags->targets.no_discovered},
         .stale_on_shutdown = g->stale_on_shutdown, .no_stale_markers = l->flags->no_stale_markers,
-        .stream_parse = l->flags->stream_parse,
-        .sd_intervals = l->flags->sd_intervals,
+        .stream_parse = l->flags->stream_parse, .sd_intervals = l->flags->sd_intervals,
         .kube_attach = l->flags->kube_attach.node || l->flags->kube_attach.namespace ? &l->flags->kube_attach : NULL};
 }
 

@@ -148,7 +148,7 @@ static const struct conf_row file_rows[] = {
     ACCEPTED("storage", "There is no TSDB; see `recent`"),
     ACCEPTED("tracing", "Traces are not sent"),
     {CONF_SECTION, "otlp", FILE_AT(otlp), .section = &otlp_section,
-     .help = "Series of OpenTelemetry's metrics that `/api/v1/otlp/v1/metrics` gets"},
+     .help = "Conversion of the OpenTelemetry metrics that `/api/v1/otlp/v1/metrics` receives"},
     /* Grafana Agent, static mode */
     {CONF_OPTIONAL, "metrics", FILE_AT(metrics), .section = &metrics_section, .alias = "prometheus",
      .help = "Jobs and destinations of Grafana Agent's static mode"},
@@ -165,8 +165,8 @@ static bool check_file(struct conf_context *c UNUSED, const struct yaml *node, v
 {
     const struct config_file *f = value;
     return f->global.metric_name_validation_scheme != NAMES_LEGACY || otlp_conf_escapes(&f->otlp) ||
-           conf_err(yaml_get(yaml_get(node, "otlp"), "translation_strategy"), err, "otlp.translation_strategy: it does not "
-                    "escape names, as global.metric_name_validation_scheme: legacy requires");
+           conf_err(yaml_get(yaml_get(node, "otlp"), "translation_strategy"), err, "otlp.translation_strategy: must "
+                    "escape names if global.metric_name_validation_scheme is legacy");
 }
 
 const struct conf_section file_section = {"", sizeof(struct config_file), file_rows, check_file, "The file"};

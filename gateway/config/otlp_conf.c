@@ -11,9 +11,10 @@ static const struct conf_row otlp_rows[] = {
      .help = "Attributes of a resource that become labels of its series"},
     {CONF_STRINGS, "ignore_resource_attributes", OTLP(ignored),
      .help = "Attributes that `promote_all_resource_attributes` does not make labels"},
-    {CONF_ENUM, "translation_strategy", OTLP(strategy), .names = strategy_names, .preset = "UnderscoreEscapingWithSuffixes",
-     .help = "Names of metrics and labels: whether other characters than those of Prometheus 2 become underscores, and whether "
-             "unit and type are appended"},
+    {CONF_ENUM, "translation_strategy", OTLP(strategy), .names = strategy_names,
+     .preset = "UnderscoreEscapingWithSuffixes",
+     .help = "Names of metrics and labels: whether characters that Prometheus 2 does not allow become underscores, and "
+             "whether unit and type are appended"},
     {CONF_BOOL, "keep_identifying_resource_attributes", OTLP(keep_identifying), .preset = "false",
      .help = "Keep `service.name`, `service.namespace` and `service.instance.id` as labels of `target_info`"},
     {CONF_BOOL, "convert_histograms_to_nhcb", OTLP(histograms_to_nhcb), .preset = "false",
@@ -21,7 +22,7 @@ static const struct conf_row otlp_rows[] = {
     {CONF_BOOL, "promote_scope_metadata", OTLP(promote_scope), .preset = "false",
      .help = "Add name, version, schema URL and attributes of the scope as labels `otel_scope_...`"},
     {CONF_BOOL, "label_name_underscore_sanitization", OTLP(label_underscore), .preset = "true",
-     .help = "Prefix labels that begin with one underscore by `key`, if underscores replace other characters"},
+     .help = "Prefix labels that begin with one underscore with `key`, if underscores replace other characters"},
     {.type = CONF_ACCEPTED, .name = "label_name_preserve_multiple_underscores", .help = "They are preserved"},
     {0}};
 
@@ -42,12 +43,13 @@ static bool otlp_conf_check(struct conf_context *c UNUSED, const struct yaml *no
 {
     struct otlp_conf *conf = value;
     if (conf->promote_all && conf->promoted.n > 0)
-        return conf_err(node, err, "otlp: promote_all_resource_attributes and promote_resource_attributes cannot both be set");
+        return conf_err(node, err, "otlp: promote_all_resource_attributes and promote_resource_attributes cannot both "
+                        "be set");
     if (!conf->promote_all && conf->ignored.n > 0)
-        return conf_err(node, err, "otlp.ignore_resource_attributes: it needs promote_all_resource_attributes");
+        return conf_err(node, err, "otlp.ignore_resource_attributes: requires promote_all_resource_attributes");
     return otlp_check_attributes(node, "promote_resource_attributes", &conf->promoted, err)
            && otlp_check_attributes(node, "ignore_resource_attributes", &conf->ignored, err);
 }
 
 const struct conf_section otlp_section = {"otlp", sizeof(struct otlp_conf), otlp_rows, otlp_conf_check,
-                                          "Series of OpenTelemetry's metrics that `/api/v1/otlp/v1/metrics` gets"};
+    "Conversion of the OpenTelemetry metrics that `/api/v1/otlp/v1/metrics` receives"};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The section `otlp` of Prometheus: what series `/api/v1/otlp/v1/metrics` makes of OpenTelemetry's metrics. */
+/* Prometheus' section `otlp`: how `/api/v1/otlp/v1/metrics` converts OpenTelemetry metrics to series. */
 #ifndef GATEWAY_CONFIG_OTLP_CONF_H
 #define GATEWAY_CONFIG_OTLP_CONF_H
 
 #include "base/conf/conf.h"
 
-/* In the order of the names that the file has for them. */
+/* In the order of strategy_names. */
 enum otlp_strategy { OTLP_ESCAPED_WITH_SUFFIXES, OTLP_ESCAPED, OTLP_UTF8_WITH_SUFFIXES, OTLP_UNTRANSLATED };
 struct otlp_conf {
     bool promote_all;

@@ -100,8 +100,8 @@ static const struct conf_row job_rows[] = {
     JOB(BOOL, "disable_keepalive", disable_keepalive), .preset = "false",
         .help = "Use a new connection for each scrape. Default: `--promscrape.disableKeepAlive`"},
     JOB(INT, "keep_dropped_targets", keep_dropped_targets), .min = 0, .max = INT64_MAX,
-        .help = "Maximum number of dropped targets that are shown; all are counted; 0 = "
-                "`--promscrape.maxDroppedTargets`. Default: global"},
+        .help = "Maximum number of dropped targets that are shown, up to `--promscrape.maxDroppedTargets`; all are counted; "
+                "0 = that flag. Default: global"},
     {0}};
 const struct conf_section scrape_job_section = {
     "scrape_config", sizeof(struct scrape_job), job_rows, NULL, "A scrape job"};
@@ -245,8 +245,8 @@ static uint64_t job_fingerprint(const struct yaml *node, const struct scrape_job
                 4 * job->extra_scrape_metrics + 8 * job->convert_classic_histograms + 16 * job->start_times.sent +
                 32 * job->start_times.zeros + 64 * job->type_and_unit_labels);
     buf_add_str(&b, job->scrape_failure_log_file);
-    add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail + 8 * job->track_timestamps_staleness +
-                16 * job->stream_parse);
+    add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail +
+                8 * job->track_timestamps_staleness + 16 * job->stream_parse);
     for (size_t i = 0; i < job->external_labels.n; i++)
         labels_append(&b, job->external_labels.keys[i], job->external_labels.values[i]);
     uint64_t hash = hash_bytes(b.p, b.n);

@@ -47,7 +47,8 @@ struct running_job *running_job_ref(struct running_job *j);
 void running_job_unref(struct running_job *j);
 bool running_job_reads(const struct running_job *j, struct str label);
 
-/* Whether the same targets are found with both: all keys are equal, and what is no key and target_make() reads. */
+/* Whether both jobs have the same targets: all keys are equal, and so are the fields without a key that target_make()
+ * reads. */
 bool scrape_job_targets_equal(const struct scrape_job *a, const struct scrape_job *b);
 
 #endif
