@@ -76,8 +76,9 @@ static const struct conf_row job_rows[] = {
     UNUSED_KEY("relabel_debug", "Relabeling is not logged"),
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
     JOB(BOOL, "stream_parse", stream_parse), .preset = "false",
-        .help = "Forward the samples of a page while it arrives, so that large pages take little memory; a late error then leaves "
-                "a part of the scrape. Not for protobuf and pages that are rewritten"},
+        .help = "Forward the samples of a page while it arrives, so that large pages take little memory; a late error then "
+                "leaves a part of the scrape. Not for protobuf, pages that are rewritten, and those that a member of a "
+                "cluster keeps until another has handed the target over"},
     JOB(BOOL, "convert_classic_histograms_to_nhcb", convert_classic_histograms),
         .help = "Store classic histograms as native ones with custom buckets; with always_scrape_classic_histograms "
                 "both. Default: global"},
