@@ -212,6 +212,14 @@ static enum stage_result aggregate_apply(struct stage_lane *lane, struct pipelin
     return STAGE_PASSED;
 }
 
+static void aggregate_changed(struct aggregate_lane *l)
+{
+    if (l->checkpoint.changed)
+        return;
+    l->checkpoint.changed = true;
+    stage_wake(&l->lane, loop_now(l->lane.loop)); /* perhaps it sleeps until the end of the interval */
+}
+
 static void aggregate_forget_waiting(struct stage_lane *lane)
 {
     enum { KEPT = 16384 }; /* a large push must not keep its memory forever */
@@ -231,7 +239,8 @@ static void aggregate_add_waiting(struct stage_lane *lane)
     struct aggregate_lane *l = (struct aggregate_lane *)lane;
     const struct sample *samples = l->samples;
     int64_t now = loop_now(lane->loop);
-    l->checkpoint.changed = l->checkpoint.changed || l->n_waiting > 0;
+    if (l->n_waiting > 0)
+        aggregate_changed(l);
     for (size_t i = 0; i < l->n_waiting; i++) {
         const struct aggregate_waiting *w = &l->waiting[i];
         aggregate_add_samples(l->of.sets[w->set], w->route, samples, w->n, now);
@@ -256,7 +265,7 @@ static void aggregate_receive_sent(struct stage_lane *lane, struct str bytes)
 {
     struct aggregate_lane *l = (struct aggregate_lane *)lane;
     int64_t now = loop_now(lane->loop);
-    l->checkpoint.changed = true;
+    aggregate_changed(l);
     while (bytes.n > 0) {
         const struct aggregate_record *r = (const struct aggregate_record *)(const void *)bytes.p;
         struct str rest = str_skip(bytes, sizeof *r);

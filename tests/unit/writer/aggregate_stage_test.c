@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct aggregate_conf *section(const char *text)
 {
@@ -269,6 +270,18 @@ static void totals_continue_after_a_restart(void **state UNUSED)
     fixture.n_lanes = 0;
 }
 
+static bool some_checkpoint(void) { return checkpoint_files() > 0; }
+
+/* Not only at the end of an interval. */
+static void samples_are_saved_when_they_arrive(void **state UNUSED)
+{
+    start(false, count_rule("1h", 0, ""));
+    usleep(50000); /* the lanes sleep until the end of the interval */
+    fixture_push(1, 1, true);
+    fixture_wait_until(some_checkpoint);
+    fixture_stop(5000);
+}
+
 static bool two_checkpoints(void) { return checkpoint_files() == 2; }
 
 /* What a lane has taken from the files of others is in its own file at once, although no sample arrives and no interval
@@ -326,6 +339,7 @@ int main(void)
         FIXTURE_TEST(shared_rules_are_exact), FIXTURE_TEST(totals_continue),
         FIXTURE_TEST(a_backup_of_a_backup_sends_no_results),
         FIXTURE_TEST(totals_continue_after_a_restart), FIXTURE_TEST(restored_state_is_saved_at_once),
+        FIXTURE_TEST(samples_are_saved_when_they_arrive),
         FIXTURE_TEST(aborted_batches_are_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
