@@ -213,9 +213,9 @@ static bool ingest_lines(struct ingest *in, int64_t until, struct err *err)
 static bool ingest_items(struct ingest *in, int64_t until, struct err *err)
 {
     while (!batch_is_full(in) && (in->phase == INGEST_STORE_WHOLE || clock_mono_ns() < until)) {
-        in->item_labels = 0;
         switch (in->format->next(in, err)) {
-        case INGEST_ITEM: break;
+        case INGEST_ITEM: in->item_labels = 0; break;
+        case INGEST_ITEM_PART: break;
         case INGEST_END: in->text_at = in->text.n; return true;
         case INGEST_INVALID_ITEM: return false;
         }

@@ -36,7 +36,7 @@ enum ingest_format_id { INGEST_FORMATS(INGEST_ID, ) INGEST_HTTP_FORMATS, INGEST_
                         INGEST_LISTENED_FORMATS(INGEST_ID, ) INGEST_FORMAT_COUNT };
 
 /* A body is lines or records, each independent of the others, or a document. */
-enum ingest_item { INGEST_ITEM, INGEST_END, INGEST_INVALID_ITEM };
+enum ingest_item { INGEST_ITEM, INGEST_ITEM_PART /* the next one is more of it */, INGEST_END, INGEST_INVALID_ITEM };
 struct ingest;
 struct ingest_format {
     enum ingest_format_id id;

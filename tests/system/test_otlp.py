@@ -328,7 +328,7 @@ def test_attributes_of_a_resource_are_utf8():
 
 def test_section_otlp_is_checked():
     for section, error in (("{promote_all_resource_attributes: true, promote_resource_attributes: [a]}", "cannot both be set"),
-                           ("{ignore_resource_attributes: [a]}", "needs promote_all_resource_attributes"),
+                           ("{ignore_resource_attributes: [a]}", "requires promote_all_resource_attributes"),
                            ("{promote_resource_attributes: [a, ' a']}", "occurs twice"), ("{promote_resource_attributes: ['']}", "empty"),
                            ("{translation_strategy: None}", "translation_strategy")):
         sluice = Sluice(f"otlp: {section}\n", start=False)

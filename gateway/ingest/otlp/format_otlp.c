@@ -239,7 +239,7 @@ static enum ingest_item otlp_next(struct ingest *in, struct err *err)
     arena_release(in->scratch, mark);
     if (ok && bad)
         ok = otlp_bad(err, "a part of the body");
-    return ok ? INGEST_ITEM : INGEST_INVALID_ITEM;
+    return !ok ? INGEST_INVALID_ITEM : s->rest.left ? INGEST_ITEM_PART : INGEST_ITEM;
 }
 
 extern const struct ingest_format ingest_otlp_prometheus;
