@@ -61,8 +61,8 @@ struct run { struct chain chain; struct chain_lane lane; uint64_t dropped; };
 static void count_dropped(void *arg, enum stage_kind kind, enum stage_result result, uint64_t n)
 {
     assert_int_equal(kind, STAGE_RELABEL);
-    assert_int_equal(result, STAGE_DROPPED);
-    ((struct run *)arg)->dropped += n;
+    if (result == STAGE_DROPPED)
+        ((struct run *)arg)->dropped += n;
 }
 static const struct chain_host host = {.count = count_dropped};
 

@@ -16,8 +16,8 @@ static void count(void *arg, enum stage_kind kind, enum stage_result result, uin
 {
     (void)arg;
     assert_int_equal(kind, STAGE_SERIES_LIMITS);
-    assert_int_equal(result, STAGE_DROPPED);
-    dropped += n;
+    if (result == STAGE_DROPPED)
+        dropped += n;
 }
 static const struct chain_host host = {.count = count};
 struct run { struct chain chain; struct chain_lane lane; struct loop *loop; };
