@@ -45,10 +45,10 @@ static inline void mem_prefetch(const void *p, size_t n)
         __builtin_prefetch((const char *)p + at);
 }
 
-/* Writes to the pages of zeroed memory from byte `at` on, `n` bytes further; returns where that is, at most `bytes`. A
- * large allocation gets its pages when they are first used, and a page fault takes 2 to 7 us: a table whose first uses
- * are in random order touches its pages in steps before. */
-size_t mem_touch(void *zeroed, size_t bytes, size_t at, size_t n);
+/* Writes to the pages of memory from byte `at` on, `n` bytes further, and leaves what they hold; returns where that is,
+ * at most `bytes`. A large allocation gets its pages when they are first used, and a page fault takes 2 to 7 us: a table
+ * whose first uses are in random order touches its pages in steps before. */
+size_t mem_touch(void *p, size_t bytes, size_t at, size_t n);
 
 /* Marks bytes as inaccessible (and accessible again) for AddressSanitizer; no effect without it. */
 void mem_poison(const void *p, size_t n);

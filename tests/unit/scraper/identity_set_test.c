@@ -48,6 +48,25 @@ static void identities_are_added_and_marked_once(void **state UNUSED)
     identity_set_free(&s);
 }
 
+/* A set that grows is touched while it is used: some identities are at the beginning of a page. */
+static void touching_keeps_identities(void **state UNUSED)
+{
+    enum { N = 20000 };
+    struct identity_set s = {0};
+    identity_set_start(&s, 1);
+    for (uint64_t i = 0; i < N; i++) {
+        identity_set_make_room(&s, 1);
+        assert_true(identity_set_add(&s, nth_identity(i)));
+    }
+    while (identity_set_settle(&s)) {
+    }
+    s.touched = 0;
+    touch_whole_set(&s);
+    for (uint64_t i = 0; i < N; i++)
+        assert_true(identity_set_has(&s, nth_identity(i)));
+    identity_set_free(&s);
+}
+
 /* The pages of a large set are touched in steps of bounded size, and not by the additions. */
 static void a_large_set_is_touched_in_steps(void **state UNUSED)
 {
@@ -84,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identities_are_added_and_marked_once),
+        cmocka_unit_test(touching_keeps_identities),
         cmocka_unit_test(a_large_set_is_touched_in_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
