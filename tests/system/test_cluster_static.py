@@ -46,9 +46,11 @@ def members_of(targets, flags, kinds):
         kind = kinds[number % len(kinds)]
         agent = VMAgent(config, *own, name=f"vmagent-{number}") if kind == "vmagent" else Sluice(config, *own, "--dialect=vmagent", name=f"sluice-{number}")
         wait_until(lambda: agent.get("/ready").status == 200, 20, "the first discovery")
-        if kind == "vmagent": # may be ready before it has targets
-            wait_until(lambda: "static_configs: added targets" in agent.log(), 20, "the targets of vmagent")
-        for t in agent.get("/api/v1/targets").json()["data"]["activeTargets"]:
+        active = lambda: agent.get("/api/v1/targets").json()["data"]["activeTargets"]
+        if kind == "vmagent": # may be ready before it has targets, and count some before it lists them
+            counted = lambda: [int(n) for n in re.findall(r"total targets: (\d+)", agent.log())]
+            wait_until(lambda: counted() and len(active()) == counted()[-1], 20, "the targets of vmagent")
+        for t in active():
             assert t["labels"]["member"] == f"pod-x-{number}", t
             owners[(t["labels"]["job"], t["discoveredLabels"]["__address__"])].append(number)
         if kind == "sluice": # the targets of others are no invalid ones
